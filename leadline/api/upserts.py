@@ -45,7 +45,7 @@ def put(request: Request, external_id: str) -> RawResponse:
 
 
 def batch(request: Request) -> RawResponse:
-    """Create or change users, each for itself: an outcome for each, in order.
+    """Create or change users independently of each other: an outcome for each, in order.
 
     Raises:
         InvalidRequest: 415, 400, 422 as `parse`, for the batch as a whole.
@@ -79,7 +79,7 @@ def _parse(
             if parsed.external_id in known:
                 raise DuplicateExternalId
         except InvalidRequest as error:
-            rejected[position] = stages.with_names(error, allowed)
+            rejected[position] = stages.with_allowed_stages(error, allowed)
             continue
         if parsed.external_id is not None:
             known.add(parsed.external_id)

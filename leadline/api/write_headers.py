@@ -25,15 +25,15 @@ def parse_body(model: type[Model], request: Request) -> Model:
     """Parse the body of a write.
 
     Raises:
-        InvalidRequest: as `parse`; an impossible stage is answered with those that exist, if
-            Postgres can be reached.
+        InvalidRequest: as `parse`; for a stage that no portal can have, the error lists the allowed
+            ones, if Postgres can be reached.
     """
     try:
         return parse(model, request)
     except InvalidRequest as error:
         if any(field["message"] == NO_STAGE for field in error.fields):
             with suppress(DatabaseDown):
-                stages.with_names(error, stages.allowed())
+                stages.with_allowed_stages(error, stages.allowed())
         raise
 
 
@@ -41,7 +41,7 @@ def expected_version(request: Request) -> int | None:
     """The version in If-Match (RFC 9110, 13.1.1); None if any version is accepted.
 
     Raises:
-        VersionMismatch: the value can't be a version of ours.
+        VersionMismatch: the value can't be the version of a user.
     """
     tag = request.environ.get("HTTP_IF_MATCH", "*").strip()
     if tag == "*":

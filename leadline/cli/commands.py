@@ -22,7 +22,7 @@ _SETUP = "Set up"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command is, and what the list of commands says about it."""
+    """Where a command is, and how the list of commands describes it."""
 
     module: str
     #: A function, or the Typer application of a group.
@@ -56,7 +56,7 @@ COMMANDS: dict[str, Entry] = {
     "erased": _entry("erase", "erased", _DATA, "Show the receipts of erasures."),
     "import": _entry("files.import_users", "import_file", _DATA, "Create users from a file."),
     "export": _entry("files.export", "export", _DATA, "Write all users to stdout."),
-    "restore": _entry("recovery.restore", "restore", _DATA, "Put a dump of Postgres back."),
+    "restore": _entry("recovery.restore", "restore", _DATA, "Restore a dump of Postgres."),
     "restored": _entry(
         "recovery.restored", "restored", _DATA, "Declare that Postgres was restored."
     ),

@@ -1,4 +1,4 @@
-"""`leadline results`: what is waiting for each endpoint, and replaying results."""
+"""`leadline results`: list what waits for each endpoint, and replay results."""
 
 from typing import Annotated
 

@@ -112,7 +112,7 @@ def reserve(last_id: int) -> None:
         ) from None
 
 
-def of_others(users: Sequence[tuple[str, Line]], field: Unique) -> frozenset[str]:
+def taken_by_others(users: Sequence[tuple[str, Line]], field: Unique) -> frozenset[str]:
     """The keys of the users whose lead or external id already belongs to another user.
 
     Raises:

@@ -24,7 +24,7 @@ FROM (
 GROUP BY GROUPING SETS ((slot), ()) ORDER BY slot
 """
 
-#: How many events; `GET /users/{id}` returns as many.
+#: How many of a user's events are read; `GET /users/{id}` returns as many.
 LAST = 10
 
 _LAST_EVENTS = f"""
@@ -41,9 +41,10 @@ FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
 
 
 def settled_since(period: str) -> dict[str, Any]:
-    """Events settled within one of `PERIODS`, by outcome, and the seconds from their acceptance.
+    """Events settled within one of `PERIODS`: how many by outcome, and how long they took.
 
-    The whole period, and in `slots` each slot that had any, by its unix seconds `at_s`.
+    The durations, in seconds since the write was accepted, are of synced events. `slots` has the
+    same for each slot with any event, which begins at `at_s` (unix seconds).
 
     Raises:
         DatabaseDown: Postgres can't be reached.

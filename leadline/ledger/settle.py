@@ -189,7 +189,7 @@ def _ledger_id(text: str) -> str:
     """The event id as stored in the ledger.
 
     Raises:
-        BadMessage: not a UUID, so not an event of ours.
+        BadMessage: not a UUID, so not one of our events.
     """
     try:
         return str(UUID(text))
@@ -198,7 +198,7 @@ def _ledger_id(text: str) -> str:
 
 
 def _event_without_id(reply: Reply) -> str:
-    """The id of the oldest open event: a sender of only the public keys replies in order.
+    """The id of the oldest open event: a sender that knows only the public keys replies in order.
 
     Raises:
         BadMessage: the user has no open event of this action.

@@ -7,7 +7,7 @@ from leadline.messages.attributes import ERASE, LOOK
 
 _REPLIES_AS = """
 WITH {name} AS (
-    SELECT * FROM json_to_recordset(CAST(:replies AS json)) AS one (
+    SELECT * FROM json_to_recordset(CAST(:replies AS json)) AS reply (
         event_id uuid, user_id bigint, state text, reason text, attempts integer, lead_id bigint,
         fence bigint, is_transient boolean, journey jsonb
     )

@@ -2,8 +2,8 @@
 
 import time
 from dataclasses import dataclass
-from uuid import UUID
 
+from leadline.runtime import uuid7
 from leadline.runtime.postgres.pool import database
 
 #: The periods over which the rate of settling is measured, in minutes.
@@ -36,12 +36,7 @@ def throughput() -> Throughput:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    since_id = first_id_at(time.time() - ACCEPTED_MIN * 60)
+    since_id = uuid7.first_at(time.time() - ACCEPTED_MIN * 60)
     (row,) = database().run(_THROUGHPUT, since_id=str(since_id))
     settled = tuple(row[f"last_{minutes}"] / minutes for minutes in PERIODS_MIN)
     return Throughput(settled, row["accepted"] / ACCEPTED_MIN)
-
-
-def first_id_at(moment_s: float) -> UUID:
-    """The lowest UUIDv7 of this moment (unix seconds): the ids of all later events are greater."""
-    return UUID(int=max(0, int(moment_s * 1000)) << 80)

@@ -16,7 +16,7 @@ MAX_GROUP = 64
 # leadline_present() raises after a fork of Postgres: run these with `run_in_current_history`.
 _WRITES = """
 WITH request AS (
-    SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS one (
+    SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS item (
         id bigint, expected_version bigint, full_name text, phone text, stage text,
         external_id text, event_id uuid, action text, changed text, correlation_id text,
         traceparent text, caller text

@@ -36,10 +36,10 @@ class Dashboard:
             "hour": _cached(lambda: settled_since("1h"), 3),
         }
         self._failures = _cached(lambda: {"groups": failures.groups()}, 3)
-        #: The longer ones cost more, and are only loaded while somebody looks at them.
+        #: The longer ones cost more, and are loaded only while an operator looks at them.
         self._periods = {name: _cached(partial(settled_since, name), 30) for name in PERIODS}
         self._periods["1h"] = self._parts["hour"]
-        #: When this process first saw each finding that does not know since when it applies.
+        #: When this process first saw each of the current findings, by code.
         self._first_seen: dict[str, datetime] = {}
 
     def snapshot(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Dashboard:
         }
 
     def settled(self, period: str) -> Part:
-        """Settled events of this period (`history.PERIODS`)."""
+        """Settled events of this period (`recent_events.PERIODS`)."""
         return self._periods[period].get()
 
     def failures(self) -> Part:
@@ -75,7 +75,7 @@ class Dashboard:
         self._failures.invalidate()
 
     def _dated(self, found: list[Finding]) -> list[Finding]:
-        """The findings, each with since when it applies: as far as this process has seen it."""
+        """The findings; those without a `since` get the time when this process first saw them."""
         now = datetime.now(UTC)
         codes = {finding.code for finding in found}
         self._first_seen = {code: self._first_seen.get(code, now) for code in codes}

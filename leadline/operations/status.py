@@ -136,7 +136,7 @@ def rate() -> dict[str, Any]:
 
 
 def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """The verdict on these parts, and what applies besides; loads the parts that are missing."""
+    """The findings for these parts, the verdict first; loads the parts that are missing."""
     loads = {
         "ledger": ledger,
         "work": work,

@@ -21,9 +21,9 @@ Step = dict[str, Any]
 def read(user_id: UserId) -> dict[str, Any]:
     """The user as `GET /users/{id}` returns it, each of its last events with its `steps`.
 
-    `next_try_at`: Bitrix24 is called for it not before that, and after `users_before` others;
-    `why`: the reason of its state, as `diagnosis.why`; `error`: the work queue can't be reached, so
-    steps of unsettled events and a pause may be missing.
+    `next_try_at`: when the user is due for its next call, with `users_before` users due earlier;
+    `why`: why the user is in its state, see `diagnosis.why`; `error`: the work queue can't be
+    reached, so steps of unsettled events and a pause may be missing.
 
     Raises:
         UserNotFound: no user has this id.
@@ -31,11 +31,11 @@ def read(user_id: UserId) -> dict[str, Any]:
     """
     user = queries.get(user_id)
     pending: dict[str, AttemptLog] = {}
-    due_ms, paused, error, ahead = None, None, None, None
+    due_ms, paused, error, users_before = None, None, None, None
     try:
         entry_events, due_ms = work_queue().pending_events(user_id)
         pending = {event.event_id: event.journey for event in entry_events}
-        ahead = None if due_ms is None else work_queue().users_before(due_ms)
+        users_before = None if due_ms is None else work_queue().users_before(due_ms)
         pause = portal_state.circuit_breaker().state()
         paused = pause.reason if pause else None
     except (QueueError, BadConfiguration) as down:
@@ -47,11 +47,11 @@ def read(user_id: UserId) -> dict[str, Any]:
     sync = {
         **user["sync"],
         "next_try_at": _at(due_ms),
-        "users_before": ahead,
+        "users_before": users_before,
         "events": events,
     }
-    taken = [step["step"] for step in events[0]["steps"]] if events else []
-    return {**user, "sync": sync, "why": asdict(why(sync, taken, paused)), "error": error}
+    newest_steps = [step["step"] for step in events[0]["steps"]] if events else []
+    return {**user, "sync": sync, "why": asdict(why(sync, newest_steps, paused)), "error": error}
 
 
 def _stored(journey: Any) -> AttemptLog:

@@ -19,7 +19,7 @@ Part = Mapping[str, Any]
 #: Text, number, seconds (`ago`), or time (`at`).
 Value = str | int | float | datetime
 
-#: A write that waits for longer makes the system slowed, also where nothing known holds it up.
+#: If the oldest write has waited longer than this, the system is slowed, whatever the cause.
 SLOW_S = 120.0
 #: Below this part of the burst, the request limit is what users wait for.
 LOW_TOKENS = 0.05
@@ -49,7 +49,7 @@ class Finding:
         return REASONS[self.code].next.format_map(_shown(self.values))
 
     def dated(self, seen_at: datetime) -> "Finding":
-        """The finding, since `seen_at` if it does not know since when it applies."""
+        """The finding, with `seen_at` as its `since` if it has none; a healthy one needs none."""
         is_dated = self.since is not None or self.state == "healthy"
         return self if is_dated else replace(self, since=seen_at)
 
@@ -66,7 +66,7 @@ class Finding:
 
 
 def judge(parts: Mapping[str, Part], now: datetime) -> list[Finding]:
-    """What applies, the most important first; the first finding is the verdict.
+    """The findings that apply, the most important first; the first one is the verdict.
 
     `parts`: `ledger`, `work`, `portal`, `queues`, `consumers` and `budget` of the status.
     """
@@ -76,7 +76,7 @@ def judge(parts: Mapping[str, Part], now: datetime) -> list[Finding]:
 
 
 def as_json(findings: list[Finding]) -> dict[str, Any]:
-    """The verdict, and in `also` what applies besides."""
+    """The verdict, and the other findings in `also`."""
     verdict, *others = findings
     return {**verdict.as_json(), "also": [finding.as_json() for finding in others]}
 
@@ -178,7 +178,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Part], datetime], Iterator[Finding]], ...]
     _processes,
     _limits,
 )
-#: What stands for an empty value.
+#: Texts in place of an empty value.
 _UNKNOWN = {"who": "an operator", "why": "none given"}
 _RANK = {code: rank for rank, code in enumerate(REASONS)}
 

@@ -1,4 +1,4 @@
-"""Collects results from the ledger, each once, and enters its deliveries.
+"""Collects results from the ledger, each once, and enters the deliveries of each.
 
 By keyset: settled events by the time of their outcome, accepted ones by the time in their id. A
 statement may commit after one that began later, and clocks of functions may differ, so each
@@ -38,8 +38,8 @@ WITH cursor AS (
     SELECT endpoint, user_id, seq FROM entered
     JOIN unnest(CAST(:names AS text[]), CAST(:kinds AS text[])) AS wanted (endpoint, kind)
     USING (kind)
-), moved AS (
-    -- A batch that is not full reached the present.
+), advanced AS (
+    -- A batch that is not full has reached the present.
     UPDATE results_cursor SET {cursor} = GREATEST({cursor},
         CASE WHEN seen.events < :batch THEN now() ELSE seen.last_at END)
     FROM (SELECT count(*) AS events, max(at) AS last_at FROM found) AS seen
@@ -79,7 +79,7 @@ _ACCEPTED = _COLLECT.format(
 
 
 def collect(endpoints: Sequence[Endpoint]) -> int:
-    """Collect all new results and enter their deliveries; returns how many were found.
+    """Collect all new results and enter their deliveries; returns the number of results.
 
     The first call begins at the present. Any number of relays may call it: one works at a time.
 
@@ -91,12 +91,12 @@ def collect(endpoints: Sequence[Endpoint]) -> int:
     pairs = [(endpoint.name, kind) for endpoint in endpoints for kind in sorted(endpoint.kinds)]
     wanted = {kind for _, kind in pairs}
     params = {"names": [name for name, _ in pairs], "kinds": [kind for _, kind in pairs]}
-    # In the order in which they happened to a user.
-    found = _all(_ACCEPTED, params) if "user.changed" in wanted else 0
-    return found + _all(_SETTLED, params)
+    # Accepted before settled: the order in which both happen to a write.
+    found = _collect_all(_ACCEPTED, params) if "user.changed" in wanted else 0
+    return found + _collect_all(_SETTLED, params)
 
 
-def _all(sql: str, params: dict[str, list[str]]) -> int:
+def _collect_all(sql: str, params: dict[str, list[str]]) -> int:
     found = 0
     while True:
         events = int(database().run(sql, batch=BATCH, **params)[0]["events"])

@@ -1,7 +1,7 @@
-"""What is still to be delivered to each endpoint, in Postgres: claim, settle, give up, replay.
+"""Deliveries of results to endpoints, stored in Postgres: claim, record outcomes, give up, replay.
 
-For each endpoint a user's results are delivered in order: the next one is due once the one before
-was delivered or given up. Users do not wait for each other, nor do endpoints.
+An endpoint receives the results of a user in order: the next one is due once the previous one was
+delivered or given up. Users do not wait for each other, nor do endpoints.
 """
 
 from collections.abc import Sequence
@@ -11,33 +11,33 @@ from leadline.results.message import Result
 from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
 
-#: A claim of a lost relay expires after this.
+#: The claim of a killed relay expires after this.
 CLAIM_S = 60
 #: Seconds until a rejected result is delivered again; the last one repeats.
 RETRY_S = (5, 30, 120, 600, 1800, 3600)
-#: Seconds until an endpoint that can't be reached is tried again; the last one repeats.
-REST_S = (2, 5, 10, 20, 30)
+#: Back-off of an endpoint that can't be reached, in seconds; the last one repeats.
+BACKOFF_S = (2, 5, 10, 20, 30)
 #: An undelivered result is given up after this; it can be replayed for as long as it is kept.
 GIVE_UP = "3 days"
 _PRUNED = 500
 
 _CLAIM = """
 WITH head AS (
-    SELECT endpoint, user_id, seq FROM result_deliveries AS one
+    SELECT endpoint, user_id, seq FROM result_deliveries AS delivery
     WHERE endpoint = :endpoint AND due_at <= now() AND NOT EXISTS (
-        SELECT FROM result_deliveries AS before
-        WHERE before.endpoint = one.endpoint AND before.user_id = one.user_id
-          AND before.seq < one.seq AND before.due_at IS NOT NULL
+        SELECT FROM result_deliveries AS earlier
+        WHERE earlier.endpoint = delivery.endpoint AND earlier.user_id = delivery.user_id
+          AND earlier.seq < delivery.seq AND earlier.due_at IS NOT NULL
     ) AND NOT EXISTS (
-        SELECT FROM result_endpoints AS rests
-        WHERE rests.endpoint = one.endpoint AND rests.retry_at > now()
+        SELECT FROM result_endpoints AS unreachable
+        WHERE unreachable.endpoint = delivery.endpoint AND unreachable.retry_at > now()
     )
     ORDER BY due_at, seq LIMIT :limit FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE result_deliveries AS one SET due_at = now() + make_interval(secs => :claim_s)
-    FROM head WHERE one.endpoint = head.endpoint AND one.user_id = head.user_id
-      AND one.seq = head.seq
-    RETURNING one.seq, attempts
+    UPDATE result_deliveries AS delivery SET due_at = now() + make_interval(secs => :claim_s)
+    FROM head WHERE delivery.endpoint = head.endpoint AND delivery.user_id = head.user_id
+      AND delivery.seq = head.seq
+    RETURNING delivery.seq, attempts
 )
 SELECT results.seq, kind, CAST(event_id AS text) AS event_id, user_id, results.version,
        results.bitrix_lead_id, reason, is_erasure, at, attempts, external_id
@@ -58,7 +58,7 @@ _RELEASE = """
 UPDATE result_deliveries SET due_at = now()
 WHERE endpoint = :endpoint AND seq = ANY (CAST(:seqs AS bigint[])) AND due_at IS NOT NULL
 """
-_REST = """
+_BACK_OFF = """
 INSERT INTO result_endpoints AS known (endpoint, failures, retry_at, problem)
 VALUES (:endpoint, 1, now() + make_interval(secs => :first_s), :problem)
 ON CONFLICT (endpoint) DO UPDATE SET failures = known.failures + 1, problem = :problem,
@@ -99,19 +99,19 @@ RETURNING 1 AS one
 
 
 def claim(endpoint: str, limit: int) -> list[Result]:
-    """Claim due results of this endpoint, each of another user; [] while it rests."""
+    """Claim due results of this endpoint, at most one for each user; [] during a back-off."""
     rows = database().run(_CLAIM, endpoint=endpoint, limit=limit, claim_s=CLAIM_S)
     return [Result(**row) for row in rows]
 
 
-def delivered(endpoint: str, seqs: Sequence[int]) -> None:
-    """Results were accepted: the endpoint is well."""
+def record_delivered(endpoint: str, seqs: Sequence[int]) -> None:
+    """Delete the deliveries of accepted results, and end the endpoint's back-off."""
     database().run(_DELIVERED, endpoint=endpoint, seqs=list(seqs))
     database().run("DELETE FROM result_endpoints WHERE endpoint = :endpoint", endpoint=endpoint)
 
 
-def rejected(endpoint: str, results: Sequence[tuple[Result, str]]) -> None:
-    """The endpoint rejected these results, each with a problem: deliver them later."""
+def record_rejected(endpoint: str, results: Sequence[tuple[Result, str]]) -> None:
+    """Count a failed attempt of each of these results, with its problem, and postpone it."""
     waits = [RETRY_S[min(result.attempts, len(RETRY_S) - 1)] for result, _ in results]
     database().run(
         _REJECTED,
@@ -122,28 +122,28 @@ def rejected(endpoint: str, results: Sequence[tuple[Result, str]]) -> None:
     )
 
 
-def unreachable(endpoint: str, seqs: Sequence[int], problem: str) -> None:
-    """The endpoint can't be reached: it rests, and no result loses an attempt."""
+def record_unreachable(endpoint: str, seqs: Sequence[int], problem: str) -> None:
+    """Begin or prolong the endpoint's back-off; no attempt is counted."""
     database().run(_RELEASE, endpoint=endpoint, seqs=list(seqs))
-    waits = [float(wait) for wait in REST_S]
-    database().run(_REST, endpoint=endpoint, first_s=waits[0], waits=waits, problem=problem)
+    waits = [float(wait) for wait in BACKOFF_S]
+    database().run(_BACK_OFF, endpoint=endpoint, first_s=waits[0], waits=waits, problem=problem)
 
 
 def release(endpoint: str, seqs: Sequence[int]) -> None:
-    """Give a claim back."""
+    """Release a claim: the results are due now."""
     if seqs:
         database().run(_RELEASE, endpoint=endpoint, seqs=list(seqs))
 
 
 def prune() -> int:
-    """Give old deliveries up and delete old results; returns how many were given up."""
+    """Give up old deliveries and delete old results; returns how many were given up."""
     given_up = database().run(_GIVE_UP)
     database().run(_PRUNE, keep_s=settings().keep_events_s, limit=_PRUNED)
     return len(given_up)
 
 
 def status() -> list[dict[str, Any]]:
-    """For each endpoint with anything to report, what waits and since when it is unreachable."""
+    """What waits for each endpoint, and since when it is unreachable; none for an idle one."""
     return database().run(_STATUS)
 
 

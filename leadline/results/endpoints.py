@@ -4,8 +4,9 @@ One entry per line, `#` begins a comment:
 
     NAME URL SECRET[,SECRET…] [KIND[,KIND…]]
 
-SECRET is `whsec_` and 24 to 64 bytes in base64, as Standard Webhooks has it; several, for a
-rotation, sign each request. Without kinds an endpoint receives `user.synced` and `user.failed`.
+SECRET is `whsec_` and 24 to 64 bytes in base64, as in Standard Webhooks; if there are several, as
+during a rotation, each signs every request. Without kinds an endpoint receives `user.synced` and
+`user.failed`.
 """
 
 import base64
@@ -22,7 +23,7 @@ from leadline.runtime.cleartext import is_loopback
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 
-#: `changed`: a write was accepted. Of an erased user: `is_erasure`.
+#: `user.changed`: a write was accepted; the others: it was settled.
 Kind = Literal["user.synced", "user.failed", "user.changed"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_KINDS: frozenset[str] = frozenset({"user.synced", "user.failed"})
@@ -32,7 +33,7 @@ SECRET = "result-endpoints"  # noqa: S105 - a name
 EXCHANGE = "leadline.users"
 MAX_ENDPOINTS = 20
 
-# Here, since a relay without endpoints reports it, too.
+# Defined here because a relay without endpoints exports it too.
 DELIVERED = metrics.Counter(
     "leadline_results_delivered_total",
     "Results by the outcome of an attempt to deliver them",
@@ -58,7 +59,7 @@ class Endpoint:
 
 
 def is_configured() -> bool:
-    """Whether anything receives results; cheap, for every tick."""
+    """Whether anything receives results; cheap enough for every tick."""
     return settings().results_exchange == "on" or secrets.get(SECRET) is not None
 
 

@@ -18,7 +18,7 @@ from leadline.messages.contract import timestamp
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a write; without personal data."""
+    """What became of a write, without personal data."""
 
     seq: int
     kind: str
@@ -36,11 +36,11 @@ class Result:
 
     @property
     def id(self) -> str:
-        """The same for each delivery of this result."""
+        """The id, the same in each delivery of this result."""
         return f"{self.kind}:{self.event_id}"
 
     def body(self) -> bytes:
-        """The body."""
+        """The body, as JSON."""
         data: dict[str, Any] = {
             "user_id": self.user_id,
             "external_id": self.external_id,

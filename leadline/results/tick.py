@@ -15,13 +15,13 @@ from leadline.runtime.once_per_interval import Interval
 
 log = structlog.get_logger()
 
-#: How long a run delivers: the relay has other work.
+#: How long a run may deliver: the relay has other work.
 BUDGET_S = 5.0
 BATCH = 50
 
 
-#: An invalid configuration is logged once in this time.
-_complaints = Interval(60)
+#: An invalid configuration is logged once a minute.
+_config_errors = Interval(60)
 
 
 class Sender(Protocol):
@@ -37,7 +37,7 @@ class Sender(Protocol):
 def run(budget_s: float = BUDGET_S) -> None:
     """Collect and deliver; the endpoints are served in parallel.
 
-    An invalid configuration is logged, and nothing is lost by it: results are collected once it is
+    An invalid configuration is logged, and loses nothing: results are collected once it is
     corrected.
 
     Raises:
@@ -46,7 +46,7 @@ def run(budget_s: float = BUDGET_S) -> None:
     try:
         receivers = endpoints()
     except BadConfiguration as error:
-        if _complaints.claim():
+        if _config_errors.claim():
             log.error("results not delivered", reason=str(error))  # noqa: TRY400 - the text says it all
         return
     if not receivers:
@@ -61,7 +61,7 @@ def run(budget_s: float = BUDGET_S) -> None:
 
 
 def _deliver(endpoint: Endpoint, until: float) -> None:
-    """Deliver to one endpoint until nothing is due, it can't be reached, or the time is over."""
+    """Deliver to one endpoint until nothing is due, it can't be reached, or `until` (monotonic)."""
     sender: Sender | None = None
     try:
         while time.monotonic() < until and (claimed := deliveries.claim(endpoint.name, BATCH)):
@@ -79,16 +79,16 @@ def _settle(endpoint: Endpoint, results: list[Result], outcomes: list[Outcome]) 
     done = [result for result, outcome in pairs if not outcome.problem]
     failed = [(result, outcome) for result, outcome in pairs if outcome.problem]
     if done:
-        deliveries.delivered(endpoint.name, [result.seq for result in done])
+        deliveries.record_delivered(endpoint.name, [result.seq for result in done])
         DELIVERED.inc("delivered", by=len(done))
     is_down = bool(failed) and not done and any(outcome.is_unreachable for _, outcome in failed)
     if is_down:
         problem = next(outcome.problem for _, outcome in failed if outcome.is_unreachable)
-        deliveries.unreachable(endpoint.name, [result.seq for result, _ in failed], problem)
+        deliveries.record_unreachable(endpoint.name, [result.seq for result, _ in failed], problem)
         DELIVERED.inc("unreachable", by=len(failed))
         log.warning("endpoint unreachable", endpoint=endpoint.name, reason=problem)
     elif failed:
-        deliveries.rejected(
+        deliveries.record_rejected(
             endpoint.name, [(result, outcome.problem) for result, outcome in failed]
         )
         DELIVERED.inc("rejected", by=len(failed))

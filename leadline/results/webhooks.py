@@ -20,10 +20,10 @@ from leadline.results.message import Outcome, Result, headers
 CONNECT_S, ANSWER_S = 3.0, 5.0
 #: Bytes of an answer that are read, so that its connection can be used again.
 ANSWER_MAX = 16 * 1024
-#: Calls to an endpoint at a time; each is about another user.
+#: Concurrent calls to an endpoint, each about a different user.
 PARALLEL = 8
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "leadline"}
-#: The receiver, not the result, is at fault.
+#: Statuses that say nothing about the result: the receiver is busy.
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 

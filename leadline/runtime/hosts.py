@@ -6,18 +6,18 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that a URL names, as it answers now."""
+    """A node that a URL names, and how it answered."""
 
     #: Host and port.
     address: str
-    #: What it is in its cluster; "" if it does not answer.
+    #: Its role in the cluster; "" if it did not answer.
     role: str
-    #: Why it does not answer.
+    #: Why it did not answer; "" if it did.
     error: str = ""
 
 
 def order_from(first: int, count: int) -> list[int]:
-    """The indices of `count` nodes, from this one on: the last that served is tried first."""
+    """The indices 0 to `count` - 1 in rotation, `first` first: the order in which to try nodes."""
     return [(first + step) % count for step in range(count)]
 
 

@@ -27,7 +27,7 @@ def is_sentinel(url: str) -> bool:
 
 
 def redis_url(url: str) -> str:
-    """The Redis URL that this one stands for; its host must be replaced by the master's.
+    """The Redis URL for a Sentinel URL; its host is a Sentinel's, to be replaced by the master's.
 
     Raises:
         ValueError: the URL names no master.

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
+from leadline.runtime import uuid7
 from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.pool import Row, database
 from leadline.settings import settings
@@ -64,7 +64,7 @@ class Filter:
     params: dict[str, Any]
     #: Queries of `user_id` whose union contains every match; empty means scan all users.
     candidates: tuple[str, ...] = ()
-    #: There may be many candidates, found in another order than that of ids.
+    #: There may be many candidates, and an index finds them in another order than by id.
     may_be_common: bool = False
 
 
@@ -102,16 +102,12 @@ def _by_state(query: Query) -> Iterator[Filter]:
 
 
 def _updated(since: datetime) -> Filter:
-    """The users written since: each has an event, as long as the ledger keeps it.
-
-    Ids of events begin with their time (RFC 9562, UUIDv7), so they need no other index.
-    """
+    """The users written since: each has an event, as long as the ledger keeps it."""
     since_s = since.timestamp() - _CLOCK_SKEW_S
-    first = UUID(int=max(0, int(since_s * 1000)) << 80)
     are_kept = since_s > time.time() - settings().keep_events_s
     return Filter(
         "updated_at >= CAST(:since AS timestamptz)",
-        {"since": since.isoformat(), "from_event": str(first)},
+        {"since": since.isoformat(), "from_event": str(uuid7.first_at(since_s))},
         (_WRITTEN,) if are_kept else (),
         may_be_common=True,
     )

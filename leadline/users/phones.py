@@ -46,7 +46,7 @@ def possible(text: str, region: str) -> tuple[str, ...]:
     `region` as in `e164`. A number without `+` may also begin with its country code.
 
     Raises:
-        ValueError: it can be no phone number; the text is meant for the client.
+        ValueError: it can't be a phone number; the text is meant for the client.
     """
     notations = [text.strip()]
     if not notations[0].startswith("+"):

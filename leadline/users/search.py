@@ -1,11 +1,11 @@
-"""Search users by any part of what is known of them, newest first."""
+"""Search users by an id, or by a part of their name or phone, newest first."""
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
+from leadline.runtime import uuid7
 from leadline.users import failures, filters, newest_first, queries
 from leadline.users.filters import Filter
 from leadline.users.search_text import Meaning, meaning_of
@@ -23,7 +23,7 @@ _SETTLED = "SELECT user_id FROM events WHERE settled_at >= CAST(:active_since AS
 
 
 class Search(Query):
-    """The query of a search, newest first: `after` is the `next` of the page before.
+    """The query of a search, newest first: `after` is the `next` of the previous page.
 
     An empty `find` matches all users.
     """
@@ -49,18 +49,18 @@ def page(search: Search) -> Page:
     meaning = meaning_of(text) if text else None
     others = _filters(search)
     exact = _exact(meaning, others)
-    part = [] if meaning is None else [meaning.part] if meaning.part else None
     before = search.after or _END
     rows: list[dict[str, Any]] = []
-    if part is not None:
-        named = Filter(
-            "NOT id = ANY (CAST(:named AS bigint[]))", {"named": [user["id"] for user in exact]}
+    if meaning is None or meaning.part is not None:
+        containing = [meaning.part] if meaning and meaning.part else []
+        not_exact = Filter(
+            "NOT id = ANY (CAST(:exact AS bigint[]))", {"exact": [user["id"] for user in exact]}
         )
-        rows = newest_first.select(search.limit + 1, before, [*part, *others, named])
-    found = queries.to_page(rows, search.limit)
+        rows = newest_first.select(search.limit + 1, before, [*containing, *others, not_exact])
+    result = queries.to_page(rows, search.limit)
     if not search.after:
-        found["items"][:0] = [queries.with_sync(row) for row in exact]
-    return found
+        result["items"][:0] = [queries.with_sync(row) for row in exact]
+    return result
 
 
 def _exact(meaning: Meaning | None, others: list[Filter]) -> list[dict[str, Any]]:
@@ -80,7 +80,6 @@ def _filters(search: Search) -> list[Filter]:
 
 
 def _active(since: datetime) -> Filter:
-    # Ids of events begin with their time.
-    first = UUID(int=max(0, int(since.timestamp() * 1000)) << 80)
+    first = uuid7.first_at(since.timestamp())
     params = {"first_event": str(first), "active_since": since.isoformat()}
     return Filter(_ACTIVE, params, (_ACCEPTED, _SETTLED))

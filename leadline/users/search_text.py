@@ -9,7 +9,7 @@ from leadline.users.filters import NOT_INDEXED_YET, Filter
 
 #: Shorter parts of a phone match too many users; shorter texts can't be found by their trigrams.
 PART = 3
-#: Words of a name that are looked for; more are ignored.
+#: Maximum number of words of a name to search for; more are ignored.
 MAX_WORDS = 6
 #: A correlation id is looked for in this many of the newest events: an index on it would slow down
 #: every write.
@@ -37,7 +37,7 @@ SELECT DISTINCT user_id FROM (
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The users that a text stands for."""
+    """Filters of the users that a text may mean."""
 
     #: Those that it names exactly, shown first.
     exact: Filter | None = None
@@ -78,7 +78,7 @@ def _number(text: str) -> Meaning:
 
 
 def _exact(condition: str, digits: str) -> Filter | None:
-    """A filter by the number that these digits are; None if they are none."""
+    """A filter by the number in these digits; None if they are not a valid id."""
     if not digits.isascii() or not digits.isdigit() or int(digits) > _MAX_ID:
         return None
     return Filter(
@@ -89,7 +89,7 @@ def _exact(condition: str, digits: str) -> Filter | None:
 
 
 def _call(text: str) -> Meaning:
-    """By an event's id, or else a correlation id among the newest events."""
+    """The user of the event with this id, else users with this correlation id in new events."""
     found = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
     if not found:
         found = database().run(_BY_CALL, call_id=text, newest_events=NEWEST_EVENTS)
@@ -99,7 +99,7 @@ def _call(text: str) -> Meaning:
 
 
 def _named(words: list[str]) -> Filter | None:
-    """Every word is a part of the name; a short one begins a word of it."""
+    """A filter by words that the name contains; a short one must begin a word of the name."""
     if not words:
         return None
     words = words[:MAX_WORDS]
@@ -115,7 +115,7 @@ def _named(words: list[str]) -> Filter | None:
 
 
 def _patterns(at: int, word: str) -> list[str]:
-    """SQL of the patterns of which the name matches one."""
+    """SQL of the patterns for a word: a name that has the word matches one of them."""
     text = f"lower(CAST(:word{at} AS text))"
     if len(word) < PART:
         return [f"{text} || '%'", f"'% ' || {text} || '%'"]

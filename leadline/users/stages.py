@@ -67,8 +67,8 @@ def check(stage: str | None) -> None:
         raise unknown(allowed())
 
 
-def with_names(error: InvalidRequest, stages: Iterable[str]) -> InvalidRequest:
-    """The error, with these stages if it is about one that no portal can have."""
+def with_allowed_stages(error: InvalidRequest, stages: Iterable[str]) -> InvalidRequest:
+    """The error; if it is about a stage that no portal can have, its message lists these stages."""
     for field in error.fields:
         if field["message"] == NO_STAGE:
             field["message"] = _one_of(stages)
@@ -76,7 +76,7 @@ def with_names(error: InvalidRequest, stages: Iterable[str]) -> InvalidRequest:
 
 
 def unknown(stages: Iterable[str]) -> InvalidRequest:
-    """The error of a stage other than these."""
+    """The error for a stage that is not one of these."""
     fields: list[FieldError] = [{"field": "stage", "message": _one_of(stages)}]
     return InvalidRequest("Some fields are missing or invalid.", fields=fields)
 

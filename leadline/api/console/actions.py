@@ -13,9 +13,9 @@ from leadline.runtime.http.endpoint import parse
 if TYPE_CHECKING:
     from leadline.users.views import UserSummary
 
-#: Ids of dead letters that are stored with an action.
+#: Maximum number of ids of dead letters that are stored with an action.
 AUDITED_IDS = 200
-#: The most users of one export, in pages of this size.
+#: Maximum number of users in an export, and the size of the pages in which they are read.
 EXPORTED = 5000
 EXPORT_PAGE = 200
 #: What a job is called in the audit trail.
@@ -39,7 +39,7 @@ def resync(request: Request, number: str) -> object:
 
 
 def sent(request: Request, number: str) -> object:
-    """The values that a user's last events carried: personal data, so the asking is audited."""
+    """The values that a user's last events carried: personal data, so reading them is audited."""
     from leadline.ledger.recent_events import last_states  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
@@ -51,7 +51,7 @@ def sent(request: Request, number: str) -> object:
 
 
 def export(request: Request) -> object:
-    """The users that match a search, for a file; `is_all` false: there are more."""
+    """The users that match a search, for a file; `is_all` is false if there are more."""
     from leadline.users import search  # noqa: PLC0415 - cold start: only this call needs it
 
     query = parse(search.Search, request).model_copy(update={"limit": EXPORT_PAGE, "after": 0})
@@ -134,7 +134,7 @@ def decide(request: Request, action: str) -> object:
 
 @contextmanager
 def _audited(action: str, **about: object) -> Iterator[dict[str, object]]:
-    """An action: recorded in the audit trail, its effect visible in the dashboard at once."""
+    """Record an action in the audit trail, and show its effect in the dashboard at once."""
     from leadline.operations import audit  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
 

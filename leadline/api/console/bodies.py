@@ -37,7 +37,7 @@ class DeadLetterIds(Body):
 class NewJob(Body):
     """A bulk job: users to resync, or dead letters to replay or discard.
 
-    Without a selection it is about all failed users, or all dead letters.
+    Without a selection, all failed users or all dead letters are selected.
     """
 
     kind: Literal["resync", "replay", "discard"]

@@ -79,7 +79,7 @@ def trail(request: Request) -> object:
 
 
 def dead_letters(_request: Request) -> object:
-    """The oldest dead letters of each queue, without contents, and how many have which reason."""
+    """The oldest dead letters of each queue, without contents, and their number by reason."""
     from leadline.operations.dead_letters import ALL, collect, grouped, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     found = collect(ALL, summary, DEAD_LETTERS_COUNTED)

@@ -213,7 +213,9 @@ def _redis() -> Iterator[Check]:
     yield Check("Redis' memory", policy == "noeviction", f"maxmemory-policy {policy}", fix)
     is_persistent = bool(info.get("aof_enabled"))
     result = (
-        "appendonly yes" if is_persistent else "appendonly no: a restart costs lookups, no data"
+        "appendonly yes"
+        if is_persistent
+        else "appendonly no: a restart costs lookups, but loses nothing"
     )
     yield Check("Redis' persistence", is_ok=True, result=result)
     work = health.work()

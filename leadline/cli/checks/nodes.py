@@ -1,4 +1,4 @@
-"""The nodes of clusters: each that a URL names, and its role."""
+"""Checks of clusters: whether each node that a URL names answers, and in which role."""
 
 from collections.abc import Iterator
 
@@ -14,12 +14,12 @@ _ASYNCHRONOUS = "commits wait for no standby: a failover may lose acknowledged w
 
 
 def postgres(url: str) -> Iterator[Check]:
-    """Each server, and whether one of them accepts writes and its commits wait for a standby."""
+    """Check each server, and whether commits at the primary wait for a standby."""
     if len(servers(url).options) == 1:
         return
-    found = cluster.nodes(url)
-    yield from _each("Postgres", found)
-    roles = {node.role for node in found}
+    cluster_nodes = cluster.nodes(url)
+    yield from _each("Postgres", cluster_nodes)
+    roles = {node.role for node in cluster_nodes}
     if cluster.PRIMARY in roles:
         fix = "set synchronous_standby_names at the primary"
         yield Check("Postgres' standby", is_ok=False, result=_ASYNCHRONOUS, fix=fix)
@@ -28,19 +28,19 @@ def postgres(url: str) -> Iterator[Check]:
 
 
 def rabbitmq(url: str) -> Iterator[Check]:
-    """Whether each node accepts clients."""
+    """Check whether each node accepts clients."""
     if len(parameters(url)) > 1:
         yield from _each("RabbitMQ", broker.nodes(url))
 
 
 def redis(url: str) -> Iterator[Check]:
-    """Which master each Sentinel names."""
+    """Check which master each Sentinel names."""
     if sentinel.is_sentinel(url):
         yield from _each("Sentinel", sentinel.nodes(url))
 
 
-def _each(server: str, found: list[Node]) -> Iterator[Check]:
-    for node in found:
+def _each(server: str, cluster_nodes: list[Node]) -> Iterator[Check]:
+    for node in cluster_nodes:
         name = f"{server} {node.address}"
         fix = "" if node.role else "start it, or take it out of the URL"
         yield Check(name, bool(node.role), node.role or f"does not answer: {node.error}", fix)

@@ -1,4 +1,4 @@
-"""Checkpoints: the progress at a long command in a small file, deleted when it has finished."""
+"""Checkpoints: the progress of a long command in a small file, deleted when it has finished."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from leadline.errors import InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The progress at one command, in a file."""
+    """The progress of one command, in a file."""
 
     path: Path
 

@@ -17,7 +17,7 @@ from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 
 PART = 1000
-#: Rejected lines that are printed; all of them are in the file.
+#: How many rejected lines are printed; the file has all of them.
 _SHOWN = 20
 
 
@@ -123,8 +123,8 @@ def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Recor
     """The records; a valid one with another user's lead or external id gets an error."""
     while part := list(islice(records, PART)):
         users = [(_key(digest, record.line), record.user) for record in part if record.user]
-        leads = bulk_import.of_others(users, "bitrix_lead_id")
-        own_ids = bulk_import.of_others(users, "external_id")
+        leads = bulk_import.taken_by_others(users, "bitrix_lead_id")
+        own_ids = bulk_import.taken_by_others(users, "external_id")
         for record in part:
             key = _key(digest, record.line)
             field = "bitrix_lead_id" if key in leads else "external_id" if key in own_ids else None
@@ -137,9 +137,9 @@ def _key(digest: str, line: int) -> str:
 
 
 def _create(source: File, found: _Validated, digest: str, checkpoint: Checkpoint) -> int:
-    """Store all that is in order; returns how many of them are new."""
+    """Store the valid lines; returns how many users are new."""
     before = checkpoint.read() or {}
-    # Not by their number: which lines are in order may change meanwhile, as the stages do.
+    # By line, not by count: which lines are valid may change meanwhile, with the portal's stages.
     last, done = int(before.get("line", 0)), int(before.get("done", 0))
     if last:
         print_note(f"continuing after line {last}")

@@ -1,4 +1,4 @@
-"""`leadline restore`: put a dump of Postgres back, with everything that has to follow."""
+"""`leadline restore`: restore a dump of Postgres, and do everything that has to follow."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from leadline.runtime import secrets
 from leadline.runtime.postgres.migrate import migrate
 from leadline.runtime.postgres.pool import database
 
-#: A table of each dump of ours.
+#: The table, in pg_restore's list, by which a dump of Leadline is recognised.
 _TABLE = " TABLE public events "
 _CLIENTS = """
 SELECT usename AS login, count(*) AS connections FROM pg_stat_activity
@@ -38,7 +38,7 @@ def restore(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Put a dump of Postgres back.
+    """Restore a dump of Postgres.
 
     All users and events are replaced by those of the dump (pg_dump --format=custom).
     DATABASE_URL has to be the owner's, and pg_restore on this machine. Stop functions, connector
@@ -90,11 +90,13 @@ def _without_password(url: str) -> str:
 def _run(program: str, *arguments: str, url: str = "") -> str:
     password = urlsplit(url).password
     environment = {**os.environ, **({"PGPASSWORD": unquote(password)} if password else {})}
-    done = subprocess.run(  # noqa: S603 - Postgres' own program
+    finished = subprocess.run(  # noqa: S603 - Postgres' own program
         (program, *arguments), capture_output=True, text=True, env=environment, check=False
     )
-    if done.returncode:
+    if finished.returncode:
         # pg_restore names objects and rules, but no rows.
-        reason = next((line for line in done.stderr.splitlines() if "error" in line), "it failed")
+        reason = next(
+            (line for line in finished.stderr.splitlines() if "error" in line), "it failed"
+        )
         raise RestoreRefused(f"nothing was changed: {reason}")
-    return done.stdout
+    return finished.stdout

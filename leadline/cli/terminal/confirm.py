@@ -1,4 +1,4 @@
-"""Confirmation of what touches many: asked on a terminal, `--yes` elsewhere."""
+"""Confirmation of an action on many users or messages: a question on a terminal, else `--yes`."""
 
 import sys
 from typing import Annotated
@@ -11,7 +11,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmati
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Return if an operator confirms, or has by `--yes`.
+    """Ask an operator to confirm; returns if the answer is yes, or `yes` says so already.
 
     Raises:
         NotConfirmed: the answer is no, or there is no terminal to ask on.

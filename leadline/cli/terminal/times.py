@@ -1,4 +1,4 @@
-"""Moments as operators type them, and spans of time as they read them."""
+"""Times that operators type, and durations as they are shown."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -16,18 +16,18 @@ Since = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Since a moment: 12:00, 2026-01-31, 2026-01-31T12:00, or 90s, 15m, 2h, 7d ago.",
+        help="Since a time: 12:00, 2026-01-31, 2026-01-31T12:00, or 90s, 15m, 2h, 7d ago.",
     ),
 ]
 
 
 def parse_moment(text: str, now: datetime | None = None) -> datetime:
-    """The moment that a text names, in local time unless the text has a zone.
+    """Parse a time: in local time unless it has a zone.
 
-    A clock time is the last such moment: 23:00 at noon is yesterday's.
+    A clock time without a date is the last one: 23:00, typed at noon, is yesterday's.
 
     Raises:
-        InvalidRequest: it is no moment.
+        InvalidRequest: the text is not a time.
     """
     present = (now or datetime.now(UTC)).astimezone()
     text = text.strip()
@@ -36,10 +36,10 @@ def parse_moment(text: str, now: datetime | None = None) -> datetime:
             return present - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         if _CLOCK.fullmatch(text):
             clock = datetime.strptime(text, "%H:%M:%S" if text.count(":") == 2 else "%H:%M")  # noqa: DTZ007 - only the clock is read
-            found = present.replace(
+            moment = present.replace(
                 hour=clock.hour, minute=clock.minute, second=clock.second, microsecond=0
             )
-            return found if found <= present else found - timedelta(days=1)
+            return moment if moment <= present else moment - timedelta(days=1)
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise InvalidRequest(
@@ -49,7 +49,7 @@ def parse_moment(text: str, now: datetime | None = None) -> datetime:
 
 
 def span(seconds: float) -> str:
-    """A span in one unit: `45 s`, `12 min`, `3.5 h`, `2 d`; never negative."""
+    """A duration in one unit: `45 s`, `12 min`, `3.5 h`, `2 d`; never negative."""
     seconds = max(0.0, seconds)
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -9,7 +9,7 @@ from leadline.cli.output import FINDINGS, Json, print_json, print_note, print_ta
 from leadline.cli.terminal.times import Since, parse_moment
 from leadline.cli.users.listing import After, Limit
 from leadline.operations.diagnosis import failed_users
-from leadline.operations.diagnosis.failed_users import Failed
+from leadline.operations.diagnosis.failed_users import FailedFilter
 
 Reason = Annotated[
     str, typer.Option(help="Only reasons that contain this; numbers in it match any number.")
@@ -42,7 +42,7 @@ def failed(
         leadline failed --reason "Field X"
         leadline failed --limit 200 --json
     """
-    which = Failed(parse_moment(since) if since else None, reason)
+    which = FailedFilter(parse_moment(since) if since else None, reason)
     if group:
         is_any = _print_groups(which, limit, since, json=json)
     else:
@@ -51,7 +51,7 @@ def failed(
         raise typer.Exit(FINDINGS)
 
 
-def _print_page(which: Failed, limit: int, after: int, *, json: bool) -> bool:
+def _print_page(which: FailedFilter, limit: int, after: int, *, json: bool) -> bool:
     page = failed_users.page(which, limit, after)
     if json:
         print_json(page)
@@ -63,7 +63,7 @@ def _print_page(which: Failed, limit: int, after: int, *, json: bool) -> bool:
     return bool(rows)
 
 
-def _print_groups(which: Failed, limit: int, since: str | None, *, json: bool) -> bool:
+def _print_groups(which: FailedFilter, limit: int, since: str | None, *, json: bool) -> bool:
     groups = failed_users.groups(which, limit)
     if json:
         print_json({"groups": groups})

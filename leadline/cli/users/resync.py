@@ -11,7 +11,7 @@ from leadline.cli.users.failed import Reason
 from leadline.errors import InvalidRequest
 from leadline.operations import audit
 from leadline.operations.diagnosis import failed_users
-from leadline.operations.diagnosis.failed_users import Failed
+from leadline.operations.diagnosis.failed_users import FailedFilter
 from leadline.operations.resync_users import BATCH, resync_users
 from leadline.runtime.telemetry import trace_context
 
@@ -46,7 +46,7 @@ def resync(
         raise InvalidRequest("--since and --reason restrict --all-failed")
     trace_context.begin()
     if all_failed:
-        which = Failed(parse_moment(since) if since else None, reason)
+        which = FailedFilter(parse_moment(since) if since else None, reason)
         requested, waiting, missing = _resync_failed(which, yes=yes)
     else:
         with audit.recorded("send again", user_ids=audit.first_user_ids(user_ids or [])) as done:
@@ -63,7 +63,7 @@ def resync(
         raise typer.Exit(FINDINGS)
 
 
-def _resync_failed(which: Failed, *, yes: bool) -> tuple[int, list[int], list[int]]:
+def _resync_failed(which: FailedFilter, *, yes: bool) -> tuple[int, list[int], list[int]]:
     """Resync the failed users of a filter, in batches by id; as `resync_users` returns it."""
     if number := failed_users.count(which):
         confirm(f"Resync {number} failed users?", yes=yes)

@@ -7,7 +7,7 @@ from leadline.runtime.postgres.json_rows import as_json
 # leadline_present() raises after a fork of Postgres: run this with `run_in_current_history`.
 _REQUEST = """
 WITH request AS (
-    SELECT * FROM json_to_recordset(CAST(:items AS json)) AS one (
+    SELECT * FROM json_to_recordset(CAST(:items AS json)) AS item (
         position integer, event_id uuid, external_id text, full_name text, phone text, stage text,
         expected_version bigint, must_exist boolean, must_be_new boolean
     ), leadline_present()
@@ -58,8 +58,8 @@ _WRITTEN = """, updated AS (
     RETURNING id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id,
               external_id
 ), created AS (
-    SELECT one.id, one.full_name, one.phone, one.stage, version, stage_version, synced_version,
-           bitrix_lead_id, one.external_id, position, event_id, 'create_card' AS action,
+    SELECT new.id, new.full_name, new.phone, new.stage, version, stage_version, synced_version,
+           bitrix_lead_id, new.external_id, position, event_id, 'create_card' AS action,
            'full_name,phone,stage' AS changed, history, originator_id
     FROM (
         SELECT *, COALESCE(external_id, '') AS own_id,
@@ -67,13 +67,13 @@ _WRITTEN = """, updated AS (
                    PARTITION BY external_id, full_name, phone, stage ORDER BY id
                ) AS alike
         FROM inserted
-    ) AS one
-    JOIN fresh ON (one.own_id, one.full_name, one.phone, one.stage, one.alike)
+    ) AS new
+    JOIN fresh ON (new.own_id, new.full_name, new.phone, new.stage, new.alike)
         = (fresh.own_id, fresh.full_name, fresh.phone, fresh.new_stage, fresh.alike)
 ), written AS (
     SELECT *, CAST(:correlation_id AS text) AS correlation_id,
            CAST(:traceparent AS text) AS traceparent, CAST(:written_by AS text) AS caller
-    FROM (TABLE updated UNION ALL TABLE created) AS one
+    FROM (TABLE updated UNION ALL TABLE created) AS stored
 )"""
 
 _OUTCOME = """, outcome AS (
@@ -89,7 +89,7 @@ _OUTCOME = """, outcome AS (
     WHERE must_exist AND NOT EXISTS (SELECT FROM held WHERE held.external_id = request.external_id)
 )"""
 
-# A rejected request is not remembered.
+# Nothing is stored for a rejected request: the client may correct it under the same key.
 _KEY = f""", key AS (
     INSERT INTO idempotency_keys (caller, key, fingerprint, outcomes)
     SELECT :caller, :key, :fingerprint, jsonb_agg(jsonb_build_object(

@@ -18,7 +18,7 @@ from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.users.model import DEFAULT_STAGES, User, UserId
 
-#: How often a statement runs whose users other requests create at the same time.
+#: How often a statement is tried whose users other requests create at the same time.
 ATTEMPTS = 10
 
 

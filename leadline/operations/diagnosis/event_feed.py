@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from leadline.runtime import uuid7
 from leadline.runtime.postgres.pool import Row, database
 
-#: How much earlier than the last one each read begins; no statement of ours lasts as long.
+#: How long before the end of the last read each read begins; none of our statements lasts as long.
 OVERLAP = timedelta(seconds=10)
 #: Rows of a read; more only if as many have the same time.
 PAGE = 1000
@@ -43,10 +44,10 @@ Step = dict[str, Any]
 
 
 class EventFeed:
-    """Follows the ledger from a moment on; `poll` returns the steps taken since the last poll."""
+    """Follows the ledger from `since`; `poll` returns the steps taken since the last poll."""
 
     def __init__(self, since: datetime | None = None, user_id: int | None = None) -> None:
-        """By default from now, by the clock of Postgres.
+        """Follow from `since`, by default from now; of one user, by default of all.
 
         Raises:
             DatabaseDown: Postgres can't be reached.
@@ -71,10 +72,10 @@ class EventFeed:
             DatabaseDown: Postgres can't be reached; the next poll reports what this one missed.
         """
         now = _now()
-        accepted = self._read(_ACCEPTED, after=_first_id(self._read_from))
+        accepted = self._read(_ACCEPTED, after=str(uuid7.first_at(self._read_from.timestamp())))
         settled = self._read(_SETTLED, at=self._read_from)
         awaited = database().run(_AWAITED, ids=list(self._awaited))
-        # A full page may have left rows behind: what is later than its end is read once more.
+        # A full page may have left rows behind: rows later than its end are read again.
         ends = [_accepted_at(accepted[-1])] if len(accepted) == self._page else []
         ends += [settled[-1]["settled_at"]] if len(settled) == self._page else []
         until = min([now, *ends])
@@ -92,7 +93,7 @@ class EventFeed:
 
     def _continue_after(self, until: datetime, now: datetime, *, is_behind: bool) -> None:
         begin = until if is_behind else max(self._since, now - OVERLAP)
-        # A page of rows that all have one time would be read again and again.
+        # A full page whose rows all have the same time would be read forever.
         is_stuck = is_behind and begin - self._read_from < timedelta(milliseconds=1)
         self._page = self._page * 2 if is_stuck else PAGE
         self._read_from, self.is_behind = begin, is_behind
@@ -140,12 +141,7 @@ def _accepted_at(row: Row) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _first_id(moment: datetime) -> str:
-    """The smallest UUIDv7 of a moment."""
-    return f"{int(moment.timestamp() * 1000):012x}{0:020x}"
-
-
 def _limit(kept: dict[Any, None], number: int) -> None:
-    """Forget the oldest, so that at most this number is kept."""
+    """Delete the oldest keys, so that at most this number is kept."""
     for key in list(kept)[: max(0, len(kept) - number)]:
         del kept[key]

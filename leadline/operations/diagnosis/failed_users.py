@@ -49,8 +49,8 @@ WHERE users.id = ANY (CAST(:ids AS bigint[])) AND state = 'failed'
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """Which failed users; the default is all."""
+class FailedFilter:
+    """Selects failed users; by default all."""
 
     #: Only those that failed at this moment or later.
     since: datetime | None = None
@@ -73,7 +73,7 @@ class Failed:
         return found
 
 
-def page(which: Failed, limit: int, after: int) -> dict[str, Any]:
+def page(which: FailedFilter, limit: int, after: int) -> dict[str, Any]:
     """A keyset page as `queries.page`; each `sync` block also with `failed_at` and `retry_at`.
 
     Raises:
@@ -88,7 +88,7 @@ def page(which: Failed, limit: int, after: int) -> dict[str, Any]:
     return found
 
 
-def groups(which: Failed, limit: int) -> list[dict[str, Any]]:
+def groups(which: FailedFilter, limit: int) -> list[dict[str, Any]]:
     """Reasons by number of users, the most frequent first.
 
     Texts that differ only in numbers are one reason, shown by one of them. `first_at` and
@@ -106,8 +106,8 @@ def groups(which: Failed, limit: int) -> list[dict[str, Any]]:
     return found
 
 
-def count(which: Failed) -> int:
-    """How many there are.
+def count(which: FailedFilter) -> int:
+    """The number of selected users.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -115,8 +115,8 @@ def count(which: Failed) -> int:
     return int(_run(_COUNT, which)[0]["users"])
 
 
-def ids(which: Failed, limit: int, after: int) -> list[int]:
-    """The next ids above `after`, ascending.
+def ids(which: FailedFilter, limit: int, after: int) -> list[int]:
+    """The next selected ids above `after`, ascending.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -131,7 +131,7 @@ def _times(user_ids: list[int]) -> dict[int, dict[str, Any]]:
     return {row.pop("id"): row for row in database().run(_WHEN, ids=user_ids)}
 
 
-def _run(sql: str, which: Failed, after: int = 0, **params: object) -> list[Row]:
+def _run(sql: str, which: FailedFilter, after: int = 0, **params: object) -> list[Row]:
     chosen = which.filters("settled_at")
     conditions = "".join(f" AND {restriction.condition}" for restriction in chosen)
     values = {name: value for restriction in chosen for name, value in restriction.params.items()}

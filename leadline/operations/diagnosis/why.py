@@ -1,4 +1,4 @@
-"""Why a user is not in Bitrix24: the one rule and the one wording of console and command line.
+"""Why a user is not in Bitrix24: one rule and one wording for console and command line.
 
 The console has the sentences in both its languages, under the same codes
 (`functions/console/page/texts.js`); a test compares the English ones with these.
@@ -13,7 +13,7 @@ from typing import Any
 ALL_WELL = "allWell"
 BY_OPERATOR = "byOperator"
 
-#: By code; `{at}` is the time of the next try, `{why}` why calls are paused.
+#: By code; `{at}` is when the next attempt is due, `{why}` why calls are paused.
 SENTENCES = MappingProxyType(
     {
         ALL_WELL: "In sync with Bitrix24",
@@ -40,13 +40,13 @@ class Why:
 
     #: A key of SENTENCES.
     code: str
-    #: When the next try is due; None if none is.
+    #: When the next attempt is due; None if none is.
     at: datetime | None = None
     #: Why calls are paused; "" if an operator gave no reason.
     reason: str = ""
 
     def sentence(self, shown: Callable[[datetime], str]) -> str:
-        """The sentence, its time as `shown` writes it."""
+        """The sentence, in English; `shown` formats its time."""
         at = shown(self.at) if self.at else ""
         return SENTENCES[self.code].format(at=at, why=self.reason or SENTENCES[BY_OPERATOR])
 

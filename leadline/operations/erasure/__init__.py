@@ -1,1 +1,1 @@
-"""What erasures leave to be done outside of the ledger."""
+"""What an erasure requires outside of the ledger: dead letters, and erasures that were lost."""

@@ -1,8 +1,8 @@
 """Discards the dead letters of erased users.
 
-A message that waits in a main queue or a delay queue leaves it within a minute; a dead letter stays
-until it is discarded. One may still arrive after the erasure, so the search is repeated, at growing
-intervals, for 30 days.
+Messages leave main queues and delay queues by themselves; a dead letter stays until it is replayed
+or discarded. A message may become a dead letter long after the erasure, so the search is repeated,
+at growing intervals, for 30 days.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from leadline.runtime.postgres.pool import database
 
 log = structlog.get_logger()
 
-#: Dead letters of a queue that one search reads, the oldest first; some 20 s.
+#: Maximum number of dead letters read of a queue in one search, oldest first; takes some 20 s.
 SEARCH_MAX = 20_000
 
 _IS_DUE = "SELECT 1 AS one FROM erasures WHERE sweep_at <= now() LIMIT 1"
@@ -46,7 +46,7 @@ WHERE sweep_at <= now()
 
 @dataclass(frozen=True, slots=True)
 class _Letter:
-    """What tells whose dead letter it is."""
+    """A dead letter, and the ids that show which user it is about."""
 
     id: str
     message_id: str | None

@@ -1,7 +1,7 @@
-"""Erases again whom Postgres has forgotten to be erased: it was restored to a time before.
+"""Repeats erasures that Postgres has lost in a failover or restore.
 
-Redis remembers the ids of erased users as a witness outside of Postgres; a failover to an
-asynchronous replica, or a restore, may lose the newest erasures.
+A failover to an asynchronous replica, or a restore of an older dump, may lose the newest erasures.
+Redis keeps the ids of erased users, as a witness outside of Postgres.
 """
 
 import structlog
@@ -17,21 +17,20 @@ from leadline.users.model import UserId
 
 log = structlog.get_logger()
 
-#: The caller recorded in the ledger, as of the sweep that follows; no API key can have this name.
+#: The caller recorded in the ledger, the same as for the sweep; no API key can have this name.
 CALLER = "leadline sweep"
 
-
-#: How often a process compares; and after an error of Redis, since each costs a time-out.
+#: How often a process compares; not sooner after an error of Redis either: each costs a time-out.
 COMPARE_EVERY_S = 60.0
 
 _comparisons = Interval(COMPARE_EVERY_S)
 
 
 def run() -> int:
-    """Erase the users that only Redis knows to be erased; returns how many.
+    """Erase the users that are erased in Redis but not in Postgres; returns how many.
 
-    It compares once a minute, since the message of a lost erasure may still be on its way to Redis,
-    and during a sweep each time, before the next leads get the state of Postgres.
+    Compares once a minute, since the message of a lost erasure may reach Redis late, and at each
+    call during a sweep, before it writes the state of Postgres to the next leads.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -55,6 +54,7 @@ def run() -> int:
 
 
 def _lost(originator: str) -> list[int]:
+    """The users that are erased in Redis but not in Postgres."""
     # A relay is ready to serve without Redis' client, see test_cold_start.
     from leadline.workqueue.queue import work_queue  # noqa: PLC0415
 

@@ -40,7 +40,7 @@ class RawResponse:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Respond as a WSGI app (PEP 3333)."""
         headers = [*self.headers.items()]
-        if self.status is not HTTPStatus.NOT_MODIFIED:  # RFC 9110, 8.6: not that of this answer
+        if self.status is not HTTPStatus.NOT_MODIFIED:  # RFC 9110, 8.6: it would be that of a 200
             headers.append(("Content-Length", str(len(self.body))))
         start_response(f"{self.status.value} {self.status.phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
@@ -117,7 +117,7 @@ def large_bodies(is_large: Callable[[str], bool], limit: int) -> Callable[[T], T
 
 
 def body_limit_of(handler: object, usual: int) -> Callable[[str], int]:
-    """The maximum size of a body by path, in bytes, where `usual` is that of most functions."""
+    """A function from a path to the maximum size of a body, in bytes; `usual` for most paths."""
     is_large, limit = getattr(handler, "large_bodies", (None, 0))
     return lambda path: max(usual, limit) if is_large and is_large(path) else usual
 

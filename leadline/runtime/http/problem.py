@@ -26,7 +26,7 @@ FIELDS_MAX_BYTES = 4000
 ITEM_FIELDS_MAX_BYTES = 500
 #: The page that describes each type; docs/problems.md is the same.
 TYPES = "/docs/problems#"
-#: The types of errors that are no LeadlineError, such as the edge's.
+#: The types of errors that are not a LeadlineError, such as the edge's.
 _BY_STATUS = {
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.UNAUTHORIZED: "key_missing",
@@ -59,7 +59,7 @@ class Problem(TypedDict):
 
 
 def document(status: HTTPStatus, detail: str) -> bytes:
-    """The body of an error response that is no LeadlineError."""
+    """The body of an error response for an error that is not a LeadlineError."""
     return orjson.dumps(of_type(_BY_STATUS.get(status, "internal_error"), status, detail))
 
 

@@ -30,18 +30,18 @@ class RateLimiter:
         """Take a token for a write.
 
         Raises:
-            TooManyRequests: there is none; says how long to wait for the next one.
+            TooManyRequests: none is available; says how long to wait for the next one.
         """
         self._take(caller, 1, needed=1)
 
     def acquire_more(self, caller: str, writes: int) -> None:
-        """Take the other tokens of a request of several writes, of which it has one.
+        """Take the tokens of a request with several writes, which has acquired one already.
 
-        It needs as many as there are, but at most `burst`: what it exceeds that by is a debt, which
-        later requests wait for.
+        At most `burst` tokens must be available; the rest is borrowed, and later requests wait
+        until it is repaid.
 
         Raises:
-            TooManyRequests: there are fewer; has the wait until then.
+            TooManyRequests: too few are available; says how long to wait.
         """
         self._take(caller, writes - 1, needed=min(writes, self._burst) - 1)
 

@@ -36,7 +36,7 @@ _TOO_MANY = TooManyRequests(1, "Too many requests with a missing or unauthorized
 
 
 class _Recent:
-    """Rate limits on what a refusal causes, and how many responses are delayed now."""
+    """The rate limits of log lines and of responses without delay, and what they held back."""
 
     def __init__(self) -> None:
         #: For log lines: a flood of guesses must not flood the log.

@@ -18,8 +18,8 @@ from leadline.runtime.secrets import UrlSource
 
 log = structlog.get_logger()
 
-#: SQLSTATE classes after which the next server is tried, as libpq does it: no resources, and
-#: starting or shutting down. Any other error, such as a wrong password, is raised at once.
+#: SQLSTATE classes after which the next server is tried, as by libpq: insufficient resources, and
+#: starting up or shutting down. Any other error, such as a wrong password, is raised at once.
 _TRY_NEXT = ("53", "57")
 
 
@@ -31,7 +31,7 @@ class Cluster:
         servers(secrets.resolve(source))  # an invalid URL is an error at once
         #: Index of the server used last; it is tried first, as a dead one costs a time-out.
         self._last = 0
-        self._looked_at = float("-inf")
+        self._searched_at = float("-inf")
 
     def options(self) -> Mapping[str, Any]:
         """pg8000's options for the first server that qualifies; raises as `connect`."""
@@ -39,9 +39,9 @@ class Cluster:
         return servers(secrets.resolve(self._source)).options[self._last]
 
     def connect(self, *, cooperative: bool, timeout_s: float | None = None) -> Session:
-        """A session on the first server that qualifies; arguments and errors as of Session.
+        """A session on the first server that qualifies; arguments and errors as for Session.
 
-        If none qualifies, the error is that of the last one tried.
+        If none qualifies, raises the error of the last one tried.
         """
         named = servers(secrets.resolve(self._source))
         count = len(named.options)
@@ -75,18 +75,18 @@ class Cluster:
         return session.server in (None, self._last)
 
     def _is_superseded(self, index: int) -> bool:
-        """Whether another server accepts writes, asked because this one does not answer.
+        """Whether another server accepts writes; called while this one does not answer.
 
         A server that is frozen or cut off ends no connection: each statement would wait for its
         time-out, and so would its client.
         """
         now = time.monotonic()
-        if self._last == index and now - self._looked_at >= ANSWER_CHECK_S:
-            self._looked_at = now
-            greenlets.run_in_thread(partial(self._look_for_other, index))
+        if self._last == index and now - self._searched_at >= ANSWER_CHECK_S:
+            self._searched_at = now
+            greenlets.run_in_thread(partial(self._find_replacement, index))
         return self._last != index
 
-    def _look_for_other(self, index: int) -> None:
+    def _find_replacement(self, index: int) -> None:
         named = servers(secrets.resolve(self._source))
         for other, options in enumerate(named.options):
             if other == index:

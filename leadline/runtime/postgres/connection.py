@@ -21,7 +21,7 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 3
-#: A server of a cluster that is silent for so long may have been replaced.
+#: A server of a cluster that is silent for longer than this may have been replaced.
 ANSWER_CHECK_S = 1.0
 #: A connection used within this time is not checked: the fastest restart takes longer (0.14 s).
 CHECK_AFTER_S = 0.05
@@ -33,7 +33,7 @@ _TIMESTAMPTZ_OID = 1184
 class _Socket(socket.socket):
     """A socket that, if it is non-blocking, waits in a greenlet and yields to other requests."""
 
-    #: Asked after each `ANSWER_CHECK_S` without an answer: whether to wait no longer.
+    #: Called after each `ANSWER_CHECK_S` without an answer; true ends the wait.
     is_superseded: Callable[[], bool] | None = None
 
     def recv_into(self, *args: Any) -> int:
@@ -100,7 +100,7 @@ class Session:
 
         `cooperative`: used only in greenlets; otherwise only outside of them. `timeout_s`
         replaces the default time-outs for connecting and, outside of greenlets, for each response.
-        With `must_accept_writes` a standby raises ReadOnlyServer. `is_superseded` is asked while
+        With `must_accept_writes` a standby raises ReadOnlyServer. `is_superseded` is called while
         the server does not answer: true ends the wait with TimeoutError.
         """
         connect_s = timeout_s or CONNECT_TIMEOUT_S

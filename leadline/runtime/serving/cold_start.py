@@ -31,7 +31,7 @@ def prepare() -> None:
 
 
 def freeze() -> None:
-    """Call after all imports: enable garbage collection again, rarer, and only for new objects."""
+    """Call after all imports: enable garbage collection, less often and only for new objects."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     gc.enable()

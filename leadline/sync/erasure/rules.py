@@ -29,7 +29,7 @@ from leadline.workqueue.entry import (
 
 #: `erased` of an entry whose lead was deleted.
 DELETED = "deleted"
-#: The user's next call follows at once; with 0 it would linger, as a user that keeps changing.
+#: Due again at once. With 0, the call would linger, as for a user that keeps changing.
 AT_ONCE_MS = 1
 STILL_THERE = "the lead still has a name or phone after it was erased: does the CRM restore them?"
 OF_OTHER = "lead {} belongs to another user or installation: nothing was erased there"
@@ -51,11 +51,11 @@ def plan(entry: Entry) -> Plan:
 
 
 def settle_lookup(entry: Entry, found: Sequence[FoundLead], now_ms: int) -> Settlement:
-    """A lookup found these leads of the user: the first that needs a write is next."""
+    """Settle a lookup that found these leads of the user; the first that needs a write is next."""
     if not found and entry.wait_until_ms > now_ms:
         # A lost create may still run.
-        rest_ms = entry.wait_until_ms - now_ms
-        return Settlement(entry, delay_ms=min(rest_ms, LOOKUP_RETRY_MS))
+        remaining_ms = entry.wait_until_ms - now_ms
+        return Settlement(entry, delay_ms=min(remaining_ms, LOOKUP_RETRY_MS))
     lead = next((lead for lead in found if not _is_done(lead)), next(iter(found), None))
     if lead is not None and not _is_done(lead) and lead.lead_id in entry.erased_leads:
         return settle_failure(entry, OutcomeUnknown(STILL_THERE), now_ms)
@@ -81,7 +81,7 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
 
 
 def settle_written(entry: Entry) -> Settlement:
-    """The lead was blanked or deleted: a lookup has to confirm it."""
+    """Settle a write that blanked or deleted the lead; a lookup has to confirm it."""
     lead = entry.last_applied
     written = {*entry.erased_leads, *([lead.lead_id] if lead else [])}
     fields: Fields = {"doubt": 1, "erased_leads": ",".join(map(str, sorted(written)))}
@@ -93,14 +93,14 @@ def settle_written(entry: Entry) -> Settlement:
 def settle_failure(
     entry: Entry, error: BitrixError, now_ms: int, *, is_write: bool = False
 ) -> Settlement:
-    """As `decide.settle_failure`; that the lead is gone is no failure."""
+    """As `decide.settle_failure`, but a lead that is gone counts as success."""
     if isinstance(error, LeadGone):
         return Settlement(entry, {"doubt": 1, "agreed": ""}, entry.events, AT_ONCE_MS)
     return decide.settle_failure(entry, error, now_ms, is_write=is_write)
 
 
 def settle_done(entry: Entry) -> Settlement:
-    """Nothing of the person is left, or the lead is kept: give every event its outcome."""
+    """Settle a user whose lead needs no more writes: every event gets its outcome."""
     is_kept = settings().erase_lead == "keep"
     lead = entry.last_applied
     fields: Fields = {

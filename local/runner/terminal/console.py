@@ -23,7 +23,6 @@ Leadline runs: {edge}   (Ctrl-C stops everything)
   console   {edge}/console   users, queues, the portal: why is somebody not in Bitrix24?
   API page  {edge}/docs
 {portal}
-  console   {edge}/console
   operate   {leadline} status   (on your PATH: docs/cli.md)
   health    curl {edge}/healthz
   commands  .venv/bin/leadline status   (in another terminal; `leadline --help` lists all)
