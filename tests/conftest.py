@@ -135,12 +135,12 @@ SLOW_S = 5.0
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """List the slow tests that give no reason."""
-    calls = [one for one in terminalreporter.getreports("passed") if one.when == "call"]
-    slow = [one for one in calls if one.duration > SLOW_S and "slow" not in one.keywords]
+    calls = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    slow = [call for call in calls if call.duration > SLOW_S and "slow" not in call.keywords]
     if slow:
         terminalreporter.section(f"over {SLOW_S:g} s without a reason")
-    for one in sorted(slow, key=lambda one: -one.duration):
-        terminalreporter.write_line(f"{one.duration:6.1f} s  {one.nodeid}")
+    for item in sorted(slow, key=lambda each: -each.duration):
+        terminalreporter.write_line(f"{item.duration:6.1f} s  {item.nodeid}")
 
 
 @pytest.fixture(scope="session", autouse=True)

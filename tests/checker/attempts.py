@@ -58,20 +58,20 @@ def _too_early(
     are of a user, whose events are not known.
     """
     counts = {0}
-    for one, following in itertools.pairwise(attempts):
-        between = (one.at, following.at)
-        counts, wait_s = _after(one, counts, joins=replied is None)
+    for each, following in itertools.pairwise(attempts):
+        between = (each.at, following.at)
+        counts, wait_s = _after(each, counts, joins=replied is None)
         if _fall_into(between, replied or ()) or _fall_into(between, history.injected.redis_losses):
             counts = {0}
         elif _overlap(between, history.injected.losses):
             counts |= {max(0, count - 1) for count in counts} | {0}
-        elif following.at - one.at < wait_s - _TOLERANCE_S:
-            is_exact = one.is_exact and following.is_exact
+        elif following.at - each.at < wait_s - _TOLERANCE_S:
+            is_exact = each.is_exact and following.is_exact
             if is_exact or not _overlap(between, history.injected.blurs):
                 yield following.at
 
 
-def _after(one: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int], float]:
+def _after(attempt: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int], float]:
     """How many attempts may be spent after this one, and the minimum time to the next.
 
     `joins`: the attempts are of a user, and another event may have joined meanwhile.
@@ -79,19 +79,19 @@ def _after(one: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int], f
     spent = {count + 1 for count in counts}
     wait_s = min(WAITS_S.get(count, 0.0) for count in spent)
     if MAX_ATTEMPTS in spent:
-        # The next one belongs to another delivery, or to another event, which may have been there
-        # before.
+        # The next attempt belongs to another delivery, or to another event, which may have
+        # been there before.
         spent = (spent - {MAX_ATTEMPTS}) | ({0, 1, 2} if joins else {0})
-    if one.seen == "failed":
+    if attempt.seen == "failed":
         return spent, wait_s
     # A lookup is followed by a write at once; it may also have shown that nothing has to be done.
-    kept = counts if one.is_lookup else {0}
-    lost = spent if one.seen == "maybe" else set()
+    kept = counts if attempt.is_lookup else {0}
+    lost = spent if attempt.seen == "maybe" else set()
     return kept | lost | ({0} if joins else set()), 0.0
 
 
 def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
-    """A reply counts only failed attempts, and the last one if that ended the event.
+    """A reply counts only failed attempts, and the last one if it ended the event.
 
     An event ends with a success, or with the result of a lookup, though that was answered. Refused
     requests do not count.
@@ -105,7 +105,7 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
             if history.injected.blurs or not history.requests:
                 continue  # requests that never arrived are not known
             attempts = by_user.get(reply.user, [])
-        failed = sum(one.seen != "done" for one in attempts)
+        failed = sum(attempt.seen != "done" for attempt in attempts)
         is_verdict = not reply.is_transient and bool(attempts) and attempts[-1].is_lookup
         if reply.attempts > failed + (reply.status == "success" or is_verdict):
             yield _broken("refusals", f"{failed} attempts failed, but {reply}", reply.user)
@@ -125,10 +125,10 @@ def three_attempts_are_made(history: History) -> Iterator[Broken]:
             yield _broken("three", f"gave up too early: {reply}", reply.user)
     if not history.is_broker_complete:
         return
-    sent = Counter(one.event_id for one in history.publications)
+    sent = Counter(publication.event_id for publication in history.publications)
     losses = len(history.injected.losses) + MAX_ATTEMPTS * len(history.injected.redis_losses)
     for event_id, attempts in _by_event(history).items():
-        failed = [one for one in attempts if one.seen in {"failed", "final"}]
+        failed = [attempt for attempt in attempts if attempt.seen in {"failed", "final"}]
         if len(failed) > MAX_ATTEMPTS * max(1, sent[event_id]) + losses:
             yield _broken("three", f"{event_id}, sent {sent[event_id]} times: {attempts}")
 
@@ -140,9 +140,9 @@ def a_permanent_error_is_tried_once(history: History) -> Iterator[Broken]:
     """
     if not history.is_broker_complete or history.injected.losses or history.injected.redis_losses:
         return
-    sent = Counter(one.event_id for one in history.publications)
+    sent = Counter(publication.event_id for publication in history.publications)
     for event_id, attempts in _by_event(history).items():
-        if sent[event_id] < 2 and any(one.seen == "final" for one in attempts[:-1]):
+        if sent[event_id] < 2 and any(attempt.seen == "final" for attempt in attempts[:-1]):
             yield _broken("once", f"{event_id} was tried again: {attempts}")
 
 
@@ -199,7 +199,7 @@ def _seen(request: PortalRequest, commands: list[Command]) -> _Seen:
     if any(command.result == "error" and command.is_final for command in commands):
         return "final"
     read = {command.is_answer_read for command in commands}
-    is_done = request.fate == "executed" and all(one.result == "done" for one in commands)
+    is_done = request.fate == "executed" and all(command.result == "done" for command in commands)
     if not is_done or False in read:
         return "failed"
     return "maybe" if None in read else "done"

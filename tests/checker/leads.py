@@ -167,7 +167,7 @@ def _may_be_missing(user: LedgerUser, history: History) -> bool:
     ]
     if not gone:
         return False
-    at, lead = max(gone, key=lambda one: one[0])
+    at, lead = max(gone, key=lambda item: item[0])
     written: dict[str, str] = {}
     for write in lead.writes:
         if write.by == "us":
@@ -211,7 +211,7 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
                 continue
             ends = [settled.get(event.id, ours) for event in touches[lead.user]]
             is_late = not any(end > by_hand for end in ends)
-            if is_late and not any(min(ends, default=0) <= one <= ours for one in losses):
+            if is_late and not any(min(ends, default=0) <= loss <= ours for loss in losses):
                 what = f"the stage of {by_hand} was overwritten at {ours}: {lead}"
                 yield Broken("stage by hand", "P3", what, lead.user)
 
@@ -219,9 +219,9 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
 def _puts_back(lead: Lead, by_hand: float, ours: float, history: History) -> bool:
     """Whether it is our first write of a stage since Postgres lost writes of this user."""
     kept = [
-        one.at
-        for one in lead.writes
-        if one.by == "us" and STAGE in one.fields and not _was_lost(one, lead.user, history)
+        write.at
+        for write in lead.writes
+        if write.by == "us" and STAGE in write.fields and not _was_lost(write, lead.user, history)
     ]
     last = max((at for at in kept if at < ours), default=float("-inf"))
     return any(
@@ -232,12 +232,12 @@ def _puts_back(lead: Lead, by_hand: float, ours: float, history: History) -> boo
 
 def _was_given(write: LeadWrite, lead: Lead, history: History) -> bool:
     """Whether a client gave this stage with a write that Postgres lost: its first time counts."""
-    is_first = all(one.written != write.written for one in lead.writes if one.at < write.at)
+    is_first = all(other.written != write.written for other in lead.writes if other.at < write.at)
     return is_first and any(
-        (one.user, one.version) == (lead.user, write.written and write.written[1])
-        and STAGE in one.changes
+        (client_write.user, client_write.version) == (lead.user, write.written and write.written[1])
+        and STAGE in client_write.changes
         and _was_lost(write, lead.user, history)
-        for one in acknowledged(history)
+        for client_write in acknowledged(history)
     )
 
 
@@ -277,7 +277,7 @@ def _impossible_order(
         while at < len(events) and not _may_have_written(events[at], write):
             at += 1
         if at == len(events):
-            what = f"no ascending versions explain {[one.fields for one in writes]}"
+            what = f"no ascending versions explain {[each.fields for each in writes]}"
             yield Broken("never back", "P3", what, lead.user)
             return
 

@@ -58,8 +58,8 @@ def every_version_ends(history: History) -> Iterator[Broken]:
 def _is_rejection(reason: str, history: History) -> bool:
     """Whether the portal was made to answer this; of a long text the beginning suffices."""
     return any(
-        reason == one or (len(one) > _LONG and reason[:_LONG] == one[:_LONG])
-        for one in history.injected.rejections
+        reason == rejection or (len(rejection) > _LONG and reason[:_LONG] == rejection[:_LONG])
+        for rejection in history.injected.rejections
     )
 
 
@@ -107,7 +107,7 @@ def repeats_are_answered_alike(history: History) -> Iterator[Broken]:
         if write.key and not is_lost(write, history):
             by_key[write.key].append(write)
     for key, writes in by_key.items():
-        answers = {(one.user, one.version, one.answered) for one in writes}
+        answers = {(write.user, write.version, write.answered) for write in writes}
         if len(answers) > 1:
             yield _broken("repeats", f"key {key} was answered {answers}", writes[0].user)
 
@@ -149,7 +149,7 @@ def each_version_is_the_one_before_with_its_changes(history: History) -> Iterato
         for before, event in zip((None, *events), events, strict=False):
             write = answered.get((user, event.version))
             if write and any(
-                getattr(event.state, key) != one for key, one in write.changes.items()
+                getattr(event.state, key) != change for key, change in write.changes.items()
             ):
                 yield _broken("changes", f"{event} is not what was asked: {write}", user)
             if write and event.action != "create_card" and set(write.changes) != event.changed:

@@ -9,17 +9,17 @@ B = TypeVar("B")
 
 def matched(left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]) -> list[A]:
     """A maximum matching: each of as many of `left` as possible has its own of `right`."""
-    choices = [[at for at, other in enumerate(right) if fits(one, other)] for one in left]
+    choices = [[at for at, other in enumerate(right) if fits(each, other)] for each in left]
     taken_by: dict[int, int] = {}
 
-    def finds_place(one: int, tried: set[int]) -> bool:
-        for place in choices[one]:
+    def finds_place(left_index: int, tried: set[int]) -> bool:
+        for place in choices[left_index]:
             if place in tried:
                 continue
             tried.add(place)
             if place not in taken_by or finds_place(taken_by[place], tried):
-                taken_by[place] = one
+                taken_by[place] = left_index
                 return True
         return False
 
-    return [left[one] for one in range(len(left)) if finds_place(one, set())]
+    return [left[each] for each in range(len(left)) if finds_place(each, set())]

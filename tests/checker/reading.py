@@ -40,6 +40,6 @@ def by_version(history: History) -> dict[tuple[int | None, int | None], LedgerEv
 def events_of_users(history: History) -> dict[int, list[LedgerEvent]]:
     """Each user's events, by version."""
     found: dict[int, list[LedgerEvent]] = defaultdict(list)
-    for event in sorted(history.events, key=lambda one: one.version):
+    for event in sorted(history.events, key=lambda event: event.version):
         found[event.user].append(event)
     return found

@@ -15,25 +15,29 @@ def an_event_has_one_final_reply(history: History) -> Iterator[Broken]:
     if not history.is_broker_complete:
         return
     sent: dict[str, list[float]] = defaultdict(list)
-    for one in history.publications:
-        sent[one.event_id].append(one.at)
+    for publication in history.publications:
+        sent[publication.event_id].append(publication.at)
     by_event: dict[str, list[Reply]] = defaultdict(list)
     for reply in history.replies:
         if reply.event_id not in history.injected.replayed:
             by_event[reply.event_id].append(reply)
     for event, replies in by_event.items():
-        ends = sorted({one.outcome for one in replies if not one.is_transient})
+        ends = sorted({reply.outcome for reply in replies if not reply.is_transient})
         is_contradictory = len(ends) > 1 and len(sent[event]) < 2
         if not is_contradictory and len(replies) <= len(sent[event]):
             continue
-        if not _is_excused(min(sent[event], default=0), max(one.at for one in replies), history):
+        if not _is_excused(
+            min(sent[event], default=0), max(reply.at for reply in replies), history
+        ):
             what = f"{event}, sent {len(sent[event])} times, ended as {ends}: {replies}"
             yield _broken(what, replies[0].user)
 
 
 def _is_excused(begin: float, end: float, history: History) -> bool:
-    moments = [(one, one) for one in history.injected.redis_losses]
-    return any(one[0] <= end and one[1] >= begin for one in (*moments, *history.injected.losses))
+    moments = [(loss, loss) for loss in history.injected.redis_losses]
+    return any(
+        moment[0] <= end and moment[1] >= begin for moment in (*moments, *history.injected.losses)
+    )
 
 
 def the_ledger_has_the_replied_outcome(history: History) -> Iterator[Broken]:

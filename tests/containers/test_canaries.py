@@ -85,7 +85,7 @@ def secrets(system: Compose) -> set[str]:
     image = system.images()["worker"]
     words = ("run", "--rm", "--user=0", "--network=none", *mounts, image, "sh", "-c", show)
     made = set(re.findall(r"[\w-]{32,}", docker(*words)))
-    assert {one for one in made if one.startswith(MARK)}, "the given secrets have arrived"
+    assert {each for each in made if each.startswith(MARK)}, "the given secrets have arrived"
     return {MARK, *made}
 
 
@@ -103,7 +103,7 @@ def test_no_layer_and_no_history_of_an_image_holds_a_secret(
     assert saving.returncode == 0
     for image in (*ours, BY_FOLDER):
         shown = docker("history", "--no-trunc", image) + docker("inspect", image)
-        assert not {one for one in secrets if one in shown}, image
+        assert not {secret for secret in secrets if secret in shown}, image
 
 
 def test_docker_shows_no_secret_of_a_container(system: Compose, secrets: set[str]) -> None:
@@ -114,7 +114,7 @@ def test_docker_shows_no_secret_of_a_container(system: Compose, secrets: set[str
     assert "leadline.runtime.postgres.migrate" in shown, "the one-shot containers are among them"
     assert "local.passwords" in shown
     shown += "".join(system.run("logs", "--no-color").splitlines())
-    assert not {one for one in secrets if one in shown}
+    assert not {secret for secret in secrets if secret in shown}
 
 
 def test_a_file_of_an_unknown_kind_stops_the_build(checkout: Path) -> None:
@@ -153,11 +153,11 @@ def _found_in(blob: IO[bytes], secrets: set[str]) -> set[str]:
     head = blob.read(_CHUNK)
     if head.startswith(b"\x1f\x8b"):
         whole = gzip.decompress(head + blob.read())
-        return {one for one in secrets if one.encode() in whole}
+        return {secret for secret in secrets if secret.encode() in whole}
     longest = max(map(len, secrets))
     found, kept = set[str](), b""
     while head:
         text = kept + head
-        found |= {one for one in secrets if one.encode() in text}
+        found |= {secret for secret in secrets if secret.encode() in text}
         kept, head = text[-longest:], blob.read(_CHUNK)
     return found

@@ -52,7 +52,7 @@ def user(compose: Compose, user_id: int) -> dict[str, Any]:
 
 def lead(compose: Compose, user_id: int) -> dict[str, Any]:
     leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=10).json()
-    (found,) = (one for one in leads if one["ORIGIN_ID"] == str(user_id))
+    (found,) = (each for each in leads if each["ORIGIN_ID"] == str(user_id))
     return dict(found)
 
 
@@ -182,8 +182,8 @@ def test_an_upgrade_refuses_no_write(compose: Compose) -> None:
             )
         finally:
             is_over.set()
-        for one in writing:
-            one.result()
+        for future in writing:
+            future.result()
     assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
     assert set(compose.containers("create-user")).isdisjoint(before)
     assert {answer.status_code for _, answer in answers} == {201}
@@ -194,8 +194,8 @@ def test_an_upgrade_refuses_no_write(compose: Compose) -> None:
     ids = [int(answer.json()["id"]) for _, answer in answers]
     eventually(lambda: is_synced(compose, ids[-1]), WITHIN_S, "the last user is in Bitrix24")
     leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=30).json()
-    origins = [one["ORIGIN_ID"] for one in leads]
-    assert [origins.count(str(one)) for one in ids] == [1] * len(ids)
+    origins = [each["ORIGIN_ID"] for each in leads]
+    assert [origins.count(str(user_id)) for user_id in ids] == [1] * len(ids)
 
 
 @pytest.mark.slow("stops and starts the whole system")

@@ -69,13 +69,13 @@ def installed(chart: Path, values: dict[str, Any], namespace: str) -> list[Docum
         kubeconfig_content=_KUBECONFIG, namespace=namespace, storage_driver="memory"
     ) as config:
         release = config.install(chart, "leadline", values, dry_run="client")
-    return [one for one in yaml.load_all(release["manifest"], yaml.CSafeLoader) if one]
+    return [each for each in yaml.load_all(release["manifest"], yaml.CSafeLoader) if each]
 
 
 def lint(chart: Path, values: dict[str, Any], namespace: str) -> list[str]:
     """The warnings and errors of `helm lint --strict`."""
     report = helm_python.lint(chart, values, strict=True, namespace=namespace)
-    found = [one["error"] for one in report["messages"] if one["severity"] >= _WARNING]
+    found = [message["error"] for message in report["messages"] if message["severity"] >= _WARNING]
     return [*found, *report["errors"]]
 
 

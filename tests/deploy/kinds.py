@@ -273,7 +273,7 @@ class Rule(_Strict):
     def _a_prefix_is_replaced_for_one_match(self) -> "Rule":
         rewritten = self.filters[0].rewrite.path
         replaces_prefix = rewritten is not None and rewritten.prefix is not None
-        if replaces_prefix and [one.path.type for one in self.matches] != ["PathPrefix"]:
+        if replaces_prefix and [match.path.type for match in self.matches] != ["PathPrefix"]:
             raise ValueError("ReplacePrefixMatch goes with exactly one match, of a PathPrefix")
         return self
 

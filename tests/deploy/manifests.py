@@ -53,7 +53,11 @@ def resources() -> list[tuple[Path, Document]]:
 
 def of_kind(kind: str, below: Path = DEPLOY) -> list[Document]:
     """The manifests of this kind in a folder."""
-    return [one for path, one in resources() if one["kind"] == kind and path.is_relative_to(below)]
+    return [
+        resource
+        for path, resource in resources()
+        if resource["kind"] == kind and path.is_relative_to(below)
+    ]
 
 
 @cache
@@ -85,7 +89,7 @@ class Container:
     @property
     def secrets(self) -> set[str]:
         """The files below /var/openfaas/secrets, by name; a Secret has one, named as itself."""
-        mounts = {one["name"]: one["mountPath"] for one in self.body.get("volumeMounts", [])}
+        mounts = {each["name"]: each["mountPath"] for each in self.body.get("volumeMounts", [])}
         return {
             source["secret"]["name"]
             for volume in self.pod.get("volumes", [])
@@ -96,20 +100,20 @@ class Container:
     @property
     def env(self) -> dict[str, str]:
         """Its own settings, in addition to the shared ones."""
-        return {one["name"]: one["value"] for one in self.body.get("env", [])}
+        return {each["name"]: each["value"] for each in self.body.get("env", [])}
 
 
 @cache
 def functions() -> dict[str, Container]:
     """The functions as Knative runs them."""
-    return {one.name: one for one in _containers() if one.kind == SERVING}
+    return {container.name: container for container in _containers() if container.kind == SERVING}
 
 
 @cache
 def workloads() -> dict[str, Container]:
     """migrate, connector, relay and worker as any cluster runs them."""
-    found = {one.name: one for one in _containers() if one.kind != SERVING}
-    return {name.removeprefix("leadline-"): one for name, one in found.items()}
+    found = {container.name: container for container in _containers() if container.kind != SERVING}
+    return {name.removeprefix("leadline-"): each for name, each in found.items()}
 
 
 def _containers() -> Iterator[Container]:
@@ -131,7 +135,9 @@ def settings_env() -> dict[str, str]:
 def literals(platform: str) -> dict[str, str]:
     """The settings that this platform's kustomization adds."""
     (kustomization,) = documents(DEPLOY / platform / "base" / "kustomization.yaml")
-    pairs = [one.split("=", 1) for one in kustomization["configMapGenerator"][0]["literals"]]
+    pairs = [
+        literal.split("=", 1) for literal in kustomization["configMapGenerator"][0]["literals"]
+    ]
     return {name: value for name, value in pairs}  # noqa: C416 - names both parts
 
 

@@ -30,15 +30,15 @@ _SELINUX_TYPES = {"", "container_t", "container_init_t", "container_kvm_t", "con
 def violations(pod: Pod) -> list[str]:
     """The names of the rules of "restricted" that this pod's spec violates."""
     containers = [
-        one
+        each
         for kind in ("containers", "initContainers", "ephemeralContainers")
-        for one in pod.get(kind, ())
+        for each in pod.get(kind, ())
     ]
     found = [*_of_pod(pod)]
-    for one in containers:
-        own = one.get("securityContext", {})
+    for container in containers:
+        own = container.get("securityContext", {})
         # A container's missing values are the pod's.
-        found += _of_container(one, own, pod.get("securityContext", {}) | own)
+        found += _of_container(container, own, pod.get("securityContext", {}) | own)
     return found
 
 
@@ -48,7 +48,7 @@ def _of_pod(pod: Pod) -> Iterator[str]:
         yield "Host Namespaces"
     if any(not volume.keys() - {"name"} <= _VOLUMES for volume in pod.get("volumes", ())):
         yield "Volume Types"
-    if any(one["name"] not in _SYSCTLS for one in security.get("sysctls", ())):
+    if any(each["name"] not in _SYSCTLS for each in security.get("sysctls", ())):
         yield "Sysctls"
     yield from _of_both(security)
 

@@ -83,9 +83,9 @@ def _of_container(container: Object) -> Iterator[str]:
     yield from _unknown("securityContext", security, _SECURITY)
     if security.get("capabilities", {}).get("add"):
         yield "capabilities.add"
-    for one in container.get("env", []):
-        if one["name"] in _ENVIRONMENT:
-            yield f"{one['name']} is reserved"
+    for each in container.get("env", []):
+        if each["name"] in _ENVIRONMENT:
+            yield f"{each['name']} is reserved"
     ports = container.get("ports", [])
     if len(ports) > 1:
         yield "more than one port"
@@ -101,22 +101,24 @@ def _of_probe(probe: Object | None, port: str) -> Iterator[str]:
     if probe is None:
         return
     yield from _unknown("probe", probe, _PROBE | _HANDLERS)
-    handlers = [probe[one] for one in _HANDLERS & probe.keys()]
+    handlers = [probe[handler] for handler in _HANDLERS & probe.keys()]
     if len(handlers) != 1:
         yield "a probe has one handler"
-    if any(isinstance(one.get("port"), str) and one["port"] != port for one in handlers):
+    if any(
+        isinstance(handler.get("port"), str) and handler["port"] != port for handler in handlers
+    ):
         yield "a probe's port is not the container's"
 
 
 def _of_volumes(volumes: list[Object], mounts: list[Object]) -> Iterator[str]:
-    kinds = {one["name"]: one.keys() - {"name"} for one in volumes}
+    kinds = {volume["name"]: volume.keys() - {"name"} for volume in volumes}
     if any(len(kind) != 1 or not kind <= _VOLUMES for kind in kinds.values()):
         yield "volumes"
-    if {one["name"] for one in mounts} != kinds.keys() or len(kinds) != len(volumes):
+    if {mount["name"] for mount in mounts} != kinds.keys() or len(kinds) != len(volumes):
         yield "volumes and mounts differ"
-    for one in mounts:
-        if kinds.get(one["name"]) != {"emptyDir"} and not one.get("readOnly"):
-            yield f"{one['mountPath']} has to be read-only"
+    for each in mounts:
+        if kinds.get(each["name"]) != {"emptyDir"} and not each.get("readOnly"):
+            yield f"{each['mountPath']} has to be read-only"
 
 
 def _unknown(where: str, found: Object, allowed: set[str]) -> Iterator[str]:

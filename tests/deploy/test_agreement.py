@@ -60,11 +60,11 @@ def _imported(path: Path) -> list[Path]:
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names += [one.name for one in node.names]
+            names += [name.name for name in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+            names += [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
     files = [CHECKOUT / f"{name.replace('.', '/')}.py" for name in names]
-    return [one for one in files if one.is_file() and one.is_relative_to(CHECKOUT / "leadline")]
+    return [file for file in files if file.is_file() and file.is_relative_to(CHECKOUT / "leadline")]
 
 
 def secrets_read_by(source: Path) -> set[str]:
@@ -89,12 +89,12 @@ def test_every_function_is_everywhere() -> None:
 
 def test_openfaas_lets_the_gateway_call_every_function() -> None:
     for kind in ("NetworkPolicy", "PodDisruptionBudget"):
-        (one,) = [
-            one
-            for one in of_kind(kind, DEPLOY / "kubernetes")
-            if one["metadata"]["name"] == "leadline-functions"
+        (document,) = [
+            document
+            for document in of_kind(kind, DEPLOY / "kubernetes")
+            if document["metadata"]["name"] == "leadline-functions"
         ]
-        selector = one["spec"].get("podSelector") or one["spec"]["selector"]
+        selector = document["spec"].get("podSelector") or document["spec"]["selector"]
         assert sorted(selector["matchExpressions"][0]["values"]) == NAMES
 
 
@@ -115,8 +115,8 @@ def test_a_process_has_one_image_and_one_command(name: str) -> None:
 
 def test_the_images_component_names_every_image() -> None:
     (component,) = documents(DEPLOY / "components" / "images" / "kustomization.yaml")
-    named = {f"{one['name']}:{one['newTag']}" for one in component["images"]}
-    assert named == {one.image for one in [*stack().functions.values(), processes()]}
+    named = {f"{image['name']}:{image['newTag']}" for image in component["images"]}
+    assert named == {function.image for function in [*stack().functions.values(), processes()]}
 
 
 # Secrets
@@ -135,8 +135,12 @@ def test_each_workload_gets_the_secrets_that_its_code_reads(name: str) -> None:
     needed |= _keys_of(name)
     login = table.by_name(table.PARTS[name]) if name in table.PARTS else None
     assert container.secrets == {
-        one if one not in table.ADDRESSES else login.secret(one) if login else f"{one}-owner"
-        for one in needed
+        secret
+        if secret not in table.ADDRESSES
+        else login.secret(secret)
+        if login
+        else f"{secret}-owner"
+        for secret in needed
     }
 
 
@@ -199,9 +203,9 @@ def test_settings_are_valid() -> None:
 
 def test_each_queue_goes_to_its_function() -> None:
     topics = {
-        one.annotations["topic"]: name
-        for name, one in stack().functions.items()
-        if one.annotations.get("topic") in {topology.REQUESTS, topology.REPLIES}
+        function.annotations["topic"]: name
+        for name, function in stack().functions.items()
+        if function.annotations.get("topic") in {topology.REQUESTS, topology.REPLIES}
     }
     assert topics.keys() == {topology.REQUESTS, topology.REPLIES}
     knative, kubernetes = routes_env("knative"), routes_env("kubernetes")
@@ -211,8 +215,10 @@ def test_each_queue_goes_to_its_function() -> None:
         assert kubernetes[queue] == f"{gateway}/function/{name}"
     sources = of_kind("RabbitmqSource")
     assert topics == {
-        one["spec"]["rabbitmqResourcesConfig"]["queueName"]: one["spec"]["sink"]["ref"]["name"]
-        for one in sources
+        source["spec"]["rabbitmqResourcesConfig"]["queueName"]: source["spec"]["sink"]["ref"][
+            "name"
+        ]
+        for source in sources
     }
 
 
@@ -221,7 +227,7 @@ def test_the_schedule_calls_the_relay_on_each_platform() -> None:
     address, *options = relay.body["args"]
     assert address == "$(LEADLINE_RELAY_URL)"
     tick = Path(options[options.index("--tick") + 1])
-    mounts = {one["mountPath"] for one in relay.body["volumeMounts"]}
+    mounts = {mount["mountPath"] for mount in relay.body["volumeMounts"]}
     assert str(tick.parent) in mounts
     assert str(tick) in relay.body["livenessProbe"]["exec"]["command"][-1]
     assert literals("knative")["LEADLINE_RELAY_URL"] == (
@@ -260,7 +266,9 @@ def test_a_knative_function_gets_as_many_requests_as_it_has_threads() -> None:
 
 
 def _most_replicas(name: str) -> int:
-    (service,) = [one for one in of_kind("Service") if one["metadata"]["name"] == name]
+    (service,) = [
+        document for document in of_kind("Service") if document["metadata"]["name"] == name
+    ]
     annotations = service["spec"]["template"]["metadata"]["annotations"]
     return int(annotations["autoscaling.knative.dev/max-scale"])
 
@@ -274,7 +282,7 @@ def _connections(name: str, container: Container) -> int:
 
 
 def test_all_functions_together_fit_into_postgres() -> None:
-    taken = MIGRATION + sum(_connections(name, one) for name, one in functions().items())
+    taken = MIGRATION + sum(_connections(name, function) for name, function in functions().items())
     assert taken <= CONNECTIONS
     # The guide states the same number.
     guide = (CHECKOUT / "docs" / "deploy" / "README.md").read_text(encoding="utf-8")

@@ -233,7 +233,7 @@ CASES = (
 
 
 def expected(case: Case) -> dict[str, object]:
-    (rule,) = [one for one in rules() if one["alert"] == case.alert]
+    (rule,) = [rule for rule in rules() if rule["alert"] == case.alert]
     return {
         "exp_labels": {**rule["labels"], **case.labels},
         "exp_annotations": {**rule["annotations"], "summary": case.says},

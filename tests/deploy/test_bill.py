@@ -31,20 +31,20 @@ def test_the_notices_are_those_of_the_lock() -> None:
 
 
 def test_every_package_has_a_licence_and_none_demands_ours(sbom: Any) -> None:
-    for one in sbom["components"]:
-        licence = one["licenses"][0]["license"]["name"]
-        assert licence, one["name"]
-        assert not re.search(r"\bA?GPL", licence), f"{one['name']}: {licence}"
+    for component in sbom["components"]:
+        licence = component["licenses"][0]["license"]["name"]
+        assert licence, component["name"]
+        assert not re.search(r"\bA?GPL", licence), f"{component['name']}: {licence}"
 
 
 def test_the_bill_names_each_package_with_its_version_and_hashes(sbom: Any) -> None:
     assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
-    assert {one["name"]: one["version"] for one in sbom["components"]} == PINNED
-    assert len({one["bom-ref"] for one in sbom["components"]}) == len(PINNED)
+    assert {component["name"]: component["version"] for component in sbom["components"]} == PINNED
+    assert len({component["bom-ref"] for component in sbom["components"]}) == len(PINNED)
     hashes = {
-        one["content"]
+        each["content"]
         for component in sbom["components"]
         for file in component["externalReferences"]
-        for one in file["hashes"]
+        for each in file["hashes"]
     }
     assert hashes == set(re.findall(r"sha256:(\w{64})", requirements_file()))

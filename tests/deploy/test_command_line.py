@@ -53,16 +53,18 @@ def test_it_has_every_secret_that_a_command_reads() -> None:
     needed = set[str]().union(*read) - NOT_READ
     login = table.by_name(table.PARTS["cli"])
     assert workloads()["cli"].secrets == {
-        login.secret(one) if one in table.ADDRESSES else one for one in needed
+        login.secret(secret) if secret in table.ADDRESSES else secret for secret in needed
     }
 
 
 def test_checkpoints_have_a_writable_folder_under_the_read_only_root() -> None:
     cli = workloads()["cli"]
     assert cli.body["securityContext"]["readOnlyRootFilesystem"] is True
-    mounts = {one["mountPath"]: one["name"] for one in cli.body["volumeMounts"]}
+    mounts = {mount["mountPath"]: mount["name"] for mount in cli.body["volumeMounts"]}
     (volume,) = (
-        one for one in cli.pod["volumes"] if one["name"] == mounts[cli.env["LEADLINE_STATE"]]
+        volume
+        for volume in cli.pod["volumes"]
+        if volume["name"] == mounts[cli.env["LEADLINE_STATE"]]
     )
     assert "emptyDir" in volume
 
@@ -82,12 +84,12 @@ def test_a_guide_names_a_command_that_runs_in_its_pod(
 
 def test_faasd_runs_it_with_the_same_logins_and_a_folder_for_checkpoints(tmp_path: Path) -> None:
     passed = _arguments("faasd", "docker", tmp_path, "reconcile")
-    given = {passed[at + 1] for at, one in enumerate(passed) if one == "-e"}
+    given = {passed[at + 1] for at, each in enumerate(passed) if each == "-e"}
     assert given == {f"{name}={value}" for name, value in workloads()["cli"].env.items()}
     assert passed[-4:] == ["python", "-m", "leadline", "reconcile"]
-    volumes = [passed[at + 1] for at, one in enumerate(passed) if one == "-v"]
+    volumes = [passed[at + 1] for at, each in enumerate(passed) if each == "-v"]
     folder = workloads()["cli"].env["LEADLINE_STATE"]
-    assert [one.split(":")[1] for one in volumes] == ["/var/openfaas/secrets", folder]
+    assert [volume.split(":")[1] for volume in volumes] == ["/var/openfaas/secrets", folder]
 
 
 @pytest.mark.parametrize("guide", [*GUIDES, "faasd"])

@@ -152,7 +152,7 @@ def test_volumes_are_named_and_secrets_are_where_the_code_looks() -> None:
         assert mounts.get("secrets", secrets.DEFAULT_FOLDER) == secrets.DEFAULT_FOLDER, name
         login = "owner" if name == "migrate" else table.PARTS.get(name)
         if login:
-            assert [one for one in mounts if one.startswith(("login-", "secrets"))] == [
+            assert [mount for mount in mounts if mount.startswith(("login-", "secrets"))] == [
                 f"login-{login}"
             ], name
             assert mounts[f"login-{login}"] == secrets.DEFAULT_FOLDER, name
@@ -208,7 +208,7 @@ def test_no_variable_of_a_container_is_a_secret() -> None:
         telling = re.compile(
             r"WEBHOOK|KEYS?$|(?:PASSWORD|SECRET|TOKEN)$|(?:DATABASE|AMQP|REDIS)_URL$"
         )
-        assert not [one for one in variables if telling.search(one)], name
+        assert not [variable for variable in variables if telling.search(variable)], name
     assert set(SERVICES["secrets"]["configs"]) == COMPOSE["configs"].keys()
 
 
@@ -222,7 +222,11 @@ def test_the_edge_has_the_address_of_every_function() -> None:
 
 
 def test_postgres_logs_no_row() -> None:
-    (stateful,) = (one for one in of_kind("StatefulSet") if one["metadata"]["name"] == "postgres")
+    (stateful,) = (
+        document
+        for document in of_kind("StatefulSet")
+        if document["metadata"]["name"] == "postgres"
+    )
     in_cluster = stateful["spec"]["template"]["spec"]["containers"][0]["args"]
     for command in (SERVICES["postgres"]["command"], in_cluster):
         assert "log_error_verbosity=terse" in command
@@ -280,7 +284,7 @@ Prepare = Callable[..., dict[str, dict[str, str]]]
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
     """Creates the secrets; returns the files of each login and server, of `kept` and of `all`."""
-    folders = passwords.Folders(*(tmp_path / one for one in ("kept", "servers", "logins", "all")))
+    folders = passwords.Folders(*(tmp_path / each for each in ("kept", "servers", "logins", "all")))
     for folder in (folders.passwords, folders.servers, folders.logins, folders.all_secrets):
         folder.mkdir()
 
@@ -290,7 +294,9 @@ def prepare(tmp_path: Path) -> Prepare:
             *(folders.passwords, folders.all_secrets),
             *(*folders.servers.iterdir(), *folders.logins.iterdir()),
         ]
-        return {each.name: {one.name: one.read_text() for one in each.iterdir()} for each in seen}
+        return {
+            each.name: {item.name: item.read_text() for item in each.iterdir()} for each in seen
+        }
 
     return run
 

@@ -82,6 +82,6 @@ _INSIDE = re.compile(r"\.svc\.cluster\.local\b|//gateway:8080\b|//0\.0\.0\.0")
 
 @pytest.mark.parametrize("path", [*GUIDES, CHECKOUT / "deploy/secrets.example.yaml"], ids=_id)
 def test_guides_use_tls_or_a_tunnel_from_the_first_command_on(path: Path) -> None:
-    addresses = [one for one in _ADDRESS.findall(_text(path)) if not _INSIDE.search(one)]
+    addresses = [each for each in _ADDRESS.findall(_text(path)) if not _INSIDE.search(each)]
     for address in addresses:
         cleartext.require_tls("postgres", address)

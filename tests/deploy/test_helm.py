@@ -84,15 +84,17 @@ def _render(values: dict[str, Any], home: str = "knative", namespace: str = "") 
 
 
 def _of_kind(documents: list[Document], kind: str) -> dict[str, Document]:
-    return {one["metadata"]["name"]: one for one in documents if one["kind"] == kind}
+    return {
+        document["metadata"]["name"]: document for document in documents if document["kind"] == kind
+    }
 
 
 def _pods(documents: list[Document]) -> dict[str, Document]:
     """The pod specs of all workloads, by the workload's name."""
     return {
-        one["metadata"]["name"]: one["spec"]["template"]["spec"]
-        for one in documents
-        if "template" in one.get("spec", {})
+        document["metadata"]["name"]: document["spec"]["template"]["spec"]
+        for document in documents
+        if "template" in document.get("spec", {})
     }
 
 
@@ -108,20 +110,24 @@ def _key(document: Document) -> tuple[str, str, str]:
 def _comparable(document: Document) -> Document:
     """Without labels of the chart, names with hashes, and the hook."""
     text = re.sub(r"leadline-settings-[a-z0-9]+", "leadline-settings", json.dumps(document))
-    one: Document = json.loads(text)
+    comparable: Document = json.loads(text)
     for label in OWN_LABELS:
-        one["metadata"].get("labels", {}).pop(label, None)
-    annotations = one["metadata"].pop("annotations", {})
-    assert not annotations or one["kind"] == "Job"
-    return one
+        comparable["metadata"].get("labels", {}).pop(label, None)
+    annotations = comparable["metadata"].pop("annotations", {})
+    assert not annotations or comparable["kind"] == "Job"
+    return comparable
 
 
 @kustomize.needs_kubectl
 @pytest.mark.parametrize("home", NAMESPACES)
 def test_without_values_it_installs_what_the_production_overlay_does(home: str) -> None:
     overlay = kustomize.render(DEPLOY / OVERLAYS[home] / "overlays/production")
-    expected = {_key(one): _comparable(one) for one in overlay if one["kind"] != "Namespace"}
-    found = {_key(one): _comparable(one) for one in _render({}, home)}
+    expected = {
+        _key(document): _comparable(document)
+        for document in overlay
+        if document["kind"] != "Namespace"
+    }
+    found = {_key(document): _comparable(document) for document in _render({}, home)}
     assert found.keys() == expected.keys()
     job = ("Job", NAMESPACES[home], "leadline-migrate")
     settings = expected["ConfigMap", NAMESPACES[home], "leadline-settings"]["data"]
@@ -141,7 +147,7 @@ def _expand_settings(job: Document, settings: dict[str, str]) -> None:
 
 def _sort_env(job: Document) -> None:
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    container["env"].sort(key=lambda one: one["name"])
+    container["env"].sort(key=lambda each: each["name"])
 
 
 @pytest.mark.parametrize("home", NAMESPACES)
@@ -173,11 +179,11 @@ def test_every_object_is_valid(values: dict[str, Any], home: str) -> None:
 def test_knative_accepts_every_function() -> None:
     # Spreading functions needs a feature of Knative.
     documents = _render(EVERYTHING | {"knative": {"topologySpread": False}})
-    functions = [one for one in documents if one["apiVersion"] == SERVING]
+    functions = [document for document in documents if document["apiVersion"] == SERVING]
     assert len(functions) == len(stack().functions)
-    assert [reason for one in functions for reason in refusals(one)] == []
-    spread = [one for one in _render(EVERYTHING) if one["apiVersion"] == SERVING]
-    assert {reason for one in spread for reason in refusals(one)} == {
+    assert [reason for function in functions for reason in refusals(function)] == []
+    spread = [document for document in _render(EVERYTHING) if document["apiVersion"] == SERVING]
+    assert {reason for each in spread for reason in refusals(each)} == {
         "spec.topologySpreadConstraints"
     }
 
@@ -239,7 +245,7 @@ def test_images_come_from_one_repository_with_one_tag() -> None:
         assert re.fullmatch(r"registry\.example\.com/acme/[a-z-]+:9\.9\.9", container["image"])
         assert container["imagePullPolicy"] == "Always"
         assert pod["imagePullSecrets"] == [{"name": "registry-login"}]
-    ours = {one.image.partition("/leadline/")[2].partition(":")[0] for one in _images()}
+    ours = {image.image.partition("/leadline/")[2].partition(":")[0] for image in _images()}
     used = {pod["containers"][0]["image"].split("/")[-1].split(":")[0] for pod in pods.values()}
     assert used - {"local"} == ours
 
@@ -250,7 +256,7 @@ def _images() -> list[Any]:
 
 def test_a_setting_reaches_every_process_and_restarts_it() -> None:
     before, after = _render({}), _render({"settings": {"LEADLINE_PHONE_REGION": "KZ"}})
-    (old,), (new,) = (_of_kind(one, "ConfigMap").items() for one in (before, after))
+    (old,), (new,) = (_of_kind(each, "ConfigMap").items() for each in (before, after))
     assert old[0] != new[0]
     assert new[1]["data"]["LEADLINE_PHONE_REGION"] == "KZ"
     pods = _pods(after)
@@ -274,8 +280,8 @@ def test_the_migration_precedes_everything_and_needs_nothing_of_the_release() ->
 @pytest.mark.parametrize("home", NAMESPACES)
 def test_an_installation_applies_everything_but_the_migration_after_it(home: str) -> None:
     after = helm.installed(CHART, {"home": home}, NAMESPACES[home])
-    everything = {_key(one) for one in _render({}, home)}
-    assert everything - {_key(one) for one in after} == {
+    everything = {_key(document) for document in _render({}, home)}
+    assert everything - {_key(each) for each in after} == {
         ("Job", NAMESPACES[home], "leadline-migrate")
     }
 
@@ -304,7 +310,9 @@ def test_replicas_resources_and_scale_are_values() -> None:
     assert container["resources"] == {"limits": {"memory": "256Mi"}}
     (scaled,) = _of_kind(documents, "ScaledObject").values()
     assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (2, 16)
-    function = next(one for one in documents if one["metadata"]["name"] == "get-user")
+    function = next(
+        document for document in documents if document["metadata"]["name"] == "get-user"
+    )
     annotations = function["spec"]["template"]["metadata"]["annotations"]
     assert annotations["autoscaling.knative.dev/min-scale"] == "2"
     assert annotations["autoscaling.knative.dev/max-scale"] == "6"
@@ -339,7 +347,7 @@ def test_pods_are_spread_by_their_own_name() -> None:
 
 def test_budgets_are_values() -> None:
     budgets = _of_kind(_render(EVERYTHING), "PodDisruptionBudget")
-    assert {one["spec"]["maxUnavailable"] for one in budgets.values()} == {"25%"}
+    assert {budget["spec"]["maxUnavailable"] for budget in budgets.values()} == {"25%"}
     assert not _of_kind(
         _render({"podDisruptionBudgets": {"enabled": False}}), "PodDisruptionBudget"
     )
@@ -358,7 +366,7 @@ def test_addresses_and_ports_are_values(home: str) -> None:
             assert rule["ports"] == [{"protocol": "TCP", "port": 6432}]
         elif to == "dns":
             assert rule["to"] == before[policy["metadata"]["name"]]["spec"]["egress"][0]["to"]
-            assert rule["ports"] == [{"protocol": one, "port": 53} for one in ("UDP", "TCP")]
+            assert rule["ports"] == [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]
         else:
             assert policy == before[policy["metadata"]["name"]]
     assert not _of_kind(_render({"networkPolicies": {"enabled": False}}, home), "NetworkPolicy")
@@ -377,19 +385,22 @@ def test_routes_are_values(home: str) -> None:
 def test_prometheus_gets_our_rules_and_scrapes_as_our_example() -> None:
     documents = _render(EVERYTHING)
     (rule,) = _of_kind(documents, "PrometheusRule").values()
-    assert [one for group in rule["spec"]["groups"] for one in group["rules"]] == rules()
+    assert [each for group in rule["spec"]["groups"] for each in group["rules"]] == rules()
     (monitor,) = _of_kind(documents, "PodMonitor").values()
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     example = yaml.safe_load((DEPLOY / "monitoring/prometheus.yml").read_text(encoding="utf-8"))
     expected = [
-        {re.sub(r"_(\w)", lambda match: match[1].upper(), key): value for key, value in one.items()}
-        for one in example["scrape_configs"][0]["relabel_configs"]
+        {
+            re.sub(r"_(\w)", lambda match: match[1].upper(), key): value
+            for key, value in config.items()
+        }
+        for config in example["scrape_configs"][0]["relabel_configs"]
     ]
     assert endpoint["relabelings"][:-1] == expected
     for policy in _of_kind(documents, "NetworkPolicy").values():
         assert "'monitoring'" not in str(policy["spec"])
-    assert not {"PodMonitor", "PrometheusRule"} & {one["kind"] for one in _render({})}
+    assert not {"PodMonitor", "PrometheusRule"} & {document["kind"] for document in _render({})}
 
 
 @pytest.mark.parametrize("home", NAMESPACES)
@@ -433,11 +444,11 @@ def test_rabbitmqs_operators_get_a_cluster_and_a_user_for_each_login() -> None:
         assert spec["userReference"] == {"name": name}
         assert spec["vhost"] == "crm"
         assert spec["permissions"] == expected.pop(name.removeprefix("leadline-"))
-        for one in (spec, user["spec"]):
+        for each in (spec, user["spec"]):
             where = {key: cluster["metadata"][key] for key in ("name", "namespace")}
-            assert one["rabbitmqClusterReference"] == where
+            assert each["rabbitmqClusterReference"] == where
     assert (permissions, expected) == ({}, {})
-    kinds = {one["kind"] for one in _render({})}
+    kinds = {document["kind"] for document in _render({})}
     assert not kinds & {"RabbitmqCluster", "User", "Permission"}
 
 

@@ -25,8 +25,10 @@ def _id(path: Path) -> str:
 def _named(kustomization: Path) -> list[Path]:
     (content,) = documents(kustomization)
     names = [name for each in LISTS for name in content.get(each, [])]
-    names += [name for one in content.get("configMapGenerator", []) for name in one.get("envs", [])]
-    names += [one["path"] for one in content.get("patches", []) if "path" in one]
+    names += [
+        name for each in content.get("configMapGenerator", []) for name in each.get("envs", [])
+    ]
+    names += [each["path"] for each in content.get("patches", []) if "path" in each]
     return [(kustomization.parent / name).resolve() for name in names]
 
 
@@ -38,7 +40,7 @@ def test_files_named_by_a_kustomization_exist(kustomization: Path) -> None:
 
 
 def test_no_manifest_is_forgotten() -> None:
-    named = {path for one in kustomizations() for path in _named(one)}
+    named = {path for kustomization in kustomizations() for path in _named(kustomization)}
     own = {path for path in files() if path.name != "kustomization.yaml"}
     assert own - named == {DEPLOY / "secrets.example.yaml"}
 
@@ -47,16 +49,16 @@ def test_no_manifest_is_forgotten() -> None:
 
 
 def _names(documents: list[Document], kind: str) -> set[str]:
-    return {one["metadata"]["name"] for one in documents if one["kind"] == kind}
+    return {document["metadata"]["name"] for document in documents if document["kind"] == kind}
 
 
 def _values(value: Any, key: str) -> list[Any]:
     """Everything below this key, at any depth."""
     if isinstance(value, list):
-        return [found for one in value for found in _values(one, key)]
+        return [found for each in value for found in _values(each, key)]
     if not isinstance(value, dict):
         return []
-    below = [found for one in value.values() for found in _values(one, key)]
+    below = [found for each in value.values() for found in _values(each, key)]
     return [value[key], *below] if key in value else below
 
 
@@ -75,7 +77,7 @@ def test_an_overlay_renders_to_valid_manifests(overlay: Path) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
 def test_every_pod_gets_the_current_settings(overlay: Path) -> None:
     rendered = render(overlay)
-    used = {one["name"] for one in _values(rendered, "configMapRef")}
+    used = {value["name"] for value in _values(rendered, "configMapRef")}
     # The name contains the hash of the content: a changed setting restarts its readers.
     assert used == _names(rendered, "ConfigMap")
     assert re.fullmatch(r"leadline-settings-[a-z0-9]+", used.pop())
@@ -85,9 +87,9 @@ def test_every_pod_gets_the_current_settings(overlay: Path) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
 def test_everything_has_the_namespace_where_it_belongs(overlay: Path) -> None:
     homeless = [
-        one["metadata"]["name"]
-        for one in render(overlay)
-        if "namespace" not in one["metadata"] and one["kind"] != "Namespace"
+        document["metadata"]["name"]
+        for document in render(overlay)
+        if "namespace" not in document["metadata"] and document["kind"] != "Namespace"
     ]
     assert not homeless
     assert "NAMESPACE" not in yaml.safe_dump(render(overlay))
@@ -118,10 +120,12 @@ def test_knatives_source_replaces_the_connector(tmp_path: Path) -> None:
     served = {"LEADLINE_AUTH": "off", "ALLOWED_HOSTS": ".svc.cluster.local"}
     for name in ("bitrix-handler", "reply-handler"):
         (function,) = (
-            one for one in rendered if one["kind"] == "Service" and one["metadata"]["name"] == name
+            document
+            for document in rendered
+            if document["kind"] == "Service" and document["metadata"]["name"] == name
         )
         (container,) = function["spec"]["template"]["spec"]["containers"]
-        env = {one["name"]: one.get("value") for one in container["env"]}
+        env = {variable["name"]: variable.get("value") for variable in container["env"]}
         assert env.items() >= served.items(), name
     assert "leadline-connector" not in _names(rendered, "Deployment")
 
@@ -137,13 +141,13 @@ def test_operators_may_have_a_separate_host(tmp_path: Path, platform: str) -> No
     assert f"#{line}" in kustomization.read_text()
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
     render.cache_clear()
-    routes = [one["spec"] for one in render(overlay) if one["kind"] == "HTTPRoute"]
-    assert len({one["hostnames"][0] for one in routes}) == 2
-    assert len({one["parentRefs"][0]["name"] for one in routes}) == 2
+    routes = [document["spec"] for document in render(overlay) if document["kind"] == "HTTPRoute"]
+    assert len({route["hostnames"][0] for route in routes}) == 2
+    assert len({route["parentRefs"][0]["name"] for route in routes}) == 2
 
 
 def test_the_overlays_exist() -> None:
-    assert {str(one.relative_to(CHECKOUT)) for one in OVERLAYS} == {
+    assert {str(overlay.relative_to(CHECKOUT)) for overlay in OVERLAYS} == {
         f"deploy/{platform}/overlays/{kind}"
         for platform in ("knative", "kubernetes")
         for kind in ("development", "production")

@@ -54,7 +54,7 @@ def test_a_list_takes_exactly_its_requirements_from_the_lock(path: Path) -> None
     for name in chosen.keys() & INSTALLED:
         # The unconditional requirements in the package's own metadata.
         needed = importlib.metadata.requires(name) or []
-        for requirement in (one for one in needed if ";" not in one):
+        for requirement in (secret for secret in needed if ";" not in secret):
             assert pinned_module().name_of(requirement) in chosen, f"{name} needs {requirement}"
     assert len(chosen) < len(pins(requirements_file()))
 

@@ -29,7 +29,7 @@ def _name(value: Any) -> str | None:
 
 
 ALL = [document for _, document in resources()]
-CORE = [one for one in ALL if (one["apiVersion"], one["kind"]) not in CUSTOM]
+CORE = [document for document in ALL if (document["apiVersion"], document["kind"]) not in CUSTOM]
 OURS = [*functions().values(), *workloads().values()]
 
 
@@ -39,7 +39,9 @@ def test_a_core_manifest_is_valid_for_kubernetes(document: Document, version: st
     kubernetes_validate.validate(document, version, strict=True)
 
 
-@pytest.mark.parametrize("document", [one for one in ALL if one not in CORE], ids=_name)
+@pytest.mark.parametrize(
+    "document", [document for document in ALL if document not in CORE], ids=_name
+)
 def test_a_custom_manifest_is_valid_for_its_kind(document: Document) -> None:
     CUSTOM[document["apiVersion"], document["kind"]].model_validate(document)
 
@@ -88,14 +90,15 @@ def test_a_worker_may_finish_its_job_and_a_connector_its_deliveries() -> None:
 
 
 def test_a_function_on_knative_is_reached_from_outside_by_the_route_only() -> None:
-    services = [one for one in of_kind("Service") if one["apiVersion"] == SERVING]
+    services = [document for document in of_kind("Service") if document["apiVersion"] == SERVING]
     assert {
-        one["metadata"]["labels"].get("networking.knative.dev/visibility") for one in services
+        service["metadata"]["labels"].get("networking.knative.dev/visibility")
+        for service in services
     } == {"cluster-local"}
 
 
 def test_the_example_contains_no_secret() -> None:
-    for one in of_kind("Secret"):
-        ((name, value),) = one["stringData"].items()
-        assert name == one["metadata"]["name"], "the file is named like the secret"
+    for document in of_kind("Secret"):
+        ((name, value),) = document["stringData"].items()
+        assert name == document["metadata"]["name"], "the file is named like the secret"
         assert "CHANGE-ME" in value or "WEBHOOK_CODE" in value

@@ -29,16 +29,16 @@ def panels() -> list[dict[str, Any]]:
 
 def expressions() -> list[str]:
     """Every query of both, with Grafana's own variables filled in."""
-    shown = [one["expr"] for panel in panels() for one in panel.get("targets", ())]
+    shown = [each["expr"] for panel in panels() for each in panel.get("targets", ())]
     return [
-        one.replace("$__rate_interval", "1m") for one in (*shown, *(r["expr"] for r in rules()))
+        each.replace("$__rate_interval", "1m") for each in (*shown, *(r["expr"] for r in rules()))
     ]
 
 
 def selectors(node: Any) -> Iterator[tuple[str, set[str]]]:
     """Each metric that a query selects, and the labels it names there."""
     if isinstance(node, promql_parser.VectorSelector):
-        yield str(node.name), {one.name for one in node.matchers.matchers}
+        yield str(node.name), {matcher.name for matcher in node.matchers.matchers}
     for name in ("expr", "lhs", "rhs", "vector_selector", "args", "param"):
         part = getattr(node, name, None)
         for each in part if isinstance(part, list) else [part] if part is not None else []:
@@ -92,7 +92,7 @@ def test_links_within_the_runbooks_resolve() -> None:
     assert links
     for name, anchor in links:
         headings = re.findall(r"(?m)^#+ (.+)$", (DOCS / name).read_text(encoding="utf-8"))
-        slugs = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+        slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
         assert not anchor or anchor in slugs, anchor
 
 

@@ -20,38 +20,40 @@ OPENED_BY = {
 }
 TO = "leadline/egress-to"
 POLICIES = of_kind("NetworkPolicy")
-OURS = [one for one in POLICIES if one["metadata"].get("namespace") != "leadline-servers"]
+OURS = [policy for policy in POLICIES if policy["metadata"].get("namespace") != "leadline-servers"]
 
 
 def _going_to(destination: str, below: Path) -> set[str]:
     """The workloads that the policies of a folder allow to connect there."""
     return {
         name
-        for one in of_kind("NetworkPolicy", below)
-        if one["metadata"].get("labels", {}).get(TO) == destination
-        for name in one["spec"]["podSelector"]["matchExpressions"][0]["values"]
+        for document in of_kind("NetworkPolicy", below)
+        if document["metadata"].get("labels", {}).get(TO) == destination
+        for name in document["spec"]["podSelector"]["matchExpressions"][0]["values"]
     }
 
 
 def test_everything_is_denied_in_each_of_our_namespaces() -> None:
-    denied = [one for one in POLICIES if one["metadata"]["name"] == "default-deny"]
-    assert {one["metadata"].get("namespace") for one in denied} == {None, "leadline-servers"}
-    for one in denied:
+    denied = [policy for policy in POLICIES if policy["metadata"]["name"] == "default-deny"]
+    assert {policy["metadata"].get("namespace") for policy in denied} == {None, "leadline-servers"}
+    for each in denied:
         spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-        assert one["spec"] == spec
+        assert each["spec"] == spec
 
 
 def _has(secrets: Iterable[str], wanted: str) -> bool:
     """Whether the address is among them, of any login."""
-    return any(one == wanted or one.startswith(f"{wanted}-") for one in secrets)
+    return any(secret == wanted or secret.startswith(f"{wanted}-") for secret in secrets)
 
 
 @pytest.mark.parametrize("destination", OPENED_BY)
 def test_exactly_the_holders_of_a_destinations_secret_may_connect_to_it(destination: str) -> None:
     secret = OPENED_BY[destination]
-    on_openfaas = {name for name, one in stack().functions.items() if _has(one.secrets, secret)}
-    on_knative = {name for name, one in functions().items() if _has(one.secrets, secret)}
-    processes = {name for name, one in workloads().items() if _has(one.secrets, secret)}
+    on_openfaas = {
+        name for name, function in stack().functions.items() if _has(function.secrets, secret)
+    }
+    on_knative = {name for name, function in functions().items() if _has(function.secrets, secret)}
+    processes = {name for name, workload in workloads().items() if _has(workload.secrets, secret)}
     assert _going_to(destination, DEPLOY / "kubernetes") == on_openfaas
     assert _going_to(destination, DEPLOY / "knative/base") == on_knative
     assert _going_to(destination, DEPLOY / "base") == processes
@@ -59,7 +61,7 @@ def test_exactly_the_holders_of_a_destinations_secret_may_connect_to_it(destinat
 
 def test_exactly_workloads_with_a_destination_may_use_dns() -> None:
     for below in ("base", "kubernetes", "knative/base"):
-        going = set().union(*(_going_to(one, DEPLOY / below) for one in OPENED_BY))
+        going = set().union(*(_going_to(each, DEPLOY / below) for each in OPENED_BY))
         # The schedule has no server, and calls a function by its name.
         going |= {"relay"} if below == "base" else set()
         assert _going_to("dns", DEPLOY / below) == going
@@ -69,11 +71,13 @@ def test_exactly_workloads_with_a_destination_may_use_dns() -> None:
 def test_exactly_the_holders_of_the_internal_key_may_call_functions(platform: str) -> None:
     calling = {
         name
-        for one in of_kind("NetworkPolicy", DEPLOY / platform / "base")
-        if one["metadata"]["name"].startswith("leadline-processes-to-")
-        for name in one["spec"]["podSelector"]["matchExpressions"][0]["values"]
+        for document in of_kind("NetworkPolicy", DEPLOY / platform / "base")
+        if document["metadata"]["name"].startswith("leadline-processes-to-")
+        for name in document["spec"]["podSelector"]["matchExpressions"][0]["values"]
     }
-    assert calling == {name for name, one in workloads().items() if "internal-key" in one.secrets}
+    assert calling == {
+        name for name, workload in workloads().items() if "internal-key" in workload.secrets
+    }
 
 
 def _rules(policy: Document) -> list[dict[str, Any]]:
@@ -81,7 +85,7 @@ def _rules(policy: Document) -> list[dict[str, Any]]:
 
 
 def test_every_egress_has_an_address_and_a_port() -> None:
-    rules = [rule for one in OURS for rule in _rules(one)]
+    rules = [rule for policy in OURS for rule in _rules(policy)]
     assert rules
     for rule in rules:
         assert rule["to"]
@@ -92,7 +96,9 @@ def test_every_egress_has_an_address_and_a_port() -> None:
 def test_bitrix24_is_reached_on_the_internet_only() -> None:
     """Not a cloud's metadata service, the cluster's API or another workload."""
     near = ("169.254.169.254", "10.96.0.1", "192.168.1.1", "127.0.0.1", "100.100.100.200")
-    for policy in (one for one in OURS if one["metadata"].get("labels", {}).get(TO) == "bitrix24"):
+    for policy in (
+        policy for policy in OURS if policy["metadata"].get("labels", {}).get(TO) == "bitrix24"
+    ):
         blocks = [target["ipBlock"] for rule in _rules(policy) for target in rule["to"]]
         for address in map(ipaddress.ip_address, (*near, "fe80::1", "fd00:ec2::254", "::1")):
             assert not any(_is_in(address, block) for block in blocks), address
@@ -116,11 +122,11 @@ def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: P
     line = "  - ../../../components/egress"
     assert f"#{line}" in kustomization.read_text()
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
-    policies = [one for one in render(overlay) if one["kind"] == "NetworkPolicy"]
+    policies = [document for document in render(overlay) if document["kind"] == "NetworkPolicy"]
     ports: dict[str, set[int]] = {}
-    for one in (one for one in policies if TO in one["metadata"].get("labels", {})):
-        for rule in _rules(one):
-            known = ports.setdefault(one["metadata"]["labels"][TO], set())
+    for each in (policy for policy in policies if TO in policy["metadata"].get("labels", {})):
+        for rule in _rules(each):
+            known = ports.setdefault(each["metadata"]["labels"][TO], set())
             known.update(port["port"] for port in rule["ports"])
     assert ports == {
         "dns": {53},
@@ -129,4 +135,4 @@ def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: P
         "redis": {6380},
         "bitrix24": {443},
     }
-    assert "5432" not in str([_rules(one) for one in policies])
+    assert "5432" not in str([_rules(policy) for policy in policies])

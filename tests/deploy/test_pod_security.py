@@ -31,7 +31,7 @@ def test_a_workload_is_restricted(name: str) -> None:
 
 def test_no_workload_is_overlooked() -> None:
     assert len(PODS) >= len(workloads()) + 10 + 3
-    assert not [one for kind in ("Pod", "CronJob", "DaemonSet") for one in of_kind(kind)]
+    assert not [document for kind in ("Pod", "CronJob", "DaemonSet") for document in of_kind(kind)]
 
 
 @pytest.mark.parametrize(

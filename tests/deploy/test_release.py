@@ -79,8 +79,12 @@ def test_a_release_names_its_version_changelog_package_and_images(ready: Path) -
     assert re.search(r"changelog +\d+ entries of 20\d\d-\d\d-\d\d", said)
     images = re.findall(r"image +(\S+)", said)
     files = ("stack.yml", "deploy/processes/stack.yml")
-    functions = [one for file in files for one in stack.read(ready / file, {}).functions.values()]
-    assert {*images} == {one.image for one in functions} | {f"ghcr.io/leadline/local:{VERSION}"}
+    functions = [
+        function for file in files for function in stack.read(ready / file, {}).functions.values()
+    ]
+    assert {*images} == {function.image for function in functions} | {
+        f"ghcr.io/leadline/local:{VERSION}"
+    }
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Cluster:
         if not found:
             return None
         # Among equals the first in the list wins.
-        _, _, rule, matched = max(found, key=lambda one: one[:2])
+        _, _, rule, matched = max(found, key=lambda each: each[:2])
         rewrite = rule.filters[0].rewrite
         if rewrite.hostname:  # Knative finds the function by its name
             return Target(rewrite.hostname.split(".")[0], path)
@@ -68,7 +68,7 @@ def _behind_the_gateway(path: str) -> Target:
 
 def _cluster(platform: str, name: str) -> Cluster:
     documents = of_kind("HTTPRoute", DEPLOY / platform)
-    (document,) = (one for one in documents if one["metadata"]["name"] == name)
+    (document,) = (document for document in documents if document["metadata"]["name"] == name)
     return Cluster(HttpRoute.model_validate(document).spec.rules)
 
 
@@ -130,10 +130,10 @@ def test_only_the_component_has_a_route_for_operators() -> None:
 def test_knative_allows_the_route_to_use_its_ingress() -> None:
     routes = of_kind("HTTPRoute", DEPLOY / "knative")
     (grant,) = of_kind("ReferenceGrant", DEPLOY / "knative")
-    rules = [rule for one in routes for rule in HttpRoute.model_validate(one).spec.rules]
-    backends = {(one.namespace, one.name) for rule in rules for one in rule.backends}
-    granted = {(grant["metadata"]["namespace"], one["name"]) for one in grant["spec"]["to"]}
+    rules = [rule for each in routes for rule in HttpRoute.model_validate(each).spec.rules]
+    backends = {(backend.namespace, backend.name) for rule in rules for backend in rule.backends}
+    granted = {(grant["metadata"]["namespace"], each["name"]) for each in grant["spec"]["to"]}
     assert backends == granted
-    assert [one["namespace"] for one in grant["spec"]["from"]] == sorted(
-        {one["metadata"]["namespace"] for one in routes}
+    assert [each["namespace"] for each in grant["spec"]["from"]] == sorted(
+        {each["metadata"]["namespace"] for each in routes}
     )

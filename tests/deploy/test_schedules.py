@@ -41,7 +41,7 @@ def is_accepted_by_eventing(schedule: str, *, has_seconds: bool = True) -> bool:
 
 def _is_field(field: str, bounds: tuple[int, int]) -> bool:
     """A list of `*`, `?`, a number or a range, each with an optional step."""
-    return all(_is_range(_numbered(one), bounds) for one in field.split(","))
+    return all(_is_range(_numbered(each), bounds) for each in field.split(","))
 
 
 def _numbered(text: str) -> str:
@@ -52,9 +52,9 @@ def _is_range(text: str, bounds: tuple[int, int]) -> bool:
     found = re.fullmatch(r"(?:[*?]|(\d+)(?:-(\d+))?)(?:/(\d+))?", text)
     if not found:
         return False
-    first, last, step = (int(one) if one else None for one in found.groups())
+    first, last, step = (int(group) if group else None for group in found.groups())
     least, most = bounds
-    inside = all(least <= one <= most for one in (first, last) if one is not None)
+    inside = all(least <= each <= most for each in (first, last) if each is not None)
     return inside and step != 0 and (first is None or last is None or first <= last)
 
 
@@ -84,25 +84,25 @@ def test_eventing_accepts_seconds_since_1_13(schedule: str) -> None:
 def _schedules(value: Any) -> Iterator[str]:
     """Every `schedule` of a manifest, at any depth."""
     if isinstance(value, list):
-        for one in value:
-            yield from _schedules(one)
+        for each in value:
+            yield from _schedules(each)
     if isinstance(value, dict):
-        for key, one in value.items():
-            if key == "schedule" and isinstance(one, str):
-                yield one
-            yield from _schedules(one)
+        for key, each in value.items():
+            if key == "schedule" and isinstance(each, str):
+                yield each
+            yield from _schedules(each)
 
 
 def test_whatever_schedule_a_manifest_or_a_guide_names_is_accepted() -> None:
-    found = [one for _, document in resources() for one in _schedules(document)]
+    found = [schedule for _, document in resources() for schedule in _schedules(document)]
     for guide in (CHECKOUT / "docs").rglob("*.md"):
         found += re.findall(r"""\bschedule:\s*["']([^"']+)""", guide.read_text(encoding="utf-8"))
-    assert [one for one in found if not is_accepted_by_eventing(one)] == []
+    assert [each for each in found if not is_accepted_by_eventing(each)] == []
 
 
 def test_the_relay_keeps_its_own_time_on_each_platform() -> None:
     """A PingSource and OpenFaaS' cron connector can't send the key that outbox-relay requires."""
-    assert not [one for kind in ("PingSource", "CronJob") for one in of_kind(kind)]
+    assert not [document for kind in ("PingSource", "CronJob") for document in of_kind(kind)]
     for function in stack().functions.values():
         assert not function.annotations.keys() & {"schedule"}
         assert "cron" not in function.annotations.get("topic", "")

@@ -128,11 +128,11 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     worker = urlsplit(made["amqp-url-worker"])
     assert (worker.scheme, worker.port, worker.path) == ("amqps", 5671, "/ours")
     definitions = json.loads(made["rabbitmq.json"])
-    assert {one["vhost"] for one in definitions["permissions"]} == {"ours"}
-    assert not any(one["tags"] for one in definitions["users"])
-    secrets = [one["stringData"] for one in yaml.safe_load_all(made["rabbitmq-secrets.yaml"])]
+    assert {permission["vhost"] for permission in definitions["permissions"]} == {"ours"}
+    assert not any(user["tags"] for user in definitions["users"])
+    secrets = [each["stringData"] for each in yaml.safe_load_all(made["rabbitmq-secrets.yaml"])]
     brokers = [urlsplit(made[name]) for name in table.secrets() if name.startswith("amqp-")]
-    assert {one["username"]: one["password"] for one in secrets} == {
+    assert {secret["username"]: secret["password"] for secret in secrets} == {
         url.username: url.password for url in brokers
     }
     digest = hashlib.sha256((urlsplit(made["redis-url-worker"]).password or "").encode())

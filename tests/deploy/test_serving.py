@@ -9,7 +9,9 @@ from tests.deploy.manifests import SERVING, Document, of_kind
 from tests.deploy.serving import refusals
 
 FUNCTIONS = {
-    one["metadata"]["name"]: one for one in of_kind("Service") if one["apiVersion"] == SERVING
+    document["metadata"]["name"]: document
+    for document in of_kind("Service")
+    if document["apiVersion"] == SERVING
 }
 _TEMPLATE = ("spec", "template")
 _POD = (*_TEMPLATE, "spec")

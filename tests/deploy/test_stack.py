@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 #: What leadline.runtime.serving.serve itself reads.
-SERVER = {"HOST", "PORT", "THREADS"} | {f"{one}_FILE" for one in ADDRESSES.values()}
+SERVER = {"HOST", "PORT", "THREADS"} | {f"{address}_FILE" for address in ADDRESSES.values()}
 
 
 def function_folder(name: str) -> Path:
@@ -136,8 +136,11 @@ def test_settings_that_openfaas_would_ignore_or_refuse_are_an_error(
 def test_names_are_dns_labels_of_at_most_fifteen_characters(tmp_path: Path) -> None:
     path = tmp_path / "stack.yml"
     document = yaml.safe_load((CHECKOUT / "stack.yml").read_text())
-    one = document["functions"]["get-user"]
-    for functions in ({"get_user": one}, {f"function-{number}": one for number in range(16)}):
+    function = document["functions"]["get-user"]
+    for functions in (
+        {"get_user": function},
+        {f"function-{number}": function for number in range(16)},
+    ):
         path.write_text(yaml.safe_dump({**document, "functions": functions}))
         with pytest.raises(pydantic.ValidationError):
             stack.read(path, {})

@@ -29,7 +29,7 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
         )
         yield system
         with Redis.from_url(system.url("redis")) as owner:
-            refused = [(one["username"], one["object"]) for one in owner.acl_log()]
+            refused = [(refusal["username"], refusal["object"]) for refusal in owner.acl_log()]
     assert not refused, "Redis has refused a command that a part of the system needs"
 
 

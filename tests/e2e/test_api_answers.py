@@ -126,8 +126,8 @@ def test_an_invalid_user_is_422_field_by_field(
             "POST", "/users", data=b"null", headers={"Content-Type": "application/json"}
         )
     problem = _assert_problem(answer, 422)
-    assert {one["field"] for one in problem["errors"]} == fields
-    assert all(one["message"] for one in problem["errors"])
+    assert {error["field"] for error in problem["errors"]} == fields
+    assert all(error["message"] for error in problem["errors"])
     assert "Иван" not in answer.text
 
 
@@ -192,8 +192,8 @@ def test_an_erased_user_is_gone_and_its_lead_is_blank(system: System) -> None:
         _assert_problem(system.request(method, path + below, json=body), 410)
 
     def is_done() -> bool:
-        found = [one for one in system.leads() if one["ORIGIN_ID"] == str(user["id"])]
-        return [(one["TITLE"], one["PHONE"]) for one in found] == [("Erased", [])]
+        found = [lead for lead in system.leads() if lead["ORIGIN_ID"] == str(user["id"])]
+        return [(each["TITLE"], each["PHONE"]) for each in found] == [("Erased", [])]
 
     eventually(is_done, 30, "the lead is blank")
 

@@ -249,7 +249,7 @@ def test_malformed_http_gives_no_5xx_and_the_edge_keeps_serving(system: System) 
     wrong = []
     with ThreadPoolExecutor(8) as pool:
         for request, answer in zip(
-            _RAW, pool.map(lambda one: _raw(system, one), _RAW), strict=True
+            _RAW, pool.map(lambda each: _raw(system, each), _RAW), strict=True
         ):
             if b" 5" in answer[8:10] or b"Traceback" in answer:
                 wrong.append(f"{request[:80]!r} → {answer[:120]!r}")

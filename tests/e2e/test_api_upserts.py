@@ -19,7 +19,7 @@ def test_concurrent_puts_and_a_change_end_in_one_lead(system: System) -> None:
     user = answers[0].json()
     own_id = user["external_id"]
     found = system.request("GET", "/users", params={"external_id": own_id}).json()["items"]
-    assert [one["id"] for one in found] == [user["id"]]
+    assert [each["id"] for each in found] == [user["id"]]
     changed = system.request("PUT", path, json={**ANN, "full_name": "Кто Сменил Имя"})
     assert changed.headers["ETag"] == '"2"'
     assert system.await_synced(user["id"])["external_id"] == own_id
@@ -38,11 +38,11 @@ def test_every_accepted_user_of_a_batch_gets_its_lead(system: System) -> None:
     assert [item["status"] for item in items] == [201] * 60 + [422, 201]
     ids = [item["user"]["id"] for item in items if item["status"] == 201]
     eventually(
-        lambda: all(system.user(one)["sync"]["status"] == "synced" for one in ids),
+        lambda: all(system.user(user_id)["sync"]["status"] == "synced" for user_id in ids),
         60,
         "each user is synced",
     )
-    assert len({system.user(one)["sync"]["bitrix_lead_id"] for one in ids}) == 61
+    assert len({system.user(user_id)["sync"]["bitrix_lead_id"] for user_id in ids}) == 61
 
 
 def test_a_batch_passes_the_edge_up_to_its_limit(system: System) -> None:

@@ -15,7 +15,9 @@ from tests.system import CHECKOUT, System
 CLIENTS, BUILD = CHECKOUT / "clients", CHECKOUT / "build/clients"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLES = _BLOCK.findall((CHECKOUT / "docs/clients.md").read_text(encoding="utf-8"))
-WITHOUT_CLIENT = [one for one in EXAMPLES if one[0] in {"sh", "js", "php"} or "requests" in one[1]]
+WITHOUT_CLIENT = [
+    example for example in EXAMPLES if example[0] in {"sh", "js", "php"} or "requests" in example[1]
+]
 PROGRAMS = {"sh": "bash", "js": "node", "php": "php", "python": sys.executable}
 
 
@@ -56,7 +58,7 @@ def client_example(marker: str) -> str:
     return str(example)
 
 
-@pytest.mark.parametrize(("language", "example"), WITHOUT_CLIENT, ids=lambda one: one[:4])
+@pytest.mark.parametrize(("language", "example"), WITHOUT_CLIENT, ids=lambda each: each[:4])
 def test_an_example_creates_the_user(
     system: System, tmp_path: Path, language: str, example: str
 ) -> None:

@@ -146,7 +146,7 @@ def test_a_timeline_shows_each_attempt_with_its_time_and_error(system: System) -
     names = [step["step"] for step in event["steps"]]
     assert names == ["accepted", "published", "received", *["attempt"] * 3, "replied"]
     assert [step["error"] for step in event["steps"][3:]] == ["Портал устал"] * 4
-    moments = [datetime.fromisoformat(one["at"]) for one in attempts(system, user_id)]
+    moments = [datetime.fromisoformat(attempt["at"]) for attempt in attempts(system, user_id)]
     assert 2 <= (moments[1] - moments[0]).total_seconds() < 4
     assert 4 <= (moments[2] - moments[1]).total_seconds() < 6
 
@@ -197,7 +197,7 @@ def test_users_are_filtered_by_status_and_paged_by_key(system: System) -> None:
         page = system.request("GET", "/console/api/users", params={**query, "after": after}).json()
         seen += [user["id"] for user in page["items"]]
         after = page["next"]
-    assert [one for one in seen if one in ids] == ids[::-1], "the newest first"
+    assert [each for each in seen if each in ids] == ids[::-1], "the newest first"
     assert synced not in seen
     assert len(seen) == len(set(seen))
 
@@ -212,7 +212,7 @@ def test_a_user_is_resynced(system: System) -> None:
 
 
 def job(system: System, job_id: str) -> dict[str, Any]:
-    return next(one for one in ask(system, "status")["jobs"]["items"] if one["id"] == job_id)
+    return next(item for item in ask(system, "status")["jobs"]["items"] if item["id"] == job_id)
 
 
 def finished(system: System, job_id: str) -> dict[str, Any]:
@@ -226,15 +226,15 @@ def test_failed_users_are_grouped_by_reason_and_a_group_is_resynced_as_a_job(
     ids = [rejected(system, f"Все Снова {number}") for number in range(2)]
     groups = ask(system, "failures")["groups"]
     eventually(
-        lambda: sum(one["users"] for one in ask(system, "failures")["groups"]) >= len(ids),
+        lambda: sum(group["users"] for group in ask(system, "failures")["groups"]) >= len(ids),
         10,
         "they are counted",
     )
     groups = ask(system, "failures")["groups"]
     (group,) = [
-        one
-        for one in groups
-        if {*ids} <= {user["id"] for user in users_of(system, one["reason_id"])}
+        group
+        for group in groups
+        if {*ids} <= {user["id"] for user in users_of(system, group["reason_id"])}
     ]
     assert group["users"] == len(users_of(system, group["reason_id"]))
     assert group["since"] <= group["latest"]
@@ -259,7 +259,9 @@ def users_of(system: System, reason_id: str) -> list[dict[str, Any]]:
 
 def test_dead_letters_are_replayed_and_discarded_as_a_job(system: System) -> None:
     def counted() -> dict[str, int]:
-        return {one["reason"]: one["letters"] for one in ask(system, "dead-letters")["groups"]}
+        return {
+            group["reason"]: group["letters"] for group in ask(system, "dead-letters")["groups"]
+        }
 
     with wire.wire_to(system) as plugged:
         for number in range(3):

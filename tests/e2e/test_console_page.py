@@ -62,8 +62,10 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
 def is_accessible(page: Page) -> bool:
     """Whether axe finds nothing serious; findings are printed."""
     found = Axe().run(page)
-    serious = [one for one in found.response["violations"] if one["impact"] in SERIOUS]
-    sys.stdout.write("".join(f"{one['id']}: {one['help']}\n" for one in serious))
+    serious = [
+        violation for violation in found.response["violations"] if violation["impact"] in SERIOUS
+    ]
+    sys.stdout.write("".join(f"{violation['id']}: {violation['help']}\n" for violation in serious))
     return not serious
 
 

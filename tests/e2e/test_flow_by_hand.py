@@ -40,7 +40,9 @@ def _stranger(**more: object) -> dict[str, Any]:
 
 def _reply_to(wire: Wire, user_id: int, replies: int = 1) -> dict[str, Any]:
     """The reply, taken from the dead letters: Postgres does not know this user."""
-    dead = wire.await_messages(DEAD_REPLIES, lambda one: _user_of(one.content) == user_id, replies)
+    dead = wire.await_messages(
+        DEAD_REPLIES, lambda reply: _user_of(reply.content) == user_id, replies
+    )
     assert all(_NO_SUCH_EVENT in delivered.reason for delivered in dead)
     assert all(delivered.headers["x-origin"] == "bitrix.responses" for delivered in dead)
     return dict(dead[-1].content)
@@ -189,7 +191,7 @@ def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
         neighbours.append(_stranger())
         wire.publish(_message("create_card", neighbours[-1]))
     dead = wire.await_messages(
-        DEAD_REQUESTS, lambda one: bool(one.reason), len(_NONSENSE), within_s=40
+        DEAD_REQUESTS, lambda request: bool(request.reason), len(_NONSENSE), within_s=40
     )
     reasons = {delivered.properties.message_id: delivered.reason for delivered in dead}
     assert len(dead) == len(_NONSENSE)
@@ -208,6 +210,6 @@ def test_an_allowed_reply_queue_that_is_the_request_queue_does_not_loop(
     """A request on the reply queue is a dead letter, not a new request."""
     user = _stranger()
     wire.publish(_message("create_card", user), "bitrix.responses")
-    dead = wire.await_messages(DEAD_REPLIES, lambda one: "data" in one.content)
+    dead = wire.await_messages(DEAD_REPLIES, lambda reply: "data" in reply.content)
     assert "missing or invalid" in dead[0].reason
     assert portal.leads_of(system, user["id"]) == []

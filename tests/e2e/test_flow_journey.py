@@ -85,9 +85,9 @@ def test_messages_in_any_order_and_number_end_in_the_newest_state(
             system.request("PATCH", path, json={"full_name": "Потом Этак"})
             user = system.request("POST", f"{path}/move", json={"stage": "IN_PROCESS"}).json()
             messages = wire.await_messages(
-                REQUESTS, lambda one: one.content["data"]["user"]["id"] == user["id"], 3
+                REQUESTS, lambda request: request.content["data"]["user"]["id"] == user["id"], 3
             )
-            messages.sort(key=lambda one: int(one.content["data"]["version"]))
+            messages.sort(key=lambda each: int(each.content["data"]["version"]))
             for at in order:
                 wire.send_back(messages[at], REQUESTS)
         system.await_synced(user["id"], within_s=30)

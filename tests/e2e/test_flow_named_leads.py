@@ -36,7 +36,7 @@ def _answered(wire: Wire, user: dict[str, Any], replies: int = 1) -> dict[str, A
     def is_reply(content: Any) -> bool:
         return isinstance(content, dict) and content.get("user_id") == user["id"]
 
-    dead = wire.await_messages(DEAD_REPLIES, lambda one: is_reply(one.content), replies)
+    dead = wire.await_messages(DEAD_REPLIES, lambda reply: is_reply(reply.content), replies)
     return dict(dead[-1].content)
 
 

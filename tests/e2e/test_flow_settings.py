@@ -150,7 +150,7 @@ def test_the_page_shows_every_call_and_can_try_it(other: System, tmp_path: Path)
         script = """fetch("users?limit=1").then(answer => window.status = String(answer.status))"""
         browser.eval(script)
         browser.wait_for("window.status === '401'")
-        problems = [one for one in browser.problems if "401" not in one]
+        problems = [problem for problem in browser.problems if "401" not in problem]
         assert problems == []
 
 
@@ -196,7 +196,9 @@ def test_the_reply_to_a_message_without_a_phone_is_one_error(wire: Wire) -> None
     data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
     wire.publish({"pattern": "user_created", "data": data})
     wire.publish({"pattern": "user_created", "data": {**data, "user": {**user, "id": 8_000_003}}})
-    replies = [one.content["data"] for one in wire.await_messages(ANSWERS, lambda _: True, count=2)]
+    replies = [
+        message.content["data"] for message in wire.await_messages(ANSWERS, lambda _: True, count=2)
+    ]
     found = {reply["user_id"]: reply for reply in replies}
     assert set(found[8_000_002]) - {"event_id", "version"} == {
         *("status", "reason", "action", "user", "user_id", "attempts")
@@ -216,7 +218,7 @@ def test_a_reply_queue_that_is_not_allowed_gets_no_reply(other: System, wire: Wi
         "replyQueue": "somebody.elses",
     }
     wire.publish({"pattern": "user_created", "data": data})
-    wire.await_messages(DEAD_REQUESTS, lambda one: "replyQueue" in one.reason)
+    wire.await_messages(DEAD_REQUESTS, lambda request: "replyQueue" in request.reason)
     assert wire.take("somebody.elses") == []
     assert portal.leads_of(other, 8_000_004) == []
 

@@ -65,8 +65,8 @@ def both(previous: Path, new_system: Callable[..., System]) -> tuple[System, Sys
         BITRIX_WEBHOOK_URL=f"{old.url('bitrix24')}/rest/1/local-webhook-code/",
     )
     new.start()
-    for one in (old, new):
-        one.http.headers["Authorization"] = f"Bearer {KEY}"
+    for each in (old, new):
+        each.http.headers["Authorization"] = f"Bearer {KEY}"
     return old, new
 
 
@@ -74,7 +74,7 @@ def test_two_versions_lose_and_double_nothing_and_a_rollback_goes_on(
     both: tuple[System, System], previous: Path
 ) -> None:
     old, new = both
-    folders = [psutil.Process(one.pid("create-user")).cwd() for one in both]
+    folders = [psutil.Process(each.pid("create-user")).cwd() for each in both]
     assert folders == [str(previous), str(CHECKOUT)], "each runs its own code"
 
     def write(number: int) -> int:
@@ -113,5 +113,5 @@ def check_leads(system: System, names: dict[int, str]) -> None:
     """No user waits or has failed, and each has one lead, with its newest name."""
     eventually(lambda: not waiting(system, "waiting"), WITHIN_S, "no user waits")
     assert not waiting(system, "failed")
-    found = [(int(one["ORIGIN_ID"]), one["NAME"]) for one in system.leads()]
+    found = [(int(lead["ORIGIN_ID"]), lead["NAME"]) for lead in system.leads()]
     assert sorted(found) == sorted(names.items())

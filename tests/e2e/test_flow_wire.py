@@ -81,7 +81,9 @@ def test_a_reply_is_published_as_the_contract_says(system: System, wire: Wire) -
         handler = system.run["functions"]["bitrix-handler"]
         headers = {"Content-Type": "application/json"}
         requests.post(handler, data=request.body, headers=headers, timeout=10).raise_for_status()
-        reply = wire.await_messages(REPLIES, lambda one: one.content["user_id"] == user["id"])[0]
+        reply = wire.await_messages(REPLIES, lambda reply: reply.content["user_id"] == user["id"])[
+            0
+        ]
         wire.send_back(reply, REPLIES)
     event_id = request.content["data"]["event_id"]
     lead = portal.lead_of(system, user["id"])
@@ -153,7 +155,9 @@ def test_a_malformed_reply_is_dead_lettered_with_its_reason_and_harms_no_other(
     user = system.create("Сосед Чепухи")
     body = len(reply) if isinstance(reply, bytes) else None
     dead = wire.await_messages(
-        DEAD_REPLIES, lambda one: body == len(one.body) or one.body[:1] != b"\xff", within_s=30
+        DEAD_REPLIES,
+        lambda reply: body == len(reply.body) or reply.body[:1] != b"\xff",
+        within_s=30,
     )
     assert len(dead) == 1
     assert reason in dead[0].reason

@@ -233,7 +233,7 @@ def test_a_login_has_no_access_to_queues_of_others(system: System, login: str) -
         (act, queue)
         for act, do in ACTS.items()
         for queue in QUEUES
-        if (act, queue) in {("publish", one) for one in WORK} or act != "publish"
+        if (act, queue) in {("publish", each) for each in WORK} or act != "publish"
         if not _is_refused(url, do, queue)
     }
     assert let == {(act, queue) for act, queues in LETS[login].items() for queue in queues}
@@ -352,7 +352,7 @@ def test_every_part_has_a_login_and_no_process_that_of_the_owner(system: System)
     for process in system.processes():
         if process.name() in ("python", "python3"):
             visible = str(process.environ()) + str(process.cmdline())
-            assert not [one for one in owners if one in visible], process.cmdline()
+            assert not [owner for owner in owners if owner in visible], process.cmdline()
 
 
 @pytest.mark.slow("watches the servers' logs while the system works")
@@ -371,8 +371,8 @@ def test_normal_work_is_refused_by_no_server(system: System) -> None:
         system.await_synced(user["id"])
         for query in ("", "?stage=IN_PROCESS", "?sync=failed"):
             assert system.request("GET", f"/users{query}").status_code == 200
-        one = f"users/{user['id']}"
-        for what in ("status", "users", one, "failures", "settled", "dead-letters", "audit"):
+        user_path = f"users/{user['id']}"
+        for what in ("status", "users", user_path, "failures", "settled", "dead-letters", "audit"):
             assert system.request("GET", f"/console/api/{what}").status_code == 200
         job = {"kind": "resync", "user_ids": [user["id"]]}
         order = {"X-Leadline-Console": "1"}

@@ -41,10 +41,10 @@ def value(url: str, name: str, **labels: str) -> float:
     """The sum over all series with this name and these labels."""
     families = text_string_to_metric_families(scrape(url))
     return sum(
-        one.value
+        sample.value
         for family in families
-        for one in family.samples
-        if one.name == name and labels.items() <= one.labels.items()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
     )
 
 
@@ -68,9 +68,9 @@ def test_the_list_of_metrics_matches_a_running_system(system: System) -> None:
         text = scrape(url)
         exported |= {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
         for family in text_string_to_metric_families(text):
-            for one in family.samples:
-                name = re.sub("_(bucket|sum|count)$", "", one.name)
-                labels.setdefault(name, set()).update(one.labels.keys() - {"le"})
+            for sample in family.samples:
+                name = re.sub("_(bucket|sum|count)$", "", sample.name)
+                labels.setdefault(name, set()).update(sample.labels.keys() - {"le"})
     assert exported == listed.keys()
     assert labels == {name: listed[name] for name in labels}
 
@@ -108,7 +108,7 @@ def test_the_relay_exports_the_state_of_the_whole_system(system: System) -> None
     eventually(system.is_well, 30, "all is well")
     text = scrape(addresses(system)["outbox-relay"])
     for line in (
-        *(f'leadline_server_reachable{{server="{one}"}} 1.0' for one in ("postgres", "redis")),
+        *(f'leadline_server_reachable{{server="{each}"}} 1.0' for each in ("postgres", "redis")),
         'leadline_queue_consumers{queue="bitrix_queue"} 1.0',
         'leadline_portal_paused{by="portal"} 0.0',
     ):

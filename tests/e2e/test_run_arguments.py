@@ -55,7 +55,7 @@ def test_no_process_ever_has_a_secret_among_its_arguments(
     secrets = set(_secrets_of(system))
     assert API_KEY in secrets
     assert len(secrets) > 5
-    assert any(b"leadline.sync.worker" in one for one in watch.seen)
-    assert any(b"initdb" in one for one in watch.seen)
-    found = [one for one in watch.seen if any(secret.encode() in one for secret in secrets)]
+    assert any(b"leadline.sync.worker" in each for each in watch.seen)
+    assert any(b"initdb" in each for each in watch.seen)
+    found = [each for each in watch.seen if any(secret.encode() in each for secret in secrets)]
     assert found == []

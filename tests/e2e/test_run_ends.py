@@ -62,11 +62,15 @@ def test_stopping_leaves_no_process_and_killing_is_cleaned_up(
 def _family(system: System) -> list[psutil.Process]:
     """The processes by their parents: what identifies them for the runner may be missing."""
     parents = [psutil.Process(pid) for pid in system.run["processes"].values()]
-    return [*parents, *(child for one in parents for child in one.children(recursive=True))]
+    return [*parents, *(child for parent in parents for child in parent.children(recursive=True))]
 
 
 def _running(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return [
+        process
+        for process in processes
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ]
 
 
 def test_a_requested_port_in_use_is_an_error(

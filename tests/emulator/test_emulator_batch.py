@@ -146,4 +146,4 @@ def test_a_command_is_committed_when_it_ends(emulator: Emulator) -> None:
         batch.result()
     times = [lead["history"][0]["time"] for lead in emulator.leads()]
     assert len(times) == 4
-    assert all(one >= began + 0.3 * number for number, one in enumerate(times, 1))
+    assert all(each >= began + 0.3 * number for number, each in enumerate(times, 1))

@@ -101,12 +101,12 @@ class Evidence:
             events=tuple(map(_event, self.events)),
             history_number=self._history_number(),
             publications=tuple(self.bench.published.requests),
-            replies=tuple(one for one in self.bench.published.replies if one.user > after),
+            replies=tuple(reply for reply in self.bench.published.replies if reply.user > after),
             is_broker_complete=self.bench.is_broker_complete,
             dead_letters=tuple(
-                _dead_letter(queue, one)
+                _dead_letter(queue, letter)
                 for queue, dead_letters in self.dead.items()
-                for one in dead_letters
+                for letter in dead_letters
             ),
             requests=self.portal_log.requests(),
             rate=RATE,

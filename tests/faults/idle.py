@@ -54,5 +54,5 @@ def _pending_work(bench: Bench) -> str:
             health = requests.get(f"{system.url('edge')}/healthz", timeout=10)
         if health.status_code != 200:
             parts = health.json()["parts"].items()
-            return f"failing: { {name: one for name, one in parts if one['status'] != 'ok'} }"
+            return f"failing: { {name: part for name, part in parts if part['status'] != 'ok'} }"
     return ""

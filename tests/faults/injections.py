@@ -541,7 +541,7 @@ def an_update_is_cut_off_and_taken_back(scene: Scene) -> Iterator[None]:
         return
     user = scene.dice.choice(users)
     before = scene.workload.users[user][1]
-    name = scene.dice.choice([one for one in NAMES if one != before.full_name])
+    name = scene.dice.choice([name for name in NAMES if name != before.full_name])
     client = Client(scene.workload, scene.dice)
     scene.bench.proxies[UNSEALED].is_deaf = True
     client.change(user, {FULL_NAME: name})
@@ -561,7 +561,9 @@ def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
     user = scene.dice.choice(users)
     before = scene.workload.users[user][1]
     client = Client(scene.workload, scene.dice)
-    client.change(user, {STAGE: scene.dice.choice([one for one in STAGES if one != before.stage])})
+    client.change(
+        user, {STAGE: scene.dice.choice([stage for stage in STAGES if stage != before.stage])}
+    )
     time.sleep(scene.dice.uniform(0, 0.1))
     for name in _workers(scene.bench):
         scene.bench.send(name, signal.SIGKILL)

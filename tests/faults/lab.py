@@ -122,9 +122,9 @@ def outcome_of(planned: list[Planned], evidence: Evidence, rest_s: float) -> Out
 def _report(seed: int, planned: list[Planned], found: list[Broken], evidence: Evidence) -> str:
     again = evidence.bench.command.format(seed)
     lines = [f"seed {seed} breaks a promise; `{again}` plays it again", "faults:"]
-    lines += [f"  {one}" for one in planned]
-    lines += [str(one) for one in found]
-    concerned = list(dict.fromkeys(one.user for one in found if one.user))
+    lines += [f"  {fault}" for fault in planned]
+    lines += [str(each) for each in found]
+    concerned = list(dict.fromkeys(each.user for each in found if each.user))
     concerned += [row["user_id"] for row in evidence.bench.rows(_STILL_DUE)]
     for user in list(dict.fromkeys(concerned))[:_SHOWN_USERS]:
         lines += [f"--- user {user}", *_story_of(user, evidence)]

@@ -82,7 +82,7 @@ class PortalLog:
                 at=visit.arrived["at"],
                 source=f"{visit.arrived['address']} {visit.arrived['code']}",
                 fate=_fate(visit),
-                commands=tuple(self._command(visit, one) for one in visit.commands),
+                commands=tuple(self._command(visit, command) for command in visit.commands),
             )
             for visit in self._visits.values()
             if visit.arrived["code"] == OUR_CODE
@@ -155,7 +155,7 @@ class PortalLog:
         if visit.answered.get("status") != 200 or visit.fault.get("action") not in {None, *_LATE}:
             return False
         begin, end = visit.arrived["at"], visit.answered["at"] + 1
-        is_blurred = any(one[0] <= end and one[1] >= begin for one in self._blurs)
+        is_blurred = any(blur[0] <= end and blur[1] >= begin for blur in self._blurs)
         return None if is_blurred or visit.fault else True
 
 

@@ -47,8 +47,8 @@ def draw(
 ) -> list[Planned]:
     """The faults of a round: several may be in force at once, of one target only one."""
     dice = random.Random(seed)  # noqa: S311 - a game, no secret
-    kinds = [one for one in faults.values() if one.seconds[0] < seconds]
-    weights = [one.weight for one in kinds]
+    kinds = [fault for fault in faults.values() if fault.seconds[0] < seconds]
+    weights = [kind.weight for kind in kinds]
     free_at: dict[str, float] = defaultdict(float)
     planned: list[Planned] = []
     at_s = dice.uniform(0.5, 2)
@@ -67,27 +67,27 @@ def play(planned: list[Planned], bench: Bench, seconds: float, workload: Workloa
     toll, begun = Toll(), time.monotonic()
     with ThreadPoolExecutor(len(planned) + 1) as pool:
         running = []
-        for one in planned:
-            time.sleep(max(0.0, begun + one.at_s - time.monotonic()))
-            running.append(pool.submit(_run_fault, one, bench, toll, workload))
+        for fault in planned:
+            time.sleep(max(0.0, begun + fault.at_s - time.monotonic()))
+            running.append(pool.submit(_run_fault, fault, bench, toll, workload))
         time.sleep(max(0.0, begun + seconds - time.monotonic()))
         for each in running:
             each.result()
     return toll
 
 
-def _run_fault(one: Planned, bench: Bench, toll: Toll, workload: Workload) -> None:
+def _run_fault(planned: Planned, bench: Bench, toll: Toll, workload: Workload) -> None:
     """Break, wait, repair; a fault that another one has made impossible is noted and skipped."""
-    dice = random.Random(one.seed)  # noqa: S311 - a game, no secret
-    steps, begun = one.fault.inject(Scene(bench, dice, toll, workload)), time.time()
+    dice = random.Random(planned.seed)  # noqa: S311 - a game, no secret
+    steps, begun = planned.fault.inject(Scene(bench, dice, toll, workload)), time.time()
     try:
-        for wait_s in (one.seconds, 0):
+        for wait_s in (planned.seconds, 0):
             next(steps, None)
             time.sleep(wait_s)
     except (*IN_THE_WAY, redis.RedisError, AMQPConnectorException) as error:
-        one.notes.append(type(error).__name__)
+        planned.notes.append(type(error).__name__)
     lasted = begun, time.time() + _AFTERMATH_S
-    if one.fault.excuse in {"loss", "both"}:
+    if planned.fault.excuse in {"loss", "both"}:
         toll.losses.append(lasted)
-    if one.fault.excuse in {"blur", "both"}:
+    if planned.fault.excuse in {"blur", "both"}:
         toll.blurs.append(lasted)

@@ -89,12 +89,12 @@ def _credentials(system: System) -> Iterator[str]:
     """Every password and key, given or generated, and the webhook's code."""
     for folder in ("passwords", "secrets"):
         for path in (system.state.root / folder).glob("*"):
-            for one in path.read_text(encoding="ascii").split():
-                parts = urlsplit(one)
+            for each in path.read_text(encoding="ascii").split():
+                parts = urlsplit(each)
                 if parts.password:
                     yield parts.password
                 elif parts.scheme in {"http", "https"}:
                     yield parts.path
                 elif not parts.netloc:
-                    yield one.rpartition(":")[2]  # a key, with its scopes before it
+                    yield each.rpartition(":")[2]  # a key, with its scopes before it
     yield "local-webhook-code"

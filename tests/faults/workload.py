@@ -251,4 +251,4 @@ class Workload:
 
 
 def _another(values: tuple[str, ...], value: str) -> str:
-    return next(one for one in values if one != value)
+    return next(each for each in values if each != value)

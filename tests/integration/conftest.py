@@ -207,7 +207,9 @@ def in_greenlets(times: int, work: Callable[[int], Result]) -> list[Result]:
     """The results of `work(0)`, `work(1)`, … run in concurrent greenlets, as in a function."""
 
     async def all_of_them() -> list[Result]:
-        return await asyncio.gather(*(greenlets.spawn(partial(work, one)) for one in range(times)))
+        return await asyncio.gather(
+            *(greenlets.spawn(partial(work, each)) for each in range(times))
+        )
 
     return asyncio.run(all_of_them())
 

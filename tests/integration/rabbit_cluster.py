@@ -42,7 +42,7 @@ class Cluster:
 
     def __init__(self, nodes: list[PrivateServer]) -> None:
         self.nodes = nodes
-        self._ports = [urlsplit(one.url).port or 0 for one in nodes]
+        self._ports = [urlsplit(node.url).port or 0 for node in nodes]
         self.proxy = Proxy(self._ports[0])
         self.url = nodes[0].url.replace(f":{self._ports[0]}/", f":{self.proxy.port}/")
 
@@ -79,8 +79,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             nodes[-1].start()
         yield Cluster(nodes)
     finally:
-        for one in nodes:
-            if one.is_running():
-                one.kill()
+        for node in nodes:
+            if node.is_running():
+                node.kill()
         epmd.kill()
         epmd.wait()

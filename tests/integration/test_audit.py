@@ -68,12 +68,16 @@ def test_every_write_names_its_key_in_its_event() -> None:
     )
     assert [row["caller"] for row in rows("SELECT caller FROM events")] == ["site"] * 4
     listed = audit.page(10)["items"]
-    assert [one["action"] for one in listed] == ["move_card", "update_card", *["create_card"] * 2]
-    assert {(one["caller"], one["outcome"], one["kind"]) for one in listed} == {
+    assert [letter["action"] for letter in listed] == [
+        "move_card",
+        "update_card",
+        *["create_card"] * 2,
+    ]
+    assert {(letter["caller"], letter["outcome"], letter["kind"]) for letter in listed} == {
         ("site", "open", "write")
     }
     events = ask(f"users/{user}")["sync"]["events"]
-    assert {one["caller"] for one in events} == {"site"}
+    assert {event["caller"] for event in events} == {"site"}
     # Clients see the same answer as before.
     answer = function_client("get_user").get(f"/users/{user}", headers=by(SITE)).get_json()
     assert "site" not in str(answer)
@@ -96,7 +100,7 @@ def test_every_action_of_the_console_names_its_key() -> None:
     operate("pause", reason="leads are imported")
     operate("resume")
     trail = ask("audit")["items"]
-    assert [(one["action"], one["caller"], one["outcome"]) for one in trail] == [
+    assert [(entry["action"], entry["caller"], entry["outcome"]) for entry in trail] == [
         ("resume calls", "ops.anna", "done"),
         ("pause calls", "ops.anna", "done"),
         ("update_card", "ops.anna", "open"),
@@ -131,8 +135,8 @@ def test_a_failed_action_is_in_the_trail_too(monkeypatch: pytest.MonkeyPatch) ->
         "/console/api/pause", json={}, headers={"X-Leadline-Console": "1"}
     )
     assert answer.status_code >= 500  # there is no Redis
-    (one,) = audit.page(10)["items"]
-    assert (one["action"], one["caller"], one["outcome"]) == ("pause calls", None, "failed")
+    (entry,) = audit.page(10)["items"]
+    assert (entry["action"], entry["caller"], entry["outcome"]) == ("pause calls", None, "failed")
 
 
 def test_an_operator_can_pause_calls_while_postgres_is_down(
@@ -183,7 +187,7 @@ def test_the_command_line_is_audited_under_its_own_name(leadline: Leadline) -> N
     ):
         leadline(*words)
     trail = leadline("audit", "--json", "--caller", ME).json["items"]
-    assert [one["action"] for one in trail] == [
+    assert [entry["action"] for entry in trail] == [
         "export users",
         "resume calls",
         "pause calls",
@@ -191,13 +195,13 @@ def test_the_command_line_is_audited_under_its_own_name(leadline: Leadline) -> N
         "update_card",
         "send again",
     ]
-    assert {one["outcome"] for one in trail} == {"done", "open"}
+    assert {entry["outcome"] for entry in trail} == {"done", "open"}
     shown = leadline("audit", "--orders", "--limit", 2)
     assert ME in shown.out.decode()
     assert "create_card" not in shown.out.decode()
     assert "more: --before" in shown.err
     ours = leadline("audit", "--user", user, "--json").json["items"]
-    assert [one["action"] for one in ours] == ["update_card", "send again", "create_card"]
+    assert [policy["action"] for policy in ours] == ["update_card", "send again", "create_card"]
     assert leadline("audit", "--before", "no-id").code == 2
 
 

@@ -54,7 +54,7 @@ def begin(**selection: Any) -> str:
 
 
 def job(job_id: str) -> dict[str, Any]:
-    return next(one for one in jobs.overview()["items"] if one["id"] == job_id)
+    return next(item for item in jobs.overview()["items"] if item["id"] == job_id)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_job_resyncs_all_failed_users_in_the_name_of_who_began_it() -> None:
     assert found["caller"] == "ops.anna"
     assert found["outcome"] == {"open": 5}
     events = rows("SELECT caller, correlation_id FROM events WHERE version = 2")
-    assert {tuple(one.values()) for one in events} == {("ops.anna", f"job-{job_id}")}
+    assert {tuple(event.values()) for event in events} == {("ops.anna", f"job-{job_id}")}
     assert not trace_context.caller(), "the process goes on under its own name"
 
 
@@ -83,7 +83,7 @@ def test_a_job_is_about_one_reason_or_about_chosen_users_only() -> None:
     first, second, third = failed(3, "lead 12 belongs to another user")
     failed(1, "lead 345 belongs to another user")
     others = failed(2)
-    groups = {one["users"]: one for one in failures.groups()}
+    groups = {group["users"]: group for group in failures.groups()}
     assert groups.keys() == {4, 2}, "texts that differ in numbers only are one reason"
     begin(reason_id=groups[2]["reason_id"])
     jobs.advance(budget_s=30)

@@ -118,7 +118,7 @@ def test_waiting_users_share_full_batches(
     assert calls["methods"]["crm.item.add"] == 1000
     assert calls["methods"]["batch"] <= 1000 / 50 + 2, "all are full but the last"
     assert control("duplicates") == []
-    assert [one["status"] for one in replies(amqp_url)] == ["success"] * 1000
+    assert [reply["status"] for reply in replies(amqp_url)] == ["success"] * 1000
 
 
 def test_users_that_arrive_one_by_one_share_calls_and_jobs(
@@ -196,7 +196,7 @@ def test_dropped_answers_create_no_duplicate_and_fail_no_user(
     eventually(is_idle, 60, "all is settled")
     assert control("duplicates") == []
     assert len(control("leads")) == 300
-    assert [one["status"] for one in replies(amqp_url)] == ["success"] * 300
+    assert [reply["status"] for reply in replies(amqp_url)] == ["success"] * 300
 
 
 def test_ten_waiting_updates_of_a_user_cost_one_call(control: Control, amqp_url: str) -> None:
@@ -207,7 +207,7 @@ def test_ten_waiting_updates_of_a_user_cost_one_call(control: Control, amqp_url:
     job.call_bitrix24("main")
     assert control("calls")["methods"]["crm.item.update"] == 1
     assert [lead["TITLE"] for lead in control("leads")] == ["Name 11"]
-    assert sorted(one["version"] for one in replies(amqp_url)) == list(range(1, 12))
+    assert sorted(reply["version"] for reply in replies(amqp_url)) == list(range(1, 12))
 
 
 def test_one_bad_command_does_not_affect_the_others(control: Control, amqp_url: str) -> None:
@@ -216,7 +216,7 @@ def test_one_bad_command_does_not_affect_the_others(control: Control, amqp_url: 
     for user_id in range(1, 11):
         put(user_id)
     job.call_bitrix24("main")
-    outcomes = sorted(one["status"] for one in replies(amqp_url))
+    outcomes = sorted(reply["status"] for reply in replies(amqp_url))
     assert outcomes == ["error"] + ["success"] * 9
     assert len(control("leads")) == 9
 
@@ -236,7 +236,7 @@ def test_a_revoked_webhook_pauses_the_queue_and_spends_no_attempt(
     control("settings", "PUT", {"mode": "ok"})
     eventually(is_idle, 60, "all is settled")
     assert portal_session.circuit_breaker().state() is None
-    assert {one["attempts"] for one in replies(amqp_url)} == {1}
+    assert {reply["attempts"] for reply in replies(amqp_url)} == {1}
     assert len(control("leads")) == 100
 
 
@@ -298,7 +298,7 @@ def test_a_change_reverted_after_its_worker_was_lost_reaches_the_lead(
         client.zadd(f"{queue.prefix}leases", {"1": 0})
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
     assert [lead["TITLE"] for lead in control("leads")] == ["Ann"]
-    assert {one["version"]: one["status"] for one in replies(amqp_url)}[3] == "success"
+    assert {reply["version"]: reply["status"] for reply in replies(amqp_url)}[3] == "success"
 
 
 def test_a_user_with_a_full_page_of_leads_does_not_affect_the_others(
@@ -313,7 +313,7 @@ def test_a_user_with_a_full_page_of_leads_does_not_affect_the_others(
         put(user_id, version=2)  # their leads are unknown, so one lookup covers them all
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "all is settled")
     answered = replies(amqp_url)
-    assert {one["user_id"]: one["attempts"] for one in answered} == dict.fromkeys(range(1, 6), 1)
+    assert {each["user_id"]: each["attempts"] for each in answered} == dict.fromkeys(range(1, 6), 1)
     assert len({lead["ORIGIN_ID"] for lead in control("leads")}) == 5
     assert len(control("leads")) == 60 + 4
 
@@ -337,7 +337,7 @@ def test_an_unreadable_item_does_not_affect_the_others(
     for user_id in range(1, 6):
         put(user_id)
     job.call_bitrix24("main")
-    assert {one["user_id"] for one in replies(amqp_url)} >= {1, 3, 4, 5}
+    assert {reply["user_id"] for reply in replies(amqp_url)} >= {1, 3, 4, 5}
     assert work_queue().depth().leased == 0
 
 
@@ -347,7 +347,7 @@ def test_updates_create_no_leads_at_a_portal_in_simple_mode(
     put(1)
     job.call_bitrix24("main")
     for version in range(2, 7):
-        (lead,) = [one["ID"] for one in control("leads")]
+        (lead,) = [each["ID"] for each in control("leads")]
         requests.post(f"{webhook_url}crm.lead.delete", json={"id": lead}, timeout=10)
         put(1, version, full_name=f"Name {version}")
         eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")
@@ -357,7 +357,7 @@ def test_updates_create_no_leads_at_a_portal_in_simple_mode(
     put(1, 9, full_name="Name 9")
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")
     assert control("calls")["methods"]["crm.item.add"] == 2
-    errors = [one["reason"] for one in replies(amqp_url) if one["status"] == "error"]
+    errors = [reply["reason"] for reply in replies(amqp_url) if reply["status"] == "error"]
     assert len(errors) == 2
     assert all("simple mode" in reason for reason in errors)
 
@@ -391,7 +391,7 @@ def test_an_unconfirmed_reply_is_sent_later_and_the_lead_is_left_alone(
     assert len(control("leads")) == 2
     assert replies(amqp_url) == []
     eventually(lambda: job.call_bitrix24("main") == 1, 10, "the user is due again")
-    assert [one["user_id"] for one in replies(amqp_url)] == [2]
+    assert [reply["user_id"] for reply in replies(amqp_url)] == [2]
     assert is_idle()
     calls = control("calls")["methods"]
     assert calls == {"batch": 2, "crm.item.add": 2}, "nothing was read or written again"

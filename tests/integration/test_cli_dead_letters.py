@@ -74,7 +74,7 @@ def listed(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
 
 def by_id(leadline: Leadline) -> dict[str, dict[str, Any]]:
     """The list, regardless of order."""
-    return {one["id"]: one for one in listed(leadline)}
+    return {letter["id"]: letter for letter in listed(leadline)}
 
 
 @pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
@@ -171,7 +171,7 @@ def test_repeated_listing_loses_and_changes_nothing(leadline: Leadline, broker: 
 def test_one_dead_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b'{"a": [1]}', headers={"ce-id": "7"}, content_type="application/json")
     broker.dead_letter(UNREADABLE)
-    as_json, unreadable = (one["id"] for one in listed(leadline))
+    as_json, unreadable = (letter["id"] for letter in listed(leadline))
     shown = leadline("dead-letters", "show", as_json, "--json").json
     assert (shown["encoding"], shown["body"], shown["headers"]["ce-id"]) == (
         "json",
@@ -217,7 +217,7 @@ def test_the_largest_and_unreadable_bodies_are_replayed_unchanged(
     large = json.dumps({"x": "ы" * 60_000}, ensure_ascii=False).encode()
     broker.dead_letter(large)
     broker.dead_letter(UNREADABLE)
-    assert [one["bytes"] for one in listed(leadline)] == [len(large), len(UNREADABLE)]
+    assert [letter["bytes"] for letter in listed(leadline)] == [len(large), len(UNREADABLE)]
     leadline("dead-letters", "replay", "--all", "--yes")
     assert [body for _, body in broker.take(QUEUE)] == [large, UNREADABLE]
 
@@ -255,7 +255,7 @@ def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> No
     assert (answer.code, "--yes" in answer.err) == (2, True), "without a terminal it can't ask"
     assert len(listed(leadline)) == 2
     assert leadline("dead-letters", "discard", "--reason", "one", typed="y\n").code == 0
-    assert [one["reason"] for one in listed(leadline)] == ["422 two"]
+    assert [letter["reason"] for letter in listed(leadline)] == ["422 two"]
     assert leadline("dead-letters", "discard", "--all", "--yes").code == 0
     assert listed(leadline) == []
     assert broker.take(QUEUE) == []
@@ -273,7 +273,7 @@ def test_a_replay_of_more_than_those_named_asks_for_confirmation(
     assert len(listed(leadline)) == 2
     answer = leadline("dead-letters", "replay", "--reason", "one", "--json", typed="y\n")
     assert (answer.code, answer.json) == (0, {"replayed": 1, "not_found": []})
-    assert [one["reason"] for one in listed(leadline)] == ["422 two"]
+    assert [letter["reason"] for letter in listed(leadline)] == ["422 two"]
     assert [body for _, body in broker.take(QUEUE)] == [b"one"]
 
 

@@ -368,9 +368,9 @@ def test_no_exported_cell_is_a_formula_to_a_spreadsheet(leadline: Leadline, writ
     rows("UPDATE users SET sync_status = 'failed', sync_reason = '=cmd|calc' WHERE id = 1")
     exported = [*csv.reader(leadline("export").out.decode().splitlines())]
     cells = {cell for line in exported for cell in line}
-    assert not [one for one in cells if one[:1] in "=-@\t\r＝" and one]
+    assert not [cell for cell in cells if cell[:1] in "=-@\t\r＝" and cell]
     # A phone stays readable for other programs: digits alone are no formula.
-    assert {one for one in cells if one.startswith("+")} == {"+77001112233", "+12"}
+    assert {cell for cell in cells if cell.startswith("+")} == {"+77001112233", "+12"}
     assert {"'=1+2", "'+1+2", "'=cmd|calc"} <= cells
 
 

@@ -92,9 +92,9 @@ def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, fi
     result = leadline("keys", "list", "--json")
     shown = result.json["keys"]
     assert result.code == 1
-    assert [one["entry"] for one in shown] == [1, 2, 3, 4, 5]
-    assert [bool(one["trouble"]) for one in shown] == [False, True, True, True, False]
-    assert [one["kept"] for one in shown] == ["plain", "plain", "hashed", "plain", "hashed"]
+    assert [each["entry"] for each in shown] == [1, 2, 3, 4, 5]
+    assert [bool(each["trouble"]) for each in shown] == [False, True, True, True, False]
+    assert [each["kept"] for each in shown] == ["plain", "plain", "hashed", "plain", "hashed"]
     for text in (result.out.decode(), leadline("keys", "list").out.decode()):
         assert plain not in text
         assert "hunter2" not in text
@@ -141,6 +141,6 @@ def test_create_and_revoke_are_in_the_audit_trail(
     key, _ = create(leadline, "crm-form", "--scope", "write", "--file", file)
     leadline("keys", "revoke", "crm-form")
     trail = leadline("audit", "--json").json["items"]
-    assert [one["action"] for one in trail] == ["revoke key", "create key"]
+    assert [entry["action"] for entry in trail] == ["revoke key", "create key"]
     assert trail[1]["about"] == {"key": "crm-form", "prefix": key[:8], "scopes": ["write"]}
     assert key not in str(rows("SELECT CAST(about AS text) AS about FROM audit"))

@@ -103,9 +103,9 @@ def test_users_are_listed_by_page_stage_and_state(leadline: Leadline) -> None:
     assert ([user["id"] for user in page["items"]], page["next"]) == ([1, 2], "2")
     page = leadline("users", "--after", 2, "--json").json
     assert ([user["id"] for user in page["items"]], page["next"]) == ([3], None)
-    assert [one["id"] for one in leadline("users", "--stage", "JUNK", "--json").json["items"]] == [
-        3
-    ]
+    assert [
+        item["id"] for item in leadline("users", "--stage", "JUNK", "--json").json["items"]
+    ] == [3]
     assert "Anna" in leadline("users", "--sync", "synced").out.decode()
     assert leadline("users", "--stage", "a'b").code == 2
 
@@ -197,14 +197,14 @@ def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
     users()
     answer = leadline("doctor", "--json")
     assert answer.code == 1
-    checks = {one["name"]: one for one in answer.json["checks"]}
-    wrong = {name for name, one in checks.items() if not one["is_well"]}
+    checks = {check["name"]: check for check in answer.json["checks"]}
+    wrong = {name for name, check in checks.items() if not check["is_well"]}
     assert {"relay", "workers", "bitrix_queue", "bitrix_queue.dead"} <= wrong
     assert all(checks[name]["mend"] for name in wrong)
     assert not wrong & {"Postgres", "schema", "RabbitMQ", "queues", "Redis", "Bitrix24"}
     portal_session.worker_heartbeats().beat("one")
     again = leadline("doctor", "--json").json["checks"]
-    assert next(one for one in again if one["name"] == "workers")["is_well"]
+    assert next(each for each in again if each["name"] == "workers")["is_well"]
 
 
 def test_the_doctor_examines_everything_when_nothing_is_configured(
@@ -215,7 +215,7 @@ def test_the_doctor_examines_everything_when_nothing_is_configured(
     monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
     answer = leadline("doctor", "--json")
     assert answer.code == 1
-    wrong = {one["name"] for one in answer.json["checks"] if not one["is_well"]}
+    wrong = {check["name"] for check in answer.json["checks"] if not check["is_well"]}
     assert wrong == {"API keys", "Postgres", "RabbitMQ", "Redis", "Bitrix24"}
 
 
@@ -225,8 +225,8 @@ def test_the_doctor_reports_logins_with_too_many_rights(
 ) -> None:
     def logins() -> dict[str, tuple[bool, str]]:
         checks = leadline("doctor", "--json").json["checks"]
-        shown = {one["name"]: (one["is_well"], one["told"]) for one in checks}
-        return {name: one for name, one in shown.items() if name.startswith("login")}
+        shown = {check["name"]: (check["is_well"], check["told"]) for check in checks}
+        return {name: each for name, each in shown.items() if name.startswith("login")}
 
     assert logins() == {
         "login at Postgres": (True, "leadline_cli"),
@@ -249,7 +249,7 @@ def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
     def login() -> dict[str, Any]:
         close_idle_connections()
         checks = leadline("doctor", "--json").json["checks"]
-        (found,) = (one for one in checks if one["name"] == "login at Redis")
+        (found,) = (check for check in checks if check["name"] == "login at Redis")
         return dict(found)
 
     parts = urlsplit(redis_url)
@@ -259,7 +259,7 @@ def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
             for rights, shown in (
                 ("~* +@all", "every command"),
                 ("~* +@all -@dangerous +info +acl|whoami +flushall", "FLUSHALL"),
-                (next(one.redis for one in LOGINS if one.name == "cli"), ""),
+                (next(login.redis for login in LOGINS if login.name == "cli"), ""),
             ):
                 owner.execute_command(
                     "ACL", "SETUSER", "someone", "reset", "on", ">secret", *str(rights).split()
@@ -310,7 +310,7 @@ def test_the_doctor_reports_a_rabbitmq_administrator(
         monkeypatch.setattr(broker_tags, "PORT", server.server_port)
         checks = leadline("doctor", "--json").json["checks"]
         server.shutdown()
-    (found,) = (one for one in checks if one["name"] == "login at RabbitMQ")
+    (found,) = (check for check in checks if check["name"] == "login at RabbitMQ")
     assert requested == ["/api/whoami Basic"]
     assert found["is_well"] is login[0]
     assert login[1] in found["told"]
@@ -337,7 +337,7 @@ def test_the_doctor_names_the_setting_of_an_unreachable_server(
     monkeypatch.setenv(variable, nowhere)
     answer = leadline("doctor", "--json")
     assert "hidden" not in f"{answer.json}{answer.err}"
-    fixes = {one["name"]: one["mend"] for one in answer.json["checks"]}
+    fixes = {check["name"]: check["mend"] for check in answer.json["checks"]}
     assert {name for name, fix in fixes.items() if variable in fix} == parts
 
 

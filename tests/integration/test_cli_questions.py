@@ -109,7 +109,7 @@ def test_failures_are_restricted_by_time_and_reason(leadline: Leadline) -> None:
     stage = failed("no such stage", retried=True)
 
     def found(*words: object) -> list[int]:
-        return [one["id"] for one in leadline("failed", "--json", *words).json["items"]]
+        return [item["id"] for item in leadline("failed", "--json", *words).json["items"]]
 
     assert found() == [old, new, stage]
     assert found("--since", "1h") == [new, stage]
@@ -140,7 +140,7 @@ def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) 
     assert (stage["users"], stage["user"], stage["reason"]) == (1, other, "no such stage")
     assert stage["common"]["stage"] == "NEW"
     recent = leadline("failed", "--group", "--since", "1h", "--json").json["groups"]
-    assert [one["users"] for one in recent] == [1, 1]
+    assert [each["users"] for each in recent] == [1, 1]
     shown = leadline("failed", "--group", "--since", "2h")
     assert "action create_card" in shown.out.decode()
     _, _, retry = shown.err.partition("leadline ")
@@ -256,7 +256,7 @@ def test_users_are_found_as_in_the_console(leadline: Leadline) -> None:
     ann, bob = create("Анна Ким"), create("Bob", "+77009998877")
 
     def found(*words: object) -> list[int]:
-        return [one["id"] for one in leadline("users", *words, "--json").json["items"]]
+        return [item["id"] for item in leadline("users", *words, "--json").json["items"]]
 
     assert found("анна") == [ann.user.id]
     assert found("+7 700 999") == [bob.user.id]
@@ -270,7 +270,7 @@ def test_users_are_found_as_in_the_console(leadline: Leadline) -> None:
 
 
 def steps(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
-    return [(one["user_id"], one["step"]) for one in feed.poll()]
+    return [(step["user_id"], step["step"]) for step in feed.poll()]
 
 
 def caught_up(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
@@ -287,13 +287,13 @@ def test_each_step_of_a_write_is_reported_once(monkeypatch: pytest.MonkeyPatch) 
     assert steps(feed) == []
     events = [create() for _ in range(5)]
     ids = [event.user.id for event in events]
-    assert caught_up(feed) == [(one, "accepted") for one in ids]
+    assert caught_up(feed) == [(user_id, "accepted") for user_id in ids]
     assert steps(feed) == []
     rows("UPDATE events SET published_at = now(), sendings = 1 WHERE user_id = 2")
     assert caught_up(feed) == [(2, "published")]
     settle.apply([ReceivedReply(reply_to(event)) for event in events[1:]])
     settle.apply([ReceivedReply(failure(events[0]))])
-    assert sorted(caught_up(feed)) == [(2, "failed"), *((one, "synced") for one in ids[1:])]
+    assert sorted(caught_up(feed)) == [(2, "failed"), *((user_id, "synced") for user_id in ids[1:])]
     assert steps(feed) == []
 
 
@@ -310,7 +310,7 @@ def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
         pages.append(steps(feed))
     assert len(pages) > 3
     ids = [event.user.id for event in events]
-    shown = [one for page in pages for one in page]
+    shown = [each for page in pages for each in page]
     assert [user for user, step in shown if step == "accepted"] == ids
     assert sorted(user for user, step in shown if step == "synced") == ids
     assert len(shown) == 40
@@ -343,8 +343,8 @@ def test_the_steps_of_one_user_and_one_kind_can_be_followed(leadline: Leadline) 
     ann, bob = create(), create()
     settle.apply([ReceivedReply(failure(ann, "no such stage")), ReceivedReply(reply_to(bob))])
     of_ann = leadline("tail", "--user", ann.user.id, "--since", "1h", "--limit", 2, "--json")
-    assert (of_ann.code, [one["step"] for one in of_ann.lines]) == (0, ["accepted", "failed"])
-    assert {one["user_id"] for one in of_ann.lines} == {ann.user.id}
+    assert (of_ann.code, [line["step"] for line in of_ann.lines]) == (0, ["accepted", "failed"])
+    assert {line["user_id"] for line in of_ann.lines} == {ann.user.id}
     assert "Ann" not in of_ann.out.decode()
     assert "77001112233" not in of_ann.out.decode()
     text = leadline("tail", "--status", "failed", "--since", "1h", "--limit", 1).out.decode()

@@ -50,7 +50,7 @@ def in_sync(number: int) -> None:
     for first in range(1, number + 1, 50):
         ids = range(first, min(first + 50, number + 1))
         portal_session.portal_client().call(
-            {f"u{one}": leads.create(one, state(one), "leadline") for one in ids}
+            {f"u{user_id}": leads.create(user_id, state(user_id), "leadline") for user_id in ids}
         )
 
 
@@ -64,7 +64,7 @@ def crm(method: str, **params: object) -> Any:
 
 
 def findings(answer: CommandOutput) -> dict[int | None, dict[str, Any]]:
-    return {one["user_id"]: one for one in answer.lines if "kind" in one}
+    return {line["user_id"]: line for line in answer.lines if "kind" in line}
 
 
 def test_users_in_sync_have_no_drift(leadline: Leadline, tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
     answer = leadline("reconcile", "--json")
     assert answer.code == 1
     differences = [
-        (one["kind"], one["user_id"], one["lead_ids"], one["fields"])
-        for one in answer.lines
-        if "kind" in one
+        (line["kind"], line["user_id"], line["lead_ids"], line["fields"])
+        for line in answer.lines
+        if "kind" in line
     ]
     assert sorted(differences, key=str) == sorted(
         [
@@ -153,7 +153,7 @@ def test_more_duplicates_than_a_page_are_all_found(leadline: Leadline) -> None:
     }
     portal_session.portal_client().call(adds)
     found = findings(leadline("reconcile", "--json"))
-    assert {user: len(one["lead_ids"]) for user, one in found.items()} == dict.fromkeys(
+    assert {user: len(each["lead_ids"]) for user, each in found.items()} == dict.fromkeys(
         range(1, 21), 3
     )
 

@@ -59,7 +59,7 @@ def test_with_one_node_left_messages_are_published_and_consumed(
     eventually(lambda: function.requests, 10, "the message is delivered")
     assert depths(url, [topology.REQUESTS])
     checks.check_rabbitmq(url)
-    answering = [one.address for one in rabbitmq_nodes(url) if one.role]
+    answering = [node.address for node in rabbitmq_nodes(url) if node.role]
     assert answering == [urlsplit(amqp_url).netloc.rpartition("@")[2]]
     assert len(rabbitmq_nodes(url)) == 7
 
@@ -78,11 +78,11 @@ def test_doctor_shows_each_node(
 ) -> None:
     monkeypatch.setenv("AMQP_URL", with_dead_hosts(amqp_url, free_port, count=2))
     checks = leadline("doctor", "--json").json["checks"]
-    nodes = [one for one in checks if one["name"].startswith("RabbitMQ 127.0.0.1:")]
-    assert sorted(one["is_well"] for one in nodes) == [False, False, True]
-    (well,) = (one for one in nodes if one["is_well"])
+    nodes = [check for check in checks if check["name"].startswith("RabbitMQ 127.0.0.1:")]
+    assert sorted(node["is_well"] for node in nodes) == [False, False, True]
+    (well,) = (node for node in nodes if node["is_well"])
     assert well["name"].removeprefix("RabbitMQ ") in amqp_url
-    assert all(one["mend"] for one in nodes if not one["is_well"])
+    assert all(node["mend"] for node in nodes if not node["is_well"])
 
 
 @pytest.mark.slow("a confirm is waited for, for five seconds")
@@ -90,7 +90,7 @@ def test_a_node_that_confirms_nothing_is_left_for_another(amqp_url: str) -> None
     """As one that is frozen, cut off, or a minority of its cluster: it ends no connection."""
     port = urlsplit(amqp_url).port or 0
     silent, other = Proxy(port), Proxy(port)
-    urls = [amqp_url.replace(f":{port}/", f":{one.port}/") for one in (silent, other)]
+    urls = [amqp_url.replace(f":{port}/", f":{each.port}/") for each in (silent, other)]
     both = urls[0].replace(f":{silent.port}/", f":{silent.port},127.0.0.1:{other.port}/")
     named = [urls[0]]
     publisher = Publisher(lambda: named[0], topology.queues_of(topology.REQUESTS))
@@ -122,7 +122,7 @@ def primary_and_standby(folder: Path) -> Iterator[tuple[PrivateServer, PrivateSe
 
 
 def pair_url(first: PrivateServer, second: PrivateServer, attributes: str) -> str:
-    hosts = [urlsplit(one.url).netloc.rpartition("@")[2] for one in (first, second)]
+    hosts = [urlsplit(each.url).netloc.rpartition("@")[2] for each in (first, second)]
     return f"{first.url.replace(hosts[0], ','.join(hosts))}?target_session_attrs={attributes}"
 
 
@@ -134,7 +134,7 @@ def port_of(database: Database) -> int:
 @pytest.mark.slow("copies a server")
 def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> None:
     with primary_and_standby(tmp_path) as (primary, standby):
-        of_primary, of_standby = (urlsplit(one.url).port for one in (primary, standby))
+        of_primary, of_standby = (urlsplit(each.url).port for each in (primary, standby))
         url = pair_url(standby, primary, "read-write")
         database = Database(url)
         assert port_of(database) == of_primary
@@ -143,7 +143,7 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
         anything.close()
         checks.check_postgres(url)
         assert migrate(url)
-        assert [one.role for one in cluster.nodes(url)] == [cluster.STANDBY, cluster.PRIMARY]
+        assert [node.role for node in cluster.nodes(url)] == [cluster.STANDBY, cluster.PRIMARY]
         with owner(primary) as connection:
             connection.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
             connection.run("SELECT pg_reload_conf()")
@@ -152,7 +152,7 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
         )
 
         primary.stop()
-        assert [bool(one.role) for one in cluster.nodes(url)] == [True, False]
+        assert [bool(node.role) for node in cluster.nodes(url)] == [True, False]
         for _ in range(2):
             with pytest.raises(DatabaseDown):
                 port_of(database)
@@ -167,7 +167,7 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
 def test_a_silent_primary_is_left_once_another_server_accepts_writes(tmp_path: Path) -> None:
     """As one that is frozen or cut off: it ends no connection."""
     with primary_and_standby(tmp_path) as (primary, standby):
-        ports = [urlsplit(one.url).port or 0 for one in (primary, standby)]
+        ports = [urlsplit(each.url).port or 0 for each in (primary, standby)]
         proxy = Proxy(ports[0])
         url = pair_url(primary, standby, "read-write")
         database = Database(url.replace(f":{ports[0]},", f":{proxy.port},"))
@@ -221,8 +221,8 @@ class Sentinels:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        for one in self.servers:
-            one.start()
+        for server in self.servers:
+            server.start()
         Pair(*self.servers).close()
         program = shutil.which("redis-server") or "redis-server"
         for config in self._configs:
@@ -288,7 +288,7 @@ def test_the_new_master_is_found_even_if_one_sentinel_is_down(sentinels: Sentine
         checks.check_redis(sentinels.url)
         sentinels.kill_a_sentinel()
         port = urlsplit(sentinels.servers[0].url).port
-        named = [one.role for one in sentinel_nodes(sentinels.url)]
+        named = [node.role for node in sentinel_nodes(sentinels.url)]
         assert named == ["", *[f"the master is 127.0.0.1:{port}"] * 2]
         sentinels.servers[0].kill()
 

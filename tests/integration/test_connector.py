@@ -114,9 +114,9 @@ def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
         return started[-1]
 
     yield run
-    for one in started:
-        one.process.kill()
-        one.process.wait()
+    for each in started:
+        each.process.kill()
+        each.process.wait()
 
 
 @pytest.fixture
@@ -298,8 +298,8 @@ def test_a_failed_delivery_is_retried_later_with_its_attempts_counted(
     publish(amqp_url, b"{}", headers={"ce-specversion": "1.0", "ce-id": "e", "ce-resent": "true"})
     eventually(lambda: len(function.requests) == 3, 20, "the function is called three times")
     times, headers, _ = zip(*function.requests, strict=True)
-    assert [one["ce-attempt"] for one in headers] == ["1", "2", "3"]
-    assert all(one["ce-resent"] == "true" and one["ce-id"] == "e" for one in headers)
+    assert [header["ce-attempt"] for header in headers] == ["1", "2", "3"]
+    assert all(header["ce-resent"] == "true" and header["ce-id"] == "e" for header in headers)
     assert times[1] - times[0] >= 0.9
     assert times[2] - times[1] >= 3.9
     assert depth(amqp_url, DEAD) == 0
@@ -398,7 +398,7 @@ def test_messages_that_arrive_during_a_request_are_sent_together(
     publish_while_held(function, amqp_url, *bodies, headers=headers, correlation_id="c")
     await_requests(function, 3)
     (batch,) = batches(function)
-    assert [(one["id"], one["data"]) for one in batch] == [
+    assert [(each["id"], each["data"]) for each in batch] == [
         (f"m-{number}", {"n": number}) for number in range(10)
     ]
     for event in batch:
@@ -682,7 +682,7 @@ def test_it_ends_even_if_the_signal_did_not_interrupt_its_wait(start: Start) -> 
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
     process = connector.process.pid
-    others = [int(one.name) for one in Path(f"/proc/{process}/task").iterdir()]
+    others = [int(each.name) for each in Path(f"/proc/{process}/task").iterdir()]
     others.remove(process)
     assert ctypes.CDLL(None).tgkill(process, others[0], signal.SIGTERM) == 0
     assert exit_code_of(connector.process) == 0

@@ -216,7 +216,7 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
     assert traces_in(in_redis_keys(in_redis)) == set()
     assert traces_in(in_messages(amqp_url)) == set()
     assert traces_in(repr(lines)) == set()
-    mine = next(one for one in leads(control) if one["ORIGIN_ID"] == str(user_id))
+    mine = next(lead for lead in leads(control) if lead["ORIGIN_ID"] == str(user_id))
     assert (mine["TITLE"], mine["NAME"], mine["PHONE"]) == ("Erased", "Erased", [])
     # The other user and its dead letter are untouched.
     assert queries.get(other)["full_name"] == "Bob"
@@ -273,7 +273,7 @@ def test_a_create_of_unknown_outcome_leaves_no_named_lead(
     erase.erase(user_id)
     pipeline.settle()
     expected: list[tuple[str, list[str]]] = [("Erased", [])] if lost == "answer" else []
-    assert [(one["TITLE"], one["PHONE"]) for one in leads(control)] == expected
+    assert [(lead["TITLE"], lead["PHONE"]) for lead in leads(control)] == expected
     assert receipt(user_id)["lead"] == ("blanked" if lost == "answer" else "none")
 
 
@@ -298,7 +298,7 @@ def test_the_setting_decides_what_becomes_of_the_lead(  # noqa: PLR0917 - fixtur
     pipeline.settle()
     erase.erase(user_id)
     pipeline.settle()
-    assert [one["TITLE"] for one in leads(control)] == left
+    assert [lead["TITLE"] for lead in leads(control)] == left
     assert receipt(user_id)["lead"] == outcome
     assert traces_in(in_redis_keys(in_redis)) == set()
     # Once more, as when a reply was lost.
@@ -325,7 +325,7 @@ def test_every_lead_and_every_phone_of_the_user_is_erased(
         crm(webhook_url, "crm.lead.add", fields=fields)
     erase.erase(user_id)
     pipeline.settle()
-    found = [(one["TITLE"], one["PHONE"]) for one in leads(control)]
+    found = [(lead["TITLE"], lead["PHONE"]) for lead in leads(control)]
     assert found == ([] if mode == "delete" else [("Erased", [])] * 3)
 
 
@@ -404,7 +404,7 @@ def test_a_message_from_before_changes_nothing(
         pipeline.deliver(topology.REQUESTS)
         assert traces_in(in_redis_keys(in_redis)) == set()
         pipeline.settle()
-        assert [one["TITLE"] for one in leads(control)] == ["Erased"]
+        assert [lead["TITLE"] for lead in leads(control)] == ["Erased"]
         # Redis has forgotten the user, and an operator replays the old message.
         client().flushall()
         skip_clock_tolerance(work_queue())
@@ -414,7 +414,7 @@ def test_a_message_from_before_changes_nothing(
     for _ in range(4):
         pipeline.once()
     pipeline.settle()
-    assert [one["TITLE"] for one in leads(control)] == ["Erased"]
+    assert [lead["TITLE"] for lead in leads(control)] == ["Erased"]
 
 
 def test_writes_and_reads_of_an_erased_user_are_gone(pipeline: Pipeline) -> None:
@@ -514,7 +514,7 @@ def test_no_repair_brings_the_person_back(
     else:
         assert leadline("resync", user_id).code == 0
     pipeline.settle()
-    assert [one["TITLE"] for one in leads(control)] == ["Erased"]
+    assert [lead["TITLE"] for lead in leads(control)] == ["Erased"]
 
 
 def test_an_import_does_not_bring_the_person_back(
@@ -554,7 +554,7 @@ def test_after_a_restore_the_person_is_erased_again(
     pipeline.settle()
     with pytest.raises(UserErased):
         queries.get(user_id)
-    assert sorted(one["TITLE"] for one in leads(control)) == ["Bob", "Erased"]
+    assert sorted(lead["TITLE"] for lead in leads(control)) == ["Bob", "Erased"]
     assert traces_in(in_redis_keys(in_redis)) == set()
     assert queries.get(other)["full_name"] == "Bob"
 
@@ -586,7 +586,7 @@ def test_the_command_asks_and_shows_receipts(leadline: Leadline) -> None:
     assert done.code == 1
     assert leadline("erase", first, "--yes", "--json").json["erased_before"] == [first]
     shown = leadline("erased", "--json").json["erasures"]
-    assert [one["user_id"] for one in shown] == [first, second]
+    assert [each["user_id"] for each in shown] == [first, second]
     assert shown[0]["caller"].split("@")[0]
     assert shown[0]["status"] == "waiting"
     assert leadline("erased", 99).code == 1

@@ -45,7 +45,7 @@ class Known:
         return all(
             word in self.event.user.full_name.lower()
             if len(word) > 2
-            else any(one.startswith(word) for one in self.event.user.full_name.lower().split())
+            else any(each.startswith(word) for each in self.event.user.full_name.lower().split())
             for word in part.lower().split()
         )
 
@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def failed_users_are_listed(self) -> None:
         failed = [user.event.user.id for user in self.users if user.sync == "failed"]
-        assert [one.id for one in snapshots.after(self.before, 100, only_failed=True)] == failed
+        assert [each.id for each in snapshots.after(self.before, 100, only_failed=True)] == failed
 
     def _one(self, data: st.DataObject) -> list[Known]:
         """One of them, if any."""
@@ -149,7 +149,7 @@ class Machine(RuleBasedStateMachine):
 
     def _finds(self, meant: Callable[..., bool], **query: object) -> None:
         expected = [user.event.user.id for user in self.users[::-1] if meant(user)]
-        earlier = [one for one in found(**query) if one > self.before]
+        earlier = [each for each in found(**query) if each > self.before]
         assert earlier == expected, query
 
 

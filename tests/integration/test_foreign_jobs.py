@@ -113,12 +113,12 @@ def test_a_malformed_job_does_not_end_a_worker(enqueue: Callable[..., str]) -> N
     put_job(b"no-job", data=b"\xff\x00", created_at=b"never", status=b"zap", timeout=b"x")
     put_job(b"\xff\xfe", data=b"x")
     enqueue([JOB, None, [], {"portal": "main"}])
-    refused = sum(one.value for one in FOREIGN.collect().samples)
+    refused = sum(sample.value for sample in FOREIGN.collect().samples)
     ran = Worker(
         [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
     assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
-    assert sum(one.value for one in FOREIGN.collect().samples) == refused + 3
+    assert sum(sample.value for sample in FOREIGN.collect().samples) == refused + 3
 
 
 @pytest.mark.parametrize("registry", ["wip", "finished", "failed", "deferred", "scheduled"])

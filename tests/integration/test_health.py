@@ -42,9 +42,9 @@ def start(free_port: Callable[[], int]) -> Iterator[Start]:
         return f"http://127.0.0.1:{port}"
 
     yield run
-    for one in started:
-        one.kill()
-        one.wait()
+    for each in started:
+        each.kill()
+        each.wait()
 
 
 def status(url: str) -> int:
@@ -71,8 +71,8 @@ def test_a_slow_client_of_the_probes_is_disconnected(start: Start) -> None:
         until = time.monotonic() + health.TIMEOUT_S + 2
         with pytest.raises(ConnectionError):  # noqa: PT012 - sends slowly until it is disconnected
             while time.monotonic() < until:
-                for one in slow:
-                    one.sendall(b"G")
+                for each in slow:
+                    each.sendall(b"G")
                 time.sleep(0.3)
     assert status(f"{url}/_/health") == 200
 

@@ -200,23 +200,23 @@ def test_a_dump_is_restored_in_place(
 @pytest.fixture
 def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
     """A data folder was copied, changed and restored: a user, a lost move, a lost user."""
-    with running(tmp_path / "postgres") as one:
-        migrate(one.url)
-        use(functions_url(one))
+    with running(tmp_path / "postgres") as server:
+        migrate(server.url)
+        use(functions_url(server))
         known = create()
         postgres_rollback.check()
-        one.stop()
-        data, copy = one.state.root / "postgres", tmp_path / "copy"
+        server.stop()
+        data, copy = server.state.root / "postgres", tmp_path / "copy"
         shutil.copytree(data, copy)
-        one.start()
-        use(functions_url(one))
+        server.start()
+        use(functions_url(server))
         lost_move, lost_user = move(known, "JUNK"), create()
         postgres_rollback.check()
-        one.stop()
+        server.stop()
         shutil.rmtree(data)
         copy.rename(data)
-        one.start()
-        use(functions_url(one))
+        server.start()
+        use(functions_url(server))
         yield known, lost_move, lost_user
 
 
@@ -317,10 +317,10 @@ def test_no_message_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> No
     rows("UPDATE events SET due_at = now()")
     relay.run()
     headers = [properties.headers for properties in messages(in_rabbitmq)]
-    named = {one["ce-history"] for one in headers if "ce-history" in one}
+    named = {header["ce-history"] for header in headers if "ce-history" in header}
     assert named == {str(history())}
     assert history() > (event.history or 0)
-    assert {one["ce-originator"] for one in headers} == {event.originator_id}
+    assert {header["ce-originator"] for header in headers} == {event.originator_id}
 
 
 def test_an_event_older_than_its_user_does_not_name_the_new_history(
@@ -332,7 +332,9 @@ def test_an_event_older_than_its_user_does_not_name_the_new_history(
     move(older, "JUNK")
     rows("UPDATE events SET due_at = now()")
     relay.run()
-    named = {one.message_id: one.headers.get("ce-history") for one in messages(in_rabbitmq)}
+    named = {
+        message.message_id: message.headers.get("ce-history") for message in messages(in_rabbitmq)
+    }
     (newest,) = rows("SELECT id FROM events ORDER BY version DESC LIMIT 1")
     assert named.pop(str(newest["id"])) == str(history())
     assert older.id in named

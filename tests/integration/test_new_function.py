@@ -35,7 +35,7 @@ def test_a_function_from_the_template_is_served_without_further_files(
     state.create()
     planned = system.plan(state, Choices.read(GIVEN))
     assert planned.functions.keys() == {name}
-    (program,) = (one for one in planned.programs if one.name == name)
+    (program,) = (program for program in planned.programs if program.name == name)
     assert not any("URL" in variable for variable in program.env), "it has no login"
 
     url = planned.functions[name]

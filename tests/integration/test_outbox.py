@@ -36,7 +36,9 @@ def is_marked(event: Event) -> bool:
 def unmarked() -> float:
     """The counter of confirms that could not be marked."""
     (sample,) = [
-        one for one in outbox.UNMARKED.collect().samples if one.name.endswith("unmarked_total")
+        sample
+        for sample in outbox.UNMARKED.collect().samples
+        if sample.name.endswith("unmarked_total")
     ]
     return float(sample.value)
 

@@ -161,13 +161,13 @@ def test_an_unreadable_portal_is_checked_later(
 
 def test_doctor_and_status_show_originator_and_history(leadline: Leadline) -> None:
     own, since = installation.stored().originator_id, installation.stored().history
-    checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
+    checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
     assert checks["originator"]["told"] == own
     assert str(since) in checks["history"]["told"]
     assert "compared" not in checks["history"]["told"]
     write.create(ANN, None)
     installation.begin_history(lost=since)
-    checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
+    checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
     assert "users up to 0 of 1" in checks["history"]["told"]
     history_block = leadline("status", "--json").json["history"]
     assert (history_block["originator_id"], history_block["sweeping"]) == (own, True)

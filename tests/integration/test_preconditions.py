@@ -52,7 +52,7 @@ def at_once(writes: Sequence[Callable[[], Write]]) -> list[Write]:
 
 def stale(writes: Iterable[Write]) -> list[Write]:
     """Accepted writes that did not follow the version they expected."""
-    return [one for one in writes if one.expected and one.made not in (None, one.expected + 1)]
+    return [each for each in writes if each.expected and each.made not in (None, each.expected + 1)]
 
 
 def test_a_stale_precondition_fails_whatever_is_written_at_the_same_moment() -> None:
@@ -67,9 +67,9 @@ def test_a_stale_precondition_fails_whatever_is_written_at_the_same_moment() -> 
             ]
         )
         assert stale(answers) == []
-        made = sorted(one.made for one in answers if one.made)
+        made = sorted(answer.made for answer in answers if answer.made)
         assert made == list(range(version + 1, version + 1 + len(made)))
-        accepted = Counter(one.expected for one in answers if one.made)
+        accepted = Counter(answer.expected for answer in answers if answer.made)
         assert (accepted[None], accepted[version - 1]) == (2, 0)
         assert accepted[version] <= 1
         version = made[-1]
@@ -85,7 +85,7 @@ def test_of_conditional_writes_in_one_statement_the_first_wins() -> None:
             for user in users
         ]
         answers = at_once(writes)
-        assert [one.made for one in answers] == [version + 1] * 5 + [None] * 10
+        assert [answer.made for answer in answers] == [version + 1] * 5 + [None] * 10
 
 
 def test_a_precondition_under_an_idempotency_key_holds_against_others_without_one() -> None:
@@ -98,7 +98,7 @@ def test_a_precondition_under_an_idempotency_key_holds_against_others_without_on
                 for number in range(6)
             ]
         )
-        assert [one.made for one in answers if one.made] == [version + 1]
+        assert [answer.made for answer in answers if answer.made] == [version + 1]
 
 
 def race(seed: int, users: Sequence[UserId]) -> list[Write]:
@@ -106,7 +106,7 @@ def race(seed: int, users: Sequence[UserId]) -> list[Write]:
     dice = random.Random(seed)  # noqa: S311 - no secret
     answers: list[Write] = []
     for round_ in range(ROUNDS):
-        newest = {one.user: one.made for one in answers if one.made}
+        newest = {answer.user: answer.made for answer in answers if answer.made}
 
         def attempt(number: int, newest: dict[UserId, int] = newest, round_: int = round_) -> Write:
             user = dice.choice(users)
@@ -123,13 +123,13 @@ def test_conditional_writes_of_several_processes_form_a_chain() -> None:
     users = [create() for _ in range(3)]
     with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
         parts = pool.map(partial(race, users=users), range(3))
-        answers = [one for part in parts for one in part]
+        answers = [each for part in parts for each in part]
     assert stale(answers) == []
-    accepted = {(one.user, one.made): one.name for one in answers if one.made}
-    assert len(accepted) == sum(one.made is not None for one in answers)
+    accepted = {(answer.user, answer.made): answer.name for answer in answers if answer.made}
+    assert len(accepted) == sum(answer.made is not None for answer in answers)
     recorded = rows("SELECT user_id, version, full_name FROM events WHERE version > 1")
     assert {(row["user_id"], row["version"]): row["full_name"] for row in recorded} == accepted
     for row in rows("SELECT id, version, full_name FROM users"):
         assert accepted[row["id"], row["version"]] == row["full_name"]
-    conditional = [one for one in answers if one.expected]
-    assert 20 < sum(one.made is not None for one in conditional) < len(conditional)
+    conditional = [answer for answer in answers if answer.expected]
+    assert 20 < sum(each.made is not None for each in conditional) < len(conditional)

@@ -153,13 +153,15 @@ def test_an_unroutable_message_does_not_affect_the_others(
         Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
     ]
     there = [Message(QUEUE, b"{}", ""), message(1), message(2)]
-    both = [one for pair in zip(there, lost, strict=True) for one in pair]
+    both = [each for pair in zip(there, lost, strict=True) for each in pair]
     assert publisher.publish(both) == [True, False] * 3
     assert waiting(amqp_url) == ["", "m-1", "m-2"]
 
 
 def test_a_publisher_needs_only_the_queue_that_it_publishes_to(amqp_url: str) -> None:
-    others = [one for one in topology.all_queues() if one.name not in (QUEUE, topology.REPLIES)]
+    others = [
+        queue for queue in topology.all_queues() if queue.name not in (QUEUE, topology.REPLIES)
+    ]
     with channel_to(amqp_url) as channel:
         for queue in others:  # as another client has declared them
             channel.queue_declare(queue.name, durable=True, arguments={"x-max-length": 7})
@@ -179,13 +181,13 @@ def test_eight_threads_publish_at_once_and_each_message_is_confirmed_once(
 
     def offer(thread: int) -> None:
         for step in range(100):
-            one = message(thread * 1000 + step)
+            outgoing = message(thread * 1000 + step)
 
-            def record(is_confirmed: bool, name: str = one.message_id) -> None:  # noqa: FBT001
+            def record(is_confirmed: bool, name: str = outgoing.message_id) -> None:  # noqa: FBT001
                 confirmed.append(name if is_confirmed else "lost")
                 done.release()
 
-            publisher.offer(one, record)
+            publisher.offer(outgoing, record)
 
     threads = [threading.Thread(target=offer, args=[number]) for number in range(8)]
     for thread in threads:

@@ -74,7 +74,7 @@ def lease(work: WorkQueue, limit: int = 50) -> list[Entry]:
     return work.lease(limit).entries
 
 
-def one(work: WorkQueue) -> Entry:
+def lease_one(work: WorkQueue) -> Entry:
     (entry,) = lease(work)
     return entry
 
@@ -99,7 +99,7 @@ def name_of(entry: Entry) -> str:
 def test_an_event_is_due_at_once_with_the_state_it_carried(work: WorkQueue) -> None:
     put(work)
     assert work.next_due_in_s() == 0
-    entry = one(work)
+    entry = lease_one(work)
     assert (entry.user_id, name_of(entry), entry.claimed_lead_id) == (7, "Ann", None)
     assert [event.event_id for event in entry.events] == ["7-1"]
     assert not entry.needs_lookup
@@ -109,7 +109,7 @@ def test_a_user_waits_once_however_many_events_it_has(work: WorkQueue) -> None:
     for version in range(1, 11):
         put(work, version, name=f"Ann {version}")
     assert work.depth().due == 1
-    entry = one(work)
+    entry = lease_one(work)
     assert name_of(entry) == "Ann 10"
     assert [event.version for event in entry.events] == list(range(10, 0, -1))
 
@@ -117,7 +117,7 @@ def test_a_user_waits_once_however_many_events_it_has(work: WorkQueue) -> None:
 def test_a_late_older_message_does_not_replace_the_state(work: WorkQueue) -> None:
     put(work, 2, name="New")
     put(work, 1, name="Old")
-    assert name_of(one(work)) == "New"
+    assert name_of(lease_one(work)) == "New"
 
 
 def test_messages_without_a_version_count_in_order_of_arrival(work: WorkQueue) -> None:
@@ -125,44 +125,44 @@ def test_messages_without_a_version_count_in_order_of_arrival(work: WorkQueue) -
     put(work, None, name="Fourth", event_id="a")
     put(work, None, name="Fifth", event_id="b")
     put(work, None, name="Fifth", event_id="b")
-    entry = one(work)
+    entry = lease_one(work)
     assert name_of(entry) == "Fifth"
     assert [event.event_id for event in entry.events] == ["b", "a", "7-3"]
     finish(work, entry)
     put(work, 4, name="Version 4")
-    assert name_of(one(work)) == "Version 4"
+    assert name_of(lease_one(work)) == "Version 4"
 
 
 def test_a_duplicate_does_not_reset_the_attempts(work: WorkQueue) -> None:
     put(work)
-    entry = one(work)
+    entry = lease_one(work)
     tried = tuple(event.after_attempt() for event in entry.events)
     assert work.release([Settlement(entry, {}, tried)]) == [True]
     put(work)
-    assert [event.attempts for event in one(work).events] == [1]
+    assert [event.attempts for event in lease_one(work).events] == [1]
 
 
 def test_a_leased_user_is_leased_to_no_other_worker(work: WorkQueue) -> None:
     put(work)
-    entry = one(work)
+    entry = lease_one(work)
     put(work, 2, name="While leased")
     assert lease(work) == []
     assert finish(work, entry)
-    again = one(work)
+    again = lease_one(work)
     assert name_of(again) == "While leased"
     assert [event.version for event in again.events] == [2]
 
 
 def test_a_settled_and_released_user_is_deleted(work: WorkQueue) -> None:
     put(work)
-    assert finish(work, one(work))
+    assert finish(work, lease_one(work))
     assert work.next_due_in_s() is None
     assert lease(work) == []
 
 
 def test_a_newer_event_does_not_shorten_a_delay(work: WorkQueue) -> None:
     put(work)
-    work.release([Settlement(one(work), delay_ms=2000)])
+    work.release([Settlement(lease_one(work), delay_ms=2000)])
     before = work.next_due_in_s()
     put(work, 2)
     after = work.next_due_in_s()
@@ -188,7 +188,7 @@ def test_an_expired_lease_is_leased_again(
     work: WorkQueue, short_lease: Callable[[WorkQueue], None]
 ) -> None:
     put(work)
-    one(work)
+    lease_one(work)
     short_lease(work)
     leased = work.lease(50)
     assert leased.expired == 1
@@ -199,19 +199,19 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(
     work: WorkQueue, short_lease: Callable[[WorkQueue], None]
 ) -> None:
     put(work)
-    stale = one(work)
+    stale = lease_one(work)
     short_lease(work)
-    successor = one(work)
+    successor = lease_one(work)
     assert not finish(work, stale)
     assert work.save([Settlement(stale, {"hint": 666})]) == [False]
     assert finish(work, successor)
     put(work, 2)
-    assert one(work).claimed_lead_id is None
+    assert lease_one(work).claimed_lead_id is None
 
 
 def test_a_lease_cannot_be_released_twice(work: WorkQueue) -> None:
     put(work)
-    entry = one(work)
+    entry = lease_one(work)
     assert finish(work, entry)
     assert not finish(work, entry)
 
@@ -224,12 +224,12 @@ def test_a_lease_does_not_outlive_a_later_one_even_if_redis_clock_was_set_back(
     ahead = str(int(time.time() + 3600) * 1_000_000)
     with redis.Redis.from_url(redis_url) as client:
         client.hset(f"{work.prefix}user:7", "fence", ahead)
-    stale = replace(one(work), fence=ahead)
+    stale = replace(lease_one(work), fence=ahead)
     short_lease(work)
-    successor = one(work)
+    successor = lease_one(work)
     assert not finish(work, stale)
     assert int(successor.fence) > int(ahead), (
-        "otherwise the ledger would take the later one for the older"
+        "otherwise the ledger would take the later lease for the older"
     )
     assert finish(work, successor)
 
@@ -253,11 +253,11 @@ def test_an_idle_user_is_kept_once_an_event_waits(
     monkeypatch.setattr("leadline.workqueue.queue.IDLE_TTL_S", 1)
     for user in (7, 8):
         put(work, user=user)
-        finish(work, one(work), agreed=orjson.dumps({"lead_id": user}))
+        finish(work, lease_one(work), agreed=orjson.dumps({"lead_id": user}))
     put(work, 2, user=7)
     with redis.Redis.from_url(redis_url) as client:
         eventually(lambda: not client.exists(f"{work.prefix}user:8"), 5, "idle users are deleted")
-    entry = one(work)
+    entry = lease_one(work)
     assert [event.event_id for event in entry.events] == ["7-2"]
     assert entry.known_lead_id == 7
 
@@ -268,22 +268,22 @@ def test_an_interrupted_call_is_followed_by_a_lookup(
 ) -> None:
     """The lead may have changed: last applied is only a claim, and the change may be reverted."""
     put(work)
-    entry = one(work)
+    entry = lease_one(work)
     if is_known:
         finish(work, entry, agreed=orjson.dumps({"lead_id": 5}))
         put(work, 2)
-        entry = one(work)
+        entry = lease_one(work)
     assert not entry.needs_lookup
     short_lease(work)
-    cut_off = one(work)
+    cut_off = lease_one(work)
     assert (cut_off.needs_lookup, cut_off.known_lead_id) == (True, 5 if is_known else None)
     assert plan(cut_off) == Lookup()
 
 
 def test_a_failed_create_alone_needs_no_lookup(work: WorkQueue) -> None:
     put(work)
-    work.release([Settlement(one(work))])
-    assert not one(work).needs_lookup
+    work.release([Settlement(lease_one(work))])
+    assert not lease_one(work).needs_lookup
 
 
 @pytest.mark.parametrize(
@@ -291,16 +291,16 @@ def test_a_failed_create_alone_needs_no_lookup(work: WorkQueue) -> None:
 )
 def test_a_user_whose_lead_redis_may_have_lost_is_looked_up(work: WorkQueue, message: Any) -> None:
     put(work, **message)
-    entry = one(work)
+    entry = lease_one(work)
     assert entry.needs_lookup
     work.release([settle_lookup(entry, None, work.lease(0).now_ms)])
-    assert not one(work).needs_lookup, "once is enough"
+    assert not lease_one(work).needs_lookup, "once is enough"
 
 
 def test_a_redelivery_of_a_known_user_needs_no_lookup(work: WorkQueue) -> None:
     put(work)
     put(work, first=False)
-    assert not one(work).needs_lookup
+    assert not lease_one(work).needs_lookup
 
 
 @pytest.fixture
@@ -330,14 +330,14 @@ def test_an_update_that_overtakes_its_create_waits_for_nothing_else(
     put(work, 2, name="New", occurred_at_ms=new_epoch)
     assert lease(work) == []
     put(work, 1, name="Old", occurred_at_ms=new_epoch)
-    entry = one(work)
+    entry = lease_one(work)
     assert (name_of(entry), entry.needs_lookup) == ("New", False)
 
 
 def test_a_flushed_redis_begins_a_new_epoch(work: WorkQueue, redis_url: str) -> None:
     work.call_ms = 70_000
     put(work)
-    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    finish(work, lease_one(work), agreed=orjson.dumps({"lead_id": 5}))
     before = work.ensure_redis_epoch()
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
@@ -350,7 +350,7 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     work: WorkQueue,
 ) -> None:
     put(work)
-    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    finish(work, lease_one(work), agreed=orjson.dumps({"lead_id": 5}))
     put(work, 2)
     leased = work.lease(50)
     over_in_ms = 500 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
@@ -361,7 +361,7 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
     assert lease(work) == []
     eventually(lambda: work.next_due_in_s() == 0, 5, "the update is over")
-    entry = one(work)
+    entry = lease_one(work)
     assert (entry.needs_lookup, entry.known_lead_id) == (True, 5), "the lead is read first"
 
 
@@ -370,7 +370,7 @@ def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
 ) -> None:
     """It reads A, then the lost B is applied, then the user reverts B: found by the model."""
     put(work)
-    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    finish(work, lease_one(work), agreed=orjson.dumps({"lead_id": 5}))
     put(work, 2, name="Bob")
     leased = work.lease(50)
     error = OutcomeUnknown("reset", may_still_run=True)
@@ -378,11 +378,11 @@ def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     lost = settle_failure(leased.entries[0], error, long_ago_ms, is_write=True)
     work.release([replace(lost, delay_ms=1)])
     eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
-    entry = one(work)
+    entry = lease_one(work)
     work.release([replace(settle_lookup(entry, found(5), 0), delay_ms=1)])
     put(work, 3)
     eventually(lambda: work.next_due_in_s() == 0, 5, "it continues")
-    assert plan(one(work)) == Lookup()
+    assert plan(lease_one(work)) == Lookup()
 
 
 def test_the_newest_message_that_touched_the_stage_decides_it(
@@ -391,7 +391,7 @@ def test_the_newest_message_that_touched_the_stage_decides_it(
     put(work, 1, touches=True)
     put(work, 3, touches=False, name="Third")
     put(work, 2, touches=True)
-    entry = one(work)
+    entry = lease_one(work)
     assert (entry.desired_seq, entry.desired_stage_seq) == (3_000_000, 2_000_000)
 
 
@@ -402,12 +402,12 @@ def test_a_message_without_the_list_of_changes_touches_the_stage_only_by_changin
     put(work, 2, touches=None, stage="NEW")
     put(work, 3, touches=None, stage="JUNK")
     put(work, 4, touches=None, stage="JUNK")
-    assert one(work).desired_stage_seq == 3_000_000
+    assert lease_one(work).desired_stage_seq == 3_000_000
 
 
 def test_a_lead_id_in_a_message_is_only_a_claim(work: WorkQueue) -> None:
     put(work, lead=456)
-    assert one(work).claimed_lead_id == 456
+    assert lease_one(work).claimed_lead_id == 456
 
 
 def test_two_portals_share_nothing(redis_url: str) -> None:

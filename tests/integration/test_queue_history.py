@@ -56,14 +56,14 @@ def put(
     )
 
 
-def one(work: WorkQueue) -> Entry:
+def lease_one(work: WorkQueue) -> Entry:
     (entry,) = work.lease(50).entries
     return entry
 
 
 def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
     """Record a write after which the user's lead equals its state."""
-    entry = one(work)
+    entry = lease_one(work)
     assert entry.state is not None
     step = plan(entry)
     assert isinstance(step, Write)
@@ -71,7 +71,7 @@ def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
     agreed = lead_parsing.parse_written(item, step.command, entry.state)
     settled = settle_applied(entry, agreed, is_create=step.is_create)
     assert work.save([settled]) == [True]
-    sent = tuple(one for one in settled.events if one.outcome)
+    sent = tuple(event for event in settled.events if event.outcome)
     assert work.release([Settlement(entry, {}, sent)]) == [True]
     return entry
 
@@ -84,7 +84,7 @@ def fields(entry: Entry) -> Any:
 
 def outcomes(entry: Entry) -> dict[str, str]:
     settled = settle_applied(entry, None)
-    return {one.event_id: one.outcome.status for one in settled.events if one.outcome}
+    return {event.event_id: event.outcome.status for event in settled.events if event.outcome}
 
 
 def test_a_version_assigned_twice_means_the_state_of_the_newer_history(
@@ -95,7 +95,7 @@ def test_a_version_assigned_twice_means_the_state_of_the_newer_history(
     put(work, 2, FIRST, name="Lost")
     apply(work)
     put(work, 2, SECOND, name="Bob")
-    assert fields(one(work))["title"] == "Bob"
+    assert fields(lease_one(work))["title"] == "Bob"
 
 
 def test_a_greater_version_of_a_lost_history_is_superseded(work: WorkQueue) -> None:
@@ -104,7 +104,7 @@ def test_a_greater_version_of_a_lost_history_is_superseded(work: WorkQueue) -> N
     put(work, 2, SECOND, name="Bob")
     apply(work)
     put(work, 9, FIRST, name="Lost", stage="JUNK", touches=True)
-    entry = one(work)
+    entry = lease_one(work)
     assert plan(entry) == NoCall()
     assert outcomes(entry) == {"1000-9": "superseded"}
 
@@ -116,7 +116,7 @@ def test_pending_events_of_a_lost_history_are_superseded_by_the_first_of_the_new
     apply(work)
     put(work, 8, FIRST, name="Lost")
     put(work, 2, SECOND, name="Bob")
-    assert outcomes(one(work)) == {"1000-8": "superseded", "2000-2": "synced"}
+    assert outcomes(lease_one(work)) == {"1000-8": "superseded", "2000-2": "synced"}
 
 
 @pytest.mark.parametrize("is_applied", [True, False])
@@ -129,7 +129,7 @@ def test_a_stage_that_a_lost_move_may_have_set_is_set_back(
     if is_applied:
         apply(work)
     put(work, 2, SECOND, name="Bob", stage_set=1)
-    assert fields(one(work)) == {"title": "Bob", "name": "Bob", "stageId": "NEW"}
+    assert fields(lease_one(work)) == {"title": "Bob", "name": "Bob", "stageId": "NEW"}
 
 
 def test_a_stage_set_by_hand_stays_even_if_a_version_was_lost(work: WorkQueue) -> None:
@@ -139,7 +139,7 @@ def test_a_stage_set_by_hand_stays_even_if_a_version_was_lost(work: WorkQueue) -
     put(work, 2, FIRST, name="Lost")
     apply(work, stage_by_hand="JUNK")
     put(work, 2, SECOND, stage_set=1)
-    assert fields(one(work)) == {"title": "Ann", "name": "Ann"}
+    assert fields(lease_one(work)) == {"title": "Ann", "name": "Ann"}
 
 
 def test_a_stage_that_was_not_moved_stays_as_it_is_in_the_crm(work: WorkQueue) -> None:
@@ -147,14 +147,14 @@ def test_a_stage_that_was_not_moved_stays_as_it_is_in_the_crm(work: WorkQueue) -
     put(work, 1, FIRST)
     apply(work)
     put(work, 2, SECOND, name="Bob")
-    assert fields(one(work)) == {"title": "Bob", "name": "Bob"}
+    assert fields(lease_one(work)) == {"title": "Bob", "name": "Bob"}
 
 
 def test_a_worker_that_leased_in_the_lost_history_settles_nothing(work: WorkQueue) -> None:
     put(work, 1, FIRST)
     apply(work)
     put(work, 8, FIRST, name="Lost")
-    held = one(work)
+    held = lease_one(work)
     put(work, 2, SECOND, name="Bob")
     assert work.save([settle_applied(held, found(5).last_applied("+77001112233"))]) == [False]
     work.lease_ms = 1
@@ -166,10 +166,10 @@ def test_a_call_of_the_lost_history_ends_before_its_user_is_called_for_again(
 ) -> None:
     work.lease_ms = 30
     put(work, 1, FIRST)
-    one(work)
+    lease_one(work)
     put(work, 2, SECOND, name="Bob")
     eventually(lambda: work.next_due_in_s() == 0, 5, "the lease has expired")
-    assert one(work).needs_lookup
+    assert lease_one(work).needs_lookup
 
 
 def test_a_new_installation_does_not_take_over_leads_of_the_previous_one(
@@ -179,10 +179,10 @@ def test_a_new_installation_does_not_take_over_leads_of_the_previous_one(
     put(work, 1, FIRST, originator="leadline-1")
     apply(work)
     put(work, 1, SECOND, name="Somebody Else", originator="leadline-2")
-    entry = one(work)
+    entry = lease_one(work)
     assert (plan(entry), entry.known_lead_id) == (Lookup(), None)
     work.release([settle_lookup(entry, None, 0)])
-    created = fields(one(work))
+    created = fields(lease_one(work))
     assert (created["originatorId"], created["title"]) == ("leadline-2", "Somebody Else")
 
 
@@ -190,7 +190,7 @@ def test_messages_without_a_history_belong_to_the_current_one(work: WorkQueue) -
     put(work, 1, SECOND)
     apply(work)
     put(work, 2, None, name="Bob")
-    assert fields(one(work))["title"] == "Bob"
+    assert fields(lease_one(work))["title"] == "Bob"
 
 
 def test_an_older_version_without_a_history_is_superseded(work: WorkQueue) -> None:
@@ -198,13 +198,13 @@ def test_an_older_version_without_a_history_is_superseded(work: WorkQueue) -> No
         put(work, version, FIRST, name=f"Ann {version}")
         apply(work)
     put(work, 1, None)
-    entry = one(work)
+    entry = lease_one(work)
     assert plan(entry) == NoCall()
     assert outcomes(entry) == {"None-1": "superseded"}
 
 
 def test_a_reply_can_name_the_history(work: WorkQueue) -> None:
     put(work, 1, SECOND)
-    (event,) = one(work).events
+    (event,) = lease_one(work).events
     assert event.history == SECOND
     assert replace(event, outcome=Outcome("synced", 1, 5)).history == SECOND

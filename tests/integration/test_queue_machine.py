@@ -76,7 +76,7 @@ class Machine(RuleBasedStateMachine):
             if event.event_id in done
         )
         assert self.work.release([Settlement(entry, {}, answered, delay)]) == [True]
-        left = self.pending[entry.user_id] - {int(one) for one in done}
+        left = self.pending[entry.user_id] - {int(each) for each in done}
         self.pending[entry.user_id] = left
         if left and delay > 1:
             self.delayed.add(entry.user_id)
@@ -89,7 +89,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_stale_worker_writes(self, data: st.DataObject) -> None:
         stale = data.draw(st.sampled_from(self.lost))
-        answered = tuple(replace(one, outcome=Outcome("synced", 1, 5)) for one in stale.events)
+        answered = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in stale.events)
         settlement = Settlement(stale, {"hint": 666}, answered)
         assert self.work.save([settlement]) == [False]
         assert self.work.release([settlement]) == [False]

@@ -39,10 +39,10 @@ class Pair:
     def __init__(self, master: PrivateServer, replica: PrivateServer) -> None:
         self.servers = master, replica
         self._password = urlsplit(master.url).password or ""
-        self.master, self.replica = (self._client(one.url) for one in (master, replica))
-        self._ports = [urlsplit(one.url).port or 0 for one in (master, replica)]
-        for one in (self.master, self.replica):
-            one.config_set("masterauth", self._password)
+        self.master, self.replica = (self._client(each.url) for each in (master, replica))
+        self._ports = [urlsplit(each.url).port or 0 for each in (master, replica)]
+        for each in (self.master, self.replica):
+            each.config_set("masterauth", self._password)
         self.replica.config_set("requirepass", self._password)
         self.replica.config_set("repl-diskless-sync-delay", 0)
         self.master.config_set("repl-diskless-sync-delay", 0)
@@ -105,16 +105,16 @@ def remember() -> None:
 @pytest.fixture
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     servers = [private("redis", tmp_path / name) for name in ("a", "b")]
-    for one in servers:
-        one.start()
+    for server in servers:
+        server.start()
     made = Pair(*servers)
     monkeypatch.setenv("REDIS_URL", made.url)
     remember()
     yield made
     servers[0].thaw()
     made.close()
-    for one in servers:
-        one.stop()
+    for each in servers:
+        each.stop()
 
 
 def test_the_work_queue_continues_with_the_new_master(pair: Pair) -> None:

@@ -61,12 +61,12 @@ class Refusing:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusing]:
     """A server of its own: its memory and logins concern all clients."""
-    one = private("redis", tmp_path_factory.mktemp("refusing"))
-    one.start()
-    made = Refusing(one.url)
+    server = private("redis", tmp_path_factory.mktemp("refusing"))
+    server.start()
+    made = Refusing(server.url)
     yield made
     made.close()
-    one.stop()
+    server.stop()
 
 
 @pytest.fixture(autouse=True)

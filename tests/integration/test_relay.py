@@ -135,7 +135,7 @@ def test_a_transient_failure_is_republished_until_it_succeeds(
     succeed(event)
     make_due()
     assert relay.run().published == 0
-    assert [one.headers.get("ce-resent") for one in messages(in_rabbitmq)] == ["true"] * 3
+    assert [message.headers.get("ce-resent") for message in messages(in_rabbitmq)] == ["true"] * 3
 
 
 def test_a_permanent_failure_is_not_republished(in_rabbitmq: str) -> None:
@@ -154,7 +154,7 @@ def test_a_failure_is_over_once_its_user_has_a_newer_version(in_rabbitmq: str) -
     newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
     make_due()
     assert relay.run().published == 1
-    assert [one.message_id for one in messages(in_rabbitmq)] == [str(newer.id)]
+    assert [message.message_id for message in messages(in_rabbitmq)] == [str(newer.id)]
     assert rows("SELECT state, due_at FROM events WHERE version = 1") == [
         {"state": "failed", "due_at": None}
     ]

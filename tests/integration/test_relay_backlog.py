@@ -40,7 +40,10 @@ def arrive(events: list[Event]) -> None:
     messages = [outbox.to_message(event) for event in events]
     trace = trace_context.trace_from_headers("call", None)
     enqueue.enqueue_events(
-        [Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages]
+        [
+            Delivery(orjson.loads(message.body), message.message_id, {}, trace)
+            for message in messages
+        ]
     )
 
 

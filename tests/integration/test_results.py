@@ -50,7 +50,7 @@ class Receiver:
 
     def versions(self, user_id: int) -> list[int]:
         """Of the user's accepted results, in order."""
-        return [one["version"] for one in self.received if one["user_id"] == user_id]
+        return [result["version"] for result in self.received if result["user_id"] == user_id]
 
 
 def _serve(receiver: Receiver) -> ThreadingHTTPServer:
@@ -267,7 +267,9 @@ def test_more_results_than_a_batch_arrive_once(
         settled(event)
     in_threads(4, lambda _: tick.run())
     tick.run()
-    assert sorted(one["user_id"] for one in receiver.received) == [one.user.id for one in users]
+    assert sorted(result["user_id"] for result in receiver.received) == [
+        user.user.id for user in users
+    ]
 
 
 def test_changes_come_before_their_outcome_if_asked_for(
@@ -276,7 +278,7 @@ def test_changes_come_before_their_outcome_if_asked_for(
     use(receiver.entry("crm", "user.changed,user.synced"))
     settled(create())
     tick.run()
-    assert [one["type"] for one in receiver.received] == ["user.changed", "user.synced"]
+    assert [result["type"] for result in receiver.received] == ["user.changed", "user.synced"]
 
 
 def test_no_result_names_the_person(receiver: Receiver, use: Callable[..., None]) -> None:

@@ -32,7 +32,7 @@ UNREACHABLE = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
 }
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
-OLD, NEW, NEWEST = (f"{one}-key-of-the-tests-of-128-bits" for one in ("old", "new", "newest"))
+OLD, NEW, NEWEST = (f"{each}-key-of-the-tests-of-128-bits" for each in ("old", "new", "newest"))
 
 Start = Callable[..., "Server"]
 
@@ -71,13 +71,13 @@ def start(free_port: Callable[[], int]) -> Iterator[Start]:
         return server
 
     yield run
-    for one in started:
-        one.process.terminate()
+    for process in started:
+        process.process.terminate()
         try:
-            one.process.wait(10)
+            process.process.wait(10)
         except subprocess.TimeoutExpired:
-            one.process.kill()
-            one.process.wait()
+            process.process.kill()
+            process.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> byte
 def test_a_slow_client_is_disconnected(create_user: Server) -> None:
     with ThreadPoolExecutor(len(DRIPS)) as pool:
         dripping = {name: pool.submit(_dripped, create_user, *drip) for name, drip in DRIPS.items()}
-        answers = {name: one.result() for name, one in dripping.items()}
+        answers = {name: each.result() for name, each in dripping.items()}
     assert (answers["nothing"], answers["a head"]) == (b"", b"")
     for name in ("a body", "a chunked body"):
         assert (answers[name] or b"").startswith(b"HTTP/1.1 408 "), name
@@ -248,7 +248,7 @@ def test_an_answer_to_a_bad_request_stays_small(create_user: Server) -> None:
         assert len(answer.content) <= 8000, name
         problem = answer.json()
         missing = {"full_name", "phone"}
-        assert missing <= {one["field"] for one in problem["errors"]}, name
+        assert missing <= {error["field"] for error in problem["errors"]}, name
         left = len(unknown) + len(missing) - len(problem["errors"])
         assert (f"{left} more are not listed" in problem["detail"]) == (left > 0), name
 
@@ -278,7 +278,7 @@ def test_a_body_that_is_not_json_gets_a_415_and_malformed_json_a_400(create_user
 def test_a_422_lists_its_fields_without_their_values(create_user: Server) -> None:
     answer = requests.post(create_user.url, json={"full_name": " Ivanka", "id": 1}, timeout=10)
     assert_problem(answer, 422)
-    fields = {one["field"] for one in answer.json()["errors"]}
+    fields = {error["field"] for error in answer.json()["errors"]}
     assert fields == {"phone", "id"}
     assert "Ivanka" not in answer.text
 
@@ -461,8 +461,8 @@ def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: 
             time.sleep(0.05)
 
     attackers = [threading.Thread(target=guess, args=(number,)) for number in range(30)]
-    for one in attackers:
-        one.start()
+    for attacker in attackers:
+        attacker.start()
     time.sleep(1)  # the first guesses are answered at once
     began, before = time.monotonic(), guesses[403]
     answers = [took("POST", OLD) for _ in range(50)]
@@ -471,8 +471,8 @@ def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: 
         time.sleep(0.1)
         lasted, guessed = time.monotonic() - began, guesses[403] - before
     is_over.set()
-    for one in attackers:
-        one.join()
+    for each in attackers:
+        each.join()
     assert {status for _, status in answers} == {405}
     assert sorted(seconds for seconds, _ in answers)[25] < 0.5
     assert set(guesses) == {403, 429}

@@ -54,9 +54,9 @@ def test_twenty_concurrent_repeats_create_one_user() -> None:
         except RequestInProgress:
             return None
 
-    accepted = [one for one in in_threads(20, attempt) if one]
-    assert [one.is_new for one in accepted].count(True) == 1
-    assert len({one.event.id for one in accepted}) == 1
+    accepted = [thread for thread in in_threads(20, attempt) if thread]
+    assert [each.is_new for each in accepted].count(True) == 1
+    assert len({each.event.id for each in accepted}) == 1
     assert (count("users"), count("events")) == (1, 1)
 
 

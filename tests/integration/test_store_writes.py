@@ -188,7 +188,7 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
 
     monkeypatch.setattr(Database, "run", counted)
 
-    def one(number: int) -> tuple[str, tuple[int, str]]:
+    def create_one(number: int) -> tuple[str, tuple[int, str]]:
         name = f"n{number % 5}"  # each of them four times
         event = write.create(NewUser(full_name=name, phone=ANN.phone), None).event
         moved = move(event.user.id, "JUNK")
@@ -197,7 +197,7 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
 
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
-            answers = pool.submit(in_greenlets, 20, one)
+            answers = pool.submit(in_greenlets, 20, create_one)
             eventually(one_waits, 10, "the first waits for the table")
         answered = dict(answers.result(30))
     assert statements.count(CREATE) < 20
@@ -210,7 +210,7 @@ def test_a_write_that_postgres_rejects_does_not_affect_the_rest_of_its_group() -
     users = [create().user.id for _ in range(8)]
     refused = Changes.model_construct(full_name="")  # beyond what a client could send
 
-    def one(number: int) -> int:
+    def change_one(number: int) -> int:
         if number % 4 == 0:
             with pytest.raises(StatementError):
                 write.change(users[number], refused, None, None)
@@ -220,7 +220,7 @@ def test_a_write_that_postgres_rejects_does_not_affect_the_rest_of_its_group() -
     for _ in range(5):
         rows("UPDATE users SET version = 1")
         rows("DELETE FROM events WHERE version > 1")
-        assert in_greenlets(8, one) == [1, 2, 2, 2, 1, 2, 2, 2]
+        assert in_greenlets(8, change_one) == [1, 2, 2, 2, 1, 2, 2, 2]
 
 
 def test_waiting_for_a_row_does_not_block_other_writers(in_postgres: str) -> None:

@@ -84,8 +84,8 @@ def test_many_processes_never_exceed_the_rate(redis_url: str) -> None:
         subprocess.Popen([sys.executable, "-c", MANY, redis_url], stdout=subprocess.PIPE)
         for _ in range(2)
     ]
-    lines = [line for one in processes for line in one.communicate()[0].splitlines()]
-    assert [one.returncode for one in processes] == [0, 0]
+    lines = [line for process in processes for line in process.communicate()[0].splitlines()]
+    assert [process.returncode for process in processes] == [0, 0]
     moments = sorted(map(float, lines))[:400]
     assert len(moments) > CAPACITY
     assert_never_exceeded(moments, slack=3)

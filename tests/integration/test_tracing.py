@@ -82,8 +82,8 @@ def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
             closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection,
         ):
             channel = connection.channel()
-            for one in topology.queues_of(queue):
-                channel.queue_declare(one.name, durable=True, arguments=one.arguments)
+            for each in topology.queues_of(queue):
+                channel.queue_declare(each.name, durable=True, arguments=each.arguments)
             while len(taken) < messages:
                 method, properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None:
@@ -177,19 +177,19 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
     way = ["POST /users", "publish bitrix_queue", "deliver", "apply create_card"]
     way += ["publish bitrix.responses", "deliver"]
     for caller in callers:
-        trace = [one for one in spans if f"{_own(one).trace_id:032x}" == caller.split("-")[1]]
-        by_id = {_own(one).span_id: one for one in trace}
+        trace = [span for span in spans if f"{_own(span).trace_id:032x}" == caller.split("-")[1]]
+        by_id = {_own(each).span_id: each for each in trace}
         (last,) = (
-            one
-            for one in trace
-            if one.name == "deliver" and by_id[_parent(one)].name == "publish bitrix.responses"
+            each
+            for each in trace
+            if each.name == "deliver" and by_id[_parent(each)].name == "publish bitrix.responses"
         )
         names = [last.name]
         while _parent(last) in by_id:
             last = by_id[_parent(last)]
             names.append(last.name)
         assert names == way[::-1]
-    for batch in (one for one in spans if one.name == "deliver batch"):
+    for batch in (span for span in spans if span.name == "deliver batch"):
         (other,) = batch.links
         assert other.context.trace_id != _own(batch).trace_id
 

@@ -139,7 +139,7 @@ def test_an_external_id_may_have_any_printable_characters(
 def test_an_impossible_external_id_is_422(client: FlaskClient, external_id: str) -> None:
     answer = put(client, external_id, ANN)
     assert answer.status_code == 422
-    assert [one["field"] for one in answer.get_json()["errors"]] == ["external_id"]
+    assert [error["field"] for error in answer.get_json()["errors"]] == ["external_id"]
     assert rows("SELECT 1 AS one FROM users") == []
 
 
@@ -159,7 +159,7 @@ def test_an_invalid_body_is_422_and_changes_nothing(
     put(client, "crm-1", ANN)
     answer = put(client, "crm-1", body)
     assert answer.status_code == 422
-    assert [one["field"] for one in answer.get_json()["errors"]] == fields
+    assert [error["field"] for error in answer.get_json()["errors"]] == fields
     assert versions() == {"crm-1": 1}
 
 
@@ -326,7 +326,7 @@ def test_a_batch_answers_for_each_user_in_order(client: FlaskClient, offered: li
     assert "external_id" not in items[1]["user"]
     problems = [item["problem"] for item in items if "problem" in item]
     assert [problem["code"] for problem in problems] == ["invalid_fields"] * 3
-    fields = [[one["field"] for one in problem["errors"]] for problem in problems]
+    fields = [[error["field"] for error in problem["errors"]] for problem in problems]
     assert fields == [["full_name", "phone"], ["body"], ["stage"]]
     assert len(offered) == 2 + 4
     assert_ledger_matches()
@@ -336,15 +336,15 @@ def test_each_answer_of_a_batch_belongs_to_its_user(client: FlaskClient) -> None
     """Also among users of equal content, and among those that exist."""
     put(client, "b", {**ANN, "full_name": "Old"})
     users = [
-        {**ANN, "external_id": one} if one else ANN
-        for one in ("c", "", "b", "", "a", "", "d", "", "")
+        {**ANN, "external_id": each} if each else ANN
+        for each in ("c", "", "b", "", "a", "", "d", "", "")
     ]
     items = batch(client, users)
     ids = [item["user"]["id"] for item in items]
     assert len(set(ids)) == len(users)
     own = {row["id"]: row["external_id"] for row in rows("SELECT id, external_id FROM users")}
-    assert [own[one] for one in ids] == [user.get("external_id") for user in users]
-    without = [one for one in ids if own[one] is None]
+    assert [own[user_id] for user_id in ids] == [user.get("external_id") for user in users]
+    without = [user_id for user_id in ids if own[user_id] is None]
     assert without == sorted(without)
 
 
@@ -520,8 +520,8 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
         order = names[::-1] if number % 2 else names[number:] + names[:number]
         return accept.accept_many(
             {
-                place: Item(f"N{number}", PHONE, external_id=one)
-                for place, one in enumerate(order[:30])
+                place: Item(f"N{number}", PHONE, external_id=each)
+                for place, each in enumerate(order[:30])
             },
             None,
         )
@@ -545,7 +545,7 @@ def test_batches_and_single_writes_keep_each_other_whole() -> None:
             items = {
                 n: Item(f"B{number}", PHONE, external_id=f"crm-{n}") for n in reversed(range(8))
             }
-            return sum(one.kind == "changed" for one in accept.accept_many(items, None).values())
+            return sum(each.kind == "changed" for each in accept.accept_many(items, None).values())
         write.change(ids[number % 8], Changes(full_name=f"P{number}"), None, None)
         return 1
 
@@ -578,7 +578,7 @@ def race(seed: int, user: UserId) -> list[Conditional]:
         except VersionMismatch:
             return Conditional(expected, None)
 
-    return [one for _ in range(6) for one in in_greenlets(8, attempt)]
+    return [greenlet for _ in range(6) for greenlet in in_greenlets(8, attempt)]
 
 
 @pytest.mark.slow("processes race for one user")
@@ -587,11 +587,11 @@ def test_conditional_puts_and_patches_form_a_chain(offered: list[Event]) -> None
     assert user
     assert offered
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        done = [one for part in pool.map(partial(race, user=user.id), range(2)) for one in part]
-    made = [one for one in done if one.made is not None]
+        done = [each for part in pool.map(partial(race, user=user.id), range(2)) for each in part]
+    made = [each for each in done if each.made is not None]
     assert 3 < len(made) < len(done)
-    assert [one for one in made if one.made != one.expected + 1] == []
-    assert len({one.made for one in made}) == len(made)
+    assert [each for each in made if each.made != each.expected + 1] == []
+    assert len({each.made for each in made}) == len(made)
     assert versions() == {"crm-1": 1 + len(made)}
     assert_ledger_matches()
 

@@ -33,7 +33,11 @@ class Run:
 
 def main(words: Sequence[str]) -> int:
     """Returns 0 when every mistake is noticed by each of its tests."""
-    chosen = [one for one in MUTATIONS if not words or any(word in one.mistake for word in words)]
+    chosen = [
+        mutation
+        for mutation in MUTATIONS
+        if not words or any(word in mutation.mistake for word in words)
+    ]
     if not chosen:
         _say("no mistake has such a word in its description")
         return 2
@@ -43,7 +47,7 @@ def main(words: Sequence[str]) -> int:
         Servers(Path(folder), jobs) as servers,
         ThreadPoolExecutor(jobs) as pool,
     ):
-        tests = sorted({test for one in chosen for test in one.tests})
+        tests = sorted({test for each in chosen for test in each.tests})
         unchanged = pool.submit(_run, servers, None, tests)
         troubles = list(pool.map(partial(_check, servers), chosen))
     if unchanged.result().failed or not all(

@@ -54,11 +54,11 @@ def main() -> int:
             _say(f"mutmut failed:\n{done.stdout[-5000:]}")
             return 1
         mutants = _read(_mutmut(folder, "results", "--all", "true").stdout)
-        survivors = [one for one in mutants if one.status not in NOTICED]
+        survivors = [mutant for mutant in mutants if mutant.status not in NOTICED]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = list(pool.map(partial(_change, folder), survivors))
     is_enough = _report_shares(mutants)
-    is_known = _report_survivors([one.place for one in survivors], found)
+    is_known = _report_survivors([survivor.place for survivor in survivors], found)
     _say(f"{len(mutants)} changes, {time.monotonic() - began:.0f} s")
     return 0 if is_enough and is_known else 1
 
@@ -90,8 +90,8 @@ def _change(folder: str, mutant: Mutant) -> str:
 
 def _report_shares(mutants: list[Mutant]) -> bool:
     """Whether enough were detected in each module."""
-    made = Counter(one.module for one in mutants)
-    noticed = Counter(one.module for one in mutants if one.status in NOTICED)
+    made = Counter(mutant.module for mutant in mutants)
+    noticed = Counter(mutant.module for mutant in mutants if mutant.status in NOTICED)
     for module, count in sorted(made.items()):
         share = noticed[module] / count
         mark = "" if share >= LEAST else f"  less than {LEAST:.0%}"
@@ -103,9 +103,9 @@ def _report_survivors(places: list[str], changes: list[str]) -> bool:
     """Whether each survivor is listed with its reason, and nothing else is."""
     found = set(zip(places, changes, strict=True))
     listed = {
-        (one["in"], change)
-        for one in tomllib.loads(SURVIVORS.read_text("utf-8"))["survivors"]
-        for change in one["changes"]
+        (survivor["in"], change)
+        for survivor in tomllib.loads(SURVIVORS.read_text("utf-8"))["survivors"]
+        for change in survivor["changes"]
     }
     for place, change in sorted(found - listed):
         _say(f"not noticed and not listed, in {place}\n  '{change}',")

@@ -49,7 +49,7 @@ class Broker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.queues: dict[str, list[Stored]] = {one.name: [] for one in topology.all_queues()}
+        self.queues: dict[str, list[Stored]] = {queue.name: [] for queue in topology.all_queues()}
         self.is_away = False
         #: Incremented each time all connections break.
         self.breaks = 0
@@ -334,7 +334,7 @@ class Handlers:
     def post(self, _queue: str, deliveries: list[Delivery]) -> Verdict:
         """A request and its answer, or none."""
         world, caller = self._world, self._world.process
-        alive = [one for one in self.processes if not one.is_dead]
+        alive = [process for process in self.processes if not process.is_dead]
         if not alive:
             world.wait(0.05)
             return Verdict(is_served=False, reason="no answer: refused")

@@ -40,15 +40,15 @@ class ErasingSystem(System):
         self.erased: list[Erased] = []
         super().__post_init__()
         random = Random(f"erasures/{self.plan.seed}")  # noqa: S311 - reproducible from its seed
-        writes = [one for one in self.plan.writes if one.kind not in {"foreign", "poison"}]
-        last_s = max((one.at_s for one in writes), default=0.0)
-        for user in sorted({one.user for one in writes}):
+        writes = [write for write in self.plan.writes if write.kind not in {"foreign", "poison"}]
+        last_s = max((write.at_s for write in writes), default=0.0)
+        for user in sorted({write.user for write in writes}):
             if random.random() < 0.7:
                 at_s = random.choice((random.uniform(0, last_s), last_s + random.uniform(0, 5)))
                 self.world.after(at_s, partial(self._request, user))
 
     def _request(self, user: int) -> None:
-        alive = [one for one in self._apis if not one.is_dead]
+        alive = [api for api in self._apis if not api.is_dead]
         if not alive or user not in self._users:
             if self.world.now < EPOCH + 600:
                 self.world.after(0.5, partial(self._request, user))
@@ -94,7 +94,7 @@ def draw(seed: int) -> Plan:
     """The plan of this seed, without people who type names into leads."""
     plan = dangers.draw(seed)
     items = [
-        one for one in plan.items if not (isinstance(one, Fault) and one.kind == "name by hand")
+        item for item in plan.items if not (isinstance(item, Fault) and item.kind == "name by hand")
     ]
     return replace(plan, items=tuple(items))
 
@@ -112,7 +112,7 @@ def _judged(system: ErasingSystem) -> Iterator[str]:
             "SELECT id, erased_at IS NOT NULL, sync_status FROM users"
         )
     }
-    for user_id in sorted({one.user_id for one in system.erased}):
+    for user_id in sorted({each.user_id for each in system.erased}):
         is_erased, status = users.get(user_id, (None, None))
         if not is_erased:
             if not _may_be_lost(system, user_id):
@@ -137,9 +137,9 @@ def _may_be_lost(system: ErasingSystem, user_id: int) -> bool:
     """Whether a fork of Postgres may have lost each answered erasure of this user."""
     forks = [fork.at for fork in system.forks]
     return all(
-        any(one.at - 1 <= fork <= one.at + FORK_LOSES_S for fork in forks)
-        for one in system.erased
-        if one.user_id == user_id
+        any(each.at - 1 <= fork <= each.at + FORK_LOSES_S for fork in forks)
+        for each in system.erased
+        if each.user_id == user_id
     )
 
 

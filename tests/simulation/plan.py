@@ -84,12 +84,12 @@ class Plan:
     @property
     def writes(self) -> list[Write]:
         """In order of time."""
-        return sorted((i for i in self.items if isinstance(i, Write)), key=lambda one: one.at_s)
+        return sorted((i for i in self.items if isinstance(i, Write)), key=lambda item: item.at_s)
 
     @property
     def faults(self) -> list[Fault]:
         """As drawn."""
-        return [one for one in self.items if isinstance(one, Fault)]
+        return [item for item in self.items if isinstance(item, Fault)]
 
 
 #: Dangerous moments of processes, and their weights.
@@ -177,7 +177,7 @@ def draw(seed: int) -> Plan:
     """The plan of this seed."""
     random = Random(f"plan/{seed}")  # noqa: S311 - reproducible from its seed
     writes = _writes(random)
-    last_s = max(one.at_s for one in writes)
+    last_s = max(write.at_s for write in writes)
     count = random.choices((0, 1, 2, 3, 4), (1, 10, 8, 4, 2))[0]
     faults = [_fault(random, last_s) for _ in range(count)]
     if random.random() < 0.3:
@@ -189,7 +189,7 @@ def draw(seed: int) -> Plan:
 def without_excluded(items: list[Write | Fault]) -> list[Write | Fault]:
     """Without the excluded kinds."""
     without = os.environ.get(WITHOUT, "").split(",")
-    return [one for one in items if one.kind not in without]
+    return [item for item in items if item.kind not in without]
 
 
 def _shape(random: Random) -> Shape:

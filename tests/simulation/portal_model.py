@@ -249,7 +249,8 @@ class PortalModel:
             "sends the portal a request",
             number=request.number,
             commands={
-                key: f"{one.method} {_brief(one.params)}" for key, one in request.commands.items()
+                key: f"{command.method} {_brief(command.params)}"
+                for key, command in request.commands.items()
             },
             **({"trouble": trouble.kind} if trouble.kind else {}),
         )
@@ -273,9 +274,9 @@ class PortalModel:
         kind = request.trouble.kind
         if found is None or isinstance(found, Exception) or kind in {"damaged", "malformed"}:
             return
-        for one in request.commands.values():
-            if one is not request.omitted:
-                one.is_read = request.fate == "executed" and found[0] == 200
+        for command in request.commands.values():
+            if command is not request.omitted:
+                command.is_read = request.fate == "executed" and found[0] == 200
 
     def _arrive(self, request: Request, answer: Mailbox, process: Process) -> None:
         world, trouble = self._world, request.trouble
@@ -559,7 +560,7 @@ def _values(value: Any) -> list[dict[str, Any]]:
 
 
 def _texts(value: Any) -> list[str]:
-    return [str(one) for one in value.values()] if isinstance(value, dict) else [str(value)]
+    return [str(each) for each in value.values()] if isinstance(value, dict) else [str(value)]
 
 
 def _brief(params: dict[str, Any]) -> str:

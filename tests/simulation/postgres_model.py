@@ -296,7 +296,7 @@ class PostgresModel:
 
     def fork(self, lose_s: float, choice: int) -> float:
         """Continue as a replica that lagged by up to this; returns how much was lost."""
-        after = [one for one in self._copies if one.at >= self._world.now - lose_s]
+        after = [copy for copy in self._copies if copy.at >= self._world.now - lose_s]
         self.breaks += 1
         self._forks += 1
         if not after:

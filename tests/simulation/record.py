@@ -42,7 +42,7 @@ def history(system: System) -> History:
         for row in system.postgres.run_now("SELECT * FROM events ORDER BY user_id, version")
     )
     return History(
-        writes=tuple(_client_write(one) for one in system.answered),
+        writes=tuple(_client_write(each) for each in system.answered),
         users={
             row["id"]: LedgerUser(
                 row["id"],
@@ -76,12 +76,12 @@ def history(system: System) -> History:
             )
             for queue, stored in dead_letters(system.broker)
         ),
-        requests=tuple(_request(one) for one in system.portal.requests),
+        requests=tuple(_request(request) for request in system.portal.requests),
         rate=Rate(system.plan.shape.rate_per_s, system.plan.shape.burst),
         leads=tuple(
-            _lead(one)
-            for one in system.portal.leads.values()
-            if not one.is_neighbours and int(one.origin) not in FOREIGN
+            _lead(lead)
+            for lead in system.portal.leads.values()
+            if not lead.is_neighbours and int(lead.origin) not in FOREIGN
         ),
         injected=_injected(system, events),
         texts=[
@@ -91,25 +91,25 @@ def history(system: System) -> History:
     )
 
 
-def _client_write(one: Answered) -> ClientWrite:
-    write = one.write
+def _client_write(answered: Answered) -> ClientWrite:
+    write = answered.write
     pools = (
         ("full_name", NAMES, write.name),
         ("phone", PHONES, write.phone),
         ("stage", STAGES, write.stage),
     )
     return ClientWrite(
-        one.at,
+        answered.at,
         _ACTIONS[write.kind],
         {name: pool[number] for name, pool, number in pools if number is not None},
-        one.status,
-        one.user_id,
-        one.expected_version,
+        answered.status,
+        answered.user_id,
+        answered.expected_version,
         f"{write.user}-{write.at_s}" if write.with_key else None,
-        one.version,
-        State(*one.state) if one.state else None,
-        one.answered_at,
-        one.era,
+        answered.version,
+        State(*answered.state) if answered.state else None,
+        answered.answered_at,
+        answered.era,
     )
 
 
@@ -150,10 +150,12 @@ def _reply(at: float, stored: Stored) -> Reply:
     )
 
 
-def _request(one: portal_model.Request) -> PortalRequest:
-    fate: Any = one.fate
-    commands = tuple(_command(done, one) for done in one.commands.values())
-    return PortalRequest(one.arrived_at or one.sent_at, "ours", fate, commands, one.sent_at)
+def _request(request: portal_model.Request) -> PortalRequest:
+    fate: Any = request.fate
+    commands = tuple(_command(done, request) for done in request.commands.values())
+    return PortalRequest(
+        request.arrived_at or request.sent_at, "ours", fate, commands, request.sent_at
+    )
 
 
 def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
@@ -178,10 +180,10 @@ def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
 def _users(done: portal_model.Done, request: portal_model.Request) -> tuple[int, ...]:
     """The users of a command: a write's key names its user."""
     if done.method in {"crm.item.add", "crm.item.update", portal_model.UNSENT}:
-        key = next(key for key, one in request.commands.items() if one is done)
+        key = next(key for key, command in request.commands.items() if command is done)
         return (int(key.removeprefix("u")),)
     where = done.params.get("filter") or {}
-    return tuple(int(one) for one in (where.get("@ORIGIN_ID") or {}).values())
+    return tuple(int(each) for each in (where.get("@ORIGIN_ID") or {}).values())
 
 
 def _lead(lead: portal_model.Lead) -> Lead:
@@ -193,27 +195,31 @@ def _lead(lead: portal_model.Lead) -> Lead:
         tuple(lead.phones.values()),
         lead.stage,
         lead.is_deleted,
-        tuple(_lead_write(one) for one in lead.writes),
+        tuple(_lead_write(write) for write in lead.writes),
     )
 
 
-def _lead_write(one: portal_model.Written) -> LeadWrite:
-    kind: Any = one.kind
-    by: Any = "us" if one.is_ours else "hand"
-    version = one.written and (one.written[0], one.written[1] / MILLION)
-    return LeadWrite(one.at, by, kind, one.fields, version)
+def _lead_write(written: portal_model.Written) -> LeadWrite:
+    kind: Any = written.kind
+    by: Any = "us" if written.is_ours else "hand"
+    version = written.written and (written.written[0], written.written[1] / MILLION)
+    return LeadWrite(written.at, by, kind, written.fields, version)
 
 
 def _injected(system: System, events: tuple[LedgerEvent, ...]) -> Injected:
-    texts = [str(one)[:30] for one in portal_model.COMMAND_ERRORS if one.is_final] + [VANISHED[:30]]
+    texts = [str(error)[:30] for error in portal_model.COMMAND_ERRORS if error.is_final] + [
+        VANISHED[:30]
+    ]
     return Injected(
         forks=tuple(system.forks),
         # A reply contains as much of the portal's own text as an operator reads.
         rejections=frozenset(
-            one.reason for one in events if one.reason and one.reason.startswith(tuple(texts))
+            event.reason
+            for event in events
+            if event.reason and event.reason.startswith(tuple(texts))
         ),
         poison=system.poison,
-        messages_were_lost=any(one.kind == "broker forgets" for one in system.plan.faults),
+        messages_were_lost=any(fault.kind == "broker forgets" for fault in system.plan.faults),
         losses=tuple(system.losses),
         redis_losses=tuple(system.redis_losses),
     )

@@ -205,7 +205,7 @@ class RedisModel:
         after = (
             []
             if lose_s is None
-            else [one for one in self._copies if one[0] >= self._world.now - lose_s]
+            else [copy for copy in self._copies if copy[0] >= self._world.now - lose_s]
         )
         if after:
             at, database = after[choice % len(after)]

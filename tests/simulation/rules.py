@@ -28,9 +28,9 @@ def _checked(system: System) -> Iterator[str]:
     A Redis that lost its last moments may write an older state again: the ledger notices (by the
     fencing token of its reply) and resyncs the newest. In the end that must be right.
     """
-    for one in check(history(system)):
-        if one.rule != "never back" or not system.redis_losses:
-            yield str(one)
+    for each in check(history(system)):
+        if each.rule != "never back" or not system.redis_losses:
+            yield str(each)
 
 
 def _foreign(system: System) -> Iterator[str]:
@@ -41,7 +41,7 @@ def _foreign(system: System) -> Iterator[str]:
     if any(fault.kind == "broker forgets" for fault in system.plan.faults):
         return
     answered = Counter(
-        orjson.loads(one.body)["user_id"] for one in system.broker.queues[FOREIGN_QUEUE]
+        orjson.loads(queue.body)["user_id"] for queue in system.broker.queues[FOREIGN_QUEUE]
     )
     for user_id, sent in system.foreign.items():
         if not answered[user_id] and not system.redis_losses:
@@ -51,7 +51,7 @@ def _foreign(system: System) -> Iterator[str]:
             yield f"foreign user {user_id} has {len(leads)} leads"
         for lead in leads:
             states = [(name, (phone,)) for _, (name, phone, _) in sent]
-            by_hand = any(not one.is_ours for one in lead.writes)
+            by_hand = any(not write.is_ours for write in lead.writes)
             if (lead.title, tuple(lead.phones.values())) not in states and not by_hand:
                 yield f"foreign user {user_id} has a lead in a state that was never sent"
 

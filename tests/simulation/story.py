@@ -35,13 +35,13 @@ def render(result: Result) -> str:
         for at, who, _, text, _, facts in system.logs
         if not text.startswith(_QUIET)
     ]
-    lines.sort(key=lambda one: one[0])
+    lines.sort(key=lambda each: each[0])
     return "\n".join(
         (
             *_planned(result.plan),
             "",
             # Lines before it are those of the start.
-            *(_line(*one) for one in lines if one[0] >= EPOCH),
+            *(_line(*line) for line in lines if line[0] >= EPOCH),
             "",
             *(f"BROKEN: {text}" for text in result.broken or ["nothing"]),
         )
@@ -57,8 +57,8 @@ def _planned(plan: Plan) -> list[str]:
         ),
         f"Clocks: Redis {shape.redis_ahead_s:+.1f} s, Postgres {shape.postgres_ahead_s:+.1f} s",
     ]
-    lines += [f"  {_write(one)}" for one in plan.writes]
-    lines += [f"  {_fault(one)}" for one in plan.faults]
+    lines += [f"  {_write(write)}" for write in plan.writes]
+    lines += [f"  {_fault(fault)}" for fault in plan.faults]
     return lines
 
 

@@ -153,7 +153,7 @@ class System:
             self._apis[number : number + 1] = [process]
         elif kind in self._handlers:
             alive = self._handlers[kind].processes
-            alive[:] = [one for one in alive if not one.is_dead] + [process]
+            alive[:] = [each for each in alive if not each.is_dead] + [process]
         elif kind == "connector":
             for queue, to in ((topology.REQUESTS, "intake"), (topology.REPLIES, "reply")):
                 connector = Connector(self.world, self.broker, queue, self._handlers[to].post)
@@ -218,7 +218,7 @@ class System:
         self.world.process.memory["leased"] = {
             entry.user_id: (
                 (self._history_of(entry.user_id), int(entry.desired_seq)),
-                tuple(one.event_id for one in entry.events if one.outcome is None),
+                tuple(event.event_id for event in entry.events if event.outcome is None),
             )
             for entry in entries
         }
@@ -349,7 +349,7 @@ class System:
         )
 
     def _again(self, write: Write, attempt: int) -> None:
-        alive = [one for one in self._apis if not one.is_dead]
+        alive = [api for api in self._apis if not api.is_dead]
         if not alive or attempt > 100:
             self.world.after(0.5, partial(self._again, write, attempt))
         else:
@@ -396,7 +396,7 @@ class System:
     def play(self) -> None:
         """From the first write until the system is idle."""
         world = self.world
-        last_s = max((one.at_s for one in self.plan.writes), default=0.0)
+        last_s = max((write.at_s for write in self.plan.writes), default=0.0)
         try:
             calm_at = EPOCH + last_s + self.plan.shape.calm_after_s
             world.run(calm_at, max_steps=MAX_STEPS)

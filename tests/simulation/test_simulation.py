@@ -40,7 +40,7 @@ def test_no_history_breaks_a_rule() -> None:
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_brings_an_erased_person_back() -> None:
     failed = many.play(range(1, 151), prepare="tests.simulation.erasures:with_erasures")
-    assert not failed, "\n".join(f"seed {one.seed}: {one.broken}" for one in failed)
+    assert not failed, "\n".join(f"seed {each.seed}: {each.broken}" for each in failed)
 
 
 @pytest.mark.slow("plays up to 150 histories")
@@ -73,6 +73,6 @@ def _found(mistake: str) -> Sequence[many.Failed]:
 
 def _said(failed: Sequence[many.Failed]) -> str:
     return "\n".join(
-        f"make simulate SEED={one.seed}: {', '.join(sorted(kinds(list(one.broken))))}"
-        for one in failed
+        f"make simulate SEED={each.seed}: {', '.join(sorted(kinds(list(each.broken))))}"
+        for each in failed
     )

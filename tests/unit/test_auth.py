@@ -22,7 +22,7 @@ from leadline.runtime.http import api_keys, auth, refusals
 from leadline.runtime.http.rate_limit import RateLimiter
 from tests.unit.conftest import Configure
 
-KEY, OTHER, THIRD = (f"{one}-{'k3Y' * 8}-abcdefgh" for one in ("first", "other", "third"))
+KEY, OTHER, THIRD = (f"{each}-{'k3Y' * 8}-abcdefgh" for each in ("first", "other", "third"))
 ALL = frozenset(get_args(auth.Scope)) - {"internal"}
 API = frozenset({"read", "write"})
 
@@ -266,7 +266,7 @@ def test_a_refusal_is_counted_and_logged_with_the_prefix_of_the_key(
     for header in (None, f"Bearer {unknown}", f"Bearer {key}", "Bearer hunter2"):
         with pytest.raises((Unauthorized, Forbidden)):
             auth.authenticate(header, "write")
-    caught = [(one["reason"], one["prefix"], one.get("caller")) for one in log]
+    caught = [(each["reason"], each["prefix"], each.get("caller")) for each in log]
     assert caught == [
         ("no_key", "", None),
         ("unknown_key", unknown[:8], None),
@@ -314,14 +314,14 @@ def test_refused_callers_wait_and_only_a_few_at_a_time(monkeypatch: pytest.Monke
     refusal = (403, [("X-Call-Id", "call-1"), ("Content-Type", "x")], b"no")
 
     async def answers(number: int) -> list[tuple[int, bool]]:
-        async def one() -> tuple[int, bool]:
+        async def send_one() -> tuple[int, bool]:
             began = time.monotonic()
             status, headers, _ = await refusals.delay(refusal)
             assert ("X-Call-Id", "call-1") in headers
             assert (status == 429) == ("Retry-After" in dict(headers))
             return status, time.monotonic() - began >= 0.2
 
-        return await asyncio.gather(*(one() for _ in range(number)))
+        return await asyncio.gather(*(send_one() for _ in range(number)))
 
     # A few mistakes delay no caller.
     assert asyncio.run(answers(20)) == [(403, False)] * 20

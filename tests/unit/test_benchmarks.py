@@ -146,10 +146,10 @@ def test_a_lone_user_after_a_drain_is_judged() -> None:
 def test_an_idle_system_is_judged_by_the_sum_of_its_processes(
     pss_mib: float, cpu_percent: float, met: list[bool]
 ) -> None:
-    one = {"rss_mib": 900.0, "pss_mib": pss_mib, "cpu_percent": cpu_percent, "processes": 2}
-    data = {"seconds": 60.0, "processes": {"worker": one, "runner": one}}
+    usage = {"rss_mib": 900.0, "pss_mib": pss_mib, "cpu_percent": cpu_percent, "processes": 2}
+    data = {"seconds": 60.0, "processes": {"worker": usage, "runner": usage}}
     chapter = footprint.SECTION.render(data)
-    assert [one.is_met for one in chapter.expectations] == met
+    assert [each.is_met for each in chapter.expectations] == met
 
 
 def test_the_cpu_time_of_a_burst_is_compared_with_hello() -> None:
@@ -187,4 +187,4 @@ def verdict(written: str, what: str) -> str:
 
 
 def expectation(known: list[Expectation], what: str) -> Expectation:
-    return next(one for one in known if what in one.what)
+    return next(each for each in known if what in each.what)

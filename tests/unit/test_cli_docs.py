@@ -24,8 +24,8 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
     """Each command as its words."""
     if not hasattr(command, "commands"):
         yield " ".join(path), command
-    for name, one in getattr(command, "commands", {}).items():
-        yield from commands(one, *path, name)
+    for name, each in getattr(command, "commands", {}).items():
+        yield from commands(each, *path, name)
 
 
 def options(command: Any) -> set[str]:
@@ -33,14 +33,14 @@ def options(command: Any) -> set[str]:
     return {word for each in command.params for word in each.opts if word.startswith("--")}
 
 
-ALL = {words: one for name in COMMANDS for words, one in commands(load(name), name)}
+ALL = {words: command for name in COMMANDS for words, command in commands(load(name), name)}
 
 
 def examples(command: Any) -> list[list[str]]:
     """The words of each example after `leadline`, up to a redirection or a pipe."""
     lines = (command.epilog or "").splitlines()
     found = [re.search(r"leadline ([^|>)]*)", line) for line in lines if "leadline" in line]
-    return [shlex.split(one[1]) for one in found if one]
+    return [shlex.split(each[1]) for each in found if each]
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -125,7 +125,7 @@ def test_a_command_missing_in_the_answer_may_have_run(
 ) -> None:
     answering.says(body)
     answers = portal.call(COMMANDS).results
-    assert [type(one) for one in answers.values()] == [OutcomeUnknown, OutcomeUnknown]
+    assert [type(answer) for answer in answers.values()] == [OutcomeUnknown, OutcomeUnknown]
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "100", "ERROR_METHOD_NOT_FOUND"])
@@ -134,16 +134,16 @@ def test_an_error_of_the_whole_batch_is_not_an_error_of_its_commands(
 ) -> None:
     answering.says({"error": code, "error_description": "One is not accepted"}, 400)
     assert type(error_of(portal)) is RequestRejected
-    one = dict(list(COMMANDS.items())[:1])
+    first_command = dict(list(COMMANDS.items())[:1])
     expected = RequestRejected if code == "NOT_FOUND" else Rejected
     with pytest.raises(expected):
-        portal.call(one)
+        portal.call(first_command)
 
 
 def test_a_malformed_error_is_still_an_error(portal: PortalClient, answering: Answering) -> None:
     answering.says({"result": {"result": {"u1": 1}, "result_error": {"u1": "odd", "u2": None}}})
     answers = portal.call(COMMANDS).results
-    assert all(isinstance(one, BitrixError) for one in answers.values())
+    assert all(isinstance(answer, BitrixError) for answer in answers.values())
 
 
 @pytest.mark.parametrize(
@@ -308,8 +308,8 @@ def test_any_json_gives_each_command_a_result_or_is_an_error_of_the_call(
     else:
         assert batch.results.keys() == COMMANDS.keys()
         assert all(0 <= timing.reset_in_s <= 600 for timing in batch.timings.values())
-        errors += (one for one in batch.results.values() if isinstance(one, BitrixError))
-    assert all(len(one.detail) <= 500 and len(one.code) <= 100 for one in errors)
+        errors += (result for result in batch.results.values() if isinstance(result, BitrixError))
+    assert all(len(error.detail) <= 500 and len(error.code) <= 100 for error in errors)
 
 
 @pytest.mark.parametrize("place", ["result", "result_error", "result_time"])

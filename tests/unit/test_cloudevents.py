@@ -216,9 +216,9 @@ def test_dead_letters_exist_before_the_queue_that_sends_to_them() -> None:
 def test_queues_have_the_configured_type(configure: Configure) -> None:
     for kind in ("quorum", "classic"):
         configure(queue_type=kind)
-        others = [one for one in topology.all_queues() if one.is_auxiliary]
+        others = [queue for queue in topology.all_queues() if queue.is_auxiliary]
         assert len(others) == 2 * (1 + len(topology.RETRY_STEPS_S))
-        assert {one.arguments["x-queue-type"] for one in others} == {kind}
+        assert {other.arguments["x-queue-type"] for other in others} == {kind}
     configure(queue_type="quorum")
     assert topology.main_queue("q").arguments["x-queue-type"] == "quorum"
     assert topology.main_queue("q").arguments["x-dead-letter-routing-key"] == "q.dead"
@@ -233,7 +233,9 @@ def test_a_classic_queue_is_declared_without_arguments(configure: Configure) -> 
 
 def test_a_delayed_message_returns_to_its_queue_with_confirms() -> None:
     queues = topology.delay_queues("q")
-    assert [one.name for one in queues] == [f"q.delay.{step}s" for step in topology.RETRY_STEPS_S]
+    assert [queue.name for queue in queues] == [
+        f"q.delay.{step}s" for step in topology.RETRY_STEPS_S
+    ]
     for queue, step_s in zip(queues, topology.RETRY_STEPS_S, strict=True):
         assert queue.arguments == {
             "x-queue-type": "quorum",

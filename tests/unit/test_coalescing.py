@@ -58,7 +58,7 @@ def test_a_lone_request_does_not_wait_for_others() -> None:
 
     async def submit(*requests: int) -> list[int]:
         return await asyncio.gather(
-            *(greenlets.spawn(partial(group.submit, one)) for one in requests)
+            *(greenlets.spawn(partial(group.submit, request)) for request in requests)
         )
 
     async def in_turn() -> None:
@@ -75,7 +75,7 @@ def test_a_lone_request_does_not_wait_for_others() -> None:
 def test_an_error_is_raised_for_its_own_group_only() -> None:
     backend = Backend()
     found = submit_concurrently(backend, 0, -1, 2, 3, 4)
-    assert [type(one) for one in found] == [int, ValueError, ValueError, ValueError, int]
+    assert [type(each) for each in found] == [int, ValueError, ValueError, ValueError, int]
 
 
 def test_a_cancelled_request_holds_up_no_other_of_its_group() -> None:

@@ -41,7 +41,7 @@ EVENTS = st.lists(
 
 
 def outcomes(events: tuple[PendingEvent, ...]) -> dict[int, str]:
-    return {one.seq // MILLION: one.outcome.status for one in events if one.outcome}
+    return {event.seq // MILLION: event.outcome.status for event in events if event.outcome}
 
 
 @given(EVENTS)
@@ -53,7 +53,7 @@ def test_the_newest_event_is_synced_and_every_older_one_superseded(
     newest = max(by_version)
     assert len(by_version) == len(events)
     assert {version for version, outcome in by_version.items() if outcome == "synced"} == {newest}
-    assert all(one.outcome and one.outcome.lead_id == 55 for one in settlement.events)
+    assert all(event.outcome and event.outcome.lead_id == 55 for event in settlement.events)
 
 
 def test_an_event_that_arrives_after_a_newer_one_was_applied_is_superseded() -> None:
@@ -78,7 +78,7 @@ def test_there_are_never_more_than_three_attempts(
 ) -> None:
     settlement = settle_failure(entry(*events), kind("no"), NOW)
     for before in events:
-        (after,) = [one for one in settlement.events if one.event_id == before.event_id]
+        (after,) = [event for event in settlement.events if event.event_id == before.event_id]
         attempts = after.outcome.attempts if after.outcome else after.attempts
         assert attempts == before.attempts + 1 <= 3
         assert (after.outcome is not None) == (attempts == 3)
@@ -89,7 +89,7 @@ def test_a_newer_event_never_shortens_the_wait(
     events: list[PendingEvent], kind: type[BitrixError]
 ) -> None:
     settlement = settle_failure(entry(*events), kind("no"), NOW)
-    waiting = [one.attempts for one in settlement.events if one.outcome is None]
+    waiting = [event.attempts for event in settlement.events if event.outcome is None]
     assert settlement.delay_ms == max(({1: 2000, 2: 4000}[tries] for tries in waiting), default=0)
 
 

@@ -34,7 +34,9 @@ def anchors(text: str) -> set[str]:
     found: set[str] = set()
     for _, title in headings(text):
         name = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
-        number = sum(one == name or re.fullmatch(rf"{name}-\d+", one) is not None for one in found)
+        number = sum(
+            each == name or re.fullmatch(rf"{name}-\d+", each) is not None for each in found
+        )
         found.add(f"{name}-{number}" if number else name)
     return found
 

@@ -90,7 +90,7 @@ def test_every_field_of_an_entry_is_read() -> None:
         b"streak": b"3",
     }
     events = [pending(2), pending(3), pending(1)]
-    assert Entry.loads(b"7", content, [one.stored() for one in events], b"epoch-1") == Entry(
+    assert Entry.loads(b"7", content, [event.stored() for event in events], b"epoch-1") == Entry(
         user_id=7,
         fence="17",
         state=DesiredState("Ann", "+7", None),

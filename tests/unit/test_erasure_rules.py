@@ -45,7 +45,7 @@ class Portal:
             name = command.params["fields"]["title"]
             rows = {int(row) for row in command.params["fields"].get("fm", {})}
             before = self.leads[lead_id]
-            phones = tuple(one for one in before.phones if one[1] not in rows)
+            phones = tuple(phone for phone in before.phones if phone[1] not in rows)
             self.leads[lead_id] = replace(before, title=name, name=name, phones=phones)
         return fate
 
@@ -122,14 +122,14 @@ LEADS = st.lists(
         phones=st.lists(
             st.tuples(st.just("+7700"), st.integers(1, 99)),
             max_size=3,
-            unique_by=lambda one: one[1],
+            unique_by=lambda each: each[1],
         ).map(tuple),
         stage=st.just("NEW"),
         origin=st.just("7"),
         originator=st.just("leadline"),
     ),
     max_size=4,
-    unique_by=lambda one: one.lead_id,
+    unique_by=lambda build: build.lead_id,
 )
 FATES = st.lists(
     st.sampled_from(("answer", "answer lost", "request lost", "gone")), max_size=2
@@ -143,7 +143,7 @@ def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch,
 
     @given(LEADS, FATES)
     def check(listed: list[FoundLead], fates: list[What]) -> None:
-        portal = Portal({one.lead_id: one for one in listed}, fates)
+        portal = Portal({letter.lead_id: letter for letter in listed}, fates)
         end, made = play(portal, erased(pending(2)))
         (event,) = end.events
         assert event.outcome
@@ -156,7 +156,7 @@ def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch,
         assert event.outcome.lead == expected or event.outcome.lead in {"none", "deleted"}
         assert event.outcome.lead_id in {None, *portal.leads}
         # Nothing of the person was ever written to Redis.
-        written = repr([one.fields for one in made])
+        written = repr([each.fields for each in made])
         assert not [text for text in PERSON if text in written]
 
     check()
@@ -176,7 +176,7 @@ def test_names_that_the_crm_restores_end_as_a_failure(monkeypatch: pytest.Monkey
     assert (outcome.status, outcome.is_transient) == ("failed", True)
     assert outcome.attempts == 3
     assert outcome.reason == rules.STILL_THERE
-    assert [one.delay_ms for one in made if one.delay_ms > 1] == [2000, 4000]
+    assert [each.delay_ms for each in made if each.delay_ms > 1] == [2000, 4000]
 
 
 def test_without_an_answer_an_erasure_fails_after_three_attempts(
@@ -224,4 +224,4 @@ def test_the_lead_of_another_is_never_erased(
 def test_older_events_are_superseded(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "keep")
     events = rules.settle_done(erased(pending(3), pending(2))).events
-    assert [one.outcome and one.outcome.status for one in events] == ["synced", "superseded"]
+    assert [event.outcome and event.outcome.status for event in events] == ["synced", "superseded"]

@@ -20,12 +20,12 @@ def _drawn() -> dict[str, str]:
 
 
 def test_the_tree_lists_every_error_below_its_base() -> None:
-    classes = [one for one in vars(errors).values() if isinstance(one, type)]
+    classes = [variable for variable in vars(errors).values() if isinstance(variable, type)]
     defined = {
-        one.__name__: one.__base__.__name__
-        for one in classes
-        if issubclass(one, errors.LeadlineError)
-        and one.__base__ is not None
-        and one is not errors.LeadlineError
+        each.__name__: each.__base__.__name__
+        for each in classes
+        if issubclass(each, errors.LeadlineError)
+        and each.__base__ is not None
+        and each is not errors.LeadlineError
     }
     assert _drawn() == defined

@@ -296,7 +296,7 @@ def test_an_invalid_query_gets_a_422(query: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_query(Query, get(f"/users?{query}"))
     assert caught.value.status == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert [one["field"] for one in caught.value.fields] == [query.partition("=")[0]]
+    assert [field["field"] for field in caught.value.fields] == [query.partition("=")[0]]
 
 
 def test_a_query_has_defaults() -> None:
@@ -350,4 +350,4 @@ def test_a_field_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
         validate(model, body)
-    assert {one["field"]: one["message"] for one in caught.value.fields} == errors
+    assert {field["field"]: field["message"] for field in caught.value.fields} == errors

@@ -18,9 +18,9 @@ def scraped() -> dict[tuple[str, tuple[str, ...]], float]:
     """A scrape, by name and label values, in the order of the labels' names."""
     families = text_string_to_metric_families(metrics.exposition().decode())
     return {
-        (one.name, tuple(text for _, text in sorted(one.labels.items()))): one.value
+        (sample.name, tuple(text for _, text in sorted(sample.labels.items()))): sample.value
         for family in families
-        for one in family.samples
+        for sample in family.samples
     }
 
 

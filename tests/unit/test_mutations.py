@@ -11,7 +11,7 @@ from tests.mutations.table import MUTATIONS, Mutation
 MUTMUT = tomllib.loads((tree.CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.mistake)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: each.mistake)
 def test_a_mistake_changes_one_place_and_names_tests_that_exist(mutation: Mutation) -> None:
     text = (tree.CHECKOUT / mutation.file).read_text("utf-8")
     assert text.count(mutation.old) == 1
@@ -31,7 +31,7 @@ def test_mutated_modules_and_their_tests_exist() -> None:
 
 def test_each_survivor_has_a_reason_and_a_mutated_module() -> None:
     survivors = tomllib.loads(score.SURVIVORS.read_text("utf-8"))["survivors"]
-    for one in survivors:
-        assert len(one["reason"]) > 20
-        assert one["changes"]
-        assert one["in"].partition(": ")[0] in MUTMUT["only_mutate"]
+    for survivor in survivors:
+        assert len(survivor["reason"]) > 20
+        assert survivor["changes"]
+        assert survivor["in"].partition(": ")[0] in MUTMUT["only_mutate"]

@@ -35,10 +35,10 @@ def test_an_object_is_created_once_however_many_threads_ask_at_the_same_time() -
 
     found: list[object] = []
     threads = [threading.Thread(target=lambda: found.append(thing())) for _ in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for each in threads:
+        each.join()
     assert len(found) == 8
     assert set(map(id, found)) == {id(thing())}
 

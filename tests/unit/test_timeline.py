@@ -28,8 +28,8 @@ def steps_of(published_ms: int | None, received_ms: int | None) -> dict[str, int
         received_ms=None if received_ms is None else int(after(received_ms).timestamp() * 1000)
     )
     return {
-        one["step"]: round((one["at"] - ACCEPTED_AT) / timedelta(milliseconds=1))
-        for one in steps(event(published_ms), way)
+        step["step"]: round((step["at"] - ACCEPTED_AT) / timedelta(milliseconds=1))
+        for step in steps(event(published_ms), way)
     }
 
 

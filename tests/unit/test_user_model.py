@@ -22,7 +22,7 @@ def refused(model: type[BaseModel], **fields: Any) -> list[str]:
     """The invalid fields."""
     with pytest.raises(ValidationError) as caught:
         parse(model, **fields)
-    return [".".join(map(str, one["loc"])) for one in caught.value.errors()]
+    return [".".join(map(str, error["loc"])) for error in caught.value.errors()]
 
 
 def test_a_user_without_a_stage_is_new() -> None:

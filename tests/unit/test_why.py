@@ -28,7 +28,7 @@ def test_the_console_says_the_same_in_english_and_something_in_russian(code: str
     sentences = texts()[code]
     assert SENTENCES[code] in sentences
     assert len(sentences) == 2
-    places = [set(re.findall(r"\{\w+\}", one)) for one in sentences]
+    places = [set(re.findall(r"\{\w+\}", sentence)) for sentence in sentences]
     assert places[0] == places[1]
 
 
