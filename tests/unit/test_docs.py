@@ -11,6 +11,11 @@ _ELSEWHERE = {".venv", ".git", ".local", ".bench", "node_modules", "build"}
 PAGES = sorted(
     path for path in ROOT.rglob("*.md") if not _ELSEWHERE & set(path.relative_to(ROOT).parts)
 )
+MODULES = {
+    path.name
+    for path in ROOT.rglob("*.*")
+    if path.suffix in {".py", ".lua"} and not _ELSEWHERE & set(path.relative_to(ROOT).parts)
+}
 _CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -110,3 +115,13 @@ def figures(text: str) -> list[str]:
     """Numbers in the prose and the tables, in any order; without those in code and addresses."""
     prose = re.sub(r"`[^`\n]*`|\]\([^)]*\)|<[^>\n]*>", "", _CODE.sub("", text))
     return sorted(re.findall(r"(?<![\w.])\d+(?:\.\d+)?", prose))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    if page.name == "CHANGELOG.md":  # of earlier versions, too
+        return
+    named = {
+        span.rpartition("/")[2] for span in re.findall(r"`([\w./-]+\.(?:py|lua))`", text_of(page))
+    }
+    assert not named - MODULES
