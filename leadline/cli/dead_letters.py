@@ -54,13 +54,13 @@ def show_list(
     selection = Selection(frozenset(), queue, reason)
     names = [topology.dead_letter_name(name) for name in selection.queues()]
     queue_depths = depths(url(), names).values()
-    found = collect(selection, summary, limit)
+    letters = collect(selection, summary, limit)
     unread = sum(max(0, depth.messages - limit) for depth in queue_depths if depth)
     if json:
-        print_json({"dead_letters": found, "not_looked_at": unread})
+        print_json({"dead_letters": letters, "not_looked_at": unread})
         return
     columns = ("id", "queue", "died_at", "attempts", "bytes", "message_id", "reason")
-    print_table(columns, [[each[name] for name in columns] for each in found])
+    print_table(columns, [[each[name] for name in columns] for each in letters])
     if unread:
         print_note(f"{unread} more were not read: see --limit")
 
@@ -78,13 +78,13 @@ def show(
         leadline dead-letters show cee1663500a4
         leadline dead-letters show cee1663500a4 --raw > body
     """
-    found = collect(Selection(frozenset({dead_letter_id})), lambda dead_letter: dead_letter)
-    if not found:
+    letters = collect(Selection(frozenset({dead_letter_id})), lambda dead_letter: dead_letter)
+    if not letters:
         raise InvalidRequest(f"there is no dead letter {dead_letter_id}")
     if raw:
-        sys.stdout.buffer.write(found[0].body)
+        sys.stdout.buffer.write(letters[0].body)
         return
-    whole = summary(found[0]) | content(found[0])
+    whole = summary(letters[0]) | content(letters[0])
     if json:
         print_json(whole)
         return

@@ -88,13 +88,13 @@ def erased(
     leadline erased
     leadline erased 42 --json
     """
-    found = receipts.by_ids(user_ids) if user_ids else receipts.page(after, limit)
+    shown = receipts.by_ids(user_ids) if user_ids else receipts.page(after, limit)
     if json:
-        print_json({"erasures": found})
+        print_json({"erasures": shown})
     else:
-        print_table(_COLUMNS, [[receipt[name] for name in _COLUMNS] for receipt in found])
-        if not user_ids and len(found) == limit:
-            print_note(f"more: --after {found[-1]['user_id']}")
-    if missing := set(user_ids or ()) - {receipt["user_id"] for receipt in found}:
+        print_table(_COLUMNS, [[receipt[name] for name in _COLUMNS] for receipt in shown])
+        if not user_ids and len(shown) == limit:
+            print_note(f"more: --after {shown[-1]['user_id']}")
+    if missing := set(user_ids or ()) - {receipt["user_id"] for receipt in shown}:
         print_error(f"not erased: {', '.join(map(str, sorted(missing)))}")
         raise typer.Exit(FINDINGS)

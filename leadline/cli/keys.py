@@ -91,7 +91,7 @@ def show_list(*, file: File = None, json: Json = False) -> None:
         leadline keys list
         leadline keys list --file api-keys --json
     """
-    found = [api_keys.parse(entry) for entry in api_keys.entries(_text(file))]
+    keys = [api_keys.parse(entry) for entry in api_keys.entries(_text(file))]
     rows = [
         {
             "entry": number,
@@ -102,7 +102,7 @@ def show_list(*, file: File = None, json: Json = False) -> None:
             "kept": "plain" if key.is_plain else "hashed",
             "trouble": key.defect or ("it has expired" if key.is_expired else ""),
         }
-        for number, key in enumerate(found, 1)
+        for number, key in enumerate(keys, 1)
     ]
     if json:
         print_json({"keys": rows})
@@ -152,9 +152,9 @@ def _matches(line: str, which: str) -> bool:
     Raises:
         InvalidRequest: it is, and has entries of other keys, too.
     """
-    found = [api_keys.parse(entry) for entry in api_keys.entries(line)]
-    matching = [key for key in found if _has_name(key, which)]
-    if matching and len(matching) < len(found):
+    keys = [api_keys.parse(entry) for entry in api_keys.entries(line)]
+    matching = [key for key in keys if _has_name(key, which)]
+    if matching and len(matching) < len(keys):
         raise InvalidRequest("one line has several keys: put each on its own line")
     return bool(matching)
 

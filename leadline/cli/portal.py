@@ -140,12 +140,12 @@ def _facts(answers: dict[str, CommandResult]) -> dict[str, Any]:
 
 
 def _problems(report: dict[str, Any], answers: dict[str, CommandResult]) -> list[str]:
-    found = [
+    problems = [
         f"{name}: {answer.detail}"
         for name, answer in answers.items()
         # A webhook may lack scopes that Leadline does not need.
         if isinstance(answer, BitrixError) and name in {"stages", "leads"}
     ]
     if report["rights"] is not None and "crm" not in report["rights"]:
-        found.append("the webhook has no scope `crm`: add it in the portal")
-    return found
+        problems.append("the webhook has no scope `crm`: add it in the portal")
+    return problems

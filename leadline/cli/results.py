@@ -26,16 +26,16 @@ def show_list(*, json: Json = False) -> None:
     stored = {row["endpoint"]: row for row in deliveries.status()}
     nothing = {"waiting": 0, "given_up": 0, "oldest": None, "unreachable": None, "since": None}
     configured = {endpoint.name: sorted(endpoint.kinds) for endpoint in endpoints.endpoints()}
-    found = [
+    rows = [
         {**nothing, **stored.get(name, {}), "endpoint": name, "kinds": configured.get(name)}
         for name in sorted({*configured, *stored})
     ]
     if json:
-        print_json({"endpoints": found})
+        print_json({"endpoints": rows})
     else:
-        shown = [{**row, "kinds": ",".join(row["kinds"] or ())} for row in found]
+        shown = [{**row, "kinds": ",".join(row["kinds"] or ())} for row in rows]
         print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in shown])
-    if any(row["unreachable"] or row["given_up"] for row in found):
+    if any(row["unreachable"] or row["given_up"] for row in rows):
         raise typer.Exit(FINDINGS)
 
 

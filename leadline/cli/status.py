@@ -59,14 +59,17 @@ def status(
 def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
     """Print the status; returns the exit code."""
     attention = list(_attention(snapshot))
-    found = findings(snapshot)
+    current = findings(snapshot)
     if json:
         at = {"at": datetime.now(UTC)} if is_watch else {}
-        print_json({**at, "verdict": verdict.as_json(found), **snapshot, "attention": attention})
+        print_json({**at, "verdict": verdict.as_json(current), **snapshot, "attention": attention})
     else:
         if is_watch and sys.stdout.isatty():
             sys.stdout.write(_CLEAR)
-        first = [("verdict", verdict.line(found[0])), *(("attention", text) for text in attention)]
+        first = [
+            ("verdict", verdict.line(current[0])),
+            *(("attention", text) for text in attention),
+        ]
         print_facts([*first, *_flat(snapshot)])
         if is_watch:
             print_line(f"at {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}, until Ctrl-C\n")
@@ -89,17 +92,17 @@ def _forecast(waiting: int) -> dict[str, Any]:
     return forecast(waiting, throughput()).as_json()
 
 
-def _forecast_line(found: dict[str, Any]) -> str:
+def _forecast_line(estimate: dict[str, Any]) -> str:
     """The forecast as a sentence; a range, since rates change."""
-    settled, accepted = found["settled_per_min"], found["accepted_per_min"]
+    settled, accepted = estimate["settled_per_min"], estimate["accepted_per_min"]
     rates = f"{settled:g} settled and {accepted:g} accepted a minute"
     return {
         "empty": "nothing waits",
         "stalled": "unknown: nothing was settled within ten minutes",
         "growing": f"the backlog grows: {rates}",
-        "range": f"empty in {span(found['low_s'] or 0)} to {span(found['high_s'] or 0)}, if no more"
-        f" is accepted: {rates}",
-    }[found["outlook"]]
+        "range": f"empty in {span(estimate['low_s'] or 0)} to {span(estimate['high_s'] or 0)},"
+        f" if no more is accepted: {rates}",
+    }[estimate["outlook"]]
 
 
 def _attention(snapshot: Snapshot) -> Iterator[str]:
@@ -137,11 +140,11 @@ def _pause(portal: dict[str, Any]) -> str:
 
 def _flat(snapshot: Snapshot) -> list[tuple[str, Any]]:
     """Lines of all parts; delay queues only while something waits in them."""
-    found = snapshot.get("forecast", {})
+    estimate = snapshot.get("forecast", {})
     first: list[tuple[str, Any]] = []
-    if "outlook" in found:
+    if "outlook" in estimate:
         is_paused = snapshot["portal"].get("paused")
-        line = "unknown while calls are paused" if is_paused else _forecast_line(found)
+        line = "unknown while calls are paused" if is_paused else _forecast_line(estimate)
         first = [("forecast", line)]
     return first + [
         (f"{part}: {_LABELS.get(name, name)}", value)

@@ -64,16 +64,16 @@ def _steps(feed: EventFeed, every_s: float) -> Iterator[dict[str, Any]]:
     is_lost = False
     while True:
         try:
-            found = feed.poll()
+            steps = feed.poll()
         except DatabaseDown as down:
             if not is_lost:
                 print_note(f"{down}: waiting for it")
-            is_lost, found = True, []
+            is_lost, steps = True, []
         else:
             if is_lost:
                 print_note("Postgres is back")
             is_lost = False
-        yield from found
+        yield from steps
         if is_lost or not feed.is_behind:
             time.sleep(every_s)
 

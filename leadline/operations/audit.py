@@ -66,16 +66,16 @@ def recorded(action: str, **about: object) -> Iterator[dict[str, object]]:
     The block adds results to the yielded dict. If Postgres can't be reached or no database is set,
     the action is only logged: an operator must be able to pause calls even then.
     """
-    found: dict[str, object] = {}
+    results: dict[str, object] = {}
     entry_id, outcome = _begin(action, about), "failed"
     try:
-        yield found
+        yield results
         outcome = "done"
     finally:
-        _end(entry_id, outcome, found)
+        _end(entry_id, outcome, results)
         # A reason is free text by an operator and may name people.
         shown = {name: value for name, value in about.items() if name != "reason"}
-        log.info("operator", action=action, outcome=outcome, **shown, **found)
+        log.info("operator", action=action, outcome=outcome, **shown, **results)
 
 
 def first_user_ids(user_ids: list[int]) -> list[int]:
@@ -144,10 +144,10 @@ def _begin(action: str, about: dict[str, object]) -> str | None:
     return entry_id if is_stored else None
 
 
-def _end(entry_id: str | None, outcome: str, found: dict[str, object]) -> None:
+def _end(entry_id: str | None, outcome: str, results: dict[str, object]) -> None:
     if entry_id is not None:
-        found_json = orjson.dumps(found).decode()
-        _try_run(_END, outcome, id=entry_id, outcome=outcome, found=found_json)
+        results_json = orjson.dumps(results).decode()
+        _try_run(_END, outcome, id=entry_id, outcome=outcome, found=results_json)
 
 
 def _try_run(sql: str, what: str, **params: object) -> bool:

@@ -48,15 +48,13 @@ class Dashboard:
         A part whose server fails has only an `error`.
         """
         parts: dict[str, Any] = {name: part.get() for name, part in self._parts.items()}
-        rabbitmq = parts.pop("rabbitmq")
-        both = {"queues": rabbitmq, "consumers": rabbitmq} if "error" in rabbitmq else rabbitmq
-        parts |= both
-        found = self._dated(status.findings(parts))
+        parts |= status.rabbitmq_parts(parts.pop("rabbitmq"))
+        findings = self._dated(status.findings(parts))
         now = datetime.now(UTC)
         return {
             "now": now,
-            "verdict": verdict.as_json(found),
-            "forecast": _forecast(parts, found, now),
+            "verdict": verdict.as_json(findings),
+            "forecast": _forecast(parts, findings, now),
             **parts,
         }
 
@@ -74,12 +72,12 @@ class Dashboard:
             self._parts[name].invalidate()
         self._failures.invalidate()
 
-    def _dated(self, found: list[Finding]) -> list[Finding]:
+    def _dated(self, findings: list[Finding]) -> list[Finding]:
         """The findings; those without a `since` get the time when this process first saw them."""
         now = datetime.now(UTC)
-        codes = {finding.code for finding in found}
+        codes = {finding.code for finding in findings}
         self._first_seen = {code: self._first_seen.get(code, now) for code in codes}
-        return [finding.dated(self._first_seen[finding.code]) for finding in found]
+        return [finding.dated(self._first_seen[finding.code]) for finding in findings]
 
 
 @per_process
@@ -89,16 +87,16 @@ def dashboard() -> Dashboard:
 
 
 def _throughput() -> Part:
-    found = throughput()
-    return {"settled": list(found.settled), "accepted": found.accepted}
+    rates = throughput()
+    return {"settled": list(rates.settled), "accepted": rates.accepted}
 
 
-def _forecast(parts: dict[str, Part], found: list[Finding], now: datetime) -> Part | None:
+def _forecast(parts: dict[str, Part], findings: list[Finding], now: datetime) -> Part | None:
     """The forecast; None if Postgres, which has the backlog, can't be reached."""
     measured = parts["throughput"]
     if "error" in parts["ledger"] or "error" in measured:
         return None
-    frees_at = [finding.values["at"] for finding in found if finding.code == "operating_budget"]
+    frees_at = [finding.values["at"] for finding in findings if finding.code == "operating_budget"]
     blocked_s = [(at - now).total_seconds() for at in frees_at if isinstance(at, datetime)]
     return forecast(
         parts["ledger"]["waiting"],

@@ -78,15 +78,15 @@ def collect(
     selection: Selection, read: Callable[[DeadLetter], Result], limit: int | None = None
 ) -> list[Result]:
     """The results of `read` for each selected dead letter; the letters themselves are not kept."""
-    found: list[Result] = []
+    results: list[Result] = []
 
     def decide(letter: DeadLetter) -> Decision:
         if selection.matches(letter):
-            found.append(read(letter))
+            results.append(read(letter))
         return Decision.KEEP
 
     walk(url(), decide, selection.queues(), limit=limit)
-    return found
+    return results
 
 
 def summary(letter: DeadLetter) -> dict[str, Any]:
@@ -141,9 +141,9 @@ def content(letter: DeadLetter) -> dict[str, Any]:
 
 def _json(body: bytes) -> Any:
     """The parsed body; fails if it is nested too deeply to be serialised in the response."""
-    found = orjson.loads(body)
-    orjson.dumps([[[[found]]]])
-    return found
+    parsed = orjson.loads(body)
+    orjson.dumps([[[[parsed]]]])
+    return parsed
 
 
 def _to_json(value: Any) -> Any:

@@ -97,20 +97,19 @@ def _part(server: str, load: Callable[[], None], gauges: tuple[Gauge, ...]) -> N
 
 
 def _postgres() -> None:
-    found = backlog()
-    USERS.replace({("waiting",): found.waiting, ("failed",): found.failed})
-    published = found.open_events - found.unpublished
+    now = backlog()
+    USERS.replace({("waiting",): now.waiting, ("failed",): now.failed})
     EVENTS.replace(
         {
-            ("unpublished",): found.unpublished,
-            ("published",): published,
-            ("retrying",): found.retrying,
+            ("unpublished",): now.unpublished,
+            ("published",): now.open_events - now.unpublished,
+            ("retrying",): now.retrying,
         }
     )
-    OLDEST.set(found.oldest_s or 0.0)
-    OVERDUE.set(max(0.0, found.overdue_s or 0.0))
-    known = installation.stored()
-    SWEEP.set(max(0, known.sweep_to - known.swept_to))
+    OLDEST.set(now.oldest_s or 0.0)
+    OVERDUE.set(max(0.0, now.overdue_s or 0.0))
+    stored = installation.stored()
+    SWEEP.set(max(0, stored.sweep_to - stored.swept_to))
 
 
 def _rabbitmq() -> None:
@@ -126,10 +125,10 @@ def _rabbitmq() -> None:
 
 
 def _redis() -> None:
-    found, portal = health.work(), health.portal()
-    DUE.set(found.depth.due)
-    IN_CALL.set(found.depth.leased)
-    SILENCE.set(FORGET_AFTER_S if found.silence_s is None else found.silence_s)
+    work, portal = health.work(), health.portal()
+    DUE.set(work.depth.due)
+    IN_CALL.set(work.depth.leased)
+    SILENCE.set(FORGET_AFTER_S if work.silence_s is None else work.silence_s)
     set_paused(portal.pause)
     set_unreachable(portal.unreachable)
     TOKENS.set(portal_state.token_bucket().tokens())

@@ -28,12 +28,12 @@ def resync_users(user_ids: Sequence[int]) -> tuple[int, list[int], list[int]]:
     Raises:
         DatabaseDown: the outcome is unknown; safe to repeat.
     """
-    found = snapshots.by_ids(user_ids)
-    requested = _request(list(found.values()))
+    users = snapshots.by_ids(user_ids)
+    requested = _request(list(users.values()))
     return (
         len(requested),
-        sorted(found.keys() - set(requested)),
-        sorted(set(user_ids) - found.keys()),
+        sorted(users.keys() - set(requested)),
+        sorted(set(user_ids) - users.keys()),
     )
 
 

@@ -32,19 +32,19 @@ def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def ledger(counts: Callable[[], Counts] = counts) -> dict[str, Any]:
     """Users by sync status, and the backlog."""
-    found = counts()
-    return {"users": found.users, "synced": found.synced, **asdict(found)}
+    counted = counts()
+    return {"users": counted.users, "synced": counted.synced, **asdict(counted)}
 
 
 def history() -> dict[str, Any]:
     """The history of Postgres: its beginning, and the progress of the sweep after a fork."""
-    found = installation.stored()
+    stored = installation.stored()
     return {
-        "originator_id": settings().originator_id or found.originator_id,
-        "since": datetime.fromtimestamp(found.history / 1000, UTC),
-        "sweeping": found.is_sweeping,
-        "swept_to": found.swept_to,
-        "sweep_to": found.sweep_to,
+        "originator_id": settings().originator_id or stored.originator_id,
+        "since": datetime.fromtimestamp(stored.history / 1000, UTC),
+        "sweeping": stored.is_sweeping,
+        "swept_to": stored.swept_to,
+        "sweep_to": stored.sweep_to,
     }
 
 
@@ -55,30 +55,36 @@ def queues() -> dict[str, Any]:
 
 def rabbitmq() -> dict[str, dict[str, Any]]:
     """Messages in each queue (None if it does not exist), and consumers of each that exists."""
-    found = health.queues()
+    queues = health.queues()
+    depths = queues.depths.items()
     return {
-        "queues": {name: depth.messages if depth else None for name, depth in found.depths.items()},
-        "consumers": {name: depth.consumers for name, depth in found.existing.items()},
+        "queues": {name: depth.messages if depth else None for name, depth in depths},
+        "consumers": {name: depth.consumers for name, depth in queues.existing.items()},
     }
+
+
+def rabbitmq_parts(read: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The parts `queues` and `consumers` from what `rabbitmq` returned; both have its error."""
+    return {"queues": read, "consumers": read} if "error" in read else read
 
 
 def work() -> dict[str, Any]:
     """The work queue: users ready, delayed and in flight, the next due time, the heartbeat."""
-    found = health.work()
-    depth = found.depth
+    state = health.work()
+    depth = state.depth
     return {
         "users_due": depth.due,
         "users_delayed": depth.delayed,
         "users_in_a_call": depth.leased,
         "next_call_in_s": 0.0 if depth.due else depth.next_in_s,
-        "worker_seen_s_ago": found.silence_s,
+        "worker_seen_s_ago": state.silence_s,
     }
 
 
 def portal() -> dict[str, Any]:
     """Whether calls are paused or Bitrix24 is unreachable, why, and how many requests are left."""
-    found = health.portal()
-    pause, unreachable = found.pause, found.unreachable
+    health_of_portal = health.portal()
+    pause, unreachable = health_of_portal.pause, health_of_portal.unreachable
     state: dict[str, Any] = {
         "site": portal_state.worker_heartbeats().site(),
         "paused": pause is not None,
@@ -146,7 +152,6 @@ def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     }
     known = dict(parts)
     if not {"queues", "consumers"} <= known.keys():
-        both = or_error(rabbitmq)
-        known |= {"queues": both, "consumers": both} if "error" in both else both
+        known |= rabbitmq_parts(or_error(rabbitmq))
     known |= {name: or_error(load) for name, load in loads.items() if name not in known}
     return judge(known, datetime.now(UTC))

@@ -70,9 +70,9 @@ def judge(parts: Mapping[str, Part], now: datetime) -> list[Finding]:
 
     `parts`: `ledger`, `work`, `portal`, `queues`, `consumers` and `budget` of the status.
     """
-    found = [finding for check in _CHECKS for finding in check(parts, now)]
-    found.sort(key=lambda finding: _RANK[finding.code])
-    return found or [*_unexplained(parts, now)] or [_healthy(parts)]
+    findings = [finding for check in _CHECKS for finding in check(parts, now)]
+    findings.sort(key=lambda finding: _RANK[finding.code])
+    return findings or [*_unexplained(parts, now)] or [_healthy(parts)]
 
 
 def as_json(findings: list[Finding]) -> dict[str, Any]:

@@ -92,14 +92,14 @@ def collect(endpoints: Sequence[Endpoint]) -> int:
     wanted = {kind for _, kind in pairs}
     params = {"names": [name for name, _ in pairs], "kinds": [kind for _, kind in pairs]}
     # Accepted before settled: the order in which both happen to a write.
-    found = _collect_all(_ACCEPTED, params) if "user.changed" in wanted else 0
-    return found + _collect_all(_SETTLED, params)
+    accepted = _collect_all(_ACCEPTED, params) if "user.changed" in wanted else 0
+    return accepted + _collect_all(_SETTLED, params)
 
 
 def _collect_all(sql: str, params: dict[str, list[str]]) -> int:
-    found = 0
+    total = 0
     while True:
         events = int(database().run(sql, batch=BATCH, **params)[0]["events"])
-        found += events
+        total += events
         if events < BATCH:
-            return found
+            return total

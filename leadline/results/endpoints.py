@@ -69,21 +69,21 @@ def endpoints() -> tuple[Endpoint, ...]:
     Raises:
         BadConfiguration: an entry is invalid; the text has its number, not its URL or secret.
     """
-    found = _parse(secrets.get(SECRET) or "")
+    receivers = _parse(secrets.get(SECRET) or "")
     if settings().results_exchange == "on":
-        found = (*found, Endpoint(EXCHANGE, frozenset(KINDS)))
-    return found
+        receivers = (*receivers, Endpoint(EXCHANGE, frozenset(KINDS)))
+    return receivers
 
 
 @lru_cache(maxsize=1)
 def _parse(text: str) -> tuple[Endpoint, ...]:
     lines = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    found = tuple(_entry(number, line) for number, line in enumerate(filter(None, lines), 1))
-    if len({endpoint.name for endpoint in found}) < len(found):
+    entries = tuple(_entry(number, line) for number, line in enumerate(filter(None, lines), 1))
+    if len({endpoint.name for endpoint in entries}) < len(entries):
         raise BadConfiguration(f"{SECRET}: two entries have the same name")
-    if len(found) > MAX_ENDPOINTS:
+    if len(entries) > MAX_ENDPOINTS:
         raise BadConfiguration(f"{SECRET}: there are more than {MAX_ENDPOINTS} entries")
-    return found
+    return entries
 
 
 def _entry(number: int, parts: list[str]) -> Endpoint:

@@ -75,8 +75,8 @@ def _ids(
         SELECT DISTINCT user_id FROM ({first}) AS candidate WHERE user_id < :before {also}
         ORDER BY user_id DESC LIMIT :size
     """  # noqa: S608 - of constants; values are parameters
-    found = database().run(sql, **{**params_of(where), "before": before, "size": size})
-    return [row["user_id"] for row in found]
+    rows = database().run(sql, **{**params_of(where), "before": before, "size": size})
+    return [row["user_id"] for row in rows]
 
 
 def _scan(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:

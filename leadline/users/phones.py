@@ -51,13 +51,13 @@ def possible(text: str, region: str) -> tuple[str, ...]:
     notations = [text.strip()]
     if not notations[0].startswith("+"):
         notations.append("+" + re.sub("[^0-9]", "", text).removeprefix("00"))
-    found: dict[str, None] = {}
+    numbers: dict[str, None] = {}
     for notation in notations:
         with suppress(ValueError):
-            found[e164(notation, region)] = None
-    if not found:
+            numbers[e164(notation, region)] = None
+    if not numbers:
         raise ValueError("must be a phone number with country code, like +77001112233")
-    return tuple(found)
+    return tuple(numbers)
 
 
 class _Plan(NamedTuple):

@@ -90,10 +90,10 @@ def _exact(condition: str, digits: str) -> Filter | None:
 
 def _call(text: str) -> Meaning:
     """The user of the event with this id, else users with this correlation id in new events."""
-    found = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
-    if not found:
-        found = database().run(_BY_CALL, call_id=text, newest_events=NEWEST_EVENTS)
-    ids = {"of_call": [row["user_id"] for row in found]}
+    rows = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
+    if not rows:
+        rows = database().run(_BY_CALL, call_id=text, newest_events=NEWEST_EVENTS)
+    ids = {"of_call": [row["user_id"] for row in rows]}
     by_id = "id = ANY (CAST(:of_call AS bigint[]))"
     return Meaning(part=Filter(by_id, ids, (_EXACT.format(by_id),)))
 

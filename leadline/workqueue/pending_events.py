@@ -18,7 +18,7 @@ class PendingEvents:
     """What is pending in the work queue, for one run of the relay.
 
     Nothing counts as pending if that can't be determined: Redis fails, no worker serves the work
-    queue, or there is no `redis-url`, as where another program consumes `bitrix_queue`.
+    queue, or there is no `redis-url` because another program consumes `bitrix_queue`.
     """
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ AUDITED_IDS = 200
 #: Maximum number of users in an export, and the size of the pages in which they are read.
 EXPORTED = 5000
 EXPORT_PAGE = 200
-#: What a job is called in the audit trail.
+#: Names of jobs in the audit trail; those of resyncs are from earlier releases, as stored rows are.
 JOB_ACTIONS = {
     "resync": "send failed again",
     "replay": "replay dead letters",

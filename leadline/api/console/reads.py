@@ -82,12 +82,12 @@ def dead_letters(_request: Request) -> object:
     """The oldest dead letters of each queue, without contents, and their number by reason."""
     from leadline.operations.dead_letters import ALL, collect, grouped, summary  # noqa: PLC0415 - cold start: only this call needs it
 
-    found = collect(ALL, summary, DEAD_LETTERS_COUNTED)
-    queues = sorted({letter["queue"] for letter in found})
-    each = ([letter for letter in found if letter["queue"] == queue] for queue in queues)
+    letters = collect(ALL, summary, DEAD_LETTERS_COUNTED)
+    queues = sorted({letter["queue"] for letter in letters})
+    each = ([letter for letter in letters if letter["queue"] == queue] for queue in queues)
     return {
         "items": [letter for listed in each for letter in listed[:DEAD_LETTERS_MAX]],
-        "groups": grouped(found),
+        "groups": grouped(letters),
         "at_most": DEAD_LETTERS_MAX,
         "counted_at_most": DEAD_LETTERS_COUNTED,
     }
@@ -98,9 +98,9 @@ def dead_letter(request: Request, letter_id: str) -> object:
     from leadline.operations.dead_letters import Selection, collect, content, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     authorize(request, "operate")  # the content may be anything that its sender sent
-    found = collect(
+    letters = collect(
         Selection(frozenset({letter_id})), lambda letter: summary(letter) | content(letter)
     )
-    if not found:
+    if not letters:
         raise PathNotFound("This dead letter no longer exists.")
-    return found[0]
+    return letters[0]

@@ -90,15 +90,15 @@ def _settings() -> Iterator[Check]:
 def _keys() -> Check:
     if settings().auth == "off":
         return Check("API keys", is_ok=True, result="not required (LEADLINE_AUTH=off)")
-    found = auth.keys()
-    if not found and auth.own_key() is not None:
+    keys = auth.keys()
+    if not keys and auth.own_key() is not None:
         return Check("API keys", is_ok=True, result="not known to this process")
-    if not found:
+    if not keys:
         fix = "mount the secret api-keys, or set LEADLINE_AUTH=off"
         return Check("API keys", is_ok=False, result="none here", fix=fix)
-    unusable = sum(bool(key.defect) or key.is_expired for key in found)
-    unhashed = sum(key.is_plain for key in found)
-    result = f"{len(found)}, {unhashed} of them not hashed, {unusable} invalid or expired"
+    unusable = sum(bool(key.defect) or key.is_expired for key in keys)
+    unhashed = sum(key.is_plain for key in keys)
+    result = f"{len(keys)}, {unhashed} of them not hashed, {unusable} invalid or expired"
     fix = "leadline keys list" if unusable or unhashed else ""
     return Check("API keys", is_ok=not unusable, result=result, fix=fix)
 
@@ -110,13 +110,13 @@ def _database() -> Iterator[Check]:
     yield _login("Postgres", *_postgres_rights())
     try:
         (row,) = database().run("SELECT version_num AS revision FROM alembic_version")
-        found = str(row["revision"])
+        revision = str(row["revision"])
     except StatementError:
-        found = "none"
-    is_newest = found == migrate.newest()
+        revision = "none"
+    is_newest = revision == migrate.newest()
     fix = "" if is_newest else "python -m leadline.runtime.postgres.migrate"
-    yield Check("schema", is_newest, f"revision {found} of {migrate.newest()}", fix)
-    if found == "none":
+    yield Check("schema", is_newest, f"revision {revision} of {migrate.newest()}", fix)
+    if revision == "none":
         return
     overdue_s = counts().overdue_s or 0.0
     is_running = not health.is_relay_late(overdue_s)
@@ -144,10 +144,10 @@ def _redis_rights() -> tuple[str, list[str]]:
     except redis.ResponseError:  # before Redis 6 there are no users
         name = "default"
     try:
-        found: list[Any] = client().evalsha(client().script_load(_ALLOWED_ADMIN_COMMANDS), 0)
+        allowed: list[Any] = client().evalsha(client().script_load(_ALLOWED_ADMIN_COMMANDS), 0)
     except redis.ResponseError:
         return name, ["every command"] if name == "default" else []
-    surplus = [command.decode() if isinstance(command, bytes) else command for command in found]
+    surplus = [command.decode() if isinstance(command, bytes) else command for command in allowed]
     return name, ["every command"] if len(surplus) == len(_ADMIN_COMMANDS) else surplus
 
 
@@ -180,21 +180,21 @@ def _installation() -> Iterator[Check]:
 
 def _broker() -> Iterator[Check]:
     yield from nodes.rabbitmq(secrets.require("amqp-url"))
-    found = health.queues()
+    queues = health.queues()
     yield Check("RabbitMQ", is_ok=True, result="answers")
     yield _broker_login(secrets.require("amqp-url"))
-    missing = found.missing
+    missing = queues.missing
     fix = "start the connector: it declares them" if missing else ""
     yield Check(
         "queues", not missing, f"missing: {', '.join(missing)}" if missing else "all present", fix
     )
     for name in (topology.REQUESTS, topology.REPLIES):
-        depth = found.depths[name]
+        depth = queues.depths[name]
         if depth is not None:
             fix = "" if depth.consumers else "start the connector, with a route for this queue"
             result = f"{depth.consumers} consumers, {depth.messages} messages"
             yield Check(name, depth.consumers > 0, result, fix)
-        dead = found.depths[topology.dead_letter_name(name)]
+        dead = queues.depths[topology.dead_letter_name(name)]
         if dead is not None:
             fix = "leadline dead-letters list" if dead.messages else ""
             yield Check(

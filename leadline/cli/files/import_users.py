@@ -58,15 +58,15 @@ def import_file(
     source = File(file, _mapping(columns or []), stage)
     digest = source.digest()
     refused = rejected or file.with_name(f"{file.stem}.rejected{file.suffix}")
-    found = _validate(source, digest, Rejected(refused, is_json=source.is_json))
-    good, bad = found.good, found.bad
+    validated = _validate(source, digest, Rejected(refused, is_json=source.is_json))
+    good, bad = validated.good, validated.bad
     created = 0
     if good and not check and (skip_rejected or not bad):
-        if found.last_id:
-            bulk_import.reserve(found.last_id)
+        if validated.last_id:
+            bulk_import.reserve(validated.last_id)
         checkpoint = Checkpoint.at(f"import-{digest[:8]}", bookmark)
         with audit.recorded("import users", lines=good, file=digest) as done:
-            done["created"] = created = _create(source, found, digest, checkpoint)
+            done["created"] = created = _create(source, validated, digest, checkpoint)
     report = {"in_order": good, "rejected": bad, "created": created}
     if json:
         print_json({**report, "rejected_file": str(refused) if bad else None})
@@ -136,7 +136,7 @@ def _key(digest: str, line: int) -> str:
     return f"{digest}:{line}"
 
 
-def _create(source: File, found: _Validated, digest: str, checkpoint: Checkpoint) -> int:
+def _create(source: File, validated: _Validated, digest: str, checkpoint: Checkpoint) -> int:
     """Store the valid lines; returns how many users are new."""
     before = checkpoint.read() or {}
     # By line, not by count: which lines are valid may change meanwhile, with the portal's stages.
@@ -148,11 +148,11 @@ def _create(source: File, found: _Validated, digest: str, checkpoint: Checkpoint
     users = (
         (record.line, record.user)
         for record in records
-        if record.user and record.line not in found.conflicts
+        if record.user and record.line not in validated.conflicts
     )
     created = entered = 0
     with progress_bar() as bar:
-        task = bar.add_task("importing", total=found.good, completed=done)
+        task = bar.add_task("importing", total=validated.good, completed=done)
         while part := list(islice(users, PART)):
             created += bulk_import.create([(_key(digest, line), user) for line, user in part])
             entered += len(part)

@@ -26,10 +26,10 @@ def help_command(
         leadline help failed
         leadline help dead-letters replay
     """
-    found: Any = ctx.find_root()
+    context: Any = ctx.find_root()
     for word in words or ():
-        if not hasattr(found.command, "resolve_command"):
-            raise InvalidRequest(f"{found.info_name} has no commands")
-        name, command, _ = found.command.resolve_command(found, [word])
-        found = typer.Context(command, info_name=name, parent=found)
-    print_line(found.get_help())
+        if not hasattr(context.command, "resolve_command"):
+            raise InvalidRequest(f"{context.info_name} has no commands")
+        name, command, _ = context.command.resolve_command(context, [word])
+        context = typer.Context(command, info_name=name, parent=context)
+    print_line(context.get_help())

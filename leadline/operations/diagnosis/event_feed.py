@@ -79,13 +79,13 @@ class EventFeed:
         ends = [_accepted_at(accepted[-1])] if len(accepted) == self._page else []
         ends += [settled[-1]["settled_at"]] if len(settled) == self._page else []
         until = min([now, *ends])
-        found = [
+        steps = [
             *(step for row in accepted if _accepted_at(row) <= until for step in self._begun(row)),
             *(step for row in awaited for step in self._begun(row)),
             *(step for row in settled if row["settled_at"] <= until for step in self._ended(row)),
         ]
         self._continue_after(until, now, is_behind=bool(ends))
-        return sorted(found, key=lambda step: (step["at"], step["version"]))
+        return sorted(steps, key=lambda step: (step["at"], step["version"]))
 
     def _read(self, sql: str, **key: object) -> list[Row]:
         sql = sql.format(of_user=self._of_user)

@@ -64,13 +64,13 @@ class FailedFilter:
 
     def filters(self, settled_at: str) -> list[Filter]:
         """The restrictions as filters; the time of the failure is the given expression."""
-        found = []
+        restrictions = []
         if self.since:
             since = f"{settled_at} >= CAST(:since AS timestamptz)"
-            found.append(Filter(since, {"since": self.since.isoformat()}))
+            restrictions.append(Filter(since, {"since": self.since.isoformat()}))
         if self.reason:
-            found.append(Filter(_CONTAINS, {"reason": re.sub("[0-9]+", "#", self.reason)}))
-        return found
+            restrictions.append(Filter(_CONTAINS, {"reason": re.sub("[0-9]+", "#", self.reason)}))
+        return restrictions
 
 
 def page(which: FailedFilter, limit: int, after: int) -> dict[str, Any]:
@@ -81,11 +81,11 @@ def page(which: FailedFilter, limit: int, after: int) -> dict[str, Any]:
     """
     failed = filters.from_query(Query(sync="failed"))
     rows = filters.select(limit + 1, after, [*failed, *which.filters(_SETTLED_AT)])
-    found: dict[str, Any] = {**queries.to_page(rows, limit)}
-    when = _times([user["id"] for user in found["items"]])
-    for user in found["items"]:
+    users_page: dict[str, Any] = {**queries.to_page(rows, limit)}
+    when = _times([user["id"] for user in users_page["items"]])
+    for user in users_page["items"]:
         user["sync"] = {**user["sync"], **when.get(user["id"], _UNKNOWN)}
-    return found
+    return users_page
 
 
 def groups(which: FailedFilter, limit: int) -> list[dict[str, Any]]:
@@ -99,11 +99,11 @@ def groups(which: FailedFilter, limit: int) -> list[dict[str, Any]]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    found = _run(_GROUPS, which, limit=limit)
-    for group in found:
+    rows = _run(_GROUPS, which, limit=limit)
+    for group in rows:
         common = {name: group.pop(name) for name in ("action", "stage", "caller")}
         group["common"] = {name: value for name, value in common.items() if value is not None}
-    return found
+    return rows
 
 
 def count(which: FailedFilter) -> int:

@@ -73,5 +73,5 @@ def why(sync: Mapping[str, Any], steps: Iterable[str], paused: str | None) -> Wh
     return Why("whyTried" if "attempt" in taken else "whyUntried", sync["next_try_at"])
 
 
-def _moment(found: datetime | str) -> datetime:
-    return datetime.fromisoformat(found) if isinstance(found, str) else found
+def _moment(moment: datetime | str) -> datetime:
+    return datetime.fromisoformat(moment) if isinstance(moment, str) else moment

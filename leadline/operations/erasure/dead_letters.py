@@ -64,12 +64,12 @@ def discard_due() -> int:
     if not database().run(_IS_DUE):
         return 0
     try:
-        found = _of_erased(collect(ALL, _letter, SEARCH_MAX))
-        number = apply(Selection(frozenset(found)), Decision.DISCARD)[0] if found else 0
+        owners = _of_erased(collect(ALL, _letter, SEARCH_MAX))
+        number = apply(Selection(frozenset(owners)), Decision.DISCARD)[0] if owners else 0
     except BrokerDown as error:
         log.warning("dead letters of erased users not searched", reason=str(error))
         return 0
-    users = Counter(found.values())
+    users = Counter(owners.values())
     database().run(_COUNT, user_ids=[*users], letters=[*users.values()])
     database().run(_NEXT)
     if number:

@@ -49,9 +49,9 @@ def check_known(originator: str) -> bool | None:
     return not unknown
 
 
-def unknown_origins(found: list[FoundLead]) -> list[int]:
+def unknown_origins(page: list[FoundLead]) -> list[int]:
     """The user ids on these leads that don't exist; leaves out origins that are not user ids."""
-    claimed = sorted({int(lead.origin) for lead in found if scan.is_user_id(lead.origin)})
+    claimed = sorted({int(lead.origin) for lead in page if scan.is_user_id(lead.origin)})
     existing = snapshots.by_ids(claimed)
     return [user_id for user_id in claimed if user_id not in existing]
 

@@ -93,18 +93,18 @@ def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
 
 def _fetch_by_origin(user_ids: list[int]) -> dict[int, list[FoundLead]]:
     """All leads of these users, by user id."""
-    found: dict[int, list[FoundLead]] = {}
+    by_user: dict[int, list[FoundLead]] = {}
     overfull: list[int] = []
     for group, page in _fetch_pages(user_ids, leads.LOOKUP_MAX):
         if len(page) >= leads.PAGE and len(group) > 1:
             overfull += group  # more leads than fit on the page: look each user up separately
             continue
         for lead in page:
-            found.setdefault(int(lead.origin), []).append(lead)
+            by_user.setdefault(int(lead.origin), []).append(lead)
     for group, page in _fetch_pages(overfull, 1):
         if page:
-            found[group[0]] = page
-    return found
+            by_user[group[0]] = page
+    return by_user
 
 
 def _fetch_pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[FoundLead]]]:
@@ -135,17 +135,17 @@ def _fetch_by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
 
 def _scan_leads(after: int) -> Part:
     """Compare the next of our leads, by id."""
-    found = fetch_next_pages(after, throttled_reads.read_all)
-    if not found:
+    page = fetch_next_pages(after, throttled_reads.read_all)
+    if not page:
         return Part([], 0, Position("done"))
-    claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
+    claimed = {int(lead.origin) for lead in page if is_user_id(lead.origin)}
     existing = snapshots.by_ids(sorted(claimed))
     foreign = [
         Finding("foreign", None, (lead.lead_id,))
-        for lead in found
+        for lead in page
         if not is_user_id(lead.origin) or int(lead.origin) not in existing
     ]
-    return Part(foreign, len(found), Position("leads", found[-1].lead_id))
+    return Part(foreign, len(page), Position("leads", page[-1].lead_id))
 
 
 def fetch_next_pages(
@@ -157,15 +157,15 @@ def fetch_next_pages(
     leads: it is ignored.
     """
     answers = read(_page_commands(after))
-    found: list[FoundLead] = []
+    consecutive: list[FoundLead] = []
     for number in range(PAGES_PER_CALL):
         page = lead_parsing.parse_leads(answers[f"p{number}"])
-        if not page or page[0].lead_id <= (found[-1].lead_id if found else after):
+        if not page or page[0].lead_id <= (consecutive[-1].lead_id if consecutive else after):
             break
-        found += page
+        consecutive += page
         if len(page) < leads.PAGE:
             break
-    return found
+    return consecutive
 
 
 def _page_commands(after: int) -> dict[str, Command]:

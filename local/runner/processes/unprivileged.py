@@ -20,7 +20,7 @@ def user_for_servers() -> pwd.struct_passwd | None:
 
 
 def give_ownership(folder: Path) -> None:
-    """Make that user the owner of a folder and its content."""
+    """Make `user_for_servers` the owner of a folder and its content; nothing if we are not root."""
     user = user_for_servers()
     if user is None:
         return
@@ -29,7 +29,7 @@ def give_ownership(folder: Path) -> None:
 
 
 def command(folder: Path, *words: str) -> tuple[str, ...]:
-    """The command, run as that user if we are root; setpriv execs, so the pid is the program's."""
+    """The command, run as `user_for_servers`; setpriv execs, so the pid is the program's."""
     user = user_for_servers()
     if user is None:
         return words
