@@ -46,7 +46,9 @@ def keys() -> None:
 def create(
     name: Annotated[str, typer.Argument(help="Its holder, as shown in logs and the audit trail.")],
     *,
-    scope: Annotated[list[str], typer.Option(help="read, write, operate or erase. May be repeated.")],
+    scope: Annotated[
+        list[str], typer.Option(help="read, write, operate or erase. May be repeated.")
+    ],
     days: Annotated[
         int | None,
         typer.Option(min=1, max=36_500, help="Days until it expires; by default it never does."),

@@ -10,9 +10,10 @@ from leadline.errors import BitrixError, LeaseTooShort
 from leadline.runtime import clock
 from leadline.sync import batch_request, interpret, portal_session, replies
 from leadline.sync.batch_request import BatchRequest, Step
-from leadline.sync.decide import defer
+from leadline.sync.decide import Plan, defer, plan
+from leadline.sync.erasure import rules as erasure
 from leadline.sync.job_observer import JobObserver
-from leadline.workqueue.entry import Settlement
+from leadline.workqueue.entry import Entry, Settlement
 from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
 #: Delay after an unconfirmed reply; the user is due again then, only to send the reply again.
@@ -35,7 +36,7 @@ class BatchCall:
             BitrixError: the request as a whole failed; the settlements are saved.
             QueueDown: Redis can't be reached; the leases expire.
         """
-        wanted = batch_request.build(self._leased.entries)
+        wanted = batch_request.build(self._leased.entries, _plan)
         reserved = portal_session.operating_budget().reserve(wanted.methods)
         is_late = clock.now_s() > self._leased.send_until
         if is_late:
@@ -111,6 +112,11 @@ class BatchCall:
         self._queue.release([_for_release(settlement, confirmed) for settlement in ours])
         for settlement in ours:
             self._observer.settled(settlement)
+
+
+def _plan(entry: Entry) -> Plan:
+    """Decide the plan for a user, erased or not."""
+    return erasure.plan(entry) if entry.erased else plan(entry)
 
 
 def _for_release(settlement: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:

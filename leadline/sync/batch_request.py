@@ -1,15 +1,14 @@
 """One request for many users: its commands, and which user needs which."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
-from leadline.sync.decide import Lookup, Plan, Write, originator_of, plan
-from leadline.sync.erasure import rules as erasure
+from leadline.sync.decide import Lookup, Plan, Write, originator_of
 from leadline.workqueue.entry import Entry
 
 
@@ -50,13 +49,14 @@ class BatchRequest:
         return all(key in self.commands for key in step.keys)
 
 
-def build(entries: list[Entry]) -> BatchRequest:
+def build(entries: list[Entry], decide: Callable[[Entry], Plan]) -> BatchRequest:
     """Build a batch: one command per user to write, and a few shared ones for all lookups.
 
+    `decide` says what each user needs.
     Lookups come first, as a user may need two commands; writes beyond the batch wait for the next
     one. If a user needs a request of its own, all others wait.
     """
-    plans = [(entry, erasure.plan(entry) if entry.erased else plan(entry)) for entry in entries]
+    plans = [(entry, decide(entry)) for entry in entries]
     lookups = _lookups([entry for entry, planned in plans if isinstance(planned, Lookup)])
     commands: dict[str, Command] = {}
     for shared in lookups.values():

@@ -8,7 +8,7 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.sync import batch_request
 from leadline.sync.batch_request import BatchRequest
-from leadline.sync.decide import Lookup, NoCall, Write
+from leadline.sync.decide import Lookup, NoCall, Write, plan
 from leadline.workqueue.entry import Outcome
 from tests.unit.entries import entry, known, pending
 
@@ -19,7 +19,7 @@ def test_a_batch_never_has_more_commands_than_bitrix24_accepts() -> None:
     """Found by the laboratory: two commands to look up one user, next to 49 users to write."""
     written = [entry(pending(), user_id=number) for number in range(1, MOST)]
     unknown = entry(pending(), user_id=MOST, claimed_lead_id=55)
-    wanted = batch_request.build([*written, unknown])
+    wanted = batch_request.build([*written, unknown], plan)
     assert len(wanted.commands) == MOST
     served = Counter(wanted.covers(step) for step in wanted.steps)
     assert served == {True: MOST - 1, False: 1}
@@ -31,7 +31,7 @@ def test_each_step_has_its_own_command_and_lookups_share_theirs() -> None:
     unknown = [entry(pending(), user_id=number, needs_lookup=True) for number in (2, 3)]
     hinted = entry(pending(), user_id=4, claimed_lead_id=55)
     done = known(pending(), user_id=5)
-    wanted = batch_request.build([fresh, *unknown, hinted, done])
+    wanted = batch_request.build([fresh, *unknown, hinted, done], plan)
     kinds = [type(step.plan) for step in wanted.steps]
     assert kinds == [Write, Lookup, Lookup, Lookup, NoCall]
     assert [step.entry.user_id for step in wanted.steps] == [1, 2, 3, 4, 5]
@@ -46,7 +46,7 @@ def test_each_step_has_its_own_command_and_lookups_share_theirs() -> None:
 
 def test_the_known_lead_of_a_user_is_read_with_the_lookup() -> None:
     doubted = known(pending(version=2), needs_lookup=True)
-    wanted = batch_request.build([doubted])
+    wanted = batch_request.build([doubted], plan)
     assert list(wanted.commands.values()) == [
         leads.list_by_origins([7], "leadline"),
         leads.list_by_ids([55]),
@@ -56,7 +56,7 @@ def test_the_known_lead_of_a_user_is_read_with_the_lookup() -> None:
 def test_users_of_two_installations_do_not_share_a_lookup() -> None:
     ours = [entry(pending(), user_id=each, needs_lookup=True) for each in (1, 3)]
     theirs = entry(pending(), user_id=2, needs_lookup=True, originator="staging")
-    wanted = batch_request.build([ours[0], theirs, ours[1]])
+    wanted = batch_request.build([ours[0], theirs, ours[1]], plan)
     requested = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     first, other = leads.list_by_origins([1, 3], "leadline"), leads.list_by_origins([2], "staging")
     assert requested == [[first], [other], [first]]
@@ -69,14 +69,14 @@ def test_an_isolated_user_has_a_request_of_its_own(*, needs_lookup: bool) -> Non
         *(entry(pending(), user_id=each) for each in range(3, 60)),
     ]
     alone = entry(pending(), user_id=2, needs_lookup=needs_lookup, needs_own_request=True)
-    wanted = batch_request.build([*others, alone])
-    assert batch_request.build([alone]).commands == wanted.commands
+    wanted = batch_request.build([*others, alone], plan)
+    assert batch_request.build([alone], plan).commands == wanted.commands
     assert [step.entry for step in wanted.steps if wanted.covers(step)] == [alone]
 
 
 def test_a_user_that_needs_only_a_reply_waits_for_no_request() -> None:
     answered = entry(pending(outcome=Outcome("failed", 1)), user_id=2, needs_own_request=True)
-    wanted = batch_request.build([entry(pending(), user_id=1), answered])
+    wanted = batch_request.build([entry(pending(), user_id=1), answered], plan)
     assert all(wanted.covers(step) for step in wanted.steps)
 
 
@@ -86,7 +86,7 @@ def test_lookups_are_split_to_fit_a_page_even_if_some_users_have_two_leads() -> 
         entry(pending(), user_id=number, needs_lookup=True, claimed_lead_id=100 + number)
         for number in numbers
     ]
-    wanted = batch_request.build(unknown)
+    wanted = batch_request.build(unknown, plan)
     requested = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     for part in (numbers[:25], numbers[25:]):
         ids = [100 + each for each in part]
@@ -98,7 +98,7 @@ def test_lookups_are_split_to_fit_a_page_even_if_some_users_have_two_leads() -> 
 def test_lookups_come_first_so_that_none_of_them_is_cut_off() -> None:
     written = [entry(pending(), user_id=number) for number in range(1, MOST + 1)]
     unknown = entry(pending(), user_id=99, needs_lookup=True)
-    wanted = batch_request.build([*written, unknown])
+    wanted = batch_request.build([*written, unknown], plan)
     assert next(iter(wanted.commands.values())).method == "crm.lead.list"
     assert [wanted.covers(step) for step in wanted.steps].count(False) == 1
 
@@ -106,7 +106,7 @@ def test_lookups_come_first_so_that_none_of_them_is_cut_off() -> None:
 def test_no_key_of_a_batch_is_a_number() -> None:
     """Bitrix24 would answer with a list."""
     unknown = entry(pending(), user_id=8, claimed_lead_id=55)
-    wanted = batch_request.build([entry(pending()), unknown])
+    wanted = batch_request.build([entry(pending()), unknown], plan)
     assert not [key for key in wanted.commands if key.isdigit()]
 
 
@@ -125,7 +125,7 @@ def test_the_first_commands_of_each_method_are_sent_up_to_the_allowed_number() -
 
 
 def test_a_step_is_sent_only_with_all_its_commands() -> None:
-    wanted = batch_request.build([entry(pending(), claimed_lead_id=55)])
+    wanted = batch_request.build([entry(pending(), claimed_lead_id=55)], plan)
     (step,) = wanted.steps
     assert wanted.covers(step)
     assert not wanted.limited_to({"crm.lead.list": 1}).covers(step)
