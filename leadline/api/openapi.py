@@ -12,12 +12,11 @@ import orjson
 from pydantic import TypeAdapter
 
 import leadline
+from leadline.api import openapi_components as components
 from leadline.api.openapi_operations import OPERATIONS, TAGS, Operation
-from leadline.api.paths import MAX_ID
 from leadline.runtime.http import problem
-from leadline.runtime.http.endpoint import IDEMPOTENCY_KEY_MAX
 from leadline.settings import settings
-from leadline.users.model import Batch, BatchItem, Changes, ExternalId, Move, NewUser, Upsert
+from leadline.users.model import Batch, BatchItem, Changes, Move, NewUser, Upsert
 from leadline.users.views import BatchAnswer, Page, StageList, User, UserDetails
 
 Json = dict[str, Any]
@@ -89,8 +88,8 @@ def build(*, with_keys: bool = True) -> Json:
         "paths": paths,
         "components": {
             "schemas": _schemas(),
-            "parameters": _parameters(),
-            "headers": _headers(),
+            "parameters": components.parameters(),
+            "headers": components.headers(),
             "responses": {_error_name(status): _error(status) for status in sorted(_ERRORS)},
             "securitySchemes": _KEYS if with_keys else {},
         },
@@ -173,7 +172,7 @@ def _error(status: int) -> Json:
     text, code = _ERRORS[status]
     headers = _header_references(_HEADERS_OF.get(status, ()))
     if status == HTTPStatus.CONFLICT:
-        headers["Retry-After"] = {**_headers()["Retry-After"], "required": False}
+        headers["Retry-After"] = {**components.headers()["Retry-After"], "required": False}
     return {
         "description": text,
         "headers": headers,
@@ -208,76 +207,6 @@ def _schemas() -> Json:
     _, result = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     schemas: Json = result["$defs"]
     return schemas
-
-
-def _parameters() -> Json:
-    return {
-        "UserId": {
-            "name": "id",
-            "in": "path",
-            "required": True,
-            "schema": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
-            "example": 1,
-        },
-        "ExternalId": {
-            "name": "external_id",
-            "in": "path",
-            "required": True,
-            "schema": TypeAdapter(ExternalId).json_schema(),
-            "example": "crm-4711",
-        },
-        "If-None-Match": {
-            "name": "If-None-Match",
-            "in": "header",
-            "description": "The ETag of the list that the client has: 304 if it is still the same.",
-            "schema": {"type": "string"},
-            "example": '"9c5b94b1a3f0e1d2"',
-        },
-        "Idempotency-Key": {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "The same key and request give the same answer for 24 hours.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX},
-            "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
-        },
-        "If-Match": {
-            "name": "If-Match",
-            "in": "header",
-            "description": "The version from ETag; nothing is written if it is another one now.",
-            "schema": {"type": "string", "pattern": r'^(?:\*|"[0-9]{1,18}")$'},
-            "example": '"1"',
-        },
-        "X-Call-Id": {
-            "name": "X-Call-Id",
-            "in": "header",
-            "description": "Appears in all log lines of the call; generated if missing.",
-            "schema": {"type": "string"},
-            "example": "order-4711",
-        },
-        "traceparent": {
-            "name": "traceparent",
-            "in": "header",
-            "description": "W3C Trace Context, continued up to the call to Bitrix24.",
-            "schema": {"type": "string"},
-            "example": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        },
-    }
-
-
-def _headers() -> Json:
-    described = {
-        "X-Call-Id": ("The call id, given or generated.", {"type": "string"}),
-        "ETag": ("The user's version.", {"type": "string", "pattern": '^"[0-9]+"$'}),
-        "ETag-Of-List": ("The version of the list.", {"type": "string", "pattern": '^"[^"]+"$'}),
-        "Cache-Control": ("How long it may be cached.", {"type": "string"}),
-        "Location": ("The new user's path.", {"type": "string", "pattern": "^/users/[0-9]+$"}),
-        "Retry-After": ("Seconds to wait before retrying.", {"type": "integer", "minimum": 1}),
-        "WWW-Authenticate": ("How to authenticate.", {"type": "string"}),
-    }
-    return {
-        name: {"description": text, "required": True, "schema": schema}
-        for name, (text, schema) in described.items()
-    }
 
 
 if __name__ == "__main__":  # clients/openapi.json
