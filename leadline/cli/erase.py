@@ -44,11 +44,11 @@ def erase(
 
     Name and phone are forgotten here and in Bitrix24. LEADLINE_ERASE_LEAD of the workers decides
     what becomes of the leads: they are blanked, unless it says keep or delete. The id stays taken.
-    A repetition does no harm.
+    Repeating it is harmless.
 
     Examples:
-    leadline erase 42
-    leadline erase 42 43 --yes --json
+        leadline erase 42
+        leadline erase 42 43 --yes --json
     """
     people = "this person" if len(user_ids) == 1 else f"these {len(user_ids)} persons"
     confirm(f"Erase {people}? It cannot be undone.", yes=yes)
@@ -85,8 +85,8 @@ def erased(
     A receipt says who asked, when, what was removed, and what became of the lead.
 
     Examples:
-    leadline erased
-    leadline erased 42 --json
+        leadline erased
+        leadline erased 42 --json
     """
     shown = receipts.by_ids(user_ids) if user_ids else receipts.page(after, limit)
     if json:

@@ -20,8 +20,8 @@ def show_list(*, json: Json = False) -> None:
     """List endpoints with what waits for them; exit code 1 if one is unreachable or gave up.
 
     Examples:
-    leadline results list
-    leadline results list --json
+        leadline results list
+        leadline results list --json
     """
     stored = {row["endpoint"]: row for row in deliveries.status()}
     nothing = {"waiting": 0, "given_up": 0, "oldest": None, "unreachable": None, "since": None}
@@ -51,8 +51,8 @@ def replay(
     """Deliver results again, also those that were given up. Their ids stay the same.
 
     Examples:
-    leadline results replay crm-form --hours 6
-    leadline results replay crm-form --user 42 --yes
+        leadline results replay crm-form --hours 6
+        leadline results replay crm-form --user 42 --yes
     """
     known = {receiver.name: receiver for receiver in endpoints.endpoints()}
     if endpoint not in known:

@@ -24,12 +24,10 @@ Timestamp = Annotated[
     str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00.000Z"])
 ]
 _CLOSED = with_config(ConfigDict(extra="forbid"))
-
-
 _MAX_ID = 2**63 - 1
 
 
-#: Longest notation of a phone, as in bodies.
+#: Maximum length of a phone in any notation; the same in bodies.
 _PHONE_MAX = 40
 
 
