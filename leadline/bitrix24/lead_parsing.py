@@ -111,7 +111,7 @@ def parse_page(answer: Any) -> LookupPage:
         OutcomeUnknown: the answer is not a list of leads.
     """
     if not isinstance(answer, list):
-        raise OutcomeUnknown("the answer is no list of leads")
+        raise OutcomeUnknown("the answer is not a list of leads")
     readable = [lead for lead in map(_parse_lead, answer) if lead]
     is_complete = len(readable) == len(answer) < PAGE
     return LookupPage(sorted(readable, key=lambda lead: lead.lead_id), is_complete)
@@ -215,7 +215,7 @@ def parse_stages(answer: Any) -> list[tuple[str, str | None]]:
         if row.get("STATUS_ID")
     ]
     if not parsed:
-        raise OutcomeUnknown("the answer is no list of stages")
+        raise OutcomeUnknown("the answer is not a list of stages")
     return parsed
 
 

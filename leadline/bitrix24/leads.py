@@ -89,7 +89,7 @@ def update(
 
 
 def blank(lead_id: int, name: str, phone_rows: Iterable[int]) -> Command:
-    """Write this name over that of the person, and delete these phone rows."""
+    """Replace the person's name with this one, and delete these phone rows."""
     fields: dict[str, Any] = _name(name)
     # An empty value deletes the row.
     rows = {str(row): {"typeId": "PHONE", "valueType": "WORK", "value": ""} for row in phone_rows}

@@ -50,7 +50,7 @@ current_exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
 class ResponseTooLong(OSError):
-    """The response is longer than that of any batch could be."""
+    """The response is longer than any response to a batch could be."""
 
 
 class _Socket(socket.socket):

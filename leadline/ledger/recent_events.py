@@ -4,7 +4,7 @@ from typing import Any
 
 from leadline.runtime.postgres.pool import database
 
-#: Periods that the console plots: their length and that of a slot, in seconds.
+#: Periods that the console plots: the length of each and of its slots, in seconds.
 PERIODS = {"1h": (3600, 60), "24h": (86_400, 900), "7d": (604_800, 7200)}
 
 _SETTLED = """

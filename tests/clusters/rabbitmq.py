@@ -81,7 +81,7 @@ class Brokers:
         eventually(self.is_whole, 60, "the brokers form a cluster")
 
     def repair(self, suspect: Node | None = None) -> None:
-        """End every fault, and wait until all nodes are in step.
+        """End every fault, and wait until all nodes agree.
 
         `suspect` is restarted if it does not return by itself: a broker that was frozen for longer
         than a tick did not notice that the others went on without it.

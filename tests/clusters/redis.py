@@ -121,7 +121,7 @@ class Redises:
         eventually(self.is_whole, 60, "Redis is replicated and watched")
 
     def repair(self) -> None:
-        """End every fault, and wait until all nodes are in step."""
+        """End every fault, and wait until all nodes agree."""
         for node in self.nodes:
             node.repair()
         eventually(self.is_whole, 60, f"Redis is replicated and watched: {self._seen()}")

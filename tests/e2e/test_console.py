@@ -318,7 +318,7 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
         eventually(dead_letters, 20, "it is a dead letter again")
         (again,) = dead_letters()
         both = {"ids": [again["id"], "0" * 12]}
-        # RabbitMQ puts back what was listed a moment after it was told to.
+        # RabbitMQ requeues the listed messages a moment after the request.
         eventually(
             lambda: (
                 act(system, "dead-letters/discard", both).json()

@@ -76,7 +76,7 @@ def _is_revealing(text: str) -> bool:
 
 
 def _people(system: System) -> Iterator[str]:
-    """Names and phones of all users of the system, whoever sent them."""
+    """Names and phones of all users of the system, whichever client sent them."""
     after = "0"
     while after:
         page = system.request("GET", f"/users?limit=200&after={after}").json()

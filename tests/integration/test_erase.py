@@ -227,7 +227,7 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
 
 
 def test_redis_forgets_before_bitrix24_can_be_called(pipeline: Pipeline, in_redis: str) -> None:
-    """Calls may be paused for days; what waits for them names nobody."""
+    """Calls may be paused for days; what waits for them has no personal data."""
     user_id = create()
     pipeline.settle()
     rename(user_id)
@@ -534,7 +534,7 @@ def test_an_import_does_not_bring_the_person_back(
 def test_after_a_restore_the_person_is_erased_again(
     pipeline: Pipeline, control: Control, forked: Callable[[], None], postgres: str, in_redis: str
 ) -> None:
-    """Redis remembers whom Postgres has forgotten to have erased."""
+    """Redis keeps the ids of erased users, and Postgres has lost an erasure."""
     user_id, other = create(), create(full_name="Bob", phone="+77012000001")
     pipeline.settle()
     erase.erase(user_id)

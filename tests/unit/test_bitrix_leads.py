@@ -221,7 +221,7 @@ def test_the_oldest_of_duplicate_leads_comes_first() -> None:
 
 @pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}])
 def test_an_answer_that_is_not_a_list_of_leads_proves_nothing(answer: object) -> None:
-    with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of leads$"):
+    with pytest.raises(OutcomeUnknown, match=r"^the answer is not a list of leads$"):
         lead_parsing.parse_leads(answer)
 
 
@@ -299,7 +299,7 @@ def test_stages_are_read_by_their_ids() -> None:
 
 @pytest.mark.parametrize("answer", [None, {}, "x", [], [{}], ["x"]])
 def test_an_answer_without_stages_changes_nothing(answer: object) -> None:
-    with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of stages$"):
+    with pytest.raises(OutcomeUnknown, match=r"^the answer is not a list of stages$"):
         lead_parsing.parse_stage_ids(answer)
 
 

@@ -56,7 +56,7 @@ def restore(
     if pg_restore is None:
         raise RestoreRefused("pg_restore is missing: install postgresql-client")
     if _TABLE not in _run(pg_restore, "--list", str(dump)):
-        raise RestoreRefused(f"{dump} is no dump of Leadline: it has no table events")
+        raise RestoreRefused(f"{dump} is not a dump of Leadline: it has no table events")
     _check_unused()
     confirm("Replace all users and events by those of the dump?", yes=yes)
     database().close()  # or it would wait for our own connection

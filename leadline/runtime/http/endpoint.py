@@ -40,7 +40,9 @@ class RawResponse:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Respond as a WSGI app (PEP 3333)."""
         headers = [*self.headers.items()]
-        if self.status is not HTTPStatus.NOT_MODIFIED:  # RFC 9110, 8.6: it would be that of a 200
+        if (
+            self.status is not HTTPStatus.NOT_MODIFIED
+        ):  # RFC 9110, 8.6: it would be the length of a 200
             headers.append(("Content-Length", str(len(self.body))))
         start_response(f"{self.status.value} {self.status.phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
