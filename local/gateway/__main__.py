@@ -17,9 +17,12 @@ from leadline.runtime.serving import cold_start
 from leadline.runtime.telemetry import log
 from local.gateway.app import build
 from local.gateway.request_log import RequestLog
-from local.gateway.responses import Connection
+from local.gateway.responses import Connection, close_connections_once
 
-_SHUTDOWN_S = 0.5
+#: After SIGTERM: how long clients may take to notice `Connection: close`, and requests to complete.
+_DRAIN_S = 2.0
+_SHUTDOWN_S = 5.0
+_POLL_S = 0.05
 #: How long a connection may be idle, or the head of a request may take.
 _HEAD_WITHIN_S = 30
 
@@ -36,16 +39,23 @@ async def _serve() -> None:
     stopped = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
-    runner = web.AppRunner(
-        build(Path(os.environ["LEADLINE_EDGE"])),
-        shutdown_timeout=_SHUTDOWN_S,
-        handler_cancellation=True,
-    )
+    app = build(Path(os.environ["LEADLINE_EDGE"]))
+    app.on_response_prepare.append(close_connections_once(stopped))
+    runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S, handler_cancellation=True)
     await runner.setup()
     listener = await _listen(runner.server)
     await stopped.wait()
     listener.close()
+    await _drain(runner.server)
     await runner.cleanup()
+
+
+async def _drain(server: web.Server | None) -> None:
+    """Wait for the open connections: one closed without notice may have a request on its way."""
+    for _ in range(round(_DRAIN_S / _POLL_S)):
+        if not (server and server.connections):
+            break
+        await asyncio.sleep(_POLL_S)
 
 
 async def _listen(server: web.Server | None) -> asyncio.Server:

@@ -1,5 +1,6 @@
 """The edge's own responses: errors as problem+json, as everywhere."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -69,6 +70,19 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
     return problem_response(
         HTTPStatus.EXPECTATION_FAILED, "The only expectation supported is 100-continue."
     )
+
+
+def close_connections_once(
+    stopped: asyncio.Event,
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """A signal handler: once the edge stops, each response is its connection's last one."""
+
+    async def close(_request: web.Request, response: web.StreamResponse) -> None:
+        if stopped.is_set():
+            response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"
+
+    return close
 
 
 class Connection(web.RequestHandler):

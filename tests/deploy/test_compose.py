@@ -92,7 +92,7 @@ def test_the_example_offers_each_choice_with_its_default() -> None:
 def test_every_foreign_image_may_be_replaced_or_pinned() -> None:
     images = {name: each["image"] for name, each in yaml.safe_load(TEXT)["services"].items()}
     foreign = {image for name, image in images.items() if name not in OURS}
-    assert len(foreign) == 3
+    assert len(foreign) == 4
     assert all(_VARIABLE.fullmatch(image) for image in foreign)
     builds = [
         each["build"] for each in yaml.safe_load(TEXT)["services"].values() if "build" in each
@@ -194,6 +194,20 @@ def test_a_server_has_no_other_servers_password(prepare: "Prepare") -> None:
         assert found == {f"{server}-password"}
 
 
+def test_an_upgrade_replaces_every_service_but_the_published_port() -> None:
+    """Its container has the port of the edge, and only Python's image and the one script."""
+    proxy = SERVICES["tcp-proxy"]
+    assert proxy["ports"] == ["127.0.0.1:3000:3000"]
+    assert proxy["image"] == "python:3.13-slim"
+    assert "ports" not in SERVICES["edge"]
+    assert proxy["command"][2] == f"edge:{SERVICES['edge']['environment']['PORT']}"
+    script = (CHECKOUT / "scripts/upgrade").read_text(encoding="utf-8")
+    loops = re.findall(r"for service in ([^;]*); do", script.replace("\\\n", ""))
+    named = {*" ".join(loops).split(), *re.findall(r"(?m)^replace ([\w-]+)$", script)}
+    servers = {"postgres", "redis", "rabbitmq"}
+    assert named == LASTING - servers - {"tcp-proxy"}
+
+
 def test_the_edge_container_knows_neither_the_webhook_nor_a_clients_key() -> None:
     assert set(table.by_name(table.PARTS["edge"]).other_secrets) == {"internal-key"}
     for given, output in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
@@ -209,7 +223,8 @@ def test_no_variable_of_a_container_is_a_secret() -> None:
             r"WEBHOOK|KEYS?$|(?:PASSWORD|SECRET|TOKEN)$|(?:DATABASE|AMQP|REDIS)_URL$"
         )
         assert not [variable for variable in variables if telling.search(variable)], name
-    assert set(SERVICES["secrets"]["configs"]) == COMPOSE["configs"].keys()
+    entered = {name for name, each in COMPOSE["configs"].items() if "content" in each}
+    assert set(SERVICES["secrets"]["configs"]) == entered
 
 
 def test_the_edge_has_the_address_of_every_function() -> None:
