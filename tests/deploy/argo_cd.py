@@ -1,0 +1,64 @@
+"""What Argo CD makes of a rendered object: in which phase it applies it, and when it deletes it.
+
+https://github.com/argoproj/gitops-engine/tree/5baed56/pkg/sync: `hook/hook.go` (`IsHook`, `Types`),
+`hook/delete_policy.go`, `hook/helm/` (what Helm's annotations mean), and `sync_tasks.go` (`Less`).
+"""
+
+from dataclasses import dataclass
+
+from tests.deploy.manifests import Document
+
+HOOK = "argocd.argoproj.io/hook"
+DELETE_POLICY = "argocd.argoproj.io/hook-delete-policy"
+SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
+HELM_HOOK = "helm.sh/hook"
+HELM_DELETE_POLICY = "helm.sh/hook-delete-policy"
+
+SYNC = "Sync"
+#: Phases in their order.
+PHASES = ("PreSync", SYNC, "PostSync", "SyncFail")
+#: Every other hook of Helm's has no phase: Argo CD neither runs it nor applies it.
+_HELM_PHASES = {
+    "pre-install": "PreSync",
+    "pre-upgrade": "PreSync",
+    "post-install": "PostSync",
+    "post-upgrade": "PostSync",
+}
+_HELM_DELETE_POLICIES = {
+    "before-hook-creation": "BeforeHookCreation",
+    "hook-succeeded": "HookSucceeded",
+    "hook-failed": "HookFailed",
+}
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """The phases in which Argo CD applies an object, and for a hook when it deletes it."""
+
+    phases: frozenset[str]
+    deleted: frozenset[str] = frozenset()
+
+
+def treatment(document: Document) -> Treatment:
+    """How Argo CD treats this object."""
+    annotations = document["metadata"].get("annotations", {})
+    own = _listed(annotations, HOOK)
+    helm = _listed(annotations, HELM_HOOK)
+    if own == ["Skip"]:
+        return Treatment(frozenset({SYNC}))
+    if not own and (not helm or helm == ["crd-install"]):
+        return Treatment(frozenset({SYNC}))
+    phases = own or [_HELM_PHASES[one] for one in helm if one in _HELM_PHASES]
+    deleted = [
+        *_listed(annotations, DELETE_POLICY),
+        *(_HELM_DELETE_POLICIES.get(one, "") for one in _listed(annotations, HELM_DELETE_POLICY)),
+    ]
+    return Treatment(frozenset(phases), frozenset(filter(None, deleted)) or _RECREATED)
+
+
+#: Without a policy a hook is deleted before the next one of its name is created.
+_RECREATED = frozenset({"BeforeHookCreation"})
+
+
+def _listed(annotations: dict[str, str], name: str) -> list[str]:
+    return [one.strip() for one in annotations.get(name, "").split(",") if one.strip()]

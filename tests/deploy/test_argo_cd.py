@@ -1,0 +1,130 @@
+"""Argo CD renders the chart as `helm template` does, and applies it in phases of its own."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.deploy import helm
+from tests.deploy.argo_cd import HOOK, SYNC, SYNC_OPTIONS, Treatment, treatment
+from tests.deploy.manifests import Document
+from tests.deploy.test_helm import CHART, EVERYTHING, NAMESPACES
+
+for_each_home = pytest.mark.parametrize("home", NAMESPACES)
+
+
+def _rendered(home: str, values: dict[str, Any] | None = None) -> list[Document]:
+    return helm.render(CHART, {**(values or {}), "home": home}, NAMESPACES[home])
+
+
+def _treatments(documents: list[Document]) -> dict[str, Treatment]:
+    return {f"{one['kind']}/{one['metadata']['name']}": treatment(one) for one in documents}
+
+
+@for_each_home
+def test_the_migration_runs_before_each_sync_and_replaces_the_last_one(home: str) -> None:
+    found = _treatments(_rendered(home, EVERYTHING))
+    migration = found.pop("Job/leadline-migrate")
+    assert migration == Treatment(frozenset({"PreSync"}), frozenset({"BeforeHookCreation"}))
+    assert {one.phases for one in found.values()} == {frozenset({SYNC})}
+
+
+@for_each_home
+def test_what_runs_before_a_sync_needs_nothing_of_the_sync(home: str) -> None:
+    """Its first PreSync runs while no other object of the chart exists."""
+    documents = _rendered(home, EVERYTHING)
+    (migration,) = (one for one in documents if treatment(one).phases == {"PreSync"})
+    names = {one["metadata"]["name"] for one in documents if one is not migration}
+    assert not names & set(_strings(migration["spec"]["template"]["spec"]))
+    assert "serviceAccountName" not in json.dumps(migration)
+
+
+@for_each_home
+def test_a_finished_migration_stays_until_argo_cd_has_seen_it(home: str) -> None:
+    """It reads the result with its next refresh, after 3 minutes at the latest by default."""
+    (migration,) = (one for one in _rendered(home) if one["kind"] == "Job")
+    assert migration["spec"]["ttlSecondsAfterFinished"] >= 600  # three refreshes
+
+
+@for_each_home
+def test_the_same_values_always_render_the_same(home: str) -> None:
+    """Each refresh renders again; what differs is out of sync. No release and no cluster are known.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/helm/#random-data
+    """
+    assert _rendered(home, EVERYTHING) == _rendered(home, EVERYTHING)
+    words = r"\b(lookup|rand\w+|uuidv4|now|gen[A-Z]\w+|IsInstall|IsUpgrade|Revision)\b"
+    for template in (CHART / "templates").iterdir():
+        code = "".join(re.findall(r"\{\{(?!-? */\*).*?\}\}", template.read_text(encoding="utf-8")))
+        assert not re.search(words, code), template.name
+
+
+@for_each_home
+def test_no_field_has_two_owners(home: str) -> None:
+    """KEDA sets the number of workers: a value in the Deployment would be restored at each sync."""
+    documents = _rendered(home)
+    (scaled,) = (one for one in documents if one["kind"] == "ScaledObject")
+    target = scaled["spec"]["scaleTargetRef"]["name"]
+    deployments = {one["metadata"]["name"]: one for one in documents if one["kind"] == "Deployment"}
+    assert "replicas" not in deployments[target]["spec"]
+
+
+@for_each_home
+def test_argo_cds_own_label_selects_nothing(home: str) -> None:
+    """By default in Argo CD 2 it sets app.kubernetes.io/instance, and a selector never changes.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
+    """
+    assert "app.kubernetes.io/instance" not in json.dumps(_rendered(home, EVERYTHING))
+
+
+@for_each_home
+def test_messages_outlive_the_application(home: str) -> None:
+    """Deleting honours Helm's annotation, pruning only Argo CD's own.
+
+    https://github.com/argoproj/argo-cd/blob/master/controller/appcontroller.go (`shouldBeDeleted`)
+    and https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#no-prune-resources
+    """
+    (cluster,) = (one for one in _rendered(home, EVERYTHING) if one["kind"] == "RabbitmqCluster")
+    annotations = cluster["metadata"]["annotations"]
+    assert annotations["helm.sh/resource-policy"] == "keep"
+    assert annotations[SYNC_OPTIONS] == "Prune=false"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ({}, Treatment(frozenset({SYNC}))),
+        ({"helm.sh/hook": "crd-install"}, Treatment(frozenset({SYNC}))),
+        # Such a hook of Helm's never runs.
+        (
+            {"helm.sh/hook": "pre-rollback"},
+            Treatment(frozenset(), frozenset({"BeforeHookCreation"})),
+        ),
+        (
+            {"helm.sh/hook": "post-install, test", "helm.sh/hook-delete-policy": "hook-failed"},
+            Treatment(frozenset({"PostSync"}), frozenset({"HookFailed"})),
+        ),
+        (
+            {HOOK: "PreSync", "helm.sh/hook": "post-install"},
+            Treatment(frozenset({"PreSync"}), frozenset({"BeforeHookCreation"})),
+        ),
+        ({HOOK: "Skip"}, Treatment(frozenset({SYNC}))),
+    ],
+    ids=str,
+)
+def test_argo_cds_rules(annotations: dict[str, str], expected: Treatment) -> None:
+    assert treatment({"metadata": {"name": "one", "annotations": annotations}}) == expected
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from _strings(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _strings(one)
+    elif isinstance(value, str):
+        yield value
