@@ -289,6 +289,14 @@ def test_all_functions_together_fit_into_postgres() -> None:
     assert f"**{taken} connections**" in guide
 
 
+def test_one_replica_of_each_function_takes_what_the_guide_says() -> None:
+    users = [name for name, one in functions().items() if "DATABASE_URL_FILE" in one.env]
+    threads = sum(int(functions()[name].env["THREADS"]) for name in users)
+    guide = " ".join((CHECKOUT / "docs/deploy/faasd.md").read_text(encoding="utf-8").split())
+    assert f"takes {threads + len(MARKERS) + MIGRATION} of Postgres' connections" in guide
+    assert f"of the {len(users)} functions that use it, {len(MARKERS)} markers" in guide
+
+
 def test_only_writing_functions_mark_confirmed_events() -> None:
     ledger = CHECKOUT / "leadline" / "ledger"
     marking = {ledger / "accept.py", ledger / "erasure" / "erase.py"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leadline.runtime import cleartext
-from tests.deploy.manifests import CHECKOUT
+from tests.deploy.manifests import CHECKOUT, stack
 
 GUIDES = [*sorted((CHECKOUT / "docs/deploy").glob("*.md")), CHECKOUT / "docs/security.md"]
 _IN_CODE = re.compile(r"`((?:tests|deploy|scripts|local|docs)/[\w./-]+?)(?:::(\w+))?`")
@@ -73,6 +73,15 @@ def test_every_expectation_has_its_row() -> None:
 def test_no_command_has_a_secret_among_its_arguments(path: Path) -> None:
     text = _text(path).replace("\\\n", " ")
     assert [match[0] for match in _IN_ARGUMENTS.finditer(text)] == []
+
+
+def test_the_guides_count_and_push_every_image() -> None:
+    functions = stack().functions.keys()
+    guides = {path.stem: " ".join(_text(path).split()) for path in GUIDES}
+    assert f"CE lacks: {len(functions)} of its 15 functions" in guides["openfaas"]
+    assert f"at most 15 functions (here: {len(functions)})" in guides["faasd"]
+    (pushed,) = re.findall(r"for name in ([\w -]+); do docker push", guides["knative"])
+    assert set(pushed.split()) == functions | {"processes"}
 
 
 _ADDRESS = re.compile(r"\b(?:postgresql|amqp|redis|http)://[^\s`'\"<>)\]]+")
