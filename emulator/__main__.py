@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from emulator.app import build
-from emulator.leads.store import Store
+from emulator.entities.store import Store
 from emulator.portal import Portal
 from emulator.telemetry.journal import Journal
 

@@ -1,8 +1,9 @@
 """Errors of REST methods, with the portal's codes and texts.
 
 RestError                 status, code, description
-├── not_found             400 "" "Not found": no such lead
+├── not_found             400 "" "Not found": no such object
 ├── invalid_id            400 "" "ID is not defined or invalid."
+├── access_denied         400 "" "Access denied."
 └── item_not_found        400 NOT_FOUND, the wording of crm.item.*
 """
 
@@ -10,19 +11,19 @@ RestError                 status, code, description
 class RestError(Exception):
     """A response `{"error": code, "error_description": description}` with an HTTP status."""
 
-    def __init__(self, code: str, description: str, status: int = 400) -> None:
+    def __init__(self, code: str | int, description: str, status: int = 400) -> None:
         super().__init__(code, description, status)
         self.code = code
         self.description = description
         self.status = status
 
-    def body(self) -> dict[str, str]:
+    def body(self) -> dict[str, str | int]:
         """The error's JSON object; the same inside `result_error` of a batch."""
         return {"error": self.code, "error_description": self.description}
 
 
 def not_found() -> RestError:
-    """The error of crm.lead.* for a missing lead."""
+    """The error of crm.lead.* and the like for a missing object."""
     return RestError("", "Not found")
 
 
@@ -31,6 +32,11 @@ def invalid_id() -> RestError:
     return RestError("", "ID is not defined or invalid.")
 
 
+def access_denied() -> RestError:
+    """The error of crm.lead.* and the like for an object that the user must not see."""
+    return RestError("", "Access denied.")
+
+
 def item_not_found() -> RestError:
-    """The error of crm.item.* for a missing lead."""
+    """The error of crm.item.* for a missing object."""
     return RestError("NOT_FOUND", "Element not found")

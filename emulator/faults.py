@@ -135,10 +135,12 @@ def parse(sent: object) -> list[Rule]:
     return [_rule(index, each) for index, each in enumerate(rules)]
 
 
-def canonical_name(method: str) -> str:
+def canonical_name(method: str, entity: str = "lead") -> str:
     """The canonical name of a method: crm.lead.* for operations that both APIs offer."""
     family, _, verb = method.lower().rpartition(".")
-    return f"crm.lead.{verb}" if family == "crm.item" and verb in _IN_BOTH_APIS else method.lower()
+    return (
+        f"crm.{entity}.{verb}" if family == "crm.item" and verb in _IN_BOTH_APIS else method.lower()
+    )
 
 
 def _matches(rule: Rule, name: str, commands: Iterable[str]) -> bool:

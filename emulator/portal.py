@@ -6,10 +6,14 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from emulator.clock import Clock
+from emulator.entities.categories import Categories
+from emulator.entities.recycle_bin import RecycleBin
+from emulator.entities.statuses import Directories
+from emulator.entities.store import Store
+from emulator.entities.userfields import Schemas
 from emulator.events.offline import OfflineQueue
 from emulator.events.online import EventSender
 from emulator.faults import FaultRules
-from emulator.leads.store import Store
 from emulator.limits.bucket import Buckets, Rate
 from emulator.limits.operating import Meters
 from emulator.settings import Settings
@@ -19,12 +23,16 @@ from emulator.telemetry.live_stream import LiveStream
 
 
 class Portal:
-    """Settings, leads, limits, faults and counts of one emulator."""
+    """Settings, CRM objects, limits, faults and counts of one emulator."""
 
     def __init__(self, store: Store, journal: Journal | None = None) -> None:
         self.clock = Clock()
         self.journal = journal or Journal()
         self.store = store
+        self.schemas = Schemas(store)
+        self.directories = Directories(store)
+        self.categories = Categories(store, self.directories)
+        self.bin = RecycleBin(store)
         self.stream = LiveStream()
         self.events = EventSender(store, self.clock)
         self.offline = OfflineQueue(store)
@@ -68,6 +76,11 @@ class Portal:
         """Return to the initial state; work in progress is cancelled and commits nothing."""
         await self.stop()
         self.store.clear()
+        self.schemas.load()
+        self.directories.load()
+        self.categories.load()
+        self.events.load()
+        self.offline.load()
         self._initialize()
         self.stream.send("reset", {})
 

@@ -46,6 +46,11 @@ class Settings:
     unknown_status: Annotated[str, Choice("store", "reject")] = "store"
     overlong: Annotated[str, Choice("cut", "error")] = "cut"
     mandatory_fields: Annotated[tuple[str, ...], Names()] = ()
+    stage_mandatory_fields: Annotated[tuple[str, ...], Names()] = ()
+    required_userfields: Annotated[str, Choice("check", "ignore")] = "check"
+    date_filter: Annotated[str, Choice("any", "not_iso")] = "any"
+    reads: Annotated[str, Choice("all", "own", "none")] = "all"
+    manager_reads: Annotated[str, Choice("all", "own", "none")] = "own"
     crm_mode: Annotated[str, Choice("classic", "simple")] = "classic"
     simple_mode_leads: Annotated[str, Choice("converted", "gone")] = "converted"
     deleted_status: Annotated[int, Choice(500, 410)] = 500

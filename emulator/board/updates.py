@@ -9,8 +9,8 @@ from aiohttp import web
 
 from emulator.control.json_body import json_response, problem
 from emulator.control.statistics import now
-from emulator.leads.stages import STAGES
-from emulator.leads.views import card
+from emulator.entities.entity import LEAD
+from emulator.entities.views import card
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL
 
@@ -25,8 +25,13 @@ async def snapshot(request: web.Request) -> web.Response:
     statistics = _statistics(portal)
     cards = [card for stage in statistics["counts"] for card in _newest(portal, stage)]
     stages = [
-        {"status": each.status, "name": each.name, "color": each.color, "meaning": each.semantics}
-        for each in STAGES
+        {
+            "status": each.status,
+            "name": each.name,
+            "color": each.color,
+            "meaning": each.semantics or None,
+        }
+        for each in portal.directories.items(LEAD.stages)
     ]
     seconds = [list(each) for each in portal.counts.seconds][-120:]
     return json_response({"stages": stages, "cards": cards, "seconds": seconds, **statistics})
@@ -64,7 +69,7 @@ async def _send_updates(
 
 def _newest(portal: Portal, stage: str) -> list[dict[str, Any]]:
     tail = "WHERE json_extract(data, '$.STATUS_ID') = ? ORDER BY id DESC LIMIT ?"
-    return [card(lead) for lead in portal.store.find(tail, (stage, _CARDS_PER_STAGE))]
+    return [card(lead) for lead in portal.store.find(LEAD, tail, (stage, _CARDS_PER_STAGE))]
 
 
 def _tick(portal: Portal) -> bytes:

@@ -8,12 +8,15 @@ from typing import Any
 from aiohttp import web
 
 from emulator.control.json_body import InvalidJson, json_response, problem, read_json
+from emulator.entities.entity import LEAD
+from emulator.entities.multifields import positive_int
+from emulator.entities.schema import Schema
+from emulator.entities.store import Item, Store
+from emulator.entities.views import multifields, upper
 from emulator.errors import RestError
-from emulator.leads.multifields import positive_int
-from emulator.leads.store import Lead, Store
-from emulator.leads.views import multifields, scalars
-from emulator.methods.write_lead import Write, update
 from emulator.requests.endpoint import PORTAL
+from emulator.writes.save import update
+from emulator.writes.write import Write
 
 _SLICE = 200
 _SHOWN = ("ID", "ORIGINATOR_ID", "ORIGIN_ID", "NAME", "TITLE", "STATUS_ID", "DATE_CREATE")
@@ -21,7 +24,7 @@ _SHOWN = ("ID", "ORIGINATOR_ID", "ORIGIN_ID", "NAME", "TITLE", "STATUS_ID", "DAT
 
 async def leads(request: web.Request) -> web.StreamResponse:
     """GET: all leads by id; `?origin_id=`, `?after=` an id and `?limit=` narrow them."""
-    store = request.app[PORTAL].store
+    store, schema = request.app[PORTAL].store, request.app[PORTAL].schemas[LEAD]
     origin_id = request.query.get("origin_id")
     after = positive_int(request.query.get("after")) or 0
     left = positive_int(request.query.get("limit")) or 2**31
@@ -29,7 +32,7 @@ async def leads(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     opening = "["
     while left > 0:
-        found = _slice(store, origin_id, after, min(left, _SLICE))
+        found = _slice(store, schema, origin_id, after, min(left, _SLICE))
         if found:
             await response.write((opening + ",\n".join(found)).encode())
             await asyncio.sleep(0)  # a write that fits the buffer does not yield
@@ -53,39 +56,46 @@ async def move(request: web.Request) -> web.Response:
     status = sent.get("STATUS_ID") if isinstance(sent, dict) else None
     if not isinstance(status, str) or not status or set(sent) != {"STATUS_ID"}:
         return problem(422, 'must be {"STATUS_ID": a stage}')
-    if lead_id is None or portal.store.get(lead_id) is None:
+    item = portal.store.get(LEAD, lead_id) if lead_id else None
+    if item is None:
         return problem(404, "no such lead")
     try:
-        lead = update(portal, lead_id, Write("user", sent, sent))
+        lead = update(portal, item, Write(LEAD, "user", sent, sent))
     except RestError as error:
         return problem(422, error.description)
-    return json_response(_view(lead, _histories(portal.store.db, [lead])[lead.id]))
+    return json_response(
+        _view(portal.schemas[LEAD], lead, _histories(portal.store.db, [lead])[lead.id])
+    )
 
 
-def _slice(store: Store, origin_id: str | None, after: int, limit: int) -> list[str]:
+def _slice(
+    store: Store, schema: Schema, origin_id: str | None, after: int, limit: int
+) -> list[str]:
     condition, values = "WHERE id > ?", [after]
     if origin_id is not None:
         condition += " AND json_extract(data, '$.ORIGIN_ID') = ?"
     parameters = [*values, *([] if origin_id is None else [origin_id]), limit]
-    found = store.find(f"{condition} ORDER BY id LIMIT ?", parameters)
+    found = store.find(LEAD, f"{condition} ORDER BY id LIMIT ?", parameters)
     histories = _histories(store.db, found)
-    return [json.dumps(_view(lead, histories[lead.id]), ensure_ascii=False) for lead in found]
+    return [
+        json.dumps(_view(schema, lead, histories[lead.id]), ensure_ascii=False) for lead in found
+    ]
 
 
-def _view(lead: Lead, history: list[dict[str, Any]]) -> dict[str, Any]:
-    values, rows = scalars(lead), multifields(lead)
+def _view(schema: Schema, lead: Item, history: list[dict[str, Any]]) -> dict[str, Any]:
+    values, rows = upper(schema, lead), multifields(lead)
     phones = [
         {name: row[name] for name in ("ID", "VALUE", "VALUE_TYPE")} for row in rows.get("PHONE", [])
     ]
     return {**{name: values[name] for name in _SHOWN}, "PHONE": phones, "history": history}
 
 
-def _histories(db: sqlite3.Connection, leads: list[Lead]) -> dict[int, list[dict[str, Any]]]:
+def _histories(db: sqlite3.Connection, leads: list[Item]) -> dict[int, list[dict[str, Any]]]:
     histories: dict[int, list[dict[str, Any]]] = {lead.id: [] for lead in leads}
     cursor = db.execute(
-        "SELECT lead_id, time, method, fields FROM write"
-        " WHERE lead_id IN (SELECT value FROM json_each(?)) ORDER BY id",
-        (json.dumps(list(histories)),),
+        "SELECT owner_id, time, method, fields FROM write"
+        " WHERE owner_id IN (SELECT value FROM json_each(?)) AND entity = ? ORDER BY id",
+        (json.dumps(list(histories)), LEAD.type_id),
     )
     for lead_id, time, method, fields in cursor:
         histories[lead_id].append({"time": time, "method": method, "fields": json.loads(fields)})

@@ -5,6 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from emulator.control.json_body import json_response
+from emulator.entities.entity import LEAD
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL
 
@@ -17,7 +18,8 @@ GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1, 2
 _PHONE_ROWS = """
 SELECT rows, count(*) FROM (
     SELECT count(multifield.id) AS rows FROM lead
-    LEFT JOIN multifield ON lead_id = lead.id AND type_id = 'PHONE' GROUP BY lead.id)
+    LEFT JOIN multifield ON owner_id = lead.id AND entity = 1 AND type_id = 'PHONE'
+    GROUP BY lead.id)
 GROUP BY rows ORDER BY rows
 """
 
@@ -70,7 +72,7 @@ async def totals(request: web.Request) -> web.Response:
     portal = request.app[PORTAL]
     return json_response(
         {
-            "leads": portal.store.count("", ()),
+            "leads": portal.store.count(LEAD, "", ()),
             "late_commits": portal.counts.late_commits,
             "answers": dict(portal.counts.statuses),
             "verbs": dict(portal.counts.http),

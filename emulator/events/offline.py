@@ -1,23 +1,27 @@
 """Offline events: a queue that an application polls.
 
-Of several equal events of a lead only the last one stays queued; an application's own writes, made
-with its `auth_connector`, are not queued for it.
+Of several equal events of an object only the last one stays queued; an application's own writes,
+made with its `auth_connector`, are not queued for it. Documentation: events/offline-events.md.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emulator.leads.store import Store
+from emulator.entities.filters import Where
+from emulator.entities.store import Store
 
 
 @dataclass(frozen=True)
 class OfflineEvent:
-    """A change that waits to be fetched."""
+    """A change that waits to be fetched, or to be cleared by the process that reserved it."""
 
     id: int
     event: str
-    lead_id: int
+    owner_id: int
     time: float
+    process_id: str | None = None
+    error: int = 0
 
 
 class OfflineQueue:
@@ -25,61 +29,88 @@ class OfflineQueue:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._handlers: list[tuple[str, str]] = []
+        self.load()
+
+    def load(self) -> None:
+        """Read the handlers again."""
+        rows = self._store.db.execute("SELECT event, connector FROM offline_handler")
+        self._handlers = [(event, connector) for event, connector in rows]
 
     def handlers(self) -> list[tuple[str, str]]:
         """The events to queue, each with the connector that bound it."""
-        rows = self._store.db.execute("SELECT event, connector FROM offline_handler")
-        return [(event, connector) for event, connector in rows]
+        return self._handlers
 
     def bind(self, event: str, connector: str) -> None:
         """Start queueing an event."""
         self._store.db.execute(
             "INSERT OR IGNORE INTO offline_handler VALUES (?, ?)", (event, connector)
         )
+        self.load()
 
     def unbind(self, event: str, connector: str) -> int:
         """Stop queueing an event; returns the number of handlers removed."""
-        return self._store.db.execute(
+        count = self._store.db.execute(
             "DELETE FROM offline_handler WHERE event = ? AND connector = ?", (event, connector)
         ).rowcount
+        self.load()
+        return count
 
-    def add(self, event: str, lead_id: int, by: str, time: float) -> None:
+    def add(self, event: str, owner_id: int, by: str, time: float) -> None:
         """Queue the event of a write made by the connector `by`."""
-        for bound, connector in self.handlers():
+        for bound, connector in self._handlers:
             if bound == event and (not by or by != connector):
-                self._put(event, connector, lead_id, time)
+                self._put(event, connector, owner_id, time)
 
-    def fetch(
-        self, connector: str, limit: int, *, clear: bool
-    ) -> tuple[str | None, list[OfflineEvent]]:
-        """The oldest free events, removed, or reserved under the returned process id."""
-        with self._store.transaction():
-            rows = self._store.db.execute(
-                "SELECT id, event, lead_id, time FROM offline_event"
-                " WHERE connector = ? AND process_id IS NULL ORDER BY id LIMIT ?",
-                (connector, limit),
-            ).fetchall()
-            process_id = secrets.token_hex(16)
-            self._store.db.executemany(
-                "UPDATE offline_event SET process_id = ? WHERE id = ?",
-                [(process_id, row[0]) for row in rows],
-            )
-            if clear:
-                self.clear(process_id)
-        return None if clear else process_id, [OfflineEvent(*row) for row in rows]
+    def read(self, connector: str, where: Where, order: str, page: str = "") -> list[OfflineEvent]:
+        """The events of a connector that a filter finds, reserved ones included."""
+        conditions = Where(["connector = ?", *where.conditions], [connector, *where.values])
+        cursor = self._store.db.execute(
+            "SELECT id, event, owner_id, time, process_id, error"  # noqa: S608 (our clauses)
+            f" FROM offline_event {conditions.sql} ORDER BY {order} {page}",
+            conditions.values,
+        )
+        return [OfflineEvent(*row) for row in cursor]
 
-    def clear(self, process_id: str) -> None:
-        """Remove the events reserved under a process id."""
-        self._store.db.execute("DELETE FROM offline_event WHERE process_id = ?", (process_id,))
+    def reserve(self, events: Sequence[OfflineEvent]) -> str:
+        """Hide events from other readers; returns the process id that clears them."""
+        process_id = secrets.token_hex(16)
+        self._store.db.executemany(
+            "UPDATE offline_event SET process_id = ? WHERE id = ?",
+            [(process_id, each.id) for each in events],
+        )
+        return process_id
 
-    def _put(self, event: str, connector: str, lead_id: int, time: float) -> None:
+    def remove(self, events: Sequence[OfflineEvent]) -> None:
+        """Remove events."""
+        self._store.db.executemany(
+            "DELETE FROM offline_event WHERE id = ?", [(each.id,) for each in events]
+        )
+
+    def reserved(self, process_id: str, ids: Sequence[int] | None) -> list[OfflineEvent]:
+        """The events reserved under a process id, all or those named by id."""
+        cursor = self._store.db.execute(
+            "SELECT id, event, owner_id, time, process_id, error FROM offline_event"
+            " WHERE process_id = ? ORDER BY id",
+            (process_id,),
+        )
+        found = [OfflineEvent(*row) for row in cursor]
+        return found if ids is None else [each for each in found if each.id in ids]
+
+    def mark_failed(self, events: Sequence[OfflineEvent]) -> None:
+        """Keep events as failed: they are returned only on demand."""
+        self._store.db.executemany(
+            "UPDATE offline_event SET error = 1 WHERE id = ?", [(each.id,) for each in events]
+        )
+
+    def _put(self, event: str, connector: str, owner_id: int, time: float) -> None:
         with self._store.transaction():
             self._store.db.execute(
                 "DELETE FROM offline_event WHERE process_id IS NULL"
-                " AND event = ? AND connector = ? AND lead_id = ?",
-                (event, connector, lead_id),
+                " AND event = ? AND connector = ? AND owner_id = ?",
+                (event, connector, owner_id),
             )
             self._store.db.execute(
-                "INSERT INTO offline_event (event, connector, lead_id, time) VALUES (?, ?, ?, ?)",
-                (event, connector, lead_id, time),
+                "INSERT INTO offline_event (event, connector, owner_id, time) VALUES (?, ?, ?, ?)",
+                (event, connector, owner_id, time),
             )

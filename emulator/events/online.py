@@ -1,7 +1,8 @@
-"""Outgoing events: what the portal POSTs to handlers when a lead is written.
+"""Outgoing events: what the portal POSTs to handlers when an object is written.
 
-Like the portal: a form with only the lead's id, sent once without retries, for every write,
-including those of the receiver.
+Like the portal: a form with only the object's id, sent once without retries, for every write,
+including those of the receiver. `ts` is when it is sent. Handlers of an application get tokens, the
+outgoing webhook does not. Documentation: events/index.md.
 """
 
 import asyncio
@@ -12,10 +13,9 @@ from dataclasses import dataclass
 import aiohttp
 
 from emulator.clock import Clock
-from emulator.leads.store import Store
+from emulator.entities.store import Store
 from emulator.settings import Settings
 
-LEAD_EVENTS = ("ONCRMLEADADD", "ONCRMLEADUPDATE", "ONCRMLEADDELETE")
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
@@ -26,6 +26,7 @@ class Handler:
     id: int
     event: str
     url: str
+    auth_type: int = 0
 
 
 class EventSender:
@@ -33,6 +34,7 @@ class EventSender:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._handlers: list[Handler] = []
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -40,28 +42,41 @@ class EventSender:
         self._generator = random.Random(0)  # noqa: S311 (shuffling)
         self.sent = 0
         self.failed = 0
+        self.load()
+
+    def load(self) -> None:
+        """Read the handlers again."""
+        rows = self._store.db.execute("SELECT id, event, url, auth_type FROM handler ORDER BY id")
+        self._handlers = [Handler(*row) for row in rows]
 
     def handlers(self) -> list[Handler]:
         """Handlers bound by event.bind."""
-        rows = self._store.db.execute("SELECT id, event, url FROM handler ORDER BY id")
-        return [Handler(*row) for row in rows]
+        return self._handlers
 
-    def bind(self, event: str, url: str) -> None:
+    def bind(self, event: str, url: str, auth_type: int = 0) -> None:
         """Add a handler."""
-        self._store.db.execute("INSERT INTO handler (event, url) VALUES (?, ?)", (event, url))
-
-    def unbind(self, event: str, url: str | None) -> int:
-        """Remove an event's handlers, all or those of one URL; returns their number."""
-        cursor = self._store.db.execute(
-            "DELETE FROM handler WHERE event = ? AND (? IS NULL OR url = ?)", (event, url, url)
+        self._store.db.execute(
+            "INSERT INTO handler (event, url, auth_type) VALUES (?, ?, ?)", (event, url, auth_type)
         )
+        self.load()
+
+    def unbind(self, event: str, url: str | None, auth_type: int | None = None) -> int:
+        """Remove an event's handlers, all or those of one URL or user; returns their number."""
+        cursor = self._store.db.execute(
+            "DELETE FROM handler WHERE event = ? AND (? IS NULL OR url = ?)"
+            " AND (? IS NULL OR auth_type = ?)",
+            (event, url, url, auth_type, auth_type),
+        )
+        self.load()
         return cursor.rowcount
 
-    def send(self, event: str, lead_id: int, settings: Settings) -> None:
-        """Send an event to all handlers, without waiting."""
+    def send(self, event: str, owner_id: int, settings: Settings, user: int) -> None:
+        """Send an event of a write by `user` (0: none) to all handlers, without waiting."""
+        if not self._handlers and not settings.outgoing_webhook_url:
+            return
         for handler in self._handlers_for(event, settings):
             for _ in range(settings.event_copies):
-                self._start(handler, event, lead_id, settings)
+                self._start(handler, event, owner_id, settings, user)
 
     async def stop(self) -> None:
         """Cancel events that are not sent yet."""
@@ -82,8 +97,10 @@ class EventSender:
             if handler.event == event:
                 yield handler
 
-    def _start(self, handler: Handler, event: str, lead_id: int, settings: Settings) -> None:
-        form = _form(handler, event, lead_id, int(self._clock.wall()), settings.application_token)
+    def _start(
+        self, handler: Handler, event: str, owner_id: int, settings: Settings, user: int
+    ) -> None:
+        form = _form(handler, event, owner_id, settings.application_token, user)
         delay = settings.event_delay_ms / 1000
         if settings.event_order == "shuffled":
             delay += self._generator.random()
@@ -103,6 +120,7 @@ class EventSender:
             await asyncio.wait([earlier])
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+        form["ts"] = str(int(self._clock.wall()))
         try:
             async with self._session.post(url, data=form, allow_redirects=False):
                 self.sent += 1
@@ -110,15 +128,23 @@ class EventSender:
             self.failed += 1  # the portal never retries an event
 
 
-def _form(handler: Handler, event: str, lead_id: int, ts: int, token: str) -> dict[str, str]:
-    return {
+def _form(handler: Handler, event: str, owner_id: int, token: str, user: int) -> dict[str, str]:
+    """The form; an application's handler gets the token of its user or of the writing one."""
+    form = {
         "event": event,
         "event_handler_id": str(handler.id),
-        "data[FIELDS][ID]": str(lead_id),
-        "ts": str(ts),
-        "auth[domain]": "portal.bitrix24.local",
-        "auth[client_endpoint]": "https://portal.bitrix24.local/rest/",
-        "auth[server_endpoint]": "https://oauth.bitrix.info/rest/",
-        "auth[member_id]": "a223c6b3710f85df22e9377d6c4f7553",
-        "auth[application_token]": token,
+        "data[FIELDS][ID]": str(owner_id),
+        "ts": "",
     }
+    auth = {
+        "domain": "portal.bitrix24.local",
+        "client_endpoint": "https://portal.bitrix24.local/rest/",
+        "server_endpoint": "https://oauth.bitrix.info/rest/",
+        "member_id": "a223c6b3710f85df22e9377d6c4f7553",
+        "application_token": token,
+    }
+    if handler.id:
+        acting = handler.auth_type or user
+        tokens = {"access_token": f"local-access-token-{acting}", "expires_in": "3600"}
+        auth = {**(tokens if acting else {}), "scope": "crm", "status": "L", **auth}
+    return {**form, **{f"auth[{name}]": value for name, value in auth.items()}}

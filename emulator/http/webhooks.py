@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Webhook:
-    """An incoming webhook: its secret code and the portal whose limits it shares."""
+    """An incoming webhook: its secret code, the portal whose limits it shares, and its user."""
 
     code: str
     portal: str
+    user: int = 1
 
 
 WEBHOOKS = {
@@ -19,6 +20,7 @@ WEBHOOKS = {
         Webhook("local-webhook-code", "standard"),
         Webhook("second-webhook-code", "standard"),
         Webhook("enterprise-webhook-code", "enterprise"),
+        Webhook("manager-webhook-code", "standard", user=2),
     )
 }
 

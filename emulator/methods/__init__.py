@@ -1,26 +1,68 @@
-"""The REST methods by name; each takes the portal and parameters and returns a MethodResult."""
+"""The REST methods by name; each takes a call and returns a MethodResult."""
 
 from collections.abc import Callable
 
-from emulator.http.params import Params
-from emulator.methods import duplicates, event_handlers, items, lead_methods, lists, portal_info
-from emulator.methods.result import MethodResult
-from emulator.portal import Portal
+from emulator.methods.objects import (
+    bindings,
+    by_type,
+    duplicates,
+    imports,
+    items,
+    lists,
+    merge,
+    stage_history,
+)
+from emulator.methods.portal import event_handlers, offline_events, portal_info, users
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.setup import categories, statuses, userfield_info, userfields
 
-Method = Callable[[Portal, Params], MethodResult]
+Method = Callable[[Call], MethodResult]
 
 METHODS: dict[str, Method] = {
-    **lead_methods.METHODS,
+    **by_type.METHODS,
     **items.METHODS,
     **lists.METHODS,
+    **imports.METHODS,
+    **merge.METHODS,
+    **bindings.METHODS,
     **duplicates.METHODS,
+    **stage_history.METHODS,
+    **statuses.METHODS,
+    **categories.METHODS,
+    **userfields.METHODS,
+    **userfield_info.METHODS,
     **event_handlers.METHODS,
+    **offline_events.METHODS,
+    **users.METHODS,
     **portal_info.METHODS,
 }
+_USER_SCOPES = {"user", "user_basic", "user_brief"}
 
 
-def _methods(_: Portal, __: Params) -> MethodResult:
-    return MethodResult(sorted([*METHODS, "batch"]))
+def allowed(method: str, scopes: tuple[str, ...]) -> bool:
+    """Whether a webhook with these scopes may call a method."""
+    if method.startswith("crm."):
+        return "crm" in scopes
+    needs_user = method.startswith("user.") and method not in {"user.admin", "user.access"}
+    return not needs_user or bool(_USER_SCOPES & set(scopes))
+
+
+def _methods(call: Call) -> MethodResult:
+    """methods: the names of all methods, or of those of a scope."""
+    wanted = call.argument("scope")
+    names = sorted([*METHODS, "batch"])
+    if isinstance(wanted, str) and wanted:
+        names = [each for each in names if each.startswith(f"{wanted}.")]
+    return MethodResult(names)
+
+
+def _method(call: Call) -> MethodResult:
+    """method.get: whether a method exists, and whether the webhook may call it."""
+    name = call.argument("name")
+    exists = isinstance(name, str) and (name.lower() in METHODS or name.lower() == "batch")
+    may = exists and allowed(str(name).lower(), call.portal.settings.scope)
+    return MethodResult({"isExisting": exists, "isAvailable": may})
 
 
 METHODS["methods"] = _methods
+METHODS["method.get"] = _method

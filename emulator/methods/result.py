@@ -1,7 +1,67 @@
-"""The result of a successful method."""
+"""A method call, and the result of a successful one."""
 
 from dataclasses import dataclass
 from typing import Any
+
+from emulator.entities.entity import Entity
+from emulator.entities.filters import Where
+from emulator.entities.query import argument, connector
+from emulator.entities.store import Item
+from emulator.http.params import Params
+from emulator.http.webhooks import Webhook
+from emulator.portal import Portal
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a method: the portal, the parameters, and the webhook whose user calls."""
+
+    portal: Portal
+    params: Params
+    webhook: Webhook
+
+    def argument(self, name: str) -> Any:
+        """A parameter by its case-insensitive name."""
+        return argument(self.params, name)
+
+    @property
+    def connector(self) -> str:
+        """The application that owns offline events."""
+        return connector(self.params)
+
+    @property
+    def user(self) -> int:
+        """The calling user."""
+        return self.webhook.user
+
+    @property
+    def original_names(self) -> bool:
+        """Whether user fields keep their names in crm.item.* (useOriginalUfNames)."""
+        return self.argument("useOriginalUfNames") in ("Y", "y", True, 1, "1")
+
+    @property
+    def reads(self) -> str:
+        """What the user may read: `all` objects, its `own`, or `none`."""
+        settings = self.portal.settings
+        return settings.reads if self.user == 1 else settings.manager_reads
+
+    def may_read(self, item: Item) -> bool:
+        """Whether the user may read an object."""
+        if self.reads == "own":
+            return bool(item.data.get("ASSIGNED_BY_ID", "1") == str(self.user))
+        return self.reads == "all"
+
+    def hide(self, found: Where) -> None:
+        """Let a list find only what the user may read."""
+        if self.reads == "own":
+            owner = "coalesce(json_extract(data, '$.ASSIGNED_BY_ID'), '1')"
+            found.restrict(f"{owner} = ?", str(self.user))
+        elif self.reads == "none":
+            found.restrict("0")
+
+    def item(self, entity: Entity, item_id: int | None) -> Item | None:
+        """An object by id, or None."""
+        return self.portal.store.get(entity, item_id) if item_id else None
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from emulator.entities.query import argument
 from emulator.errors import RestError
 from emulator.faults import Rule
 from emulator.http.params import Params, from_query
-from emulator.leads.query import argument
 from emulator.limits.operating import Meter
 from emulator.requests.batch_references import substitute
 from emulator.requests.method_call import TimedResult, execute, meter_within_limit

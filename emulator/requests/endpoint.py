@@ -32,7 +32,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
     try:
         reply, error = await _admit_and_run(portal, request, name), ""
     except RestError as refusal:
-        reply, error = responses.error(refusal), refusal.code
+        reply, error = responses.error(refusal), str(refusal.code)
     except web.HTTPRequestEntityTooLarge:
         error = "INVALID_REQUEST"
         reply = responses.error(RestError(error, "Request entity too large", 413))

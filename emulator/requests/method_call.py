@@ -6,8 +6,8 @@ from typing import Any
 from emulator.errors import RestError
 from emulator.http.params import Params
 from emulator.limits.operating import Meter
-from emulator.methods import METHODS
-from emulator.methods.result import MethodResult
+from emulator.methods import METHODS, allowed
+from emulator.methods.result import Call, MethodResult
 from emulator.requests.request_context import RequestContext
 from emulator.requests.stopwatch import Stopwatch
 
@@ -42,7 +42,7 @@ async def execute(
     seconds = context.latency_s()
     await context.work(seconds)
     try:
-        result = run(portal, params)
+        result = run(Call(portal, params, context.webhook))
     finally:
         bill(context, meter, seconds)
         portal.counts.count_command(method, portal.clock.wall())
@@ -53,7 +53,7 @@ def meter_within_limit(context: RequestContext, method: str) -> Meter:
     """The method's meter; raises RestError if its `operating` budget is used up."""
     meter = context.portal.meters.meter(context.budget_owner, method, context.portal.clock.now())
     limit = context.portal.settings.operating_limit_s
-    if limit and meter.operating >= limit:
+    if limit and meter.operating > limit:
         raise RestError(
             "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.", 429
         )
@@ -69,7 +69,6 @@ def bill(context: RequestContext, meter: Meter, seconds: float) -> None:
 
 def require_scope(context: RequestContext, method: str) -> None:
     """Raise RestError if the webhook lacks the scope that a method needs."""
-    needed = "crm" if method.startswith("crm.") else None
-    if needed and needed not in context.portal.settings.scope:
+    if not allowed(method, context.portal.settings.scope):
         description = "The request requires higher privileges than provided by the access token"
         raise RestError("insufficient_scope", description, 403)

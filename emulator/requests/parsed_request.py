@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from emulator.errors import RestError
 from emulator.faults import canonical_name
 from emulator.http.params import Params
-from emulator.methods.items import require_lead_entity
+from emulator.methods.objects.items import entity_of
 from emulator.requests.batch import Command
 
 
@@ -38,7 +38,7 @@ def _name(method: str, params: Params) -> str:
     if not method.startswith("crm.item."):
         return method
     try:
-        require_lead_entity(params)
+        entity = entity_of(params)
     except RestError:
         return method
-    return canonical_name(method)
+    return canonical_name(method, entity.table)

@@ -13,7 +13,8 @@ def parse_path(path: str, portal: Portal) -> tuple[Webhook, str]:
     if "//" in path and portal.settings.double_slash == "not_found":
         raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", 404)
     steps = [step for step in path.split("/") if step][1:]
-    if len(steps) < 2 or steps[0] != "1" or steps[1] not in WEBHOOKS:
+    webhook = WEBHOOKS.get(steps[1]) if len(steps) > 1 else None
+    if webhook is None or steps[0] != str(webhook.user):
         raise RestError("NO_AUTH_FOUND", "Wrong authorization data", 401)
     method = "/".join(steps[2:]).lower()
-    return WEBHOOKS[steps[1]], method.removesuffix(".json").removesuffix(".xml")
+    return webhook, method.removesuffix(".json").removesuffix(".xml")

@@ -128,7 +128,7 @@ def test_handlers_are_bound_and_unbound(emulator: Emulator, receiver: Receiver) 
     assert emulator.result("event.bind", params) is True
     assert emulator.post("event.bind", params).status_code == 400
     assert emulator.result("event.get") == [
-        {"event": "ONCRMLEADADD", "handler": receiver.url, "auth_type": "0"}
+        {"event": "ONCRMLEADADD", "handler": receiver.url, "auth_type": "0", "offline": 0}
     ]
     emulator.add()
     emulator.result("crm.lead.update", {"id": 1, "fields": {}})

@@ -61,7 +61,14 @@ def test_fm_as_a_list_adds(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    "fm", [{"1": {"valueType": "WORK", "value": "9"}}, "+7700", {"99": WORK}, {"0": WORK}], ids=str
+    "fm",
+    [
+        {"1": {"valueType": "WORK", "value": "9"}},
+        "+7700",
+        {"x": WORK},
+        {"99": {**WORK, "value": ""}},
+    ],
+    ids=str,
 )
 def test_fm_without_content_saves_without_phones_and_without_error(
     emulator: Emulator, fm: Any
@@ -71,6 +78,29 @@ def test_fm_without_content_saves_without_phones_and_without_error(
     assert (item["name"], item["fm"]) == ("Karl", [SHOWN])
 
 
+@pytest.mark.parametrize("key", ["99", "0"])
+def test_a_key_of_a_row_that_is_gone_makes_a_new_row(emulator: Emulator, key: str) -> None:
+    """Documentation: how-to-change-email-or-phone.md."""
+    add(emulator, fm=[WORK])
+    assert update(emulator, 1, fm={key: WORK})["fm"] == [SHOWN, {**SHOWN, "id": 2}]
+
+
+def test_a_row_of_another_object_is_not_changed(emulator: Emulator) -> None:
+    add(emulator, fm=[WORK])
+    add(emulator)
+    assert update(emulator, 2, fm={"1": {**WORK, "value": "9"}})["fm"][0]["id"] == 2
+    assert emulator.get(1)["PHONE"][0]["VALUE"] == WORK["value"]
+
+
+def test_links_and_rows_of_unknown_types_are_kept(emulator: Emulator) -> None:
+    """Documentation: how-to-change-email-or-phone.md."""
+    rows = [{"typeId": each, "valueType": "USER", "value": "x"} for each in ("LINK", "FAX")]
+    assert [row["typeId"] for row in add(emulator, fm=rows)["fm"]] == ["LINK", "FAX"]
+    lead = emulator.get(1)
+    assert lead["LINK"][0]["VALUE"] == "x"
+    assert "FAX" not in lead
+
+
 @pytest.mark.parametrize("method", ["crm.item.get", "crm.item.update", "crm.item.delete"])
 def test_a_missing_item_is_not_found(emulator: Emulator, method: str) -> None:
     response = emulator.post(method, {"entityTypeId": 1, "id": 9, "fields": {}})
@@ -78,7 +108,7 @@ def test_a_missing_item_is_not_found(emulator: Emulator, method: str) -> None:
 
 
 def test_other_entity_types_are_refused(emulator: Emulator) -> None:
-    response = emulator.post("crm.item.add", {"entityTypeId": 2, "fields": {}})
+    response = emulator.post("crm.item.add", {"entityTypeId": 31, "fields": {}})
     assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
     response = emulator.post("crm.item.add", {"fields": {}})
     assert (response.status_code, response.json()["error"]) == (400, "100")

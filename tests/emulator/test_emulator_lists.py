@@ -38,7 +38,12 @@ def three(emulator: Emulator) -> Emulator:
         ({">=ID": "2", "<ID": 3}, [2]),
         ({"<=ID": 2}, [1, 2]),
         ({"%NAME": "nn"}, [1, 2]),
-        ({"%=NAME": "nn"}, [1, 2]),
+        ({"%=NAME": "nn"}, []),
+        ({"%=NAME": "%nn%"}, [1, 2]),
+        ({"=%NAME": "an%"}, [1, 2]),
+        ({"=%NAME": "%s"}, [3]),
+        ({"!=%NAME": "An%"}, [3]),
+        ({"!%=NAME": "%ka"}, [1, 3]),
         ({"!%NAME": "nn"}, [3]),
         ({"%NAME": "%"}, []),
         ({">OPPORTUNITY": 4}, [1, 3]),
@@ -60,10 +65,10 @@ def test_the_item_api_filters_in_camel_case(three: Emulator) -> None:
         "entityTypeId": 1,
         "filter": {"@originId": ["11", "10"], "!stageId": "JUNK"},
         "order": {"id": "DESC"},
-        "select": ["id", "title", "fm"],
+        "select": ["id", "title"],
     }
     answer = three.call("crm.item.list", params)
-    assert answer["result"] == {"items": [{"id": 1, "title": "Lead #1", "fm": []}]}
+    assert answer["result"] == {"items": [{"id": 1, "title": "Lead #1"}]}
     assert answer["total"] == 1
 
 

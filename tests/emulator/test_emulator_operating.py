@@ -100,6 +100,13 @@ def test_a_method_over_its_budget_is_blocked_alone(emulator: Emulator) -> None:
     assert len(emulator.leads()) == 2
 
 
+def test_a_method_that_has_used_up_its_budget_exactly_is_not_blocked(emulator: Emulator) -> None:
+    """It is blocked once it exceeds the limit: documentation limits.md."""
+    emulator.set(operating_limit_s=3)
+    spend(emulator, seconds=3)
+    assert emulator.post("crm.lead.add").status_code == 200
+
+
 def test_the_budget_may_be_the_whole_portals(emulator: Emulator) -> None:
     emulator.set(operating_limit_s=2, operating_scope="portal")
     spend(emulator, seconds=3)

@@ -1,0 +1,83 @@
+"""The portal's SQLite file: its tables, and the change of a file of an earlier version."""
+
+import sqlite3
+from pathlib import Path
+
+from emulator.entities.entity import ENTITIES
+from emulator.entities.like import like
+
+#: Tables whose rows a reset deletes.
+TABLES = (
+    *("write", "multifield", "handler", "offline_handler", "offline_event", "stage_history"),
+    *("user_field", "status", "category", "deleted"),
+    *(each.table for each in ENTITIES),
+)
+
+_OBJECTS = """
+CREATE TABLE IF NOT EXISTS {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS {name}_origin ON {name} (json_extract(data, '$.ORIGIN_ID'));
+CREATE INDEX IF NOT EXISTS {name}_modified ON {name} (json_extract(data, '$.DATE_MODIFY'));
+"""
+_SCHEMA = """
+CREATE INDEX IF NOT EXISTS lead_stage ON lead (json_extract(data, '$.STATUS_ID'));
+CREATE INDEX IF NOT EXISTS deal_lead ON deal (json_extract(data, '$.LEAD_ID'));
+CREATE TABLE IF NOT EXISTS multifield (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL DEFAULT 1,
+    owner_id INTEGER NOT NULL, type_id TEXT NOT NULL, value_type TEXT NOT NULL,
+    value TEXT NOT NULL, digest TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS multifield_owner ON multifield (owner_id);
+CREATE INDEX IF NOT EXISTS multifield_digest ON multifield (type_id, digest);
+CREATE TABLE IF NOT EXISTS write (
+    id INTEGER PRIMARY KEY, entity INTEGER NOT NULL DEFAULT 1, owner_id INTEGER NOT NULL,
+    time REAL NOT NULL, method TEXT NOT NULL, fields TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS write_owner ON write (owner_id);
+CREATE TABLE IF NOT EXISTS handler (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, url TEXT NOT NULL,
+    auth_type INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS offline_handler (
+    event TEXT NOT NULL, connector TEXT NOT NULL, PRIMARY KEY (event, connector));
+CREATE TABLE IF NOT EXISTS offline_event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, connector TEXT NOT NULL,
+    owner_id INTEGER NOT NULL, time REAL NOT NULL, process_id TEXT,
+    error INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS stage_history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL, owner_id INTEGER NOT NULL,
+    kind INTEGER NOT NULL, time TEXT NOT NULL, stage TEXT NOT NULL, semantics TEXT NOT NULL,
+    category_id INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS stage_history_owner ON stage_history (entity, owner_id);
+CREATE TABLE IF NOT EXISTS user_field (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL, definition TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS status (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS category (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS deleted (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL, owner_id INTEGER NOT NULL,
+    time TEXT NOT NULL, data TEXT NOT NULL, rows TEXT NOT NULL);
+"""
+
+#: For a file that knows only leads.
+_FROM_LEADS_ONLY = """
+DROP INDEX IF EXISTS multifield_lead;
+DROP INDEX IF EXISTS write_lead;
+ALTER TABLE multifield RENAME COLUMN lead_id TO owner_id;
+ALTER TABLE multifield ADD COLUMN entity INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE write RENAME COLUMN lead_id TO owner_id;
+ALTER TABLE write ADD COLUMN entity INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE handler ADD COLUMN auth_type INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE offline_event RENAME COLUMN lead_id TO owner_id;
+ALTER TABLE offline_event ADD COLUMN error INTEGER NOT NULL DEFAULT 0;
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open or create the file; acknowledged writes survive kill -9."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.create_function("like", 2, like, deterministic=True)
+    db.create_function("like", 3, like, deterministic=True)
+    columns = {name for _, name, *_ in db.execute("PRAGMA table_info(multifield)")}
+    if "lead_id" in columns:
+        db.executescript(f"BEGIN; {_FROM_LEADS_ONLY} COMMIT;")
+    db.executescript("".join(_OBJECTS.format(name=each.table) for each in ENTITIES) + _SCHEMA)
+    return db

@@ -1,0 +1,1 @@
+"""Fields: what one is, its types, and the fields of each type of object."""

@@ -1,0 +1,68 @@
+"""The fields of a deal, in the order of crm.deal.get.
+
+Documentation: crm/deals/crm-deal-fields.md, crm/deals/crm-deal-get.md, crm/universal/
+object-fields.md#deal.
+"""
+
+from emulator.entities.fields.field import (
+    AUTHORS,
+    CLIENT,
+    LAST_ACTIVITY,
+    MONEY,
+    MOVED,
+    OBSERVERS,
+    OPENED,
+    ORIGIN,
+    SOURCE,
+    UTM,
+    WEBFORM,
+    Field,
+    parent,
+    status,
+    switched_off,
+)
+
+
+def _yes_no(name: str, camel: str, title: str, *, read_only: bool = False) -> Field:
+    return Field(name, camel, title, "char", "N", read_only=read_only)
+
+
+FIELDS = (
+    Field("ID", "id", "ID", "integer", read_only=True),
+    Field("TITLE", "title", "Title", max_length=255),
+    Field("TYPE_ID", "typeId", "Type", "crm_status", extra=status("DEAL_TYPE")),
+    Field(
+        "STAGE_ID", "stageId", "Deal stage", "crm_status", max_length=50, extra=status("DEAL_STAGE")
+    ),
+    Field("PROBABILITY", "probability", "Probability", "integer"),
+    *MONEY,
+    Field("TAX_VALUE", "taxValue", "Tax", "double", "0.00"),
+    Field("LEAD_ID", "leadId", "Lead", "crm_lead", extra={"isReadOnly": True, **parent(1)}),
+    *CLIENT,
+    Field("QUOTE_ID", "quoteId", "Estimate", "crm_quote", extra={"isReadOnly": True, **parent(7)}),
+    Field("BEGINDATE", "begindate", "Start date", "date"),
+    Field("CLOSEDATE", "closedate", "Close date", "date"),
+    *AUTHORS,
+    OPENED,
+    _yes_no("CLOSED", "closed", "Closed"),
+    Field("COMMENTS", "comments", "Comment", "text"),
+    Field("ADDITIONAL_INFO", "additionalInfo", "Additional information"),
+    Field("LOCATION_ID", "locationId", "Location", "location"),
+    Field("CATEGORY_ID", "categoryId", "Pipeline", "crm_category", "0", immutable=True),
+    Field("STAGE_SEMANTIC_ID", "stageSemanticId", "Stage group", read_only=True),
+    _yes_no("IS_NEW", "isNew", "New deal", read_only=True),
+    _yes_no("IS_RECURRING", "isRecurring", "Recurring deal"),
+    _yes_no("IS_RETURN_CUSTOMER", "isReturnCustomer", "Repeat deal"),
+    _yes_no("IS_REPEATED_APPROACH", "isRepeatedApproach", "Repeated approach"),
+    *SOURCE,
+    *ORIGIN,
+    *MOVED,
+    *UTM,
+    *LAST_ACTIVITY,
+    WEBFORM,
+    OBSERVERS,
+    *switched_off("dateCreateShort", "dateModifyShort", "productId", "begindateShort"),
+    *switched_off("closedateShort", "eventDate", "eventDateShort", "eventId", "eventDescription"),
+    *switched_off("searchContent", "orderStage", "isWork", "isWon", "isLose"),
+    *switched_off("receivedAmount", "lostAmount", "hasProducts"),
+)

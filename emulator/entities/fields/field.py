@@ -1,0 +1,209 @@
+"""A field of a CRM object, from which `fields`, `select`, filters, defaults and checks follow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Types whose values are whole numbers in crm.item.*.
+INTEGERS = frozenset(
+    [
+        "integer",
+        "user",
+        "employee",
+        "crm_company",
+        "crm_contact",
+        "crm_lead",
+        "crm_deal",
+        "crm_category",
+        "crm_quote",
+    ]
+)
+_ITEM_TYPES = {"char": "boolean"}
+_UPPER_TYPES = {"text": "string"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field: `name` in crm.lead.*, crm.deal.* and so on, `camel` in crm.item.*.
+
+    `default` is its value in an object that never had one. `where` holds the places that show it:
+    `f` crm.lead.fields, `g` crm.lead.get, `d` crm.item.fields, `i` crm.item.get.
+    """
+
+    name: str
+    camel: str
+    title: str
+    kind: str = "string"
+    default: Any = None
+    where: str = "fgdi"
+    read_only: bool = False
+    required: bool = False
+    immutable: bool = False
+    multiple: bool = False
+    dynamic: bool = False
+    max_length: int | None = None
+    #: Shown by crm.item.* when it has no value.
+    item_default: Any = None
+    #: Its value in a new object; unlike `default`, one that was sent empty does not get it.
+    initial: Any = None
+    #: Further keys of its description.
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def described(self, *, required: bool) -> dict[str, Any]:
+        """Its entry in crm.lead.fields and the like."""
+        return self._described(_UPPER_TYPES.get(self.kind, self.kind), required=required)
+
+    def described_item(self, *, required: bool) -> dict[str, Any]:
+        """Its entry in crm.item.fields."""
+        kind = self.kind if self.dynamic else _ITEM_TYPES.get(self.kind, self.kind)
+        shown = {**self._described(kind, required=required), "upperName": self.upper_name}
+        if self.dynamic:
+            shown["title"] = self.title
+        return shown
+
+    def _described(self, kind: str, *, required: bool) -> dict[str, Any]:
+        shown = {
+            "type": kind,
+            "isRequired": required or self.required,
+            "isReadOnly": self.read_only,
+            "isImmutable": self.immutable,
+            "isMultiple": self.multiple,
+            "isDynamic": self.dynamic,
+        }
+        title = self.name if self.dynamic else self.title
+        return {**shown, **self.extra, "title": title}
+
+    @property
+    def upper_name(self) -> str:
+        """`camel` in upper case with underscores; for a user field, its name."""
+        return self.name if self.dynamic else upper_name(self.camel)
+
+
+def upper_name(camel: str) -> str:
+    """`createdTime` as `CREATED_TIME`, `parentId12` as `PARENT_ID12`."""
+    return "".join(f"_{each}" if each.isupper() else each.upper() for each in camel)
+
+
+def camel_name(upper: str) -> str:
+    """`UF_CRM_WISH` as `ufCrmWish`; a number at the end keeps its underscore: `ufCrm_17`."""
+    first, *rest = upper.lower().split("_")
+    last = rest[-1] if rest else ""
+    if last.isdigit():
+        rest[-1] = "_" + last
+    return first + "".join(each[:1].upper() + each[1:] for each in rest)
+
+
+def status(entity_id: str) -> dict[str, Any]:
+    """The description's key that names a directory."""
+    return {"statusType": entity_id}
+
+
+def parent(type_id: int) -> dict[str, Any]:
+    """The description's key that names the other object's type."""
+    return {"settings": {"parentEntityTypeId": type_id}}
+
+
+def switched_off(*names: str) -> tuple[Field, ...]:
+    """Fields that crm.item.get shows and Bitrix24 has switched off: always null."""
+    return tuple(Field("", name, name, where="i", read_only=True) for name in names)
+
+
+MULTIFIELDS = {
+    "PHONE": "Phone",
+    "EMAIL": "E-mail",
+    "WEB": "Website",
+    "IM": "Messenger",
+    "LINK": "Open Channel user",
+}
+#: A single text out of the multifield rows, as crm.item.get shows it: type, value type.
+FROM_ROWS = {
+    "phoneMobile": ("PHONE", "MOBILE"),
+    "phoneWork": ("PHONE", "WORK"),
+    "phoneMailing": ("PHONE", "MAILING"),
+    "emailHome": ("EMAIL", "HOME"),
+    "emailWork": ("EMAIL", "WORK"),
+    "emailMailing": ("EMAIL", "MAILING"),
+    "imol": ("IM", "OPENLINE"),
+    "email": ("EMAIL", ""),
+    "phone": ("PHONE", ""),
+}
+ROW_TEXTS = tuple(
+    Field("", camel, camel, where="i", item_default="", read_only=True) for camel in FROM_ROWS
+)
+OBSERVERS = Field(
+    "OBSERVERS", "observers", "Observers", "user", where="di", multiple=True, item_default=[]
+)
+
+UTM = (
+    Field("UTM_SOURCE", "utmSource", "UTM Source"),
+    Field("UTM_MEDIUM", "utmMedium", "UTM Medium"),
+    Field("UTM_CAMPAIGN", "utmCampaign", "UTM Campaign"),
+    Field("UTM_CONTENT", "utmContent", "UTM Content"),
+    Field("UTM_TERM", "utmTerm", "UTM Term"),
+)
+ORIGIN = (
+    Field("ORIGINATOR_ID", "originatorId", "External source", max_length=255),
+    Field("ORIGIN_ID", "originId", "Id in the external source", max_length=255),
+)
+ADDRESS = (
+    Field("ADDRESS", "address", "Address", where="fg"),
+    Field("ADDRESS_2", "address2", "Address (line 2)", where="fg"),
+    Field("ADDRESS_CITY", "addressCity", "City", where="fg"),
+    Field("ADDRESS_POSTAL_CODE", "addressPostalCode", "Postal code", where="fg"),
+    Field("ADDRESS_REGION", "addressRegion", "Region", where="fg"),
+    Field("ADDRESS_PROVINCE", "addressProvince", "Province", where="fg"),
+    Field("ADDRESS_COUNTRY", "addressCountry", "Country", where="fg"),
+    Field("ADDRESS_COUNTRY_CODE", "addressCountryCode", "Country code", where="fg"),
+    Field("ADDRESS_LOC_ADDR_ID", "addressLocAddrId", "Location address", "integer", where="fg"),
+)
+HAS_ROWS = (
+    Field("HAS_PHONE", "hasPhone", "Has a phone", "char", "N", read_only=True),
+    Field("HAS_EMAIL", "hasEmail", "Has an e-mail", "char", "N", read_only=True),
+    Field("HAS_IMOL", "hasImol", "Has an open channel", "char", "N", read_only=True),
+)
+SOURCE = (
+    Field("SOURCE_ID", "sourceId", "Source", "crm_status", extra=status("SOURCE")),
+    Field("SOURCE_DESCRIPTION", "sourceDescription", "Source information", "text"),
+)
+AUTHORS = (
+    Field("ASSIGNED_BY_ID", "assignedById", "Responsible", "user", "1"),
+    Field("CREATED_BY_ID", "createdBy", "Created by", "user", "1", read_only=True),
+    Field("MODIFY_BY_ID", "updatedBy", "Modified by", "user", "1", read_only=True),
+    Field("DATE_CREATE", "createdTime", "Created", "datetime", read_only=True),
+    Field("DATE_MODIFY", "updatedTime", "Modified", "datetime", read_only=True),
+)
+MOVED = (
+    Field("MOVED_BY_ID", "movedBy", "Moved by", "user", "1", read_only=True),
+    Field("MOVED_TIME", "movedTime", "Moved", "datetime", read_only=True),
+)
+LAST_ACTIVITY = (
+    Field("LAST_ACTIVITY_BY", "lastActivityBy", "Last activity by", "user", "1", read_only=True),
+    Field("LAST_ACTIVITY_TIME", "lastActivityTime", "Last activity", "datetime", read_only=True),
+)
+OPENED = Field("OPENED", "opened", "Available to everyone", "char", "Y")
+WEBFORM = Field("WEBFORM_ID", "webformId", "CRM form", "integer", where="di", item_default=0)
+MONEY = (
+    Field("CURRENCY_ID", "currencyId", "Currency", "crm_currency", "USD"),
+    Field("OPPORTUNITY", "opportunity", "Amount", "double", "0.00"),
+    Field("IS_MANUAL_OPPORTUNITY", "isManualOpportunity", "Manual amount", "char", "N"),
+)
+CLIENT = (
+    Field("COMPANY_ID", "companyId", "Company", "crm_company", item_default=0, extra=parent(4)),
+    Field(
+        "CONTACT_ID",
+        "contactId",
+        "Contact",
+        "crm_contact",
+        item_default=0,
+        extra={"isDeprecated": True},
+    ),
+    Field(
+        "CONTACT_IDS",
+        "contactIds",
+        "Contacts",
+        "crm_contact",
+        where="fdi",
+        multiple=True,
+        item_default=[],
+    ),
+)

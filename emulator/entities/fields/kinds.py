@@ -1,0 +1,166 @@
+"""Types of fields: a client's value in its stored form, and the stored form in each API.
+
+Stored are texts, or lists of texts for fields with several values; an empty value is `""` or None.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from emulator.clock import iso, portal_iso
+from emulator.entities.fields.field import INTEGERS
+
+
+class NotValid(ValueError):
+    """A value does not fit the type of its field."""
+
+
+_EMPTY = (None, "", False)
+_DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)|(\d\d)\.(\d\d)\.(\d{4})")
+
+
+def stored(kind: str, value: Any, *, dynamic: bool = False) -> str | None:
+    """A client's single value as stored; raises NotValid."""
+    reader = _USER_READERS.get(kind) if dynamic else _READERS.get(kind)
+    if reader is not None:
+        return reader(value)
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    return str(value)
+
+
+def as_upper(kind: str, value: Any) -> Any:
+    """The stored value of a user field as crm.lead.get and the like return it."""
+    if isinstance(value, list):
+        return [as_upper(kind, each) for each in value]
+    if kind == "boolean":
+        return value == "1"
+    return value
+
+
+def as_item(kind: str, value: Any) -> Any:
+    """A stored value as crm.item.get returns it."""
+    if isinstance(value, list):
+        return [as_item(kind, each) for each in value]
+    if value is None or value == "":
+        return None
+    if kind in _ITEM_INTEGERS:
+        return int(value) if value.lstrip("-").isdigit() else 0
+    if kind == "double":
+        number = float(value)
+        return int(number) if number.is_integer() else number
+    if kind == "boolean":
+        return "Y" if value == "1" else "N"
+    return value
+
+
+def _double(value: Any) -> str | None:
+    """The amount with two decimals; what is no number counts as 0."""
+    if value is None:
+        return None
+    try:
+        amount = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return "0.00"
+    return f"{amount:.2f}" if math.isfinite(amount) else "0.00"
+
+
+def _user_double(value: Any) -> str | None:
+    if value in _EMPTY:
+        return None
+    try:
+        amount = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise NotValid from None
+    if not math.isfinite(amount):
+        raise NotValid
+    return str(int(amount)) if amount.is_integer() and abs(amount) < 2**53 else str(amount)
+
+
+def _user_integer(value: Any) -> str | None:
+    if value in _EMPTY and value != 0:
+        return None
+    text = str(value).strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+        raise NotValid
+    return str(int(text))
+
+
+def _user_boolean(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    return "1" if value in (True, 1, "1", "Y", "y", "true", "on") else "0"
+
+
+def _date(value: Any) -> str | None:
+    """Midnight UTC of a day, as the portal shows its dates."""
+    if value in _EMPTY:
+        return ""
+    found = _DAY.match(str(value).strip())
+    if found is None:
+        raise NotValid
+    year, month, day = found.group(1, 2, 3) if found.group(1) else found.group(6, 5, 4)
+    try:
+        return iso(datetime(int(year), int(month), int(day), tzinfo=UTC).timestamp())
+    except (ValueError, OverflowError):
+        raise NotValid from None
+
+
+def _datetime(value: Any) -> str | None:
+    if value in _EMPTY:
+        return ""
+    text = portal_iso(str(value).strip())
+    if text is None:
+        raise NotValid
+    return text
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, dict | list):
+        raise NotValid
+    return None if value is None else str(value)
+
+
+_READERS: dict[str, Callable[[Any], str | None]] = {"double": _double, "date": _date}
+_USER_READERS: dict[str, Callable[[Any], str | None]] = {
+    "string": _text,
+    "url": _text,
+    "money": _text,
+    "address": _text,
+    "file": _text,
+    "crm": _text,
+    "crm_status": _text,
+    "integer": _user_integer,
+    "enumeration": _user_integer,
+    "employee": _user_integer,
+    "iblock_section": _user_integer,
+    "iblock_element": _user_integer,
+    "double": _user_double,
+    "boolean": _user_boolean,
+    "date": _date,
+    "datetime": _datetime,
+}
+_ITEM_INTEGERS = INTEGERS | {"enumeration", "iblock_section", "iblock_element"}
+#: The types that crm.userfield.types lists.
+USER_TYPES = {
+    "string": "String",
+    "integer": "Whole number",
+    "double": "Number",
+    "boolean": "Yes/No",
+    "enumeration": "List",
+    "datetime": "Date and time",
+    "date": "Date",
+    "money": "Money",
+    "url": "Link",
+    "address": "Address",
+    "file": "File",
+    "employee": "Employee",
+    "crm_status": "CRM directory",
+    "iblock_section": "Information block section",
+    "iblock_element": "Information block element",
+    "crm": "CRM object",
+}

@@ -1,0 +1,253 @@
+"""Bitrix24's list filters (`>=DATE_MODIFY`, `@ORIGIN_ID`, …) as SQL conditions.
+
+Field names come from our own tables and values are always bound: no client text becomes SQL.
+crm.item.list joins groups by OR (`logic`), and refuses unknown fields; the older lists ignore them.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.entities.fields.field import INTEGERS, MULTIFIELDS, Field
+from emulator.entities.fields.kinds import NotValid, stored
+from emulator.entities.schema import Schema
+from emulator.errors import RestError
+
+_KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
+LISTED = "(SELECT value FROM json_each(?))"
+_EMPTY = (None, "", False)
+_DEPTH_MAX = 20
+
+
+@dataclass
+class Where:
+    """Conditions joined by AND or OR, and their values."""
+
+    conditions: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    logic: str = "AND"
+
+    def add(self, condition: str, *values: object) -> None:
+        """One more condition."""
+        self.conditions.append(condition)
+        self.values.extend(values)
+
+    def add_group(self, group: "Where") -> None:
+        """The conditions of another one as a single condition."""
+        if group.conditions:
+            self.add(f"({group.joined})", *group.values)
+
+    def restrict(self, condition: str, *values: object) -> None:
+        """A condition that holds whatever the others say."""
+        if self.conditions:
+            self.conditions = [f"({self.joined})"]
+        self.logic = "AND"
+        self.add(condition, *values)
+
+    @property
+    def joined(self) -> str:
+        """The conditions as one expression."""
+        return f" {self.logic} ".join(self.conditions)
+
+    @property
+    def sql(self) -> str:
+        """The WHERE clause, or nothing."""
+        return "WHERE " + self.joined if self.conditions else ""
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a list call names fields: crm.item.list (`is_item`) in camel case, and strictly."""
+
+    schema: Schema
+    is_item: bool = False
+    #: Whether a date with `T` filters at all (setting `date_filter`).
+    ignores_iso_dates: bool = False
+
+    def field(self, name: str) -> Field | None:
+        """A field by a client's name, or None."""
+        if self.is_item:
+            return self.schema.searchable.get(name)
+        return self.schema.fields.get(name) or self.schema.fields.get(name.upper())
+
+
+def where(sent: Mapping[str, Any], names: Names, depth: int = 0) -> Where:
+    """The conditions of a filter; raises RestError if crm.item.list refuses it."""
+    found = Where()
+    if names.is_item and str(sent.get("logic", "")).upper() == "OR":
+        found.logic = "OR"
+    for key, value in sent.items():
+        if names.is_item and (key == "logic" or (key.isdigit() and isinstance(value, dict))):
+            if key != "logic" and depth < _DEPTH_MAX:
+                found.add_group(where(value, names, depth + 1))
+            continue
+        match = _KEY.match(key)
+        if match:
+            _add(found, match.group(1), match.group(2), value, names)
+        elif names.is_item:
+            raise _not_allowed(key)
+    return found
+
+
+def column(known: Field, schema: Schema) -> str:
+    """The SQL expression of a field, with its value in objects that never had one."""
+    name = known.name
+    if name == "ID":
+        return "id"
+    if name in {"HAS_PHONE", "HAS_EMAIL"} and schema.entity.has_rows:
+        return _has_rows(name.removeprefix("HAS_"), schema)
+    value = f"json_extract(data, '$.{name}')"
+    if known.default not in _EMPTY:
+        value = f"coalesce({value}, '{known.default}')"
+    if known.kind in {"double", "integer"} or known.kind in INTEGERS:
+        return f"CAST({value} AS REAL)"
+    return value
+
+
+def _has_rows(type_id: str, schema: Schema) -> str:
+    table = schema.entity.table
+    return (
+        f"iif(EXISTS (SELECT 1 FROM multifield WHERE owner_id = {table}.id"  # noqa: S608
+        f" AND entity = {schema.entity.type_id} AND type_id = '{type_id}'), 'Y', 'N')"
+    )
+
+
+def _not_allowed(name: str) -> RestError:
+    text = f"Invalid filter: field '{name}' is not allowed in filter"
+    return RestError("INVALID_ARG_VALUE", text)
+
+
+def _add(found: Where, operator: str, name: str, value: Any, names: Names) -> None:
+    if not names.is_item and name.upper() in MULTIFIELDS and names.schema.entity.has_rows:
+        _add_multifield(found, operator, name.upper(), value, names.schema)
+        return
+    known = names.field(name)
+    if known is None:
+        if names.is_item:
+            raise _not_allowed(name)
+        return
+    is_date = known.kind in {"date", "datetime"}
+    if is_date and names.ignores_iso_dates and "T" in str(value):
+        return
+    _add_condition(found, operator, known, value, names)
+
+
+def _add_condition(found: Where, operator: str, known: Field, value: Any, names: Names) -> None:
+    if isinstance(value, dict):
+        value = list(value.values())
+    sent = value if isinstance(value, list) else [value]
+    if "%" in operator:
+        expression = f"coalesce(json_extract(data, '$.{known.name}'), '')"
+        expression = expression if known.name != "ID" else "id"
+        _add_like(found, expression, [str(each) for each in sent], operator)
+        return
+    try:
+        values = [_value(known, each) for each in sent]
+    except NotValid:
+        if not names.is_item:
+            found.add("0")
+            return
+        text = f"Invalid filter: field '{known.camel}' has invalid value"
+        raise RestError("INVALID_ARG_VALUE", text) from None
+    if known.multiple:
+        _add_multiple(found, operator, known, values)
+        return
+    expression = column(known, names.schema)
+    if operator in {">", ">=", "<", "<="}:
+        found.add(f"{expression} {operator} ?", values[0] if values else None)
+    elif operator.startswith("!"):
+        _add_not_in(found, expression, values)
+    else:
+        _add_in(found, expression, values)
+
+
+def _add_in(found: Where, expression: str, values: list[Any]) -> None:
+    non_empty = [each for each in values if each not in _EMPTY]
+    choices = [f"{expression} IN {LISTED}"] if non_empty else []
+    if len(non_empty) < len(values):
+        choices.append(_is_empty(expression))
+    found.add(
+        "(" + " OR ".join(choices or ["0"]) + ")", *([json.dumps(non_empty)] if non_empty else [])
+    )
+
+
+def _add_not_in(found: Where, expression: str, values: list[Any]) -> None:
+    non_empty = [each for each in values if each not in _EMPTY]
+    if len(non_empty) < len(values):
+        found.add(f"NOT {_is_empty(expression)}")
+    if non_empty:
+        found.add(f"coalesce({expression}, '') NOT IN {LISTED}", json.dumps(non_empty))
+
+
+def _is_empty(expression: str) -> str:
+    empty = "0" if expression.startswith("CAST") else "''"
+    return f"coalesce({expression}, {empty}) = {empty}"
+
+
+def _add_like(found: Where, expression: str, values: list[str], operator: str) -> None:
+    """`%` looks for the value anywhere; with `=` the value brings its own `%`."""
+    verb = "NOT LIKE" if operator.startswith("!") else "LIKE"
+    for each in values:
+        if "=" in operator:
+            found.add(f"{expression} {verb} ?", each)
+        else:
+            text = re.sub(r"([\\%_])", r"\\\1", each)
+            found.add(f"{expression} {verb} ? ESCAPE '\\'", f"%{text}%")
+
+
+def _add_multiple(found: Where, operator: str, known: Field, values: list[Any]) -> None:
+    path = f"$.{known.name}"
+    non_empty = [str(each) for each in values if each not in _EMPTY]
+    verb = "NOT EXISTS" if operator.startswith("!") else "EXISTS"
+    if non_empty:
+        found.add(
+            f"{verb} (SELECT 1 FROM json_each(data, ?) AS each"  # noqa: S608 (our own names)
+            f" WHERE each.value IN {LISTED})",
+            path,
+            json.dumps(non_empty),
+        )
+    if len(non_empty) < len(values):
+        verb = "EXISTS" if operator.startswith("!") else "NOT EXISTS"
+        found.add(f"{verb} (SELECT 1 FROM json_each(data, ?))", path)  # noqa: S608
+
+
+def _add_multifield(found: Where, operator: str, type_id: str, value: Any, schema: Schema) -> None:
+    """Phones and the like match exactly, whatever the operator (crm/contacts/crm-contact-list)."""
+    values = [str(each) for each in (value if isinstance(value, list) else [value])]
+    verb = "NOT IN" if operator.startswith("!") else "IN"
+    found.add(
+        f"id {verb} (SELECT owner_id FROM multifield"  # noqa: S608 (our own names)
+        f" WHERE type_id = ? AND entity = {schema.entity.type_id} AND value IN {LISTED})",
+        type_id,
+        json.dumps(values),
+    )
+
+
+def _value(known: Field, value: Any) -> Any:
+    kind = known.kind
+    if kind in {"double", "integer"} or kind in INTEGERS:
+        return None if value in _EMPTY and value != 0 else _number(value, known)
+    if isinstance(value, bool) and kind == "char":
+        return "Y" if value else "N"
+    if known.dynamic and kind == "boolean":
+        return str(int(value)) if value in (0, 1, "0", "1") else str(value)
+    if value in _EMPTY:
+        return None
+    is_moment = kind == "datetime"
+    if is_moment or kind == "date" or known.dynamic:
+        return stored(kind, value, dynamic=is_moment or known.dynamic)
+    return str(value)
+
+
+def _number(value: Any, known: Field) -> float | int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        if known.dynamic:
+            raise NotValid from None
+        return 0
+    if number != number or abs(number) > 2**62:  # noqa: PLR0124 (NaN is not itself)
+        return 0
+    return int(number) if number.is_integer() else number

@@ -1,0 +1,95 @@
+"""A list call as SQL: filter, order, page and selected fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emulator.entities.filters import Names, Where, column, where
+from emulator.errors import RestError
+from emulator.http.params import Params
+
+PAGE = 50
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parsed list call; `start` is None if counting is off (start = -1)."""
+
+    where: Where
+    order: str
+    start: int | None
+
+    @property
+    def page(self) -> str:
+        """The clause for one page of rows."""
+        return f"{self.where.sql} ORDER BY {self.order} LIMIT {PAGE} OFFSET {self.start or 0}"
+
+
+def parse(params: Params, names: Names) -> Query:
+    """The query of a list call's `filter`, `order` and `start`; raises RestError."""
+    wanted, order = argument(params, "filter"), argument(params, "order")
+    if not names.is_item:
+        for name, sent in (("order", order), ("filter", wanted)):
+            if sent not in (None, "", []) and not isinstance(sent, dict):
+                raise RestError("", f"Parameter '{name}' must be array.")
+    if isinstance(wanted, list):
+        wanted = {str(index): each for index, each in enumerate(wanted)}
+    return Query(
+        where(wanted if isinstance(wanted, dict) else {}, names),
+        _order(order if isinstance(order, dict) else {}, names),
+        start(params),
+    )
+
+
+def selected(params: Params) -> set[str]:
+    """The selected fields of a list call; `*` if none are named."""
+    select = argument(params, "select")
+    if isinstance(select, dict):
+        select = list(select.values())
+    if isinstance(select, str):
+        select = [select]
+    names = (
+        {each for each in select if isinstance(each, str)} if isinstance(select, list) else set()
+    )
+    return names or {"*"}
+
+
+def argument(params: Params, name: str) -> Any:
+    """A parameter by its case-insensitive name: the documentation uses both `id` and `ID`."""
+    if name in params:
+        return params[name]
+    return next((value for key, value in params.items() if key.lower() == name.lower()), None)
+
+
+def connector(params: Params) -> str:
+    """The `auth_connector` of a call, which owns offline events; empty if absent."""
+    sent = argument(params, "auth_connector")
+    return sent if isinstance(sent, str) else ""
+
+
+def start(params: Params) -> int | None:
+    """The first row of the page; None for `start = -1`, which switches counting off."""
+    try:
+        number = int(argument(params, "start"))
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return None if number < 0 else min(number, 2**40)
+
+
+def _order(order: Mapping[str, Any], names: Names) -> str:
+    parts = []
+    for name, direction in order.items():
+        known, verb = names.field(name), str(direction).upper()
+        if names.is_item and known is None:
+            raise _invalid(f"field '{name}' is not allowed in order")
+        if names.is_item and verb not in {"ASC", "DESC"}:
+            raise _invalid(
+                f"allowed sort directions are `ASC, DESC`. But got '{direction}' for field '{name}'"
+            )
+        if known is not None:
+            parts.append(f"{column(known, names.schema)} {'DESC' if verb == 'DESC' else 'ASC'}")
+    return ", ".join([*parts, "id"])
+
+
+def _invalid(reason: str) -> RestError:
+    return RestError("INVALID_ARG_VALUE", f"Invalid order: {reason}")

@@ -1,0 +1,163 @@
+"""CRM objects in the portal's database: all types have the same table."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emulator.entities.database import TABLES, connect
+from emulator.entities.entity import Entity
+from emulator.entities.multifields import Row, RowChange, digest
+
+
+@dataclass
+class Item:
+    """An object: its set fields by upper-case name, and its multifield rows."""
+
+    id: int
+    data: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+
+
+class Store:
+    """The portal's database."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.db = connect(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+    def clear(self) -> None:
+        """Delete everything; ids restart at 1."""
+        with self.transaction():
+            for table in TABLES:
+                self.db.execute(f"DELETE FROM {table}")  # noqa: S608 (our own names)
+            self.db.execute("DELETE FROM sqlite_sequence")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction around all writes in the block."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    def insert(self, entity: Entity, data: dict[str, Any]) -> int:
+        """Insert an object; returns its id."""
+        cursor = self.db.execute(
+            f"INSERT INTO {entity.table} (data) VALUES (?)",  # noqa: S608 (our own names)
+            (_dump(data),),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def save(self, entity: Entity, item_id: int, data: dict[str, Any]) -> None:
+        """Replace an object's fields with `data`."""
+        self.db.execute(
+            f"UPDATE {entity.table} SET data = ? WHERE id = ?",  # noqa: S608 (our own names)
+            (_dump(data), item_id),
+        )
+
+    def change_rows(self, entity: Entity, item_id: int, changes: Sequence[RowChange]) -> None:
+        """Add, change and delete multifield rows; rows of other objects stay as they are."""
+        for change in changes:
+            self._change_row(entity, item_id, change)
+
+    def record(
+        self, entity: Entity, item_id: int, time: float, method: str, fields: object
+    ) -> None:
+        """Enter a write in the object's history."""
+        self.db.execute(
+            "INSERT INTO write (entity, owner_id, time, method, fields) VALUES (?, ?, ?, ?, ?)",
+            (entity.type_id, item_id, time, method, _dump(fields)),
+        )
+
+    def delete(self, entity: Entity, item_id: int) -> None:
+        """Delete an object with its rows and histories."""
+        self.db.execute(
+            f"DELETE FROM {entity.table} WHERE id = ?",  # noqa: S608 (our own names)
+            (item_id,),
+        )
+        for table in ("multifield", "write", "stage_history"):
+            self.db.execute(
+                f"DELETE FROM {table} WHERE owner_id = ? AND entity = ?",  # noqa: S608
+                (item_id, entity.type_id),
+            )
+
+    def get(self, entity: Entity, item_id: int) -> Item | None:
+        """An object with its rows, or None."""
+        found = self.find(entity, "WHERE id = ?", (item_id,))
+        return found[0] if found else None
+
+    def find(
+        self, entity: Entity, tail: str, values: Sequence[Any], *, with_rows: bool = True
+    ) -> list[Item]:
+        """The objects that `tail` selects: our own WHERE, ORDER BY and LIMIT clauses."""
+        cursor = self.db.execute(
+            f"SELECT id, data FROM {entity.table} {tail}",  # noqa: S608 (our own clauses)
+            values,
+        )
+        items = [Item(item_id, json.loads(data)) for item_id, data in cursor]
+        if with_rows and items and entity.has_rows:
+            self._attach_rows(entity, items)
+        return items
+
+    def count(self, entity: Entity, tail: str, values: Sequence[Any]) -> int:
+        """The number of objects that `tail` selects: our own WHERE clause."""
+        row = self.db.execute(
+            f"SELECT count(*) FROM {entity.table} {tail}",  # noqa: S608 (our own clauses)
+            values,
+        ).fetchone()
+        return int(row[0])
+
+    def _attach_rows(self, entity: Entity, items: list[Item]) -> None:
+        by_id = {item.id: item for item in items}
+        cursor = self.db.execute(
+            "SELECT owner_id, id, type_id, value_type, value FROM multifield"
+            " WHERE owner_id IN (SELECT value FROM json_each(?)) AND entity = ? ORDER BY id",
+            (json.dumps(list(by_id)), entity.type_id),
+        )
+        for owner_id, *row in cursor:
+            by_id[owner_id].rows.append(Row(*row))
+
+    def _change_row(self, entity: Entity, item_id: int, change: RowChange) -> None:
+        row_of_item = (change.row_id, item_id, entity.type_id, change.type_id)
+        if change.value is None:
+            self.db.execute(
+                "DELETE FROM multifield"
+                " WHERE id = ? AND owner_id = ? AND entity = ? AND type_id = ?",
+                row_of_item,
+            )
+            return
+        key = digest(change.type_id, change.value)
+        if change.row_id is not None:
+            changed = self.db.execute(
+                "UPDATE multifield SET value = ?, value_type = coalesce(?, value_type), digest = ?"
+                " WHERE id = ? AND owner_id = ? AND entity = ? AND type_id = ?",
+                (change.value, change.value_type or None, key, *row_of_item),
+            ).rowcount
+            if changed or not change.adds_if_gone:
+                return
+        self.db.execute(
+            "INSERT INTO multifield (entity, owner_id, type_id, value_type, value, digest)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                entity.type_id,
+                item_id,
+                change.type_id,
+                change.value_type or "WORK",
+                change.value,
+                key,
+            ),
+        )
+
+
+def _dump(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False)

@@ -1,0 +1,104 @@
+"""An object as crm.lead.* (texts), as crm.item.* (typed values) and as a card of the board."""
+
+from typing import Any
+
+from emulator.entities.fields.field import FROM_ROWS, MULTIFIELDS
+from emulator.entities.fields.kinds import as_item, as_upper
+from emulator.entities.schema import Schema
+from emulator.entities.store import Item
+
+
+def upper(schema: Schema, item: Item) -> dict[str, Any]:
+    """All single-valued fields and user fields, as crm.lead.get and the like return them."""
+    values = dict(schema.upper)
+    for name, value in item.data.items():
+        if name in values:
+            user_field = schema.user_fields.get(name)
+            values[name] = as_upper(user_field.kind, value) if user_field else value
+    values["ID"] = str(item.id)
+    if schema.entity.has_rows:
+        values["HAS_PHONE"] = _has(item, "PHONE")
+        values["HAS_EMAIL"] = _has(item, "EMAIL")
+        values["HAS_IMOL"] = _has(item, "IM", "imol|")
+    return values
+
+
+def multifields(item: Item) -> dict[str, list[dict[str, str]]]:
+    """The rows by type; types without a row are absent."""
+    shown: dict[str, list[dict[str, str]]] = {}
+    for row in item.rows:
+        if row.type_id in MULTIFIELDS:
+            shown.setdefault(row.type_id, []).append(
+                {
+                    "ID": str(row.id),
+                    "VALUE_TYPE": row.value_type,
+                    "VALUE": row.value,
+                    "TYPE_ID": row.type_id,
+                }
+            )
+    return shown
+
+
+def typed(schema: Schema, item: Item, *, original_names: bool = False) -> dict[str, Any]:
+    """The object as crm.item.* returns it, without `fm`."""
+    values = dict(schema.item)
+    fields = schema.fields
+    for name, value in item.data.items():
+        field = fields.get(name)
+        if field is not None and field.camel in values:
+            shown = as_item(field.kind, value)
+            values[field.camel] = field.item_default if shown is None else shown
+    values["id"] = item.id
+    if schema.entity.has_rows:
+        values["hasPhone"] = _has(item, "PHONE")
+        values["hasEmail"] = _has(item, "EMAIL")
+        values["hasImol"] = _has(item, "IM", "imol|")
+        values.update(_row_texts(item))
+    if original_names:
+        for field in schema.user_fields.values():
+            values[field.name] = values.pop(field.camel)
+    values["entityTypeId"] = schema.entity.type_id
+    return values
+
+
+def fm(item: Item) -> list[dict[str, Any]]:
+    """The multifield rows as crm.item.* returns them."""
+    return [
+        {"id": row.id, "valueType": row.value_type, "value": row.value, "typeId": row.type_id}
+        for row in item.rows
+    ]
+
+
+def card(item: Item) -> dict[str, Any]:
+    """The object as a card of the board."""
+    phones = [row.value for row in item.rows if row.type_id == "PHONE"]
+    return {
+        "id": item.id,
+        "title": item.data.get("TITLE"),
+        "name": item.data.get("NAME"),
+        "stage": item.data.get("STATUS_ID"),
+        "originator_id": item.data.get("ORIGINATOR_ID"),
+        "origin_id": item.data.get("ORIGIN_ID"),
+        "phones": phones,
+    }
+
+
+def _has(item: Item, type_id: str, begin: str = "") -> str:
+    found = any(row.type_id == type_id and row.value.startswith(begin) for row in item.rows)
+    return "Y" if found else "N"
+
+
+def _row_texts(item: Item) -> dict[str, str]:
+    """`phone`, `emailWork` and the like: the value of the first row of that type."""
+    found: dict[str, str] = {}
+    for row in item.rows:
+        for camel in _CAMEL_BY_ROW.get((row.type_id, row.value_type), ()):
+            found.setdefault(camel, row.value)
+        for camel in _CAMEL_BY_ROW.get((row.type_id, ""), ()):
+            found.setdefault(camel, row.value)
+    return found
+
+
+_CAMEL_BY_ROW: dict[tuple[str, str], list[str]] = {}
+for _camel, _row in FROM_ROWS.items():
+    _CAMEL_BY_ROW.setdefault(_row, []).append(_camel)

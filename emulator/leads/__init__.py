@@ -1,1 +1,0 @@
-"""Leads: fields, stages, multifields, storage, search, and their view in each API."""

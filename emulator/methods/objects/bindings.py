@@ -1,0 +1,174 @@
+"""crm.lead.contact.*, crm.deal.contact.*, crm.contact.company.*, crm.company.contact.*.
+
+Documentation: crm/leads/management-communication/, crm/deals/contacts/, crm/contacts/company/,
+crm/companies/contacts/.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, Entity
+from emulator.entities.multifields import positive_int
+from emulator.entities.store import Item
+from emulator.errors import RestError
+from emulator.methods.result import Call, MethodResult
+from emulator.writes import clients, save
+from emulator.writes.write import Write
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Objects of one type bound to an object of another one."""
+
+    owner: Entity
+    other: Entity
+
+    @property
+    def name(self) -> str:
+        """The field that names the other object."""
+        return f"{self.other.name}_ID"
+
+    @property
+    def family(self) -> str:
+        """The beginning of its methods' names."""
+        return f"crm.{self.owner.table}.{self.other.table}"
+
+
+def add(binding: Binding, call: Call) -> MethodResult:
+    """Bind one more object; a primary one comes first."""
+    owner = _owner(binding, call)
+    other, sent = _other(binding, call)
+    bound = [each for each in _bound(binding, owner) if each != other]
+    bound = [other, *bound] if sent.get("IS_PRIMARY") == "Y" else [*bound, other]
+    _save(binding, call, owner, bound)
+    return MethodResult(result=True)
+
+
+def delete(binding: Binding, call: Call) -> MethodResult:
+    """Unbind one object."""
+    owner = _owner(binding, call)
+    other, _ = _other(binding, call)
+    bound = _bound(binding, owner)
+    if other not in bound:
+        raise _not_found(binding)
+    _save(binding, call, owner, [each for each in bound if each != other])
+    return MethodResult(result=True)
+
+
+def fields(binding: Binding, _: Call) -> MethodResult:
+    """The fields of a binding."""
+    kinds = {"SORT": ("integer", "Sorting"), "IS_PRIMARY": ("char", "Primary")}
+    kinds[binding.name] = ("integer", binding.other.title)
+    return MethodResult(
+        {
+            name: {
+                "type": kind,
+                "isRequired": name == binding.name,
+                "isReadOnly": False,
+                "isImmutable": False,
+                "isMultiple": False,
+                "isDynamic": False,
+                "title": title,
+            }
+            for name, (kind, title) in kinds.items()
+        }
+    )
+
+
+def items(binding: Binding, call: Call) -> MethodResult:
+    """The bound objects; the first one is the primary one."""
+    bound = _bound(binding, _owner(binding, call))
+    return MethodResult(
+        [
+            {
+                binding.name: int(each),
+                "SORT": 10 * place,
+                "ROLE_ID": 0,
+                "IS_PRIMARY": "Y" if place == 1 else "N",
+            }
+            for place, each in enumerate(bound, 1)
+        ]
+    )
+
+
+def replace(binding: Binding, call: Call) -> MethodResult:
+    """Bind these objects and no others."""
+    owner, sent = _owner(binding, call), call.argument("items")
+    sent = list(sent.values()) if isinstance(sent, dict) else sent
+    if not isinstance(sent, list):
+        raise RestError("", "The parameter items must be array.")
+    rows = [
+        each for each in sent if isinstance(each, dict) and positive_int(each.get(binding.name))
+    ]
+    rows.sort(key=lambda each: each.get("IS_PRIMARY") != "Y")
+    _save(binding, call, owner, [str(positive_int(each[binding.name])) for each in rows])
+    return MethodResult(result=True)
+
+
+def clear(binding: Binding, call: Call) -> MethodResult:
+    """Unbind all objects."""
+    _save(binding, call, _owner(binding, call), [])
+    return MethodResult(result=True)
+
+
+def _owner(binding: Binding, call: Call) -> Item:
+    owner_id = positive_int(call.argument("id"))
+    if owner_id is None:
+        raise RestError("", "The parameter 'ownerEntityID' is invalid or not defined.")
+    item = call.item(binding.owner, owner_id)
+    if item is None:
+        raise _not_found(binding)
+    if not call.may_read(item):
+        raise RestError("ACCESS_DENIED", "Access denied!", 403)
+    return item
+
+
+def _not_found(binding: Binding) -> RestError:
+    """Leads answer with a code, others without one."""
+    return RestError("NOT_FOUND" if binding.owner is LEAD else "", "Not found.")
+
+
+def _other(binding: Binding, call: Call) -> tuple[str, dict[str, Any]]:
+    sent = call.argument("fields")
+    if not isinstance(sent, dict):
+        raise RestError("", "The parameter 'fields' must be array.")
+    other_id = positive_int(sent.get(binding.name))
+    if other_id is None or call.item(binding.other, other_id) is None:
+        raise RestError("", "The parameter 'fields' is not valid.")
+    return str(other_id), sent
+
+
+def _bound(binding: Binding, owner: Item) -> list[str]:
+    _, every = clients.fields(binding.owner)
+    return [str(each) for each in owner.data.get(every) or []]
+
+
+def _save(binding: Binding, call: Call, owner: Item, bound: list[str]) -> None:
+    _, every = clients.fields(binding.owner)
+    method = f"{binding.family}.items.set"
+    fields = {every: bound}
+    write = Write(binding.owner, method, fields, fields, (), call.connector, call.user)
+    save.update(call.portal, owner, write)
+
+
+_BINDINGS = (
+    Binding(LEAD, CONTACT),
+    Binding(DEAL, CONTACT),
+    Binding(CONTACT, COMPANY),
+    Binding(COMPANY, CONTACT),
+)
+_VERBS: dict[str, Callable[[Binding, Call], MethodResult]] = {
+    "add": add,
+    "delete": delete,
+    "fields": fields,
+    "items.get": items,
+    "items.set": replace,
+    "items.delete": clear,
+}
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    f"{binding.family}.{verb}": partial(method, binding)
+    for binding in _BINDINGS
+    for verb, method in _VERBS.items()
+}

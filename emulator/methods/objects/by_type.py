@@ -1,0 +1,109 @@
+"""crm.lead.*, crm.deal.*, crm.contact.*, crm.company.*: names in upper case, values as texts."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from emulator.entities.entity import COMPANY, CONTACT, ENTITIES, LEAD, Entity
+from emulator.entities.multifields import from_upper_fields, positive_int
+from emulator.entities.store import Item
+from emulator.entities.views import multifields, upper
+from emulator.errors import RestError, access_denied, invalid_id, not_found
+from emulator.methods.result import Call, MethodResult
+from emulator.writes import mandatory, save
+from emulator.writes.write import Write
+
+
+def add(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.add: the new object's id, a bare integer."""
+    item = save.add(call.portal, _write(entity, "add", call))
+    return MethodResult(item.id, lead=_lead(entity, item))
+
+
+def update(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.update: true; saves even if nothing changes."""
+    item = _existing(entity, call, _missing_on_update(entity))
+    save.update(call.portal, item, _write(entity, "update", call))
+    return MethodResult(result=True, lead=_lead(entity, item))
+
+
+def get(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.get: all fields and the multifields that have rows."""
+    item = _existing(entity, call, not_found())
+    return MethodResult({**upper(call.portal.schemas[entity], item), **multifields(item)})
+
+
+def delete(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.delete: true."""
+    item = _existing(entity, call, _missing_on_delete(entity))
+    write = Write(entity, f"crm.{entity.table}.delete", {}, {}, (), call.connector, call.user)
+    save.delete(call.portal, item, write)
+    return MethodResult(result=True, lead=_lead(entity, item))
+
+
+def fields(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.fields: the fields of an object, user fields included."""
+    names = mandatory.names(call.portal, entity)
+    return MethodResult(call.portal.schemas[entity].described(names))
+
+
+def _missing_on_update(entity: Entity) -> RestError:
+    """Each type of object has its own words (crm-contact-update.md, crm-company-update.md)."""
+    is_client = entity in {CONTACT, COMPANY}
+    return RestError("", f"{entity.title} is not found") if is_client else not_found()
+
+
+def _missing_on_delete(entity: Entity) -> RestError:
+    if entity is CONTACT:
+        return RestError("ERROR_CORE", "Element not found")
+    return _missing_on_update(entity)
+
+
+def _existing(entity: Entity, call: Call, missing: RestError) -> Item:
+    item_id = positive_int(call.argument("id"))
+    if item_id is None:
+        raise invalid_id()
+    item = call.item(entity, item_id)
+    if item is None:
+        raise missing
+    if not call.may_read(item):
+        raise access_denied()
+    return item
+
+
+def _write(entity: Entity, verb: str, call: Call) -> Write:
+    sent: Any = call.argument("fields")
+    for name in ("fields", "params"):
+        _require_object(entity, call, name)
+    known = sent if isinstance(sent, dict) else {}
+    rows = from_upper_fields(known) if entity.has_rows else []
+    method = f"crm.{entity.table}.{verb}"
+    empty: Any = {}
+    shown = sent if sent is not None else empty
+    return Write(entity, method, shown, known, rows, call.connector, call.user)
+
+
+def _require_object(entity: Entity, call: Call, name: str) -> None:
+    """Raise RestError if a parameter is no object; a lead needs no fields at all."""
+    sent = call.argument(name)
+    is_left_out = sent is None and (entity is LEAD or name == "params")
+    if not is_left_out and not isinstance(sent, dict) and sent != []:
+        raise RestError("", f"Parameter '{name}' must be array.")
+
+
+def _lead(entity: Entity, item: Item) -> int | None:
+    return item.id if entity is LEAD else None
+
+
+_VERBS: dict[str, Callable[[Entity, Call], MethodResult]] = {
+    "add": add,
+    "update": update,
+    "get": get,
+    "delete": delete,
+    "fields": fields,
+}
+METHODS = {
+    f"crm.{entity.table}.{verb}": partial(method, entity)
+    for entity in ENTITIES
+    for verb, method in _VERBS.items()
+}

@@ -1,0 +1,55 @@
+"""crm.duplicate.findbycomm: objects that share a phone or e-mail.
+
+Documentation: crm/duplicates/crm-duplicate-find-by-comm.md.
+"""
+
+import json
+
+from emulator.entities.entity import COMPANY, CONTACT, LEAD, Entity
+from emulator.entities.multifields import digest
+from emulator.errors import RestError
+from emulator.methods.result import Call, MethodResult
+
+_VALUES_MAX = 20
+#: So many of one type hide the types after it.
+_FOUND_MAX = 20
+_TYPES = (LEAD, CONTACT, COMPANY)
+
+
+def find_by_comm(call: Call) -> MethodResult:
+    """Ids by type of object, for the first 20 values; `[]` if there are none."""
+    kind = call.argument("type")
+    if not isinstance(kind, str) or not kind:
+        raise RestError("Communication type is not defined", "Parameter 'type' is required.")
+    if kind not in ("PHONE", "EMAIL"):
+        text = f"Communication type '{kind}' is not supported in current context"
+        raise RestError(text, text)
+    values = call.argument("values")
+    values = list(values.values()) if isinstance(values, dict) else values
+    if not isinstance(values, list) or not values:
+        raise RestError("Communication values is not defined", "Parameter 'values' is required.")
+    wanted = call.argument("entity_type")
+    keys = sorted({digest(kind, str(each)) for each in values[:_VALUES_MAX]} - {""})
+    result: dict[str, list[int]] = {}
+    for entity in _TYPES:
+        if wanted in (None, "", entity.name) and (ids := _ids(call, entity, kind, keys)):
+            result[entity.name] = ids
+            if len(ids) >= _FOUND_MAX:
+                break
+    return MethodResult(result or [])
+
+
+def _ids(call: Call, entity: Entity, kind: str, keys: list[str]) -> list[int]:
+    found = call.portal.store.db.execute(
+        "SELECT DISTINCT owner_id FROM multifield"
+        " WHERE type_id = ? AND digest IN (SELECT value FROM json_each(?)) AND entity = ?"
+        " ORDER BY owner_id LIMIT ?",
+        (kind, json.dumps(keys), entity.type_id, _FOUND_MAX),
+    )
+    ids = [row[0] for row in found]
+    if call.reads != "all":
+        ids = [each for each in ids if (item := call.item(entity, each)) and call.may_read(item)]
+    return ids
+
+
+METHODS = {"crm.duplicate.findbycomm": find_by_comm}

@@ -1,0 +1,117 @@
+"""crm.item.import and crm.item.batchImport: objects with a past, and without automation.
+
+The times and authors that the portal sets otherwise may be sent; robots do not run. Documentation:
+crm/universal/import/.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emulator.clock import iso, portal_iso
+from emulator.entities.entity import LEAD, Entity
+from emulator.entities.multifields import from_item_fm, positive_int
+from emulator.errors import RestError
+from emulator.methods.objects.items import entity_of, item_fields
+from emulator.methods.result import Call, MethodResult
+from emulator.writes import save
+from emulator.writes.write import Write
+
+_ITEMS_MAX = 20
+_TIMES = {"createdTime": "DATE_CREATE", "updatedTime": "DATE_MODIFY", "movedTime": "MOVED_TIME"}
+_AUTHORS = {"createdBy": "CREATED_BY_ID", "updatedBy": "MODIFY_BY_ID", "movedBy": "MOVED_BY_ID"}
+
+
+def import_one(call: Call) -> MethodResult:
+    """crm.item.import: the new object's id."""
+    entity = entity_of(call.params)
+    sent = call.argument("fields")
+    if sent is None:
+        raise RestError("100", "Could not find value for parameter {fields}")
+    item_id = _import(call, entity, sent)
+    shown = {"item": {"id": item_id}}
+    return MethodResult(shown, lead=item_id if entity is LEAD else None)
+
+
+def import_many(call: Call) -> MethodResult:
+    """crm.item.batchImport: for each of at most 20 objects its id or its own error."""
+    entity = entity_of(call.params)
+    sent = call.argument("data")
+    if sent is None:
+        raise RestError("100", "Could not find value for parameter {data}")
+    each_sent = list(sent.values()) if isinstance(sent, dict) else sent
+    if not isinstance(each_sent, list):
+        raise RestError("100", "Expected iterable value for multiple field, but got string instead")
+    if len(each_sent) > _ITEMS_MAX:
+        raise RestError("MAX_IMPORT_BATCH_SIZE_EXCEEDED", "You cannot import more than 20 items")
+    items: list[dict[str, Any]] = []
+    for one in each_sent:
+        try:
+            items.append({"item": {"id": _import(call, entity, one)}})
+        except RestError as error:
+            items.append(error.body())
+    return MethodResult({"items": items})
+
+
+def _import(call: Call, entity: Entity, sent: Any) -> int:
+    known = sent if isinstance(sent, dict) else {}
+    rows = from_item_fm(known.get("fm")) if entity.has_rows else []
+    write = Write(
+        entity,
+        "crm.item.import",
+        sent,
+        item_fields(call, entity, known),
+        rows,
+        call.connector,
+        call.user,
+        _history(call, entity, known),
+        runs_robots=False,
+    )
+    return save.add(call.portal, write).id
+
+
+def _history(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, str]:
+    """The times and authors of an imported object; raises RestError if they cannot be."""
+    is_admin = call.user == 1
+    found: dict[str, str] = {}
+    for camel, name in {**_TIMES, **_AUTHORS}.items():
+        value = sent.get(camel)
+        if value in (None, "") or (camel.startswith("moved") and not entity.stage):
+            continue
+        time = portal_iso(str(value)) if camel in _TIMES else None
+        author = positive_int(value) if camel in _AUTHORS else None
+        if not is_admin or (time is None and author is None):
+            raise _not_valid(call, entity, name)
+        found[name] = time or str(author)
+    _require_order(call, entity, found)
+    return found
+
+
+def _require_order(call: Call, entity: Entity, history: dict[str, str]) -> None:
+    """Created ≤ moved ≤ updated ≤ now; nothing is created before what exists already."""
+    now = iso(call.portal.clock.wall())
+    created = history.get("DATE_CREATE")
+    if created is not None:
+        last = call.portal.store.find(entity, "ORDER BY id DESC LIMIT 1", (), with_rows=False)
+        if created > now or (last and created < (last[0].data.get("DATE_CREATE") or "")):
+            raise _not_valid(call, entity, "DATE_CREATE")
+    updated = history.get("DATE_MODIFY")
+    if updated is not None and not (created or now) <= updated <= now:
+        raise _not_valid(call, entity, "DATE_MODIFY")
+    moved = history.get("MOVED_TIME")
+    if moved is not None and not (created or now) <= moved <= (updated or now):
+        raise _not_valid(call, entity, "MOVED_TIME")
+    if created is not None:
+        history.setdefault("DATE_MODIFY", created)
+        if entity.stage:
+            history.setdefault("MOVED_TIME", created)
+
+
+def _not_valid(call: Call, entity: Entity, name: str) -> RestError:
+    title = call.portal.schemas[entity].title(name)
+    return RestError("CRM_FIELD_ERROR_VALUE_NOT_VALID", f'Invalid value for field "{title}"')
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.item.import": import_one,
+    "crm.item.batchimport": import_many,
+}

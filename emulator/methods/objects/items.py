@@ -1,0 +1,116 @@
+"""crm.item.*: the same objects in camel case, multifields with ids as `fm`.
+
+Documentation: crm/universal/.
+"""
+
+from typing import Any
+
+from emulator.entities.entity import BY_TYPE_ID, LEAD, Entity
+from emulator.entities.multifields import from_item_fm, positive_int
+from emulator.entities.query import argument
+from emulator.entities.store import Item
+from emulator.entities.views import fm, typed
+from emulator.errors import RestError, item_not_found
+from emulator.http.params import Params
+from emulator.methods.result import Call, MethodResult
+from emulator.writes import mandatory, save
+from emulator.writes.write import Write
+
+
+def add(call: Call) -> MethodResult:
+    """crm.item.add: the new object, with the ids of its multifield rows."""
+    entity = entity_of(call.params)
+    return _view(call, entity, save.add(call.portal, _write(entity, "crm.item.add", call)))
+
+
+def update(call: Call) -> MethodResult:
+    """crm.item.update: the updated object; saves nothing if nothing changes."""
+    entity, item = _existing(call, "Access denied")
+    write = _write(entity, "crm.item.update", call)
+    return _view(call, entity, save.update(call.portal, item, write, skip_unchanged=True))
+
+
+def get(call: Call) -> MethodResult:
+    """crm.item.get: the object."""
+    return _view(call, *_existing(call, "You do not have permission to view this item"))
+
+
+def delete(call: Call) -> MethodResult:
+    """crm.item.delete: an empty list."""
+    entity, item = _existing(call, "Access denied")
+    write = Write(entity, "crm.item.delete", {}, {}, (), call.connector, call.user)
+    save.delete(call.portal, item, write)
+    return MethodResult([], lead=item.id if entity is LEAD else None)
+
+
+def fields(call: Call) -> MethodResult:
+    """crm.item.fields: the fields of an object, in camel case."""
+    entity = entity_of(call.params)
+    names = mandatory.names(call.portal, entity)
+    schema = call.portal.schemas[entity]
+    described = schema.described_items(names, original_names=call.original_names)
+    return MethodResult({"fields": described})
+
+
+def entity_of(params: Params) -> Entity:
+    """The type of object that `entityTypeId` names; raises RestError."""
+    sent = argument(params, "entityTypeId")
+    if sent is None:
+        raise _missing("entityTypeId")
+    entity = BY_TYPE_ID.get(positive_int(sent) or 0)
+    if entity is None:
+        raise RestError("NOT_FOUND", "Smart process not found")
+    return entity
+
+
+def item_fields(call: Call, entity: Entity, sent: dict[str, Any]) -> dict[str, Any]:
+    """What a client sent, by upper-case name; unknown fields are left out."""
+    schema = call.portal.schemas[entity]
+    known = {schema.camel[name].name: value for name, value in sent.items() if name in schema.camel}
+    if call.original_names:
+        known |= {name: sent[name] for name in schema.user_fields if name in sent}
+    return known
+
+
+def _existing(call: Call, denial: str) -> tuple[Entity, Item]:
+    entity = entity_of(call.params)
+    sent = call.argument("id")
+    if sent is None:
+        raise _missing("id")
+    item = call.item(entity, positive_int(sent))
+    if item is None:
+        raise item_not_found()
+    if not call.may_read(item):
+        raise RestError("ACCESS_DENIED", denial)
+    return entity, item
+
+
+def _missing(name: str) -> RestError:
+    return RestError("100", f"Could not find value for parameter {{{name}}}")
+
+
+def _view(call: Call, entity: Entity, item: Item) -> MethodResult:
+    schema = call.portal.schemas[entity]
+    shown = typed(schema, item, original_names=call.original_names)
+    if entity.has_rows:
+        shown["fm"] = fm(item)
+    return MethodResult({"item": shown}, lead=item.id if entity is LEAD else None)
+
+
+def _write(entity: Entity, method: str, call: Call) -> Write:
+    sent: Any = call.argument("fields")
+    if sent is None:
+        raise _missing("fields")
+    known = sent if isinstance(sent, dict) else {}
+    rows = from_item_fm(known.get("fm")) if entity.has_rows else []
+    known = item_fields(call, entity, known)
+    return Write(entity, method, sent, known, rows, call.connector, call.user)
+
+
+METHODS = {
+    "crm.item.add": add,
+    "crm.item.update": update,
+    "crm.item.get": get,
+    "crm.item.delete": delete,
+    "crm.item.fields": fields,
+}

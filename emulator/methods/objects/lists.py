@@ -1,0 +1,84 @@
+"""Lists of objects in both APIs: filter, order, pages of 50, with or without counting."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from emulator.entities.entity import ENTITIES, Entity
+from emulator.entities.fields.field import MULTIFIELDS
+from emulator.entities.filters import Names
+from emulator.entities.query import PAGE, parse, selected
+from emulator.entities.schema import Schema
+from emulator.entities.store import Item
+from emulator.entities.views import fm, multifields, typed, upper
+from emulator.methods.objects.items import entity_of
+from emulator.methods.result import Call, MethodResult
+
+
+def object_list(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.list and the like: `*` selects no multifields and no user fields, `UF_*` the latter.
+
+    ID is always included (crm/leads/crm-lead-list.md).
+    """
+    selection, schema = selected(call.params), call.portal.schemas[entity]
+    names = Names(schema, ignores_iso_dates=call.portal.settings.date_filter == "not_iso")
+    with_rows = bool(selection & {*MULTIFIELDS, "HAS_PHONE", "HAS_EMAIL", "HAS_IMOL", "*"})
+    items, total, following = _page(call, names, with_rows=with_rows)
+    rows = [_upper_row(schema, item, selection) for item in items]
+    return MethodResult(rows, total, following)
+
+
+def item_list(call: Call) -> MethodResult:
+    """crm.item.list: the same in camel case; `fm` comes with `*` and cannot be selected alone."""
+    schema = call.portal.schemas[entity_of(call.params)]
+    selection = selected(call.params)
+    is_old = call.portal.settings.date_filter == "not_iso"
+    names = Names(schema, is_item=True, ignores_iso_dates=is_old)
+    items, total, following = _page(call, names)
+    rows = [_item_row(schema, item, selection, call) for item in items]
+    return MethodResult({"items": rows}, total, following)
+
+
+def _page(
+    call: Call, names: Names, *, with_rows: bool = True
+) -> tuple[list[Item], int, int | None]:
+    query, store, entity = parse(call.params, names), call.portal.store, names.schema.entity
+    if call.reads != "all":
+        call.hide(query.where)
+    items = store.find(entity, query.page, query.where.values, with_rows=with_rows)
+    if query.start is None:
+        return items, 0, None
+    total = store.count(entity, query.where.sql, query.where.values)
+    following = query.start + PAGE
+    return items, total, following if following < total else None
+
+
+def _upper_row(schema: Schema, item: Item, selection: set[str]) -> dict[str, Any]:
+    every, all_user = "*" in selection, "UF_*" in selection
+    row: dict[str, Any] = {
+        name: value
+        for name, value in upper(schema, item).items()
+        if name == "ID" or name in selection or (all_user if name in schema.user_fields else every)
+    }
+    if selection & MULTIFIELDS.keys():
+        rows = multifields(item)
+        row.update({name: rows[name] for name in rows if name in selection})
+    return row
+
+
+def _item_row(schema: Schema, item: Item, selection: set[str], call: Call) -> dict[str, Any]:
+    row = typed(schema, item, original_names=call.original_names)
+    if "*" in selection:
+        return {**row, "fm": fm(item)} if schema.entity.has_rows else row
+    wanted = {
+        schema.searchable[each].camel if each in schema.searchable else each for each in selection
+    }
+    if call.original_names:
+        wanted |= selection
+    return {name: value for name, value in row.items() if name == "id" or name in wanted}
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    **{f"crm.{entity.table}.list": partial(object_list, entity) for entity in ENTITIES},
+    "crm.item.list": item_list,
+}

@@ -1,0 +1,112 @@
+"""crm.entity.mergeBatch: several objects become the first of them; the others are deleted.
+
+Empty fields of the first one are filled, its phones and the like completed. Two different values of
+a field are a conflict, and nothing changes.
+
+Documentation: crm/duplicates/crm-entity-merge-batch.md.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from emulator.entities.entity import BY_TYPE_ID, LEAD, Entity
+from emulator.entities.multifields import RowChange, digest, positive_int
+from emulator.entities.schema import Schema
+from emulator.entities.store import Item
+from emulator.errors import RestError
+from emulator.methods.result import Call, MethodResult
+from emulator.writes import save
+from emulator.writes.write import Write
+
+_EMPTY: tuple[object, ...] = (None, "", [], "0.00")
+#: Fields in which the objects may differ: the first one's value stays.
+_FREE = {
+    *("ORIGINATOR_ID", "ORIGIN_ID", "ORIGIN_VERSION", "ASSIGNED_BY_ID", "OPENED", "TITLE"),
+    *("STATUS_ID", "STAGE_ID", "CATEGORY_ID"),
+}
+
+
+def merge(call: Call) -> MethodResult:
+    """STATUS, and the ids of the deleted objects."""
+    params = call.argument("params")
+    sent = params if isinstance(params, dict) else call.params
+    entity, items = _entity(sent), _items(call, sent)
+    first, *others = items
+    schema = call.portal.schemas[entity]
+    fields = _merged(schema, first, others)
+    if fields is None:
+        return MethodResult({"STATUS": "CONFLICT", "ENTITY_IDS": []})
+    method = "crm.entity.mergebatch"
+    write = Write(entity, method, sent, fields, _rows(first, others), call.connector, call.user)
+    save.update(call.portal, first, write)
+    for each in others:
+        gone = Write(entity, method, {}, {}, (), call.connector, call.user)
+        save.delete(call.portal, each, gone)
+    shown = {"STATUS": "SUCCESS", "ENTITY_IDS": [each.id for each in others]}
+    return MethodResult(shown, lead=first.id if entity is LEAD else None)
+
+
+def _entity(sent: dict[str, Any]) -> Entity:
+    type_id = sent.get("entityTypeId")
+    if type_id in (None, ""):
+        raise RestError(0, "The parameter entityTypeId is required.")
+    entity = BY_TYPE_ID.get(positive_int(type_id) or 0)
+    if entity is None:
+        raise RestError(0, f"Entity type {str(type_id)[:50]} is not supported")
+    return entity
+
+
+def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
+    ids = sent.get("entityIds")
+    ids = list(ids.values()) if isinstance(ids, dict) else ids
+    numbers = (
+        [number for each in ids if (number := positive_int(each))] if isinstance(ids, list) else []
+    )
+    numbers = list(dict.fromkeys(numbers))
+    if not numbers:
+        raise RestError(0, "The parameter entityIds does not contains valid elements.")
+    if len(numbers) == 1:
+        raise RestError(0, "The parameter entityIds must contains at least two elements.")
+    entity, items = _entity(sent), []
+    for each in numbers[:50]:
+        item = call.item(entity, each)
+        if item is None:
+            raise RestError(0, "Owner was not found")
+        if not call.may_read(item):
+            raise RestError("", "Access denied.", 403)
+        items.append(item)
+    return items
+
+
+def _merged(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] | None:
+    """The fields that the first object takes over; None if values contradict each other."""
+    taken: dict[str, Any] = {}
+    for name, field in schema.fields.items():
+        if field.read_only or name in _FREE:
+            continue
+        own = first.data.get(name, field.default)
+        for other in others:
+            value = other.data.get(name, field.default)
+            if isinstance(own, list) or isinstance(value, list):
+                own = list(dict.fromkeys([*(own or []), *(value or [])]))
+                taken[name] = own
+            elif value not in _EMPTY and value != own:
+                if own not in _EMPTY:
+                    return None
+                own = taken[name] = value
+    return taken
+
+
+def _rows(first: Item, others: list[Item]) -> list[RowChange]:
+    """The phones and the like that the first object does not have yet."""
+    known = {(row.type_id, digest(row.type_id, row.value)) for row in first.rows}
+    added = []
+    for row in (row for each in others for row in each.rows):
+        key = (row.type_id, digest(row.type_id, row.value))
+        if key not in known:
+            known.add(key)
+            added.append(RowChange(row.type_id, row.value, row.value_type))
+    return added
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {"crm.entity.mergebatch": merge}

@@ -1,0 +1,1 @@
+"""Methods on the portal itself: users, events, rights."""

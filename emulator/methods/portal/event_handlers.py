@@ -1,0 +1,99 @@
+"""event.bind and the like: handlers of events. Documentation: events/."""
+
+from collections.abc import Callable
+
+from emulator.entities.entity import EVENTS
+from emulator.entities.multifields import positive_int
+from emulator.errors import RestError
+from emulator.methods.result import Call, MethodResult
+from emulator.users import ADMIN
+from emulator.validators import is_web_address
+
+
+def bind(call: Call) -> MethodResult:
+    """event.bind: true; a real portal allows it to applications only (setting `event_bind`)."""
+    event, url, portal = _event(call), call.argument("handler"), call.portal
+    if call.argument("event_type") == "offline":
+        _require_admin(call, "Offline events binding requires administrator access rights")
+        portal.offline.bind(event, call.connector)
+        return MethodResult(result=True)
+    if not is_web_address(url):
+        raise RestError("ERROR_ARGUMENT", "Argument 'handler' is null or empty")
+    auth_type = _auth_type(call) or 0
+    if auth_type not in (0, call.user):
+        text = "Event binding with AUTH_TYPE requires administrator access rights"
+        _require_admin(call, text)
+    bound = ((each.event, each.url, each.auth_type) for each in portal.events.handlers())
+    if (event, url, auth_type) in bound:
+        raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded")
+    portal.events.bind(event, str(url), auth_type)
+    return MethodResult(result=True)
+
+
+def unbind(call: Call) -> MethodResult:
+    """event.unbind: the number of handlers removed."""
+    event, url = _event(call), call.argument("handler")
+    if call.argument("event_type") == "offline":
+        _require_admin(call, "Offline events unbinding requires administrator access rights")
+        return MethodResult({"count": call.portal.offline.unbind(event, call.connector)})
+    address = url if isinstance(url, str) else None
+    count = call.portal.events.unbind(event, address, _auth_type(call))
+    return MethodResult({"count": count})
+
+
+def get(call: Call) -> MethodResult:
+    """event.get: the current handlers."""
+    require_events_allowed(call)
+    handlers = call.portal.events.handlers()
+    online = [
+        {
+            "event": each.event,
+            "handler": each.url,
+            "auth_type": str(each.auth_type),
+            "offline": 0,
+        }
+        for each in handlers
+    ]
+    offline = [
+        {"event": event, "connector_id": name, "offline": 1}
+        for event, name in call.portal.offline.handlers()
+    ]
+    return MethodResult([*online, *offline])
+
+
+def events(_: Call) -> MethodResult:
+    """The names of the events that this portal has."""
+    return MethodResult([*EVENTS, "ONOFFLINEEVENT"])
+
+
+def require_events_allowed(call: Call) -> None:
+    """Raise RestError if the portal lets only applications use events."""
+    if call.portal.settings.event_bind != "allowed":
+        raise RestError("WRONG_AUTH_TYPE", "Current authorization type is denied", 403)
+
+
+def _auth_type(call: Call) -> int | None:
+    """The user whose token a handler gets; 0 for the one who wrote; None if not given."""
+    sent = call.argument("auth_type")
+    return None if sent is None else positive_int(sent) or 0
+
+
+def _event(call: Call) -> str:
+    require_events_allowed(call)
+    event = str(call.argument("event") or "").upper()
+    if event not in (*EVENTS, "ONOFFLINEEVENT"):
+        raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found")
+    return event
+
+
+def _require_admin(call: Call, text: str) -> None:
+    if call.user != ADMIN:
+        raise RestError("ACCESS_DENIED", f"Access denied! {text}", 403)
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "event.bind": bind,
+    "event.unbind": unbind,
+    "event.get": get,
+    "events": events,
+}

@@ -1,0 +1,164 @@
+"""event.offline.*: the queue of events that an application polls. Documentation: events/."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from emulator.clock import iso, portal_iso
+from emulator.entities.filters import Where
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import PAGE, start
+from emulator.errors import RestError
+from emulator.events.offline import OfflineEvent
+from emulator.methods.portal.event_handlers import require_events_allowed
+from emulator.methods.result import Call, MethodResult
+from emulator.users import ADMIN
+
+_LIMIT = 50
+_TIME = "CAST(time AS INTEGER)"
+_KEY = re.compile(r"^(>=|<=|!@|!=|@|>|<|!|=|)(\w+)$")
+_COLUMNS = {"ID": "id", "TIMESTAMP_X": _TIME, "EVENT_NAME": "event", "MESSAGE_ID": "id"}
+_LIST_COLUMNS = {**_COLUMNS, "PROCESS_ID": "coalesce(process_id, '')", "ERROR": "error"}
+
+
+def get(call: Call) -> MethodResult:
+    """event.offline.get: queued events, removed, or with clear=0 reserved until cleared.
+
+    With `process_id` it returns what that process has reserved, with `error` failed ones, too.
+    """
+    _require_admin(call)
+    where, process_id = _where(call, _COLUMNS), call.argument("process_id")
+    if isinstance(process_id, str) and process_id:
+        where.add("process_id = ?", process_id)
+    else:
+        where.add(
+            "process_id IS NULL OR error = 1" if _is_on(call, "error") else "process_id IS NULL"
+        )
+        where.conditions[-1] = f"({where.conditions[-1]})"
+    if not _is_on(call, "error"):
+        where.add("error = 0")
+    queue, is_kept = call.portal.offline, call.argument("clear") in (0, "0", False)
+    with call.portal.store.transaction():
+        limit = min(positive_int(call.argument("limit")) or _LIMIT, 10 * _LIMIT)
+        found = queue.read(call.connector, where, _order(call, _COLUMNS, "time"), f"LIMIT {limit}")
+        reserved = None
+        if is_kept:
+            reserved = str(process_id) if process_id else queue.reserve(found)
+        else:
+            queue.remove(found)
+    return MethodResult({"process_id": reserved, "events": [_shown(each) for each in found]})
+
+
+def listed(call: Call) -> MethodResult:
+    """event.offline.list: the queue as it is; nothing is reserved or removed."""
+    _require_admin(call)
+    where, first = _where(call, _LIST_COLUMNS), start(call.params) or 0
+    found = call.portal.offline.read(call.connector, where, _order(call, _LIST_COLUMNS, "id"))
+    following = first + PAGE if first + PAGE < len(found) else None
+    rows = [_listed(each) for each in found[first : first + PAGE]]
+    return MethodResult(rows, len(found), following)
+
+
+def clear(call: Call) -> MethodResult:
+    """event.offline.clear: remove reserved events, all or those named by id or message_id."""
+    found = _reserved(call, "id", "message_id")
+    call.portal.offline.remove(found)
+    return MethodResult(result=True)
+
+
+def error(call: Call) -> MethodResult:
+    """event.offline.error: keep reserved events, and mark them as failed."""
+    call.portal.offline.mark_failed(_reserved(call, "message_id"))
+    return MethodResult(result=True)
+
+
+def _reserved(call: Call, *names: str) -> list[OfflineEvent]:
+    _require_admin(call)
+    process_id = call.argument("process_id")
+    if not isinstance(process_id, str) or not process_id:
+        raise RestError("PROCESS_ID_REQUIRED", "Process ID is required")
+    sent = next((call.argument(name) for name in names if call.argument(name) is not None), None)
+    if isinstance(sent, dict):
+        sent = list(sent.values())
+    ids = None
+    if sent is not None:
+        ids = [
+            number
+            for each in (sent if isinstance(sent, list) else [sent])
+            if (number := positive_int(each))
+        ]
+    return call.portal.offline.reserved(process_id, ids)
+
+
+def _require_admin(call: Call) -> None:
+    require_events_allowed(call)
+    if call.user != ADMIN:
+        raise RestError("ACCESS_DENIED", "Access denied!", 403)
+
+
+def _where(call: Call, columns: Mapping[str, str]) -> Where:
+    found, sent = Where(), call.argument("filter")
+    for key, value in sent.items() if isinstance(sent, dict) else ():
+        match = _KEY.match(key)
+        column = columns.get(match.group(2).upper()) if match else None
+        if match and column:
+            _add(found, match.group(1), column, value)
+    return found
+
+
+def _add(found: Where, operator: str, column: str, value: Any) -> None:
+    values = [_value(column, each) for each in (value if isinstance(value, list) else [value])]
+    if operator in {">", ">=", "<", "<="}:
+        found.add(f"{column} {operator} ?", values[0] if values else None)
+        return
+    marks = ", ".join("?" for _ in values)
+    verb = "NOT IN" if operator.startswith("!") else "IN"
+    found.add(f"{column} {verb} ({marks})", *values)
+
+
+def _value(column: str, value: Any) -> Any:
+    if column == _TIME:
+        moment = portal_iso(str(value))
+        return datetime.fromisoformat(moment).timestamp() if moment else None
+    if column in {"id", "error"}:
+        text = str(value)
+        return int(text) if text.isdecimal() and len(text) < 19 else -1
+    return str(value).upper() if column == "event" else str(value)
+
+
+def _order(call: Call, columns: Mapping[str, str], default: str) -> str:
+    sent = call.argument("order")
+    parts = [
+        f"{columns[name.upper()]} {'DESC' if str(direction).upper() == 'DESC' else 'ASC'}"
+        for name, direction in (sent.items() if isinstance(sent, dict) else ())
+        if name.upper() in columns
+    ]
+    return ", ".join([*(parts or [default]), "id"])
+
+
+def _is_on(call: Call, name: str) -> bool:
+    return call.argument(name) in (1, "1", True, "Y")
+
+
+def _shown(event: OfflineEvent) -> dict[str, Any]:
+    return {
+        "ID": str(event.id),
+        "TIMESTAMP_X": iso(event.time),
+        "EVENT_NAME": event.event,
+        "EVENT_DATA": {"FIELDS": {"ID": str(event.owner_id)}},
+        "EVENT_ADDITIONAL": False,
+        "MESSAGE_ID": str(event.id),
+    }
+
+
+def _listed(event: OfflineEvent) -> dict[str, Any]:
+    return {**_shown(event), "PROCESS_ID": event.process_id or "", "ERROR": str(event.error)}
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "event.offline.get": get,
+    "event.offline.list": listed,
+    "event.offline.clear": clear,
+    "event.offline.error": error,
+}

@@ -1,0 +1,95 @@
+"""Methods that describe the portal: CRM mode, time, scopes, features, types of objects."""
+
+from collections.abc import Callable
+from typing import Any
+
+from emulator.clock import iso
+from emulator.entities.entity import ENTITIES
+from emulator.errors import RestError
+from emulator.methods.result import Call, MethodResult
+
+_OTHER_TYPES = (
+    (5, "Invoice (old)", "INVOICE", "I"),
+    (7, "Estimate", "QUOTE", "Q"),
+    (8, "Requisites", "REQUISITE", "RQ"),
+    (31, "Invoice", "SMART_INVOICE", "SI"),
+)
+_FEATURES = ("rest_offline_extended", "rest_auth_connector")
+
+
+def mode(call: Call) -> MethodResult:
+    """crm.settings.mode.get: 1 with leads, 2 without."""
+    return MethodResult(2 if call.portal.settings.crm_mode == "simple" else 1)
+
+
+def modes(_: Call) -> MethodResult:
+    """crm.enum.settings.mode: the names of both modes."""
+    return MethodResult([_named(1, "Classic CRM"), _named(2, "Simple CRM")])
+
+
+def types(_: Call) -> MethodResult:
+    """crm.enum.ownertype: the types of CRM objects."""
+    own = [_named(each.type_id, each.title, each.name, each.prefix) for each in ENTITIES]
+    return MethodResult([*own, *(_named(*each) for each in _OTHER_TYPES)])
+
+
+def type_fields(_: Call) -> MethodResult:
+    """crm.enum.fields: the fields of an entry of crm.enum.*."""
+    kinds = {"ID": "int", "NAME": "string", "SYMBOL_CODE": "string", "SYMBOL_CODE_SHORT": "string"}
+    return MethodResult({name: _described(name, kind) for name, kind in kinds.items()})
+
+
+def server_time(call: Call) -> MethodResult:
+    """server.time: the portal's time of day."""
+    return MethodResult(iso(call.portal.clock.wall()))
+
+
+def scope(call: Call) -> MethodResult:
+    """scope: the scopes of the webhook, or with `full` all that there are."""
+    own = list(call.portal.settings.scope)
+    if call.argument("full") in (True, "true", "1", 1, "Y"):
+        own = sorted({*own, "crm", "user", "user_basic", "user_brief"})
+    return MethodResult(own)
+
+
+def app_info(call: Call) -> MethodResult:
+    """app.info as a webhook sees it."""
+    own = list(call.portal.settings.scope)
+    return MethodResult({"SCOPE": own, "LICENSE": "local", "INSTALLED": True})
+
+
+def feature(call: Call) -> MethodResult:
+    """feature.get: whether this portal has offline events (common/system/feature-get.md)."""
+    code = call.argument("code")
+    if not isinstance(code, str) or not code:
+        raise RestError("CODE_EMPTY", "CODE can't be empty")
+    has_it = code in _FEATURES and call.portal.settings.event_bind == "allowed"
+    return MethodResult({"value": "Y" if has_it else "N"})
+
+
+def _named(number: int, name: str, code: str | None = None, short: str | None = None) -> Any:
+    return {"ID": number, "NAME": name, "SYMBOL_CODE": code, "SYMBOL_CODE_SHORT": short}
+
+
+def _described(title: str, kind: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "isRequired": False,
+        "isReadOnly": True,
+        "isImmutable": False,
+        "isMultiple": False,
+        "isDynamic": False,
+        "title": title,
+    }
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.settings.mode.get": mode,
+    "crm.enum.settings.mode": modes,
+    "crm.enum.ownertype": types,
+    "crm.enum.fields": type_fields,
+    "server.time": server_time,
+    "scope": scope,
+    "app.info": app_info,
+    "feature.get": feature,
+}

@@ -1,0 +1,138 @@
+"""user.*: people. Documentation: user/, common/users/."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emulator.entities.like import like
+from emulator.entities.query import PAGE, start
+from emulator.methods.result import Call, MethodResult
+from emulator.users import ADMIN, CURRENT, FIELDS, USERS
+
+_KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
+_SEARCHED = ("NAME", "LAST_NAME", "WORK_POSITION")
+
+
+def get(call: Call) -> MethodResult:
+    """user.get: the users that a filter finds."""
+    wanted = call.argument("filter")
+    sent = wanted if isinstance(wanted, dict) else {}
+    # Fields of the filter may also be given beside the other parameters.
+    own = {name: each for name, each in call.params.items() if name.upper() in FIELDS}
+    return _page(call, [each for each in USERS.values() if _matches(each, {**own, **sent})])
+
+
+def search(call: Call) -> MethodResult:
+    """user.search: users by the beginning of a name or position; FIND looks in all of them."""
+    wanted = call.argument("filter")
+    sent = dict(wanted) if isinstance(wanted, dict) else {}
+    find = str(sent.pop("FIND", None) or call.argument("find") or "").strip()
+    if find:
+        return _page(call, [each for each in USERS.values() if _has_words(each, find)])
+    begins = {f"=%{name}": f"{sent.pop(name)}%" for name in _SEARCHED if name in sent}
+    return _page(call, [each for each in USERS.values() if _matches(each, {**begins, **sent})])
+
+
+def current(call: Call) -> MethodResult:
+    """user.current: the webhook's user."""
+    user = USERS[call.user]
+    return MethodResult({name: user[name] for name in CURRENT})
+
+
+def fields(_: Call) -> MethodResult:
+    """user.fields: the fields of a user."""
+    return MethodResult(FIELDS)
+
+
+def is_admin(call: Call) -> MethodResult:
+    """user.admin: whether the webhook's user is an administrator."""
+    return MethodResult(call.user == ADMIN)
+
+
+def access(_: Call) -> MethodResult:
+    """user.access: true; rights are not told apart here."""
+    return MethodResult(result=True)
+
+
+def profile(call: Call) -> MethodResult:
+    """profile: the webhook's user in short."""
+    user = USERS[call.user]
+    shown = {"ID": user["ID"], "ADMIN": call.user == ADMIN}
+    names = ("NAME", "LAST_NAME", "PERSONAL_GENDER", "TIME_ZONE")
+    return MethodResult({**shown, **{name: user[name] for name in names}})
+
+
+def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
+    key, first = str(call.argument("sort") or "ID").upper(), start(call.params)
+    is_descending = str(call.argument("order") or "ASC").upper() == "DESC"
+    rows = sorted(found, key=lambda each: _sort_key(each.get(key)), reverse=is_descending)
+    select = call.argument("select")
+    if isinstance(select, list) and select and "*" not in select:
+        rows = [
+            {
+                name: value
+                for name, value in each.items()
+                if name in select or (name.startswith("UF_") and "UF_*" in select)
+            }
+            for each in rows
+        ]
+    if first is None:
+        return MethodResult(rows[:PAGE], 0)
+    following = first + PAGE if first + PAGE < len(rows) else None
+    return MethodResult(rows[first : first + PAGE], len(rows), following)
+
+
+def _matches(user: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    for key, value in wanted.items():
+        found = _KEY.match(str(key))
+        if found is None:
+            continue
+        operator, name = found.group(1), found.group(2).upper()
+        if name == "NAME_SEARCH":
+            if not _has_words(user, str(value)):
+                return False
+        elif name in user and not _compares(user[name], operator, value):
+            return False
+    return True
+
+
+def _compares(own: Any, operator: str, value: Any) -> bool:
+    is_negated, values = operator.startswith("!"), value if isinstance(value, list) else [value]
+    owned = [_text(each) for each in (own if isinstance(own, list) else [own])]
+    if operator in {">", ">=", "<", "<="}:
+        number, limit = _sort_key(owned[0]), _sort_key(_text(value))
+        results = {"<": number < limit, "<=": number <= limit, ">": number > limit}
+        return results.get(operator, number >= limit)
+    if "%" in operator:
+        patterns = [str(each) if "=" in operator else f"%{each}%" for each in values]
+        is_found = any(like(pattern, text) for pattern in patterns for text in owned)
+    else:
+        is_found = any(_text(each).lower() == text.lower() for each in values for text in owned)
+    return is_found != is_negated
+
+
+def _has_words(user: Mapping[str, Any], text: str) -> bool:
+    own = " ".join(str(user[name]) for name in _SEARCHED).lower().split()
+    return all(any(each.startswith(word) for each in own) for word in text.lower().split())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value in ("Y", "N"):
+        return "1" if value in (True, "Y") else "0"
+    return "1" if value == "true" else "0" if value == "false" else str(value)
+
+
+def _sort_key(value: Any) -> tuple[int, int, str]:
+    text = "" if value is None or isinstance(value, dict | list) else str(value)
+    return (0, int(text), "") if text.isdecimal() else (1, 0, text)
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "user.get": get,
+    "user.search": search,
+    "user.current": current,
+    "user.fields": fields,
+    "user.admin": is_admin,
+    "user.access": access,
+    "profile": profile,
+}

@@ -1,0 +1,1 @@
+"""Methods on how the portal is set up: user fields, directories, pipelines."""

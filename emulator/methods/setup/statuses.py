@@ -1,0 +1,278 @@
+"""crm.status.*: directories, such as stages and sources. Documentation: crm/status/."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from emulator.entities.entity import DEAL, LEAD
+from emulator.entities.multifields import positive_int
+from emulator.entities.statuses import Status
+from emulator.errors import RestError
+from emulator.methods.result import Call, MethodResult
+
+_STAGE_MAX = {LEAD.stages: 21, DEAL.stages: 22}
+_STAGE_CODE = re.compile(r"[A-Za-z0-9_:-]+")
+_CODE_MAX = 50
+_NAMES = {
+    "STATUS": "Lead stages",
+    "SOURCE": "Sources",
+    "CONTACT_TYPE": "Contact types",
+    "COMPANY_TYPE": "Company types",
+    "EMPLOYEES": "Employees",
+    "INDUSTRY": "Industry",
+    "DEAL_TYPE": "Deal types",
+    "DEAL_STAGE": "Deal stages",
+    "HONORIFIC": "Salutations",
+}
+
+
+def listed(call: Call) -> MethodResult:
+    """crm.status.list: items that a filter finds, by default in their order."""
+    wanted, order = call.argument("filter"), call.argument("order")
+    for sent in (wanted, order):
+        if sent not in (None, "", []) and not isinstance(sent, dict):
+            raise RestError("Invalid parameters.", "Invalid parameters.")
+    rows = [each.listed() for each in call.portal.directories.all()]
+    for key, value in (wanted or {}).items():
+        rows = [row for row in rows if _matches(row, str(key), value)]
+    for name, direction in reversed(list((order or {"SORT": "ASC"}).items())):
+        rows = _sorted(rows, str(name).upper(), str(direction).upper() == "DESC")
+    return MethodResult(rows, total=len(rows))
+
+
+def get(call: Call) -> MethodResult:
+    """crm.status.get: an item by its id."""
+    return MethodResult(_existing(call).described())
+
+
+def add(call: Call) -> MethodResult:
+    """crm.status.add: the new item's id."""
+    sent = _fields(call)
+    missing = [
+        f"The field {name} is required."
+        for name in ("ENTITY_ID", "STATUS_ID")
+        if not sent.get(name)
+    ]
+    if missing:
+        raise RestError("", " ".join(missing))
+    directories, entity_id = call.portal.directories, str(sent["ENTITY_ID"])
+    if entity_id not in entity_types(call):
+        raise RestError("", "Specified entity type is not supported.")
+    if not sent.get("NAME"):
+        raise RestError("", "The field Title is required.")
+    code = _code(entity_id, str(sent["STATUS_ID"]))
+    if directories.has(entity_id, code):
+        raise RestError("ERROR_CORE", "The specified status ID already exists.")
+    made = Status(
+        0,
+        entity_id,
+        code,
+        str(sent["NAME"])[:100],
+        positive_int(sent.get("SORT")) or 10,
+        str(sent.get("COLOR") or ""),
+        str(sent.get("SEMANTICS") or "").upper()[:1].replace("P", ""),
+        system=False,
+        category_id=_category(entity_id),
+    )
+    _require_order(call, made)
+    return MethodResult(directories.add(made))
+
+
+def update(call: Call) -> MethodResult:
+    """crm.status.update: true; only name, place and color change."""
+    status, sent = _existing(call), _fields(call)
+    changes: dict[str, Any] = {
+        attribute: str(sent[name])
+        for name, attribute in (("NAME", "name"), ("COLOR", "color"))
+        if sent.get(name)
+    }
+    if "name" in changes:
+        changes["name_init"] = status.name_init or status.name
+    if place := positive_int(sent.get("SORT")):
+        changes["sort"] = place
+    call.portal.directories.put(replace(status, **changes))
+    return MethodResult(result=True)
+
+
+def delete(call: Call) -> MethodResult:
+    """crm.status.delete: true; a system item only with FORCED."""
+    status, params = _existing(call), call.argument("params")
+    is_forced = isinstance(params, dict) and params.get("FORCED") == "Y"
+    if status.system and not is_forced:
+        raise RestError(
+            "",
+            "CRM System Status can be deleted only if parameter FORCED is specified"
+            ' and equal to "Y".',
+        )
+    if status.is_stage and _is_used(call, status):
+        raise RestError("", "There are active items in this status.")
+    call.portal.directories.delete(status)
+    return MethodResult(result=True)
+
+
+def fields(_: Call) -> MethodResult:
+    """crm.status.fields: the fields of an item."""
+    return MethodResult(
+        {
+            name: {
+                "type": kind,
+                "isRequired": "r" in flags,
+                "isReadOnly": "o" in flags,
+                "isImmutable": "i" in flags,
+                "isMultiple": False,
+                "isDynamic": False,
+                "title": title,
+            }
+            for name, kind, flags, title in _FIELDS
+        }
+    )
+
+
+def items(call: Call) -> MethodResult:
+    """crm.status.entity.items: a directory's items in their order."""
+    entity_id = call.argument("entityId")
+    if not isinstance(entity_id, str) or entity_id not in entity_types(call):
+        text = "The parameter entityId is not defined or invalid."
+        raise RestError(text, text)
+    found = call.portal.directories.items(entity_id)
+    return MethodResult(
+        [{"NAME": each.name, "SORT": each.sort, "STATUS_ID": each.status} for each in found]
+    )
+
+
+def types(call: Call) -> MethodResult:
+    """crm.status.entity.types: the directories; those of stages tell which ones are final."""
+    return MethodResult(list(entity_types(call).values()))
+
+
+def entity_types(call: Call) -> dict[str, dict[str, Any]]:
+    """The descriptions of all directories by their id."""
+    found: dict[str, dict[str, Any]] = {
+        entity_id: {"ID": entity_id, "NAME": name} for entity_id, name in _NAMES.items()
+    }
+    found[LEAD.stages] |= {"SEMANTIC_INFO": _final("NEW", "CONVERTED", "JUNK"), "ENTITY_TYPE_ID": 1}
+    found[DEAL.stages] |= _of_deals("", 0)
+    for each in call.portal.categories.all():
+        if each.id:
+            entity_id = f"{DEAL.stages}_{each.id}"
+            found[entity_id] = {
+                "ID": entity_id,
+                "NAME": f"{each.name}: deal stages",
+                "PARENT_ID": DEAL.stages,
+                "PREFIX": f"C{each.id}",
+                **_of_deals(f"C{each.id}:", each.id),
+            }
+    return found
+
+
+def _of_deals(prefix: str, category_id: int) -> dict[str, Any]:
+    return {
+        "SEMANTIC_INFO": _final(f"{prefix}NEW", f"{prefix}WON", f"{prefix}LOSE"),
+        "FIELD_ATTRIBUTE_SCOPE": f"category_{category_id}" if category_id else "",
+        "ENTITY_TYPE_ID": DEAL.type_id,
+        "CATEGORY_ID": category_id,
+    }
+
+
+def _final(first: str, success: str, failure: str) -> dict[str, Any]:
+    return {
+        "START_FIELD": first,
+        "FINAL_SUCCESS_FIELD": success,
+        "FINAL_UNSUCCESS_FIELD": failure,
+        "FINAL_SORT": 0,
+    }
+
+
+def _fields(call: Call) -> Mapping[str, Any]:
+    sent = call.argument("fields")
+    if not isinstance(sent, dict):
+        raise RestError("", "Parameter 'fields' must be array.")
+    return sent
+
+
+def _existing(call: Call) -> Status:
+    status_id = positive_int(call.argument("id"))
+    if status_id is None:
+        raise RestError("Invalid identifier.", "Invalid identifier.")
+    found = call.portal.directories.get(status_id)
+    if found is None:
+        raise RestError("Status is not found.", "Status is not found.")
+    return found
+
+
+def _code(entity_id: str, sent: str) -> str:
+    """The stored code: a pipeline's stages have its prefix, others are short and plain."""
+    category, code = _category(entity_id), sent
+    if category and not code.startswith(f"C{category}:"):
+        code = f"C{category}:{code}"
+    limit = _STAGE_MAX.get(entity_id, _CODE_MAX)
+    is_stage = entity_id in _STAGE_MAX or bool(category)
+    if len(code) > limit or (is_stage and not _STAGE_CODE.fullmatch(code)):
+        raise RestError("", "Error on creating status.")
+    return code
+
+
+def _category(entity_id: str) -> int | None:
+    return positive_int(entity_id.removeprefix(f"{DEAL.stages}_"))
+
+
+def _require_order(call: Call, made: Status) -> None:
+    """Stages in work come before the successful one (crm/status/crm-status-add.md)."""
+    if not made.is_stage or made.semantics:
+        return
+    finals = [
+        each for each in call.portal.directories.items(made.entity_id) if each.semantics == "S"
+    ]
+    if finals and made.sort >= finals[0].sort:
+        raise RestError(
+            "",
+            "Cannot create more stages after the final stage because the final successful stage"
+            " already exists. Try using sort order values less than that of the final stage.",
+        )
+
+
+def _is_used(call: Call, status: Status) -> bool:
+    entity = LEAD if status.entity_id == LEAD.stages else DEAL
+    condition = f"WHERE json_extract(data, '$.{entity.stage}') = ?"
+    return call.portal.store.count(entity, condition, (status.status,)) > 0
+
+
+def _matches(row: Mapping[str, Any], key: str, value: Any) -> bool:
+    is_negated, name = key.startswith("!"), key.lstrip("!=@").upper()
+    allowed = {str(each) for each in (value if isinstance(value, list) else [value])}
+    return name not in row or (str(row[name]) in allowed) != is_negated
+
+
+def _sorted(rows: list[dict[str, Any]], name: str, reverse: bool) -> list[dict[str, Any]]:  # noqa: FBT001
+    return sorted(rows, key=lambda row: _sort_key(row.get(name)), reverse=reverse)
+
+
+def _sort_key(value: Any) -> tuple[int, int, str]:
+    text = "" if value is None or isinstance(value, dict) else str(value)
+    return (0, int(text), "") if text.isdecimal() else (1, 0, text)
+
+
+_FIELDS = (
+    ("ID", "integer", "o", "ID"),
+    ("ENTITY_ID", "string", "ri", "Directory"),
+    ("STATUS_ID", "string", "ri", "Code"),
+    ("SORT", "integer", "", "Sorting"),
+    ("NAME", "string", "r", "Name"),
+    ("NAME_INIT", "string", "o", "First name"),
+    ("SYSTEM", "char", "o", "System"),
+    ("CATEGORY_ID", "integer", "i", "Pipeline"),
+    ("COLOR", "string", "", "Color"),
+    ("SEMANTICS", "char", "i", "Group"),
+    ("EXTRA", "crm_status_extra", "", "Further fields"),
+)
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.status.list": listed,
+    "crm.status.get": get,
+    "crm.status.add": add,
+    "crm.status.update": update,
+    "crm.status.delete": delete,
+    "crm.status.fields": fields,
+    "crm.status.entity.items": items,
+    "crm.status.entity.types": types,
+}

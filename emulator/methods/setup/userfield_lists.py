@@ -1,0 +1,81 @@
+"""The items of a user field of type list.
+
+Documentation: crm/leads/userfield/crm-lead-userfield-update.md#uf_enum_element.
+"""
+
+from typing import Any
+
+from emulator.entities.multifields import positive_int
+from emulator.entities.userfields import UserField, xml_id
+from emulator.errors import RestError
+from emulator.methods.result import Call
+
+_LIST_KEYS = ("SORT", "VALUE", "DEF", "XML_ID")
+
+
+def flag(value: Any, default: str) -> str:
+    """Y or N out of a client's yes or no; SHOW_FILTER also has I, E and S."""
+    if value in (True, 1, "1", "Y", "y", "E", "I", "S"):
+        return "Y" if value not in ("E", "I", "S") else str(value)
+    return default if value is None else "N"
+
+
+def _sent_list(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    items = value if isinstance(value, list) else []
+    return [each for each in items if isinstance(each, dict)]
+
+
+def new_list(call: Call, value: Any, *, is_multiple: bool) -> list[dict[str, str]]:
+    """The items of a new list field; items without a value are left out."""
+    return _numbered(
+        call, [], [each for each in _sent_list(value) if each.get("VALUE")], is_multiple=is_multiple
+    )
+
+
+def changed_list(call: Call, field: UserField, value: Any) -> list[dict[str, str]]:
+    """Items with an ID change or, with DEL, go; those without are added; the others stay."""
+    old = {each["ID"]: dict(each) for each in field.definition["LIST"]}
+    new = []
+    for sent in _sent_list(value):
+        item = old.get(str(sent.get("ID", "")))
+        if item is None:
+            new += [sent] if sent.get("VALUE") else []
+        elif sent.get("DEL") in ("Y", True):
+            del old[item["ID"]]
+        else:
+            item.update({each: str(sent[each]) for each in _LIST_KEYS if each in sent})
+    return _numbered(call, list(old.values()), new, is_multiple=field.definition["MULTIPLE"] == "Y")
+
+
+def _numbered(
+    call: Call, old: list[dict[str, str]], new: list[dict[str, Any]], *, is_multiple: bool
+) -> list[dict[str, str]]:
+    item_id = call.portal.schemas.next_item_id()
+    items = list(old)
+    for sent in new:
+        items.append(
+            {
+                "ID": str(item_id),
+                "SORT": str(positive_int(sent.get("SORT")) or 0),
+                "VALUE": str(sent["VALUE"]),
+                "DEF": flag(sent.get("DEF"), "N"),
+                "XML_ID": str(sent.get("XML_ID") or xml_id(str(sent["VALUE"]), item_id)),
+            }
+        )
+        item_id += 2
+    _require_unique(items)
+    defaults = [each for each in items if each["DEF"] == "Y"]
+    for each in [] if is_multiple else defaults[1:]:
+        each["DEF"] = "N"
+    return sorted(items, key=lambda each: int(each["SORT"] or 0))
+
+
+def _require_unique(items: list[dict[str, str]]) -> None:
+    codes: set[str] = set()
+    for each in items:
+        if each["XML_ID"] in codes:
+            text = f"List item with XML_ID={each['XML_ID']} already exists."
+            raise RestError("ERROR_CORE", text)
+        codes.add(each["XML_ID"])

@@ -1,0 +1,194 @@
+"""crm.lead.userfield.* and the like: user fields.
+
+Documentation: crm/leads/userfield/.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from emulator.entities.entity import ENTITIES, Entity
+from emulator.entities.fields.kinds import USER_TYPES
+from emulator.entities.multifields import positive_int
+from emulator.entities.userfields import LABELS, LANGUAGES, SETTINGS, UserField
+from emulator.errors import RestError, invalid_id
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.setup.userfield_lists import changed_list, flag, new_list
+
+_NAME_MAX = 50
+_FLAGS = {
+    "MULTIPLE": "N",
+    "MANDATORY": "N",
+    "SHOW_FILTER": "N",
+    "SHOW_IN_LIST": "N",
+    "EDIT_IN_LIST": "Y",
+    "IS_SEARCHABLE": "N",
+}
+#: What an update cannot change.
+_FIXED = {"FIELD_NAME", "USER_TYPE_ID", "MULTIPLE", "ENTITY_ID"}
+
+
+def add(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.userfield.add: the new field's id."""
+    sent = _fields(call)
+    definition = _new_definition(call, entity, sent)
+    return MethodResult(call.portal.schemas.add(entity, definition))
+
+
+def update(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.userfield.update: true; settings not sent stay, labels are replaced."""
+    field, sent = _existing(entity, call), _fields(call)
+    changes: dict[str, Any] = {
+        name: flag(sent[name], default)
+        for name, default in _FLAGS.items()
+        if name in sent and name not in _FIXED
+    }
+    for name in LABELS:
+        if name in sent:
+            changes[name] = _labels(sent[name], "")
+    if "XML_ID" in sent:
+        changes["XML_ID"] = sent["XML_ID"]
+    if "SORT" in sent:
+        changes["SORT"] = str(positive_int(sent["SORT"]) or 100)
+    if isinstance(sent.get("SETTINGS"), dict):
+        changes["SETTINGS"] = {**field.definition["SETTINGS"], **sent["SETTINGS"]}
+    if "LIST" in sent and field.definition["USER_TYPE_ID"] == "enumeration":
+        changes["LIST"] = changed_list(call, field, sent["LIST"])
+    call.portal.schemas.change(field, {**field.definition, **changes})
+    return MethodResult(result=True)
+
+
+def get(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.userfield.get: the field, with its labels by language."""
+    return MethodResult(_existing(entity, call).shown())
+
+
+def delete(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.userfield.delete: true; the values in all objects are lost."""
+    call.portal.schemas.delete(_existing(entity, call))
+    return MethodResult(result=True)
+
+
+def listed(entity: Entity, call: Call) -> MethodResult:
+    """crm.lead.userfield.list: the fields; their labels as texts if the filter has LANG."""
+    wanted, order = call.argument("filter"), call.argument("order")
+    for name, sent in (("order", order), ("filter", wanted)):
+        if sent not in (None, "", []) and not isinstance(sent, dict):
+            raise RestError("", f"Parameter '{name}' must be array.")
+    wanted = dict(wanted or {})
+    language = wanted.pop("LANG", None)
+    rows = [each.shown() for each in call.portal.schemas.user_fields(entity)]
+    rows = [row for row in rows if _matches(row, wanted)]
+    for name, direction in reversed(list((order or {"SORT": "ASC", "ID": "ASC"}).items())):
+        descending = str(direction).upper() == "DESC"
+        rows.sort(key=lambda row, name=name: _sort_key(row.get(name)), reverse=descending)  # type: ignore[misc]
+    return MethodResult([_in_language(row, language) for row in rows], total=len(rows))
+
+
+def _fields(call: Call) -> dict[str, Any]:
+    sent = call.argument("fields")
+    if not isinstance(sent, dict):
+        raise RestError("", "Parameter 'fields' must be array.")
+    return sent
+
+
+def _existing(entity: Entity, call: Call) -> UserField:
+    field_id = positive_int(call.argument("id"))
+    if field_id is None:
+        raise invalid_id()
+    for each in call.portal.schemas.user_fields(entity):
+        if each.id == field_id:
+            return each
+    raise RestError("ERROR_NOT_FOUND", f"The entity with ID '{field_id}' is not found.")
+
+
+def _new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, Any]:
+    name, kind = _name(call, entity, sent), sent.get("USER_TYPE_ID")
+    if not isinstance(kind, str) or not kind:
+        raise RestError("", "The 'USER_TYPE_ID' field is not found.")
+    if kind not in USER_TYPES:
+        raise RestError("ERROR_CORE", "Invalid custom type specified.")
+    own = sent.get("SETTINGS")
+    flags = {each: flag(sent.get(each), default) for each, default in _FLAGS.items()}
+    if kind == "boolean":
+        flags["MULTIPLE"] = "N"
+    label = sent.get("LABEL")
+    definition = {
+        "ENTITY_ID": entity.user_fields,
+        "FIELD_NAME": name,
+        "USER_TYPE_ID": kind,
+        "XML_ID": sent.get("XML_ID"),
+        "SORT": str(positive_int(sent.get("SORT")) or 100),
+        **flags,
+        "SETTINGS": {**SETTINGS.get(kind, {}), **(own if isinstance(own, dict) else {})},
+        **{each: _labels(sent.get(each), label) for each in LABELS},
+    }
+    if kind == "enumeration":
+        definition["LIST"] = new_list(call, sent.get("LIST"), is_multiple=flags["MULTIPLE"] == "Y")
+    return definition
+
+
+def _name(call: Call, entity: Entity, sent: Mapping[str, Any]) -> str:
+    name = sent.get("FIELD_NAME")
+    if not isinstance(name, str) or not name.strip():
+        raise RestError("", "The 'FIELD_NAME' field is not found.")
+    name = name.strip().upper()
+    if not name.startswith("UF_CRM_"):
+        name = "UF_CRM_" + name.removeprefix("UF_")
+    if len(name) > _NAME_MAX:
+        raise RestError("ERROR_CORE", "Field name is too long (more than 50 characters).")
+    if not re.fullmatch(r"[A-Z0-9_]+", name):
+        text = "Field name contains invalid characters. Allowed characters are: A-Z, 0-9 and _."
+        raise RestError("ERROR_CORE", text)
+    if any(each.name == name for each in call.portal.schemas.user_fields(entity)):
+        text = f"The field {name} for the entity {entity.user_fields} already exists."
+        raise RestError("ERROR_CORE", text)
+    return name
+
+
+def _labels(value: Any, default: Any) -> dict[str, str]:
+    if isinstance(value, dict):
+        return {each: str(value.get(each, default or "")) for each in LANGUAGES}
+    text = value if value not in (None, "") else default
+    return dict.fromkeys(LANGUAGES, str(text or ""))
+
+
+def _matches(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    for key, value in wanted.items():
+        name = str(key).lstrip("=@")
+        allowed = {str(each) for each in (value if isinstance(value, list) else [value])}
+        if name in row and str(row[name]) not in allowed:
+            return False
+    return True
+
+
+def _sort_key(value: Any) -> tuple[int, int, str]:
+    text = "" if value is None else str(value)
+    return (0, int(text), "") if text.isdecimal() else (1, 0, text)
+
+
+def _in_language(row: dict[str, Any], language: Any) -> dict[str, Any]:
+    """Labels as one text, or left out if no language was asked for."""
+    shown = {name: value for name, value in row.items() if name not in LABELS}
+    if language is not None:
+        shown |= {name: row[name].get(str(language)) or None for name in LABELS}
+    if "LIST" in row:
+        shown["LIST"] = shown.pop("LIST")
+    return shown
+
+
+_VERBS: dict[str, Callable[[Entity, Call], MethodResult]] = {
+    "add": add,
+    "update": update,
+    "get": get,
+    "list": listed,
+    "delete": delete,
+}
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    **{
+        f"crm.{entity.table}.userfield.{verb}": partial(method, entity)
+        for entity in ENTITIES
+        for verb, method in _VERBS.items()
+    },
+}

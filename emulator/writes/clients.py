@@ -1,0 +1,40 @@
+"""The contacts and companies of an object: one field holds the first, another one all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, Entity
+
+#: The field of the first one, and the field of all.
+_BOUND = {
+    LEAD.type_id: ("CONTACT_ID", "CONTACT_IDS"),
+    DEAL.type_id: ("CONTACT_ID", "CONTACT_IDS"),
+    CONTACT.type_id: ("COMPANY_ID", "COMPANY_IDS"),
+}
+
+
+def fields(entity: Entity) -> tuple[str, str]:
+    """The field of the first bound object, and of all; a company has only the latter."""
+    return _BOUND.get(entity.type_id, ("", "CONTACT_ID"))
+
+
+def bind(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> None:
+    """Make both fields agree in `changes`, and tell a repeat lead.
+
+    A lead is a repeat one if it has a contact or a company (crm/leads/crm-lead-add.md).
+    """
+    if entity is COMPANY:
+        return
+    first, every = _BOUND[entity.type_id]
+    if every in changes:
+        changes[first] = changes[every][0] if changes[every] else None
+    elif first in changes:
+        changes[every] = [changes[first]] if _is_set(changes[first]) else []
+    if entity is LEAD and ("COMPANY_ID" in changes or first in changes):
+        contact = changes[first] if first in changes else after.get(first)
+        is_repeat = _is_set(contact) or _is_set(after.get("COMPANY_ID"))
+        changes["IS_RETURN_CUSTOMER"] = "Y" if is_repeat else "N"
+
+
+def _is_set(value: object) -> bool:
+    return value not in (None, "", "0")

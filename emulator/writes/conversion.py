@@ -1,0 +1,60 @@
+"""Simple CRM mode: a new lead with a name becomes a contact and a deal at once.
+
+Documentation: tutorials/crm/how-to-add-crm-objects/how-to-add-objects-with-crm-mode.md. In classic
+mode nothing is created, whatever stage a lead enters (crm/leads/index.md).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from emulator.entities.entity import CONTACT, DEAL, LEAD, Entity
+from emulator.entities.multifields import RowChange
+from emulator.entities.store import Item
+from emulator.portal import Portal
+from emulator.writes.write import Write
+
+CONVERTED = "CONVERTED"
+_TO_CONTACT = (
+    *("HONORIFIC", "NAME", "SECOND_NAME", "LAST_NAME", "BIRTHDATE", "POST", "COMMENTS"),
+    *("SOURCE_ID", "SOURCE_DESCRIPTION", "ASSIGNED_BY_ID", "OPENED"),
+)
+_TO_DEAL = (
+    *("TITLE", "CURRENCY_ID", "OPPORTUNITY", "IS_MANUAL_OPPORTUNITY", "COMPANY_ID", "OPENED"),
+    *("SOURCE_ID", "SOURCE_DESCRIPTION", "COMMENTS", "ASSIGNED_BY_ID"),
+    *("UTM_SOURCE", "UTM_MEDIUM", "UTM_CAMPAIGN", "UTM_CONTENT", "UTM_TERM"),
+)
+
+
+def applies(portal: Portal, entity: Entity, data: Mapping[str, Any]) -> bool:
+    """Whether a new object is converted at once."""
+    return entity is LEAD and portal.settings.crm_mode == "simple" and bool(data.get("NAME"))
+
+
+def convert(portal: Portal, lead: Item, write: Write, add: Callable[[Portal, Write], Item]) -> None:
+    """Make the contact and the deal of a lead, and take the lead away (`simple_mode_leads`)."""
+    contact_id = lead.data.get("CONTACT_ID")
+    if not contact_id:
+        rows = [RowChange(row.type_id, row.value, row.value_type) for row in lead.rows]
+        contact = add(portal, _made(CONTACT, _taken(lead, _TO_CONTACT), lead, write, rows))
+        contact_id = str(contact.id)
+    fields = {**_taken(lead, _TO_DEAL), "CONTACT_ID": contact_id}
+    add(portal, _made(DEAL, fields, lead, write))
+    if portal.settings.simple_mode_leads == "gone":
+        portal.store.delete(LEAD, lead.id)
+
+
+def _taken(lead: Item, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: lead.data[name] for name in names if lead.data.get(name)}
+
+
+def _made(
+    entity: Entity,
+    fields: dict[str, Any],
+    lead: Item,
+    write: Write,
+    rows: Sequence[RowChange] = (),
+) -> Write:
+    own = {"LEAD_ID": str(lead.id)}
+    return Write(
+        entity, "conversion", {**fields, **own}, fields, rows, write.connector, write.user, own
+    )

@@ -1,0 +1,71 @@
+"""Mandatory fields: checked when an object is added and when it changes its stage.
+
+Documentation: crm/universal/crm-item-add.md, crm-item-update.md. A client that empties a mandatory
+field is refused, too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from emulator.entities.entity import LEAD, Entity
+from emulator.entities.fields.field import MULTIFIELDS
+from emulator.entities.store import Item
+from emulator.portal import Portal
+from emulator.writes.write import Write
+
+_EMPTY: tuple[object, ...] = (None, "", [])
+
+
+def names(portal: Portal, entity: Entity) -> list[str]:
+    """The fields that an object needs at any stage."""
+    own = portal.settings.mandatory_fields if entity is LEAD else ()
+    if portal.settings.required_userfields == "ignore":
+        return list(own)
+    return [*own, *portal.schemas.mandatory(entity)]
+
+
+def require_on_add(portal: Portal, write: Write, data: Mapping[str, Any]) -> None:
+    """Raise RestError if a new object lacks a mandatory field of its own or of its stage."""
+    wanted = [*names(portal, write.entity), *_of_stage(portal, write.entity, data)]
+    if wanted:
+        types = {row.type_id for row in write.rows if row.value}
+        _require(portal, write, wanted, data, types)
+
+
+def require_on_update(
+    portal: Portal, write: Write, after: Item, changes: Mapping[str, Any], *, is_moved: bool
+) -> None:
+    """Raise RestError if the object would lack one: any if it moved, else one that was sent."""
+    wanted: Sequence[str] = names(portal, write.entity)
+    if is_moved:
+        wanted = [*wanted, *_of_stage(portal, write.entity, after.data)]
+    elif wanted:
+        touched = {row.type_id for row in write.rows} | changes.keys()
+        wanted = [each for each in wanted if each in touched]
+    if wanted:
+        _require(portal, write, wanted, after.data, {row.type_id for row in after.rows})
+
+
+def _of_stage(portal: Portal, entity: Entity, data: Mapping[str, Any]) -> Iterable[str]:
+    """The fields that an object needs at its stage (setting `stage_mandatory_fields`)."""
+    for each in portal.settings.stage_mandatory_fields:
+        stage, _, name = each.rpartition(":")
+        if entity is LEAD and stage == data.get(entity.stage):
+            yield name
+
+
+def _require(
+    portal: Portal,
+    write: Write,
+    wanted: Iterable[str],
+    data: Mapping[str, Any],
+    types: set[str],
+) -> None:
+    for name in wanted:
+        present = name in types if name in MULTIFIELDS else data.get(name) not in _EMPTY
+        if not present:
+            title = portal.schemas[write.entity].title(name)
+            text = f"The required field '{title}' is missing"
+            if write.is_item:
+                text = f'The "{title}" field is required'
+            raise write.error("CRM_FIELD_ERROR_REQUIRED", text)

@@ -1,0 +1,16 @@
+"""What a committed write sets off: events, and the board."""
+
+from emulator.entities.entity import LEAD, Entity
+from emulator.entities.store import Item
+from emulator.entities.views import card
+from emulator.portal import Portal
+from emulator.writes.write import Write
+
+
+def notify(portal: Portal, verb: str, entity: Entity, item: Item, write: Write) -> None:
+    """Send the event of a write to handlers, offline queues and the board."""
+    event = entity.event(verb)
+    portal.offline.add(event, item.id, write.connector, portal.clock.wall())
+    portal.events.send(event, item.id, portal.settings, write.user)
+    if portal.stream.has_subscribers and entity is LEAD:
+        portal.stream.send(event, card(item))

@@ -1,0 +1,40 @@
+"""A write to an object."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.entities.entity import Entity
+from emulator.entities.multifields import RowChange
+from emulator.errors import RestError
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write: its method, what the client sent, and the resulting fields and rows.
+
+    `connector` names the application whose offline queue does not get the event.
+    """
+
+    entity: Entity
+    method: str
+    sent: Any
+    fields: Mapping[str, Any]
+    rows: Sequence[RowChange] = ()
+    connector: str = ""
+    user: int = 1
+    #: Fields that only an import or the portal itself may set, by upper-case name.
+    system: Mapping[str, Any] = field(default_factory=dict)
+    #: A change by the portal itself: neither the date nor the author of the last change moves.
+    is_system: bool = False
+    #: Whether robots react to it.
+    runs_robots: bool = True
+
+    @property
+    def is_item(self) -> bool:
+        """Whether it came by crm.item.*."""
+        return self.method.startswith("crm.item")
+
+    def error(self, code: str, description: str) -> RestError:
+        """An error: crm.item.* has a code, the older methods an empty one."""
+        return RestError(code if self.is_item else "", description)

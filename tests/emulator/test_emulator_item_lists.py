@@ -1,0 +1,96 @@
+"""crm.item.list: documentation crm/universal/crm-item-list.md."""
+
+from typing import Any
+
+import pytest
+
+from tests.emulator.emulator_process import Emulator
+
+
+def ids(emulator: Emulator, wanted: Any, **more: Any) -> list[int]:
+    params = {"entityTypeId": 1, "select": ["id"], "filter": wanted, **more}
+    return [item["id"] for item in emulator.result("crm.item.list", params)["items"]]
+
+
+@pytest.fixture
+def three(emulator: Emulator) -> Emulator:
+    emulator.add(NAME="Анна", STATUS_ID="NEW", OPPORTUNITY=5000, SOURCE_ID="WEB")
+    emulator.add(LAST_NAME="Weber", STATUS_ID="JUNK", PHONE=[{"VALUE": "+7700"}], OPENED="N")
+    emulator.add(STATUS_ID="IN_PROCESS", ASSIGNED_BY_ID=2, CURRENCY_ID="EUR")
+    return emulator
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"assignedById": 1}, [1, 2]),
+        ({"@assignedById": [1, 2]}, [1, 2, 3]),
+        ({"!assignedById": 1}, [3]),
+        ({"opened": "Y"}, [1, 3]),
+        ({"currencyId": "USD"}, [1, 2]),
+        ({"hasPhone": "Y"}, [2]),
+        ({"!=hasPhone": "Y"}, [1, 3]),
+        ({"hasEmail": "N"}, [1, 2, 3]),
+        ({"opportunity": 0}, [2, 3]),
+        ({">=opportunity": 5000, "<=opportunity": 20000}, [1]),
+        ({"%name": "АННА"}, [1]),
+        ({"ID": 2}, [2]),
+        ({"STAGE_ID": "JUNK"}, [2]),
+    ],
+    ids=str,
+)
+def test_a_filter_finds_values_that_were_never_set(
+    three: Emulator, wanted: Any, found: list[int]
+) -> None:
+    assert ids(three, wanted) == found
+
+
+def test_a_group_may_be_joined_by_or(three: Emulator) -> None:
+    """The documented example: a name or a last name, and one of two stages."""
+    group = {"logic": "OR", "0": {"!=name": ""}, "1": {"!=lastName": ""}}
+    assert ids(three, {"0": group}) == [1, 2]
+    assert ids(three, {"0": group, "@stageId": ["NEW", "IN_PROCESS"]}) == [1]
+    assert ids(three, {"logic": "OR", "stageId": "JUNK", "assignedById": 2}) == [2, 3]
+    nested = {"logic": "OR", "0": {"id": 3}, "1": {"logic": "AND", "id": 1, "stageId": "JUNK"}}
+    assert ids(three, [nested]) == [3]
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        ({"filter": {"FIELD": 1}}, "Invalid filter: field 'FIELD' is not allowed in filter"),
+        ({"filter": {"0": {"x": 1}}}, "Invalid filter: field 'x' is not allowed in filter"),
+        (
+            {"filter": {">createdTime": "soon"}},
+            "Invalid filter: field 'createdTime' has invalid value",
+        ),
+        ({"order": {"fm": "ASC"}}, "Invalid order: field 'fm' is not allowed in order"),
+        (
+            {"order": {"id": "UP"}},
+            "Invalid order: allowed sort directions are `ASC, DESC`. But got 'UP' for field 'id'",
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_list_does_not_know_is_refused(emulator: Emulator, params: Any, text: str) -> None:
+    response = emulator.post("crm.item.list", {"entityTypeId": 1, **params})
+    assert response.status_code == 400
+    assert response.json() == {"error": "INVALID_ARG_VALUE", "error_description": text}
+
+
+def test_phones_come_with_everything_and_not_alone(three: Emulator) -> None:
+    def row(*select: str) -> Any:
+        params = {"entityTypeId": 1, "filter": {"id": 2}, "select": list(select)}
+        return three.result("crm.item.list", params)["items"][0]
+
+    assert row("id", "fm", "nonsense") == {"id": 2}
+    assert row("phone") == {"id": 2, "phone": "+7700"}
+    assert row("*")["fm"][0]["value"] == "+7700"
+    assert row()["fm"][0]["value"] == "+7700"
+
+
+def test_dates_may_not_filter_by_the_switch(three: Emulator) -> None:
+    assert ids(three, {"<createdTime": "2000-01-01T00:00:00"}) == []
+    three.set(date_filter="not_iso")
+    assert ids(three, {"<createdTime": "2000-01-01T00:00:00"}) == [1, 2, 3]
+    assert ids(three, {"<createdTime": "2000-01-01 00:00:00"}) == []
