@@ -4,7 +4,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from emulator.board import pages
-from emulator.control import configuration, leads, statistics
+from emulator.control import configuration, items, leads, statistics
 from emulator.control.json_body import problem
 from emulator.http.cross_site import Guard
 from emulator.portal import Portal
@@ -48,6 +48,11 @@ def _control() -> list[web.RouteDef]:
         web.post("/_emulator/reset", configuration.reset),
         web.get("/_emulator/leads", leads.leads),
         web.patch("/_emulator/leads/{id}", leads.move),
+        web.get("/_emulator/items/{type}", items.items),
+        web.patch("/_emulator/items/{type}/{id}", items.change),
+        web.delete("/_emulator/items/{type}/{id}", items.delete),
+        web.get("/_emulator/bin", items.bin_content),
+        web.post("/_emulator/bin/{number}", items.restore),
         web.get("/_emulator/calls", statistics.calls),
         web.get("/_emulator/duplicates", statistics.duplicates),
         web.get("/_emulator/phones", statistics.phones),

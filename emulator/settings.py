@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, get_type_hints
 
-from emulator.validators import Choice, Flag, Names, Number, Text, WebAddress, Whole
+from emulator.validators import Choice, Flag, Names, Number, Robots, Text, WebAddress, Whole
 
 
 class InvalidSetting(ValueError):
@@ -49,6 +49,8 @@ class Settings:
     stage_mandatory_fields: Annotated[tuple[str, ...], Names()] = ()
     required_userfields: Annotated[str, Choice("check", "ignore")] = "check"
     date_filter: Annotated[str, Choice("any", "not_iso")] = "any"
+    robots: Annotated[tuple[dict[str, Any], ...], Robots()] = ()
+    robots_on: Annotated[bool, Flag()] = True
     reads: Annotated[str, Choice("all", "own", "none")] = "all"
     manager_reads: Annotated[str, Choice("all", "own", "none")] = "own"
     crm_mode: Annotated[str, Choice("classic", "simple")] = "classic"
@@ -60,6 +62,7 @@ class Settings:
     event_bind: Annotated[str, Choice("allowed", "wrong_auth_type")] = "allowed"
     event_delay_ms: Annotated[float, Number(0, 1e7)] = 0
     event_copies: Annotated[int, Whole(0, 100)] = 1
+    slow_handler_s: Annotated[float, Number(0, 1e6)] = 5
     event_order: Annotated[str, Choice("as_written", "shuffled")] = "as_written"
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Settings":

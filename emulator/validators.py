@@ -2,7 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
+
+_ROBOTS_MAX = 100
+_ROBOT_KEYS = {"entityTypeId", "on", "set", "stage", "user"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,29 @@ class Names:
         """Return the names as a tuple."""
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise ValueError("must be a list of names")
+        return tuple(value)
+
+
+class Robots:
+    """A list of rules: type of object, what sets it off, at which stage, and what it sets."""
+
+    def check(self, value: object) -> tuple[dict[str, Any], ...]:
+        """Return the rules as a tuple."""
+        if not isinstance(value, list) or len(value) > _ROBOTS_MAX:
+            raise ValueError(f"must be a list of at most {_ROBOTS_MAX} rules")
+        for rule in value:
+            if not isinstance(rule, dict) or not rule.keys() <= _ROBOT_KEYS:
+                raise ValueError("a rule has the keys " + ", ".join(sorted(_ROBOT_KEYS)))
+            if rule.get("entityTypeId") not in (1, 2, 3, 4):
+                raise ValueError("entityTypeId must be 1, 2, 3 or 4")
+            if rule.get("on") not in ("add", "update", "move"):
+                raise ValueError("on must be add, update or move")
+            if not isinstance(rule.get("set"), dict) or not rule["set"]:
+                raise ValueError("set must be an object of fields")
+            if rule.get("user", 1) not in (1, 2, 3):
+                raise ValueError("user must be 1, 2 or 3")
+            if not isinstance(rule.get("stage", ""), str):
+                raise _wrong_type("stage must be a text")
         return tuple(value)
 
 

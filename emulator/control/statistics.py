@@ -76,7 +76,11 @@ async def totals(request: web.Request) -> web.Response:
             "late_commits": portal.counts.late_commits,
             "answers": dict(portal.counts.statuses),
             "verbs": dict(portal.counts.http),
-            "events": {"sent": portal.events.sent, "failed": portal.events.failed},
+            "events": {
+                "sent": portal.events.sent,
+                "failed": portal.events.failed,
+                "slow": portal.events.penalties(),
+            },
         }
     )
 

@@ -16,6 +16,7 @@ from emulator.clock import Clock
 from emulator.entities.store import Store
 from emulator.settings import Settings
 
+_PENALTY_MAX_S = 60.0
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
@@ -40,6 +41,8 @@ class EventSender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._latest: dict[str, asyncio.Task[None]] = {}
         self._generator = random.Random(0)  # noqa: S311 (shuffling)
+        #: How much later than others a slow handler is called, in seconds, by URL.
+        self._penalties: dict[str, float] = {}
         self.sent = 0
         self.failed = 0
         self.load()
@@ -70,6 +73,10 @@ class EventSender:
         self.load()
         return cursor.rowcount
 
+    def penalties(self) -> dict[str, float]:
+        """How much later slow handlers are called, in seconds, by URL."""
+        return {url: seconds for url, seconds in self._penalties.items() if seconds}
+
     def send(self, event: str, owner_id: int, settings: Settings, user: int) -> None:
         """Send an event of a write by `user` (0: none) to all handlers, without waiting."""
         if not self._handlers and not settings.outgoing_webhook_url:
@@ -85,6 +92,7 @@ class EventSender:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._latest.clear()
+        self._penalties.clear()
         self.sent = self.failed = 0
         if self._session is not None:
             await self._session.close()
@@ -101,19 +109,24 @@ class EventSender:
         self, handler: Handler, event: str, owner_id: int, settings: Settings, user: int
     ) -> None:
         form = _form(handler, event, owner_id, settings.application_token, user)
-        delay = settings.event_delay_ms / 1000
+        delay = settings.event_delay_ms / 1000 + self._penalties.get(handler.url, 0)
         if settings.event_order == "shuffled":
             delay += self._generator.random()
         earlier = None
         if settings.event_order == "as_written":
             earlier = self._latest.get(handler.url)
-        task = asyncio.create_task(self._post(handler.url, form, delay, earlier))
+        task = asyncio.create_task(self._post(handler.url, form, delay, earlier, settings))
         self._latest[handler.url] = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _post(
-        self, url: str, form: dict[str, str], delay: float, earlier: asyncio.Task[None] | None
+        self,
+        url: str,
+        form: dict[str, str],
+        delay: float,
+        earlier: asyncio.Task[None] | None,
+        settings: Settings,
     ) -> None:
         await self._clock.sleep(delay)
         if earlier is not None:
@@ -121,11 +134,21 @@ class EventSender:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
         form["ts"] = str(int(self._clock.wall()))
+        began = self._clock.now()
         try:
             async with self._session.post(url, data=form, allow_redirects=False):
                 self.sent += 1
         except (aiohttp.ClientError, TimeoutError, ValueError):
             self.failed += 1  # the portal never retries an event
+        self._judge(url, self._clock.now() - began, settings)
+
+    def _judge(self, url: str, seconds: float, settings: Settings) -> None:
+        """Call a slow handler later and later, and sooner again once it is quick."""
+        penalty = self._penalties.get(url, 0.0)
+        if settings.slow_handler_s and seconds > settings.slow_handler_s:
+            self._penalties[url] = min(_PENALTY_MAX_S, 2 * penalty + 1)
+        elif penalty:
+            self._penalties[url] = penalty / 2 if penalty > 1 else 0.0
 
 
 def _form(handler: Handler, event: str, owner_id: int, token: str, user: int) -> dict[str, str]:

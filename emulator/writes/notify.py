@@ -11,6 +11,6 @@ def notify(portal: Portal, verb: str, entity: Entity, item: Item, write: Write) 
     """Send the event of a write to handlers, offline queues and the board."""
     event = entity.event(verb)
     portal.offline.add(event, item.id, write.connector, portal.clock.wall())
-    portal.events.send(event, item.id, portal.settings, write.user)
+    portal.events.send(event, item.id, portal.settings, write.acting_user)
     if portal.stream.has_subscribers and entity is LEAD:
         portal.stream.send(event, card(item))

@@ -12,7 +12,7 @@ from emulator.entities.store import Item
 from emulator.entities.userfields import Schemas
 from emulator.entities.values import Refused, writable
 from emulator.portal import Portal
-from emulator.writes import clients, conversion, mandatory, stages
+from emulator.writes import clients, conversion, mandatory, robots, stages
 from emulator.writes.notify import notify
 from emulator.writes.write import Write
 
@@ -36,8 +36,8 @@ def add(portal: Portal, write: Write) -> Item:
     if is_converted:
         data[entity.stage] = conversion.CONVERTED
     stages.enter_first(portal, entity, data, now)
-    mandatory.require_on_add(portal, write, data)
     data.update(write.system)
+    mandatory.require_on_add(portal, write, data)
     with portal.store.transaction():
         item_id = portal.store.insert(entity, data)
         if entity is not CONTACT and not data.get("TITLE"):
@@ -50,6 +50,7 @@ def add(portal: Portal, write: Write) -> Item:
     notify(portal, "ADD", entity, item, write)
     if is_converted:
         conversion.convert(portal, item, write, add)
+    robots.react(portal, item, write, "add", update)
     return item
 
 
@@ -79,6 +80,7 @@ def update(portal: Portal, item: Item, write: Write, *, skip_unchanged: bool = F
         portal.store.save(entity, item.id, data)
         _record(portal, item.id, write)
     notify(portal, "UPDATE", entity, after, write)
+    robots.react(portal, after, write, "move" if is_moved else "update", update)
     return after
 
 

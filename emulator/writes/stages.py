@@ -4,10 +4,12 @@ Documentation: crm/crm-stage-history-list.md.
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.entity import DEAL, Entity
+from emulator.entities.fields.kinds import stored
 from emulator.entities.store import Item
 from emulator.portal import Portal
 
@@ -23,11 +25,21 @@ def directory(entity: Entity, data: Mapping[str, Any]) -> str:
 
 def enter_first(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
     """Give a new object its stage, by default the first one of its pipeline."""
+    if entity is DEAL:
+        _set_dates(data, now)
     if entity.stage:
         first = portal.directories.first(directory(entity, data))
         data[entity.stage] = data.get(entity.stage) or first
         data["MOVED_TIME"] = now
         enter(portal, entity, data, now)
+
+
+def _set_dates(data: dict[str, Any], now: str) -> None:
+    """A deal begins today and ends in a week (crm/universal/crm-item-add.md)."""
+    today = datetime.fromisoformat(now)
+    for name, days in (("BEGINDATE", 0), ("CLOSEDATE", 7)):
+        if not data.get(name):
+            data[name] = stored("date", (today + timedelta(days=days)).date().isoformat())
 
 
 def enter(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:

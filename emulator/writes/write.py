@@ -8,6 +8,9 @@ from emulator.entities.entity import Entity
 from emulator.entities.multifields import RowChange
 from emulator.errors import RestError
 
+#: The method, in an object's history, of a robot's write.
+ROBOT = "robot"
+
 
 @dataclass(frozen=True)
 class Write:
@@ -29,6 +32,11 @@ class Write:
     is_system: bool = False
     #: Whether robots react to it.
     runs_robots: bool = True
+
+    @property
+    def acting_user(self) -> int:
+        """The user whose token an event carries; 0 if it was no person."""
+        return 0 if self.is_system or self.method == ROBOT else self.user
 
     @property
     def is_item(self) -> bool:

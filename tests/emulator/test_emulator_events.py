@@ -2,7 +2,9 @@
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -151,3 +153,46 @@ def test_a_webhook_may_lack_the_authorization_to_bind(emulator: Emulator) -> Non
     """As on a real portal, by the switch."""
     emulator.set(event_bind="wrong_auth_type")
     assert emulator.post("event.get").status_code == 403
+
+
+def test_an_application_gets_tokens_and_a_webhook_none(
+    emulator: Emulator, receiver: Receiver
+) -> None:
+    """Documentation: events/index.md."""
+    emulator.set(outgoing_webhook_url=receiver.url)
+    emulator.add()
+    event = receiver.next()
+    assert event["event_handler_id"] == "0"
+    assert not {"auth[access_token]", "auth[scope]"} & event.keys()
+    emulator.set(outgoing_webhook_url=None)
+    params = {"event": "ONCRMLEADUPDATE", "handler": receiver.url}
+    emulator.result("event.bind", params)
+    emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "x"}})
+    event = receiver.next()
+    assert event["auth[access_token]"]
+    assert (event["auth[expires_in]"], event["auth[status]"]) == ("3600", "L")
+    emulator.control("PATCH", "items/1/1", {"fields": {"NAME": "y"}, "system": True})
+    event = receiver.next()
+    assert "auth[access_token]" not in event
+    assert event["auth[scope]"] == "crm"
+
+
+def test_ts_is_when_the_event_was_sent(emulator: Emulator, receiver: Receiver) -> None:
+    emulator.set(outgoing_webhook_url=receiver.url, event_delay_ms=1500)
+    emulator.add()
+    created = datetime.fromisoformat(emulator.get(1)["DATE_CREATE"]).timestamp()
+    assert int(receiver.next()["ts"]) > created
+
+
+def test_a_slow_handler_is_called_later(emulator: Emulator, receiver: Receiver) -> None:
+    """Documentation: settings/performance/index.md. Emulated time runs fast."""
+    emulator.set(outgoing_webhook_url=receiver.url, slow_handler_s=0.001, speed=100)
+    emulator.add()
+    first = receiver.next()
+    assert first["event"] == "ONCRMLEADADD"
+    deadline = time.monotonic() + 10
+    while emulator.control("GET", "totals")["events"]["slow"] == {}:
+        assert time.monotonic() < deadline
+    assert emulator.control("GET", "totals")["events"]["slow"] == {receiver.url: 1}
+    emulator.add()
+    assert receiver.next()["data[FIELDS][ID]"] == "2"

@@ -54,3 +54,39 @@ def test_an_offline_handler_is_listed_and_unbound(emulator: Emulator) -> None:
     params = {"event": "ONCRMLEADUPDATE", "event_type": "offline"}
     assert emulator.result("event.unbind", params) == {"count": 1}
     assert emulator.post("event.offline.clear").status_code == 400
+
+
+def test_a_filter_an_order_and_a_list_that_takes_nothing(emulator: Emulator) -> None:
+    """Documentation: events/event-offline-get.md, event-offline-list.md."""
+    for event in ("ONCRMLEADADD", "ONCRMLEADUPDATE", "ONCRMCONTACTADD"):
+        bind(emulator, event)
+    emulator.add()
+    emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "a"}})
+    emulator.result("crm.contact.add", {"fields": {}})
+    listed = emulator.call("event.offline.list", {"order": {"ID": "DESC"}})
+    assert ([each["ID"] for each in listed["result"]], listed["total"]) == (["3", "2", "1"], 3)
+    assert (listed["result"][0]["PROCESS_ID"], listed["result"][0]["ERROR"]) == ("", "0")
+    wanted = {"filter": {"EVENT_NAME": "ONCRMCONTACTADD"}}
+    assert take(emulator, **wanted)[1] == [("ONCRMCONTACTADD", "1")]
+    assert take(emulator, filter={">ID": 1}, order={"ID": "DESC"})[1] == [("ONCRMLEADUPDATE", "1")]
+    assert take(emulator)[1] == [("ONCRMLEADADD", "1")]
+
+
+def test_a_process_sees_its_events_again_and_clears_some(emulator: Emulator) -> None:
+    bind(emulator, "ONCRMLEADADD")
+    for _ in range(3):
+        emulator.add()
+    process, _ = take(emulator, clear=0)
+    assert take(emulator, clear=0)[1] == []
+    again = take(emulator, clear=0, process_id=process)
+    assert again == (process, [("ONCRMLEADADD", str(each)) for each in (1, 2, 3)])
+    listed = emulator.result("event.offline.list", {"filter": {"PROCESS_ID": process}})
+    assert len(listed) == 3
+    some = {"process_id": process, "message_id": [1]}
+    assert emulator.result("event.offline.clear", some) is True
+    failed = {"process_id": process, "message_id": [2]}
+    assert emulator.result("event.offline.error", failed) is True
+    assert take(emulator, clear=0, process_id=process)[1] == [("ONCRMLEADADD", "3")]
+    assert take(emulator, clear=0, error=1)[1] == [("ONCRMLEADADD", "2")]
+    emulator.set(event_bind="wrong_auth_type")
+    assert emulator.post("event.offline.list").status_code == 403

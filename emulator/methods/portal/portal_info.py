@@ -14,6 +14,15 @@ _OTHER_TYPES = (
     (8, "Requisites", "REQUISITE", "RQ"),
     (31, "Invoice", "SMART_INVOICE", "SI"),
 )
+_ADDRESSES = {
+    11: "Shipping address",
+    1: "Physical address",
+    6: "Legal address",
+    4: "Registered address",
+    8: "Mailing address",
+    9: "Beneficiary address",
+}
+_ACCESS = {"G2": "All visitors", "AU": "All authorized users"}
 _FEATURES = ("rest_offline_extended", "rest_auth_connector")
 
 
@@ -39,6 +48,28 @@ def type_fields(_: Call) -> MethodResult:
     return MethodResult({name: _described(name, kind) for name, kind in kinds.items()})
 
 
+def address_types(_: Call) -> MethodResult:
+    """crm.enum.addresstype: the types of addresses."""
+    return MethodResult([_named(number, name) for number, name in _ADDRESSES.items()])
+
+
+def order_owners(_: Call) -> MethodResult:
+    """crm.enum.getorderownertypes: the types that an order may belong to."""
+    return MethodResult([{"attribute": "DYN", "code": "DEAL", "id": 2, "name": "Deal"}])
+
+
+def access_names(call: Call) -> MethodResult:
+    """access.name: the names of access codes; unknown ones are left out."""
+    sent = call.argument("access")
+    codes = [each for each in sent if isinstance(each, str)] if isinstance(sent, list) else []
+    shown = {
+        code: {"provider": "", "name": _ACCESS[code], "provider_id": "other"}
+        for code in codes
+        if code in _ACCESS
+    }
+    return MethodResult(shown or [])
+
+
 def server_time(call: Call) -> MethodResult:
     """server.time: the portal's time of day."""
     return MethodResult(iso(call.portal.clock.wall()))
@@ -54,8 +85,22 @@ def scope(call: Call) -> MethodResult:
 
 def app_info(call: Call) -> MethodResult:
     """app.info as a webhook sees it."""
-    own = list(call.portal.settings.scope)
-    return MethodResult({"SCOPE": own, "LICENSE": "local", "INSTALLED": True})
+    return MethodResult(
+        {
+            "ID": 1,
+            "CODE": "local",
+            "VERSION": 1,
+            "STATUS": "L",
+            "INSTALLED": True,
+            "PAYMENT_EXPIRED": "N",
+            "DAYS": None,
+            "LANGUAGE_ID": "en",
+            "LICENSE": "en_local",
+            "LICENSE_TYPE": "local",
+            "LICENSE_FAMILY": "local",
+            "SCOPE": list(call.portal.settings.scope),
+        }
+    )
 
 
 def feature(call: Call) -> MethodResult:
@@ -88,6 +133,9 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.enum.settings.mode": modes,
     "crm.enum.ownertype": types,
     "crm.enum.fields": type_fields,
+    "crm.enum.addresstype": address_types,
+    "crm.enum.getorderownertypes": order_owners,
+    "access.name": access_names,
     "server.time": server_time,
     "scope": scope,
     "app.info": app_info,

@@ -36,7 +36,8 @@ def search(call: Call) -> MethodResult:
 def current(call: Call) -> MethodResult:
     """user.current: the webhook's user."""
     user = USERS[call.user]
-    return MethodResult({name: user[name] for name in CURRENT})
+    shown = {name: user[name] for name in CURRENT}
+    return MethodResult({**shown, "LAST_ACTIVITY_DATE": "2026-01-05 09:00:00"})
 
 
 def fields(_: Call) -> MethodResult:

@@ -1,0 +1,126 @@
+"""Objects of any type as people change them by hand, and the recycle bin."""
+
+from typing import Any
+
+from aiohttp import web
+
+from emulator.control.json_body import InvalidJson, json_response, problem, read_json
+from emulator.entities.entity import BY_TYPE_ID, Entity
+from emulator.entities.multifields import from_upper_fields, positive_int
+from emulator.entities.recycle_bin import Deleted
+from emulator.entities.store import Item
+from emulator.entities.views import multifields, upper
+from emulator.errors import RestError
+from emulator.portal import Portal
+from emulator.requests.endpoint import PORTAL
+from emulator.users import USERS
+from emulator.writes import save
+from emulator.writes.write import Write
+
+_KEYS = {"fields", "user", "system"}
+_PAGE = 200
+
+
+async def items(request: web.Request) -> web.Response:
+    """GET: the newest objects of a type; `?after=` an id lists from there on."""
+    portal, entity = request.app[PORTAL], _entity(request)
+    if entity is None:
+        return problem(404, "no such type")
+    after = positive_int(request.query.get("after"))
+    tail = "WHERE id > ? ORDER BY id LIMIT ?" if after else "WHERE id > ? ORDER BY id DESC LIMIT ?"
+    found = portal.store.find(entity, tail, (after or 0, _PAGE))
+    return json_response([_view(portal, entity, each) for each in found])
+
+
+async def change(request: web.Request) -> web.Response:
+    """PATCH: `{"fields", "user", "system"}`: a person, or the portal itself, changes an object."""
+    portal, entity, item = _found(request)
+    if entity is None or item is None:
+        return problem(404, "no such object")
+    try:
+        sent = await read_json(request)
+    except InvalidJson as error:
+        return problem(422, str(error))
+    if reason := _reason(sent):
+        return problem(422, reason)
+    try:
+        changed = save.update(portal, item, _write(entity, sent))
+    except RestError as error:
+        return problem(422, error.description)
+    return json_response(_view(portal, entity, changed))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """DELETE: a person moves an object to the recycle bin."""
+    portal, entity, item = _found(request)
+    if entity is None or item is None:
+        return problem(404, "no such object")
+    save.delete(portal, item, Write(entity, "user", {}, {}))
+    return json_response({"deleted": item.id})
+
+
+async def bin_content(request: web.Request) -> web.Response:
+    """GET: the recycle bin, newest first."""
+    return json_response([_deleted(each) for each in request.app[PORTAL].bin.all()])
+
+
+async def restore(request: web.Request) -> web.Response:
+    """POST: put an object back; it gets a new id."""
+    portal = request.app[PORTAL]
+    number = positive_int(request.match_info["number"])
+    found = portal.bin.take(number) if number else None
+    if found is None:
+        return problem(404, "not in the bin")
+    write = Write(found.entity, "restore", {}, {}, found.rows, system=found.data, runs_robots=False)
+    return json_response(_view(portal, found.entity, save.add(portal, write)))
+
+
+def _found(request: web.Request) -> tuple[Portal, Entity | None, Item | None]:
+    portal, entity = request.app[PORTAL], _entity(request)
+    item_id = positive_int(request.match_info["id"])
+    item = portal.store.get(entity, item_id) if entity and item_id else None
+    return portal, entity, item
+
+
+def _entity(request: web.Request) -> Entity | None:
+    return BY_TYPE_ID.get(positive_int(request.match_info["type"]) or 0)
+
+
+def _reason(sent: Any) -> str:
+    """Why a change cannot be made; empty if it can."""
+    if not isinstance(sent, dict) or not sent.keys() <= _KEYS:
+        return "must have the keys fields, user, system"
+    if not isinstance(sent.get("fields"), dict):
+        return "fields must be an object"
+    if sent.get("user", 1) not in USERS:
+        return "no such user"
+    if not isinstance(sent.get("system", False), bool):
+        return "system must be true or false"
+    return ""
+
+
+def _write(entity: Entity, sent: dict[str, Any]) -> Write:
+    fields, is_system = sent["fields"], sent.get("system", False)
+    return Write(
+        entity,
+        "system" if is_system else "user",
+        fields,
+        fields,
+        from_upper_fields(fields) if entity.has_rows else (),
+        user=sent.get("user", 1),
+        is_system=is_system,
+    )
+
+
+def _view(portal: Portal, entity: Entity, item: Item) -> dict[str, Any]:
+    return {**upper(portal.schemas[entity], item), **multifields(item)}
+
+
+def _deleted(found: Deleted) -> dict[str, Any]:
+    return {
+        "number": found.id,
+        "entityTypeId": found.entity.type_id,
+        "id": found.item_id,
+        "time": found.time,
+        "title": found.data.get("TITLE") or found.data.get("NAME"),
+    }

@@ -1,0 +1,41 @@
+"""Robots: rules that change fields after a write (setting `robots`).
+
+A robot's change is a write of its own, with its own event, and starts no other robots. Imports
+start none (crm/universal/import/index.md).
+"""
+
+from collections.abc import Callable
+
+from emulator.entities.entity import Entity
+from emulator.entities.store import Item
+from emulator.portal import Portal
+from emulator.writes.write import ROBOT, Write
+
+
+def react(portal: Portal, item: Item, write: Write, verb: str, update: Callable[..., Item]) -> None:
+    """Apply the rules for a write that added, changed or moved (`verb`) an object."""
+    settings = portal.settings
+    if not settings.robots or not settings.robots_on or not write.runs_robots:
+        return
+    for rule in settings.robots:
+        if _matches(rule, write.entity, item, verb):
+            made = Write(
+                write.entity,
+                ROBOT,
+                rule["set"],
+                rule["set"],
+                user=rule.get("user", 1),
+                runs_robots=False,
+            )
+            current = portal.store.get(write.entity, item.id)
+            if current is not None:
+                update(portal, current, made, skip_unchanged=True)
+
+
+def _matches(rule: dict[str, object], entity: Entity, item: Item, verb: str) -> bool:
+    if rule["entityTypeId"] != entity.type_id:
+        return False
+    stage = rule.get("stage")
+    if stage is not None and item.data.get(entity.stage) != stage:
+        return False
+    return rule["on"] == verb or (rule["on"] == "update" and verb == "move")
