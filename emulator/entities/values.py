@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.entities.fields.field import Field
+from emulator.entities.fields.field import INTEGERS, Field
 from emulator.entities.fields.kinds import NotValid, stored
+from emulator.entities.multifields import positive_int
 from emulator.entities.schema import Schema
 from emulator.settings import Settings
 
@@ -52,8 +53,10 @@ def _many(field: Field, value: Any, settings: Settings, *, is_item: bool) -> lis
             text = f"Expected iterable value for multiple field, but got {kind} instead"
             raise Refused(text, "100")
         value = [value]
-    texts = [_one(field, each, settings) for each in value]
-    return [each for each in texts if each]
+    texts = [text for each in value if (text := _one(field, each, settings))]
+    if field.kind in INTEGERS and not field.dynamic:
+        return [each for each in texts if positive_int(each)]
+    return texts
 
 
 def _one(field: Field, value: Any, settings: Settings) -> str | None:

@@ -117,6 +117,11 @@ def test_contacts_are_bound_and_unbound(emulator: Emulator) -> None:
     assert emulator.result("crm.deal.contact.items.get", {"id": 1}) == []
 
 
+def test_what_is_no_id_is_bound_to_nothing(emulator: Emulator) -> None:
+    add(emulator, "deal", CONTACT_IDS=["x", "2", -1])
+    assert emulator.result("crm.deal.contact.items.get", {"id": 1})[0]["CONTACT_ID"] == 2
+
+
 def test_an_import_keeps_its_past(emulator: Emulator) -> None:
     """Documentation: crm/universal/import/index.md."""
     past = {
