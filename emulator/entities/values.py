@@ -53,7 +53,7 @@ def _many(field: Field, value: Any, settings: Settings, *, is_item: bool) -> lis
             text = f"Expected iterable value for multiple field, but got {kind} instead"
             raise Refused(text, "100")
         value = [value]
-    texts = [text for each in value if (text := _one(field, each, settings))]
+    texts = [each for each in (_one(field, sent, settings) for sent in value) if each]
     if field.kind in INTEGERS and not field.dynamic:
         return [each for each in texts if positive_int(each)]
     return texts
