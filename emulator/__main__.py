@@ -5,7 +5,6 @@ import asyncio
 import os
 import signal
 import sqlite3
-import ssl
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from aiohttp import web
 
 from emulator.app import build
 from emulator.entities.store import Store
+from emulator.http.certificate import Certificate, make
 from emulator.portal import Portal
 from emulator.telemetry.journal import Journal
 
@@ -43,6 +43,9 @@ def _options() -> argparse.Namespace:
         default=os.environ.get("BITRIX_JOURNAL") or None,
         help="append requests, commands and answers to this file",
     )
+    parser.add_argument(
+        "--tls", action="store_true", help="serve https with a new certificate beside the state"
+    )
     parser.add_argument("--tls-cert", type=Path, help="serve https with this certificate")
     parser.add_argument("--tls-key", type=Path)
     return parser.parse_args()
@@ -63,9 +66,11 @@ async def _serve(options: argparse.Namespace) -> None:
     )
     try:
         await runner.setup()
-        site = web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options))
+        certificate = _certificate(options)
+        context = certificate.context() if certificate else None
+        site = web.TCPSite(runner, options.host, options.port, ssl_context=context)
         await site.start()
-        _print_address(site, tls=bool(options.tls_cert))
+        _print_address(site, certificate)
         await stopped.wait()
     finally:
         await runner.cleanup()
@@ -73,20 +78,24 @@ async def _serve(options: argparse.Namespace) -> None:
         journal.close()
 
 
-def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
-    if options.tls_cert is None:
+def _certificate(options: argparse.Namespace) -> Certificate | None:
+    if options.tls_cert is not None:
+        return Certificate(options.tls_cert, options.tls_key or options.tls_cert)
+    if not options.tls:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(options.tls_cert, options.tls_key)
-    return context
+    own = [] if options.host in {"0.0.0.0", "::"} else [options.host]  # noqa: S104
+    return make(options.state.parent, ["localhost", "127.0.0.1", "::1", *own])
 
 
-def _print_address(site: web.TCPSite, *, tls: bool) -> None:
+def _print_address(site: web.TCPSite, certificate: Certificate | None) -> None:
     """Print the address; with --port 0 the only way to learn the port."""
     server = site._server  # noqa: SLF001 (aiohttp has no public way to the chosen port)
     host, port = server.sockets[0].getsockname()[:2]  # type: ignore[union-attr]
-    base = f"{'https' if tls else 'http'}://{host}:{port}"
-    sys.stdout.write(f"Bitrix24 emulator: {base}/rest/1/local-webhook-code/  board: {base}/\n")
+    base = f"{'https' if certificate else 'http'}://{host}:{port}"
+    trust = f"  certificate: {certificate.cert}" if certificate else ""
+    sys.stdout.write(
+        f"Bitrix24 emulator: {base}/rest/1/local-webhook-code/  board: {base}/{trust}\n"
+    )
     sys.stdout.flush()
 
 

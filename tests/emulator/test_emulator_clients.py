@@ -1,7 +1,6 @@
 """Real clients, unmodified."""
 
 import logging
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,35 +12,12 @@ from fast_bitrix24 import Bitrix
 
 from tests.emulator.emulator_process import Emulator, start
 
-OPENSSL = [
-    "openssl",
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-days",
-    "1",
-    "-subj",
-    "/CN=localhost",
-    "-addext",
-    "subjectAltName=DNS:localhost,IP:127.0.0.1",
-]
-
 
 @pytest.fixture(scope="module")
 def over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
     folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        [*OPENSSL, "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )
-    options = ("--tls-cert", str(cert), "--tls-key", str(key))
-    emulator = start(folder / "state.sqlite3", *options)
+    emulator = start(folder / "state.sqlite3", "--tls")
+    cert = folder / "bitrix24-cert.pem"
     emulator.session.verify = str(cert)
     yield emulator, cert
     assert emulator.stop() == 0

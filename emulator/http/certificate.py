@@ -1,0 +1,65 @@
+"""A certificate made at start, for clients that speak nothing but https."""
+
+import os
+import ssl
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+_DAYS = "30"
+_TIMEOUT_S = 30
+
+
+class NoCertificate(OSError):
+    """The certificate could not be made."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A self-signed certificate, which clients have to be told to trust, and its key."""
+
+    cert: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """A server's TLS context; raises OSError if the files are no certificate and key."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.cert, self.key)
+        return context
+
+
+def make(folder: Path, hosts: Sequence[str]) -> Certificate:
+    """A new certificate for these hosts in a folder, by the command `openssl`.
+
+    Raises NoCertificate if there is no such command or it fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Certificate(folder / "bitrix24-cert.pem", folder / "bitrix24-key.pem")
+    made.key.unlink(missing_ok=True)
+    os.close(os.open(made.key, os.O_CREAT | os.O_WRONLY, 0o600))
+    names = ",".join(f"{_kind(each)}:{each}" for each in dict.fromkeys(hosts))
+    command = [
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+        *("-nodes", "-days", _DAYS, "-subj", "/CN=Bitrix24 emulator"),
+        *("-addext", f"subjectAltName={names}"),
+        *("-keyout", str(made.key), "-out", str(made.cert)),
+    ]
+    try:
+        ended = subprocess.run(  # noqa: S603 (no shell; hosts come from the command line)
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoCertificate(f"--tls needs the command openssl: {error}") from None
+    if ended.returncode:
+        raise NoCertificate(f"openssl made no certificate: {ended.stderr.strip()[-300:]}")
+    return made
+
+
+def _kind(host: str) -> str:
+    try:
+        ip_address(host)
+    except ValueError:
+        return "DNS"
+    return "IP"

@@ -1,0 +1,104 @@
+"""Other people's clients, unmodified, over https: pybitrix24, bitrix24-rest, aiobitrix24, b24jssdk.
+
+`scripts/bitrix24-clients` installs them once; without a package registry these tests are skipped.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator.emulator_process import Emulator, start
+
+_ROOT = Path(__file__).parents[2]
+_INSTALLED = _ROOT / "build" / "bitrix24-clients"
+_PROGRAMS = Path(__file__).parent / "clients"
+
+
+@pytest.fixture(scope="module")
+def clients() -> None:
+    try:
+        subprocess.run(
+            [_ROOT / "scripts" / "bitrix24-clients"], check=True, timeout=300, capture_output=True
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"the clients could not be installed: {error}")
+
+
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
+    folder = tmp_path_factory.mktemp("tls")
+    emulator = start(folder / "state.sqlite3", "--tls")
+    cert = folder / "bitrix24-cert.pem"
+    emulator.session.verify = str(cert)
+    yield emulator, cert
+    assert emulator.stop() == 0
+
+
+def run(portal: tuple[Emulator, Path], *command: str, **settings: Any) -> Any:
+    """What a client's program prints, on a portal as new with these settings."""
+    emulator, cert = portal
+    emulator.control("POST", "reset")
+    emulator.set(**settings)
+    environment = {
+        **os.environ,
+        "SSL_CERT_FILE": str(cert),
+        "NODE_EXTRA_CA_CERTS": str(cert),
+        "PYTHONPATH": str(_INSTALLED / "python"),
+    }
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def python(name: str) -> list[str]:
+    return [sys.executable, "-P", str(_PROGRAMS / name)]
+
+
+@pytest.mark.usefixtures("clients")
+def test_pybitrix24(portal: tuple[Emulator, Path]) -> None:
+    host = portal[0].base.removeprefix("https://")
+    shown = run(portal, *python("with_pybitrix24.py"), host, "local-webhook-code")
+    assert (shown["added"], shown["got"]["TITLE"]) == (1, "Lead & Co")
+    assert shown["got"]["PHONE"][0]["VALUE"] == "+7700"
+    assert shown["batch"]["one"] == shown["got"]
+    assert shown["batch"]["all"] == [{"ID": "1"}]
+
+
+@pytest.mark.usefixtures("clients")
+def test_bitrix24_rest(portal: tuple[Emulator, Path]) -> None:
+    """It reads 60 leads in two pages, the second of its own accord."""
+    program = python("with_bitrix24_rest.py")
+    shown = run(portal, *program, portal[0].webhook, rate_per_s=None)  # it does not wait
+    assert shown["added"] == list(range(1, 61))
+    assert shown["contact"]["item"]["name"] == "A"
+    assert [int(row["ID"]) for row in shown["listed"]] == list(range(1, 61))
+    assert "400" in shown["refused"]
+
+
+@pytest.mark.usefixtures("clients")
+def test_aiobitrix24(portal: tuple[Emulator, Path]) -> None:
+    shown = run(portal, *python("with_aiobitrix24.py"), portal[0].webhook)
+    assert (shown["added"], shown["title"]) == (1, "Lead & Co")
+    assert shown["batch"]["move"] is True
+    assert portal[0].get(1)["STATUS_ID"] == "JUNK"
+
+
+@pytest.mark.usefixtures("clients")
+def test_b24jssdk(portal: tuple[Emulator, Path]) -> None:
+    """The official JavaScript SDK."""
+    program = str(_PROGRAMS / "with_b24jssdk.mjs")
+    shown = run(portal, "node", program, f"{_INSTALLED}/", portal[0].webhook)
+    assert (shown["added"], shown["phone"]) == (1, "+7700")
+    assert shown["listed"] == {"items": [{"id": 1}]}
+    assert shown["titles"] == ["Lead & Co", "John"]
+    assert "Element not found" in shown["refused"]

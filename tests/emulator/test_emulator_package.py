@@ -1,0 +1,60 @@
+"""The emulator as a package of its own, installed from the tree, with its pytest plugin."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package without its dependencies, which the tests have anyway."""
+    folder = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+    command += [str(folder), str(_ROOT / "emulator")]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    return folder
+
+
+def test_it_has_a_command_and_all_its_files(installed: Path) -> None:
+    assert (installed / "bin" / "bitrix24-emulator").exists()
+    assert (installed / "emulator" / "board" / "page" / "index.html").exists()
+    ended = _run(installed, installed, "-m", "emulator", "--help")
+    assert "--tls" in ended.stdout
+
+
+def test_it_has_leadlines_version_and_build() -> None:
+    """Its dependency is one of Leadline's."""
+    own, whole = (
+        tomllib.loads((_ROOT / each / "pyproject.toml").read_text()) for each in ("emulator", ".")
+    )
+    assert own["project"]["version"] == whole["project"]["version"]
+    assert own["build-system"] == whole["build-system"]
+    assert set(own["project"]["dependencies"]) <= set(whole["project"]["dependencies"])
+
+
+def test_the_readmes_test_passes_by_the_plugin_alone(installed: Path, tmp_path: Path) -> None:
+    text = (_ROOT / "emulator" / "README.md").read_text(encoding="utf-8")
+    example = text.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
+    options = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "test_example.py")
+    ended = _run(installed, tmp_path, *options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "1 passed" in ended.stdout
+
+
+def _run(installed: Path, folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(installed), "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
