@@ -9,7 +9,7 @@ from local.runner import lock
 from local.runner.choices import Choices
 from local.runner.ports import PortTaken
 from local.runner.processes import leftovers
-from local.runner.processes.supervision import Supervisor, SupervisorLost
+from local.runner.processes.supervision import Statuses, Supervisor, SupervisorLost
 from local.runner.runfile import RunFile
 from local.runner.start import NotStarted, start
 from local.runner.state import State
@@ -73,8 +73,9 @@ def _run(state: State, choices: Choices, console: Console) -> int:
 
 def _watch(system: System, supervisor: Supervisor, run_file: RunFile, follower: Follower) -> None:
     """Keep run.json current and print new log lines, until a signal or the loss of supervisord."""
+    statuses = Statuses(supervisor.statuses)
     while supervisor.is_alive():
-        run_file.update(system, supervisor.statuses())
+        run_file.update(system, statuses.current())
         follower.show_new_lines()
         time.sleep(_POLL_EVERY_S)
     raise SupervisorLost

@@ -1,0 +1,59 @@
+"""The runner asks supervisord for the statuses of its programs only when they may have changed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from local.runner.processes import supervision
+from local.runner.processes.supervision import Status, Statuses
+
+
+def statuses(*answers: list[Status]) -> tuple[Statuses, list[int]]:
+    """These answers in turn, then the last one; and how often it was asked, in a list."""
+    asked = [0]
+
+    def ask() -> list[Status]:
+        asked[0] += 1
+        return answers[min(asked[0], len(answers)) - 1]
+
+    return Statuses(ask), asked
+
+
+RUNS = Status("edge", "RUNNING", os.getpid())
+
+
+def ended_pid() -> int:
+    process = subprocess.Popen((sys.executable, "-c", ""))
+    process.wait()
+    return process.pid
+
+
+def test_while_every_process_runs_it_asks_once() -> None:
+    found, asked = statuses([RUNS, Status("console", "STOPPED", 0)])
+    assert {tuple(found.current()) for _ in range(10)} == {(RUNS, Status("console", "STOPPED", 0))}
+    assert asked == [1]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        Status("edge", "RUNNING", ended_pid()),
+        Status("edge", "STARTING", os.getpid()),
+        Status("edge", "BACKOFF", 0),
+        Status("edge", "EXITED", 0),
+    ],
+    ids=lambda one: one.state,
+)
+def test_it_asks_until_a_process_that_has_ended_runs_again(before: Status) -> None:
+    found, asked = statuses([before], [before], [RUNS])
+    assert [found.current() for _ in range(4)] == [[before], [before], [RUNS], [RUNS]]
+    assert asked == [3]
+
+
+def test_what_others_ordered_is_seen_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = statuses([Status("edge", "STOPPED", 0)], [RUNS])
+    assert found.current() == [Status("edge", "STOPPED", 0)]
+    monkeypatch.setattr(supervision, "_ASK_EVERY_S", -1)
+    assert found.current() == [RUNS]
