@@ -68,8 +68,46 @@ def new_system(
     yield make
     for each in made:
         _show_logs(request, each)
+    _end(made)
+
+
+@pytest.fixture(scope="session")
+def _disposable() -> Iterator[list[System]]:
+    """The systems of `fresh_system`."""
+    made: list[System] = []
+    yield made
+    _end(made)
+
+
+@pytest.fixture
+def fresh_system(
+    _disposable: list[System],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[System]:
+    """A running system that no test has used yet."""
+    made = System(State(tmp_path_factory.mktemp("system")), {"WORKERS": "1"})
+    _disposable.append(made)
+    made.start()
+    yield made
+    _show_logs(request, made)
+
+
+@pytest.fixture
+def disposable_system(
+    _disposable: list[System], request: pytest.FixtureRequest
+) -> Iterator[System]:
+    """A running system that the test may stop and kill: a used one, if there is one."""
+    running = [one for one in _disposable if one.runner and one.runner.poll() is None]
+    made = running[0] if running else request.getfixturevalue("fresh_system")
+    yield made
+    _show_logs(request, made)
+
+
+def _end(systems: list[System]) -> None:
+    for each in systems:
         each.end()
-    for each in made:
+    for each in systems:
         assert not (found := story.leaks(each)), found
 
 

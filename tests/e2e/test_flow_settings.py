@@ -17,6 +17,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from local.runner.state import State
+from tests.e2e.arguments import Arguments
 from tests.emulator.browser import Browser
 from tests.faults import portal, story
 from tests.faults.wire import DEAD_REQUESTS, REPLIES, Wire, wire_to
@@ -31,7 +32,13 @@ ANSWERS = "answers.of.the.tests"
 
 
 @pytest.fixture(scope="module")
-def _own_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def arguments() -> Arguments:
+    """The command lines of all processes while the system here started."""
+    return Arguments()
+
+
+@pytest.fixture(scope="module")
+def _own_system(tmp_path_factory: pytest.TempPathFactory, arguments: Arguments) -> Iterator[System]:
     env = {
         **portal.SHORT_WAITS,
         "API_KEYS": " ".join([*KEYS, f"read:{READER}", f"ops:read,operate:{OPERATOR}"]),
@@ -45,8 +52,14 @@ def _own_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     }
     system = System(State(Path(tmp_path_factory.mktemp("other"))), env)
     system.http.headers["Authorization"] = f"Bearer {KEYS[1]}"
-    with story.running(system):
-        yield system
+    arguments.start()
+    try:
+        with story.running(system):
+            system.await_relay_run()
+            arguments.stop()
+            yield system
+    finally:
+        arguments.stop()
 
 
 @pytest.fixture
@@ -90,6 +103,31 @@ def test_requests_need_a_known_key(other: System) -> None:
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert found | {"Bearer \xff\xfe": 403} == expected
     assert found["Bearer \xff\xfe"] in {400, 403}
+
+
+def test_no_process_ever_has_a_secret_among_its_arguments(
+    other: System, arguments: Arguments
+) -> None:
+    """Every login of the machine can read the list of processes."""
+    secrets = set(_secrets_of(other))
+    given = (other.state.root / "secrets" / "api-keys").read_text(encoding="utf-8")
+    assert all(key in given for key in KEYS)
+    assert len(secrets) > 5
+    assert any(b"leadline.sync.worker" in one for one in arguments.seen)
+    assert any(b"initdb" in one for one in arguments.seen)
+    found = [one for one in arguments.seen if any(secret.encode() in one for secret in secrets)]
+    assert found == []
+
+
+def _secrets_of(system: System) -> Iterator[str]:
+    """What this run has generated or was given: whole, without the URL around it, key by key."""
+    for folder in ("passwords", "secrets"):
+        for path in (system.state.root / folder).iterdir():
+            text = path.read_text(encoding="utf-8").strip()
+            yield text
+            if "://" in text and "@" in text:
+                yield text.rpartition("@")[0].rpartition(":")[2]
+    yield from (*KEYS, READER, OPERATOR)
 
 
 def test_no_function_is_open_without_a_key(other: System) -> None:

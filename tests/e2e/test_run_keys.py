@@ -47,18 +47,3 @@ def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
     system.start()
     assert system.output.read_text().count(SHOWN) == 1
     assert system.request("GET", path, headers=headers).status_code == 200
-
-
-@pytest.mark.slow("starts a system of its own")
-def test_keys_can_be_turned_off_explicitly_and_that_is_logged(
-    new_system: Callable[..., System],
-) -> None:
-    system = new_system(BITRIX_WEBHOOK_URL=WEBHOOK, WORKERS="1", LEADLINE_AUTH="off")
-    system.start()
-    assert system.request("POST", "/users", json=USER).status_code == 201
-    printed = system.output.read_text()
-    assert (
-        "LEADLINE_AUTH=off: every program on this machine may write to http://127.0.0.1:1"
-        in printed
-    )
-    assert "s0mebodys-c0de" not in printed

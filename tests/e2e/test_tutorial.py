@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 
@@ -19,16 +18,14 @@ _READS = ("show", "status", "failed", "reconcile")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-@pytest.mark.slow("starts a system of its own")
-def test_each_command_prints_what_the_page_shows(new_system: Callable[..., System]) -> None:
+@pytest.mark.slow("its portal is away for some seconds")
+def test_each_command_prints_what_the_page_shows(fresh_system: System) -> None:
     page = (CHECKOUT / "docs/tutorial.md").read_text(encoding="utf-8")
-    system = new_system()
-    system.start()
     for shell, text in _BLOCK.findall(page):
         if text == "make run\n":
             continue
         for command, lines in [(text, [])] if shell else _commands(text):
-            _run(system, command, lines)
+            _run(fresh_system, command, lines)
 
 
 def _commands(text: str) -> list[tuple[str, list[str]]]:
