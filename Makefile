@@ -33,6 +33,7 @@ test-packages: setup
 	@scripts/actionlint
 
 test: test-packages ## run every test on private servers
+	@.venv/bin/python -m compileall -q leadline emulator local functions migrations # hundreds of processes start
 	@$(RUN) pytest $(SIDE_BY_SIDE) --junitxml build/test-times.xml -o junit_duration_report=call
 
 test-containers: setup ## test the images and the compose system; needs a Docker Engine with Compose
