@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pg8000.native
 import pika
 import pytest
 import redis
@@ -27,7 +26,7 @@ from hypothesis import settings
 from leadline.messages import topology
 from local.runner.servers.postgres import Postgres
 from tests.leaks import leaking, logged
-from tests.servers import PrivateServer, private
+from tests.servers import PrivateServer, postgres_connection, private
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -66,17 +65,15 @@ LONGEST = (
     *("tests/faults/test_laboratory.py", "tests/integration/test_repair.py"),
     *("tests/integration/test_connector.py", "tests/integration/test_serve.py"),
     "tests/e2e/test_flow_settings.py",
-    *(
-        "tests/e2e/test_run_ends.py",
-        "tests/e2e/test_run_keys.py",
-        "tests/e2e/test_run_arguments.py",
-    ),
+    *("life of a system", "tests/e2e/test_run_keys.py", "tests/e2e/test_flow_versions.py"),
     *("tests/faults/test_disasters.py", "tests/unit/test_model.py"),
 )
 
 
 #: End-to-end tests that start systems of their own; all others share one running system.
-_OWN_SYSTEMS = re.compile(r"tests/e2e/test_(run_(arguments|ends|keys)|flow_settings|tutorial)\.py")
+_OWN_SYSTEMS = re.compile(r"tests/e2e/test_(run_keys|flow_settings|flow_versions)\.py")
+#: The second of them ends the system that the first has started.
+_LIFE = ("tests/e2e/test_tutorial.py", "tests/e2e/test_run_ends.py")
 
 
 def pytest_collection_finish() -> None:
@@ -88,7 +85,11 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest groups first, all others in their order."""
     places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(_group(item.nodeid), len(LONGEST)))
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        return places.get(_group(item.nodeid), len(LONGEST)), item.nodeid.startswith(_LIFE[-1])
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -111,6 +112,8 @@ def _group(nodeid: str) -> str:
     file = nodeid.split("::", maxsplit=1)[0]
     if not file.startswith("tests/e2e/") or _OWN_SYSTEMS.fullmatch(file):
         return file
+    if file in _LIFE:
+        return "life of a system"
     is_flow = file.startswith(("tests/e2e/test_api_", "tests/e2e/test_flow_"))
     return "api and flows" if is_flow else "operations"
 
@@ -216,23 +219,37 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+#: Truncates the tables that have rows, as each costs milliseconds, and restarts used sequences.
+_EMPTY = """
+DO $$
+DECLARE
+    one text;
+    has_rows boolean;
+    tables text[] = '{}';
+BEGIN
+    FOR one IN
+        SELECT quote_ident(tablename) FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', one) INTO has_rows;
+        IF has_rows THEN
+            tables = tables || one;
+        END IF;
+    END LOOP;
+    IF tables <> '{}' THEN
+        EXECUTE format('TRUNCATE %s CASCADE', array_to_string(tables, ', '));
+    END IF;
+    PERFORM setval(format('%I.%I', schemaname, sequencename), start_value, false)
+    FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL;
+END $$
+"""
+
+
 @pytest.fixture
 def database_url(postgres: str, _postgres_urls: tuple[str, str]) -> str:
     """An empty database with the newest schema, as functions use it; ids start at 1."""
-    parts = sqlalchemy.make_url(postgres)
-    with pg8000.native.Connection(
-        parts.username,
-        host=parts.host,
-        port=parts.port or 5432,
-        database=parts.database,
-        password=parts.password,
-    ) as connection:
-        names = connection.run(
-            "SELECT quote_ident(tablename) FROM pg_tables"
-            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-        )
-        tables = ", ".join(name for (name,) in names)
-        connection.run(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    with postgres_connection(postgres) as connection:
+        connection.run(_EMPTY)
     return _postgres_urls[1]
 
 

@@ -12,16 +12,17 @@ from local.sandbox.waiting import eventually
 __all__ = ["PrivateServer", "eventually", "exit_code_of", "postgres_connection", "private"]
 
 
-def postgres_connection(url: str) -> pg8000.native.Connection:
-    """A connection to Postgres with the login in this URL."""
+def postgres_connection(url: str, timeout_s: float = 60) -> pg8000.native.Connection:
+    """A connection to Postgres with the login in this URL; without TLS, which would cost 20 ms."""
     parts = urlsplit(url)
     return pg8000.native.Connection(
         parts.username or "",
         host=parts.hostname or "",
-        port=parts.port or 0,
+        port=parts.port or 5432,
         database=parts.path[1:],
         password=parts.password,
-        timeout=5,
+        timeout=timeout_s,
+        ssl_context=False,
     )
 
 

@@ -194,6 +194,7 @@ class Pair:
                 database=database,
                 password=self._password,
                 timeout=20,
+                ssl_context=False,
             ) as session,
         ):
             yield session

@@ -292,6 +292,7 @@ def test_a_key_in_use_is_409_with_retry_after(system: System) -> None:
         port=parts.port or 5432,
         database=parts.database,
         password=parts.password,
+        ssl_context=False,
     ) as database:
         database.run("BEGIN")
         database.run(

@@ -25,6 +25,7 @@ def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]
         port=parts.port or 5432,
         database=parts.database,
         password=system.state.password("postgres"),
+        ssl_context=False,
     ) as connection:
         connection.run("BEGIN")
         found = [connection.run(statement, **params) for statement in statements]

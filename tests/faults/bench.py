@@ -241,6 +241,7 @@ class Bench:
             password=parts.password,
             database=parts.path.lstrip("/"),
             timeout=20,
+            ssl_context=False,
         ) as connection:
             rows = connection.run(sql, **params) or []
             names = [column["name"] for column in connection.columns or []]

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import functions_framework
-import pg8000.native
 import pytest
 import requests
-import sqlalchemy
 import structlog
 from flask.testing import FlaskClient
 from redis import Redis
@@ -33,6 +31,7 @@ from leadline.runtime.postgres.connection import Session
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import trace_context
 from leadline.workqueue.queue import WorkQueue
+from tests.servers import postgres_connection
 from tests.unit.conftest import SECRETS
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -110,14 +109,7 @@ def forked(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], No
     assert in_postgres
 
     def fork() -> None:
-        parts = sqlalchemy.make_url(_postgres_urls[0])
-        with pg8000.native.Connection(
-            parts.username,
-            host=parts.host,
-            port=parts.port or 5432,
-            database=parts.database,
-            password=parts.password,
-        ) as connection:
+        with postgres_connection(_postgres_urls[0]) as connection:
             connection.run("UPDATE installation SET fingerprint = 'another timeline'")
 
     return fork

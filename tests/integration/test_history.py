@@ -89,6 +89,7 @@ def owner(server: PrivateServer, name: str = "leadline") -> Iterator[pg8000.nati
         port=parts.port or 5432,
         database=name,
         password=parts.password,
+        ssl_context=False,
     ) as connection:
         yield connection
 

@@ -67,6 +67,7 @@ def _connected(url: str) -> pg8000.native.Connection:
         port=parts.port or 5432,
         database=parts.database,
         password=parts.password,
+        ssl_context=False,
     )
 
 

@@ -119,7 +119,12 @@ def other_transaction(
     close_idle_connections()  # the next connection has the short time-out
     url = sqlalchemy.make_url(in_postgres)
     with pg8000.native.Connection(
-        url.username, host=url.host, port=url.port, database=url.database, password=url.password
+        url.username,
+        host=url.host,
+        port=url.port,
+        database=url.database,
+        password=url.password,
+        ssl_context=False,
     ) as other:
         other.run("START TRANSACTION")
         yield other

@@ -92,7 +92,11 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     for _ in range(200):
         try:
             with pg8000.native.Connection(
-                "sim", host="127.0.0.1", port=port, database="postgres"
+                "sim",
+                host="127.0.0.1",
+                port=port,
+                database="postgres",
+                ssl_context=False,
             ) as admin:
                 admin.run("CREATE DATABASE sim")
                 # Column defaults bind to the function when tables are created.
@@ -109,7 +113,13 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def _connected(port: int) -> pg8000.native.Connection:
-    return pg8000.native.Connection("sim", host="127.0.0.1", port=port, database="sim")
+    return pg8000.native.Connection(
+        "sim",
+        host="127.0.0.1",
+        port=port,
+        database="sim",
+        ssl_context=False,
+    )
 
 
 class Store:

@@ -94,6 +94,7 @@ class Postgres:
             database=database,
             password=self.state.password("postgres"),
             timeout=5,
+            ssl_context=False,
         )
 
     def _url(self, user: str, password: str) -> str:
