@@ -39,7 +39,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
 
     def next(self) -> Event:
-        return self.events.get(timeout=5)
+        return self.events.get(timeout=30)
 
     def names(self, count: int) -> list[tuple[str, str]]:
         return [

@@ -20,7 +20,7 @@ def is_dropped(emulator: Emulator, method: str, params: object = None) -> bool:
 
 
 def wait_for_leads(emulator: Emulator, count: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(emulator.leads()) < count:
         assert time.monotonic() < deadline
 

@@ -120,7 +120,7 @@ def test_a_blocked_method_is_free_again_when_its_baskets_have_left(emulator: Emu
     spend(emulator, seconds=3)
     assert emulator.post("crm.lead.add").status_code == 429
     emulator.set(speed=10_000)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while emulator.post("crm.lead.add").status_code == 429:
         assert time.monotonic() < deadline
     assert abs(emulator.call("profile")["time"]["operating_reset_at"] - time.time()) < 5
@@ -175,6 +175,6 @@ def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
     response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
     assert response.status_code == 504
     assert len(emulator.leads()) < 4
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(emulator.leads()) < 4:
         assert time.monotonic() < deadline

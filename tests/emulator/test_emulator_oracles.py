@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from tests.emulator.emulator_process import Emulator
+from tests.servers import eventually
 
 
 def test_leads_show_their_phones_and_the_order_of_their_writes(emulator: Emulator) -> None:
@@ -103,6 +104,7 @@ def test_a_late_commit_does_not_survive_a_reset(emulator: Emulator) -> None:
     emulator.fault("crm.lead.add", "late_commit", delay_ms=60_000, silent=True)
     with contextlib.suppress(requests.ReadTimeout):
         emulator.post("crm.lead.add", timeout=0.05)
+    eventually(lambda: emulator.calls()["requests"] == 1, 30, "the request has arrived")
     emulator.control("POST", "reset")
     emulator.set(command_ms=120_000, request_limit_s=200, speed=10_000)
     emulator.result("profile")

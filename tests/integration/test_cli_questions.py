@@ -69,10 +69,11 @@ def test_a_rejected_user_is_shown_with_the_portals_words_and_the_command_that_re
 
 
 def test_a_user_that_will_be_retried_is_shown_with_the_time(leadline: Leadline) -> None:
+    soonest = datetime.now(UTC).astimezone() + timedelta(hours=1)
     code, text = why(leadline, failed("the portal did not answer", retried=True))
+    latest = datetime.now(UTC).astimezone() + timedelta(hours=1)
     assert code == "whyTransient"
-    at = datetime.now(UTC).astimezone() + timedelta(hours=1)
-    assert f"{at:%Y-%m-%d %H:}" in text
+    assert any(f"{at:%Y-%m-%d %H:}" in text for at in (soonest, latest))
 
 
 def test_a_waiting_user_is_shown_with_what_it_waits_for(leadline: Leadline) -> None:

@@ -233,7 +233,7 @@ def test_an_unreachable_broker_is_reported_in_time_and_never_raises() -> None:
     publisher = Publisher("amqp://127.0.0.1:1/", topology.queues_of(QUEUE))
     began = time.monotonic()
     assert publisher.publish([message(1), message(2)], timeout_s=0.5) == [False, False]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     publisher.close(0.2)
 
 

@@ -72,14 +72,14 @@ def test_a_frozen_broker_confirms_nothing_and_blocks_no_caller(
     broker.freeze()
     began = time.monotonic()
     assert not publish(publisher, 1, timeout_s=1)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     began = time.monotonic()
     outcomes: list[bool] = []
     for number in range(2, 50):
         message = Message(topology.REQUESTS, b"{}", f"m-{number}")
-        publisher.offer(message, outcomes.append, timeout_s=1)
-    assert time.monotonic() - began < 0.5
-    eventually(lambda: outcomes == [False] * 48, 5, "each message has been reported")
+        publisher.offer(message, outcomes.append, timeout_s=3)
+    assert time.monotonic() - began < 2, "not one has waited for its time-out"
+    eventually(lambda: outcomes == [False] * 48, 30, "each message has been reported")
     broker.thaw()
     eventually(
         lambda: publish(publisher, 99, 1), 30, "messages to a thawed broker are confirmed again"
@@ -113,7 +113,7 @@ def test_a_broker_short_of_memory_is_waited_for(
         assert not publish(publisher, 1, timeout_s=1)
         began = time.monotonic()
         assert not publish(publisher, 2, timeout_s=1)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
     finally:
         set_memory_limit(broker, "0.6")
     eventually(lambda: publish(publisher, 3, 2), 30, "it continues once there is memory")

@@ -313,13 +313,13 @@ def test_an_endpoint_that_hangs_is_given_up_in_time(
     receiver: Receiver, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "ANSWER_S", 0.2)
-    receiver.wait_s = 2
+    receiver.wait_s = 4
     use(receiver.entry("crm"))
     for _ in range(20):
         settled(create())
     began = time.monotonic()
     tick.run()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 3.5, "neither its 4 s, nor 0.2 s for each of the 20"
     (state,) = deliveries.status()
     assert (state["waiting"], bool(state["unreachable"])) == (20, True)
 

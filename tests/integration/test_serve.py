@@ -168,7 +168,7 @@ DRIPS = {
 def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> bytes | None:
     """The answer to a slow client until it is disconnected; None if that takes too long."""
     answered = b""
-    until = time.monotonic() + within_s + 5
+    until = time.monotonic() + within_s + 20
     with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as client:
         client.sendall(begin)
         while time.monotonic() < until:
