@@ -114,9 +114,17 @@ def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
         return started[-1]
 
     yield run
+    # A declaration of a killed one could coincide with the deletion of its queue by the next test,
+    # which RabbitMQ 3.10 answers with 541, and so each later declaration.
+    function.may_answer.set()
     for each in started:
-        each.process.kill()
-        each.process.wait()
+        each.process.terminate()
+    for each in started:
+        try:
+            each.process.wait(10)
+        except subprocess.TimeoutExpired:
+            each.process.kill()
+            each.process.wait()
 
 
 @pytest.fixture
