@@ -223,7 +223,8 @@ def test_a_user_shows_when_it_was_created_and_changed() -> None:
     assert shown["external_id"] is listed["external_id"] is None
 
 
-#: Lookups of one user of many, and of none.
+#: Lookups and how many they find. The last one is a range: without any statistics, as before the
+#: first ANALYZE, Postgres assumes that it has a third of all users, and reads them by id.
 _LOOKUPS: tuple[tuple[dict[str, Any], int], ...] = (
     ({"external_id": "crm-7"}, 1),
     ({"phone": "+77000000007"}, 1),
@@ -254,7 +255,7 @@ def test_a_lookup_reads_few_rows(
         with pg8000.native.Connection(**servers(postgres).options[0]) as owner:
             owner.run("ANALYZE")
     monkeypatch.setattr(filters, "time", _Clock())
-    for query, users in _LOOKUPS:
+    for query, users in _LOOKUPS if is_analyzed else _LOOKUPS[:-1]:
         rows("BEGIN")  # on the connection that all statements use
         before = _rows_read()
         assert len(found(**query)) == users, query
