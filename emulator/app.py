@@ -49,6 +49,7 @@ def _control() -> list[web.RouteDef]:
         web.get("/_emulator/leads", leads.leads),
         web.patch("/_emulator/leads/{id}", leads.move),
         web.get("/_emulator/items/{type}", items.items),
+        web.get("/_emulator/items/{type}/{id}", items.item),
         web.patch("/_emulator/items/{type}/{id}", items.change),
         web.delete("/_emulator/items/{type}/{id}", items.delete),
         web.get("/_emulator/bin", items.bin_content),

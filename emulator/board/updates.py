@@ -1,4 +1,4 @@
-"""The board's data: a snapshot of all leads, and live updates."""
+"""The board's data: a snapshot of all objects of a type, and live updates."""
 
 import asyncio
 import contextlib
@@ -9,36 +9,39 @@ from aiohttp import web
 
 from emulator.control.json_body import json_response, problem
 from emulator.control.statistics import now
-from emulator.entities.entity import LEAD
+from emulator.entities.entity import BY_TYPE_ID, CONTACT, DEAL, LEAD, Entity
+from emulator.entities.multifields import positive_int
 from emulator.entities.views import card
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL
 
 _CARDS_PER_STAGE = 60
 _TICK_S = 1.0
-_COUNTS = "SELECT json_extract(data, '$.STATUS_ID') AS stage, count(*) FROM lead GROUP BY stage"
+_SHOWN = (LEAD, DEAL, CONTACT)
 
 
 async def snapshot(request: web.Request) -> web.Response:
-    """GET: the stages, their newest cards, and the statistics."""
+    """GET: the stages of a type (`?type=`, leads), their newest cards, and the statistics."""
     portal = request.app[PORTAL]
-    statistics = _statistics(portal)
-    cards = [card for stage in statistics["counts"] for card in _newest(portal, stage)]
-    stages = [
+    entity = BY_TYPE_ID.get(positive_int(request.query.get("type", "1")) or 0)
+    if entity not in _SHOWN:
+        return problem(404, "no such board")
+    counts = _counts(portal, entity)
+    cards = [card(entity, item) for stage in counts for item in _newest(portal, entity, stage)]
+    return json_response(
         {
-            "status": each.status,
-            "name": each.name,
-            "color": each.color,
-            "meaning": each.semantics or None,
+            "type": entity.type_id,
+            "stages": _stages(portal, entity),
+            "cards": cards,
+            "seconds": [list(each) for each in portal.counts.seconds][-120:],
+            **_statistics(portal),
+            "counts": counts,
         }
-        for each in portal.directories.items(LEAD.stages)
-    ]
-    seconds = [list(each) for each in portal.counts.seconds][-120:]
-    return json_response({"stages": stages, "cards": cards, "seconds": seconds, **statistics})
+    )
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """GET: server-sent events: each write of a lead, and the statistics once a second."""
+    """GET: server-sent events: each write of an object, and the statistics once a second."""
     portal = request.app[PORTAL]
     if portal.stream.is_full:
         return problem(503, "too many pages are open")
@@ -67,9 +70,45 @@ async def _send_updates(
         await response.write(message.encode())
 
 
-def _newest(portal: Portal, stage: str) -> list[dict[str, Any]]:
-    tail = "WHERE json_extract(data, '$.STATUS_ID') = ? ORDER BY id DESC LIMIT ?"
-    return [card(lead) for lead in portal.store.find(LEAD, tail, (stage, _CARDS_PER_STAGE))]
+def _stages(portal: Portal, entity: Entity) -> list[dict[str, Any]]:
+    """The columns: the stages of leads, or of deals in all pipelines, or one of all contacts."""
+    if not entity.stage:
+        return [{"status": "", "name": f"{entity.title}s", "color": "#2FC6F6", "meaning": None}]
+    directories = [entity.stages]
+    if entity is DEAL:
+        pipelines = [each.id for each in portal.categories.all() if each.id]
+        directories += [f"{entity.stages}_{each}" for each in pipelines]
+    return [
+        {
+            "status": each.status,
+            "name": each.name,
+            "color": each.color,
+            "meaning": each.semantics or None,
+        }
+        for directory in directories
+        for each in portal.directories.items(directory)
+    ]
+
+
+def _counts(portal: Portal, entity: Entity) -> dict[str, int]:
+    """The number of objects at each stage."""
+    db = portal.store.db
+    if not entity.stage:
+        return {"": portal.store.count(entity, "", ())}
+    return dict(
+        db.execute(
+            f"SELECT json_extract(data, '$.{entity.stage}') AS stage, count(*)"  # noqa: S608
+            f" FROM {entity.table} GROUP BY stage"
+        ).fetchall()
+    )
+
+
+def _newest(portal: Portal, entity: Entity, stage: str) -> list[Any]:
+    condition = (
+        f"WHERE json_extract(data, '$.{entity.stage}') = ?" if entity.stage else "WHERE ? = ''"
+    )
+    tail = f"{condition} ORDER BY id DESC LIMIT ?"
+    return portal.store.find(entity, tail, (stage, _CARDS_PER_STAGE))
 
 
 def _tick(portal: Portal) -> bytes:
@@ -80,9 +119,11 @@ def _tick(portal: Portal) -> bytes:
 
 def _statistics(portal: Portal) -> dict[str, Any]:
     calls = portal.counts
+    by_type = {str(each.type_id): _counts(portal, each) for each in _SHOWN}
     return {
         "now": int(portal.clock.wall()),
-        "counts": dict(portal.store.db.execute(_COUNTS).fetchall()),
+        "counts": by_type["1"],
+        "by_type": by_type,
         "calls": {
             "requests": calls.requests,
             "commands": calls.commands,

@@ -32,6 +32,15 @@ async def items(request: web.Request) -> web.Response:
     return json_response([_view(portal, entity, each) for each in found])
 
 
+async def item(request: web.Request) -> web.Response:
+    """GET: an object with its writes in order."""
+    portal, entity, found = _found(request)
+    if entity is None or found is None:
+        return problem(404, "no such object")
+    history = portal.store.histories(entity, [found.id])[found.id]
+    return json_response({**_view(portal, entity, found), "history": history})
+
+
 async def change(request: web.Request) -> web.Response:
     """PATCH: `{"fields", "user", "system"}`: a person, or the portal itself, changes an object."""
     portal, entity, item = _found(request)

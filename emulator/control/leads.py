@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
 from typing import Any
 
 from aiohttp import web
@@ -64,7 +63,7 @@ async def move(request: web.Request) -> web.Response:
     except RestError as error:
         return problem(422, error.description)
     return json_response(
-        _view(portal.schemas[LEAD], lead, _histories(portal.store.db, [lead])[lead.id])
+        _view(portal.schemas[LEAD], lead, portal.store.histories(LEAD, [lead.id])[lead.id])
     )
 
 
@@ -76,7 +75,7 @@ def _slice(
         condition += " AND json_extract(data, '$.ORIGIN_ID') = ?"
     parameters = [*values, *([] if origin_id is None else [origin_id]), limit]
     found = store.find(LEAD, f"{condition} ORDER BY id LIMIT ?", parameters)
-    histories = _histories(store.db, found)
+    histories = store.histories(LEAD, [each.id for each in found])
     return [
         json.dumps(_view(schema, lead, histories[lead.id]), ensure_ascii=False) for lead in found
     ]
@@ -88,15 +87,3 @@ def _view(schema: Schema, lead: Item, history: list[dict[str, Any]]) -> dict[str
         {name: row[name] for name in ("ID", "VALUE", "VALUE_TYPE")} for row in rows.get("PHONE", [])
     ]
     return {**{name: values[name] for name in _SHOWN}, "PHONE": phones, "history": history}
-
-
-def _histories(db: sqlite3.Connection, leads: list[Item]) -> dict[int, list[dict[str, Any]]]:
-    histories: dict[int, list[dict[str, Any]]] = {lead.id: [] for lead in leads}
-    cursor = db.execute(
-        "SELECT owner_id, time, method, fields FROM write"
-        " WHERE owner_id IN (SELECT value FROM json_each(?)) AND entity = ? ORDER BY id",
-        (json.dumps(list(histories)), LEAD.type_id),
-    )
-    for lead_id, time, method, fields in cursor:
-        histories[lead_id].append({"time": time, "method": method, "fields": json.loads(fields)})
-    return histories

@@ -117,6 +117,18 @@ class Store:
         ).fetchone()
         return int(row[0])
 
+    def histories(self, entity: Entity, ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+        """The writes of objects in order, by id: `time`, `method`, `fields` as sent."""
+        found: dict[int, list[dict[str, Any]]] = {each: [] for each in ids}
+        cursor = self.db.execute(
+            "SELECT owner_id, time, method, fields FROM write"
+            " WHERE owner_id IN (SELECT value FROM json_each(?)) AND entity = ? ORDER BY id",
+            (json.dumps(list(ids)), entity.type_id),
+        )
+        for owner_id, time, method, fields in cursor:
+            found[owner_id].append({"time": time, "method": method, "fields": json.loads(fields)})
+        return found
+
     def _attach_rows(self, entity: Entity, items: list[Item]) -> None:
         by_id = {item.id: item for item in items}
         cursor = self.db.execute(

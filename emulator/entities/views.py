@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from emulator.entities.entity import Entity
 from emulator.entities.fields.field import FROM_ROWS, MULTIFIELDS
 from emulator.entities.fields.kinds import as_item, as_upper
 from emulator.entities.schema import Schema
@@ -69,14 +70,16 @@ def fm(item: Item) -> list[dict[str, Any]]:
     ]
 
 
-def card(item: Item) -> dict[str, Any]:
-    """The object as a card of the board."""
+def card(entity: Entity, item: Item) -> dict[str, Any]:
+    """The object as a card of the board; objects without stages have an empty one."""
     phones = [row.value for row in item.rows if row.type_id == "PHONE"]
     return {
+        "type": entity.type_id,
         "id": item.id,
         "title": item.data.get("TITLE"),
-        "name": item.data.get("NAME"),
-        "stage": item.data.get("STATUS_ID"),
+        "name": " ".join(item.data[each] for each in ("NAME", "LAST_NAME") if item.data.get(each))
+        or None,
+        "stage": item.data.get(entity.stage) if entity.stage else "",
         "originator_id": item.data.get("ORIGINATOR_ID"),
         "origin_id": item.data.get("ORIGIN_ID"),
         "phones": phones,

@@ -1,6 +1,6 @@
 """What a committed write sets off: events, and the board."""
 
-from emulator.entities.entity import LEAD, Entity
+from emulator.entities.entity import Entity
 from emulator.entities.store import Item
 from emulator.entities.views import card
 from emulator.portal import Portal
@@ -12,5 +12,5 @@ def notify(portal: Portal, verb: str, entity: Entity, item: Item, write: Write) 
     event = entity.event(verb)
     portal.offline.add(event, item.id, write.connector, portal.clock.wall())
     portal.events.send(event, item.id, portal.settings, write.acting_user)
-    if portal.stream.has_subscribers and entity is LEAD:
-        portal.stream.send(event, card(item))
+    if portal.stream.has_subscribers:
+        portal.stream.send("write" if verb != "DELETE" else "delete", card(entity, item))

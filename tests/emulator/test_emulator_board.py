@@ -46,10 +46,10 @@ def test_the_stream_reports_writes_and_figures(emulator: Emulator) -> None:
         figures = json.loads(next(lines).removeprefix("data: "))
         assert figures["limits"]["standard"] == {"per_s": 2, "burst": 50}
         emulator.add(TITLE="Gleb")
-        while next(lines) != "event: ONCRMLEADADD":
+        while next(lines) != "event: write":
             pass
         card = json.loads(next(lines).removeprefix("data: "))
-        assert (card["id"], card["title"], card["stage"]) == (1, "Gleb", "NEW")
+        assert (card["type"], card["id"], card["title"], card["stage"]) == (1, 1, "Gleb", "NEW")
 
 
 def test_the_snapshot_contains_the_newest_cards_of_each_stage(emulator: Emulator) -> None:
@@ -163,3 +163,73 @@ def test_buttons_break_and_repair_the_portal(page: tuple[Emulator, Browser]) -> 
     browser.wait_for("!document.querySelector('#faults [aria-pressed=true]')")
     assert emulator.post("profile").status_code == 200
     browser.wait_for("document.getElementById('requests').innerText === '3'")
+
+
+def test_each_type_has_a_board(emulator: Emulator) -> None:
+    emulator.result("crm.deal.add", {"fields": {"TITLE": "D"}})
+    emulator.result("crm.contact.add", {"fields": {"NAME": "Klaus", "LAST_NAME": "Weber"}})
+    deals = emulator.control("GET", "board?type=2")
+    assert deals["stages"][0]["status"] == "NEW"
+    assert (deals["cards"][0]["title"], deals["counts"]) == ("D", {"NEW": 1})
+    contacts = emulator.control("GET", "board?type=3")
+    assert (contacts["cards"][0]["name"], contacts["counts"]) == ("Klaus Weber", {"": 1})
+    assert (
+        emulator.session.get(emulator.base + "/_emulator/board?type=9", timeout=5).status_code
+        == 404
+    )
+
+
+@needs_chromium
+def test_a_person_edits_and_deletes_a_card(page: tuple[Emulator, Browser]) -> None:
+    emulator, browser = page
+    emulator.add(TITLE="Gleb", NAME="Gleb", PHONE=[{"VALUE": "+7700"}])
+    browser.wait_for("document.querySelector('.card')")
+    browser.mouse("Pressed", *center(browser, ".card"))
+    browser.mouse("Released", *center(browser, ".card"))
+    browser.wait_for("document.querySelector('#lead-fields [name=PHONE-1]')")
+    browser.eval("document.querySelector('#lead-fields [name=LAST_NAME]').value = 'Titov'")
+    browser.eval("document.querySelector('#lead-fields [name=PHONE-1]').value = '+7701'")
+    browser.eval("document.querySelector('#lead-fields [name=\"PHONE-\"]').value = '8'")
+    browser.eval("document.querySelector('#lead-form [type=submit]').click()")
+    browser.wait_for("document.querySelector('.card').innerText.includes('+7701')")
+    lead = emulator.get(1)
+    assert (lead["LAST_NAME"], [row["VALUE"] for row in lead["PHONE"]]) == ("Titov", ["+7701", "8"])
+    assert [each["method"] for each in emulator.leads()[0]["history"]] == ["crm.lead.add", "user"]
+    browser.eval("window.confirm = () => true")
+    browser.mouse("Pressed", *center(browser, ".card"))
+    browser.mouse("Released", *center(browser, ".card"))
+    browser.wait_for("document.getElementById('lead').open")
+    browser.eval("document.getElementById('lead-delete').click()")
+    browser.wait_for("!document.querySelector('.card')")
+    assert emulator.leads() == []
+    assert len(emulator.control("GET", "bin")) == 1
+
+
+@needs_chromium
+def test_deals_and_contacts_are_shown_live(page: tuple[Emulator, Browser]) -> None:
+    emulator, browser = page
+    browser.eval("document.querySelector('[data-type=\"2\"]').click()")
+    browser.wait_for("document.querySelectorAll('.column').length === 8")
+    emulator.result("crm.deal.add", {"fields": {"TITLE": "Big deal"}})
+    emulator.add(TITLE="A lead")
+    assert "Big deal" in browser.wait_for("document.querySelector('.card')?.innerText")
+    browser.eval("document.querySelector('.card').focus()")
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight")
+    browser.wait_for("document.querySelector('[data-stage=PREPARATION] .card')")
+    assert browser.eval("document.querySelectorAll('.card').length") == 1
+    browser.eval("document.querySelector('[data-type=\"3\"]').click()")
+    browser.wait_for("document.querySelectorAll('.column').length === 1")
+    emulator.result("crm.contact.add", {"fields": {"NAME": "Klaus", "LAST_NAME": "Weber"}})
+    assert "Klaus Weber" in browser.wait_for("document.querySelector('.card')?.innerText")
+
+
+@needs_chromium
+def test_robots_are_switched_on_and_off(page: tuple[Emulator, Browser]) -> None:
+    emulator, browser = page
+    browser.wait_for("document.getElementById('robots')?.ariaPressed === 'false'")
+    browser.eval("document.getElementById('robots').click()")
+    browser.wait_for("document.getElementById('robots').ariaPressed === 'true'")
+    assert emulator.get(emulator.add())["COMMENTS"] == "Robot"
+    browser.eval("document.getElementById('robots').click()")
+    browser.wait_for("document.getElementById('robots').ariaPressed === 'false'")
+    assert emulator.get(emulator.add())["COMMENTS"] is None

@@ -11,17 +11,17 @@ async function send(verb, path, body) {
   return answer;
 }
 
-export const load = () => send("GET", "board");
-export const move = (id, stage) => send("PATCH", `leads/${id}`, { STATUS_ID: stage });
+export const load = (type) => send("GET", `board?type=${type}`);
+export const move = (type, id, stage) => (type === 1
+  ? send("PATCH", `leads/${id}`, { STATUS_ID: stage })
+  : send("PATCH", `items/${type}/${id}`, { fields: { STAGE_ID: stage } }));
+export const item = (type, id) => send("GET", `items/${type}/${id}`);
+export const edit = (type, id, fields) => send("PATCH", `items/${type}/${id}`, { fields });
+export const remove = (type, id) => send("DELETE", `items/${type}/${id}`);
 export const change = (settings) => send("PUT", "settings", settings);
 export const addFault = (rule) => send("POST", "faults", [rule]);
 export const clearFaults = () => send("DELETE", "faults");
 export const reset = () => send("POST", "reset");
-
-export async function lead(id) {
-  const [found] = await send("GET", `leads?after=${id - 1}&limit=1`);
-  return found && found.ID === String(id) ? found : null;
-}
 
 export function listen(handlers) {
   const source = new EventSource("/_emulator/stream");

@@ -71,7 +71,7 @@ function column(stage, name, color) {
 }
 
 function card(data) {
-  const title = data.title || t("Lead #{id}", { id: data.id });
+  const title = data.title || data.name || t("No name");
   const sub = [`#${data.id}`, data.name !== title && data.name, ...data.phones];
   const made = element(
     "article",

@@ -1,34 +1,76 @@
-// One lead's own page: its phones, its writes in order, and where it can go.
+// One object's own page: its fields and phones, its writes in order, and where it can go.
 
 import * as api from "./api.js";
 import { byId, element, say } from "./dom.js";
 import { language, t } from "./texts.js";
 
-byId("lead-close").addEventListener("click", () => byId("lead").close());
+const FIELDS = {
+  1: ["TITLE", "NAME", "LAST_NAME", "COMMENTS", "OPPORTUNITY"],
+  2: ["TITLE", "OPPORTUNITY", "COMMENTS"],
+  3: ["NAME", "LAST_NAME", "POST", "COMMENTS"],
+};
+let shown = null;
 
-export async function open(id, stages) {
-  const lead = await api.lead(id).catch((error) => say(error.message));
-  if (!lead) {
-    say(t("Lead {id} does not exist.", { id }));
+byId("lead-close").addEventListener("click", () => byId("lead").close());
+byId("lead-form").addEventListener("submit", save);
+byId("lead-delete").addEventListener("click", () => {
+  if (!confirm(t("Delete it?"))) return;
+  byId("lead").close();
+  api.remove(shown.type, shown.id).catch((error) => say(error.message));
+});
+
+export async function open(type, id, stages) {
+  const found = await api.item(type, id).catch(() => null);
+  if (!found) {
+    say(t("#{id} does not exist.", { id }));
     return;
   }
-  byId("lead-title").textContent = `${lead.TITLE} · #${lead.ID}`;
-  byId("lead-stages").replaceChildren(...stages.map((stage) => choice(lead, stage)));
-  const phones = lead.PHONE.map((row) => t("{phone} ({type}, row {row})", { phone: row.VALUE, type: row.VALUE_TYPE, row: row.ID }));
+  shown = { type, id, found };
+  byId("lead-title").textContent = `${found.TITLE ?? found.NAME ?? t("No name")} · #${found.ID}`;
+  byId("lead-stages").replaceChildren(...stages.map((stage) => choice(found, stage)));
+  byId("lead-fields").replaceChildren(
+    ...FIELDS[type].map((name) => field(name, name, found[name])),
+    ...(type === 2 ? [] : phoneFields(found)),
+  );
+  const rows = ["PHONE", "EMAIL"].flatMap((kind) => found[kind] ?? []);
+  const phones = rows.map((row) => t("{phone} ({type}, row {row})", { phone: row.VALUE, type: row.VALUE_TYPE, row: row.ID }));
   byId("lead-phones").replaceChildren(
     ...(phones.length ? phones : [t("none")]).map((text) => element("li", {}, text)),
   );
-  byId("lead-history").replaceChildren(...lead.history.map(write));
+  byId("lead-history").replaceChildren(...found.history.map(write));
   if (!byId("lead").open) byId("lead").showModal();
 }
 
-function choice(lead, [status, name]) {
+// The phones that there are, each by its row, and room for one more.
+function phoneFields(found) {
+  const rows = (found.PHONE ?? []).map((row) => field(t("Phone"), `PHONE-${row.ID}`, row.VALUE));
+  return [...rows, field(t("Another phone"), "PHONE-", "")];
+}
+
+function field(label, name, value) {
+  return element("label", {}, label, element("input", { name, value: value ?? "", autocomplete: "off" }));
+}
+
+async function save() {
+  const fields = {};
+  const phones = [];
+  for (const input of byId("lead-fields").querySelectorAll("input")) {
+    if (input.value === input.getAttribute("value")) continue;
+    const [, row] = /^PHONE-([0-9]*)$/.exec(input.name) ?? [];
+    if (row === undefined) fields[input.name] = input.value;
+    else phones.push({ ...(row && { ID: row }), VALUE: input.value, ...(!row && { VALUE_TYPE: "WORK" }) });
+  }
+  if (phones.length) fields.PHONE = phones;
+  if (Object.keys(fields).length) await api.edit(shown.type, shown.id, fields).catch((error) => say(error.message));
+}
+
+function choice(found, [status, name]) {
+  const current = found.STATUS_ID ?? found.STAGE_ID;
   const onclick = async () => {
     byId("lead").close();
-    if (status !== lead.STATUS_ID) await api.move(Number(lead.ID), status).catch((error) => say(error.message));
+    if (status !== current) await api.move(shown.type, shown.id, status).catch((error) => say(error.message));
   };
-  const pressed = String(status === lead.STATUS_ID);
-  return element("button", { type: "button", "aria-pressed": pressed, onclick }, name);
+  return element("button", { type: "button", "aria-pressed": String(status === current), onclick }, name);
 }
 
 function write({ time, method, fields }) {

@@ -21,6 +21,8 @@ const SWITCHES = [
   ["Slow: 0.3 s a command", { command_ms: 300 }, { command_ms: 0 }],
 ];
 
+const ROBOT = { entityTypeId: 1, on: "add", set: { COMMENTS: "Robot" } };
+let robots = [];
 const switches = [];
 
 export function build() {
@@ -32,6 +34,10 @@ export function build() {
     switches.push([toggle, on]);
     buttons.append(toggle);
   }
+  const robot = button("Robots", () => change(robot.ariaPressed === "true" ? { robots_on: false } : { robots_on: true, robots: robots.length ? robots : [ROBOT] }));
+  robot.id = "robots";
+  robot.title = t("Rules of the setting robots; without any, a comment on each new lead.");
+  buttons.append(robot);
   byId("repair").append(
     button("Clear all faults", clearAll, "clear"),
     button("Reset the portal", () => confirm(t("Delete all leads?")) && reset(), "reset"),
@@ -43,6 +49,8 @@ export function show({ faults, settings }) {
     const isOn = Object.entries(on).every(([name, value]) => settings[name] === value);
     toggle.ariaPressed = String(isOn);
   }
+  robots = settings.robots;
+  byId("robots").ariaPressed = String(settings.robots_on && robots.length > 0);
   const active = faults.filter((rule) => rule.count === null || rule.bitten < rule.count);
   byId("active").replaceChildren(...active.map(describe));
 }

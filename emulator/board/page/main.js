@@ -10,27 +10,36 @@ import * as plot from "./plot.js";
 import { number, speak, t } from "./texts.js";
 
 let pending = [];
+let type = 1;
 let linked = /^#lead-([0-9]{1,15})$/.exec(location.hash)?.[1];
 
 async function loadAll() {
   pending = [];
-  const board = await api.load();
+  const board = await api.load(type);
   columns.build(board.stages);
   plot.clear();
   for (const card of board.cards.sort((one, other) => one.id - other.id)) columns.put(card);
   tick(board);
   // The address of a lead's card in Bitrix24 leads here.
-  if (linked) details.open(Number(linked), columns.names());
+  if (linked) details.open(1, Number(linked), columns.names());
   linked = null;
 }
 
 function tick(news) {
-  columns.count(news.counts);
+  columns.count(news.by_type[type]);
   plot.draw(news);
   faults.show(news);
   const total = Object.values(news.counts).reduce((sum, each) => sum + each, 0);
   byId("leads").textContent = number(total);
 }
+
+function choose(wanted) {
+  type = wanted;
+  for (const each of document.querySelectorAll("[data-type]")) each.ariaPressed = String(Number(each.dataset.type) === type);
+  return loadAll().catch((error) => say(error.message));
+}
+
+const shown = (act) => (card) => { if (card.type === type) later(() => act(card)); };
 
 // At a hundred leads a second, one update of the page per frame is enough.
 function later(act) {
@@ -52,16 +61,16 @@ byId("webhook").textContent = `${location.origin}/rest/1/local-webhook-code/`;
 speak();
 faults.build();
 drag.enable({
-  onMove: (id, stage) => api.move(id, stage).catch((error) => say(error.message)),
-  onOpen: (id) => details.open(id, columns.names()),
+  onMove: (id, stage) => type !== 3 && api.move(type, id, stage).catch((error) => say(error.message)),
+  onOpen: (id) => details.open(type, id, type === 3 ? [] : columns.names()),
   stageBeside: columns.stageBeside,
 });
+for (const each of document.querySelectorAll("[data-type]")) each.addEventListener("click", () => choose(Number(each.dataset.type)));
 api.listen({
-  open: () => { live(true); loadAll().catch((error) => say(error.message)); },
+  open: () => { live(true); choose(type); },
   error: () => live(false),
   tick,
   reset: () => loadAll().catch((error) => say(error.message)),
-  ONCRMLEADADD: (card) => later(() => columns.put(card, { fresh: true })),
-  ONCRMLEADUPDATE: (card) => later(() => columns.put(card, { fresh: true })),
-  ONCRMLEADDELETE: (card) => later(() => columns.remove(card)),
+  write: shown((card) => columns.put(card, { fresh: true })),
+  delete: shown((card) => columns.remove(card)),
 });
