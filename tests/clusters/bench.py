@@ -102,6 +102,8 @@ class ClusterBench(Bench):
         self.brokers.repair()
         self.redises.repair()
         self.postgres.repair()
+        if left := self.network.disturbed:
+            raise RuntimeError(f"not repaired: {left}")
         self.control("DELETE", "faults")
         self.control("PUT", "settings", PORTAL)
 

@@ -144,6 +144,11 @@ class Network:
         for words in _ends(name):
             _run_outside("tc", *words[0], "qdisc", "add", "dev", words[1], "root", "tbf", *_SLOW)
 
+    @property
+    def disturbed(self) -> list[str]:
+        """What is disturbed now."""
+        return [*self._rules, *(f"{name} slow" for name in self._slow)]
+
     def heal(self, name: str) -> None:
         """End all that disturbs a node's network."""
         for key in [key for key in self._rules if key.split()[0] == name]:

@@ -99,6 +99,9 @@ class Pair:
         Returns user and version of the events that only the former primary had.
         """
         if self.is_whole():
+            # A link that is lossy or slow may leave it so.
+            for node in self.nodes:
+                node.heal()
             return frozenset()
         self.primary.repair()
         if not self._is_former_primary(self.standby):
