@@ -1,7 +1,8 @@
 """The relay, called by a schedule: publish the events that are due, and do periodic checks.
 
-It also restores an operator's manual hold in Redis, in case Redis has lost its memory, advances
-bulk jobs, removes what is left of erased users, and delivers results to other systems.
+It also has the events published again that Redis can't vouch for after a loss, restores an
+operator's manual hold there, advances bulk jobs, removes what is left of erased users, and delivers
+results to other systems.
 """
 
 import functions_framework
@@ -17,7 +18,7 @@ from leadline.runtime.telemetry import metrics
 from leadline.sync import stage_sync
 from leadline.sync.reconcile import portal_check
 from leadline.workqueue import postgres_rollback
-from leadline.workqueue.pending_events import PendingEvents
+from leadline.workqueue.pending_events import PendingEvents, republish
 
 
 def _set_gauges() -> None:
@@ -58,6 +59,7 @@ def outbox_relay(_request: Request) -> RawResponse:
     postgres_rollback.check()
     lost_erasures.run()
     jobs.advance()
+    republish(relay.make_due)
     result = relay.run(PendingEvents().pending_among)
     _discard_dead_letters_of_erased()
     stage_sync.refresh()

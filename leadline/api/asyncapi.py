@@ -46,7 +46,7 @@ _OF_REQUESTS: Json = {
     f"ce-{HISTORY}": _HISTORY,
     f"ce-{ORIGINATOR}": {**_TEXT, "description": "The ORIGINATOR_ID of our leads."},
     f"ce-{STAGE_VERSION}": {**_TEXT, "description": "The version that last set the stage."},
-    f"ce-{SENT}": {**_TEXT, "description": "When it was sent, in unix ms."},
+    f"ce-{SENT}": {**_TEXT, "description": "When the sender knew of nothing newer, in unix ms."},
     f"ce-{RESENT}": {
         "const": "true",
         "description": "An earlier message of this event may have been processed.",

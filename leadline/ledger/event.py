@@ -29,6 +29,8 @@ class Event:
     originator_id: str | None = None
     #: The version that last set the stage, whether applied or not.
     stage_set: int | None = None
+    #: When the ledger had nothing newer that is open, in unix ms; None: when it occurred.
+    newest_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +72,5 @@ def event_from_row(row: Row) -> Event:
         history=row["history"],
         originator_id=row["originator_id"],
         stage_set=row.get("stage_set"),
+        newest_at_ms=row.get("newest_at_ms"),
     )

@@ -70,7 +70,8 @@ def to_message(event: Event, *, republished: bool = False) -> Message:
     kind = f"leadline.{contract.PATTERNS[event.action]}"
     headers = cloudevent_headers(kind, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent
-    headers[f"ce-{SENT}"] = str(int(time.time() * 1000))
+    newest_at_ms = event.newest_at_ms or int(event.occurred_at.timestamp() * 1000)
+    headers[f"ce-{SENT}"] = str(newest_at_ms)
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)
     if event.stage_version and event.action == "update_card":
         headers[f"ce-{STAGE_VERSION}"] = str(event.stage_version)

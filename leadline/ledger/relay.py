@@ -52,14 +52,20 @@ _TO_SEND = as_json("""
            users.stage_version AS stage_set,
            -- A newer open version contains the older state. Republishing the older one could only
            -- revert the lead, if Redis has lost the applied version.
-           claimed.due_at IS NOT NULL AND NOT (
-               claimed.published_at IS NOT NULL AND EXISTS (
-                   SELECT FROM events AS newer
-                   WHERE newer.user_id = claimed.user_id AND newer.version > claimed.version
-                     AND newer.state = 'open'
-           )) AS must_send,
+           claimed.due_at IS NOT NULL
+               AND NOT (claimed.published_at IS NOT NULL AND has_newer) AS must_send,
+           -- With a newer one, a message published now may be older than what Redis has applied
+           -- and forgotten.
+           CASE WHEN NOT has_newer
+                THEN CAST(extract(epoch FROM now()) * 1000 AS bigint) END AS newest_at_ms,
            claimed.published_at IS NOT NULL AND claimed.state = 'open' AS is_unanswered
-    FROM leadline_present(), claimed JOIN users ON users.id = claimed.user_id
+    FROM leadline_present(), claimed JOIN users ON users.id = claimed.user_id, LATERAL (
+        SELECT EXISTS (
+            SELECT FROM events AS newer
+            WHERE newer.user_id = claimed.user_id AND newer.version > claimed.version
+              AND newer.state = 'open'
+        ) AS has_newer
+    ) AS versions
     ORDER BY claimed.id
 """)
 
@@ -90,6 +96,14 @@ _POSTPONE = _DUE.format(
     when="""now() + LEAST(make_interval(secs => :resend_cap_s),
         GREATEST(make_interval(secs => :resend_after_s), now() - published_at))"""
 )
+
+_MAKE_DUE = """
+UPDATE events SET due_at = now() WHERE id IN (
+    SELECT id FROM events
+    WHERE user_id = ANY (CAST(:users AS bigint[])) AND state = 'open' AND due_at > now()
+    FOR UPDATE SKIP LOCKED -- being settled right now
+)
+"""
 
 #: Takes (user id, event id) of published events without a reply; returns the ids of events that
 #: are still pending in the work queue and need not be republished.
@@ -128,6 +142,15 @@ def run(pending_among: PendingAmong = lambda _: (), budget_s: float = BUDGET_S) 
     if result.published:
         log.info("events resent", events=result.published)
     return result
+
+
+def make_due(users: Sequence[int]) -> None:
+    """Have the next run republish the open events of these users.
+
+    Raises:
+        DatabaseDown: nothing was changed.
+    """
+    database().run(_MAKE_DUE, users=f"{{{','.join(map(str, users))}}}")
 
 
 def _publish_due(result: RunResult, pending_among: PendingAmong, until: float) -> None:

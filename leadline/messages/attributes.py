@@ -20,8 +20,9 @@ STAGE_VERSION = "stageversion"
 #: The version that last set the stage in the sender's database: after a failover it shows whether a
 #: move was lost.
 STAGE_SET = "stageset"
-#: When the message was published, in unix ms. Set only by senders that republish unanswered events:
-#: the work queue can ignore their messages from before the current Redis epoch.
+#: When the sender knew of nothing newer about this user, in unix ms. Set only by senders that
+#: republish unanswered events: the work queue can ignore their messages from before the current
+#: Redis epoch.
 SENT = "sent"
 #: Present on a republished message: an earlier one of this event may have been processed.
 RESENT = "resent"

@@ -9,8 +9,8 @@ from leadline.workqueue.entry import PendingEvent
 class PutResult(Enum):
     """What became of an event that was put into the work queue; the values are those of put.lua."""
 
-    #: Sent before Redis lost its data, which may have held something newer of this user. Its sender
-    #: republishes it if it is still open.
+    #: From before Redis lost its data, which may have held something newer of this user. Its sender
+    #: is asked to republish what is still open.
     TOO_OLD = -1
     #: The caller has claimed the wake-up and must enqueue a job.
     WAKE_UP_CLAIMED = 0
@@ -40,8 +40,8 @@ class EnqueueRequest:
     is_erasure: bool = False
     #: The version that set the stage, if the message of that version may be lost; None: this one.
     stage_version: int | None = None
-    #: When it was published by a sender that republishes unanswered events, in unix ms; None for
-    #: any other sender.
+    #: When its sender, which republishes unanswered events, knew of nothing newer, in unix ms; None
+    #: for any other sender.
     sent_at_ms: int | None = None
     #: ORIGINATOR_ID of the leads of the sender's installation; None if it doesn't say.
     originator: str | None = None

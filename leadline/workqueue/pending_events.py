@@ -1,17 +1,25 @@
-"""Events that the relay need not send: they are pending in the work queue."""
+"""What the relay asks the work queue: what is pending there, and what it must publish again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 
 import structlog
 
 from leadline.errors import BadConfiguration, QueueError
 from leadline.runtime import secrets
+from leadline.runtime.once_per_interval import Interval
 
 log = structlog.get_logger()
 
 #: A work queue whose workers have been silent for longer may be abandoned.
 MAX_WORKER_SILENCE_S = 300.0
+#: Users whose events are republished at once.
+REPUBLISH_PART = 500
+#: How often a process asks for them; and after an error of Redis, since each costs a time-out.
+CHECK_EVERY_S = 1.0
+RETRY_S = 15.0
+
+_checks = Interval(CHECK_EVERY_S)
 
 
 class PendingEvents:
@@ -45,3 +53,26 @@ class PendingEvents:
             )
         self._redis_is_usable = False  # don't try again in this run: each try may cost a time-out
         return set()
+
+
+def republish(make_due: Callable[[Sequence[int]], None]) -> None:
+    """Make the events due that Redis, after losing its last moments, can't vouch for.
+
+    Without Redis nothing happens: the events are due later.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached; the rest is republished by a later run.
+    """
+    if secrets.get("redis-url") is None or not _checks.claim():
+        return
+    # A relay is ready to serve without Redis' client, see test_cold_start.
+    from leadline.workqueue.queue import work_queue  # noqa: PLC0415
+
+    try:
+        while users := work_queue().users_to_republish(REPUBLISH_PART):
+            make_due(users)
+            work_queue().republication_begins(users)
+            log.info("republishing after a loss of Redis' memory", users=len(users))
+    except (QueueError, BadConfiguration) as error:
+        log.warning("users to republish unknown", error=type(error).__name__)
+        _checks.reschedule(RETRY_S)

@@ -62,10 +62,12 @@ class WorkQueue(QueueView):
         self.call_ms = int((request_limit_s + CALL_MARGIN_S) * 1000)
         self.lease_ms = int((request_limit_s + LEASE_MARGIN_S) * 1000)
         self._epoch = f"{self.prefix}memory"
+        self._republish = f"{self.prefix}republish"
         self.wakeups = Wakeups(connection, self.prefix)
         self._put = script(connection, "entry", "wakeups", "put")
         self._lease = script(connection, "entry", "wakeups", "lease")
         self._settle = script(connection, "settle")
+        self._read_republish = script(connection, "read_republish")
         self._read_epoch = script(connection, "read_epoch")
         self._begin_first_epoch = script(connection, "begin_first_epoch")
         self._set_aside = script(connection, "entry", "set_aside")
@@ -81,7 +83,7 @@ class WorkQueue(QueueView):
         Raises:
             QueueDown: Redis can't be reached; whether the events were put is unknown.
         """
-        keys = [self._due, self._leases, self._epoch, *self.wakeups.keys]
+        keys = [self._due, self._leases, self._epoch, *self.wakeups.keys, self._republish]
         for request in requests:
             keys += self._entry_keys(request.user_id)
         args = lua.arguments(
@@ -101,7 +103,7 @@ class WorkQueue(QueueView):
         send_until = clock.now_s() + SEND_WITHIN_S
         with reachable():
             expired, users, now_ms, epoch = self._lease(
-                keys=[self._due, self._leases, self._epoch, self._recent],
+                keys=[self._due, self._leases, self._epoch, self._recent, self._republish],
                 args=lua.arguments(
                     prefix=self.prefix,
                     limit=limit,
@@ -134,6 +136,28 @@ class WorkQueue(QueueView):
             )
         UNREADABLE.inc()
         log.error("entry unreadable, set aside", user_id=user_id, reason=reason, key=key)
+
+    def users_to_republish(self, limit: int) -> list[int]:
+        """Users whose open events their sender must publish again, before they are called for.
+
+        Redis has lost its last moments: what is pending may be older than what was applied.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with reachable():
+            return [
+                int(user) for user in self._read_republish(keys=[self._republish], args=[limit])
+            ]
+
+    def republication_begins(self, users: Sequence[int]) -> None:
+        """The sender is about to publish the open events of these users again.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with reachable():
+            self._redis.zrem(self._republish, *users)
 
     def ensure_redis_epoch(self) -> int:
         """Begin a new Redis epoch if Redis is empty or has restarted; call it often.

@@ -1,5 +1,6 @@
 """The relay publishes unconfirmed events, and republishes unanswered ones."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -169,6 +170,27 @@ def test_an_older_state_is_republished_only_if_the_newer_one_failed(
     assert sent(in_rabbitmq) == [newer.id]
     fail(newer, is_transient=False)
     assert sent(in_rabbitmq) == [older.id]
+
+
+def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: str) -> None:
+    """Redis may have applied and forgotten the newer one."""
+    older = create()
+    newer = write.change(older.user.id, Move(stage="JUNK"), None, None).event
+    rows("UPDATE events SET occurred_at = now() - interval '1 hour'")
+    make_due()
+    relay.run()
+    found = messages(in_rabbitmq)
+    ages = {one.message_id: time.time() * 1000 - int(one.headers["ce-sent"]) for one in found}
+    assert ages[older.id] > 3_000_000
+    assert ages[newer.id] < 30_000
+    fail(newer, is_transient=False)
+    make_due()
+    relay.run()
+    (again,) = messages(in_rabbitmq)
+    assert again.message_id == older.id
+    assert time.time() * 1000 - int(again.headers["ce-sent"]) < 30_000, (
+        "or it would never be applied"
+    )
 
 
 def test_an_event_answered_before_it_is_marked_stays_answered() -> None:

@@ -12,13 +12,14 @@ from leadline import process
 from leadline.ledger import outbox, relay, write
 from leadline.ledger.event import Event
 from leadline.messages.cloudevents import Delivery
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
 from leadline.sync import enqueue
 from leadline.users.model import Move, NewUser
-from leadline.workqueue import portal_state
+from leadline.workqueue import pending_events, portal_state
 from leadline.workqueue.entry import Outcome, Settlement
-from leadline.workqueue.pending_events import PendingEvents
+from leadline.workqueue.pending_events import PendingEvents, republish
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import rows
 
@@ -35,13 +36,20 @@ def accepted(count: int = 1) -> list[Event]:
     return events
 
 
-def arrive(events: list[Event]) -> None:
+def arrive(events: list[Event], *, with_headers: bool = False) -> None:
     outbox.mark_published([event.id for event in events])
     messages = [outbox.to_message(event) for event in events]
     trace = trace_context.trace_from_headers("call", None)
     enqueue.enqueue_events(
         [
-            Delivery(orjson.loads(message.body), message.message_id, {}, trace)
+            Delivery(
+                orjson.loads(message.body),
+                message.message_id,
+                {name.removeprefix("ce-"): value for name, value in message.headers.items()}
+                if with_headers
+                else {},
+                trace,
+            )
             for message in messages
         ]
     )
@@ -94,6 +102,36 @@ def test_an_event_that_redis_lost_is_republished(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushall()
     assert sent_when_due() == 3
+
+
+def test_what_redis_cannot_vouch_for_is_republished_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Redis has lost its last moments, and the event waits for its next republication for long."""
+    monkeypatch.setattr(pending_events, "_checks", Interval(0))
+    event, other = (write.create(ANN, None).event for _ in range(2))
+    arrive([event], with_headers=True)
+    rows("UPDATE events SET due_at = now() + interval '1 hour'")
+    work = work_queue()
+    client().hset(f"{work.prefix}memory", "run_id", "of another server")
+    assert work.lease(10).entries == []
+    republish(relay.make_due)
+    assert relay.run(PendingEvents().pending_among).published == 0, "clocks may differ"
+    client().zadd(f"{work.prefix}republish", {str(event.user.id): 0}, xx=True)
+    republish(relay.make_due)
+    assert relay.run(PendingEvents().pending_among).published == 1
+    assert rows("SELECT id::text AS id FROM events WHERE published_at IS NULL") == [
+        {"id": other.id}
+    ]
+    assert client().zcard(f"{work.prefix}republish") == 0
+
+
+def test_a_redis_that_is_away_costs_a_run_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = Interval(0)
+    monkeypatch.setattr(pending_events, "_checks", checks)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    republish(relay.make_due)
+    assert not checks.claim(), "it is not asked again at once"
 
 
 def test_an_event_that_waited_at_first_is_republished_once_it_is_lost(redis_url: str) -> None:

@@ -17,6 +17,9 @@ class Mutation:
 
 _ENQUEUE = "tests/integration/test_enqueue.py::"
 _QUEUE = "tests/integration/test_queue.py::"
+_VOUCHING = "tests/integration/test_queue_vouching.py::"
+_RELAY = "tests/integration/test_relay.py::"
+_BACKLOG = "tests/integration/test_relay_backlog.py::"
 _CALLS = "tests/integration/test_calls.py::"
 _RATE = "tests/integration/test_rate.py::"
 _OPERATING_BUDGET = "tests/integration/test_operating_budget.py::"
@@ -38,6 +41,48 @@ MUTATIONS = (
             _ENQUEUE
             + "test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender_to_republish",
         ),
+    ),
+    Mutation(
+        "what was pending before a loss of Redis' memory is applied at once",
+        "leadline/workqueue/lua/lease.lua",
+        "return vouched_epoch and vouched_epoch ~= epoch",
+        "return false",
+        (_VOUCHING + "test_what_is_pending_waits_until_its_sender_repeats_it",),
+    ),
+    Mutation(
+        "a message from before a loss of Redis' memory counts if the user is known",
+        "leadline/workqueue/lua/put.lua",
+        "and redis.call('HGET', entry, 'vouched_epoch') ~= epoch then",
+        "and redis.call('EXISTS', entry) == 0 then",
+        (_VOUCHING + "test_a_copy_from_before_the_loss_does_not_vouch_for_itself",),
+    ),
+    Mutation(
+        "events that nobody republishes are held back, too",
+        "leadline/workqueue/lua/put.lua",
+        "redis.call('HDEL', entry, 'vouched_epoch')",
+        "redis.call('HSET', entry, 'vouched_epoch', epoch)",
+        (_VOUCHING + "test_events_that_nobody_republishes_are_applied_after_a_loss",),
+    ),
+    Mutation(
+        "the ledger's events of a user with foreign ones are held back",
+        "leadline/workqueue/lua/put.lua",
+        "elseif is_only_event or redis.call('HEXISTS', entry, 'vouched_epoch') == 1 then",
+        "else",
+        (_VOUCHING + "test_events_that_nobody_republishes_are_applied_after_a_loss",),
+    ),
+    Mutation(
+        "an older event that is published late claims to be the newest",
+        "leadline/ledger/relay.py",
+        "CASE WHEN NOT has_newer\n",
+        "CASE WHEN true\n",
+        (_RELAY + "test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest",),
+    ),
+    Mutation(
+        "what Redis can't vouch for is republished when it is due, perhaps an hour later",
+        "leadline/ledger/relay.py",
+        "AND state = 'open' AND due_at > now()\n",
+        "AND state = 'open' AND due_at < now()\n",
+        (_BACKLOG + "test_what_redis_cannot_vouch_for_is_republished_at_once",),
     ),
     Mutation(
         "every delivery counts as the first",

@@ -42,6 +42,11 @@ def no_wait_after_an_epoch() -> None:
     patches.edit("lease", "if now < began + call_ms then", "if false then")
 
 
+def pending_outlives_an_epoch() -> None:
+    """What an earlier epoch of Redis had as pending is applied without asking its sender."""
+    patches.edit("lease", "return vouched_epoch and vouched_epoch ~= epoch", "return false")
+
+
 def clocks_are_taken_for_equal() -> None:
     """Clocks of Postgres and of senders decide to the millisecond what belongs to Redis' epoch."""
     patches.edit("put", "forgotten_at or 0) + CLOCKS_APART_MS", "forgotten_at or 0)")
@@ -171,6 +176,7 @@ ALL: dict[str, Callable[[], None]] = {
         lease_doubts_creates_only,
         last_applied_outlives_an_epoch,
         no_wait_after_an_epoch,
+        pending_outlives_an_epoch,
         clocks_are_taken_for_equal,
         bucket_is_full_after_a_loss,
         fence_is_not_checked,

@@ -36,8 +36,9 @@ RULES = {
     "FENCE": ("WRITES=1 LOSSES=0", CREATED_TWICE),
     "SEND_UNTIL": ("WRITES=1 LOSSES=0", CREATED_TWICE),
     "RELAY": ("WRITES=1 LOSSES=0", NOT_ANSWERED),
-    "OVERWRITES": ("WRITES=2 LOSSES=1", NOT_IN_SYNC),
-    "FENCE_OF_REPEATED": ("WRITES=2 LOSSES=1", NOT_IN_SYNC),
+    "VOUCHING": ("WRITES=2 LOSSES=1 MESSAGES=1", OLDER_STATE_CAME_LAST),
+    "OVERWRITES": ("WRITES=2 LOSSES=1 CLOCK_AHEAD", NOT_IN_SYNC),
+    "FENCE_OF_REPEATED": ("WRITES=2 LOSSES=1 CLOCK_AHEAD", NOT_IN_SYNC),
 }
 
 
@@ -52,7 +53,10 @@ def search(*names: str) -> tuple[int, str]:
 
 
 @pytest.mark.slow("spin searches every order")
-@pytest.mark.parametrize("bounds", ["WRITES=3 LOSSES=0 MESSAGES=1", "WRITES=1 LOSSES=1"])
+@pytest.mark.parametrize(
+    "bounds",
+    ["WRITES=3 LOSSES=0 MESSAGES=1", "WRITES=1 LOSSES=1", "WRITES=2 LOSSES=1 MESSAGES=1"],
+)
 def test_all_rules_together_keep_the_promises(bounds: str) -> None:
     code, printed = search(*bounds.split())
     assert code == 0, printed

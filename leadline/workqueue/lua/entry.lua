@@ -1,6 +1,8 @@
 -- Stored data may be damaged: an entry that breaks a step is set aside for an operator, so that it
 -- blocks no other.
 local KEEP_S = 30 * 24 * 3600
+-- The clocks of Redis, Postgres and senders may differ by this much.
+local CLOCKS_APART_MS = 10000
 
 local function number(text)
   -- A damaged sequence number is an error: if it counted as 0, any older message would seem newer.
@@ -36,4 +38,10 @@ local function set_aside(due, leases, user, entry, unreadable, call_ms)
   redis.call('HSET', entry, 'forgotten_at', string.format('%.0f', now),
     'running_until', string.format('%.0f', now + call_ms), 'running_order', -1)
   redis.call('EXPIRE', entry, KEEP_S)
+end
+
+-- Ask the sender, who knows what is still open, to publish this user's events again. Not before its
+-- messages are certainly newer than this time.
+local function request_republication(republish, user, after)
+  redis.call('ZADD', republish, 'NX', string.format('%.0f', after + CLOCKS_APART_MS), user)
 end

@@ -1,9 +1,9 @@
 -- Lease due users to one worker, after ending all expired leases.
--- KEYS due, leases, epoch, recent
+-- KEYS due, leases, epoch, recent, republish
 -- ARGV a JSON object: prefix (of keys), limit, lease_ms, call_ms (longest call), recent_ms (how long
 -- the queue counts as busy after a lease of several users)
 -- Returns {expired leases, {{user, entry, events}…}, Redis' clock, Redis epoch}
-local due, leases = KEYS[1], KEYS[2]
+local due, leases, republish = KEYS[1], KEYS[2], KEYS[5]
 local args = cjson.decode(ARGV[1])
 local prefix, lease_ms, call_ms = args.prefix, args.lease_ms, args.call_ms
 local epoch, began = epoch_of(KEYS[3])
@@ -31,7 +31,22 @@ local function blocked_until(entry)
   end
 end
 
+-- Whether what is pending may be older than what the previous epoch has applied and forgotten.
+local function is_perhaps_outdated(entry)
+  local vouched_epoch = redis.call('HGET', entry, 'vouched_epoch')
+  return vouched_epoch and vouched_epoch ~= epoch
+end
+
+-- Keep the events of a user, with their attempts, until the sender repeats one that is still open.
+local function hold(user, entry)
+  redis.call('ZREM', due, user)
+  for _, key in ipairs({entry, entry .. ':events'}) do redis.call('EXPIRE', key, KEEP_S) end
+  request_republication(republish, user, began + CLOCKS_APART_MS)
+  return nil
+end
+
 local function lease(user, entry)
+  if is_perhaps_outdated(entry) then return hold(user, entry) end
   local blocked = blocked_until(entry)
   if blocked then
     redis.call('ZADD', due, blocked, user)

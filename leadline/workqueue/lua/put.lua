@@ -1,5 +1,5 @@
 -- Put events into their users' entries; a user is queued once, however many events are pending.
--- KEYS due, leases, epoch, leader, wake-up, and for each event its user's entry and events
+-- KEYS due, leases, epoch, leader, wake-up, republish, and for each event its user's entry and events
 -- ARGV a JSON object: wakeup_ms (until a claimed wake-up expires), call_ms (longest call), and events,
 -- each of which has
 --   user, event_id, event    the event as stored
@@ -12,20 +12,19 @@
 --   is_lookup_requested
 --   is_erasure               the user was erased
 --   stage_version            version that set the stage; absent: this one
---   sent_at_ms               absent: the sender doesn't republish unanswered events
+--   sent_at_ms               when the sender knew of nothing newer; absent: it doesn't republish
+--                            unanswered events
 --   history                  of the sender's database, if it names one
 --   originator               of the leads, if the sender names one
 --   stage_set                version that set the stage in the sender's database; absent: unknown
 -- Ids and texts to be stored are strings: Lua's numbers are exact only below 2^53.
 -- Returns for each event 1 if a worker will lease the user, 0 if the caller must enqueue a job, or -1
 -- if the event is too old to be put.
-local due, leases, epoch_key, leader, wakeup = unpack(KEYS)
+local due, leases, epoch_key, leader, wakeup, republish = unpack(KEYS)
 local args = cjson.decode(ARGV[1])
 local epoch, began = epoch_of(epoch_key)
 -- Whether a user of this call is ready, so that the wake-up has been claimed or is not needed.
 local is_wakeup_decided
--- The clocks of Redis, Postgres and senders may differ by this much.
-local CLOCKS_APART_MS = 10000
 
 -- Reject the settlement of a worker that has leased the user, if any.
 local function reject_settlement(entry, user)
@@ -100,16 +99,30 @@ local function set_originator(entry, originator)
   end
 end
 
+-- A sender that republishes vouches that the ledger has nothing newer than its message: all that is
+-- pending may be applied in this epoch of Redis, and waits for the sender to repeat it in the next. An
+-- event that its sender does not republish would be lost in that way: nobody vouches for its user.
+local function vouch(entry, request, is_only_event)
+  if not request.sent_at_ms then
+    redis.call('HDEL', entry, 'vouched_epoch')
+  elseif is_only_event or redis.call('HEXISTS', entry, 'vouched_epoch') == 1 then
+    redis.call('HSET', entry, 'vouched_epoch', epoch)
+  end
+end
+
 local function put(entry, events, request)
   local user, event_id, state = request.user, request.event_id, request.state
   local version, touches_stage = request.version, request.touches_stage
   local forgotten_at = tonumber(redis.call('HGET', entry, 'forgotten_at'))
-  local is_known = redis.call('EXISTS', entry) == 1 and not forgotten_at
   -- Even by another machine's clock, a later time than this is after this user's data was lost.
   local safe_after = math.max(began, forgotten_at or 0) + CLOCKS_APART_MS
-  -- Sent before that, perhaps: something newer may have been applied, answered and then lost. The
-  -- sender republishes what is still open.
-  if not is_known and request.sent_at_ms and request.sent_at_ms < safe_after then return -1 end
+  -- Older than that, perhaps: something newer may have been applied, answered and then lost, unless
+  -- the sender has meanwhile vouched for what the entry has.
+  if request.sent_at_ms and request.sent_at_ms < safe_after
+      and redis.call('HGET', entry, 'vouched_epoch') ~= epoch then
+    request_republication(republish, user, safe_after)
+    return -1
+  end
 
   -- Without a version nothing proves that the user is new: it waits, and is looked up.
   if request.is_first and version == 1 and request.occurred_at_ms
@@ -152,12 +165,14 @@ local function put(entry, events, request)
     redis.call('HSET', entry, 'look_order', order_text)
   end
   if request.lead_id then redis.call('HSET', entry, 'hint', request.lead_id) end
+  local is_only_event = redis.call('EXISTS', events) == 0
   -- An event that is already pending keeps its attempts.
   -- One from before the user was erased is closed at its sender, and must leave no trace of the person.
   if request.is_erasure or order > newest or redis.call('HEXISTS', entry, 'erased') == 0 then
     redis.call('HSETNX', events, event_id, order_text .. ' ' .. request.event)
   end
   -- Not earlier: a full Redis checks only the first write of a script, and only if that needs memory.
+  if not is_lost then vouch(entry, request, is_only_event) end
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)
   if forgotten_at then redis.call('HDEL', entry, 'forgotten_at') end
@@ -172,7 +187,7 @@ end
 
 local results = {}
 for at, request in ipairs(args.events) do
-  local entry, events = KEYS[4 + 2 * at], KEYS[5 + 2 * at]
+  local entry, events = KEYS[5 + 2 * at], KEYS[6 + 2 * at]
   local is_readable, result = try_step(put, entry, events, request)
   if not is_readable then
     local unreadable = string.gsub(entry, 'user:', 'unreadable:', 1)

@@ -1,0 +1,129 @@
+"""A Redis that lacks its last moments: what it has as pending may be older than what was applied.
+
+As after a restart, or as a replica that was promoted.
+"""
+
+from dataclasses import replace
+
+import orjson
+import redis
+
+from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
+from leadline.workqueue.entry import Fields, Outcome, Settlement
+from leadline.workqueue.queue import WorkQueue
+from tests.integration.test_queue_crashes import (
+    BEYOND_TOLERANCE_MS,
+    WITHIN_TOLERANCE_MS,
+    client,
+    dated_later,
+    enqueue_request,
+    queue_of,
+    server,
+    settle_with_lead,
+)
+from tests.servers import PrivateServer
+
+__all__ = ["client", "server"]
+
+
+def vouched(user: int, version: int, later_ms: int = 0) -> EnqueueRequest:
+    """The message of a sender that republishes what is open, and knew of nothing newer then."""
+    return dated_later(enqueue_request(user, version), later_ms)
+
+
+def lose_last_moments(server: PrivateServer, client: redis.Redis, work: WorkQueue) -> None:
+    """Version 2 of user 7 is pending; version 3 is put, applied and answered, and is forgotten."""
+    work.put(vouched(7, 2))
+    remembered = {key: client.dump(key) for key in client.scan_iter(f"{work.prefix}*")}
+    work.put(vouched(7, 3))
+    (entry,) = work.lease(50).entries
+    done = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
+    fields: Fields = {"agreed": orjson.dumps({"lead_id": 5}), "agreed_order": entry.desired_seq}
+    assert work.release([Settlement(entry, fields, done)]) == [True]
+    client.flushdb()
+    for key, stored in remembered.items():
+        client.restore(key, 0, stored or b"")
+    server.restart()
+
+
+def republishing_is_due(work: WorkQueue, client: redis.Redis) -> list[int]:
+    """The users to republish once clocks can't mislead any more."""
+    client.zadd(f"{work.prefix}republish", {"7": 0}, xx=True)
+    return work.users_to_republish(10)
+
+
+def test_what_is_pending_waits_until_its_sender_repeats_it(
+    server: PrivateServer, client: redis.Redis
+) -> None:
+    """Otherwise an older version would be written over a newer one."""
+    work = queue_of(client)
+    lose_last_moments(server, client, work)
+    assert work.lease(50).entries == []
+    assert work.next_due_in_s() is None
+    assert work.users_to_republish(10) == [], "its message could be taken for an older one"
+    assert republishing_is_due(work, client) == [7]
+    work.republication_begins([7])
+    assert work.users_to_republish(10) == []
+    work.put(replace(vouched(7, 4, BEYOND_TOLERANCE_MS), is_first=False))
+    (entry,) = work.lease(50).entries
+    assert (entry.desired_seq, entry.needs_lookup) == (4_000_000, True)
+    assert {event.version for event in entry.events} == {2, 4}
+
+
+def test_a_copy_from_before_the_loss_does_not_vouch_for_itself(
+    server: PrivateServer, client: redis.Redis
+) -> None:
+    """The broker delivers again what no consumer has acknowledged."""
+    work = queue_of(client)
+    lose_last_moments(server, client, work)
+    assert work.put(vouched(7, 2)) is PutResult.TOO_OLD
+    assert work.put(vouched(7, 2, WITHIN_TOLERANCE_MS)) is PutResult.TOO_OLD
+    assert work.lease(50).entries == []
+    assert republishing_is_due(work, client) == [7]
+
+
+def test_the_repeated_event_keeps_its_attempts(server: PrivateServer, client: redis.Redis) -> None:
+    work = queue_of(client)
+    work.put(vouched(7, 2))
+    (entry,) = work.lease(50).entries
+    tried = tuple(event.after_attempt() for event in entry.events)
+    assert work.release([Settlement(entry, events=tried)]) == [True]
+    server.restart()
+    assert work.lease(50).entries == []
+    work.put(vouched(7, 2, BEYOND_TOLERANCE_MS))
+    (entry,) = work.lease(50).entries
+    assert [event.attempts for event in entry.events] == [1]
+
+
+def test_events_that_nobody_republishes_are_applied_after_a_loss(
+    server: PrivateServer, client: redis.Redis
+) -> None:
+    """Held back they would be lost, also if the ledger's events of this user wait with them."""
+    work = queue_of(client)
+    work.put(enqueue_request(7))
+    work.put(vouched(8, 1))
+    work.put(enqueue_request(8, version=2))
+    work.put(enqueue_request(9))
+    work.put(vouched(9, 2))
+    server.restart()
+    assert {entry.user_id for entry in work.lease(50).entries} == {7, 8, 9}
+
+
+def test_a_user_whose_foreign_events_are_answered_is_vouched_for_again(
+    server: PrivateServer, client: redis.Redis
+) -> None:
+    work = queue_of(client)
+    settle_with_lead(work, 7)
+    work.put(vouched(7, 2))
+    server.restart()
+    assert work.lease(50).entries == []
+    assert client.ttl(f"{work.prefix}user:7") > 0, "what is never repeated expires"
+    assert client.ttl(f"{work.prefix}user:7:events") > 0
+
+
+def test_who_loses_all_memory_republishes_as_soon_as_clocks_allow(client: redis.Redis) -> None:
+    work = queue_of(client)
+    client.flushall()
+    work.ensure_redis_epoch()
+    assert work.put(vouched(7, 1)) is PutResult.TOO_OLD
+    assert republishing_is_due(work, client) == [7]
