@@ -50,8 +50,8 @@ faults: setup ## random faults for MINUTES (10), starting at SEED; SEED alone re
 test-clusters: setup ## a round of faults on clusters of servers; needs Linux and root
 	@$(RUN) tests.clusters.lab --seed 1052 --seconds 40
 
-clusters: setup ## random faults on clusters for MINUTES (10), starting at SEED; SEED alone repeats one round; FAULT=... one alone
-	@$(RUN) tests.clusters.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT)) $(if $(ASYNCHRONOUS),--asynchronous)
+clusters: setup ## random faults on clusters for MINUTES (10), starting at SEED; SEED alone repeats one round; FAULT=... one alone; DRAIN=10000 users while nodes are gone
+	@$(RUN) tests.clusters.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT)) $(if $(DRAIN),--drain $(DRAIN)) $(if $(ASYNCHRONOUS),--asynchronous)
 
 coverage: setup ## the branches that no unit or integration test takes
 	@rm -rf build/coverage && mkdir -p build/coverage

@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "doctor": _entry("checks.doctor", "doctor", _FIX, "Check every setting and connection."),
     "resync": _entry("users.resync", "resync", _FIX, "Compare users with their leads and fix."),
     "dead-letters": _entry("dead_letters", "app", _FIX, "Messages that failed, with the reason."),
+    "queues": _entry("queues", "queues", _FIX, "Show queues with wrong arguments, and fix them."),
     "results": _entry("results", "app", _FIX, "Results for other systems: deliveries, replay."),
     "portal": _entry("portal", "app", _FIX, "The portal: check it, pause and resume calls."),
     "reconcile": _entry(

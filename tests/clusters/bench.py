@@ -50,14 +50,21 @@ class ClusterBench(Bench):
 
     command = "make clusters SEED={}"
 
-    def __init__(self, folder: Path, *, is_synchronous: bool = True, **env: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        is_synchronous: bool = True,
+        partition_handling: str = "pause_minority",
+        **env: str,
+    ) -> None:
         self.published, self.is_broker_complete = Published(), False
         self._passwords = folder / "passwords"
         self._folder, self._env = folder, env
         self.network = Network()
         self.postgres = Pair(self.network, folder, self._passwords, is_synchronous=is_synchronous)
         self.redises = Redises(self.network, folder, self._passwords)
-        self.brokers = Brokers(self.network, folder, self._passwords)
+        self.brokers = Brokers(self.network, folder, self._passwords, partition_handling)
         self.portal = Node(self.network, "portal")
         state = state_in(folder / "portal", self._passwords)
         self.portal.place(Portal(state, _PORTAL_PORT), state)

@@ -16,7 +16,9 @@ from tests.faults.injections import Fault, Injection, Scene
 
 FAULTS: dict[str, Fault] = {}
 #: How far a standby lags behind.
-LAG_S = 1.5
+LAG_S, FAR_BEHIND_S = 1.5, 5.0
+#: How long messages collect in a delay queue.
+DELAYED_S = 3.0
 #: Breaks one node.
 Break = Callable[[ClusterBench, Node], None]
 
@@ -99,6 +101,35 @@ def broker_parted_from_brokers(scene: Scene) -> Iterator[None]:
 _enter("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_brokers)
 
 
+def delay_queue_leader_killed(scene: Scene) -> Iterator[None]:
+    """The node that holds delayed messages ends: a host without Redis has just put them there."""
+    bench = _bench(scene)
+    host = scene.dice.choice(list(bench.hosts))
+    bench.network.part(host.name, [node.name for node in bench.redises.nodes])
+    time.sleep(DELAYED_S)
+    node = bench.brokers.leader_of(
+        topology.delay_name(topology.REQUESTS, topology.RETRY_STEPS_S[1])
+    )
+    node.kill()
+    host.heal()
+    yield
+    bench.brokers.repair(node)
+
+
+_enter("rabbitmq", "delay_queue_leader_killed", (5, 20), delay_queue_leader_killed)
+
+
+def queue_leaders_moved(scene: Scene) -> Iterator[None]:
+    """An operator rebalances the queues' leaders: none is killed."""
+    bench = _bench(scene)
+    bench.brokers.rebalance()
+    yield
+    bench.brokers.repair()
+
+
+_enter("rabbitmq", "queue_leaders_moved", (5, 10), queue_leaders_moved)
+
+
 # Redis
 
 
@@ -175,14 +206,19 @@ for _name in ("killed", "frozen", "cut_off"):
     _of_standby(_name, _BREAKS[_name])
 
 
-def _break_with_lagging_standby(bench: ClusterBench, node: Node) -> None:
+def _of_primary_with_lagging_standby(name: str, lag_s: float) -> None:
     """What the primary accepts in its last seconds is lost, unless it waits for the standby."""
-    bench.network.part(node.name, [bench.postgres.standby.name])
-    time.sleep(LAG_S)
-    node.kill()
+
+    def break_(bench: ClusterBench, node: Node) -> None:
+        bench.network.part(node.name, [bench.postgres.standby.name])
+        time.sleep(lag_s)
+        node.kill()
+
+    _of_primary(name, break_)
 
 
-_of_primary("killed_with_lagging_standby", _break_with_lagging_standby)
+_of_primary_with_lagging_standby("killed_with_lagging_standby", LAG_S)
+_of_primary_with_lagging_standby("killed_with_standby_far_behind", FAR_BEHIND_S)
 
 
 def _of_primarys_link(name: str, break_: Break) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.clusters import network, pauses
+from tests.clusters import drain, network, pauses
 from tests.clusters.bench import ClusterBench, ClusterWorkload
 from tests.clusters.injections import FAULTS
 from tests.faults import schedule
@@ -43,13 +43,18 @@ def main() -> int:
         os.execv(command[0], command)  # noqa: S606 - our own words
     folder = Path(tempfile.mkdtemp(prefix="leadline-clusters-"))
     folder.chmod(0o711)
-    bench = ClusterBench(folder, is_synchronous=not chosen.asynchronous)
+    bench = ClusterBench(
+        folder,
+        is_synchronous=not chosen.asynchronous,
+        partition_handling=chosen.partition_handling,
+        **(drain.ENV if chosen.drain else {}),
+    )
     with network.inside(next(iter(bench.hosts)).name):
         try:
             begun = time.monotonic()
             bench.start()
             _say(f"started after {time.monotonic() - begun:.0f} s")
-            for line in _alone(bench, chosen) if chosen.fault else _rounds(bench, chosen):
+            for line in _play(bench, chosen):
                 _say(line)
         except PromiseBroken as failure:
             _say(f"{failure}\nall logs: {folder}")
@@ -63,6 +68,18 @@ def main() -> int:
     return 0
 
 
+def _play(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
+    if chosen.drain:
+        return _drained(bench, chosen)
+    return _alone(bench, chosen) if chosen.fault else _rounds(bench, chosen)
+
+
+def _drained(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
+    """A long queue drains while a node of each cluster is gone."""
+    yield f"killed: {', '.join(drain.lose_nodes(bench))}"
+    yield str(drain.measure(bench, chosen.drain))
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, help="10, or one round where a seed is given")
@@ -70,6 +87,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
     parser.add_argument("--fault", nargs="+", metavar="NAME", help="or quiet, or every")
     parser.add_argument("--asynchronous", action="store_true", help="the standby may lag behind")
+    parser.add_argument("--drain", type=int, metavar="USERS", help="drain them without a node each")
+    parser.add_argument(
+        "--partition-handling",
+        default="pause_minority",
+        help="RabbitMQ's cluster_partition_handling",
+    )
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     return parser.parse_args()
 

@@ -30,6 +30,7 @@ class Broker(RabbitMQ):
 
     address: str = ""
     members: tuple[str, ...] = ()
+    partition_handling: str = "pause_minority"
 
     def programs(self) -> tuple[Program, ...]:
         """Port mapper and broker, reachable from other nodes."""
@@ -38,7 +39,7 @@ class Broker(RabbitMQ):
         names = ", ".join(f"'rabbit@{one}'" for one in self.members)
         ours = (
             f"{{cluster_nodes, {{[{names}], disc}}}},"
-            " {cluster_partition_handling, pause_minority},"
+            f" {{cluster_partition_handling, {self.partition_handling}}},"
         )
         text = config.read_text(encoding="utf-8")
         text = text.replace("{rabbit, [", f"{{rabbit, [\n   {ours}", 1)
@@ -57,7 +58,9 @@ class Broker(RabbitMQ):
 class Brokers:
     """The cluster."""
 
-    def __init__(self, network: Network, folder: Path, passwords: Path) -> None:
+    def __init__(
+        self, network: Network, folder: Path, passwords: Path, partition_handling: str
+    ) -> None:
         self.nodes = [Node(network, f"rabbitmq-{number}") for number in (1, 2, 3)]
         members = tuple(node.address for node in self.nodes)
         for node in self.nodes:
@@ -65,7 +68,13 @@ class Brokers:
             cookie = state.folder("rabbitmq") / ".erlang.cookie"
             write(cookie, state.password("rabbitmq"))
             cookie.chmod(0o400)
-            broker = Broker(state, *_PORTS, address=node.address, members=members)
+            broker = Broker(
+                state,
+                *_PORTS,
+                address=node.address,
+                members=members,
+                partition_handling=partition_handling,
+            )
             node.place(broker, state)
         self._owner = urlsplit(self.nodes[0].servers[0].url)
 
@@ -111,6 +120,10 @@ class Brokers:
                 return next(one for one in self.nodes if leader.endswith(f"@{one.address}"))
         raise LookupError(queue)
 
+    def rebalance(self) -> None:
+        """Spread the leaders of queues over the nodes, as `rabbitmq-queues rebalance all` does."""
+        self._asked(self.nodes[0], "rebalance/queues", "POST")
+
     @contextmanager
     def channel(self) -> Iterator[Any]:
         """A channel with confirms to any node."""
@@ -129,14 +142,14 @@ class Brokers:
         known = [one for one in self._asked(node, "nodes") if one["running"]]
         return is_ready and len(known) == len(self.nodes)
 
-    def _asked(self, node: Node, path: str) -> Any:
+    def _asked(self, node: Node, path: str, method: str = "GET") -> Any:
         """An answer of this node's management API."""
         login = self._owner.username or "", self._owner.password or ""
         with inside(node.name):
             url = f"http://127.0.0.1:{_PORTS[1]}/api/{path}"
-            answer = requests.get(url, auth=login, timeout=10)
+            answer = requests.request(method, url, auth=login, timeout=10)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def _url(self, hosts: str) -> str:
         return f"amqp://{self._owner.username}:{self._owner.password}@{hosts}:{_PORTS[0]}/%2F"

@@ -224,9 +224,13 @@ CASES = (
     ),
     Case(
         "LeadlineHistoryForked",
-        {"leadline_histories_begun_total": "0x4 1x20"},
+        {
+            "leadline_histories_begun_total": "0x4 1x20",
+            'leadline_sweep_ids_left{instance="relay-1"}': "0x4 1200000x20",
+        },
         10,
-        "Postgres failed over or was restored, all leads are compared",
+        "Postgres failed over or was restored: 1200000 user ids are still to be compared with"
+        " their leads",
         quiet=({"leadline_histories_begun_total": "1x40"},),
     ),
 )

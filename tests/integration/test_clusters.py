@@ -322,6 +322,19 @@ def test_writes_move_from_a_demoted_master_to_the_new_one(sentinels: Sentinels) 
         eventually(is_moved, 20, "writes go to the new master")
 
 
+@pytest.mark.slow("Sentinels need seconds to find each other")
+def test_rotated_passwords_of_redis_and_of_its_sentinels_are_used(sentinels: Sentinels) -> None:
+    address = [sentinels.url]
+    with closing(connect(lambda: address[0])) as client:
+        for password in (urlsplit(sentinels.url).password, sentinels.PASSWORD):
+            address[0] = sentinels.url.replace(str(password), "wrong")
+            client.connection_pool.disconnect()
+            with pytest.raises(redis.RedisError):
+                client.ping()
+            address[0] = sentinels.url
+            assert client.ping()
+
+
 @pytest.mark.parametrize(
     "url",
     ["redis://:hunter22@127.0.0.1,localhost/0", "redis+sentinel://:hunter22@127.0.0.1/"],

@@ -1,10 +1,12 @@
 """A rotated password: the next connection uses the new one, without a restart."""
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 
+from leadline.errors import DatabaseDown
 from leadline.messages import topology
 from leadline.runtime.postgres.pool import Database, StatementError
 from leadline.runtime.rabbitmq.connection import Message
@@ -36,6 +38,28 @@ def test_a_rotated_password_of_postgres_is_used(database_url: str) -> None:
     address.is_valid = True
     assert database.run("SELECT 1 AS one") == [{"one": 1}]
     database.close()
+
+
+def test_passwords_are_rotated_with_several_hosts_too(
+    database_url: str, amqp_url: str, free_port: Callable[[], int]
+) -> None:
+    """Hosts that refuse connections stand before the one that serves."""
+    dead = f"127.0.0.1:{free_port()},"
+    of_postgres, of_rabbitmq = (
+        Rotated(url.replace("@", f"@{dead}", 1)) for url in (database_url, amqp_url)
+    )
+    database = Database(of_postgres)
+    publisher = Publisher(of_rabbitmq, topology.queues_of(QUEUE))
+    try:
+        with pytest.raises((StatementError, DatabaseDown)):
+            database.run("SELECT 1 AS one")
+        assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=1) == [False]
+        of_postgres.is_valid = of_rabbitmq.is_valid = True
+        assert database.run("SELECT 1 AS one") == [{"one": 1}]
+        assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=30) == [True]
+    finally:
+        publisher.close()
+        database.close()
 
 
 def test_a_rotated_password_of_redis_is_used(redis_url: str) -> None:

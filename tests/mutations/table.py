@@ -19,6 +19,7 @@ _ENQUEUE = "tests/integration/test_enqueue.py::"
 _QUEUE = "tests/integration/test_queue.py::"
 _VOUCHING = "tests/integration/test_queue_vouching.py::"
 _RELAY = "tests/integration/test_relay.py::"
+_QUEUE_ARGUMENTS = "tests/integration/test_queue_arguments.py::"
 _BACKLOG = "tests/integration/test_relay_backlog.py::"
 _CALLS = "tests/integration/test_calls.py::"
 _RATE = "tests/integration/test_rate.py::"
@@ -83,6 +84,16 @@ MUTATIONS = (
         "AND state = 'open' AND due_at > now()\n",
         "AND state = 'open' AND due_at < now()\n",
         (_BACKLOG + "test_what_redis_cannot_vouch_for_is_republished_at_once",),
+    ),
+    Mutation(
+        "while a queue is migrated, its exchange leads nowhere",
+        "leadline/connector/queue_arguments.py",
+        "channel.queue_bind(parked, queue.name, routing_key=queue.name)",
+        "pass",
+        (
+            _QUEUE_ARGUMENTS
+            + "test_what_is_published_during_the_migration_is_neither_refused_nor_lost",
+        ),
     ),
     Mutation(
         "every delivery counts as the first",

@@ -1,0 +1,105 @@
+"""10,000 users drain at the portal's standard limits while a node of each cluster is gone."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import requests
+
+from leadline.workqueue.circuit_breaker import CircuitBreaker
+from leadline.workqueue.queue import WorkQueue
+from local.sandbox.waiting import eventually
+from tests.clusters.bench import ClusterBench
+from tests.clusters.network import inside
+
+#: https://apidocs.bitrix24.com/limits.html: requests a second and burst, commands a request.
+RATE_PER_S, BURST, COMMANDS = 2, 50, 50
+#: What the bench needs for it, instead of what it has.
+ENV = {"LEADLINE_BURST": str(BURST)}
+_PORTAL = {"rate_per_s": RATE_PER_S, "burst": BURST, "command_ms": 5, "request_limit_s": 60}
+#: Users of a batch; a batch may have 1,000.
+_PART = 500
+_FILL_S, _ANSWER_S = 900, 120
+_LEFT = "SELECT count(*) AS n FROM events WHERE state = 'open'"
+_DONE = """
+SELECT count(*) FILTER (WHERE state = 'synced') AS synced, count(*) AS events,
+       max(extract(epoch FROM settled_at))::float AS last
+FROM events WHERE user_id > :after
+"""
+
+
+@dataclass(frozen=True)
+class Drained:
+    """How long the users took, and the least time that the limits allow."""
+
+    users: int
+    synced: int
+    doubled: int
+    took_s: float
+
+    @property
+    def ideal_s(self) -> float:
+        """A full bucket, then the rate, with full requests."""
+        return max(0.0, (ceil(self.users / COMMANDS) - BURST) / RATE_PER_S)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.users:,} users, {self.synced:,} synced, {self.doubled} doubled:"
+            f" {self.took_s:.1f} s, ideal {self.ideal_s:.1f} s, {self.ideal_s / self.took_s:.1%}"
+        )
+
+
+def lose_nodes(bench: ClusterBench) -> Iterator[str]:
+    """Kill a node of each cluster: the leader of a queue, a replica of Redis, the standby."""
+    broker = bench.brokers.leader_of("bitrix_queue")
+    master = bench.redises.master()
+    replica = next(one for one in bench.redises.nodes if one is not master)
+    for node in (broker, replica, bench.postgres.standby):
+        node.kill()
+        yield node.name
+    bench.postgres.go_on_alone()
+
+
+def measure(bench: ClusterBench, users: int) -> Drained:
+    """Hold all calls until the users wait and the bucket is full, then measure."""
+    bench.control("PUT", "settings", _PORTAL)
+    (before,) = bench.rows("SELECT COALESCE(max(id), 0) AS id FROM users")
+    with bench.redis() as client:
+        queue = WorkQueue(client, "main")
+        calls = CircuitBreaker(client, queue.prefix)
+        calls.hold("all users shall wait")
+        for first in range(0, users, _PART):
+            _create(bench, first, min(_PART, users - first))
+        eventually(lambda: queue.depth().due >= users, _FILL_S, "all users wait", 1)
+        time.sleep(BURST / RATE_PER_S)
+        began = time.time()
+        calls.release()
+    limit_s = users / COMMANDS / RATE_PER_S * 4
+    eventually(lambda: bench.rows(_LEFT) == [{"n": 0}], limit_s, "all are answered", 1)
+    (done,) = bench.rows(_DONE, after=before["id"])
+    doubled = len(bench.control("GET", "duplicates"))
+    return Drained(done["events"], done["synced"], doubled, done["last"] - began)
+
+
+def _create(bench: ClusterBench, first: int, count: int) -> None:
+    """A batch by the host whose turn it is; repeated until it is accepted."""
+    hosts = [host.name for host in bench.hosts]
+    body: dict[str, Any] = {
+        "users": [
+            {
+                "external_id": f"drain-{first + number}",
+                "full_name": f"User {first + number}",
+                "phone": f"+7700{first + number:07}",
+            }
+            for number in range(count)
+        ]
+    }
+
+    def is_accepted() -> bool:
+        with inside(hosts[first // _PART % len(hosts)]):
+            answer = requests.post(f"{bench.edge}/users/batch", json=body, timeout=_ANSWER_S)
+        return answer.ok
+
+    eventually(is_accepted, _FILL_S, "the batch is accepted", 1)

@@ -1,0 +1,211 @@
+"""Queues with other arguments are migrated while messages are published, and none is lost."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pika
+import pytest
+
+from leadline import process
+from leadline.connector import queue_arguments
+from leadline.connector.queue_depths import depths
+from leadline.messages import topology
+from leadline.runtime.rabbitmq.connection import Queue
+from leadline.settings import settings
+from local.sandbox.waiting import eventually
+from tests.integration.conftest import CommandOutput
+
+MAIN = topology.REQUESTS
+DEAD = topology.dead_letter_name(MAIN)
+
+
+@pytest.fixture(autouse=True)
+def quorum(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The queues should be quorum queues."""
+    monkeypatch.setenv("LEADLINE_QUEUE_TYPE", "quorum")
+    process.forget(settings)
+    yield
+    process.forget(settings)
+
+
+@pytest.fixture
+def channel(in_rabbitmq: str) -> Iterator[Any]:
+    """A channel with confirms to a broker without queues."""
+    with pika.BlockingConnection(pika.URLParameters(in_rabbitmq)) as connection:
+        channel = connection.channel()
+        for queue in topology.all_queues():
+            for name in (queue.name, queue_arguments.parking_name(queue.name)):
+                channel.queue_delete(name)
+        channel.confirm_delivery()
+        yield channel
+        for queue in topology.all_queues():
+            channel.queue_delete(queue.name)
+
+
+def old(channel: Any, name: str = MAIN) -> None:
+    """The queue as another version or type has it."""
+    topology.declare(channel, Queue(name, {}))
+
+
+def publish(channel: Any, body: bytes, exchange: str = MAIN) -> None:
+    properties = pika.BasicProperties(message_id=body.decode(), headers={"x": 1}, delivery_mode=2)
+    channel.basic_publish(exchange, MAIN, body, properties, mandatory=True)
+
+
+def take(channel: Any, name: str = MAIN) -> list[tuple[bytes, Any]]:
+    found = []
+    while (got := channel.basic_get(name, auto_ack=True))[0] is not None:
+        found.append((got[2], got[1]))
+    return found
+
+
+def test_queues_that_are_as_they_should_be_need_nothing(channel: Any, in_rabbitmq: str) -> None:
+    assert channel
+    assert queue_arguments.differences(in_rabbitmq) == {}
+    assert queue_arguments.differences(in_rabbitmq) == {}
+
+
+def test_messages_keep_their_order_and_properties(channel: Any, in_rabbitmq: str) -> None:
+    old(channel)
+    for number in range(20):
+        publish(channel, b"%d" % number)
+    assert "inequivalent arg" in queue_arguments.differences(in_rabbitmq)[MAIN]
+    assert queue_arguments.migrate(in_rabbitmq, MAIN) == 20
+    assert queue_arguments.differences(in_rabbitmq) == {}
+    found = take(channel)
+    assert [body for body, _ in found] == [b"%d" % number for number in range(20)]
+    assert {(one.message_id, one.headers["x"]) for _, one in found} == {
+        (str(number), 1) for number in range(20)
+    }
+    publish(channel, b"later")
+    assert [body for body, _ in take(channel)] == [b"later"]
+
+
+@contextmanager
+def publishing(url: str) -> Iterator[Callable[[], set[bytes]]]:
+    """Another process publishes all the time; returns what the broker has confirmed."""
+    confirmed: set[bytes] = set()
+    is_over = threading.Event()
+
+    def run_until_over() -> None:
+        with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            number = 0
+            while not is_over.is_set():
+                body = b"live-%d" % number
+                publish(channel, body)  # raises if it reaches no queue
+                confirmed.add(body)
+                number += 1
+
+    thread = threading.Thread(target=run_until_over)
+    thread.start()
+
+    def end() -> set[bytes]:
+        is_over.set()
+        thread.join(30)
+        return confirmed
+
+    yield end
+    end()
+
+
+def test_what_is_published_during_the_migration_is_neither_refused_nor_lost(
+    channel: Any, in_rabbitmq: str
+) -> None:
+    old(channel)
+    for number in range(200):
+        publish(channel, b"%d" % number)
+    with publishing(in_rabbitmq) as end:
+        queue_arguments.migrate(in_rabbitmq, MAIN)
+        confirmed = end()
+    assert len(confirmed) > 10
+    found = {body for body, _ in take(channel)}
+    assert found == confirmed | {b"%d" % number for number in range(200)}
+
+
+def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
+    """Its consumer may have messages that it has not acknowledged."""
+    old(channel)
+    publish(channel, b"held")
+    publish(channel, b"other")
+    with pika.BlockingConnection(pika.URLParameters(in_rabbitmq)) as consumer:
+        held: list[bytes] = []
+        consuming = consumer.channel()
+        consuming.basic_qos(prefetch_count=1)
+        consuming.basic_consume(MAIN, lambda *got: held.append(got[3]))
+        eventually(lambda: consumer.process_data_events(0.1) or held, 10, "it has a message")
+        with pytest.raises(queue_arguments.QueueInUse):
+            queue_arguments.migrate(in_rabbitmq, MAIN)
+        publish(channel, b"meanwhile")
+    queue_arguments.migrate(in_rabbitmq, MAIN)
+    assert {body for body, _ in take(channel)} == {b"held", b"other", b"meanwhile"}
+
+
+@pytest.mark.parametrize("until", ["_empty_and_delete", "_return", "_delete"])
+def test_an_interrupted_migration_continues(
+    channel: Any, in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch, until: str
+) -> None:
+    old(channel)
+    publish(channel, b"before")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queue_arguments, until, killed)
+        with pytest.raises(KeyboardInterrupt):
+            queue_arguments.migrate(in_rabbitmq, MAIN)
+    publish(channel, b"meanwhile")
+    assert MAIN in queue_arguments.differences(in_rabbitmq)
+    queue_arguments.migrate(in_rabbitmq, MAIN)
+    assert queue_arguments.differences(in_rabbitmq) == {}
+    assert {body for body, _ in take(channel)} == {b"before", b"meanwhile"}
+
+
+def test_dead_letters_and_delayed_messages_are_migrated_too(channel: Any, in_rabbitmq: str) -> None:
+    delayed = topology.delay_name(MAIN, 60)
+    for name in (DEAD, delayed):
+        channel.queue_declare(name, durable=True)
+        channel.basic_publish("", name, b"kept", mandatory=True)
+    assert queue_arguments.differences(in_rabbitmq).keys() == {DEAD, delayed}
+    for name in (DEAD, delayed):
+        assert queue_arguments.migrate(in_rabbitmq, name) == 1
+    assert [body for body, _ in take(channel, DEAD)] == [b"kept"]
+    assert [body for body, _ in take(channel, delayed)] == [b"kept"]
+
+
+def test_quorum_queues_become_classic_ones(
+    channel: Any, in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a NestJS service joins later."""
+    topology.declare(channel, topology.main_queue(MAIN))
+    publish(channel, b"kept")
+    monkeypatch.setenv("LEADLINE_QUEUE_TYPE", "classic")
+    process.forget(settings)
+    assert queue_arguments.migrate(in_rabbitmq, MAIN) == 1
+    channel.queue_declare(MAIN, durable=True)
+    assert [body for body, _ in take(channel)] == [b"kept"]
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_the_command_shows_asks_and_migrates(
+    channel: Any, in_rabbitmq: str, leadline: Callable[..., CommandOutput]
+) -> None:
+    old(channel)
+    publish(channel, b"kept")
+    shown = leadline("queues", "--json")
+    assert shown.code == 1
+    assert MAIN in [one["queue"] for one in shown.json["queues"]]
+    refused = leadline("queues", "--migrate", "--json")
+    assert (refused.code, "not_confirmed" in refused.err) == (2, True)
+    done = leadline("queues", "--migrate", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert {"queue": MAIN, "moved": 1} in done.json["migrated"]
+    again = leadline("queues")
+    assert (again.code, "as they should be" in again.err) == (0, True)
+    assert depths(in_rabbitmq, [queue_arguments.parking_name(MAIN)]) == {
+        queue_arguments.parking_name(MAIN): None
+    }
