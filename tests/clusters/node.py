@@ -71,7 +71,8 @@ class Node:
 
     def _start(self, server: PrivateServer) -> None:
         with inside(self.name):
-            server.start()
+            if not server.is_running():  # another fault's repair may have started it
+                server.start()
 
 
 def state_in(folder: Path, passwords: Path) -> State:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -66,6 +67,8 @@ class Pair:
             node.place(Member(state, _PORT), state)
         self._password = state.password("postgres")
         self.primary, self.standby = self.nodes
+        #: On a busy machine a repair may last until the next fault is repaired.
+        self._repairs = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -98,6 +101,10 @@ class Pair:
 
         Returns user and version of the events that only the former primary had.
         """
+        with self._repairs:
+            return self._repair()
+
+    def _repair(self) -> frozenset[tuple[int, int]]:
         if self.is_whole():
             # A link that is lossy or slow may leave it so.
             for node in self.nodes:
