@@ -9,7 +9,7 @@ from emulator.entities.like import like
 #: Tables whose rows a reset deletes.
 TABLES = (
     *("write", "multifield", "handler", "offline_handler", "offline_event", "stage_history"),
-    *("user_field", "status", "category", "deleted"),
+    *("user_field", "status", "category", "deleted", "product_row"),
     *(each.table for each in ENTITIES),
 )
 
@@ -45,6 +45,10 @@ CREATE TABLE IF NOT EXISTS stage_history (
     kind INTEGER NOT NULL, time TEXT NOT NULL, stage TEXT NOT NULL, semantics TEXT NOT NULL,
     category_id INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS stage_history_owner ON stage_history (entity, owner_id);
+CREATE TABLE IF NOT EXISTS product_row (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL, owner_id INTEGER NOT NULL,
+    data TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS product_row_owner ON product_row (owner_id);
 CREATE TABLE IF NOT EXISTS user_field (
     id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL, definition TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS status (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);

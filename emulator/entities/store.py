@@ -85,7 +85,7 @@ class Store:
             f"DELETE FROM {entity.table} WHERE id = ?",  # noqa: S608 (our own names)
             (item_id,),
         )
-        for table in ("multifield", "write", "stage_history"):
+        for table in ("multifield", "write", "stage_history", "product_row"):
             self.db.execute(
                 f"DELETE FROM {table} WHERE owner_id = ? AND entity = ?",  # noqa: S608
                 (item_id, entity.type_id),

@@ -10,6 +10,7 @@ from emulator.methods.objects import (
     items,
     lists,
     merge,
+    product_rows,
     stage_history,
 )
 from emulator.methods.portal import event_handlers, offline_events, portal_info, users
@@ -25,6 +26,7 @@ METHODS: dict[str, Method] = {
     **imports.METHODS,
     **merge.METHODS,
     **bindings.METHODS,
+    **product_rows.METHODS,
     **duplicates.METHODS,
     **stage_history.METHODS,
     **statuses.METHODS,

@@ -7,9 +7,11 @@ from emulator.entities.entity import Entity
 from emulator.entities.filters import Where
 from emulator.entities.query import argument, connector
 from emulator.entities.store import Item
+from emulator.errors import RestError
 from emulator.http.params import Params
 from emulator.http.webhooks import Webhook
 from emulator.portal import Portal
+from emulator.users import ADMIN
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Call:
             found.restrict(f"{owner} = ?", str(self.user))
         elif self.reads == "none":
             found.restrict("0")
+
+    def require_admin(self, status: int = 403) -> None:
+        """Raise RestError unless the user is an administrator."""
+        if self.user != ADMIN:
+            raise RestError("", "Access denied.", status)
 
     def item(self, entity: Entity, item_id: int | None) -> Item | None:
         """An object by id, or None."""

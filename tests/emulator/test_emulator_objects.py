@@ -117,6 +117,31 @@ def test_contacts_are_bound_and_unbound(emulator: Emulator) -> None:
     assert emulator.result("crm.deal.contact.items.get", {"id": 1}) == []
 
 
+def test_product_rows_make_the_amount(emulator: Emulator) -> None:
+    """The prices of the documented example: crm/leads/crm-lead-productrows-get.md."""
+    emulator.add()
+    row = {"PRICE": 22175.328, "DISCOUNT_TYPE_ID": 2, "DISCOUNT_RATE": 40, "TAX_RATE": 12}
+    rows = {"id": 1, "rows": [row, {"PRICE": 10, "PRODUCT_NAME": "A", "QUANTITY": 3}]}
+    assert emulator.result("crm.lead.productrows.set", rows) is True
+    first, second = emulator.result("crm.lead.productrows.get", {"id": 1})
+    assert round(first["PRICE_EXCLUSIVE"], 3) == 19799.4
+    assert (round(first["PRICE_NETTO"], 2), round(first["DISCOUNT_SUM"], 2)) == (32999, 13199.6)
+    assert (first["PRODUCT_NAME"], second["PRODUCT_NAME"]) == ("[1]", "A")
+    assert emulator.get(1)["OPPORTUNITY"] == "22205.33"
+    bad = {"id": 1, "rows": [{"PRICE": 1, "DISCOUNT_TYPE_ID": 1}]}
+    assert emulator.post("crm.lead.productrows.set", bad).json()["error"] == "ERROR_CORE"
+
+
+def test_a_contacts_mail_must_be_an_address(emulator: Emulator) -> None:
+    """Documentation: crm/contacts/crm-contact-add.md."""
+    fields = {"EMAIL": [{"VALUE": "nonsense", "VALUE_TYPE": "WORK"}]}
+    response = emulator.post("crm.contact.add", {"fields": fields})
+    assert response.json() == {
+        "error": "ERROR_CORE",
+        "error_description": "The field Work e-mail contains an invalid address",
+    }
+
+
 def test_what_is_no_id_is_bound_to_nothing(emulator: Emulator) -> None:
     add(emulator, "deal", CONTACT_IDS=["x", "2", -1])
     assert emulator.result("crm.deal.contact.items.get", {"id": 1})[0]["CONTACT_ID"] == 2

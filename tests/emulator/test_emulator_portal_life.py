@@ -120,6 +120,23 @@ def test_rights_hide_rows(emulator: Emulator) -> None:
     assert emulator.post("crm.lead.get", {"id": 1}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [
+        ("crm.lead.userfield.add", 403),
+        ("crm.status.add", 400),
+        ("crm.category.add", 400),
+        ("event.offline.get", 403),
+    ],
+)
+def test_only_an_administrator_sets_the_portal_up(
+    emulator: Emulator, method: str, status: int
+) -> None:
+    response = as_manager(emulator, method, {"entityTypeId": 2, "fields": {}})
+    assert response.status_code == status
+    assert response.json()["error_description"].startswith("Access denied")
+
+
 def test_a_robot_changes_a_field_after_a_write(emulator: Emulator) -> None:
     rule = {"entityTypeId": 1, "on": "move", "stage": "JUNK", "set": {"COMMENTS": "no"}, "user": 2}
     emulator.set(robots=[rule])

@@ -116,7 +116,8 @@ def clear(binding: Binding, call: Call) -> MethodResult:
 def _owner(binding: Binding, call: Call) -> Item:
     owner_id = positive_int(call.argument("id"))
     if owner_id is None:
-        raise RestError("", "The parameter 'ownerEntityID' is invalid or not defined.")
+        name = "ownerEntityID" if call.argument("fields") is None else "'ownerEntityID'"
+        raise RestError("", f"The parameter {name} is invalid or not defined.")
     item = call.item(binding.owner, owner_id)
     if item is None:
         raise _not_found(binding)

@@ -1,11 +1,12 @@
 """crm.lead.*, crm.deal.*, crm.contact.*, crm.company.*: names in upper case, values as texts."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from emulator.entities.entity import COMPANY, CONTACT, ENTITIES, LEAD, Entity
-from emulator.entities.multifields import from_upper_fields, positive_int
+from emulator.entities.entity import COMPANY, CONTACT, DEAL, ENTITIES, LEAD, Entity
+from emulator.entities.multifields import RowChange, from_upper_fields, positive_int
 from emulator.entities.store import Item
 from emulator.entities.views import multifields, upper
 from emulator.errors import RestError, access_denied, invalid_id, not_found
@@ -77,10 +78,23 @@ def _write(entity: Entity, verb: str, call: Call) -> Write:
         _require_object(entity, call, name)
     known = sent if isinstance(sent, dict) else {}
     rows = from_upper_fields(known) if entity.has_rows else []
+    if entity in {CONTACT, COMPANY}:
+        _require_addresses(rows)
+    currency = known.get("CURRENCY_ID")
+    if entity is DEAL and currency and not re.fullmatch(r"[A-Z]{3}", str(currency)):
+        raise RestError("", 'Invalid value for the "Currency" field')
     method = f"crm.{entity.table}.{verb}"
     empty: Any = {}
     shown = sent if sent is not None else empty
     return Write(entity, method, shown, known, rows, call.connector, call.user)
+
+
+def _require_addresses(rows: list[RowChange]) -> None:
+    """Raise RestError if an e-mail is none (crm/contacts/crm-contact-add.md)."""
+    for row in rows:
+        if row.type_id == "EMAIL" and row.value and not re.fullmatch(r"\S+@\S+", row.value):
+            kind = (row.value_type or "WORK").capitalize()
+            raise RestError("ERROR_CORE", f"The field {kind} e-mail contains an invalid address")
 
 
 def _require_object(entity: Entity, call: Call, name: str) -> None:

@@ -10,6 +10,7 @@ from emulator.entities.fields.field import upper_name
 from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
+from emulator.users import ADMIN
 
 
 def listed(call: Call) -> MethodResult:
@@ -26,6 +27,7 @@ def get(call: Call) -> MethodResult:
 
 def add(call: Call) -> MethodResult:
     """crm.category.add: the new pipeline."""
+    _require_admin(call)
     _require_pipelines(call)
     sent = _fields(call)
     if not sent.get("name"):
@@ -36,6 +38,7 @@ def add(call: Call) -> MethodResult:
 
 def update(call: Call) -> MethodResult:
     """crm.category.update: the changed pipeline."""
+    _require_admin(call)
     changed = _changed(_existing(call), _fields(call))
     call.portal.categories.put(changed)
     return MethodResult({"category": changed.shown()})
@@ -43,6 +46,7 @@ def update(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.category.delete: null; neither the default pipeline nor one with deals can go."""
+    _require_admin(call)
     category = _existing(call)
     if category.is_default or not category.id:
         raise RestError(0, "Default deal category cannot be deleted")
@@ -80,6 +84,11 @@ def _require_pipelines(call: Call) -> None:
         raise RestError("NOT_FOUND", "Smart process not found")
     if entity is not DEAL:
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {entity.name} is not supported")
+
+
+def _require_admin(call: Call) -> None:
+    if call.user != ADMIN:
+        raise RestError("ACCESS_DENIED", "Access denied")
 
 
 def _existing(call: Call) -> Category:

@@ -48,6 +48,7 @@ def get(call: Call) -> MethodResult:
 
 def add(call: Call) -> MethodResult:
     """crm.status.add: the new item's id."""
+    call.require_admin(400)
     sent = _fields(call)
     missing = [
         f"The field {name} is required."
@@ -81,6 +82,7 @@ def add(call: Call) -> MethodResult:
 
 def update(call: Call) -> MethodResult:
     """crm.status.update: true; only name, place and color change."""
+    call.require_admin(400)
     status, sent = _existing(call), _fields(call)
     changes: dict[str, Any] = {
         attribute: str(sent[name])
@@ -97,6 +99,7 @@ def update(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.status.delete: true; a system item only with FORCED."""
+    call.require_admin(400)
     status, params = _existing(call), call.argument("params")
     is_forced = isinstance(params, dict) and params.get("FORCED") == "Y"
     if status.system and not is_forced:

@@ -31,6 +31,7 @@ _FIXED = {"FIELD_NAME", "USER_TYPE_ID", "MULTIPLE", "ENTITY_ID"}
 
 def add(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.add: the new field's id."""
+    call.require_admin()
     sent = _fields(call)
     definition = _new_definition(call, entity, sent)
     return MethodResult(call.portal.schemas.add(entity, definition))
@@ -38,6 +39,7 @@ def add(entity: Entity, call: Call) -> MethodResult:
 
 def update(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.update: true; settings not sent stay, labels are replaced."""
+    call.require_admin()
     field, sent = _existing(entity, call), _fields(call)
     changes: dict[str, Any] = {
         name: flag(sent[name], default)
@@ -66,6 +68,7 @@ def get(entity: Entity, call: Call) -> MethodResult:
 
 def delete(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.delete: true; the values in all objects are lost."""
+    call.require_admin()
     call.portal.schemas.delete(_existing(entity, call))
     return MethodResult(result=True)
 
