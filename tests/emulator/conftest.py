@@ -1,6 +1,7 @@
 """One emulator for all tests here, reset before each."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +19,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 def emulator(running: Emulator) -> Emulator:
     running.control("POST", "reset")
     return running
+
+
+@pytest.fixture(scope="session")
+def over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
+    """An emulator that speaks https, and its certificate."""
+    folder = tmp_path_factory.mktemp("tls")
+    emulator = start(folder / "state.sqlite3", "--tls")
+    cert = folder / "bitrix24-cert.pem"
+    emulator.session.verify = str(cert)
+    yield emulator, cert
+    assert emulator.stop() == 0

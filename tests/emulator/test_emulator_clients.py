@@ -1,7 +1,6 @@
 """Real clients, unmodified."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,7 @@ from b24pysdk import BitrixWebhook, Client
 from b24pysdk.errors import BitrixAPIError
 from fast_bitrix24 import Bitrix
 
-from tests.emulator.emulator_process import Emulator, start
-
-
-@pytest.fixture(scope="module")
-def over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
-    folder = tmp_path_factory.mktemp("tls")
-    emulator = start(folder / "state.sqlite3", "--tls")
-    cert = folder / "bitrix24-cert.pem"
-    emulator.session.verify = str(cert)
-    yield emulator, cert
-    assert emulator.stop() == 0
+from tests.emulator.emulator_process import Emulator
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.emulator.emulator_process import Emulator, start
+from tests.emulator.emulator_process import Emulator
 
 _ROOT = Path(__file__).parents[2]
 _INSTALLED = _ROOT / "build" / "bitrix24-clients"
@@ -32,19 +31,9 @@ def clients() -> None:
         pytest.skip(f"the clients could not be installed: {error}")
 
 
-@pytest.fixture(scope="module")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
-    folder = tmp_path_factory.mktemp("tls")
-    emulator = start(folder / "state.sqlite3", "--tls")
-    cert = folder / "bitrix24-cert.pem"
-    emulator.session.verify = str(cert)
-    yield emulator, cert
-    assert emulator.stop() == 0
-
-
-def run(portal: tuple[Emulator, Path], *command: str, **settings: Any) -> Any:
+def run(over_tls: tuple[Emulator, Path], *command: str, **settings: Any) -> Any:
     """What a client's program prints, on a portal as new with these settings."""
-    emulator, cert = portal
+    emulator, cert = over_tls
     emulator.control("POST", "reset")
     emulator.set(**settings)
     environment = {
@@ -65,9 +54,9 @@ def python(name: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("clients")
-def test_pybitrix24(portal: tuple[Emulator, Path]) -> None:
-    host = portal[0].base.removeprefix("https://")
-    shown = run(portal, *python("with_pybitrix24.py"), host, "local-webhook-code")
+def test_pybitrix24(over_tls: tuple[Emulator, Path]) -> None:
+    host = over_tls[0].base.removeprefix("https://")
+    shown = run(over_tls, *python("with_pybitrix24.py"), host, "local-webhook-code")
     assert (shown["added"], shown["got"]["TITLE"]) == (1, "Lead & Co")
     assert shown["got"]["PHONE"][0]["VALUE"] == "+7700"
     assert shown["batch"]["one"] == shown["got"]
@@ -75,10 +64,10 @@ def test_pybitrix24(portal: tuple[Emulator, Path]) -> None:
 
 
 @pytest.mark.usefixtures("clients")
-def test_bitrix24_rest(portal: tuple[Emulator, Path]) -> None:
+def test_bitrix24_rest(over_tls: tuple[Emulator, Path]) -> None:
     """It reads 60 leads in two pages, the second of its own accord."""
     program = python("with_bitrix24_rest.py")
-    shown = run(portal, *program, portal[0].webhook, rate_per_s=None)  # it does not wait
+    shown = run(over_tls, *program, over_tls[0].webhook, rate_per_s=None)  # it does not wait
     assert shown["added"] == list(range(1, 61))
     assert shown["contact"]["item"]["name"] == "A"
     assert [int(row["ID"]) for row in shown["listed"]] == list(range(1, 61))
@@ -86,18 +75,18 @@ def test_bitrix24_rest(portal: tuple[Emulator, Path]) -> None:
 
 
 @pytest.mark.usefixtures("clients")
-def test_aiobitrix24(portal: tuple[Emulator, Path]) -> None:
-    shown = run(portal, *python("with_aiobitrix24.py"), portal[0].webhook)
+def test_aiobitrix24(over_tls: tuple[Emulator, Path]) -> None:
+    shown = run(over_tls, *python("with_aiobitrix24.py"), over_tls[0].webhook)
     assert (shown["added"], shown["title"]) == (1, "Lead & Co")
     assert shown["batch"]["move"] is True
-    assert portal[0].get(1)["STATUS_ID"] == "JUNK"
+    assert over_tls[0].get(1)["STATUS_ID"] == "JUNK"
 
 
 @pytest.mark.usefixtures("clients")
-def test_b24jssdk(portal: tuple[Emulator, Path]) -> None:
+def test_b24jssdk(over_tls: tuple[Emulator, Path]) -> None:
     """The official JavaScript SDK."""
     program = str(_PROGRAMS / "with_b24jssdk.mjs")
-    shown = run(portal, "node", program, f"{_INSTALLED}/", portal[0].webhook)
+    shown = run(over_tls, "node", program, f"{_INSTALLED}/", over_tls[0].webhook)
     assert (shown["added"], shown["phone"]) == (1, "+7700")
     assert shown["listed"] == {"items": [{"id": 1}]}
     assert shown["titles"] == ["Lead & Co", "John"]

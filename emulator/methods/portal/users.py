@@ -7,6 +7,7 @@ from typing import Any
 from emulator.entities.like import like
 from emulator.entities.query import PAGE, start
 from emulator.methods.result import Call, MethodResult
+from emulator.methods.rows import ordered, sort_key
 from emulator.users import ADMIN, CURRENT, FIELDS, USERS
 
 _KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
@@ -66,7 +67,7 @@ def profile(call: Call) -> MethodResult:
 def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
     key, first = str(call.argument("sort") or "ID").upper(), start(call.params)
     is_descending = str(call.argument("order") or "ASC").upper() == "DESC"
-    rows = sorted(found, key=lambda each: _sort_key(each.get(key)), reverse=is_descending)
+    rows = ordered(found, {key: "DESC" if is_descending else "ASC"})
     select = call.argument("select")
     if isinstance(select, list) and select and "*" not in select:
         rows = [
@@ -101,7 +102,7 @@ def _compares(own: Any, operator: str, value: Any) -> bool:
     is_negated, values = operator.startswith("!"), value if isinstance(value, list) else [value]
     owned = [_text(each) for each in (own if isinstance(own, list) else [own])]
     if operator in {">", ">=", "<", "<="}:
-        number, limit = _sort_key(owned[0]), _sort_key(_text(value))
+        number, limit = sort_key(owned[0]), sort_key(_text(value))
         results = {"<": number < limit, "<=": number <= limit, ">": number > limit}
         return results.get(operator, number >= limit)
     if "%" in operator:
@@ -121,11 +122,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or value in ("Y", "N"):
         return "1" if value in (True, "Y") else "0"
     return "1" if value == "true" else "0" if value == "false" else str(value)
-
-
-def _sort_key(value: Any) -> tuple[int, int, str]:
-    text = "" if value is None or isinstance(value, dict | list) else str(value)
-    return (0, int(text), "") if text.isdecimal() else (1, 0, text)
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {

@@ -10,6 +10,7 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.statuses import Status
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
+from emulator.methods.rows import matching, ordered
 
 _STAGE_MAX = {LEAD.stages: 21, DEAL.stages: 22}
 _STAGE_CODE = re.compile(r"[A-Za-z0-9_:-]+")
@@ -34,10 +35,7 @@ def listed(call: Call) -> MethodResult:
         if sent not in (None, "", []) and not isinstance(sent, dict):
             raise RestError("Invalid parameters.", "Invalid parameters.")
     rows = [each.listed() for each in call.portal.directories.all()]
-    for key, value in (wanted or {}).items():
-        rows = [row for row in rows if _matches(row, str(key), value)]
-    for name, direction in reversed(list((order or {"SORT": "ASC"}).items())):
-        rows = _sorted(rows, str(name).upper(), str(direction).upper() == "DESC")
+    rows = ordered(matching(rows, wanted or {}), order or {"SORT": "ASC"})
     return MethodResult(rows, total=len(rows))
 
 
@@ -239,21 +237,6 @@ def _is_used(call: Call, status: Status) -> bool:
     entity = LEAD if status.entity_id == LEAD.stages else DEAL
     condition = f"WHERE json_extract(data, '$.{entity.stage}') = ?"
     return call.portal.store.count(entity, condition, (status.status,)) > 0
-
-
-def _matches(row: Mapping[str, Any], key: str, value: Any) -> bool:
-    is_negated, name = key.startswith("!"), key.lstrip("!=@").upper()
-    allowed = {str(each) for each in (value if isinstance(value, list) else [value])}
-    return name not in row or (str(row[name]) in allowed) != is_negated
-
-
-def _sorted(rows: list[dict[str, Any]], name: str, reverse: bool) -> list[dict[str, Any]]:  # noqa: FBT001
-    return sorted(rows, key=lambda row: _sort_key(row.get(name)), reverse=reverse)
-
-
-def _sort_key(value: Any) -> tuple[int, int, str]:
-    text = "" if value is None or isinstance(value, dict) else str(value)
-    return (0, int(text), "") if text.isdecimal() else (1, 0, text)
 
 
 _FIELDS = (

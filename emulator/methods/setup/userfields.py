@@ -14,6 +14,7 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.userfields import LABELS, LANGUAGES, SETTINGS, UserField
 from emulator.errors import RestError, invalid_id
 from emulator.methods.result import Call, MethodResult
+from emulator.methods.rows import matching, ordered
 from emulator.methods.setup.userfield_lists import changed_list, flag, new_list
 
 _NAME_MAX = 50
@@ -82,10 +83,7 @@ def listed(entity: Entity, call: Call) -> MethodResult:
     wanted = dict(wanted or {})
     language = wanted.pop("LANG", None)
     rows = [each.shown() for each in call.portal.schemas.user_fields(entity)]
-    rows = [row for row in rows if _matches(row, wanted)]
-    for name, direction in reversed(list((order or {"SORT": "ASC", "ID": "ASC"}).items())):
-        descending = str(direction).upper() == "DESC"
-        rows.sort(key=lambda row, name=name: _sort_key(row.get(name)), reverse=descending)  # type: ignore[misc]
+    rows = ordered(matching(rows, wanted), order or {"SORT": "ASC", "ID": "ASC"})
     return MethodResult([_in_language(row, language) for row in rows], total=len(rows))
 
 
@@ -155,20 +153,6 @@ def _labels(value: Any, default: Any) -> dict[str, str]:
         return {each: str(value.get(each, default or "")) for each in LANGUAGES}
     text = value if value not in (None, "") else default
     return dict.fromkeys(LANGUAGES, str(text or ""))
-
-
-def _matches(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    for key, value in wanted.items():
-        name = str(key).lstrip("=@")
-        allowed = {str(each) for each in (value if isinstance(value, list) else [value])}
-        if name in row and str(row[name]) not in allowed:
-            return False
-    return True
-
-
-def _sort_key(value: Any) -> tuple[int, int, str]:
-    text = "" if value is None else str(value)
-    return (0, int(text), "") if text.isdecimal() else (1, 0, text)
 
 
 def _in_language(row: dict[str, Any], language: Any) -> dict[str, Any]:

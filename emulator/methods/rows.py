@@ -1,0 +1,41 @@
+"""Lists that are small enough to be filtered and sorted in memory."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def matching(rows: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
+    """The rows whose fields equal, or with `!` differ from, the wanted values; names in any case.
+
+    A list of values matches any of them; names that the rows do not have are ignored.
+    """
+    found = list(rows)
+    for key, value in wanted.items():
+        is_negated, name = str(key).startswith("!"), str(key).lstrip("!=@").upper()
+        values = {str(each) for each in (value if isinstance(value, list) else [value])}
+        found = [
+            row for row in found if name not in row or (str(row[name]) in values) != is_negated
+        ]
+    return found
+
+
+def ordered(rows: Sequence[Row], order: Mapping[str, Any]) -> list[Row]:
+    """The rows by several fields, each ASC or DESC; numbers as numbers, before other texts."""
+    found = list(rows)
+    for name, direction in reversed(list(order.items())):
+        by = str(name).upper()
+        is_descending = str(direction).upper() == "DESC"
+        found = _sorted(found, by, is_descending=is_descending)
+    return found
+
+
+def sort_key(value: Any) -> tuple[int, int, str]:
+    """A key that sorts numbers as numbers, also as texts, and other texts after them."""
+    text = "" if value is None or isinstance(value, dict | list) else str(value)
+    return (0, int(text), "") if text.isdecimal() and len(text) < 20 else (1, 0, text)
+
+
+def _sorted(rows: list[Row], name: str, *, is_descending: bool) -> list[Row]:
+    return sorted(rows, key=lambda row: sort_key(row.get(name)), reverse=is_descending)
