@@ -90,6 +90,21 @@ def forget(held: Callable[[], Any]) -> None:
     _current.forget(held.__wrapped__)  # type: ignore[attr-defined]
 
 
+_start_checks: list[Callable[[], object]] = []
+
+
+def start_check(check: Callable[[], T]) -> Callable[[], T]:
+    """Decorator: a process runs this before it serves; if it raises, the process does not start."""
+    _start_checks.append(check)
+    return check
+
+
+def check_start() -> None:
+    """Run the checks of all modules that are loaded; raises what they raise."""
+    for check in _start_checks:
+        check()
+
+
 @contextmanager
 def fresh() -> Iterator[Process]:
     """A process of its own for this block, as a test needs it; closed at the end."""

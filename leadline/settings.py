@@ -38,6 +38,9 @@ class Settings(BaseModel):
     #: ISO 3166 country of phones without a country code; empty: such phones are invalid.
     phone_region: str = ""
 
+    #: File of the field map; empty: users have no further fields (docs/mapping.md).
+    mapping: str = ""
+
     #: Maximum size of a request body or a message, in bytes.
     body_limit: int = Field(64 * 1024, ge=1024)
 

@@ -401,6 +401,11 @@ export interface components {
             bitrix_lead_id: number | null;
             /** Version */
             version: number;
+            /**
+             * Open Fields
+             * @description Fields of the map that the lead could not take; written once it can.
+             */
+            open_fields?: string[];
         };
         /**
          * SyncHistory
@@ -420,6 +425,11 @@ export interface components {
             bitrix_lead_id: number | null;
             /** Version */
             version: number;
+            /**
+             * Open Fields
+             * @description Fields of the map that the lead could not take; written once it can.
+             */
+            open_fields?: string[];
             /**
              * Retry At
              * Format: date-time

@@ -10,6 +10,7 @@ from leadline.ledger.upsert import accept as upserts
 from leadline.ledger.upsert.outcome import Item
 from leadline.runtime.concurrency.greenlets import cooperative
 from leadline.runtime.http.endpoint import RawResponse, endpoint
+from leadline.users.further_fields import with_fields
 from leadline.users.model import NewUser
 
 
@@ -19,9 +20,16 @@ from leadline.users.model import NewUser
 def create_user(request: Request) -> RawResponse:
     """201 with the user and its Location; 409 if another user has its external id."""
     require_collection(request)
-    new = write_headers.parse_body(NewUser, request)
+    new = write_headers.parse_body(with_fields(NewUser), request)
     key = write_headers.idempotency_key(request, "create", new)
     if new.external_id is not None:
-        item = Item(**new.model_dump(), must_be_new=True)
+        item = Item(
+            new.full_name,
+            new.phone,
+            new.stage,
+            new.external_id,
+            new.further(),
+            must_be_new=True,
+        )
         return write_headers.outcome_response(upserts.accept_one(item, key))
     return write_headers.user_response(accept.create(new, key), created=True)

@@ -9,6 +9,7 @@ import functions_framework
 from flask import Request
 
 from leadline.ledger import relay
+from leadline.mapping.current import field_map
 from leadline.operations import stored_hold
 from leadline.operations.bulk import jobs
 from leadline.operations.erasure import lost_erasures
@@ -48,6 +49,13 @@ def _deliver_results() -> None:
         tick.run()
 
 
+def _check_fields() -> None:
+    if field_map() is not None:
+        from leadline.sync.fields import portal_check as fields_check  # noqa: PLC0415 - few installations have a map
+
+        fields_check.refresh()
+
+
 metrics.on_scrape(_set_gauges)
 
 
@@ -63,6 +71,7 @@ def outbox_relay(_request: Request) -> RawResponse:
     result = relay.run(PendingEvents().pending_among)
     _discard_dead_letters_of_erased()
     stage_sync.refresh()
+    _check_fields()
     portal_check.run()
     _deliver_results()
     return json_response({"published": result.published, "pruned": result.pruned})

@@ -6,7 +6,7 @@ from flask import Request, Response
 from leadline.ledger import settle
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages import attempt_log, contract
-from leadline.messages.attributes import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING
+from leadline.messages.attributes import FENCE, HISTORY, JOURNEY, OPEN_FIELDS, OUTCOME, PASSING
 from leadline.messages.cloudevents import Delivery, receive
 from leadline.runtime.http.endpoint import endpoint
 
@@ -27,5 +27,6 @@ def _received(delivery: Delivery) -> ReceivedReply:
         delivery.attributes.get(HISTORY),
         is_transient=PASSING in delivery.attributes,
         attempt_log=attempt_log.from_header(delivery.attributes.get(JOURNEY)),
+        open_fields=delivery.attributes.get(OPEN_FIELDS),
         trace=delivery.trace,
     )

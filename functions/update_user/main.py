@@ -8,6 +8,7 @@ from leadline.api.paths import user_id
 from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import cooperative
 from leadline.runtime.http.endpoint import RawResponse, endpoint
+from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, UserId
 
 
@@ -17,7 +18,7 @@ from leadline.users.model import Changes, UserId
 def update_user(request: Request) -> RawResponse:
     """200 with the user; 404 if it does not exist, 412 if its version is not that of If-Match."""
     user = UserId(user_id(request))
-    changes = write_headers.parse_body(Changes, request)
+    changes = write_headers.parse_body(with_fields(Changes), request)
     key = write_headers.idempotency_key(request, "update", user, changes)
     return write_headers.user_response(
         accept.change(user, changes, write_headers.expected_version(request), key)

@@ -4,9 +4,9 @@ https://spec.openapis.org/oas/v3.1.1.html. `python -m leadline.api.openapi` prin
 """
 
 import sys
-from functools import cache
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import TypeAdapter
@@ -14,10 +14,23 @@ from pydantic import TypeAdapter
 import leadline
 from leadline.api import openapi_components as components
 from leadline.api.openapi_operations import OPERATIONS, TAGS, Operation
+from leadline.mapping.current import field_map
 from leadline.runtime.http import problem
 from leadline.settings import settings
-from leadline.users.model import Batch, BatchItem, Changes, Move, NewUser, Upsert
+from leadline.users.further_fields import further_schemas, with_fields
+from leadline.users.model import (
+    Batch,
+    BatchItem,
+    Changes,
+    Move,
+    NewUser,
+    Upsert,
+    WithFurtherFields,
+)
 from leadline.users.views import BatchAnswer, Page, StageList, User, UserDetails
+
+if TYPE_CHECKING:
+    from leadline.mapping.field_map import FieldMap
 
 Json = dict[str, Any]
 
@@ -63,10 +76,14 @@ _KEYS = {
 }
 
 
-@cache
 def document() -> bytes:
-    """The document as JSON, with or without keys by this system's settings."""
-    return orjson.dumps(build(with_keys=settings().auth == "on"))
+    """The document as JSON: with the fields of the map, and keys if the settings require them."""
+    return _document(settings().auth == "on", field_map())
+
+
+@lru_cache(maxsize=2)
+def _document(with_keys: bool, _: "FieldMap | None") -> bytes:  # noqa: FBT001 - a key of the cache
+    return orjson.dumps(build(with_keys=with_keys))
 
 
 def build(*, with_keys: bool = True) -> Json:
@@ -201,12 +218,19 @@ def _reference(model: Any) -> Json:
 
 
 def _schemas() -> Json:
-    requests = [(model, "validation") for model in _REQUESTS]
+    requests = [(_with_fields(model), "validation") for model in _REQUESTS]
     responses = [(model, "serialization") for model in _RESPONSES]
     inputs: Any = [(model, mode, TypeAdapter(model)) for model, mode in [*requests, *responses]]
     _, result = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     schemas: Json = result["$defs"]
+    for name in ("User", "UserSummary", "UserDetails"):
+        schemas[name]["properties"] |= further_schemas()
     return schemas
+
+
+def _with_fields(model: Any) -> Any:
+    """The model as the functions have it, with the fields of the map."""
+    return with_fields(model) if issubclass(model, WithFurtherFields) else model
 
 
 if __name__ == "__main__":  # clients/openapi.json

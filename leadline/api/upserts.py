@@ -14,7 +14,7 @@ from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.runtime.http import problem, rate_limit
 from leadline.runtime.http.endpoint import RawResponse, json_response, parse, validate
 from leadline.runtime.telemetry import trace_context
-from leadline.users import stages
+from leadline.users import further_fields, stages
 from leadline.users.model import Batch, BatchItem, ExternalId, Upsert
 
 #: Maximum size of the body of a batch, in bytes: a kilobyte for each user.
@@ -33,10 +33,13 @@ def put(request: Request, external_id: str) -> RawResponse:
         VersionMismatch: If-Match names another version, or there is no such user.
     """
     validate(_Path, {"external_id": external_id})
-    body = write_headers.parse_body(Upsert, request)
+    body = write_headers.parse_body(further_fields.with_fields(Upsert), request)
     item = Item(
-        **body.model_dump(),
-        external_id=external_id,
+        body.full_name,
+        body.phone,
+        body.stage,
+        external_id,
+        body.further(),
         expected_version=write_headers.expected_version(request),
         must_exist="HTTP_IF_MATCH" in request.environ,
     )
@@ -70,12 +73,13 @@ def _parse(
     users: Sequence[Any], allowed: Sequence[str]
 ) -> tuple[dict[int, Item], dict[int, LeadlineError]]:
     """The valid users and the errors of the others, by position."""
+    item_model = further_fields.with_fields(BatchItem)
     items: dict[int, Item] = {}
     rejected: dict[int, LeadlineError] = {}
     known: set[str] = set()
     for position, user in enumerate(users):
         try:
-            parsed = validate(BatchItem, user)
+            parsed = validate(item_model, user)
             if parsed.external_id in known:
                 raise DuplicateExternalId
         except InvalidRequest as error:
@@ -83,7 +87,9 @@ def _parse(
             continue
         if parsed.external_id is not None:
             known.add(parsed.external_id)
-        items[position] = Item(**parsed.model_dump())
+        items[position] = Item(
+            parsed.full_name, parsed.phone, parsed.stage, parsed.external_id, parsed.further()
+        )
     return items, rejected
 
 

@@ -17,7 +17,7 @@ from leadline.runtime.http.endpoint import (
     parse,
 )
 from leadline.runtime.telemetry import trace_context
-from leadline.users import stages
+from leadline.users import further_fields, stages
 from leadline.users.model import NO_STAGE, User
 
 
@@ -90,7 +90,7 @@ def outcome_response(outcome: Outcome) -> RawResponse:
 def body_of(user: User) -> dict[str, object]:
     """The JSON body of a user in responses to writes."""
     own_id = {} if user.external_id is None else {"external_id": user.external_id}
-    return {**user.body(), **own_id}
+    return {**user.body(), **own_id, **further_fields.shown(user.fields)}
 
 
 def _response(user: User, version: int, *, created: bool) -> RawResponse:

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from leadline.bitrix24 import further_fields, further_parsing
+from leadline.bitrix24.applied_fields import NOTHING_FOUND, FoundFields
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied
+from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied, has_name
 from leadline.errors import OutcomeUnknown
 
 #: Digits of the longest number that is accepted.
@@ -33,7 +35,7 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
     if not isinstance(item, dict) or lead_id is None:
         raise OutcomeUnknown("the answer names no lead")
     _check_identity(item, lead_id, command)
-    phones = _phones(item.get("fm"), "typeId", "value", "id")
+    phones = _phones(item.get("fm"), "typeId", "value", "id", "valueType")
     phone, row = _choose_phone(phones or (), state.phone, None) or (state.phone, None)
     title, name = _text(item, "title"), _text(item, "name")
     sent = state.full_name
@@ -42,6 +44,7 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
         _full_name(sent if title is None else title, sent[:NAME_MAX] if name is None else name),
         phone,
         row,
+        further_parsing.parse_item(item, state),
     )
 
 
@@ -66,6 +69,7 @@ class FoundLead:
     stage: str
     origin: str
     originator: str
+    further: FoundFields = NOTHING_FOUND
 
     @property
     def full_name(self) -> str | None:
@@ -85,13 +89,31 @@ class FoundLead:
         is_named = _words(state.full_name) in names or _words(state.full_name[:NAME_MAX]) in names
         return is_named or any(_is_same_phone(number, state.phone) for number, _ in self.phones)
 
-    def last_applied(self, phone: str, previous: LastApplied | None = None) -> LastApplied:
+    def last_applied(self, state: DesiredState, previous: LastApplied | None = None) -> LastApplied:
         """The lead as last applied.
 
         Of several phones it takes the user's own, else the one last applied, else the first.
         """
-        number, row = _choose_phone(self.phones, phone, previous) or (None, None)
-        return LastApplied(self.lead_id, self.full_name, number, row)
+        number, row = _choose_phone(self.phones, state.phone, previous) or (None, None)
+        further = self.further.as_applied(
+            further_fields.wanted(state), previous.further if previous else None
+        )
+        return LastApplied(self.lead_id, self.full_name, number, row, further)
+
+    def differences(self, state: DesiredState) -> dict[str, tuple[str | None, str | None]]:
+        """Of each field that a write of this state would change: what the lead has, what it should.
+
+        By the field's name: full_name, phone, and those of the field map; values of these are
+        texts as the lead holds them. Not the stage, which people may set in the CRM. A field that
+        the user never had a value for is none of them, nor is one of the CRM's own that has a
+        value. None: the lead has no value, or its title and name differ.
+        """
+        found: dict[str, tuple[str | None, str | None]] = {}
+        if self.full_name != state.full_name:
+            found["full_name"] = (self.full_name, state.full_name)
+        if state.phone not in {number for number, _ in self.phones}:
+            found["phone"] = (self.last_applied(state).phone, state.phone)
+        return found | further_fields.differences(self.further, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +156,7 @@ def _parse_lead(row: Any) -> FoundLead | None:
     lead_id = _positive_int(row.get("ID")) if isinstance(row, dict) else None
     if lead_id is None:
         return None
-    phones = _phones(row.get("PHONE"), "TYPE_ID", "VALUE", "ID")
+    phones = _phones(row.get("PHONE"), "TYPE_ID", "VALUE", "ID", "VALUE_TYPE")
     if phones is None:
         return None
     return FoundLead(
@@ -145,12 +167,13 @@ def _parse_lead(row: Any) -> FoundLead | None:
         _text(row, "STATUS_ID") or "",
         _text(row, "ORIGIN_ID") or "",
         _text(row, "ORIGINATOR_ID") or "",
+        further_parsing.parse_row(row),
     )
 
 
 def _full_name(title: str, name: str) -> str | None:
     """The name of a lead with this title and name; None if they differ."""
-    return title if name == title[:NAME_MAX] else None
+    return title if name == title[:NAME_MAX] or not has_name() else None
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -165,16 +188,21 @@ def _is_same_phone(phone: str, other: str) -> bool:
     return shared in _PHONE_TAIL and digits[0][-shared:] == digits[1][-shared:]
 
 
-def _phones(rows: Any, kind: str, value: str, row_id: str) -> tuple[Phone, ...] | None:
+def _phones(
+    rows: Any, kind: str, value: str, row_id: str, value_type: str
+) -> tuple[Phone, ...] | None:
     """Parse the phones of a lead, whose rows have these keys; None if one is unreadable.
 
-    A lead without phones has no such field, an empty text or null.
+    A lead without phones has no such field, an empty text or null. A phone of a further field is
+    none of them.
     """
     if not rows:
         return ()
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return None
     phones = [row for row in rows if row.get(kind, "PHONE") == "PHONE"]
+    if others := further_fields.phone_types():
+        phones = [row for row in phones if row.get(value_type) not in others]
     parsed = [(_text(row, value), _positive_int(row.get(row_id))) for row in phones]
     readable = tuple((number, number_id) for number, number_id in parsed if number and number_id)
     return readable if len(readable) == len(parsed) else None

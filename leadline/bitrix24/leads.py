@@ -5,11 +5,17 @@ rows, so that a phone can be replaced instead of added. Lookups use `crm.lead.li
 select phones.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from leadline.bitrix24 import further_fields
+from leadline.bitrix24.applied_fields import NOTHING, AppliedFields
 from leadline.bitrix24.command import Command
+from leadline.mapping.current import field_map
+
+if TYPE_CHECKING:
+    from leadline.mapping.field_map import FieldMap
 
 LEAD = 1
 ADD, UPDATE, DELETE = "crm.item.add", "crm.item.update", "crm.item.delete"
@@ -21,6 +27,8 @@ TITLE_MAX = 255
 NAME_MAX = 50
 #: Rows on a page of crm.lead.list.
 PAGE = 50
+#: No further fields, no rows of multi-fields.
+_NOTHING: tuple[dict[str, Any], list[dict[str, str]]] = ({}, [])
 #: Users in a lookup: fewer than a page, so that duplicate leads still fit on it.
 LOOKUP_MAX = 25
 
@@ -32,6 +40,10 @@ class DesiredState:
     full_name: str
     phone: str
     stage: str | None
+    #: Values of further fields by name; None: cleared. Absent: the lead's own value stays.
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    #: Columns and multi-fields of the map that the portal refused for this user.
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +57,22 @@ class LastApplied:
     phone: str | None = None
     #: The id of the phone's row; None although there is a phone: look it up before a change.
     phone_row: int | None = None
+    further: AppliedFields = NOTHING
 
 
 def create(user_id: int, state: DesiredState, originator: str) -> Command:
     """Create the lead with the user's origin, by which it is recognised from then on."""
+    chosen = field_map()
+    further, rows = further_fields.create(state) if chosen else _NOTHING
     fields = {
-        **_name(state.full_name),
+        **further,
+        **_name(state.full_name, chosen),
         **origin(user_id, originator),
-        "fm": [{"typeId": "PHONE", "valueType": "WORK", "value": state.phone}],
+        "fm": [{"typeId": "PHONE", "valueType": "WORK", "value": state.phone}, *rows],
     }
     if state.stage:
         fields["stageId"] = state.stage
-    return Command(ADD, {"entityTypeId": LEAD, "fields": fields})
+    return _command(ADD, {"entityTypeId": LEAD, "fields": fields}, chosen)
 
 
 def origin(user_id: int, originator: str) -> dict[str, str]:
@@ -75,27 +91,50 @@ def update(
 
     `origin`: the origin fields, for a lead that lacks them.
     """
+    chosen = field_map()
     fields: dict[str, Any] = dict(origin or {})
+    rows: dict[str, dict[str, str]] = {}
+    if chosen:
+        further, rows = further_fields.update(last_applied.further, state)
+        fields |= further
     if state.full_name != last_applied.full_name:
-        fields |= _name(state.full_name)
+        fields |= _name(state.full_name, chosen)
     if state.phone != last_applied.phone:
         row = str(last_applied.phone_row) if last_applied.phone_row else "n0"  # n0 adds a row
-        fields["fm"] = {row: {"typeId": "PHONE", "valueType": "WORK", "value": state.phone}}
+        rows[row] = {"typeId": "PHONE", "valueType": "WORK", "value": state.phone}
+    if rows:
+        fields["fm"] = rows
     if with_stage and state.stage:
         fields["stageId"] = state.stage
     if not fields:
         return None
-    return Command(UPDATE, {"entityTypeId": LEAD, "id": last_applied.lead_id, "fields": fields})
+    about = {"entityTypeId": LEAD, "id": last_applied.lead_id, "fields": fields}
+    return _command(UPDATE, about, chosen)
 
 
-def blank(lead_id: int, name: str, phone_rows: Iterable[int]) -> Command:
-    """Replace the person's name with this one, and delete these phone rows."""
-    fields: dict[str, Any] = _name(name)
+def _command(method: str, params: dict[str, Any], chosen: "FieldMap | None") -> Command:
+    """A command by which the portal names user fields as the map does."""
+    if chosen and chosen.has_user_fields:
+        params["useOriginalUfNames"] = "Y"
+    return Command(method, params)
+
+
+def blank(
+    lead_id: int, name: str, phone_rows: Iterable[int], other_rows: Iterable[tuple[str, int]] = ()
+) -> Command:
+    """Replace the person's name with this one, and delete these phones and multi-field rows.
+
+    The further fields of the map are cleared.
+    """
+    chosen = field_map()
+    fields: dict[str, Any] = {**further_fields.cleared(), **_name(name, chosen)}
     # An empty value deletes the row.
-    rows = {str(row): {"typeId": "PHONE", "valueType": "WORK", "value": ""} for row in phone_rows}
+    rows = (*(("PHONE", row) for row in phone_rows), *other_rows)
     if rows:
-        fields["fm"] = rows
-    return Command(UPDATE, {"entityTypeId": LEAD, "id": lead_id, "fields": fields})
+        fields["fm"] = {
+            str(row): {"typeId": kind, "valueType": "WORK", "value": ""} for kind, row in rows
+        }
+    return _command(UPDATE, {"entityTypeId": LEAD, "id": lead_id, "fields": fields}, chosen)
 
 
 def delete(lead_id: int) -> Command:
@@ -134,8 +173,18 @@ def list_stages() -> Command:
     return Command("crm.status.list", {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}})
 
 
+#: Describes all fields of leads, by their names in crm.lead.*; `mapping.portal_fields` parses it.
+FIELDS = Command("crm.lead.fields", {})
+
+
+def list_values(status_type: str) -> Command:
+    """List the values of a list, such as SOURCE."""
+    return Command("crm.status.list", {"filter": {"ENTITY_ID": status_type}})
+
+
 def _list(where: dict[str, Any]) -> Command:
-    columns = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
+    own = ("ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PHONE")
+    columns = list(dict.fromkeys((*own, *further_fields.columns())))
     return Command(
         LIST,
         # with start -1 the portal doesn't count all rows, which is slow
@@ -143,5 +192,14 @@ def _list(where: dict[str, Any]) -> Command:
     )
 
 
-def _name(full_name: str) -> dict[str, Any]:
-    return {"title": full_name[:TITLE_MAX], "name": full_name[:NAME_MAX]}
+def _name(full_name: str, chosen: "FieldMap | None") -> dict[str, Any]:
+    title = full_name[:TITLE_MAX]
+    if chosen is None or chosen.has_name:
+        return {"title": title, "name": full_name[:NAME_MAX]}
+    return {"title": title}
+
+
+def has_name() -> bool:
+    """Whether the column NAME holds the full name, as TITLE does: unless the map gives it away."""
+    chosen = field_map()
+    return chosen is None or chosen.has_name

@@ -5,14 +5,16 @@ synced and nothing is sent to Bitrix24; `leadline reconcile` verifies it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import orjson
 from pydantic import Field
 from uuid_utils.compat import uuid7
 
 from leadline.errors import BadConfiguration, InvalidRequest
 from leadline.ledger.write_sql import EXTERNAL_ID
+from leadline.mapping.targets import Value
 from leadline.messages.contract import Id
 from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import (
@@ -45,29 +47,30 @@ WITH line AS (
     SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:names AS text[]), CAST(:phones AS text[]),
                          CAST(:stages AS text[]), CAST(:event_ids AS uuid[]),
                          CAST(:ids AS bigint[]), CAST(:lead_ids AS bigint[]),
-                         CAST(:external_ids AS text[])) WITH ORDINALITY
-        AS line (key, full_name, phone, stage, event_id, id, lead_id, external_id, position)
+                         CAST(:external_ids AS text[]), CAST(:fields AS text[])) WITH ORDINALITY
+        AS line (key, full_name, phone, stage, event_id, id, lead_id, external_id, further,
+                 position)
 ), fresh AS (
     SELECT row_number() OVER (ORDER BY position) AS rank, line.* FROM line, leadline_present()
     WHERE NOT EXISTS (
         SELECT FROM idempotency_keys AS known WHERE known.caller = :caller AND known.key = line.key
     ) AND NOT EXISTS (SELECT FROM users WHERE users.id = line.id)
 ), written AS (
-    INSERT INTO users ({id} full_name, phone, stage, external_id, bitrix_lead_id, synced_version,
-                       sync_status)
-    SELECT {id} full_name, phone, stage, external_id, lead_id,
+    INSERT INTO users ({id} full_name, phone, stage, fields, external_id, bitrix_lead_id,
+                       synced_version, sync_status)
+    SELECT {id} full_name, phone, stage, CAST(further AS jsonb), external_id, lead_id,
            CASE WHEN lead_id IS NULL THEN 0 ELSE 1 END,
            CASE WHEN lead_id IS NULL THEN 'waiting' ELSE 'synced' END
     FROM fresh ORDER BY rank
-    RETURNING id, full_name, phone, stage, bitrix_lead_id IS NULL AS needs_lead
+    RETURNING id, full_name, phone, stage, fields, bitrix_lead_id IS NULL AS needs_lead
 ), ranked AS (
     -- Any pairing of users with event ids and keys is valid: neither depends on the user.
     SELECT row_number() OVER (ORDER BY id) AS rank, written.* FROM written
 ), event AS (
-    INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
+    INSERT INTO events (id, user_id, version, action, full_name, phone, stage, fields, changed,
                         correlation_id, traceparent, caller, state, due_at, settled_at)
     SELECT fresh.event_id, ranked.id, 1, 'create_card', ranked.full_name, ranked.phone,
-           ranked.stage, 'full_name,phone,stage', :correlation_id, :traceparent,
+           ranked.stage, ranked.fields, 'full_name,phone,stage', :correlation_id, :traceparent,
            :operator, CASE WHEN needs_lead THEN 'open' ELSE 'synced' END,
            CASE WHEN needs_lead THEN now() END, CASE WHEN needs_lead THEN NULL ELSE now() END
     FROM ranked JOIN fresh USING (rank)
@@ -155,6 +158,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
             ids=[user.id for _, user in users],
             lead_ids=[user.bitrix_lead_id for _, user in users],
             external_ids=[user.external_id for _, user in users],
+            fields=[_json(user.further()) for _, user in users],
             caller=CALLER,
             fingerprint=hashlib.sha256(CALLER.encode()).digest(),
             correlation_id=trace.correlation_id,
@@ -169,3 +173,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
             f"{what} in this file was just assigned to another user: start again to recheck all"
         ) from None
     return len(rows)
+
+
+def _json(fields: Mapping[str, Value] | None) -> str | None:
+    return orjson.dumps(fields).decode() if fields else None

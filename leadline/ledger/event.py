@@ -61,6 +61,7 @@ def event_from_row(row: Row) -> Event:
             row["phone"],
             row["stage"],
             row.get("external_id"),
+            row["fields"],
         ),
         version=row["version"],
         bitrix_lead_id=row["bitrix_lead_id"],

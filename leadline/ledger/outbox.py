@@ -32,6 +32,7 @@ from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.settings import settings
+from leadline.users import further_fields
 
 log = structlog.get_logger()
 
@@ -64,6 +65,7 @@ def to_message(event: Event, *, republished: bool = False) -> Message:
     event_id, occurred_at = event.id, contract.timestamp(event.occurred_at)
     about = {"event_id": event_id, "version": event.version, "occurred_at": occurred_at}
     user = {**event.user.body(), "bitrix_lead_id": event.bitrix_lead_id}
+    user |= further_fields.known(event.user.fields)
     if ERASE in event.changed:
         about["erased"], user = True, {**user, "phone": None, "stage": None}
     body = contract.request_body(event.action, user, topology.REPLIES, about)

@@ -35,7 +35,7 @@ FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
 
 
 _LAST_STATES = f"""
-SELECT CAST(id AS text) AS event_id, version, full_name, phone, stage, changed
+SELECT CAST(id AS text) AS event_id, version, full_name, phone, stage, fields, changed
 FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
 """  # noqa: S608 - of constants; values are parameters
 

@@ -44,8 +44,9 @@ INDEX_S = 4.0
 
 _TO_SEND = as_json("""
     SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
-           claimed.stage, claimed.version, claimed.action, claimed.changed, claimed.stage_version,
-           claimed.occurred_at, claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
+           claimed.stage, claimed.fields, claimed.version, claimed.action, claimed.changed,
+           claimed.stage_version, claimed.occurred_at, claimed.correlation_id,
+           claimed.traceparent, users.bitrix_lead_id,
            -- None of an older version: it would count as newer than all versions before a fork,
            -- and revert the lead. The newest version names the history.
            CASE WHEN claimed.version = users.version THEN history END AS history, originator_id,

@@ -1,5 +1,6 @@
 """Settle events: record their replies in the ledger, in any order, late or repeated."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -45,6 +46,9 @@ LOST_EVENT = (
     " exists, its lead is compared with it"
 )
 
+#: Names of further fields; as many as a map may have.
+_NAMES = re.compile(r"[a-z0-9_]+(?:,[a-z0-9_]+)*")
+_NAMES_MAX = 4000
 #: A reply as a JSON record of the statements in `settle_sql`.
 _ReplyParams = dict[str, object]
 
@@ -64,6 +68,8 @@ class ReceivedReply:
     is_transient: bool = False
     #: The attempts made, stored for the timeline.
     attempt_log: AttemptLog | None = None
+    #: The further fields that the lead could not take, separated by commas.
+    open_fields: str | None = None
     trace: Trace = field(default_factory=trace_context.current)
 
     @property
@@ -146,7 +152,13 @@ def _reply_params(received: ReceivedReply) -> _ReplyParams:
         "fence": number(received.fence),
         "is_transient": received.is_transient and is_failed,
         "journey": orjson.Fragment(journey) if journey else None,
+        "open_fields": _names(received.open_fields),
     }
+
+
+def _names(text: str | None) -> str | None:
+    """Names of fields, as a worker sends them; None for anything else."""
+    return text if text and len(text) <= _NAMES_MAX and _NAMES.fullmatch(text) else None
 
 
 def _report(received: ReceivedReply, params: _ReplyParams, row: Row, *, is_repeated: bool) -> None:

@@ -9,7 +9,7 @@ _REPLIES_AS = """
 WITH {name} AS (
     SELECT * FROM json_to_recordset(CAST(:replies AS json)) AS reply (
         event_id uuid, user_id bigint, state text, reason text, attempts integer, lead_id bigint,
-        fence bigint, is_transient boolean, journey jsonb
+        fence bigint, is_transient boolean, journey jsonb, open_fields text
     )
 )"""
 
@@ -24,7 +24,7 @@ _CHECKED = f"""{_REPLIES_AS.format(name="received")}, claim AS (
     ) AS belongs_to_other
     FROM claim
 ), valid_reply AS (
-    SELECT event_id, user_id, attempts, fence, journey,
+    SELECT event_id, user_id, attempts, fence, journey, open_fields,
         CASE WHEN belongs_to_other THEN 'failed' ELSE state END AS state,
         CASE WHEN belongs_to_other THEN 'lead ' || lead_id || ' belongs to another user'
             ELSE reason END AS reason,
@@ -77,7 +77,7 @@ SETTLE = f"""{_CHECKED}, owner AS (
       AND events.id = valid_reply.event_id AND events.user_id = owner.id
       AND events.state IN ('open', 'failed')
     RETURNING events.user_id, version, changed, stage_version,
-        valid_reply.state, valid_reply.reason, valid_reply.attempts, lead_id, fence,
+        valid_reply.state, valid_reply.reason, valid_reply.attempts, lead_id, fence, open_fields,
         owner.synced_version AS before, applied_fence,
         settled_at = now() AS is_change,
         CAST(extract(epoch FROM now() - occurred_at) AS float) AS age_s
@@ -93,6 +93,9 @@ UPDATE users SET
         THEN COALESCE(settled.lead_id, users.bitrix_lead_id) ELSE users.bitrix_lead_id END,
     applied_fence = CASE WHEN settled.state = 'synced'
         THEN GREATEST(users.applied_fence, settled.fence) ELSE users.applied_fence END,
+    open_fields = CASE
+        WHEN settled.state = 'failed' OR settled.version < users.synced_version
+        THEN users.open_fields ELSE settled.open_fields END,
     synced_version = CASE WHEN settled.state = 'failed' THEN users.synced_version
         ELSE GREATEST(users.synced_version, settled.version) END,
     sync_status = CASE WHEN settled.version < users.version THEN users.sync_status

@@ -48,8 +48,9 @@ def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
         RequestInProgress: a request with this idempotency key is in progress.
         DatabaseDown: nothing was stored, or the outcome is unknown; repeat with the same key.
     """
-    fields = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
-    write = _params("create_card", tuple(fields), fields)
+    own = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
+    further = new.further()
+    write = _params("create_card", (*own, *(further or ())), {**own, "fields": further})
     if key is None:
         accepted = _write_grouped(_creates, write_sql.CREATE, write)
     else:
@@ -75,9 +76,13 @@ def change(
         IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `create`.
     """
     given = change.model_dump(exclude_unset=True)
+    changed = tuple(given)
     action = "move_card" if isinstance(change, Move) else "update_card"
     about = {"id": user_id, "expected_version": expected_version}
-    write = _params(action, tuple(given), {**about, **given})
+    if isinstance(change, Changes) and (further := change.further()):
+        given = {name: value for name, value in given.items() if name not in further}
+        given["fields"] = further
+    write = _params(action, changed, {**about, **given})
     try:
         if key is None:
             accepted = _write_grouped(_changes, write_sql.CHANGE, write)

@@ -18,25 +18,29 @@ _WRITES = """
 WITH request AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS item (
         id bigint, expected_version bigint, full_name text, phone text, stage text,
-        external_id text, event_id uuid, action text, changed text, correlation_id text,
-        traceparent text, caller text
+        external_id text, fields jsonb, event_id uuid, action text, changed text,
+        correlation_id text, traceparent text, caller text
     ), leadline_present()
 )"""
 
-_USER = "id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id"
+_USER = (
+    "id, full_name, phone, stage, fields, version, stage_version, synced_version, bitrix_lead_id"
+)
 _WRITE = "event_id, action, changed, correlation_id, traceparent, caller, history, originator_id"
 
 # New users with equal content are interchangeable.
-_ALIKE = "row_number() OVER (PARTITION BY full_name, phone, stage) AS alike"
+_ALIKE = "row_number() OVER (PARTITION BY full_name, phone, stage, fields) AS alike"
 
 _CREATE = f"""{_WRITES}, created AS (
-    INSERT INTO users (full_name, phone, stage) SELECT full_name, phone, stage FROM request
+    INSERT INTO users (full_name, phone, stage, fields)
+    SELECT full_name, phone, stage, fields FROM request
     RETURNING {_USER}
 ), written AS (
     SELECT created.*, {_WRITE}
     FROM (SELECT *, {_ALIKE} FROM created) AS created
-    JOIN (SELECT {_WRITE}, full_name, phone, stage, {_ALIKE} FROM request) AS request
+    JOIN (SELECT {_WRITE}, full_name, phone, stage, fields, {_ALIKE} FROM request) AS request
     USING (full_name, phone, stage, alike)
+    WHERE created.fields IS NOT DISTINCT FROM request.fields
 )"""  # noqa: S608 - of constants; values are parameters
 
 # Rows are locked in id order, so that statements cannot deadlock. The array makes the planner
@@ -53,25 +57,27 @@ _CHANGE = f"""{_WRITES}, held AS (
         phone = COALESCE(held.phone, users.phone),
         stage = COALESCE(held.stage, users.stage),
         external_id = COALESCE(held.external_id, users.external_id),
+        fields = CASE WHEN held.fields IS NULL THEN users.fields
+                      ELSE COALESCE(users.fields, jsonb_build_object()) || held.fields END,
         version = version + 1,
         stage_version = CASE WHEN held.stage IS NULL THEN stage_version ELSE version + 1 END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
         updated_at = now()
     FROM held WHERE users.id = held.id
-    RETURNING users.id, users.full_name, users.phone, users.stage, version, stage_version,
-              synced_version, bitrix_lead_id, users.external_id, {_WRITE}
+    RETURNING users.id, users.full_name, users.phone, users.stage, users.fields, version,
+              stage_version, synced_version, bitrix_lead_id, users.external_id, {_WRITE}
 )"""  # noqa: S608 - of constants; values are parameters
 
 #: The events of the users in `written`.
 EVENT = """, event AS (
-    INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
+    INSERT INTO events (id, user_id, version, action, full_name, phone, stage, fields, changed,
                         stage_version, correlation_id, traceparent, caller, due_at)
-    SELECT event_id, id, version, action, full_name, phone, stage, changed,
+    SELECT event_id, id, version, action, full_name, phone, stage, fields, changed,
            CASE WHEN stage_version > synced_version THEN stage_version END,
            correlation_id, traceparent, caller, now() + make_interval(secs => :grace_s)
     FROM written
-    RETURNING id AS event_id, user_id AS id, full_name, phone, stage, version, action, changed,
-              stage_version, occurred_at, correlation_id, traceparent
+    RETURNING id AS event_id, user_id AS id, full_name, phone, stage, fields, version, action,
+              changed, stage_version, occurred_at, correlation_id, traceparent
 )"""
 
 _KEY = """, key AS (
@@ -96,7 +102,7 @@ CHANGE_ONCE = _CHANGE.format(locked="") + EVENT + _KEY + _CHANGED
 #: The first response under an idempotency key; without an event if that was of an upsert.
 FIRST_RESPONSE = as_json(f"""
 SELECT encode(key.fingerprint, 'hex') AS fingerprint, event.user_id AS id,
-       event.full_name, event.phone, event.stage,
+       event.full_name, event.phone, event.stage, event.fields,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
        event.changed, event.stage_version, event.occurred_at, event.correlation_id,
        event.traceparent, history, originator_id, users.external_id,

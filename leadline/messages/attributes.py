@@ -40,6 +40,8 @@ FENCE = "fence"
 PASSING = "passing"
 #: The attempt log of the event: see `attempt_log`.
 JOURNEY = "journey"
+#: On a success: the further fields that the lead could not take, separated by commas.
+OPEN_FIELDS = "openfields"
 #: The delivery attempt, from 1; counted by the connector.
 ATTEMPT = "attempt"
 

@@ -5,6 +5,8 @@ Unknown fields are ignored; a request needs only the public keys (`pattern`, `da
 """
 
 import hashlib
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
@@ -21,6 +23,7 @@ from pydantic import (
 )
 
 from leadline.errors import BadMessage
+from leadline.mapping.targets import Value
 from leadline.settings import settings
 
 Action = Literal["create_card", "update_card", "move_card"]
@@ -52,6 +55,9 @@ Blank = BeforeValidator(
 )
 #: Control characters, C0, DEL and C1: Postgres can't store NUL, and none belongs in a log line.
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
+_NO_FIELDS: Mapping[str, Value] = {}
+#: As `mapping.field_map` has it.
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -112,8 +118,11 @@ class Request(_Message):
         ids = {name: user[name] for name in ("id", "bitrix_lead_id") if name in user}
         return {**data, "user": {**ids, "full_name": ERASED_NAME}}
 
-    def identity(self, message_id: str | None) -> str:
-        """The event id: the given one, else the message id, else a hash of the content."""
+    def identity(self, message_id: str | None, fields: Mapping[str, Value] = _NO_FIELDS) -> str:
+        """The event id: the given one, else the message id, else a hash of the content.
+
+        `fields`: the user's further fields, which are a part of the content.
+        """
         if self.event_id is not None:
             return str(self.event_id)
         # The reply carries it as an AMQP short string: at most 255 bytes.
@@ -124,10 +133,9 @@ class Request(_Message):
             and message_id.isprintable()
         ):
             return message_id
-        content = orjson.dumps(
-            self.model_dump(mode="json", include={"action", "user", "reply_queue"}),
-            option=orjson.OPT_SORT_KEYS,
-        )
+        public = self.model_dump(mode="json", include={"action", "user", "reply_queue"})
+        public["user"].update(fields)
+        content = orjson.dumps(public, option=orjson.OPT_SORT_KEYS)
         return str(_uuid8(hashlib.sha256(content).digest()[:16]))
 
 
@@ -186,6 +194,21 @@ def read_request(body: object) -> Request:
     if request.reply_queue not in settings().allowed_reply_queues:
         raise BadMessage("replyQueue is not an allowed queue")
     return request
+
+
+def further_fields(body: Any) -> dict[str, Value]:
+    """The further fields of the user in a valid request, by name; None: cleared.
+
+    All that may be some by their names: this process may know an older map than the sender's.
+    """
+    user = (body["data"] if "pattern" in body else body)["user"]
+    return {
+        name: value
+        for name, value in user.items()
+        if name not in WireUser.model_fields
+        and _FIELD_NAME.fullmatch(name)
+        and (value is None or isinstance(value, str | int | float | bool))
+    }
 
 
 def read_reply(body: object) -> Reply:

@@ -30,6 +30,7 @@ class Dashboard:
             "portal": _cached(status.portal, 1),
             "rate": _cached(status.rate, 1),
             "budget": _cached(status.budget, 1),
+            "fields": _cached(status.fields, 3),
             "rabbitmq": _cached(status.rabbitmq, 3),
             "throughput": _cached(_throughput, 3),
             "jobs": _cached(jobs.overview, 1),

@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from leadline.bitrix24 import leads
 from leadline.errors import LeadlineError
 from leadline.ledger.backlog import backlog
+from leadline.mapping.current import defect, field_map
 from leadline.messages import topology
 from leadline.operations import health
 from leadline.process import per_process
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
+from leadline.sync.fields import last_check
 from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, set_paused, set_unreachable
 from leadline.workqueue import portal_state
 from leadline.workqueue.worker_heartbeats import FORGET_AFTER_S
@@ -51,10 +53,14 @@ LIMIT = Gauge(
     "leadline_bitrix24_operating_limit_seconds",
     "Execution time that a method may use within ten minutes",
 )
+MISFITS = Gauge("leadline_field_misfits", "Fields of the map that the portal would not take")
+DEFECT = Gauge(
+    "leadline_field_map_defect", "1 while the field map's file has a mistake: the last good is used"
+)
 
 _FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE, SWEEP)
 _FROM_RABBITMQ = (MESSAGES, CONSUMERS)
-_FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, UNREACHABLE, TOKENS, USED)
+_FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, UNREACHABLE, TOKENS, USED, MISFITS)
 
 
 class _Refresh:
@@ -135,3 +141,7 @@ def _redis() -> None:
     LIMIT.set(settings().operating_limit_s)
     usage = portal_state.operating_budget().usage(leads.METHODS)
     USED.replace({(method,): used.used_s for method, used in usage.items()})
+    if field_map() is not None:
+        last = last_check.load()
+        MISFITS.set(len(last.misfits) if last else 0)
+        DEFECT.set(int(defect() is not None))

@@ -8,10 +8,12 @@ from typing import Any
 from leadline.bitrix24 import leads, token_bucket
 from leadline.errors import BadConfiguration, DatabaseDown, LeadlineError, QueueDefect
 from leadline.ledger.backlog import Counts, counts
+from leadline.mapping.current import defect, field_map
 from leadline.operations import audit, health
 from leadline.operations.verdict import Finding, judge
 from leadline.runtime.postgres import installation
 from leadline.settings import settings
+from leadline.sync.fields import last_check
 from leadline.workqueue import portal_state
 
 
@@ -141,6 +143,19 @@ def rate() -> dict[str, Any]:
     }
 
 
+def fields() -> dict[str, Any]:
+    """What is wrong with the field map: a mistake in its file, and what the portal would not take.
+
+    Empty without a map.
+    """
+    if field_map() is None:
+        return {}
+    last = last_check.load()
+    misfits = [asdict(one) for one in last.misfits] if last else []
+    checked_at = datetime.fromtimestamp(last.checked_at, UTC) if last else None
+    return {"defect": defect(), "misfits": misfits, "checked_at": checked_at}
+
+
 def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     """The findings for these parts, the verdict first; loads the parts that are missing."""
     loads = {
@@ -149,6 +164,7 @@ def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
         "portal": portal,
         "rate": rate,
         "budget": budget,
+        "fields": fields,
     }
     known = dict(parts)
     if not {"queues", "consumers"} <= known.keys():

@@ -68,7 +68,7 @@ class Finding:
 def judge(parts: Mapping[str, Part], now: datetime) -> list[Finding]:
     """The findings that apply, the most important first; the first one is the verdict.
 
-    `parts`: `ledger`, `work`, `portal`, `queues`, `consumers` and `budget` of the status.
+    `parts`: `ledger`, `work`, `portal`, `queues`, `consumers`, `budget` and `fields` of the status.
     """
     findings = [finding for check in _CHECKS for finding in check(parts, now)]
     findings.sort(key=lambda finding: _RANK[finding.code])
@@ -149,6 +149,15 @@ def _limits(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
         yield Finding("request_limit", {"n": ready, "limit": rate["limit_per_s"]})
 
 
+def _fields(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
+    found = parts.get("fields", {})
+    if found.get("defect"):
+        yield Finding("field_map_defect", {"why": found["defect"]})
+    for one in found.get("misfits", ()):
+        values = {"field": one["field"] or one["lead"], "lead": one["lead"], "why": one["problem"]}
+        yield Finding("field_misfit", values)
+
+
 def _unexplained(parts: Mapping[str, Part], now: datetime) -> Iterator[Finding]:
     oldest_s = _oldest_s(parts)
     if oldest_s > SLOW_S:
@@ -177,6 +186,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Part], datetime], Iterator[Finding]], ...]
     _portal,
     _processes,
     _limits,
+    _fields,
 )
 #: Texts in place of an empty value.
 _UNKNOWN = {"who": "an operator", "why": "none given"}

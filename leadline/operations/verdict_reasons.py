@@ -88,6 +88,17 @@ REASONS: Mapping[str, Reason] = {
         "{n} users are ready, and requests go out at Bitrix24's limit of {limit} a second.",
         "The backlog is worked off at that rate.",
     ),
+    "field_map_defect": Reason(
+        "slowed",
+        "The field map has a mistake: {why}.",
+        "The last good map stays in use; correct the file, which is read again by itself.",
+    ),
+    "field_misfit": Reason(
+        "slowed",
+        "The portal does not take the field {field} ({lead}): {why}.",
+        "Other fields and users go on. Change the map or the portal; what stayed open is then"
+        " written by itself.",
+    ),
     "slow": Reason(
         "slowed",
         "The oldest write has waited for {ago}, and nothing known holds it up.",

@@ -7,12 +7,11 @@ the older ones as superseded.
 
 from dataclasses import dataclass, replace
 
-import orjson
-
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import further_fields, leads
 from leadline.bitrix24.command import CALL_MARGIN_S, Command
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
+from leadline.bitrix24.stored_lead import Fields, applied
 from leadline.errors import (
     BitrixError,
     LeadGone,
@@ -23,7 +22,13 @@ from leadline.errors import (
     RequestRejected,
 )
 from leadline.settings import settings
-from leadline.workqueue.entry import Entry, Fields, Outcome, OutcomeStatus, PendingEvent, Settlement
+from leadline.workqueue.entry import (
+    Entry,
+    Outcome,
+    OutcomeStatus,
+    PendingEvent,
+    Settlement,
+)
 
 #: Delays after the first and the second failed attempt; the third is the last.
 RETRY_DELAYS_MS = (2000, 4000)
@@ -101,7 +106,10 @@ def _must_look_up(entry: Entry, state: DesiredState) -> bool:
         return True
     if entry.last_applied is None:
         return entry.claimed_lead_id is not None
-    return leads.needs_phone_row(entry.last_applied, state)
+    if leads.needs_phone_row(entry.last_applied, state):
+        return True
+    is_newer = entry.applied_seq < entry.desired_seq
+    return is_newer and further_fields.needs_lookup(entry.last_applied.further, state)
 
 
 def settle_applied(
@@ -118,7 +126,7 @@ def settle_applied(
         # All events have an outcome (such as one without a phone), or no state was ever known.
         return Settlement(entry, events=entry.events)
     fields: Fields = {
-        "agreed": orjson.dumps(last_applied),
+        **applied(last_applied, entry.last_applied),
         "agreed_order": entry.desired_seq,
         # A create wrote the stage as part of the state; an update only if it was touched, and an
         # older message that touched it may still arrive.
@@ -129,12 +137,19 @@ def settle_applied(
     }
     if was_updated:
         fields["vanished"] = ""
+    open_fields = ""
+    if entry.state is not None and (entry.state.fields or entry.state.refused):
+        open_fields = ",".join(further_fields.open_fields(last_applied.further, entry.state))
+        fields["refused"] = ""
     # An older message may arrive after a newer one was applied and answered.
     newest = max(*unsettled, entry.applied_seq)
     return Settlement(
         entry,
         fields,
-        tuple(_succeed(entry, event, last_applied.lead_id, newest) for event in entry.events),
+        tuple(
+            _succeed(entry, event, last_applied.lead_id, newest, open_fields)
+            for event in entry.events
+        ),
     )
 
 
@@ -152,7 +167,7 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
         return Settlement(entry)
     is_same_stage = lead.stage == entry.state.stage
     fields: Fields = {
-        "agreed": orjson.dumps(lead.last_applied(entry.state.phone, entry.last_applied)),
+        **applied(lead.last_applied(entry.state, entry.last_applied), entry.last_applied),
         "agreed_order": 0,
         "epoch": entry.redis_epoch,
         "vanished": "",
@@ -245,11 +260,14 @@ def _look_up_before_retry(entry: Entry, error: OutcomeUnknown, now_ms: int) -> F
     return fields
 
 
-def _succeed(entry: Entry, event: PendingEvent, lead_id: int, newest: int) -> PendingEvent:
+def _succeed(
+    entry: Entry, event: PendingEvent, lead_id: int, newest: int, open_fields: str
+) -> PendingEvent:
     if event.outcome is not None:
         return event
     status: OutcomeStatus = "synced" if event.seq == newest else "superseded"
-    outcome = Outcome(status, event.attempts + 1, lead_id, fence=entry.fence)
+    attempts = event.attempts + 1
+    outcome = Outcome(status, attempts, lead_id, fence=entry.fence, open_fields=open_fields)
     return replace(event, outcome=outcome)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import orjson
 import structlog
 
+from leadline.mapping.current import field_map
+from leadline.mapping.targets import Value
 from leadline.messages import contract
 from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.attributes import (
@@ -77,9 +79,10 @@ def _enqueue_request(message: contract.Request, delivery: Delivery) -> EnqueueRe
     stage_version = _version_up_to_own(message, delivery, STAGE_VERSION)
     state = {"full_name": user.full_name, "phone": user.phone or "", "stage": user.stage}
     has_state = user.phone is not None or message.erased
+    fields = contract.further_fields(delivery.body) if field_map() and not message.erased else {}
     return EnqueueRequest(
         user_id=user.id,
-        event=_pending_event(message, delivery),
+        event=_pending_event(message, delivery, fields),
         state=orjson.dumps(state) if has_state else b"",
         touches_stage=_touches_stage(message, delivery, stage_version) if has_state else False,
         is_first=delivery.is_first,
@@ -91,14 +94,17 @@ def _enqueue_request(message: contract.Request, delivery: Delivery) -> EnqueueRe
         sent_at_ms=number(delivery.attributes.get(SENT)),
         originator=delivery.attributes.get(ORIGINATOR),
         stage_set=_version_up_to_own(message, delivery, STAGE_SET),
+        fields=orjson.dumps(fields) if has_state and fields else b"",
     )
 
 
-def _pending_event(message: contract.Request, delivery: Delivery) -> PendingEvent:
-    user = message.user.model_dump(exclude={"bitrix_lead_id"}, exclude_none=True)
+def _pending_event(
+    message: contract.Request, delivery: Delivery, fields: dict[str, Value]
+) -> PendingEvent:
+    user = message.user.model_dump(exclude={"bitrix_lead_id"}, exclude_none=True) | fields
     no_phone = Outcome("failed", attempts=1, reason=contract.MISSING_PHONE)
     return PendingEvent(
-        event_id=message.identity(delivery.message_id),
+        event_id=message.identity(delivery.message_id, fields),
         action=message.action,
         user=user,
         reply_queue=message.reply_queue,

@@ -17,6 +17,7 @@ from leadline.sync.decide import (
     settle_lookup_by_id,
 )
 from leadline.sync.erasure import rules as erasure
+from leadline.sync.fields import refusals
 from leadline.workqueue.entry import Entry, Settlement
 
 
@@ -35,6 +36,8 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
             pages = map(lead_parsing.parse_page, values)
             return _settle_lookup(entry, now_ms, *pages).with_attempt(now_ms)
     except BitrixError as error:
+        if (without_field := refusals.settle(step, error)) is not None:
+            return without_field
         is_write = isinstance(step.plan, Write)
         settle_error = erasure.settle_failure if entry.erased else settle_failure
         settlement = settle_error(entry, error, now_ms, is_write=is_write)

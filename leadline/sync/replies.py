@@ -9,6 +9,7 @@ from leadline.messages.attributes import (
     FENCE,
     HISTORY,
     JOURNEY,
+    OPEN_FIELDS,
     OUTCOME,
     PASSING,
     cloudevent_headers,
@@ -55,6 +56,12 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
     reply |= {"attempts": outcome.attempts, "event_id": event.event_id}
     if event.version is not None:
         reply["version"] = event.version
+    body = contract.reply_body(reply, event.reply_queue)
+    headers = _headers(event, outcome)
+    return Message(event.reply_queue, body, event.event_id, event.correlation_id, headers)
+
+
+def _headers(event: PendingEvent, outcome: Outcome) -> dict[str, str]:
     headers = cloudevent_headers("leadline.reply", event.event_id, settings().source, None)
     headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": outcome.status}
     if outcome.is_transient:
@@ -63,10 +70,11 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
         headers[f"ce-{HISTORY}"] = str(event.history)
     if outcome.fence:
         headers[f"ce-{FENCE}"] = outcome.fence
+    if outcome.open_fields:
+        headers[f"ce-{OPEN_FIELDS}"] = outcome.open_fields
     if journey := event.journey.to_header():
         headers[f"ce-{JOURNEY}"] = journey
-    body = contract.reply_body(reply, event.reply_queue)
-    return Message(event.reply_queue, body, event.event_id, event.correlation_id, headers)
+    return headers
 
 
 def _status(outcome: Outcome | None) -> str:

@@ -19,6 +19,7 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 from rq.utils import now as rq_now
 
+from leadline import process
 from leadline.runtime import secrets
 from leadline.runtime.redis import connect
 from leadline.runtime.serving import cold_start
@@ -94,6 +95,7 @@ def main() -> None:
     cold_start.freeze()
     log.configure("worker")
     tracing.is_enabled()  # fail at the start if tracing is misconfigured
+    process.check_start()
     connection = connect(secrets.url_source("redis-url"), failover_s=RQ_FAILOVER_S)
     # A unique name: RQ rejects the name of a worker that it believes to be alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"

@@ -25,8 +25,9 @@ def _timestamp(column: str) -> str:
 
 
 COLUMNS = f"""
-id, full_name, phone, stage, external_id, {_timestamp("created_at")}, {_timestamp("updated_at")},
-version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
+id, full_name, phone, stage, fields, external_id, {_timestamp("created_at")},
+{_timestamp("updated_at")},
+version, bitrix_lead_id, open_fields, sync_status, sync_reason, sync_attempts
 """
 #: Each further page of candidates is this many times larger.
 GROWTH_FACTOR = 16

@@ -2,9 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any, ClassVar, NewType
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from leadline.mapping.targets import Value
 from leadline.settings import settings
 from leadline.users import phones
 
@@ -39,7 +40,8 @@ _VISIBLE = rf"[^{_BLANK}{_CONTROL}]"
 _NAME = rf"^[{_BLANK}]*{_VISIBLE}(?:[^{_CONTROL}]{{0,98}}{_VISIBLE})?[{_BLANK}]*$"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text without control characters; raises ValueError."""
     if not text.isprintable() and any(unicodedata.category(char) in _UNPRINTABLE for char in text):
         raise ValueError("must not contain control characters")
     return text
@@ -48,7 +50,7 @@ def _printable(text: str) -> str:
 def _printable_id(text: str) -> str:
     if text != text.strip():
         raise ValueError("must not begin or end with white space")
-    return _printable(text)
+    return printable(text)
 
 
 def _possible_stage(text: str) -> str:
@@ -64,7 +66,7 @@ def _e164(text: str) -> str:
 FullName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-    AfterValidator(_printable),
+    AfterValidator(printable),
     WithJsonSchema(
         {
             "type": "string",
@@ -111,7 +113,36 @@ class _Body(BaseModel):
                 yield name, value
 
 
-class NewUser(_Body):
+class WithFurtherFields(_Body):
+    """A body that may have further fields: `further_fields.with_fields` adds them."""
+
+    #: The fields of the map; empty without a map.
+    further_names: ClassVar[tuple[str, ...]] = ()
+
+    def further(self) -> dict[str, Value] | None:
+        """The values of further fields, given and default ones; None if there are none.
+
+        A given null is a value: it clears the field.
+        """
+        if not self.further_names:
+            return None
+        values = {name: getattr(self, name) for name in self.further_names}
+        given = self.model_fields_set
+        return {
+            name: value for name, value in values.items() if value is not None or name in given
+        } or None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """In a fixed order and without defaults, whatever the map is at the time of a repeat."""
+        for name, value in super().__repr_args__():
+            if name not in self.further_names:
+                yield name, value
+        for name in self.further_names:
+            if name in self.model_fields_set:
+                yield name, getattr(self, name)
+
+
+class NewUser(WithFurtherFields):
     """The body of POST /users."""
 
     full_name: FullName
@@ -120,7 +151,7 @@ class NewUser(_Body):
     external_id: ExternalId | None = None
 
 
-class Upsert(_Body):
+class Upsert(WithFurtherFields):
     """The body of PUT /users/by-external-id/{external_id}."""
 
     full_name: FullName
@@ -137,6 +168,8 @@ class BatchItem(Upsert):
     external_id: ExternalId | None = None
 
 
+#: The fields that every user has, whatever the map.
+OWN_FIELDS = frozenset(NewUser.model_fields)
 #: Maximum of users in a batch.
 BATCH_MAX = 1000
 
@@ -151,13 +184,19 @@ class Batch(_Body):
 
 
 def _optional_not_null(schema: dict[str, Any]) -> None:
-    """Drop null from the schema: in Python None marks an absent field, a client can't send it."""
+    """Drop null from the schema: in Python None marks an absent field, a client can't send it.
+
+    An optional further field keeps it: null clears the field.
+    """
     for name, field in schema["properties"].items():
-        schema["properties"][name] = field["anyOf"][0]
+        if name in OWN_FIELDS:
+            schema["properties"][name] = field["anyOf"][0]
+        else:
+            field.pop("default", None)
     schema["minProperties"] = 1
 
 
-class Changes(_Body):
+class Changes(WithFurtherFields):
     """The body of PATCH /users/{id}: only the given fields change."""
 
     model_config = ConfigDict(json_schema_extra=_optional_not_null)
@@ -170,8 +209,8 @@ class Changes(_Body):
     @model_validator(mode="after")
     def _require_changes(self) -> "Changes":
         if not self.model_fields_set:
-            raise ValueError("name at least one of full_name, phone, stage, external_id")
-        if any(getattr(self, name) is None for name in self.model_fields_set):
+            raise ValueError(f"name at least one of {', '.join(type(self).model_fields)}")
+        if any(getattr(self, name) is None for name in self.model_fields_set & OWN_FIELDS):
             raise ValueError("a field that is given must not be null")
         return self
 
@@ -191,6 +230,8 @@ class User:
     phone: str
     stage: str
     external_id: str | None = None
+    #: The stored values of further fields; None if there are none.
+    fields: Mapping[str, Value] | None = None
 
     def body(self) -> dict[str, object]:
         """The user as messages carry it; responses add its external id, if it has one."""

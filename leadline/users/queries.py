@@ -7,6 +7,7 @@ from leadline.errors import UserErased, UserNotFound
 from leadline.runtime.concurrency.coalescing import Coalescer
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users import filters
+from leadline.users.further_fields import shown
 from leadline.users.model import UserId
 from leadline.users.views import Page, Query, SyncHistory, UserDetails, UserSummary
 
@@ -86,7 +87,7 @@ def to_page(rows: list[Row], limit: int) -> Page:
 
 def with_sync(row: Row) -> UserSummary:
     """A row of `filters.COLUMNS` as readers see it."""
-    return {
+    user: UserSummary = {
         "id": row["id"],
         "full_name": row["full_name"],
         "phone": row["phone"],
@@ -102,3 +103,7 @@ def with_sync(row: Row) -> UserSummary:
             "version": row["version"],
         },
     }
+    if row["open_fields"]:
+        user["sync"]["open_fields"] = row["open_fields"].split(",")
+    # By the map, which types can't know.
+    return cast("UserSummary", {**user, **fields}) if (fields := shown(row["fields"])) else user

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from leadline.mapping.current import field_map
 from leadline.runtime.postgres.pool import database
 from leadline.users.filters import NOT_INDEXED_YET, Filter
 
@@ -27,6 +28,7 @@ _EXACT = "SELECT id + 0 AS user_id FROM users WHERE {}"
 _EXTERNAL = "external_id = :external_id"
 _NUMBERED = f"id = :number OR bitrix_lead_id = :number OR {_EXTERNAL}"
 _TERMS = "SELECT user_id FROM user_terms WHERE kind = '{}' AND term LIKE {}"
+_IN_FIELD = "EXISTS (SELECT FROM jsonb_each_text(fields) WHERE lower(value) LIKE {})"
 _BY_EVENT = "SELECT user_id FROM events WHERE id = CAST(:event_id AS uuid)"
 _BY_CALL = """
 SELECT DISTINCT user_id FROM (
@@ -60,7 +62,20 @@ def meaning_of(text: str) -> Meaning:
     if _NUMBER.fullmatch(text):
         return _number(text)
     by_external_id = Filter(_EXTERNAL, {"external_id": text}, (_EXACT.format(_EXTERNAL),))
-    return Meaning(by_external_id, _named(text.split()))
+    return Meaning(by_external_id, _or_in_field(text, _named(text.split())))
+
+
+def _or_in_field(text: str, named: Filter | None) -> Filter | None:
+    """Users whose name matches, or a further field contains the text."""
+    if named is None or len(text) < PART or field_map() is None:
+        return named
+    pattern = "lower(CAST(:in_field AS text))"
+    in_field = _IN_FIELD.format(pattern)
+    return Filter(
+        f"({named.condition} OR {in_field})",
+        {**named.params, "in_field": f"%{_escaped(text)}%"},
+        (*named.candidates, _TERMS.format("field", pattern)),
+    )
 
 
 def _number(text: str) -> Meaning:
@@ -103,7 +118,7 @@ def _named(words: list[str]) -> Filter | None:
     if not words:
         return None
     words = words[:MAX_WORDS]
-    params = {f"word{at}": re.sub(r"([\\%_])", r"\\\1", word) for at, word in enumerate(words)}
+    params = {f"word{at}": _escaped(word) for at, word in enumerate(words)}
     patterns = [_patterns(at, word) for at, word in enumerate(words)]
     condition = " AND ".join(
         f"lower(full_name) LIKE ANY (ARRAY[{', '.join(alternatives)}])" for alternatives in patterns
@@ -112,6 +127,11 @@ def _named(words: list[str]) -> Filter | None:
     longest = max(range(len(words)), key=lambda at: len(words[at]))
     names = [_TERMS.format("name", pattern) for pattern in patterns[longest]]
     return Filter(condition, dict(params), (*names, NOT_INDEXED_YET))
+
+
+def _escaped(text: str) -> str:
+    """The text in a pattern of LIKE."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def _patterns(at: int, word: str) -> list[str]:

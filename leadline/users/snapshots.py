@@ -1,16 +1,18 @@
 """Snapshots of users, to compare with their leads and to resync."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from leadline.mapping.targets import Value
 from leadline.runtime.postgres.pool import database
 from leadline.users.failures import REASON_ID
 
 # If the write that set the stage failed, a different stage in the CRM is drift and not a manual
 # change. The stage of version 1 is always synced if the lead exists: the lead was created with it.
 _SELECT = """
-SELECT id, full_name, phone, stage, version, bitrix_lead_id AS lead_id, sync_status AS status,
+SELECT id, full_name, phone, stage, fields, version, bitrix_lead_id AS lead_id,
+       sync_status AS status,
        sync_status = 'failed' AND stage_version > GREATEST(synced_version, 1) AS is_stage_unsynced
 FROM users
 """
@@ -30,6 +32,8 @@ class UserSnapshot:
     status: Literal["waiting", "synced", "failed"]
     #: The last write that set the stage has not reached the CRM.
     is_stage_unsynced: bool
+    #: Stored values of further fields by name.
+    fields: Mapping[str, Value] | None = None
 
 
 def after(

@@ -108,6 +108,10 @@ class Sync(TypedDict):
     attempts: int
     bitrix_lead_id: int | None
     version: int
+    open_fields: Annotated[
+        NotRequired[list[str]],
+        Field(description="Fields of the map that the lead could not take; written once it can."),
+    ]
 
 
 @_CLOSED

@@ -47,3 +47,5 @@ class EnqueueRequest:
     originator: str | None = None
     #: The version that set the stage in the sender's database; None if it doesn't say.
     stage_set: int | None = None
+    #: Further fields of the desired state as JSON; empty: the message has none.
+    fields: bytes = b""

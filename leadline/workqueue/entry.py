@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 import orjson
 
+from leadline.bitrix24 import stored_lead
 from leadline.bitrix24.leads import DesiredState, LastApplied
+from leadline.bitrix24.stored_lead import Fields
 from leadline.errors import BitrixError
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.contract import LeadOutcome
 
 OutcomeStatus = Literal["synced", "superseded", "failed"]
-#: Fields of an entry to write, by their names in Redis; an empty text deletes one.
-Fields = dict[str, str | bytes | int]
 
 
 class UnreadableEntry(Exception):
@@ -38,11 +38,13 @@ class Outcome:
     fence: str | None = None
     #: What became of the lead of an erased user.
     lead: LeadOutcome | None = None
+    #: Fields of the map that the lead could not take, separated by commas.
+    open_fields: str = ""
 
     def as_stored(self) -> dict[str, Any]:
         """The outcome under the field names used in Redis."""
-        erased = {"lead": self.lead} if self.lead else {}
-        return erased | {
+        rare = {"lead": self.lead, "open_fields": self.open_fields}
+        return {name: value for name, value in rare.items() if value} | {
             "outcome": self.status,
             "attempts": self.attempts,
             "lead_id": self.lead_id,
@@ -160,6 +162,8 @@ class Entry:
     #: Of an erased user: the leads already written, and the phone rows of the one to write.
     erased_leads: frozenset[int] = frozenset()
     phone_rows: tuple[int, ...] = ()
+    #: The rows of its other multi-fields, each with its kind.
+    other_rows: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_lookup_requested(self) -> bool:
@@ -193,14 +197,13 @@ class Entry:
         def number(name: bytes) -> int:
             return int(content.get(name, b"0"))
 
-        state, last_applied = content.get(b"state"), content.get(b"agreed")
         return cls(
             user_id=int(user),
             fence=content[b"fence"].decode(),
-            state=DesiredState(**orjson.loads(state)) if state else None,
+            state=stored_lead.state(content),
             desired_seq=number(b"order"),
             desired_stage_seq=number(b"stage_order"),
-            last_applied=LastApplied(**orjson.loads(last_applied)) if last_applied else None,
+            last_applied=stored_lead.last_applied(content),
             applied_seq=number(b"agreed_order"),
             applied_stage_seq=number(b"agreed_stage_order"),
             claimed_lead_id=number(b"hint") or None,
@@ -216,8 +219,15 @@ class Entry:
             erased=content.get(b"erased", b"").decode(),
             erased_leads=frozenset(_numbers(content.get(b"erased_leads"))),
             phone_rows=_numbers(content.get(b"phone_rows")),
+            other_rows=_rows(content.get(b"other_rows", b"").decode()),
             events=tuple(sorted(map(PendingEvent.loads, events), key=lambda event: -event.seq)),
         )
+
+
+def _rows(text: str) -> tuple[tuple[str, int], ...]:
+    """Rows that are stored as `EMAIL:12,WEB:13`."""
+    pairs = (one.split(":") for one in text.split(",") if one)
+    return tuple((kind, int(row)) for kind, row in pairs)
 
 
 def _numbers(text: bytes | None) -> tuple[int, ...]:

@@ -224,6 +224,7 @@ def _put_args(request: EnqueueRequest) -> dict[str, Any]:
             "event_id": event.event_id,
             "event": event.dumps().decode(),
             "state": request.state.decode() or None,
+            "fields": request.fields.decode() or None,
             "version": event.version,
             "touches_stage": request.touches_stage,
             "is_first": request.is_first,

@@ -191,6 +191,13 @@ CASES = (
         quiet=({"leadline_leads_doubled_total": "1x9"},),
     ),
     Case(
+        "LeadlineFieldMap",
+        {"leadline_field_misfits": "2x15", "leadline_field_map_defect": "0x15"},
+        11,
+        "the portal does not take a field of the map, or the map has a mistake",
+        quiet=({"leadline_field_misfits": "0x15", "leadline_field_map_defect": "0x15"},),
+    ),
+    Case(
         "LeadlineUsersFail",
         {SETTLED % "failed": "0+1x30", SETTLED % "synced": "0+9x30"},
         30,

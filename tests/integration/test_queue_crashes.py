@@ -13,7 +13,7 @@ from leadline.errors import QueueDown
 from leadline.runtime.redis import connect
 from leadline.sync.decide import settle_lookup
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import Fields, Outcome, Settlement
+from leadline.workqueue.entry import Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import PrivateServer, private
 from tests.unit.entries import found, pending
@@ -64,7 +64,8 @@ def settle_with_lead(work: WorkQueue, user: int) -> None:
     (entry,) = work.lease(50).entries
     done = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
     # Redis' names for last applied
-    fields: Fields = {"agreed": orjson.dumps({"lead_id": 5}), "agreed_order": entry.desired_seq}
+    agreed = orjson.dumps({"lead_id": 5})
+    fields: dict[str, str | bytes | int] = {"agreed": agreed, "agreed_order": entry.desired_seq}
     assert work.release([Settlement(entry, fields, done)]) == [True]
 
 

@@ -9,7 +9,7 @@ import orjson
 import redis
 
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import Fields, Outcome, Settlement
+from leadline.workqueue.entry import Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.integration.test_queue_crashes import (
     BEYOND_TOLERANCE_MS,
@@ -38,7 +38,8 @@ def lose_last_moments(server: PrivateServer, client: redis.Redis, work: WorkQueu
     work.put(vouched(7, 3))
     (entry,) = work.lease(50).entries
     done = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
-    fields: Fields = {"agreed": orjson.dumps({"lead_id": 5}), "agreed_order": entry.desired_seq}
+    agreed = orjson.dumps({"lead_id": 5})
+    fields: dict[str, str | bytes | int] = {"agreed": agreed, "agreed_order": entry.desired_seq}
     assert work.release([Settlement(entry, fields, done)]) == [True]
     client.flushdb()
     for key, stored in remembered.items():

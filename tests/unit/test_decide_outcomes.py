@@ -26,11 +26,11 @@ from leadline.sync.decide import (
     settle_lookup_by_id,
 )
 from leadline.workqueue.entry import PendingEvent
-from tests.unit.entries import MILLION, entry, found, known, pending
+from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 
 NOW = 1_000_000_000
 COUNTED = (Unavailable, OutcomeUnknown, LeadGone)
-LAST_APPLIED = found().last_applied("+77001112233")
+LAST_APPLIED = found().last_applied(STATE)
 
 EVENTS = st.lists(
     st.tuples(st.integers(1, 30), st.integers(0, 2)),

@@ -8,6 +8,7 @@ import pytest
 
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
+from leadline.bitrix24.stored_lead import Fields, applied
 from leadline.errors import (
     BitrixError,
     LeadGone,
@@ -29,7 +30,7 @@ from leadline.sync.decide import (
     settle_lookup,
     settle_lookup_by_id,
 )
-from leadline.workqueue.entry import Fields, Outcome, Settlement
+from leadline.workqueue.entry import Outcome, Settlement
 from tests.unit.conftest import Configure
 from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 
@@ -41,8 +42,8 @@ CERTAIN = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 LONGEST_CALL_MS = 70_000
 
 
-def dumped(agreed: LastApplied) -> bytes:
-    return orjson.dumps(agreed)
+def dumped(agreed: LastApplied) -> str | bytes | int:
+    return applied(agreed, None)["agreed"]
 
 
 def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:

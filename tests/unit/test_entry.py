@@ -75,7 +75,7 @@ def test_every_field_of_an_entry_is_read() -> None:
         b"state": orjson.dumps({"full_name": "Ann", "phone": "+7", "stage": None}),
         b"order": b"1",
         b"stage_order": b"2",
-        b"agreed": orjson.dumps(LastApplied(55, "Bob", "+8", 9)),
+        b"agreed": b'{"lead_id":55,"full_name":"Bob","phone":"+8","phone_row":9}',
         b"agreed_order": b"3",
         b"agreed_stage_order": b"4",
         b"hint": b"5",

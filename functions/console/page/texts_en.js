@@ -57,6 +57,7 @@ export const TEXTS = {
   "resume calls": "resume calls", "send failed again": "retry failed", "cancel job": "cancel job", "replay dead letters": "replay dead letters", "discard dead letters": "discard dead letters",
   keys: "Keyboard", keysHelp: "Keyboard shortcuts", key_search: "search", key_next: "next entry of the list", key_previous: "previous entry", key_open: "open the entry", key_help: "this help",
   key_views: "the five views", noLeadFound: "No user has the lead {id}.",
+  openFields: "The lead could not take: {fields}. They are written once they fit the portal.", valueYes: "yes", valueNo: "no",
   // The verdict, by the reason's code: as leadline/operations/verdict_reasons.py.
   verdict_postgres_down_why: "Postgres can't be reached: no write is accepted, and how many users wait is unknown.",
   verdict_postgres_down_next: "Everything continues by itself once Postgres answers.",
@@ -84,6 +85,10 @@ export const TEXTS = {
   verdict_operating_budget_next: "Its calls continue not before {at}, when the oldest minute leaves the window.",
   verdict_request_limit_why: "{n} users are ready, and requests go out at Bitrix24's limit of {limit} a second.",
   verdict_request_limit_next: "The backlog is worked off at that rate.",
+  verdict_field_map_defect_why: "The field map has a mistake: {why}.",
+  verdict_field_map_defect_next: "The last good map stays in use; correct the file, which is read again by itself.",
+  verdict_field_misfit_why: "The portal does not take the field {field} ({lead}): {why}.",
+  verdict_field_misfit_next: "Other fields and users go on. Change the map or the portal; what stayed open is then written by itself.",
   verdict_slow_why: "The oldest write has waited for {ago}, and nothing known holds it up.",
   verdict_slow_next: "Open a waiting user: its steps show where the write is.",
   verdict_operator_needed_why: "Calls go through. Failed users: {n}, dead letters: {letters}.",

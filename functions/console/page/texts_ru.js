@@ -58,6 +58,7 @@ export const TEXTS = {
   "resume calls": "возобновление вызовов", "send failed again": "повтор с ошибкой", "cancel job": "отмена задания", "replay dead letters": "повтор недоставленных",
   "discard dead letters": "удаление недоставленных", keys: "Клавиатура", keysHelp: "Клавиши", key_search: "поиск", key_next: "следующая строка списка", key_previous: "предыдущая строка",
   key_open: "открыть строку", key_help: "эта справка", key_views: "пять разделов", noLeadFound: "Ни у кого нет лида {id}.",
+  openFields: "Лид не принял: {fields}. Они запишутся, когда подойдут порталу.", valueYes: "да", valueNo: "нет",
   // The verdict, by the reason's code: as leadline/operations/verdict_reasons.py.
   verdict_postgres_down_why: "Postgres недоступен: записи не принимаются, и сколько пользователей ждёт, неизвестно.",
   verdict_postgres_down_next: "Всё продолжится само, когда Postgres ответит.",
@@ -85,6 +86,10 @@ export const TEXTS = {
   verdict_operating_budget_next: "Его вызовы продолжатся не раньше {at}, когда из окна выйдет самая старая минута.",
   verdict_request_limit_why: "Готовы к вызову {n}, запросы идут с лимитом Битрикс24: {limit} в секунду.",
   verdict_request_limit_next: "Очередь разбирается в этом темпе.",
+  verdict_field_map_defect_why: "В карте полей ошибка: {why}.",
+  verdict_field_map_defect_next: "Действует последняя правильная карта; исправьте файл, он будет прочитан сам.",
+  verdict_field_misfit_why: "Портал не принимает поле {field} ({lead}): {why}.",
+  verdict_field_misfit_next: "Остальные поля и пользователи продолжают. Измените карту или портал; оставшееся запишется само.",
   verdict_slow_why: "Самая старая запись ждёт {ago}, известных препятствий нет.",
   verdict_slow_next: "Откройте ожидающего пользователя: шаги покажут, где его запись.",
   verdict_operator_needed_why: "Вызовы проходят. Пользователей с ошибкой: {n}, недоставленных сообщений: {letters}.",

@@ -7,6 +7,7 @@ import { number, t, when } from "./texts.js";
 import { state } from "./users.js";
 
 const KINDS = { synced: "good", waiting: "warn", failed: "bad" };
+const OWN = new Set(["id", "full_name", "phone", "stage", "external_id", "created_at", "updated_at", "sync", "why", "error"]);
 let opened = null;
 let sent = null;
 let status = {};
@@ -50,6 +51,7 @@ export function show() {
   byId("one-body").replaceChildren(
     element("p", { class: "bar" }, element("span", {}, state(sync.status), " · ", lead(sync.bitrix_lead_id)), button),
     element("p", { class: "quiet" }, `${t("phone")} ${opened.phone} · ${t("stage")} ${opened.stage}`),
+    further(opened),
     hindrance(opened),
     element("h3", {}, t("journey")),
     ...(sync.events.length ? sync.events.map(event) : [element("p", { class: "quiet" }, t("noEvents"))]),
@@ -60,6 +62,18 @@ export function show() {
     (again && !again.disabled ? again : byId("one-title")).focus();
   }
 }
+
+// The fields of the map, and those that the lead could not take.
+function further(user) {
+  const names = Object.keys(user).filter((name) => !OWN.has(name));
+  if (!names.length) return null;
+  const rows = names.flatMap((name) => [element("dt", {}, name), element("dd", {}, shown(user[name]))]);
+  const open = user.sync.open_fields;
+  return element("div", {}, element("dl", { class: "pairs" }, ...rows),
+    open ? element("p", { class: "bad" }, t("openFields", { fields: open.join(", ") })) : null);
+}
+
+const shown = (value) => (value === null || value === undefined ? "–" : typeof value === "boolean" ? t(value ? "valueYes" : "valueNo") : String(value));
 
 // Only a web address becomes a link.
 function lead(id) {
@@ -97,7 +111,8 @@ const fieldName = (name) => (t(`field_${name}`) === `field_${name}` ? name : t(`
 
 function values(carried) {
   if (!carried) return null;
-  const rows = ["full_name", "phone", "stage"].flatMap((name) => [element("dt", {}, fieldName(name)), element("dd", {}, carried[name])]);
+  const all = { full_name: carried.full_name, phone: carried.phone, stage: carried.stage, ...carried.fields };
+  const rows = Object.keys(all).flatMap((name) => [element("dt", {}, fieldName(name)), element("dd", {}, shown(all[name]))]);
   return element("dl", { class: "pairs" }, ...rows);
 }
 

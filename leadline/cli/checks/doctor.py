@@ -8,12 +8,14 @@ import phonenumbers
 import redis
 import typer
 
-from leadline.cli import portal
+from leadline.cli import mapping, portal
 from leadline.cli.checks import broker_tags, nodes
 from leadline.cli.checks.check import Check
 from leadline.cli.output import FINDINGS, Json, print_json, print_table
-from leadline.errors import LeadlineError, QueueError
+from leadline.errors import BadConfiguration, LeadlineError, QueueError
 from leadline.ledger.backlog import counts
+from leadline.mapping import portal_fields
+from leadline.mapping.current import defect, field_map
 from leadline.messages import topology
 from leadline.operations import health
 from leadline.runtime import secrets
@@ -22,6 +24,7 @@ from leadline.runtime.postgres import installation, migrate
 from leadline.runtime.postgres.pool import StatementError, database
 from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
+from leadline.workqueue.outage import Outage
 
 #: Rights of a login that only migrations and administrators need.
 _RIGHTS = """
@@ -85,6 +88,21 @@ def _settings() -> Iterator[Check]:
     )
     yield Check("LEADLINE_CLEARTEXT", is_ok=True, result=result)
     yield _keys()
+    if chosen.mapping:
+        yield _field_map()
+
+
+def _field_map() -> Check:
+    try:
+        found = field_map()
+        mistake = defect()
+    except BadConfiguration as error:
+        found, mistake = None, str(error)
+    if found is None or mistake:
+        fix = "correct the file; leadline mapping check FILE --offline"
+        return Check("LEADLINE_MAPPING", is_ok=False, result=str(mistake), fix=fix)
+    result = f"{len(found.fields)} fields, {len(found.constants)} constants"
+    return Check("LEADLINE_MAPPING", is_ok=True, result=result)
 
 
 def _keys() -> Check:
@@ -226,6 +244,23 @@ def _redis() -> Iterator[Check]:
 
 def _portal() -> Iterator[Check]:
     unreachable = health.portal().unreachable  # read first: a successful call clears it
+    yield from _portal_calls(unreachable)
+    yield from _misfits()
+
+
+def _misfits() -> Iterator[Check]:
+    """What the portal would not take of the field map, as it is now."""
+    try:
+        chosen = field_map()
+    except BadConfiguration:  # named above
+        return
+    for one in portal_fields.misfits(chosen, mapping.read_portal()) if chosen else ():
+        fix = "change the map or the portal; leadline mapping check"
+        name = f"field {one.field or one.lead}"
+        yield Check(name, is_ok=False, result=f"{one.lead}: {one.problem}", fix=fix)
+
+
+def _portal_calls(unreachable: Outage | None) -> Iterator[Check]:
     report, problems = portal.inspect()
     fix = (
         ""

@@ -11,7 +11,7 @@ from leadline.cli.files.csv_cells import escape
 from leadline.cli.output import Json, print_json, progress_bar
 from leadline.cli.users.listing import Sync
 from leadline.operations import audit
-from leadline.users import queries, snapshots
+from leadline.users import further_fields, queries, snapshots
 from leadline.users.views import Query
 
 _PAGE = 200
@@ -35,15 +35,16 @@ def export(
     with audit.recorded("export users", sync=sync) as done, progress_bar() as bar:
         task = bar.add_task("exporting", total=snapshots.count())
         writer = csv.writer(sys.stdout)
+        columns = (*_COLUMNS, *further_fields.shown({}))
         if not json:
-            writer.writerow((*_COLUMNS, *_SYNC))
+            writer.writerow((*columns, *_SYNC))
         for number, user in enumerate(_all(Query(sync=sync, limit=_PAGE)), 1):
             done["users"] = number
             bar.update(task, advance=1)
             if json:
                 print_json(user)
             else:
-                own = [user[name] for name in _COLUMNS]
+                own = [user.get(name) for name in columns]
                 row = [*own, *(user["sync"][name] for name in _SYNC)]
                 writer.writerow(map(escape, row))
 

@@ -13,7 +13,10 @@ from pydantic import ValidationError
 from leadline.cli.files.csv_cells import escape, unescape
 from leadline.errors import InvalidRequest
 from leadline.ledger.bulk_import import Line
+from leadline.mapping.current import field_map
 from leadline.users import stages
+from leadline.users.field_models import from_cell
+from leadline.users.further_fields import with_fields
 from leadline.users.model import NewUser
 
 #: Matched by name; ids of another system only if `--map` names their columns.
@@ -41,9 +44,12 @@ class File:
     def __init__(self, path: Path, columns: Mapping[str, str], stage: str | None) -> None:
         self.path = path
         self.is_json = path.suffix.lower() in {".jsonl", ".ndjson", ".json"}
-        self._columns = {name: name for name in FIELDS} | dict(columns)
+        chosen = field_map()
+        self._further = chosen.fields if chosen else {}
+        self._model = with_fields(Line)
+        self._columns = {name: name for name in (*FIELDS, *self._further)} | dict(columns)
         self._stage = stage
-        known = (*FIELDS, *sorted(IDS))
+        known = (*FIELDS, *self._further, *sorted(IDS))
         if unknown := columns.keys() - set(known):
             raise InvalidRequest(f"--map names {', '.join(known)}, not {', '.join(unknown)}")
 
@@ -85,6 +91,7 @@ class File:
         names = reader.fieldnames = [unescape(name) for name in reader.fieldnames or []]
         is_mapped = self._columns["external_id"] != "external_id"
         optional = {"stage"} if is_mapped else {"stage", "external_id"}
+        optional |= {name for name, field in self._further.items() if not field.required}
         missing = [
             column
             for name, column in self._columns.items()
@@ -115,8 +122,11 @@ class File:
         if not given["stage"]:
             given["stage"] = self._stage
         given = {name: value for name, value in given.items() if value not in (None, "")}
+        if not self.is_json:
+            for name in given.keys() & self._further.keys():
+                given[name] = from_cell(self._further[name], str(given[name]))
         try:
-            user = Line.model_validate(given)
+            user = self._model.model_validate(given)
         except ValidationError as invalid:
             return Record(line, content, None, _messages(invalid))
         error = self._error(user, earlier)

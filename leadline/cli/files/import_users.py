@@ -28,7 +28,8 @@ def import_file(
         list[str] | None,
         typer.Option(
             "--map",
-            help="FIELD=COLUMN, for full_name, phone, stage, external_id, id and bitrix_lead_id.",
+            help="FIELD=COLUMN, for full_name, phone, stage, external_id, id, bitrix_lead_id and"
+            " the fields of the map.",
         ),
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Stage of lines without one.")] = None,

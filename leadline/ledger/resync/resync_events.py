@@ -26,12 +26,13 @@ _ENTER = """{requested}, held AS (
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0
     FROM held
     WHERE users.id = held.id
-    RETURNING users.id, version, full_name, phone, stage, stage_version, synced_version, event_id,
+    RETURNING users.id, version, full_name, phone, stage, fields, stage_version, synced_version,
+              event_id,
               CASE WHEN erased_at IS NULL THEN :changed ELSE :erased END AS changed
 )
-INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
+INSERT INTO events (id, user_id, version, action, full_name, phone, stage, fields, changed,
                     stage_version, correlation_id, traceparent, caller, due_at)
-SELECT event_id, id, version, 'update_card', full_name, phone, stage, changed,
+SELECT event_id, id, version, 'update_card', full_name, phone, stage, fields, changed,
        CASE WHEN stage_version > synced_version THEN stage_version END,
        :correlation_id, :traceparent, :caller, now()
 FROM written

@@ -1,9 +1,11 @@
 """What to write of a user, and what became of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from leadline.ledger.event import Event
+from leadline.mapping.targets import Value
 from leadline.users.model import User
 
 #: taken: must be new, and the external id has a user. stale, missing: the precondition failed.
@@ -22,6 +24,8 @@ class Item:
     stage: str | None = None
     #: None: always a new user.
     external_id: str | None = None
+    #: The given values of further fields; None: none.
+    fields: Mapping[str, Value] | None = None
     #: The precondition: None if any version is accepted.
     expected_version: int | None = None
     must_exist: bool = False

@@ -9,7 +9,8 @@ _REQUEST = """
 WITH request AS (
     SELECT * FROM json_to_recordset(CAST(:items AS json)) AS item (
         position integer, event_id uuid, external_id text, full_name text, phone text, stage text,
-        expected_version bigint, must_exist boolean, must_be_new boolean
+        fields jsonb, new_fields jsonb, expected_version bigint, must_exist boolean,
+        must_be_new boolean
     ), leadline_present()
 )"""
 
@@ -18,9 +19,15 @@ WITH request AS (
 # one set in the CRM outlives a client that always sends the stage it knows.
 _HELD = """, held AS (
     SELECT request.*, users.id, users.version AS was_version, users.stage AS was_stage,
+           users.fields AS were_fields,
            concat_ws(',', CASE WHEN users.full_name <> request.full_name THEN 'full_name' END,
                           CASE WHEN users.phone <> request.phone THEN 'phone' END,
-                          CASE WHEN users.stage <> request.stage THEN 'stage' END) AS changed
+                          CASE WHEN users.stage <> request.stage THEN 'stage' END,
+                          CASE WHEN request.fields IS NOT NULL THEN (
+                              SELECT string_agg(key, ',' ORDER BY key)
+                              FROM jsonb_each(request.fields)
+                              WHERE users.fields -> key IS DISTINCT FROM value
+                          ) END) AS changed
     FROM users JOIN request ON request.external_id = users.external_id
     WHERE users.external_id = ANY (ARRAY (SELECT external_id FROM request))
     ORDER BY users.id FOR NO KEY UPDATE OF users
@@ -33,7 +40,8 @@ _HELD = """, held AS (
     SELECT request.*, COALESCE(stage, :first_stage) AS new_stage,
            COALESCE(external_id, '') AS own_id,
            row_number() OVER (
-               PARTITION BY external_id, full_name, phone, COALESCE(stage, :first_stage)
+               PARTITION BY external_id, full_name, phone, COALESCE(stage, :first_stage),
+                            new_fields
                ORDER BY position
            ) AS alike
     FROM request
@@ -45,31 +53,38 @@ _HELD = """, held AS (
 _WRITTEN = """, updated AS (
     UPDATE users SET full_name = known.full_name, phone = known.phone,
         stage = COALESCE(known.stage, users.stage), version = users.version + 1,
+        fields = CASE WHEN known.fields IS NULL THEN users.fields
+                      ELSE COALESCE(users.fields, jsonb_build_object()) || known.fields END,
         stage_version = CASE WHEN known.stage <> users.stage THEN users.version + 1
                              ELSE users.stage_version END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0, updated_at = now()
     FROM known WHERE users.id = known.id AND kind = 'changed'
-    RETURNING users.id, users.full_name, users.phone, users.stage, users.version,
+    RETURNING users.id, users.full_name, users.phone, users.stage, users.fields, users.version,
               users.stage_version, synced_version, bitrix_lead_id, users.external_id, position,
               event_id, 'update_card' AS action, known.changed, history, originator_id
 ), inserted AS (
-    INSERT INTO users (full_name, phone, stage, external_id)
-    SELECT full_name, phone, new_stage, external_id FROM fresh ORDER BY external_id, position
-    RETURNING id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id,
-              external_id
+    INSERT INTO users (full_name, phone, stage, fields, external_id)
+    SELECT full_name, phone, new_stage, new_fields, external_id FROM fresh
+    ORDER BY external_id, position
+    RETURNING id, full_name, phone, stage, fields, version, stage_version, synced_version,
+              bitrix_lead_id, external_id
 ), created AS (
-    SELECT new.id, new.full_name, new.phone, new.stage, version, stage_version, synced_version,
-           bitrix_lead_id, new.external_id, position, event_id, 'create_card' AS action,
-           'full_name,phone,stage' AS changed, history, originator_id
+    SELECT new.id, new.full_name, new.phone, new.stage, new.fields, version, stage_version,
+           synced_version, bitrix_lead_id, new.external_id, position, event_id,
+           'create_card' AS action,
+           concat_ws(',', 'full_name,phone,stage', CASE WHEN new.fields IS NOT NULL THEN (
+               SELECT string_agg(key, ',' ORDER BY key) FROM jsonb_object_keys(new.fields) AS key
+           ) END) AS changed, history, originator_id
     FROM (
         SELECT *, COALESCE(external_id, '') AS own_id,
                row_number() OVER (
-                   PARTITION BY external_id, full_name, phone, stage ORDER BY id
+                   PARTITION BY external_id, full_name, phone, stage, fields ORDER BY id
                ) AS alike
         FROM inserted
     ) AS new
     JOIN fresh ON (new.own_id, new.full_name, new.phone, new.stage, new.alike)
         = (fresh.own_id, fresh.full_name, fresh.phone, fresh.new_stage, fresh.alike)
+        AND new.fields IS NOT DISTINCT FROM fresh.new_fields
 ), written AS (
     SELECT *, CAST(:correlation_id AS text) AS correlation_id,
            CAST(:traceparent AS text) AS traceparent, CAST(:written_by AS text) AS caller
@@ -78,13 +93,13 @@ _WRITTEN = """, updated AS (
 
 _OUTCOME = """, outcome AS (
     SELECT position, CASE action WHEN 'create_card' THEN 'created' ELSE 'changed' END AS kind,
-           id, version, full_name, phone, stage, external_id
+           id, version, full_name, phone, stage, fields, external_id
     FROM written
     UNION ALL
-    SELECT position, kind, id, was_version, full_name, phone, was_stage, external_id
+    SELECT position, kind, id, was_version, full_name, phone, was_stage, were_fields, external_id
     FROM known WHERE kind <> 'changed'
     UNION ALL
-    SELECT position, 'missing', NULL, NULL, full_name, phone, stage, external_id
+    SELECT position, 'missing', NULL, NULL, full_name, phone, stage, fields, external_id
     FROM request
     WHERE must_exist AND NOT EXISTS (SELECT FROM held WHERE held.external_id = request.external_id)
 )"""
@@ -113,3 +128,11 @@ FIRST_OUTCOMES = as_json(f"""
 SELECT encode(fingerprint, 'hex') AS fingerprint, outcomes FROM idempotency_keys
 WHERE caller = :caller AND key = :key AND created_at > now() - interval '{KEY_LIFETIME}'
 """)  # noqa: S608 - of constants; values are parameters
+
+#: Users' further fields as of a version; an unchanged user's old event may be gone.
+FIELDS_OF_VERSIONS = """
+SELECT users.id, COALESCE(events.fields, users.fields) AS fields
+FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[])) AS one (id, version)
+JOIN users ON users.id = one.id
+LEFT JOIN events ON events.user_id = one.id AND events.version = one.version
+"""

@@ -1,6 +1,6 @@
 """Write upserts to Postgres: one statement stores all users and their events."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -12,10 +12,13 @@ from leadline.ledger.event import IdempotencyKey, event_from_row
 from leadline.ledger.upsert import sql
 from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.ledger.write import query_json
+from leadline.mapping.current import field_map
+from leadline.mapping.targets import Value
 from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.pool import UNIQUE_VIOLATION, Row, StatementError, database
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
+from leadline.users import further_fields
 from leadline.users.model import DEFAULT_STAGES, User, UserId
 
 #: How often a statement is tried whose users other requests create at the same time.
@@ -67,6 +70,7 @@ def _run(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Out
 
 
 def _params(position: int, item: Item) -> dict[str, object]:
+    new_fields = {**further_fields.defaults(), **(item.fields or {})} or None
     return {
         "position": position,
         "event_id": str(uuid7()),
@@ -74,6 +78,8 @@ def _params(position: int, item: Item) -> dict[str, object]:
         "full_name": item.full_name,
         "phone": item.phone,
         "stage": item.stage,
+        "fields": item.fields,
+        "new_fields": new_fields,
         "expected_version": item.expected_version,
         "must_exist": item.must_exist,
         "must_be_new": item.must_be_new,
@@ -88,7 +94,9 @@ def _outcome(row: Row) -> Outcome:
         event = event_from_row(row)
         return Outcome(kind, event.user, event.version, event)
     user_id = UserId(row["id"])
-    user = User(user_id, row["full_name"], row["phone"], row["stage"], row["external_id"])
+    user = User(
+        user_id, row["full_name"], row["phone"], row["stage"], row["external_id"], row["fields"]
+    )
     return Outcome(kind, user, row["version"])
 
 
@@ -105,11 +113,27 @@ def first_outcomes(items: Mapping[int, Item], key: IdempotencyKey) -> dict[int, 
     if rows[0]["fingerprint"] != key.fingerprint.hex():
         raise IdempotencyKeyReused
     stored = {outcome["position"]: outcome for outcome in rows[0]["outcomes"]}
-    return {position: _repeated(items[position], outcome) for position, outcome in stored.items()}
+    fields = _fields_of(stored.values())
+    return {
+        position: _repeated(items[position], outcome, fields.get(outcome["id"]))
+        for position, outcome in stored.items()
+    }
 
 
-def _repeated(item: Item, stored: dict[str, Any]) -> Outcome:
+def _fields_of(outcomes: Collection[dict[str, Any]]) -> dict[int, dict[str, Value]]:
+    """The further fields of these users as of these versions, by user id; none without a map."""
+    if field_map() is None:
+        return {}
+    rows = database().run(
+        sql.FIELDS_OF_VERSIONS,
+        ids=[outcome["id"] for outcome in outcomes],
+        versions=[outcome["version"] for outcome in outcomes],
+    )
+    return {row["id"]: row["fields"] for row in rows}
+
+
+def _repeated(item: Item, stored: dict[str, Any], fields: Mapping[str, Value] | None) -> Outcome:
     """An outcome of an earlier request with the same items."""
     user_id = UserId(stored["id"])
-    user = User(user_id, item.full_name, item.phone, stored["stage"], item.external_id)
+    user = User(user_id, item.full_name, item.phone, stored["stage"], item.external_id, fields)
     return Outcome(stored["kind"], user, stored["version"])

@@ -79,6 +79,7 @@ def _load_function(folder: Path) -> Function:
     functions_framework.create_app(target, str(source), "http")  # type: ignore[no-untyped-call]
     function: Function = getattr(sys.modules[source.stem], target)
     auth.check_configured(scopes_of(function))
+    process.check_start()
     return function
 
 

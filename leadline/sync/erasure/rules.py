@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import orjson
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import further_fields, leads
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import LastApplied
+from leadline.bitrix24.stored_lead import Fields, applied
 from leadline.errors import BitrixError, LeadGone, OutcomeUnknown, Rejected
 from leadline.messages.contract import ERASED_NAME, LeadOutcome
 from leadline.settings import settings
@@ -20,7 +21,6 @@ from leadline.sync import decide
 from leadline.sync.decide import LEAD_KNOWN, LOOKUP_RETRY_MS, Lookup, NoCall, Plan, Write
 from leadline.workqueue.entry import (
     Entry,
-    Fields,
     Outcome,
     OutcomeStatus,
     PendingEvent,
@@ -47,7 +47,8 @@ def plan(entry: Entry) -> Plan:
         return NoCall()
     if settings().erase_lead == "delete":
         return Write(leads.delete(lead.lead_id), is_create=False)
-    return Write(leads.blank(lead.lead_id, ERASED_NAME, entry.phone_rows), is_create=False)
+    blank = leads.blank(lead.lead_id, ERASED_NAME, entry.phone_rows, entry.other_rows)
+    return Write(blank, is_create=False)
 
 
 def settle_lookup(entry: Entry, found: Sequence[FoundLead], now_ms: int) -> Settlement:
@@ -64,6 +65,7 @@ def settle_lookup(entry: Entry, found: Sequence[FoundLead], now_ms: int) -> Sett
         "agreed": _last_applied(lead) if lead else "",
         "agreed_order": 0,
         "phone_rows": ",".join(rows),
+        "other_rows": ",".join(further_fields.rows_of(lead.further)) if lead else "",
         "epoch": entry.redis_epoch,
         **LEAD_KNOWN,
         **decide.lookup_done(entry),
@@ -109,9 +111,10 @@ def settle_done(entry: Entry) -> Settlement:
         "agreed_stage_order": entry.desired_stage_seq,
         "erased_leads": "",
         "phone_rows": "",
+        "other_rows": "",
     }
-    applied = lead.lead_id if lead else None
-    lead_id = entry.known_lead_id if is_kept else applied
+    applied_id = lead.lead_id if lead else None
+    lead_id = entry.known_lead_id if is_kept else applied_id
     outcome = _outcome(entry, lead_id)
     newest = max((event.seq for event in entry.events if event.outcome is None), default=0)
     events = tuple(_succeed(entry, event, lead_id, outcome, newest) for event in entry.events)
@@ -136,7 +139,12 @@ def _succeed(
 
 def _is_done(lead: FoundLead) -> bool:
     """Whether this lead needs no write."""
-    return settings().erase_lead == "blank" and _is_blank_name(lead) and not lead.phones
+    return settings().erase_lead == "blank" and _is_blank_name(lead) and not _has_more(lead)
+
+
+def _has_more(lead: FoundLead) -> bool:
+    """Whether it has more of the person than a name."""
+    return bool(lead.phones) or not further_fields.is_blank(lead.further)
 
 
 def _is_blank_name(lead: FoundLead) -> bool:
@@ -147,12 +155,12 @@ def _is_blank(lead: LastApplied) -> bool:
     return lead.full_name == ERASED_NAME and lead.phone is None
 
 
-def _last_applied(lead: FoundLead) -> bytes:
+def _last_applied(lead: FoundLead) -> str | bytes | int:
     """The lead without name and phone: whether it has them is all that counts."""
     name = ERASED_NAME if _is_blank_name(lead) else None
-    phone = "" if lead.phones else None
-    return orjson.dumps(LastApplied(lead.lead_id, name, phone))
+    phone = "" if _has_more(lead) else None
+    return applied(LastApplied(lead.lead_id, name, phone), None)["agreed"]
 
 
-def _agreed(lead: LastApplied | None) -> bytes:
-    return orjson.dumps(lead) if lead else b""
+def _agreed(lead: LastApplied | None) -> str | bytes | int:
+    return applied(lead, None)["agreed"] if lead else b""

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from leadline.bitrix24 import further_fields
 from leadline.bitrix24.lead_parsing import FoundLead
+from leadline.bitrix24.leads import DesiredState
 from leadline.users.snapshots import UserSnapshot
 
 #: `missing`: no lead; `doubled`: several; `unlinked`: one that the ledger does not name; `drifted`:
@@ -24,7 +26,7 @@ class Finding:
     user_id: int | None
     #: The user's leads, the known one first; several if `doubled`.
     lead_ids: tuple[int, ...] = ()
-    #: The fields that drifted: full_name, phone, stage.
+    #: The fields that drifted: full_name, phone, stage, and those of the field map.
     fields: tuple[str, ...] = ()
     #: The stage was set in the CRM after ours had been applied.
     is_moved: bool = False
@@ -83,4 +85,8 @@ def _drifted(user: UserSnapshot, lead: FoundLead) -> tuple[str, ...]:
         # People may change an applied stage in the CRM; one that was never applied is drift.
         "stage": user.is_stage_unsynced and lead.stage != user.stage,
     }
-    return tuple(name for name, is_different in differs.items() if is_different)
+    own = tuple(name for name, is_different in differs.items() if is_different)
+    if not user.fields:
+        return own
+    state = DesiredState(user.full_name, user.phone, user.stage, user.fields)
+    return (*own, *further_fields.differences(lead.further, state))

@@ -4,6 +4,7 @@
 -- each of which has
 --   user, event_id, event    the event as stored
 --   state                    the desired state as stored; absent: none that could be applied
+--   fields                   further fields of the desired state; absent: it says nothing of them
 --   version                  absent: order of arrival
 --   touches_stage            absent: only if it differs from the previous desired stage
 --   is_first                 first delivery
@@ -40,7 +41,7 @@ local function begin_history(entry, events, user, history)
   local stage_order = number(redis.call('HGET', entry, 'stage_order'))
   redis.call('HSET', entry, 'history', history, 'order', 0, 'agreed_order', 0, 'stage_order', 0,
     'agreed_stage_order', 0, 'look_order', 0, 'looked_order', 0, 'running_order', 0)
-  redis.call('HDEL', entry, 'last_event')
+  redis.call('HDEL', entry, 'last_event', 'fields', 'refused')
   local stored = redis.call('HGETALL', events)
   for at = 1, #stored, 2 do
     redis.call('HSET', events, stored[at], '-1 ' .. (string.match(stored[at + 1], '^%S+ (.*)$') or ''))
@@ -62,6 +63,7 @@ local function forget_person(entry, events, request)
   local lead_id = string.match(redis.call('HGET', entry, 'agreed') or '', '"lead_id":(%d+)')
   if lead_id then redis.call('HSET', entry, 'agreed', '{"lead_id":' .. lead_id .. '}') end
   redis.call('HSET', entry, 'erased', 1)
+  redis.call('HDEL', entry, 'fields', 'agreed_fields', 'refused')
   local unreadable = string.gsub(entry, 'user:', 'unreadable:', 1)
   redis.call('DEL', events, unreadable, unreadable .. ':events')
   -- A worker that has leased the user would write the person back.
@@ -94,7 +96,7 @@ local function set_originator(entry, originator)
   local before = redis.call('HGET', entry, 'originator')
   redis.call('HSET', entry, 'originator', originator)
   if before and before ~= originator then
-    redis.call('HDEL', entry, 'agreed', 'hint', 'vanished')
+    redis.call('HDEL', entry, 'agreed', 'hint', 'vanished', 'fields', 'agreed_fields', 'refused')
     redis.call('HSET', entry, 'doubt', 1)
   end
 end
@@ -152,6 +154,10 @@ local function put(entry, events, request)
   end
   if state and order > newest then
     redis.call('HSET', entry, 'state', state, 'order', order_text, 'last_event', event_id)
+    if request.fields then
+      redis.call('HSET', entry, 'fields', request.fields)
+      redis.call('HDEL', entry, 'refused')
+    end
     if request.is_erasure then forget_person(entry, events, request)
     else redis.call('HDEL', entry, 'erased', 'erased_leads', 'phone_rows') end
   end

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.sync_status import SyncStatus
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="Sync")
 
@@ -20,6 +21,7 @@ class Sync:
         attempts (int):
         bitrix_lead_id (int | None):
         version (int):
+        open_fields (list[str] | Unset): Fields of the map that the lead could not take; written once it can.
     """
 
     status: SyncStatus
@@ -27,6 +29,7 @@ class Sync:
     attempts: int
     bitrix_lead_id: int | None
     version: int
+    open_fields: list[str] | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         status = self.status.value
@@ -41,6 +44,10 @@ class Sync:
 
         version = self.version
 
+        open_fields: list[str] | Unset = UNSET
+        if not isinstance(self.open_fields, Unset):
+            open_fields = self.open_fields
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -52,6 +59,8 @@ class Sync:
                 "version": version,
             }
         )
+        if open_fields is not UNSET:
+            field_dict["open_fields"] = open_fields
 
         return field_dict
 
@@ -78,12 +87,15 @@ class Sync:
 
         version = d.pop("version")
 
+        open_fields = cast(list[str], d.pop("open_fields", UNSET))
+
         sync = cls(
             status=status,
             reason=reason,
             attempts=attempts,
             bitrix_lead_id=bitrix_lead_id,
             version=version,
+            open_fields=open_fields,
         )
 
         return sync

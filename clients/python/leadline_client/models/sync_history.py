@@ -27,6 +27,7 @@ class SyncHistory:
         bitrix_lead_id (int | None):
         version (int):
         events (list[Event]):
+        open_fields (list[str] | Unset): Fields of the map that the lead could not take; written once it can.
         retry_at (datetime.datetime | Unset): When a failed write will be retried.
     """
 
@@ -36,6 +37,7 @@ class SyncHistory:
     bitrix_lead_id: int | None
     version: int
     events: list[Event]
+    open_fields: list[str] | Unset = UNSET
     retry_at: datetime.datetime | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,6 +58,10 @@ class SyncHistory:
             events_item = events_item_data.to_dict()
             events.append(events_item)
 
+        open_fields: list[str] | Unset = UNSET
+        if not isinstance(self.open_fields, Unset):
+            open_fields = self.open_fields
+
         retry_at: str | Unset = UNSET
         if not isinstance(self.retry_at, Unset):
             retry_at = self.retry_at.isoformat()
@@ -72,6 +78,8 @@ class SyncHistory:
                 "events": events,
             }
         )
+        if open_fields is not UNSET:
+            field_dict["open_fields"] = open_fields
         if retry_at is not UNSET:
             field_dict["retry_at"] = retry_at
 
@@ -109,6 +117,8 @@ class SyncHistory:
 
             events.append(events_item)
 
+        open_fields = cast(list[str], d.pop("open_fields", UNSET))
+
         _retry_at = d.pop("retry_at", UNSET)
         retry_at: datetime.datetime | Unset
         if isinstance(_retry_at, Unset):
@@ -123,6 +133,7 @@ class SyncHistory:
             bitrix_lead_id=bitrix_lead_id,
             version=version,
             events=events,
+            open_fields=open_fields,
             retry_at=retry_at,
         )
 

@@ -1,0 +1,86 @@
+"""Parses the further fields of a lead: of one that was written, of one in a list."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from leadline.bitrix24.applied_fields import (
+    NOTHING,
+    NOTHING_FOUND,
+    AppliedFields,
+    FoundFields,
+    Row,
+)
+from leadline.bitrix24.further_fields import Desired, as_written, wanted
+from leadline.mapping import lead_values, targets
+from leadline.mapping.current import field_map
+from leadline.mapping.lead_values import LeadValues
+from leadline.mapping.targets import is_multifield
+
+if TYPE_CHECKING:
+    from leadline.mapping.user_field import UserField
+
+
+def parse_item(item: Mapping[str, Any], state: Desired) -> AppliedFields:
+    """The fields of a lead that a write returned; a user field that the answer lacks is unknown.
+
+    A column of every portal that the answer leaves out counts as written.
+    """
+    chosen = field_map()
+    if chosen is None:
+        return NOTHING
+    sent = wanted(state)
+    held: dict[str, str | None] = {}
+    for target, (_, described) in chosen.by_target.items():
+        if is_multifield(target):
+            continue
+        key = targets.name_in(item, target)
+        if key is not None:
+            held |= _readable(target, described, item[key])
+        elif target in sent and not targets.is_user_field(target):
+            held[target] = sent[target]
+    rows = _item_rows(item.get("fm"))
+    found = FoundFields(held, rows).as_applied(sent)
+    if "fm" in item:
+        held |= {target: found.values[target] for target in found.values if is_multifield(target)}
+    return as_written(AppliedFields(held, found.rows))
+
+
+def parse_row(row: Mapping[str, Any]) -> FoundFields:
+    """The fields of a lead in a list."""
+    chosen = field_map()
+    if chosen is None:
+        return NOTHING_FOUND
+    held: dict[str, str | None] = {}
+    rows: dict[str, Sequence[Row]] = {}
+    for target, (_, described) in chosen.by_target.items():
+        if is_multifield(target):
+            found = row.get(described.lead) or ()
+            rows[described.lead] = tuple(_rows(found, "VALUE", "ID", "VALUE_TYPE"))
+        elif target in row:
+            held |= _readable(target, described, row[target])
+    return FoundFields(held, rows)
+
+
+def _readable(target: str, described: "UserField", raw: Any) -> LeadValues:
+    """Nothing for a field with several values: it is unknown."""
+    try:
+        return {target: lead_values.from_lead(described, raw)}
+    except lead_values.InvalidValue:
+        return {}
+
+
+def _item_rows(fm: Any) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {}
+    for one in fm if isinstance(fm, list) else ():
+        if isinstance(one, dict):
+            rows.setdefault(str(one.get("typeId")), []).extend(
+                _rows([one], "value", "id", "valueType")
+            )
+    return rows
+
+
+def _rows(rows: Any, value: str, row_id: str, value_type: str) -> Iterator[Row]:
+    for row in rows if isinstance(rows, list | tuple) else ():
+        number = str(row.get(row_id, "")) if isinstance(row, dict) else ""
+        if number.isascii() and number.isdigit() and row.get(value):
+            yield Row(str(row[value]), int(number), str(row.get(value_type, "")))

@@ -1,0 +1,109 @@
+"""`leadline mapping`: hold the field map against the portal, and write a first one."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from leadline.bitrix24 import leads
+from leadline.cli.output import FINDINGS, Json, print_json, print_line, print_table
+from leadline.errors import BadConfiguration
+from leadline.mapping import draft, file, portal_fields
+from leadline.mapping.portal_fields import PortalField
+from leadline.settings import settings
+from leadline.sync.reconcile import throttled_reads
+
+app = typer.Typer(no_args_is_help=True, help="The field map: check it, write a first one.")
+
+_FILE = typer.Argument(help="The map; without it, that of LEADLINE_MAPPING.", show_default=False)
+
+
+@app.callback()
+def mapping() -> None:
+    """The field map: check it, write a first one."""
+
+
+@app.command()
+def check(
+    path: Annotated[Path | None, _FILE] = None,
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Check only the file.")] = False,
+    json: Json = False,
+) -> None:
+    """Check the map, and hold it against the fields of the portal's leads.
+
+    Names what the portal lacks, holds in another type, has other values for, or requires. Exit
+    code 1: the portal would not take something. Exit code 3: the file itself has a mistake.
+
+    Examples:
+        leadline mapping check
+        leadline mapping check leadline.toml --offline
+    """
+    chosen = file.read(_given(path))
+    misfits = [] if offline else portal_fields.misfits(chosen, read_portal())
+    if json:
+        found = [{"field": one.field, "lead": one.lead, "problem": one.problem} for one in misfits]
+        print_json({"fields": len(chosen.fields), "misfits": found})
+    elif misfits:
+        print_table(
+            ("field", "lead", "problem"),
+            [(one.field or "-", one.lead, one.problem) for one in misfits],
+        )
+    else:
+        print_line(f"{len(chosen.fields)} fields, {len(chosen.constants)} constants: all fits")
+    if misfits:
+        raise typer.Exit(FINDINGS)
+
+
+@app.command()
+def init(
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; else stdout.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a first map from the fields of the portal's leads, with a comment on each.
+
+    What the portal requires is active, all the rest is commented out. An existing file stays.
+    --json prints the portal's fields instead.
+
+    Examples:
+        leadline mapping init
+        leadline mapping init --output leadline.toml
+    """
+    portal = read_portal()
+    if json:
+        print_json([asdict(one) for one in portal.values()])
+        return
+    text = draft.text(portal)
+    if output is None:
+        print_line(text)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as written:
+            written.write(text)
+    except OSError as error:
+        raise BadConfiguration(f"{output} can't be written: {error.strerror}") from None
+
+
+def read_portal() -> dict[str, PortalField]:
+    """The fields of the portal's leads, with the values of their lists.
+
+    Raises:
+        BitrixError: the portal rejects the call.
+        BadConfiguration, QueueDown: as `throttled_reads.read_all`.
+    """
+    described: Any = throttled_reads.read_all({"fields": leads.FIELDS})["fields"]
+    types = portal_fields.status_types(described)
+    lists = throttled_reads.read_all({one: leads.list_values(one) for one in types})
+    return portal_fields.parse(
+        described, {one: portal_fields.parse_list(answer) for one, answer in lists.items()}
+    )
+
+
+def _given(path: Path | None) -> Path:
+    if path is None and not settings().mapping:
+        raise BadConfiguration("name a file, or set LEADLINE_MAPPING")
+    return path or Path(settings().mapping)

@@ -1,0 +1,111 @@
+"""The map of this process: read at the start, and again when its file has changed.
+
+A map with a mistake keeps a process from starting. If the file of a running process becomes wrong,
+the last good map stays in use: the mistake is logged, and `defect` has it for doctor and alerts.
+"""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from leadline.errors import BadConfiguration
+from leadline.process import per_process, start_check
+from leadline.settings import settings
+
+if TYPE_CHECKING:
+    from leadline.mapping.field_map import FieldMap
+
+log = structlog.get_logger()
+
+#: How often the file is checked for changes.
+CHECK_EVERY_S = 2.0
+
+#: The file's version: its device and inode, its size and when it was modified.
+_Version = tuple[int, int, int, int]
+
+
+class _MapFile:
+    """The map's file, and what it held when it was last good."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._version = _version(path)
+        self._check_at = time.monotonic() + CHECK_EVERY_S
+        #: Raises BadConfiguration: there is no good map yet.
+        self.map = _read(path)
+        self.defect: str | None = None
+
+    def current(self) -> "FieldMap":
+        """The map, read again if the file has changed."""
+        if time.monotonic() >= self._check_at and self._lock.acquire(blocking=False):
+            try:
+                self._check_at = time.monotonic() + CHECK_EVERY_S
+                self._read_if_changed()
+            finally:
+                self._lock.release()
+        return self.map
+
+    def _read_if_changed(self) -> None:
+        version = _version(self._path)
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self.map = _read(self._path)
+        except BadConfiguration as error:
+            self.defect = str(error)
+            log.exception("field map not taken up, the last good one stays")
+            return
+        self.defect = None
+        log.info("field map read", fields=len(self.map.fields))
+
+
+def _read(path: Path) -> "FieldMap":
+    from leadline.mapping import file  # noqa: PLC0415 - cold start: without a map, nothing needs its models
+
+    return file.read(path)
+
+
+def _version(path: Path) -> _Version | None:
+    """None if there is no such file."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116 - as in runtime/secrets.py
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@per_process
+def _map_file() -> _MapFile | None:
+    return _MapFile(Path(settings().mapping)) if settings().mapping else None
+
+
+def field_map() -> "FieldMap | None":
+    """The map; None if there is none.
+
+    Raises:
+        BadConfiguration: the file can't be read or has a mistake, and never was good.
+    """
+    held = _map_file()
+    return None if held is None else held.current()
+
+
+def defect() -> str | None:
+    """The mistake in the file, if the last good map is in use instead."""
+    held = _map_file()
+    return None if held is None else held.defect
+
+
+@start_check
+def check() -> None:
+    """Read the map.
+
+    Raises:
+        BadConfiguration: as `field_map`.
+    """
+    field_map()

@@ -1,0 +1,113 @@
+"""The field map: the further fields of users, and the constants of every new lead."""
+
+import hashlib
+import re
+from functools import cached_property
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from leadline.mapping import targets
+from leadline.mapping.targets import COLUMNS, MULTIFIELDS
+from leadline.mapping.user_field import UserField
+
+#: Most further fields.
+FIELDS_MAX = 64
+#: Most characters of all texts of a user together: with them, a message stays below its limit.
+CHARACTERS_MAX = 32_000
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+#: Names in requests, messages and the API that mean something else.
+RESERVED = frozenset(
+    {
+        "id", "full_name", "phone", "stage", "external_id", "bitrix_lead_id", "version", "sync",
+        "created_at", "updated_at", "event_id", "user_id", "fields", "status", "reason", "error",
+        "limit", "after", "name", "updated_since", "find", "look", "erase", "erased",
+    }
+)  # fmt: skip
+
+Constant = str | int | float | bool
+
+
+class FieldMap(BaseModel):
+    """The whole map, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fields: dict[str, UserField] = Field(default_factory=dict)
+    #: Columns and user fields that every new lead gets.
+    constants: dict[str, Constant] = Field(default_factory=dict)
+
+    @field_validator("fields")
+    @classmethod
+    def _names(cls, fields: dict[str, UserField]) -> dict[str, UserField]:
+        for name in fields:
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"[fields.{name}]: a name has up to 40 lower-case letters, digits and _"
+                )
+            if name in RESERVED:
+                raise ValueError(f"[fields.{name}]: this name is Leadline's own")
+        if len(fields) > FIELDS_MAX:
+            raise ValueError(f"at most {FIELDS_MAX} fields")
+        if sum(field.length for field in fields.values()) > CHARACTERS_MAX:
+            raise ValueError(f"lower max_length: all texts may have {CHARACTERS_MAX} characters")
+        return fields
+
+    @field_validator("constants")
+    @classmethod
+    def _columns(cls, constants: dict[str, Constant]) -> dict[str, Constant]:
+        for name in constants:
+            if name in MULTIFIELDS:
+                raise ValueError(f"[constants.{name}]: {name} can't be a constant")
+            if why := targets.why_not(name):
+                raise ValueError(f"[constants.{name}]: {name} {why}")
+        return constants
+
+    @model_validator(mode="after")
+    def _one_place_each(self) -> Self:
+        taken: dict[str, str] = {}
+        for name, field in self.fields.items():
+            other = taken.setdefault(field.target, name)
+            if other != name:
+                raise ValueError(f"[fields.{name}]: {field.target} already holds {other}")
+            if field.target in self.constants:
+                raise ValueError(f"[fields.{name}]: {field.target} is a constant as well")
+        return self
+
+    def __hash__(self) -> int:
+        """One of the models made from it: a map that is read again is another one."""
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @cached_property
+    def digest(self) -> str:
+        """A short hash of its content."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    @cached_property
+    def by_target(self) -> dict[str, tuple[str, UserField]]:
+        """Each field with its name, by where it lives in the lead."""
+        return {field.target: (name, field) for name, field in self.fields.items()}
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns and multi-fields to read of a lead."""
+        return tuple(dict.fromkeys(field.lead for field in self.fields.values()))
+
+    @cached_property
+    def has_name(self) -> bool:
+        """Whether NAME is left for the user's full name, which TITLE always holds."""
+        return "NAME" not in self.by_target and "NAME" not in self.constants
+
+    @cached_property
+    def other_phone_types(self) -> frozenset[str]:
+        """The value types of phones that are not the user's own."""
+        kinds = (target.partition(":") for target in self.by_target)
+        return frozenset(value_type for kind, _, value_type in kinds if kind == "PHONE")
+
+    @cached_property
+    def has_user_fields(self) -> bool:
+        """Whether it names a user field of the portal."""
+        return any(name not in COLUMNS for name in (*self.columns, *self.constants))

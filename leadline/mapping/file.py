@@ -1,0 +1,112 @@
+"""Reads the map's file; a mistake is named with its line, its key and what was expected."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from leadline.errors import BadConfiguration
+from leadline.mapping.field_map import FieldMap
+from leadline.mapping.user_field import UserField
+
+#: A larger file is no map.
+MAX_BYTES = 256 * 1024
+#: A longer value is not quoted.
+_SHORT = 40
+#: Before a message about another place than that of the error.
+_PLACE = re.compile(r"\[([^\]]+)\]: ")
+_HEADER = re.compile(r"^\s*\[+([^\]]+)\]")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_\"'-]+)\s*=")
+
+
+def read(path: Path) -> FieldMap:
+    """The map in this file.
+
+    Raises:
+        BadConfiguration: it can't be read, or has mistakes: the text names each of them.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadConfiguration(f"{path} can't be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise BadConfiguration(f"{path} is longer than {MAX_BYTES} bytes")
+    try:
+        return parse(content.decode())
+    except UnicodeDecodeError:
+        raise BadConfiguration(f"{path} is not UTF-8") from None
+    except BadConfiguration as error:
+        raise BadConfiguration(f"{path}: {error}") from None
+
+
+def parse(text: str) -> FieldMap:
+    """The map in this text.
+
+    Raises:
+        BadConfiguration: it has mistakes.
+    """
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadConfiguration(f"is no TOML: {error or 'nested too deeply'}") from None
+    try:
+        return FieldMap.model_validate(content)
+    except ValidationError as error:
+        lines = text.splitlines()
+        mistakes = dict.fromkeys(_mistake(lines, one) for one in error.errors(include_url=False))
+        raise BadConfiguration("; ".join(mistakes)) from None
+
+
+def _mistake(lines: list[str], error: Any) -> str:
+    # A union of types reports each of them: only the key counts.
+    keys = [str(one) for one in error["loc"]][:3]
+    if keys[:1] == ["constants"]:
+        keys = keys[:2]
+    message = _message(error, keys)
+    if named := _PLACE.match(message):
+        keys, message = named[1].split("."), message[named.end() :]
+    number = _line_of(lines, keys)
+    where = f"line {number}, " if number else ""
+    depth = 1 if keys[:1] == ["constants"] else 2
+    table = f"[{'.'.join(keys[:depth])}] {'.'.join(keys[depth:])}".rstrip()
+    return f"{where}{table}: {message}"
+
+
+def _message(error: Any, keys: list[str]) -> str:
+    """What was expected, and what was found."""
+    kind, message = error["type"], error["msg"].removeprefix("Value error, ")
+    if kind == "missing":
+        return "is required"
+    if kind == "extra_forbidden":
+        known = UserField if keys[:1] == ["fields"] else FieldMap
+        return f"is no key here: one of {', '.join(known.model_fields)}"
+    found = error["input"]
+    is_short = isinstance(found, str | int | float) and len(str(found)) <= _SHORT
+    return f"{message}, found {found!r}" if is_short and kind != "value_error" else message
+
+
+def _line_of(lines: Iterable[str], keys: list[str]) -> int | None:
+    """The line of this key, else that of the innermost table around it that has one."""
+    found, depth, table = None, 0, list[str]()
+    for number, line in enumerate(lines, 1):
+        if header := _HEADER.match(line):
+            table = [_bare(part) for part in header[1].split(".")]
+            path = table
+        elif key := _KEY.match(line):
+            path = [*table, _bare(key[1])]
+        else:
+            continue
+        shared = min(len(path), len(keys))
+        if path[:shared] != keys[:shared]:
+            continue
+        if shared > depth:
+            found, depth = number, shared
+    return found
+
+
+def _bare(key: str) -> str:
+    return key.strip().strip("\"'")

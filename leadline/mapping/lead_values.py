@@ -1,0 +1,163 @@
+"""Values of users as the lead holds them, as texts that can be compared.
+
+`to_lead` is what a write sends. `from_lead` reads what the portal answers, in the notation of
+either API, as the same text; None is a field without a value.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from decimal import Decimal, DecimalException
+from typing import TYPE_CHECKING, Any
+
+from leadline.mapping.targets import Value, is_user_field
+
+if TYPE_CHECKING:  # cold start: without a map, nothing needs its models
+    from leadline.mapping.field_map import FieldMap
+    from leadline.mapping.user_field import FieldType, UserField
+
+#: What a user's lead should hold, by target; None: no value.
+LeadValues = dict[str, str | None]
+
+_YES = frozenset({"y", "1", "true", "yes"})
+_NO = frozenset({"n", "0", "false", "no"})
+#: Longer values of a lead are cut: no field of ours is as long.
+_LONGEST = 65_536
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def of_user(field_map: "FieldMap", values: Mapping[str, Any]) -> LeadValues:
+    """What the lead of a user with these values should hold.
+
+    A field that the user never had a value for is left out, and its lead's value is kept. A value
+    that the map does not allow any more is left out, too.
+    """
+    held: LeadValues = {}
+    for name, field in field_map.fields.items():
+        if name in values:
+            with suppress(InvalidValue):
+                held[field.target] = to_lead(field, values[name])
+    return held
+
+
+class InvalidValue(ValueError):
+    """No value of this field; the text says what is expected, and never quotes it."""
+
+
+def to_lead(field: "UserField", value: Value) -> str | None:
+    """The value as the lead holds it.
+
+    Raises:
+        InvalidValue: it is no value of this field.
+    """
+    return None if value is None else _TO_LEAD.get(field.type, _text_to_lead)(field, value)
+
+
+def _bool_to_lead(_: "UserField", value: Value) -> str:
+    if not isinstance(value, bool):
+        raise InvalidValue("must be true or false")
+    return "Y" if value else "N"
+
+
+def _number_to_lead(_: "UserField", value: Value) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidValue("must be a number")
+    return _number(value)
+
+
+def _one_of_to_lead(field: "UserField", value: Value) -> str:
+    known = field.values or {}
+    if not isinstance(value, str) or value not in known:
+        raise InvalidValue(f"must be one of {', '.join(known)}")
+    return known[value]
+
+
+def _date_to_lead(_: "UserField", value: Value) -> str:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise InvalidValue("must be a date like 2026-01-31")
+    return value
+
+
+def _text_to_lead(_: "UserField", value: Value) -> str | None:
+    if not isinstance(value, str):
+        raise InvalidValue("must be a text")
+    return _text(value)
+
+
+_TO_LEAD: "dict[FieldType, Callable[[UserField, Value], str | None]]" = {
+    "bool": _bool_to_lead,
+    "number": _number_to_lead,
+    "one-of": _one_of_to_lead,
+    "date": _date_to_lead,
+}
+
+
+def as_sent(target: str, field_type: "FieldType", text: str | None) -> str:
+    """A text of `to_lead` as a write sends it; empty to clear the field."""
+    if field_type == "bool" and is_user_field(target):
+        return {"Y": "1", "N": "0"}.get(text or "", "")
+    return text or ""
+
+
+def constant(name: str, value: str | float) -> str:
+    """A constant as a write sends it."""
+    if isinstance(value, bool):
+        return as_sent(name, "bool", "Y" if value else "N")
+    return str(value)
+
+
+def from_lead(field: "UserField", raw: Any) -> str | None:
+    """A value of a lead as the text of `to_lead`; None if it has none.
+
+    Raises:
+        InvalidValue: it is no single value.
+    """
+    if raw is None or raw in ("", [], {}):
+        # PHP has one notation for an empty list, an empty table and a user field without a value.
+        return None
+    if raw is False and field.type != "bool":
+        return None
+    if isinstance(raw, dict | list):
+        raise InvalidValue("holds several values")
+    text = _text(str(raw)[:_LONGEST])
+    match field.type:
+        case "bool":
+            lower = (text or "").lower()
+            return "Y" if lower in _YES else "N" if lower in _NO else text
+        case "number":
+            return _number(text)
+        case "date":
+            return text[:10] if text and _DATE.match(text) else text
+    return text
+
+
+def is_same(field: "UserField", one: str | None, other: str | None) -> bool:
+    """Whether both are one value: a portal shows an empty number as 0, an empty yes/no as no."""
+    if one == other:
+        return True
+    blank = {"number": "0", "bool": "N"}.get(field.type)
+    if blank is not None and None in (one, other):
+        return blank in (one, other)
+    return field.type == "email" and (one or "").casefold() == (other or "").casefold()
+
+
+def is_empty(field: "UserField", value: str | None) -> bool:
+    """Whether the lead has no value of its own here."""
+    return value is None or (field.type == "number" and value == "0")
+
+
+def _text(text: str) -> str | None:
+    """Without white space at the ends; with the line breaks of JSON, not of web forms."""
+    return text.replace("\r\n", "\n").strip() or None
+
+
+def _number(value: float | str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        number = Decimal(str(value))
+    except DecimalException:
+        return str(value)
+    if not number.is_finite() or abs(number.adjusted()) > 30:
+        return str(value)
+    return f"{number.normalize():f}"

@@ -1,0 +1,183 @@
+"""The fields that a portal's leads have, and what of the map does not fit them.
+
+Parses crm.lead.fields (https://apidocs.bitrix24.com/api-reference/crm/leads/crm-lead-fields.html)
+and the lists of crm.status.list.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from leadline.mapping.field_map import FieldMap
+from leadline.mapping.targets import MULTIFIELDS
+from leadline.mapping.user_field import FieldType, UserField
+
+#: Fields that Leadline writes by itself in every lead.
+OWN = frozenset({"TITLE", "PHONE", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID"})
+#: A longer title or list is cut.
+TITLE_MAX = 255
+ITEMS_MAX = 500
+_TEXTS: tuple[FieldType, ...] = ("text", "email", "phone", "number", "date", "one-of")
+_FITTING: dict[str, tuple[FieldType, ...]] = {
+    "string": _TEXTS,
+    "url": ("text",),
+    "address": ("text",),
+    "money": ("text",),
+    "integer": ("number", "one-of"),
+    "double": ("number", "one-of"),
+    "boolean": ("bool",),
+    "char": ("bool",),
+    "date": ("date",),
+    "datetime": ("date",),
+    "enumeration": ("one-of",),
+    "crm_status": ("one-of", "text"),
+    "crm_currency": ("one-of", "text"),
+    "crm_company": ("number", "one-of"),
+    "crm_contact": ("number", "one-of"),
+    "user": ("number", "one-of"),
+    "employee": ("number", "one-of"),
+    "iblock_element": ("number", "one-of"),
+    "iblock_section": ("number", "one-of"),
+    "crm": ("number", "text", "one-of"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PortalField:
+    """A field of the portal's leads."""
+
+    name: str
+    #: The portal's own type: string, double, enumeration, crm_status, …
+    type: str
+    #: In the portal's language.
+    title: str
+    is_required: bool = False
+    is_read_only: bool = False
+    is_multiple: bool = False
+    #: The list of crm.status.list that has its values.
+    status_type: str = ""
+    #: The names of its values by id; empty if it has no list.
+    items: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fitting(self) -> tuple[FieldType, ...]:
+        """The types of the map that it can hold, the best one first; none: a map can't fill it."""
+        return () if self.is_read_only else _FITTING.get(self.type, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Something of the map that the portal would not take."""
+
+    #: The name of the user's field, `constants`, or "" for a field that the map lacks.
+    field: str
+    #: The portal's field.
+    lead: str
+    problem: str
+
+
+def parse(answer: Any, lists: Mapping[str, Mapping[str, str]]) -> dict[str, PortalField]:
+    """Parse crm.lead.fields; `lists`: the values of crm.status.list by its ENTITY_ID.
+
+    Leaves out what can't be read.
+    """
+    found = {}
+    for name, described in answer.items() if isinstance(answer, dict) else ():
+        if isinstance(described, dict):
+            status_type = str(described.get("statusType") or "")
+            items = _items(described.get("items")) or dict(lists.get(status_type, {}))
+            found[str(name)] = PortalField(
+                str(name),
+                str(described.get("type", "")),
+                _title(described, str(name)),
+                described.get("isRequired") in (True, "Y"),
+                described.get("isReadOnly") in (True, "Y"),
+                described.get("isMultiple") in (True, "Y"),
+                status_type,
+                items,
+            )
+    return found
+
+
+def status_types(answer: Any) -> set[str]:
+    """The lists of crm.status.list that the portal's fields refer to."""
+    described = answer.values() if isinstance(answer, dict) else ()
+    types = {str(one.get("statusType") or "") for one in described if isinstance(one, dict)}
+    return types - {"", "STATUS"}
+
+
+def parse_list(answer: Any) -> dict[str, str]:
+    """Parse the values of crm.status.list: their names by id."""
+    rows = [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+    return {
+        str(row["STATUS_ID"]): str(row.get("NAME") or "") for row in rows if row.get("STATUS_ID")
+    }
+
+
+def _items(rows: Any) -> dict[str, str]:
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return {
+        str(row["ID"]): str(row.get("VALUE") or "") for row in rows[:ITEMS_MAX] if row.get("ID")
+    }
+
+
+def _title(described: Mapping[str, Any], name: str) -> str:
+    for key in ("formLabel", "listLabel", "title"):
+        text = " ".join(str(described.get(key) or "").split())
+        if text and text != name:
+            return "".join(char for char in text if char.isprintable())[:TITLE_MAX]
+    return name
+
+
+def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misfit]:
+    """What of the map the portal would not take, and what it requires beyond the map."""
+    found = [
+        Misfit(name, one.lead, problem)
+        for name, one in field_map.fields.items()
+        for problem in _of_field(one, portal.get(one.lead))
+    ]
+    found += [
+        Misfit("constants", name, problem)
+        for name, value in field_map.constants.items()
+        for problem in _of_constant(value, portal.get(name))
+    ]
+    covered = {*OWN, *field_map.constants, *(one.lead for one in field_map.fields.values())}
+    if field_map.has_name:
+        covered.add("NAME")
+    found += [
+        Misfit("", name, f"the portal requires it ({one.title}), and the map does not fill it")
+        for name, one in portal.items()
+        if one.is_required and not one.is_read_only and name not in covered
+    ]
+    return found
+
+
+def _of_field(one: UserField, held: PortalField | None) -> Iterator[str]:
+    yield from _of_place(held)
+    if held is None or one.lead in MULTIFIELDS:
+        return
+    if held.fitting and one.type not in held.fitting:
+        yield f"holds {held.type} in the portal: type must be {' or '.join(held.fitting)}"
+    elif one.values and held.items and (unknown := set(one.values.values()) - held.items.keys()):
+        known = ", ".join(f"{key} ({text})" for key, text in held.items.items())
+        yield f"the portal's list has no {', '.join(sorted(unknown))}: one of {known}"
+    if held.is_required and not one.required and one.default is None:
+        yield "is required by the portal: set `required = true`, or a default"
+
+
+def _of_place(held: PortalField | None) -> Iterator[str]:
+    if held is None:
+        yield "the portal has no such field"
+    elif held.is_read_only:
+        yield "is read-only in the portal"
+    elif held.is_multiple and held.name not in MULTIFIELDS:
+        yield "holds several values in the portal, which a map can't fill"
+    elif held.name not in MULTIFIELDS and not held.fitting:
+        yield f"holds {held.type} in the portal, which a map can't fill"
+
+
+def _of_constant(value: str | float, held: PortalField | None) -> Iterator[str]:
+    yield from _of_place(held)
+    if held is not None and held.items and str(value) not in held.items:
+        known = ", ".join(f"{key} ({text})" for key, text in held.items.items())
+        yield f"the portal's list has no {value}: one of {known}"

@@ -1,0 +1,1 @@
+"""The field map against the portal: what it would not take, and fields that a call refused."""

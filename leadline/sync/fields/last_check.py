@@ -1,0 +1,108 @@
+"""What the portal would not take of the field map, as of the last check; kept in Redis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import orjson
+
+from leadline.mapping.portal_fields import Misfit
+from leadline.runtime.redis import client, reachable
+from leadline.workqueue.queue import work_queue
+
+#: How long a result is kept if nobody checks again.
+_KEEP_S = 30 * 86400
+#: How long a requested check waits for a process that runs it.
+_WANTED_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCheck:
+    """The result of a check."""
+
+    #: Unix seconds.
+    checked_at: float
+    #: Of the map that was checked.
+    digest: str
+    misfits: Sequence[Misfit] = ()
+    #: The portal's titles of all its fields by name, as its errors quote them.
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+
+@reachable()
+def load() -> FieldCheck | None:
+    """The last check; None if there was none.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    stored = client().get(_key("field_check"))
+    if not isinstance(stored, bytes):
+        return None
+    content = orjson.loads(stored)
+    misfits = [Misfit(**one) for one in content.pop("misfits")]
+    return FieldCheck(**content, misfits=misfits)
+
+
+@reachable()
+def store(check: FieldCheck) -> None:
+    """Store a check.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    client().set(_key("field_check"), orjson.dumps(asdict(check)), ex=_KEEP_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """How far users with open fields were resynced after a check."""
+
+    #: The result of that check.
+    result: str = ""
+    #: The last user; None: all are done.
+    after: int | None = 0
+
+
+@reachable()
+def sweep() -> Sweep:
+    """The current sweep.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    stored = client().get(_key("field_sweep"))
+    return Sweep(**orjson.loads(stored)) if isinstance(stored, bytes) else Sweep()
+
+
+@reachable()
+def store_sweep(progress: Sweep) -> None:
+    """Store the progress.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    client().set(_key("field_sweep"), orjson.dumps(asdict(progress)), ex=_KEEP_S)
+
+
+@reachable()
+def request() -> None:
+    """Have the next process that may call the portal check the map.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    client().set(_key("field_check_wanted"), 1, ex=_WANTED_S)
+
+
+@reachable()
+def claim_requested() -> bool:
+    """Claim the check that was requested, if any.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    return bool(client().delete(_key("field_check_wanted")))
+
+
+def _key(name: str) -> str:
+    return f"{work_queue().prefix}{name}"

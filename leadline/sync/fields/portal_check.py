@@ -1,0 +1,111 @@
+"""Holds the field map against the portal from time to time, and when a call shows a problem."""
+
+import time
+from typing import Any
+
+import structlog
+
+from leadline.bitrix24 import leads
+from leadline.errors import BadConfiguration, BitrixError, QueueError
+from leadline.ledger.resync import open_fields
+from leadline.mapping import portal_fields
+from leadline.mapping.current import field_map
+from leadline.mapping.portal_fields import PortalField
+from leadline.runtime.once_per_interval import Interval
+from leadline.sync import portal_session
+from leadline.sync.fields import last_check
+from leadline.sync.fields.last_check import FieldCheck, Sweep
+
+log = structlog.get_logger()
+
+#: How old a check may become; with misfits, which an operator is removing, it is repeated sooner.
+MAX_AGE_S = 3600.0
+MAX_AGE_WITH_MISFITS_S = 300.0
+#: How often a process looks whether a check is due.
+LOOK_EVERY_S = 15.0
+
+_looks = Interval(LOOK_EVERY_S)
+
+
+def refresh() -> None:
+    """Check if that is due or was requested; resync users whose open fields the portal has now.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    if field_map() is None or not _looks.claim():
+        return
+    try:
+        if last_check.claim_requested() or is_due():
+            check()
+        if last := last_check.load():
+            _resync(last)
+    except (BitrixError, BadConfiguration, QueueError) as error:
+        log.warning("field map not checked", reason=type(error).__name__)
+
+
+def _resync(last: FieldCheck) -> None:
+    """Resync users whose open fields fit now: once after each check with another result."""
+    misfits = sorted({one.field for one in last.misfits})
+    result = ",".join([last.digest, *misfits])
+    sweep = last_check.sweep()
+    after = sweep.after if sweep.result == result else 0
+    if after is None:
+        return
+    last_check.store_sweep(Sweep(result, open_fields.resync_fitting(after, misfits)))
+
+
+def is_due() -> bool:
+    """Whether the last check is too old, or was of another map.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    chosen, last = field_map(), last_check.load()
+    if chosen is None or last is None or last.digest != chosen.digest:
+        return chosen is not None
+    max_age_s = MAX_AGE_WITH_MISFITS_S if last.misfits else MAX_AGE_S
+    return time.time() - last.checked_at > max_age_s
+
+
+def check() -> None:
+    """Read the fields of the portal's leads, hold the map against them, and store the result.
+
+    Does nothing while calls are paused.
+
+    Raises:
+        BitrixError: the portal rejects the call.
+        BadConfiguration: the webhook is missing or invalid.
+        QueueDown: Redis can't be reached.
+    """
+    chosen = field_map()
+    if chosen is None or portal_session.circuit_breaker().state() is not None:
+        return
+    portal = _read()
+    misfits = portal_fields.misfits(chosen, portal)
+    titles = {name: one.title for name, one in portal.items()}
+    last_check.store(FieldCheck(time.time(), chosen.digest, misfits, titles))
+    for one in misfits:
+        log.warning("field map does not fit", field=one.field, lead=one.lead, problem=one.problem)
+
+
+def _read() -> dict[str, PortalField]:
+    described: Any = _call({"fields": leads.FIELDS})["fields"]
+    types = portal_fields.status_types(described)
+    lists = _call({one: leads.list_values(one) for one in types}) if types else {}
+    return portal_fields.parse(
+        described, {one: portal_fields.parse_list(answer) for one, answer in lists.items()}
+    )
+
+
+def _call(commands: dict[str, Any]) -> dict[str, Any]:
+    portal_session.wait_for_token()
+    try:
+        results = portal_session.portal_client().call(commands).results
+    except BitrixError as error:
+        portal_session.react(error)
+        raise
+    for result in results.values():
+        if isinstance(result, BitrixError):  # no reason to stop all calls
+            raise result
+    return results

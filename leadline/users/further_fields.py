@@ -1,0 +1,59 @@
+"""The further fields of users, as the field map describes them."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from leadline.mapping.current import field_map
+from leadline.mapping.targets import Value
+from leadline.users.model import WithFurtherFields
+
+Base = TypeVar("Base", bound=WithFurtherFields)
+
+
+def with_fields(model: type[Base]) -> type[Base]:
+    """The model with the fields of the map; itself if there is no map.
+
+    Raises:
+        BadConfiguration: the map has never been good.
+    """
+    chosen = field_map()
+    if chosen is None or not chosen.fields:
+        return model
+    from leadline.users import field_models  # noqa: PLC0415 - cold start: needed with a map only
+
+    return field_models.extended(model, chosen)
+
+
+def known(fields: Mapping[str, Value] | None) -> dict[str, Value]:
+    """Those of a user's stored values that the map still names, in its order."""
+    chosen = field_map() if fields else None
+    if not fields or chosen is None:
+        return {}
+    return {name: fields[name] for name in chosen.fields if name in fields}
+
+
+def shown(fields: Mapping[str, Value] | None) -> dict[str, Value]:
+    """All fields of the map with this user's values; None: it has no value."""
+    chosen = field_map()
+    if chosen is None:
+        return {}
+    return {name: (fields or {}).get(name) for name in chosen.fields}
+
+
+def defaults() -> dict[str, Value]:
+    """The values that new users get if they are given none."""
+    chosen = field_map()
+    if chosen is None:
+        return {}
+    values = {name: field.default_value for name, field in chosen.fields.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def further_schemas() -> dict[str, Any]:
+    """The JSON Schemas of the fields in responses, by name; null: the user has no value."""
+    chosen = field_map()
+    if chosen is None:
+        return {}
+    from leadline.users import field_models  # noqa: PLC0415 - as in `with_fields`
+
+    return field_models.schemas(chosen)

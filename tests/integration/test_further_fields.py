@@ -1,0 +1,558 @@
+"""Further fields travel from a request to the lead: with each write, and only what is meant."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadline import process
+from leadline.bitrix24.command import Command
+from leadline.errors import BitrixError
+from leadline.mapping import current
+from leadline.operations import status
+from leadline.operations.resync_users import resync_users
+from leadline.runtime.once_per_interval import Interval
+from leadline.settings import settings
+from leadline.sync import portal_session
+from leadline.sync.fields import last_check, portal_check
+from leadline.users import search, search_index
+from tests.integration.conftest import Control, function_client, rows
+from tests.integration.pipeline import Pipeline, configure
+from tests.unit import maps
+
+MAP = """
+[fields.email]
+type = "email"
+lead = "EMAIL"
+
+[fields.source]
+type = "one-of"
+values = { site = "WEB", call = "CALL" }
+lead = "SOURCE_ID"
+default = "site"
+
+[fields.budget]
+type = "number"
+lead = "OPPORTUNITY"
+min = 0
+
+[fields.born]
+type = "date"
+lead = "BIRTHDATE"
+
+[fields.note]
+type = "text"
+lead = "COMMENTS"
+owner = "crm"
+multiline = true
+
+[constants]
+ASSIGNED_BY_ID = 7
+"""
+ANN = {"full_name": "Ann", "phone": "+77001112233"}
+FULL = {**ANN, "email": "ann@example.com", "budget": 12.5, "born": "1990-01-31", "note": "Hi\nyou"}
+SHOWN = {"email": None, "source": None, "budget": None, "born": None, "note": None}
+
+
+@pytest.fixture
+def field_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Give the process this map."""
+
+    def use(text: str) -> None:
+        def configured(**variables: str) -> None:
+            for name, value in variables.items():
+                monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
+            process.forget(settings)
+
+        maps.use(configured, tmp_path, text)
+
+    use(MAP)
+    return use
+
+
+@pytest.fixture
+def servers(in_postgres: str, in_redis: str, in_rabbitmq: str, field_map: object) -> None:
+    assert all((in_postgres, in_redis, in_rabbitmq, field_map))
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert servers is None
+    configure(monkeypatch, webhook_url, tmp_path)
+
+
+@pytest.fixture
+def settle(amqp_url: str) -> Callable[[], None]:
+    """Deliver messages and run jobs until every write is settled."""
+    return Pipeline(amqp_url).settle
+
+
+def send(name: str, path: str, body: object, method: str = "POST", **headers: str) -> Any:
+    return function_client(name).open(path, method=method, json=body, headers=headers)
+
+
+def created(**more: Any) -> dict[str, Any]:
+    answer = send("create_user", "/users", {**ANN, **more})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json)
+
+
+def patch(user: dict[str, Any], **changes: Any) -> Any:
+    return send("update_user", f"/users/{user['id']}", changes, "PATCH")
+
+
+def crm(method: str, **params: object) -> Any:
+    """A call to the portal by another client."""
+    answer = portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
+    assert not isinstance(answer, BitrixError), answer.detail
+    return answer
+
+
+COLUMNS = ["ID", "TITLE", "SOURCE_ID", "OPPORTUNITY", "BIRTHDATE", "COMMENTS", "ASSIGNED_BY_ID"]
+
+
+def lead_of(user: dict[str, Any]) -> dict[str, Any]:
+    where = {"=ORIGIN_ID": str(user["id"])}
+    (lead,) = crm("crm.lead.list", filter=where, select=[*COLUMNS, "EMAIL"])
+    return {**lead, "EMAIL": [row["VALUE"] for row in lead.get("EMAIL") or ()]}
+
+
+def change_by_hand(user: dict[str, Any], **fields: Any) -> None:
+    crm("crm.lead.update", id=lead_of(user)["ID"], fields=fields)
+
+
+def test_a_user_is_stored_answered_and_read_with_its_fields() -> None:
+    user = created(**FULL)
+    assert user == {"id": user["id"], **FULL, "stage": "NEW", "source": "site"}
+    read = send("get_user", f"/users/{user['id']}", None, "GET").json
+    assert {name: read[name] for name in SHOWN} == {name: user[name] for name in SHOWN}
+    (listed,) = send("list_users", "/users", None, "GET").json["items"]
+    assert {name: listed[name] for name in SHOWN} == {name: user[name] for name in SHOWN}
+
+
+def test_a_change_merges_field_by_field_and_null_clears() -> None:
+    user = created(**FULL)
+    answer = patch(user, email="b@example.com", note=None)
+    assert answer.status_code == 200, answer.text
+    assert answer.json == {**user, "email": "b@example.com", "note": None}
+    (stored,) = rows("SELECT fields, changed FROM events ORDER BY version DESC LIMIT 1")
+    assert stored["changed"] == "email,note"
+    assert stored["fields"]["note"] is None
+    assert stored["fields"]["source"] == "site"
+    moved = send("move_user", f"/users/{user['id']}/move", {"stage": "JUNK"})
+    assert moved.json == {**answer.json, "stage": "JUNK"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "named", "why"),
+    [
+        ({"email": "nobody"}, "email", "e-mail"),
+        ({"email": 5}, "email", "string"),
+        ({"source": "fax"}, "source", "'site' or 'call'"),
+        ({"budget": "5"}, "budget", "number"),
+        ({"budget": True}, "budget", "number"),
+        ({"budget": -1}, "budget", "at least 0"),
+        ({"born": "31.01.1990"}, "born", "date"),
+        ({"born": "1990-02-31"}, "born", "date"),
+        ({"note": "a\x00b"}, "note", "control"),
+        ({"note": "x" * 256}, "note", "255"),
+        ({"colour": "red"}, "colour", "not a field"),
+    ],
+)
+def test_an_invalid_field_is_named(fields: dict[str, Any], named: str, why: str) -> None:
+    for answer in (
+        send("create_user", "/users", {**ANN, **fields}),
+        send("update_user", "/users/1", fields, "PATCH"),
+        send("upsert_users", "/users/by-external-id/x", {**ANN, **fields}, "PUT"),
+    ):
+        assert answer.status_code == 422, answer.text
+        (first, *_) = answer.json["errors"]
+        assert first["field"].startswith(named), answer.json
+        assert any(why in error["message"] for error in answer.json["errors"]), answer.json
+    assert rows("SELECT 1 AS one FROM users") == []
+
+
+def test_a_required_field_is_required_of_new_users_and_never_cleared(
+    field_map: Callable[[str], None],
+) -> None:
+    user = created()
+    field_map(MAP.replace('lead = "EMAIL"', 'lead = "EMAIL"\nrequired = true'))
+    answer = send("create_user", "/users", ANN)
+    assert [error["field"] for error in answer.json["errors"]] == ["email"]
+    assert patch(user, full_name="Anna").status_code == 200
+    assert patch(user, email=None).status_code == 422
+    assert patch(user, email="a@example.com").json["email"] == "a@example.com"
+
+
+def upsert(fields: dict[str, Any]) -> Any:
+    return send("upsert_users", "/users/by-external-id/x", {**ANN, **fields}, "PUT")
+
+
+def test_an_upsert_changes_the_given_fields_only() -> None:
+    first = upsert({"email": "a@example.com"})
+    assert (first.status_code, first.json["source"]) == (201, "site")
+    assert upsert({"email": "a@example.com"}).headers["ETag"] == '"1"'
+    second = upsert({"budget": 5})
+    assert second.headers["ETag"] == '"2"'
+    assert second.json == {**first.json, "budget": 5}
+    assert rows("SELECT changed FROM events WHERE version = 2") == [{"changed": "budget"}]
+    assert upsert({"source": "call", "budget": 5}).headers["ETag"] == '"3"'
+    third = upsert({"budget": None})
+    assert (third.headers["ETag"], third.json["budget"]) == ('"4"', None)
+    assert upsert({"budget": None}).headers["ETag"] == '"4"'
+
+
+def test_new_users_of_a_batch_get_their_own_fields() -> None:
+    users = [{**ANN, "budget": number} for number in (3, 1, 2, 1)] + [ANN, {**ANN, "budget": "x"}]
+    answer = send("upsert_users", "/users/batch", {"users": users}).json["items"]
+    assert [one.get("user", {}).get("budget") for one in answer] == [3, 1, 2, 1, None, None]
+    assert [one["status"] for one in answer] == [201] * 5 + [422]
+    stored = rows("SELECT id, fields FROM users ORDER BY id")
+    by_id = {one["user"]["id"]: one["user"]["budget"] for one in answer[:5]}
+    assert {row["id"]: row["fields"].get("budget") for row in stored} == by_id
+    assert len(rows("SELECT 1 AS one FROM events JOIN users USING (fields)")) >= 5
+
+
+@pytest.mark.parametrize("path", ["create", "upsert", "batch", "change"])
+def test_an_idempotency_key_covers_the_fields(path: str) -> None:
+    def request(email: str) -> Any:
+        key = {"Idempotency-Key": "k"}
+        body = {**ANN, "email": email}
+        if path == "create":
+            return send("create_user", "/users", body, **key)
+        if path == "upsert":
+            return send("upsert_users", "/users/by-external-id/x", body, "PUT", **key)
+        if path == "batch":
+            return send("upsert_users", "/users/batch", {"users": [body]}, **key)
+        return send("update_user", f"/users/{user['id']}", {"email": email}, "PATCH", **key)
+
+    user = created(budget=4) if path == "change" else {}
+    first, again = request("a@example.com"), request("a@example.com")
+    assert first.status_code < 300, first.text
+    assert (again.status_code, again.json) == (first.status_code, first.json)
+    assert request("b@example.com").json["code"] == "idempotency_key_reused"
+
+
+def test_the_answer_to_a_repeat_shows_the_fields_of_its_time() -> None:
+    upsert({"email": "a@example.com", "budget": 1})
+    key = {"Idempotency-Key": "k"}
+    path = "/users/by-external-id/x"
+    first = send("upsert_users", path, {**ANN, "budget": 2}, "PUT", **key)
+    upsert({"budget": 3})
+    again = send("upsert_users", path, {**ANN, "budget": 2}, "PUT", **key)
+    assert again.json == first.json
+    assert again.json["email"] == "a@example.com"
+
+
+def test_without_a_map_fields_are_unknown_and_those_stored_stay(
+    field_map: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = created(**FULL)
+    monkeypatch.delenv("LEADLINE_MAPPING")
+    process.forget(settings)
+    process.forget(current._map_file)  # noqa: SLF001 - as a new process
+    assert patch(user, email="b@example.com").status_code == 422
+    answer = patch(user, full_name="Anna")
+    assert answer.json == {"id": user["id"], **ANN, "full_name": "Anna", "stage": "NEW"}
+    field_map(MAP)
+    assert patch(user, budget=1).json == {**user, "full_name": "Anna", "budget": 1}
+
+
+def test_a_field_reaches_its_lead_and_changes_there(settle: Callable[[], None]) -> None:
+    user = created(**FULL)
+    settle()
+    lead = lead_of(user)
+    assert lead["EMAIL"] == ["ann@example.com"]
+    assert (lead["SOURCE_ID"], lead["OPPORTUNITY"]) == ("WEB", "12.50")
+    assert (lead["COMMENTS"], lead["ASSIGNED_BY_ID"]) == ("Hi\nyou", "7")
+    assert lead["BIRTHDATE"].startswith("1990-01-31")
+    patch(user, email="b@example.com", source="call", budget=None)
+    settle()
+    changed = lead_of(user)
+    assert changed["EMAIL"] == ["b@example.com"]
+    assert (changed["SOURCE_ID"], changed["OPPORTUNITY"]) == ("CALL", "0.00")
+    assert changed["COMMENTS"] == lead["COMMENTS"]
+
+
+def test_a_field_changed_by_hand_stays_until_its_user_changes_it(
+    settle: Callable[[], None],
+) -> None:
+    user = created(source="site", note="Ours")
+    settle()
+    change_by_hand(user, SOURCE_ID="CALL", COMMENTS="Theirs")
+    patch(user, budget=5)
+    settle()
+    lead = lead_of(user)
+    assert (lead["SOURCE_ID"], lead["COMMENTS"], lead["OPPORTUNITY"]) == ("CALL", "Theirs", "5.00")
+    patch(user, note="Ours again")
+    settle()
+    assert lead_of(user)["COMMENTS"] == "Theirs"  # the CRM owns it
+
+
+def test_a_field_of_the_crm_is_filled_while_it_is_empty(settle: Callable[[], None]) -> None:
+    user = created()
+    settle()
+    patch(user, note="Ours")
+    settle()
+    assert lead_of(user)["COMMENTS"] == "Ours"
+    other = created(phone="+77001112244")
+    settle()
+    change_by_hand(other, COMMENTS="Theirs")
+    patch(other, note="Ours")
+    settle()
+    assert lead_of(other)["COMMENTS"] == "Theirs"
+
+
+def test_a_new_map_touches_no_lead_until_its_user_changes(
+    settle: Callable[[], None], field_map: Callable[[str], None]
+) -> None:
+    field_map("")
+    user = created()
+    settle()
+    field_map(MAP)
+    change_by_hand(user, SOURCE_ID="CALL", EMAIL=[{"VALUE": "x@y.zz", "VALUE_TYPE": "WORK"}])
+    patch(user, full_name="Anna")
+    settle()
+    lead = lead_of(user)
+    assert (lead["TITLE"], lead["SOURCE_ID"], lead["EMAIL"]) == ("Anna", "CALL", ["x@y.zz"])
+    patch(user, email="b@example.com")
+    settle()
+    assert lead_of(user)["EMAIL"] == ["b@example.com"]
+
+
+def test_a_message_of_an_older_sender_keeps_the_fields(settle: Callable[[], None]) -> None:
+    user = created(**FULL)
+    settle()
+    rows(
+        "UPDATE users SET version = version + 1, full_name = 'Anna', sync_status = 'waiting',"
+        " sync_reason = NULL, sync_attempts = 0"
+    )
+    rows(
+        "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
+        " correlation_id, traceparent, due_at) SELECT gen_random_uuid(), id, version,"
+        " 'update_card', full_name, phone, stage, 'full_name', 'c',"
+        " '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', now() FROM users"
+    )
+    settle()
+    lead = lead_of(user)
+    assert (lead["TITLE"], lead["EMAIL"]) == ("Anna", ["ann@example.com"])
+
+
+def test_an_erased_person_leaves_no_field_behind(settle: Callable[[], None]) -> None:
+    user = created(**FULL)
+    settle()
+    assert function_client("delete_user").delete(f"/users/{user['id']}").status_code == 204
+    settle()
+    lead = lead_of(user)
+    assert (lead["EMAIL"], lead["COMMENTS"], lead["BIRTHDATE"]) == ([], "", "")
+    left = rows("SELECT fields FROM users UNION ALL SELECT fields FROM events")
+    assert [row["fields"] for row in left] == [None] * 3
+    assert "ann@example.com" not in json.dumps(rows("SELECT * FROM user_terms"), default=str)
+
+
+def test_a_lead_made_before_is_compared_field_by_field(settle: Callable[[], None]) -> None:
+    user = created(**FULL)
+    settle()
+    change_by_hand(user, BIRTHDATE="1980-01-01", COMMENTS="Theirs")
+    resync_users([user["id"]])
+    settle()
+    lead = lead_of(user)
+    assert lead["BIRTHDATE"].startswith("1990-01-31")
+    assert lead["COMMENTS"] == "Theirs"
+
+
+CITY = '\n[fields.city]\ntype = "text"\nlead = "UF_CRM_CITY"\n'
+
+
+@pytest.fixture
+def check_fields(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have the relay hold the map against the portal, however recent its last look is."""
+
+    def refresh() -> None:
+        monkeypatch.setattr(portal_check, "_looks", Interval(0))
+        portal_check.refresh()
+
+    return refresh
+
+
+def sync_of(user: dict[str, Any]) -> dict[str, Any]:
+    return dict(send("get_user", f"/users/{user['id']}", None, "GET").json["sync"])
+
+
+def userfield(name: str, kind: str = "string", **more: Any) -> int:
+    fields = {"FIELD_NAME": name, "USER_TYPE_ID": kind, "EDIT_FORM_LABEL": name.title(), **more}
+    return int(crm("crm.lead.userfield.add", fields=fields))
+
+
+def field_of(user: dict[str, Any], name: str) -> Any:
+    (lead,) = crm("crm.lead.list", filter={"=ORIGIN_ID": str(user["id"])}, select=[name])
+    return lead.get(name)
+
+
+def test_user_fields_of_the_portal_arrive_change_and_survive_a_new_label(
+    settle: Callable[[], None], field_map: Callable[[str], None]
+) -> None:
+    ids = [
+        userfield("CITY"),
+        userfield("VIP", "boolean"),
+        userfield("SCORE", "double"),
+        userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}, {"VALUE": "Big"}]),
+        userfield("MET", "date"),
+    ]
+    described = crm("crm.lead.fields")["UF_CRM_SIZE"]["items"]
+    small, big = (item["ID"] for item in described)
+    field_map(
+        MAP
+        + CITY
+        + '[fields.vip]\ntype = "bool"\nlead = "UF_CRM_VIP"\n'
+        + '[fields.score]\ntype = "number"\nlead = "UF_CRM_SCORE"\n'
+        + '[fields.met]\ntype = "date"\nlead = "UF_CRM_MET"\n'
+        + '[fields.size]\ntype = "one-of"\nlead = "UF_CRM_SIZE"\n'
+        + f'values = {{ small = "{small}", big = "{big}" }}\n'
+    )
+    values = {"city": "Almaty", "vip": True, "score": 2.5, "size": "big", "met": "2026-01-31"}
+    user = created(**FULL, **values)
+    settle()
+    assert "open_fields" not in sync_of(user)
+    assert field_of(user, "UF_CRM_CITY") == "Almaty"
+    assert str(field_of(user, "UF_CRM_SIZE")) == str(big)
+    assert float(field_of(user, "UF_CRM_SCORE")) == 2.5
+    assert field_of(user, "UF_CRM_VIP") in {"1", "Y", 1}
+    assert field_of(user, "UF_CRM_MET").startswith("2026-01-31")
+    before = lead_of(user)
+    patch(user, full_name="Anna")
+    settle()
+    writes = sync_of(user)["version"]
+    for one in ids:
+        crm("crm.lead.userfield.update", id=one, fields={"EDIT_FORM_LABEL": "Renamed"})
+    patch(user, city="Astana", vip=False, size="small", score=None)
+    settle()
+    assert sync_of(user)["version"] == writes + 1
+    assert field_of(user, "UF_CRM_CITY") == "Astana"
+    assert field_of(user, "UF_CRM_VIP") in {"0", "N", 0, ""}
+    assert str(field_of(user, "UF_CRM_SIZE")) == str(small)
+    assert not field_of(user, "UF_CRM_SCORE")
+    assert lead_of(user)["EMAIL"] == before["EMAIL"]
+
+
+def test_a_field_that_the_portal_lacks_stops_nothing_and_is_brought_once_it_is_back(
+    settle: Callable[[], None],
+    field_map: Callable[[str], None],
+    check_fields: Callable[[], None],
+) -> None:
+    field_map(MAP + CITY)
+    user, other = created(**FULL, city="Almaty"), created(phone="+77001112244")
+    settle()
+    assert lead_of(user)["EMAIL"] == ["ann@example.com"]
+    assert sync_of(user)["status"] == "synced"
+    assert sync_of(user)["open_fields"] == ["city"]
+    assert "open_fields" not in sync_of(other)
+    check_fields()
+    (misfit,) = status.fields()["misfits"]
+    assert (misfit["field"], misfit["lead"]) == ("city", "UF_CRM_CITY")
+    assert "no such field" in misfit["problem"]
+    assert "field_misfit" in [finding.code for finding in status.findings({})]
+    version = sync_of(user)["version"]
+    check_fields()
+    assert sync_of(user)["version"] == version  # it would fail again
+    userfield("CITY")
+    last_check.request()
+    check_fields()
+    assert status.fields()["misfits"] == []
+    settle()
+    assert "open_fields" not in sync_of(user)
+    assert field_of(user, "UF_CRM_CITY") == "Almaty"
+    check_fields()
+    assert sync_of(user)["version"] == version + 1
+    assert sync_of(other)["version"] == 1
+
+
+def test_a_dropped_field_is_brought_to_the_one_that_the_map_names_instead(
+    settle: Callable[[], None],
+    field_map: Callable[[str], None],
+    check_fields: Callable[[], None],
+) -> None:
+    field_id = userfield("CITY")
+    field_map(MAP + CITY)
+    user = created(**FULL, city="Almaty")
+    settle()
+    assert field_of(user, "UF_CRM_CITY") == "Almaty"
+    crm("crm.lead.userfield.delete", id=field_id)
+    patch(user, city="Astana", email="b@example.com")
+    settle()
+    assert sync_of(user)["open_fields"] == ["city"]
+    assert lead_of(user)["EMAIL"] == ["b@example.com"]
+    userfield("TOWN")
+    field_map(MAP + CITY.replace("UF_CRM_CITY", "UF_CRM_TOWN"))
+    check_fields()
+    settle()
+    assert field_of(user, "UF_CRM_TOWN") == "Astana"
+    assert "open_fields" not in sync_of(user)
+
+
+def test_a_mandatory_field_that_the_map_lacks_is_named_by_the_failed_user(
+    settle: Callable[[], None], control: Control, check_fields: Callable[[], None]
+) -> None:
+    control("settings", "PUT", {"mandatory_fields": ["COMPANY_TITLE"]})
+    user = created(**FULL)
+    settle()
+    check_fields()
+    misfits = status.fields()["misfits"]
+    control("settings", "PUT", {"mandatory_fields": []})
+    assert sync_of(user)["status"] == "failed"
+    assert "Company name" in sync_of(user)["reason"]
+    assert [misfit["lead"] for misfit in misfits] in ([], ["COMPANY_TITLE"])
+
+
+def test_a_value_that_the_portal_refuses_is_left_out(
+    settle: Callable[[], None],
+    field_map: Callable[[str], None],
+    check_fields: Callable[[], None],
+) -> None:
+    userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
+    size = '\n[fields.size]\ntype = "one-of"\nlead = "UF_CRM_SIZE"\nvalues = { big = "999" }\n'
+    field_map(MAP + size)
+    check_fields()
+    (misfit,) = status.fields()["misfits"]
+    assert "no 999" in misfit["problem"]
+    user = created(**FULL, size="big")
+    settle()
+    assert (sync_of(user)["status"], sync_of(user)["open_fields"]) == ("synced", ["size"])
+    assert lead_of(user)["EMAIL"] == ["ann@example.com"]
+    patch(user, budget=7)
+    settle()
+    assert (lead_of(user)["OPPORTUNITY"], sync_of(user)["open_fields"]) == ("7.00", ["size"])
+
+
+def test_a_field_of_several_values_is_left_out(
+    settle: Callable[[], None],
+    field_map: Callable[[str], None],
+    check_fields: Callable[[], None],
+) -> None:
+    userfield("CITY", MULTIPLE="Y")
+    field_map(MAP + CITY)
+    check_fields()
+    user = created(**FULL, city="Almaty")
+    settle()
+    assert (sync_of(user)["status"], sync_of(user)["open_fields"]) == ("synced", ["city"])
+    assert lead_of(user)["EMAIL"] == ["ann@example.com"]
+
+
+@pytest.mark.parametrize("text", ["ann@exam", "EXAMPLE.com", "Almaty"])
+def test_a_search_finds_a_user_by_any_part_of_a_field(
+    text: str, field_map: Callable[[str], None]
+) -> None:
+    field_map(MAP + CITY)
+    user = created(**FULL, city="Almaty")
+    created(full_name="Bob", phone="+77001112244", email="bob@other.net")
+    for _ in range(2):
+        found = search.page(search.Search(find=text))["items"]
+        assert [each["id"] for each in found] == [user["id"]]
+        search_index.catch_up(0)
+    patch(user, email="c@d.ee", city="Astana")
+    search_index.catch_up(0)
+    assert search.page(search.Search(find=text))["items"] == []

@@ -1,0 +1,146 @@
+"""A portal that refuses one field of a lead: the lead is written without it, and it stays open."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadline.bitrix24.leads import DesiredState
+from leadline.errors import BitrixError, LeadGone, OutcomeUnknown, Rejected
+from leadline.sync import interpret
+from leadline.sync.batch_request import Step
+from leadline.sync.decide import Write, plan, settle_applied
+from leadline.sync.fields import last_check
+from leadline.sync.fields.last_check import FieldCheck
+from leadline.workqueue.entry import Entry, Settlement
+from tests.unit import maps
+from tests.unit.conftest import Configure
+from tests.unit.entries import entry, known, pending
+
+VALUES = {"city": "Almaty", "source": "call", "email": "ann@example.com"}
+STATE = DesiredState("Ann Lee", "+77001112233", "NEW", VALUES)
+TITLES = {"UF_CRM_CITY": "City", "SOURCE_ID": "Источник", "EMAIL": "E-mail", "OPENED": "Open"}
+NOW = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def requested(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """With a map and the portal's titles; returns which checks were requested."""
+    found: list[bool] = []
+    maps.use(configure, tmp_path)
+    monkeypatch.setattr(last_check, "load", lambda: FieldCheck(0, "", (), TITLES))
+    monkeypatch.setattr(last_check, "request", lambda: found.append(True))
+    return found
+
+
+def refused(leased: Entry, error: BitrixError) -> Settlement:
+    decided = plan(leased)
+    assert isinstance(decided, Write)
+    return interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW)
+
+
+def again(leased: Entry, settlement: Settlement) -> Entry:
+    """The entry as it is leased after this settlement."""
+    names = str(settlement.fields["refused"]).split(",")
+    assert leased.state is not None
+    return replace(leased, state=replace(leased.state, refused=frozenset(names)))
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ('Invalid value of field "City"', "UF_CRM_CITY"),
+        ("Недопустимое значение поля «источник»", "SOURCE_ID"),
+        ("UF_CRM_CITY: unknown", "UF_CRM_CITY"),
+        ("sourceId is not valid", "SOURCE_ID"),
+        ("E-mail is not correct", "EMAIL:WORK"),
+        ('Invalid value of field "Open"', "OPENED"),  # a constant
+    ],
+)
+def test_the_named_field_is_left_out_at_once_and_costs_no_attempt(
+    text: str, target: str, requested: list[bool]
+) -> None:
+    leased = entry(pending(), state=STATE)
+    settlement = refused(leased, Rejected(text, code="CRM_FIELD_ERROR_VALUE_NOT_VALID"))
+    assert settlement.fields == {"refused": target}
+    assert (settlement.events, settlement.error) == ((), None)
+    assert settlement.delay_ms <= 1
+    assert requested
+    decided = plan(again(leased, settlement))
+    assert isinstance(decided, Write)
+    sent = str(decided.command.params["fields"])
+    value = {"UF_CRM_CITY": "Almaty", "SOURCE_ID": "CALL", "EMAIL:WORK": "ann@", "OPENED": "opened"}
+    assert [each for each in value if value[each] not in sent] == [target]
+
+
+def test_a_second_field_is_left_out_as_well() -> None:
+    leased = entry(pending(), state=replace(STATE, refused=frozenset({"SOURCE_ID"})))
+    settlement = refused(leased, Rejected("City is wrong"))
+    assert settlement.fields == {"refused": "SOURCE_ID,UF_CRM_CITY"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Rejected("The required field 'Company' is missing"),
+        Rejected("Open-air is closed to citytravel"),  # no word of its own, only parts
+        OutcomeUnknown("City"),
+        LeadGone("City not found"),
+    ],
+)
+def test_any_other_error_counts_as_before(error: BitrixError) -> None:
+    leased = entry(pending(), state=replace(STATE, refused=frozenset({"OPENED"})))
+    settlement = refused(leased, error)
+    assert settlement.error is error
+    assert "refused" not in settlement.fields
+
+
+def test_a_field_that_was_not_sent_is_no_cause() -> None:
+    leased = entry(pending(), state=DesiredState("Ann Lee", "+77001112233", "NEW"))
+    assert refused(leased, Rejected("The required field 'City' is missing")).error is not None
+
+
+def test_a_refused_field_stays_open_and_is_tried_by_the_next_event() -> None:
+    leased = known(pending(2), state=replace(STATE, refused=frozenset({"UF_CRM_CITY"})))
+    last = leased.last_applied
+    assert last is not None
+    further = replace(last.further, values={"SOURCE_ID": "CALL", "EMAIL:WORK": "ann@example.com"})
+    settlement = settle_applied(leased, replace(last, further=further))
+    (event,) = settlement.events
+    assert event.outcome is not None
+    assert (event.outcome.status, event.outcome.open_fields) == ("synced", "city")
+    assert settlement.fields["refused"] == ""
+    assert event.outcome.as_stored()["open_fields"] == "city"
+
+
+@pytest.mark.parametrize(
+    ("values", "applied", "still_open"),
+    [
+        ({"city": "Almaty"}, {}, "city"),  # the portal has dropped it
+        ({"city": "Almaty"}, {"UF_CRM_CITY": "Alm"}, ""),  # it holds what it can
+        ({"city": None}, {}, ""),
+        ({"source": "fax"}, {"SOURCE_ID": "CALL"}, "source"),  # the map has no such value
+        ({"note": "Hi"}, {}, ""),  # the CRM owns it
+        ({"colour": "red"}, {}, ""),  # the map has no such field
+    ],
+)
+def test_what_a_written_lead_could_not_take_is_open(
+    values: dict[str, Any], applied: dict[str, str], still_open: str
+) -> None:
+    leased = known(pending(2), state=replace(STATE, fields=values))
+    last = leased.last_applied
+    assert last is not None
+    written = replace(last, further=replace(last.further, values=applied))
+    (event,) = settle_applied(leased, written).events
+    assert event.outcome is not None
+    assert event.outcome.open_fields == still_open
+    assert ("open_fields" in event.outcome.as_stored()) is bool(still_open)
+
+
+def test_an_erased_lead_is_no_exception() -> None:
+    leased = known(pending(2), state=STATE, erased="1")
+    decided = Write(plan(entry(pending(), state=STATE)).command, is_create=False)  # type: ignore[union-attr]
+    error = Rejected("City is wrong")
+    settlement = interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW)
+    assert settlement.error is error

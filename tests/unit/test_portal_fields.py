@@ -1,0 +1,132 @@
+"""The map held against a portal's own fields, and a first map drafted from them."""
+
+from typing import Any
+
+import pytest
+
+from leadline.mapping import draft, file, portal_fields
+from leadline.mapping.portal_fields import Misfit, PortalField
+from tests.unit import maps
+
+LISTS = {"SOURCE": {"WEB": "Website", "CALL": "Call"}}
+
+
+def described(kind: str, **more: Any) -> dict[str, Any]:
+    flags = {"isRequired": False, "isReadOnly": False, "isMultiple": False}
+    return {"type": kind, **flags, "title": "Title", **more}
+
+
+PORTAL: dict[str, Any] = {
+    "ID": described("integer", isReadOnly=True),
+    "TITLE": described("string", isRequired=True),
+    "NAME": described("string", isRequired=True),
+    "SOURCE_ID": described("crm_status", statusType="SOURCE", title="Source"),
+    "STATUS_ID": described("crm_status", statusType="STATUS", isRequired=True),
+    "COMMENTS": described("string"),
+    "OPPORTUNITY": described("double"),
+    "BIRTHDATE": described("date"),
+    "OPENED": described("char"),
+    "ASSIGNED_BY_ID": described("user"),
+    "DATE_CREATE": described("datetime", isReadOnly=True),
+    "PHONE": described("crm_multifield", isMultiple=True),
+    "EMAIL": described("crm_multifield", isMultiple=True),
+    "UF_CRM_CITY": described("string", formLabel='City "of" birth', title="UF_CRM_CITY"),
+    "UF_CRM_VIP": described("boolean"),
+    "UF_CRM_SIZE": described(
+        "enumeration", items=[{"ID": "45", "VALUE": "Small"}, {"ID": "46", "VALUE": "Big"}]
+    ),
+    "UF_CRM_TAGS": described("string", isMultiple=True),
+    "UF_CRM_FILE": described("file"),
+}
+
+
+def portal(**changed: Any) -> dict[str, PortalField]:
+    fields = {name: one for name, one in {**PORTAL, **changed}.items() if one is not None}
+    return portal_fields.parse(fields, LISTS)
+
+
+def found(text: str, **changed: Any) -> list[Misfit]:
+    return portal_fields.misfits(file.parse(text), portal(**changed))
+
+
+def test_a_map_that_fits_has_no_misfits() -> None:
+    assert found(maps.EXAMPLE) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "lead", "problem"),
+    [
+        ({"UF_CRM_CITY": None}, "city", "UF_CRM_CITY", "no such field"),
+        ({"UF_CRM_CITY": described("double")}, "city", "UF_CRM_CITY", "type must be number"),
+        ({"UF_CRM_CITY": described("file")}, "city", "UF_CRM_CITY", "holds file"),
+        (
+            {"UF_CRM_CITY": described("string", isMultiple=True)},
+            *("city", "UF_CRM_CITY", "several values"),
+        ),
+        ({"BIRTHDATE": described("date", isReadOnly=True)}, "born", "BIRTHDATE", "read-only"),
+        (
+            {"UF_CRM_CITY": described("string", isRequired=True)},
+            *("city", "UF_CRM_CITY", "required = true"),
+        ),
+        (
+            {"UF_CRM_SIZE": described("enumeration", isRequired=True, title="Size")},
+            *("", "UF_CRM_SIZE", "requires it (Size)"),
+        ),
+        ({"ASSIGNED_BY_ID": None}, "constants", "ASSIGNED_BY_ID", "no such field"),
+    ],
+)
+def test_what_the_portal_would_not_take_is_named(
+    changed: dict[str, Any], name: str, lead: str, problem: str
+) -> None:
+    (misfit,) = found(maps.EXAMPLE, **changed)
+    assert (misfit.field, misfit.lead) == (name, lead)
+    assert problem in misfit.problem
+
+
+def test_a_value_that_the_portals_list_lacks_is_named_with_those_it_has() -> None:
+    (misfit,) = found(maps.EXAMPLE.replace('"CALL"', '"PHONE"'))
+    assert "no PHONE: one of WEB (Website), CALL (Call)" in misfit.problem
+    (misfit,) = found('[constants]\nSOURCE_ID = "FAX"\n')
+    assert "no FAX: one of WEB (Website)" in misfit.problem
+    assert found('[constants]\nSOURCE_ID = "WEB"\n') == []
+
+
+def test_a_required_field_with_a_default_or_a_constant_is_filled() -> None:
+    required = {"SOURCE_ID": described("crm_status", statusType="SOURCE", isRequired=True)}
+    assert found(maps.EXAMPLE, **required) == []  # it has a default
+    assert found('[constants]\nSOURCE_ID = "WEB"\n', **required) == []
+    (misfit,) = found("", **required)
+    assert misfit.lead == "SOURCE_ID"
+
+
+def test_lists_are_read_from_the_portal() -> None:
+    assert portal_fields.status_types(PORTAL) == {"SOURCE"}
+    answer = [{"STATUS_ID": "WEB", "NAME": "Website"}, {"NAME": "?"}, 5]
+    assert portal_fields.parse_list(answer) == {"WEB": "Website"}
+    assert portal_fields.parse_list({}) == {}
+
+
+@pytest.mark.parametrize("answer", [None, [], "x", {"A": 5}, {"A": {}}])
+def test_an_answer_that_is_none_is_no_error(answer: Any) -> None:
+    fields = portal_fields.parse(answer, {})
+    assert all(one.fitting == () for one in fields.values())
+    assert portal_fields.status_types(answer) == set()
+
+
+def test_a_draft_is_a_map_that_fits() -> None:
+    required = {"UF_CRM_SIZE": {**PORTAL["UF_CRM_SIZE"], "isRequired": True}}
+    text = draft.text(portal(**required))
+    chosen = file.parse(text)
+    assert chosen.fields.keys() == {"email", "size"}
+    assert chosen.fields["size"].values == {"Small": "45", "Big": "46"}
+    assert portal_fields.misfits(chosen, portal(**required)) == []
+    everything = "\n".join(
+        line.removeprefix("# ") if line.startswith(("# [", "# type", "# lead", '# "')) else line
+        for line in text.splitlines()
+        if not line.startswith(("# [constants]", "# value_type"))
+    )
+    whole = file.parse(everything)
+    targets = {one.lead for one in whole.fields.values()}
+    assert {"SOURCE_ID", "COMMENTS", "UF_CRM_CITY", "UF_CRM_VIP", "OPPORTUNITY"} <= targets
+    assert not targets & {"UF_CRM_TAGS", "UF_CRM_FILE", "ID", "TITLE", "NAME", "PHONE"}
+    assert portal_fields.misfits(whole, portal()) == []
