@@ -93,7 +93,7 @@ def test_a_requested_port_in_use_is_an_error(
         runner = system.launch()
         assert runner.wait(20) == 1
     assert f"PORT={port} is taken" in system.output.read_text(encoding="utf-8")
-    eventually(lambda: system.processes() == [], 5, "no process was left running")
+    eventually(lambda: system.processes() == [], 20, "no process was left running")
 
 
 def _supervisor(system: System) -> int:

@@ -295,7 +295,7 @@ def test_an_unprocessable_message_is_dead_lettered_with_its_reason(
     assert (body, properties.message_id) == (dead, f"m-{[b'nonsense', b'{}'].index(dead)}")
     assert properties.headers["x-reason"] == "422 because"
     assert properties.headers["x-origin"] == QUEUE
-    eventually(lambda: len(function.requests) == 2, 5, "the other message is served")
+    eventually(lambda: len(function.requests) == 2, 20, "the other message is served")
 
 
 @pytest.mark.usefixtures("running")
@@ -473,7 +473,7 @@ def test_unreadable_headers_do_not_close_the_connection(
     eventually(lambda: len(function.requests) == 2, 20, "both are delivered, once each")
     assert [body for _, _, body in function.requests] == [b"hostile", b"next"]
     assert function.requests[0][1]["ce-attempt"] == "1"
-    eventually(lambda: depth(amqp_url, DEAD) == 1, 5, "the message is dead")
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 20, "the message is dead")
     ((properties, body),) = take(amqp_url, DEAD)
     assert (properties.headers["x-reason"], body) == ("422 because", b"hostile")
 

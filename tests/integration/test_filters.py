@@ -158,6 +158,7 @@ class Machine(RuleBasedStateMachine):
         assert found(**query) == expected, query
 
 
+@pytest.mark.slow("searches in fourteen ways after each of hundreds of steps")
 @pytest.mark.parametrize(
     ("few", "near", "times"), [(2000, 20_000, 16), (1, 1, 1)], ids=["few", "many"]
 )

@@ -106,7 +106,7 @@ class Edge:
             lines = map(json.loads, self.log.read_text(encoding="utf-8").splitlines())
             return [line for line in lines if line.get("correlation_id") == correlation_id]
 
-        eventually(found, 5, "the request is logged")
+        eventually(found, 20, "the request is logged")
         (line,) = found()
         return line
 
@@ -328,7 +328,7 @@ def test_requests_of_any_form_are_logged_but_probes_are_not(edge: Edge) -> None:
         with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
             connection.sendall(sent + b"\r\n\r\n")
             assert connection.recv(4096).split()[1].startswith(b"4")
-    eventually(lambda: len(logged()) == before + 2, 5, "both are logged")
+    eventually(lambda: len(logged()) == before + 2, 20, "both are logged")
     assert [line["method"] for line in logged()[before:]] == ["other", "other"]
 
 

@@ -117,7 +117,7 @@ def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
         secret.write_text(nonsense)
     url = start("leadline.sync.worker", log, LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(lambda: status(f"{url}/_/health") == 200, 20, "the worker is alive")
-    eventually(lambda: b"webhook" in log.read_bytes(), 5, "it reports why it does not work")
+    eventually(lambda: b"webhook" in log.read_bytes(), 20, "it reports why it does not work")
     assert status(f"{url}/_/ready") == 503
     with redis.Redis.from_url(redis_url) as client:
         assert WorkerHeartbeats(client, prefix("main")).silence_s() is None, (
@@ -127,22 +127,22 @@ def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
         eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
         eventually(
             lambda: WorkerHeartbeats(client, prefix("main")).silence_s() is not None,
-            5,
+            20,
             "it sends heartbeats",
         )
     secret.write_text("nonsense")
     eventually(lambda: status(f"{url}/_/ready") == 503, 20, "the worker is not ready")
     eventually(
         lambda: log.read_bytes().count(b"webhook missing or invalid, no calls are made") == 2,
-        5,
+        20,
         "it reports so",
     )
     assert b"s3cr3tc0de" not in log.read_bytes()
 
 
 def test_a_stalled_loop_is_detected() -> None:
-    pulse = Heartbeat(timeout_s=0.05)
+    pulse = Heartbeat(timeout_s=2)
     assert pulse.is_recent()
-    eventually(lambda: not pulse.is_recent(), 5, "the stall is noticed")
+    eventually(lambda: not pulse.is_recent(), 20, "the stall is noticed")
     pulse.beat()
     assert pulse.is_recent()

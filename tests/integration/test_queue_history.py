@@ -168,7 +168,7 @@ def test_a_call_of_the_lost_history_ends_before_its_user_is_called_for_again(
     put(work, 1, FIRST)
     lease_one(work)
     put(work, 2, SECOND, name="Bob")
-    eventually(lambda: work.next_due_in_s() == 0, 5, "the lease has expired")
+    eventually(lambda: work.next_due_in_s() == 0, 20, "the lease has expired")
     assert lease_one(work).needs_lookup
 
 

@@ -62,7 +62,7 @@ class Machine(RuleBasedStateMachine):
         self.work.lease_ms = usual
         died = set(self.held) - before
         if died:
-            eventually(lambda: self.work.next_due_in_s() == 0, 5, "the leases have expired")
+            eventually(lambda: self.work.next_due_in_s() == 0, 20, "the leases have expired")
             self.lost += [self.held.pop(user) for user in died]
 
     @precondition(lambda self: self.held)
@@ -81,9 +81,9 @@ class Machine(RuleBasedStateMachine):
         if left and delay > 1:
             self.delayed.add(entry.user_id)
         elif left:
-            eventually(lambda: self.work.next_due_in_s() == 0, 5, "the user is due again")
+            eventually(lambda: self.work.next_due_in_s() == 0, 20, "the user is due again")
             before = self.work.lease(0).now_ms
-            eventually(lambda: self.work.lease(0).now_ms > before, 5, "and so are all others")
+            eventually(lambda: self.work.lease(0).now_ms > before, 20, "and so are all others")
 
     @precondition(lambda self: self.lost)
     @rule(data=st.data())

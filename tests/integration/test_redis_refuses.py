@@ -101,9 +101,9 @@ def test_the_wake_timer_outlives_it(refusing: Refusing, kind: str) -> None:
         thread = threading.Thread(target=WakeTimer("worker", stop).run)
         thread.start()
         try:
-            eventually(lambda: _events(logs), 5, "the timer meets the refusal")
+            eventually(lambda: _events(logs), 20, "the timer meets the refusal")
             refusing.accept()
-            eventually(_is_alive, 5, "the timer sends heartbeats again")
+            eventually(_is_alive, 20, "the timer sends heartbeats again")
         finally:
             stop.set()
             thread.join()

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from leadline.bitrix24.token_bucket import MARGIN, REFUSAL_WAIT_S, TokenBucket
 from tests.integration.conftest import in_threads
 
-RATE, BURST = 50.0, 12
+#: Slow, as a busy machine may take a part of a second between two calls; nobody waits for a token.
+RATE, BURST = 2.0, 12
 CAPACITY = BURST - MARGIN
 MANY = """
 import sys, time, redis
 from leadline.bitrix24.token_bucket import TokenBucket
-bucket = TokenBucket(redis.Redis.from_url(sys.argv[1]), "t", rate_per_s=50, burst=12)
+bucket = TokenBucket(redis.Redis.from_url(sys.argv[1]), "t", rate_per_s=2, burst=12)
 until = time.monotonic() + 1
 while time.monotonic() < until:
     began = time.time()
@@ -76,7 +77,7 @@ def test_many_threads_never_exceed_the_rate(client: redis.Redis) -> None:
     assert len(moments) == 160
     assert_never_exceeded(moments, slack=3)
     # And the rate is used to the full.
-    assert max(moments) - began <= (160 - CAPACITY) / RATE + 0.5
+    assert max(moments) - began <= (160 - CAPACITY) / RATE + 2
 
 
 def test_many_processes_never_exceed_the_rate(redis_url: str) -> None:

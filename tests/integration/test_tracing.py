@@ -132,7 +132,7 @@ def spans(exporter: InMemorySpanExporter, all_processes: str) -> dict[str, Reada
     carry(all_processes, topology.REPLIES, "reply_handler")
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
     marked = "SELECT 1 AS one FROM events WHERE published_at IS NOT NULL"
-    eventually(lambda: bool(rows(marked)), 5, "the event is marked as published")
+    eventually(lambda: bool(rows(marked)), 20, "the event is marked as published")
     found: dict[str, ReadableSpan] = {}
     for span in exporter.get_finished_spans():
         found[f"{span.name}'" if span.name in found else span.name] = span
