@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS write (
 CREATE INDEX IF NOT EXISTS write_owner ON write (owner_id);
 CREATE TABLE IF NOT EXISTS handler (
     id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, url TEXT NOT NULL,
-    auth_type INTEGER NOT NULL DEFAULT 0);
+    auth_type INTEGER NOT NULL DEFAULT 0, min_timeout REAL NOT NULL DEFAULT 1);
 CREATE TABLE IF NOT EXISTS offline_handler (
     event TEXT NOT NULL, connector TEXT NOT NULL, PRIMARY KEY (event, connector));
 CREATE TABLE IF NOT EXISTS offline_event (
@@ -66,10 +66,14 @@ ALTER TABLE multifield RENAME COLUMN lead_id TO owner_id;
 ALTER TABLE multifield ADD COLUMN entity INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE write RENAME COLUMN lead_id TO owner_id;
 ALTER TABLE write ADD COLUMN entity INTEGER NOT NULL DEFAULT 1;
-ALTER TABLE handler ADD COLUMN auth_type INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE offline_event RENAME COLUMN lead_id TO owner_id;
-ALTER TABLE offline_event ADD COLUMN error INTEGER NOT NULL DEFAULT 0;
 """
+#: Columns that a file of an earlier version may lack.
+_ADDED = (
+    ("handler", "auth_type", "INTEGER NOT NULL DEFAULT 0"),
+    ("handler", "min_timeout", "REAL NOT NULL DEFAULT 1"),
+    ("offline_event", "error", "INTEGER NOT NULL DEFAULT 0"),
+)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -80,8 +84,16 @@ def connect(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = NORMAL")
     db.create_function("like", 2, like, deterministic=True)
     db.create_function("like", 3, like, deterministic=True)
-    columns = {name for _, name, *_ in db.execute("PRAGMA table_info(multifield)")}
-    if "lead_id" in columns:
+    if "lead_id" in _columns(db, "multifield"):
         db.executescript(f"BEGIN; {_FROM_LEADS_ONLY} COMMIT;")
+    for table, name, kind in _ADDED:
+        columns = _columns(db, table)
+        if columns and name not in columns:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
     db.executescript("".join(_OBJECTS.format(name=each.table) for each in ENTITIES) + _SCHEMA)
     return db
+
+
+def _columns(db: sqlite3.Connection, table: str) -> set[str]:
+    """The columns of a table; none if there is no such table."""
+    return {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}

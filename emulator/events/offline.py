@@ -56,11 +56,16 @@ class OfflineQueue:
         self.load()
         return count
 
-    def add(self, event: str, owner_id: int, by: str, time: float) -> None:
-        """Queue the event of a write made by the connector `by`."""
-        for bound, connector in self._handlers:
-            if bound == event and (not by or by != connector):
-                self._put(event, connector, owner_id, time)
+    def add(self, event: str, owner_id: int, by: str, time: float) -> bool:
+        """Queue the event of a write made by the connector `by`; whether any queue got it."""
+        queues = [
+            connector
+            for bound, connector in self._handlers
+            if bound == event and (not by or by != connector)
+        ]
+        for connector in queues:
+            self._put(event, connector, owner_id, time)
+        return bool(queues)
 
     def read(self, connector: str, where: Where, order: str, page: str = "") -> list[OfflineEvent]:
         """The events of a connector that a filter finds, reserved ones included."""

@@ -16,6 +16,8 @@ from emulator.clock import Clock
 from emulator.entities.store import Store
 from emulator.settings import Settings
 
+#: Tells an application that its offline queue has grown.
+OFFLINE_EVENT = "ONOFFLINEEVENT"
 _PENALTY_MAX_S = 60.0
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
@@ -28,6 +30,8 @@ class Handler:
     event: str
     url: str
     auth_type: int = 0
+    #: Of ONOFFLINEEVENT: seconds between two calls at least.
+    min_timeout: float = 1
 
 
 class EventSender:
@@ -41,6 +45,9 @@ class EventSender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._latest: dict[str, asyncio.Task[None]] = {}
         self._generator = random.Random(0)  # noqa: S311 (shuffling)
+        #: Handlers of ONOFFLINEEVENT that will be called, and when they were, by id.
+        self._announced: set[int] = set()
+        self._announced_at: dict[int, float] = {}
         #: How much later than others a slow handler is called, in seconds, by URL.
         self._penalties: dict[str, float] = {}
         self.sent = 0
@@ -49,17 +56,20 @@ class EventSender:
 
     def load(self) -> None:
         """Read the handlers again."""
-        rows = self._store.db.execute("SELECT id, event, url, auth_type FROM handler ORDER BY id")
+        rows = self._store.db.execute(
+            "SELECT id, event, url, auth_type, min_timeout FROM handler ORDER BY id"
+        )
         self._handlers = [Handler(*row) for row in rows]
 
     def handlers(self) -> list[Handler]:
         """Handlers bound by event.bind."""
         return self._handlers
 
-    def bind(self, event: str, url: str, auth_type: int = 0) -> None:
+    def bind(self, event: str, url: str, auth_type: int = 0, min_timeout: float = 1) -> None:
         """Add a handler."""
         self._store.db.execute(
-            "INSERT INTO handler (event, url, auth_type) VALUES (?, ?, ?)", (event, url, auth_type)
+            "INSERT INTO handler (event, url, auth_type, min_timeout) VALUES (?, ?, ?, ?)",
+            (event, url, auth_type, min_timeout),
         )
         self.load()
 
@@ -85,6 +95,24 @@ class EventSender:
             for _ in range(settings.event_copies):
                 self._start(handler, event, owner_id, settings, user)
 
+    def announce(self, settings: Settings) -> None:
+        """Tell handlers of ONOFFLINEEVENT that a queue has grown, not more often than they like."""
+        for handler in self._handlers:
+            if handler.event == OFFLINE_EVENT and handler.id not in self._announced:
+                due = self._announced_at.get(handler.id, -handler.min_timeout)
+                due += handler.min_timeout
+                self._announced.add(handler.id)
+                task = asyncio.create_task(self._announce(handler, due, settings))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _announce(self, handler: Handler, due: float, settings: Settings) -> None:
+        await self._clock.sleep(due - self._clock.now())
+        self._announced.discard(handler.id)
+        self._announced_at[handler.id] = self._clock.now()
+        form = _form(handler, OFFLINE_EVENT, 0, settings.application_token, handler.auth_type or 1)
+        await self._post(handler.url, form, 0, None, settings)
+
     async def stop(self) -> None:
         """Cancel events that are not sent yet."""
         tasks = [*self._tasks]
@@ -93,6 +121,8 @@ class EventSender:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._latest.clear()
         self._penalties.clear()
+        self._announced.clear()
+        self._announced_at.clear()
         self.sent = self.failed = 0
         if self._session is not None:
             await self._session.close()
@@ -156,7 +186,7 @@ def _form(handler: Handler, event: str, owner_id: int, token: str, user: int) ->
     form = {
         "event": event,
         "event_handler_id": str(handler.id),
-        "data[FIELDS][ID]": str(owner_id),
+        **({"data[FIELDS][ID]": str(owner_id)} if owner_id else {}),
         "ts": "",
     }
     auth = {

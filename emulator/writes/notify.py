@@ -10,7 +10,8 @@ from emulator.writes.write import Write
 def notify(portal: Portal, verb: str, entity: Entity, item: Item, write: Write) -> None:
     """Send the event of a write to handlers, offline queues and the board."""
     event = entity.event(verb)
-    portal.offline.add(event, item.id, write.connector, portal.clock.wall())
+    if portal.offline.add(event, item.id, write.connector, portal.clock.wall()):
+        portal.events.announce(portal.settings)
     portal.events.send(event, item.id, portal.settings, write.acting_user)
     if portal.stream.has_subscribers:
         portal.stream.send("write" if verb != "DELETE" else "delete", card(entity, item))

@@ -196,3 +196,20 @@ def test_a_slow_handler_is_called_later(emulator: Emulator, receiver: Receiver) 
     assert emulator.control("GET", "totals")["events"]["slow"] == {receiver.url: 1}
     emulator.add()
     assert receiver.next()["data[FIELDS][ID]"] == "2"
+
+
+def test_an_application_is_told_when_its_queue_grows(
+    emulator: Emulator, receiver: Receiver
+) -> None:
+    """Not more often than it likes: documentation events/on-offline-event.md."""
+    emulator.result("event.bind", {"event": "ONCRMLEADADD", "event_type": "offline"})
+    options = {"minTimeout": 3600}
+    bound = {"event": "ONOFFLINEEVENT", "handler": receiver.url, "options": options}
+    emulator.result("event.bind", bound)
+    emulator.set(speed=100_000)
+    for _ in range(3):
+        emulator.add()
+    event = receiver.next()
+    assert event["event"] == "ONOFFLINEEVENT"
+    assert "data[FIELDS][ID]" not in event
+    assert event["auth[access_token]"]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from emulator.entities.entity import EVENTS
 from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
+from emulator.events.online import OFFLINE_EVENT
 from emulator.methods.result import Call, MethodResult
 from emulator.users import ADMIN
 from emulator.validators import is_web_address
@@ -26,7 +27,7 @@ def bind(call: Call) -> MethodResult:
     bound = ((each.event, each.url, each.auth_type) for each in portal.events.handlers())
     if (event, url, auth_type) in bound:
         raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded")
-    portal.events.bind(event, str(url), auth_type)
+    portal.events.bind(event, str(url), auth_type, _min_timeout(call))
     return MethodResult(result=True)
 
 
@@ -63,7 +64,7 @@ def get(call: Call) -> MethodResult:
 
 def events(_: Call) -> MethodResult:
     """The names of the events that this portal has."""
-    return MethodResult([*EVENTS, "ONOFFLINEEVENT"])
+    return MethodResult([*EVENTS, OFFLINE_EVENT])
 
 
 def require_events_allowed(call: Call) -> None:
@@ -78,10 +79,16 @@ def _auth_type(call: Call) -> int | None:
     return None if sent is None else positive_int(sent) or 0
 
 
+def _min_timeout(call: Call) -> float:
+    """Seconds between two calls of a handler of ONOFFLINEEVENT (events/on-offline-event.md)."""
+    options = call.argument("options")
+    return positive_int(options.get("minTimeout") if isinstance(options, dict) else None) or 1
+
+
 def _event(call: Call) -> str:
     require_events_allowed(call)
     event = str(call.argument("event") or "").upper()
-    if event not in (*EVENTS, "ONOFFLINEEVENT"):
+    if event not in (*EVENTS, OFFLINE_EVENT):
         raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found")
     return event
 
