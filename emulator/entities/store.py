@@ -65,10 +65,13 @@ class Store:
             (_dump(data), item_id),
         )
 
-    def change_rows(self, entity: Entity, item_id: int, changes: Sequence[RowChange]) -> None:
-        """Add, change and delete multifield rows; rows of other objects stay as they are."""
-        for change in changes:
-            self._change_row(entity, item_id, change)
+    def change_rows(self, entity: Entity, item_id: int, changes: Sequence[RowChange]) -> list[Row]:
+        """Add, change and delete multifield rows; returns those added.
+
+        Rows of other objects stay as they are.
+        """
+        rows = [self._change_row(entity, item_id, change) for change in changes]
+        return [row for row in rows if row is not None]
 
     def record(
         self, entity: Entity, item_id: int, time: float, method: str, fields: object
@@ -139,7 +142,7 @@ class Store:
         for owner_id, *row in cursor:
             by_id[owner_id].rows.append(Row(*row))
 
-    def _change_row(self, entity: Entity, item_id: int, change: RowChange) -> None:
+    def _change_row(self, entity: Entity, item_id: int, change: RowChange) -> Row | None:
         row_of_item = (change.row_id, item_id, entity.type_id, change.type_id)
         if change.value is None:
             self.db.execute(
@@ -147,7 +150,7 @@ class Store:
                 " WHERE id = ? AND owner_id = ? AND entity = ? AND type_id = ?",
                 row_of_item,
             )
-            return
+            return None
         key = digest(change.type_id, change.value)
         if change.row_id is not None:
             changed = self.db.execute(
@@ -156,19 +159,14 @@ class Store:
                 (change.value, change.value_type or None, key, *row_of_item),
             ).rowcount
             if changed or not change.adds_if_gone:
-                return
-        self.db.execute(
+                return None
+        value_type = change.value_type or "WORK"
+        cursor = self.db.execute(
             "INSERT INTO multifield (entity, owner_id, type_id, value_type, value, digest)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                entity.type_id,
-                item_id,
-                change.type_id,
-                change.value_type or "WORK",
-                change.value,
-                key,
-            ),
+            (entity.type_id, item_id, change.type_id, value_type, change.value, key),
         )
+        return Row(int(cursor.lastrowid or 0), change.type_id, value_type, change.value)
 
 
 def _dump(data: object) -> str:

@@ -43,10 +43,9 @@ def add(portal: Portal, write: Write) -> Item:
         if entity is not CONTACT and not data.get("TITLE"):
             data["TITLE"] = f"{entity.title} #{item_id}"
             portal.store.save(entity, item_id, data)
-        portal.store.change_rows(entity, item_id, write.rows)
+        item = Item(item_id, data, portal.store.change_rows(entity, item_id, write.rows))
         _record(portal, item_id, write)
         stages.record(portal, entity, item_id, data, stages.CREATED)
-        item = Item(item_id, data) if not write.rows else stored(portal, entity, item_id)
     notify(portal, "ADD", entity, item, write)
     if is_converted:
         conversion.convert(portal, item, write, add)

@@ -24,7 +24,14 @@ def object_list(entity: Entity, call: Call) -> MethodResult:
     names = Names(schema, ignores_iso_dates=call.portal.settings.date_filter == "not_iso")
     with_rows = bool(selection & {*MULTIFIELDS, "HAS_PHONE", "HAS_EMAIL", "HAS_IMOL", "*"})
     items, total, following = _page(call, names, with_rows=with_rows)
-    rows = [_upper_row(schema, item, selection) for item in items]
+    every, all_user = "*" in selection, "UF_*" in selection
+    shown = [
+        name
+        for name in schema.upper
+        if name == "ID" or name in selection or (all_user if name in schema.user_fields else every)
+    ]
+    types = MULTIFIELDS.keys() & selection
+    rows = [_upper_row(schema, item, shown, types) for item in items]
     return MethodResult(rows, total, following)
 
 
@@ -53,16 +60,12 @@ def _page(
     return items, total, following if following < total else None
 
 
-def _upper_row(schema: Schema, item: Item, selection: set[str]) -> dict[str, Any]:
-    every, all_user = "*" in selection, "UF_*" in selection
-    row: dict[str, Any] = {
-        name: value
-        for name, value in upper(schema, item).items()
-        if name == "ID" or name in selection or (all_user if name in schema.user_fields else every)
-    }
-    if selection & MULTIFIELDS.keys():
+def _upper_row(schema: Schema, item: Item, shown: list[str], types: set[str]) -> dict[str, Any]:
+    values = upper(schema, item)
+    row = {name: values[name] for name in shown}
+    if types:
         rows = multifields(item)
-        row.update({name: rows[name] for name in rows if name in selection})
+        row.update({name: rows[name] for name in rows if name in types})
     return row
 
 
