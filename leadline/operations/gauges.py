@@ -141,7 +141,6 @@ def _redis() -> None:
     LIMIT.set(settings().operating_limit_s)
     usage = portal_state.operating_budget().usage(leads.METHODS)
     USED.replace({(method,): used.used_s for method, used in usage.items()})
-    if field_map() is not None:
-        last = last_check.load()
-        MISFITS.set(len(last.misfits) if last else 0)
-        DEFECT.set(int(defect() is not None))
+    last = last_check.load() if field_map() is not None else None
+    MISFITS.set(len(last.misfits) if last else 0)
+    DEFECT.set(int(defect() is not None))
