@@ -163,7 +163,9 @@ class Pair:
         draft.mkdir(mode=0o700)
         unprivileged.give_ownership(draft)
         source = f"host={self.primary.address} port={_PORT} user={OWNER} password={self._password}"
-        words = (binary("pg_basebackup"), "-R", "-c", "fast", "-D", str(draft), "-d", source)
+        # fetch: on a busy machine a stream of WAL exceeds wal_sender_timeout.
+        options = ("-R", "-X", "fetch", "-c", "fast", "-D", str(draft), "-d", source)
+        words = (binary("pg_basebackup"), *options)
         with inside(self.standby.name):
             subprocess.run(unprivileged.command(draft, *words), check=True, timeout=60, cwd=draft)
         shutil.move(draft, data)
