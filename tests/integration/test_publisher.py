@@ -94,14 +94,14 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
     assert properties.correlation_id == "call-1"
     # A quorum queue adds a header of its own.
     assert properties.headers.pop("x-delivery-count", 0) == 0
-    age_ms = time.time() * 1000 - int(properties.headers.pop("ce-sent"))
-    assert 0 <= age_ms < 60_000
     assert properties.headers == {
         "ce-specversion": "1.0",
         "ce-type": "leadline.user_created",
         "ce-id": event.id,
         "ce-source": "/leadline",
         "ce-time": "2026-01-31T12:00:00.000Z",
+        # When the ledger had nothing newer: when it occurred, unless the relay knows better.
+        "ce-sent": str(int(event.occurred_at.timestamp() * 1000)),
         "ce-changed": "full_name,phone,stage",
         "traceparent": event.traceparent,
     }
