@@ -18,5 +18,6 @@ from leadline.users.model import UserId
 @endpoint("DELETE", read_scope="erase", write_scope="erase")
 def delete_user(request: Request) -> RawResponse:
     """204, also for a user that was erased before; 404 for an id that no user ever had."""
-    erase.erase(UserId(user_id(request)), write_headers.expected_version(request))
+    user = UserId(user_id(request))
+    erase.erase(user, write_headers.expected_version(request, write_headers.version_of(user)))
     return RawResponse(b"", HTTPStatus.NO_CONTENT, {})

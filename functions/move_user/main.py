@@ -20,5 +20,7 @@ def move_user(request: Request) -> RawResponse:
     move = write_headers.parse_body(Move, request)
     key = write_headers.idempotency_key(request, "move", user, move)
     return write_headers.user_response(
-        accept.change(user, move, write_headers.expected_version(request), key)
+        accept.change(
+            user, move, write_headers.expected_version(request, write_headers.version_of(user)), key
+        )
     )

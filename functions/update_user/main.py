@@ -21,5 +21,10 @@ def update_user(request: Request) -> RawResponse:
     changes = write_headers.parse_body(with_fields(Changes), request)
     key = write_headers.idempotency_key(request, "update", user, changes)
     return write_headers.user_response(
-        accept.change(user, changes, write_headers.expected_version(request), key)
+        accept.change(
+            user,
+            changes,
+            write_headers.expected_version(request, write_headers.version_of(user)),
+            key,
+        )
     )

@@ -51,6 +51,8 @@ TYPES = (
                 "Send less; split a batch."),
     ProblemType("not_json", 415, "The body is not declared as JSON.",
                 "Send `Content-Type: application/json`."),
+    ProblemType("compressed_body", 415, "The body is compressed.",
+                "Send it without `Content-Encoding`."),
     ProblemType("expectation_failed", 417, "`Expect` has another value than `100-continue`.",
                 "Leave the header out."),
     ProblemType("invalid_fields", 422, "Fields or parameters are missing, invalid or unknown.",

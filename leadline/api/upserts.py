@@ -1,6 +1,6 @@
 """Upserts by external id: one user, or a batch of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,7 +8,7 @@ from flask import Request
 from pydantic import BaseModel
 
 from leadline.api import write_headers
-from leadline.errors import DuplicateExternalId, InvalidRequest, LeadlineError
+from leadline.errors import DuplicateExternalId, InvalidRequest, LeadlineError, VersionMismatch
 from leadline.ledger.upsert import accept
 from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.runtime.http import problem, rate_limit
@@ -16,6 +16,7 @@ from leadline.runtime.http.endpoint import RawResponse, json_response, parse, va
 from leadline.runtime.telemetry import trace_context
 from leadline.users import further_fields, stages
 from leadline.users.model import Batch, BatchItem, ExternalId, Upsert
+from leadline.users.views import Query
 
 #: Maximum size of the body of a batch, in bytes: a kilobyte for each user.
 BATCH_BODY_LIMIT = 1024 * 1024
@@ -40,11 +41,23 @@ def put(request: Request, external_id: str) -> RawResponse:
         body.stage,
         external_id,
         body.further(),
-        expected_version=write_headers.expected_version(request),
+        expected_version=write_headers.expected_version(request, _version_of(external_id)),
         must_exist="HTTP_IF_MATCH" in request.environ,
     )
     key = write_headers.idempotency_key(request, "upsert", external_id, body)
     return write_headers.outcome_response(accept.accept_one(item, key))
+
+
+def _version_of(external_id: str) -> Callable[[], int]:
+    def read() -> int:
+        from leadline.users import queries  # noqa: PLC0415 - cold start: few requests name several
+
+        found = queries.page(Query(external_id=external_id))["items"]
+        if not found:
+            raise VersionMismatch
+        return found[0]["sync"]["version"]
+
+    return read
 
 
 def batch(request: Request) -> RawResponse:

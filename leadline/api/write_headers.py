@@ -1,6 +1,7 @@
 """Headers of the writing calls: preconditions, idempotency keys, and the response."""
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -18,7 +19,7 @@ from leadline.runtime.http.endpoint import (
 )
 from leadline.runtime.telemetry import trace_context
 from leadline.users import further_fields, stages
-from leadline.users.model import NO_STAGE, User
+from leadline.users.model import NO_STAGE, User, UserId
 
 
 def parse_body(model: type[Model], request: Request) -> Model:
@@ -37,19 +38,41 @@ def parse_body(model: type[Model], request: Request) -> Model:
         raise
 
 
-def expected_version(request: Request) -> int | None:
+def expected_version(request: Request, current: Callable[[], int]) -> int | None:
     """The version in If-Match (RFC 9110, 13.1.1); None if any version is accepted.
 
+    Of several versions it is the current one, which `current` reads. Weak tags match none.
+
     Raises:
-        VersionMismatch: the value can't be the version of a user.
+        VersionMismatch: no value is a version of ours, or none of several is the current one.
+        UserNotFound, UserErased, DatabaseDown: as `current`.
     """
-    tag = request.environ.get("HTTP_IF_MATCH", "*").strip()
-    if tag == "*":
+    tags = request.environ.get("HTTP_IF_MATCH", "*").strip()
+    if tags == "*":
         return None
-    digits = tag.strip('"')
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+    versions = {
+        int(tag) for tag in (one.strip(' \t"') for one in tags.split(",")) if _is_version(tag)
+    }
+    if len(versions) > 1:
+        versions &= {current()}
+    if not versions:
         raise VersionMismatch
-    return int(digits)
+    return versions.pop()
+
+
+def version_of(user: UserId) -> Callable[[], int]:
+    """Reads the version of this user."""
+
+    def read() -> int:
+        from leadline.users import queries  # noqa: PLC0415 - cold start: few requests name several
+
+        return queries.get(user)["sync"]["version"]
+
+    return read
+
+
+def _is_version(tag: str) -> bool:
+    return tag.isascii() and tag.isdigit() and len(tag) <= 18
 
 
 def idempotency_key(request: Request, *parts: object) -> IdempotencyKey | None:

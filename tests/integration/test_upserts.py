@@ -173,7 +173,10 @@ def test_a_wrong_stage_is_answered_with_those_that_exist(client: FlaskClient, st
     assert item["problem"]["errors"] == [{"field": "stage", "message": message}]
 
 
-@pytest.mark.parametrize(("tag", "status"), [('"1"', 412), ('"2"', 200), ('"3"', 412), ("*", 200)])
+@pytest.mark.parametrize(
+    ("tag", "status"),
+    [('"1"', 412), ('"2"', 200), ('"3"', 412), ("*", 200), ('"1", "2"', 200), ('"1", "3"', 412)],
+)
 def test_if_match_works_as_for_patch(client: FlaskClient, tag: str, status: int) -> None:
     put(client, "crm-1", ANN)
     put(client, "crm-1", {**ANN, "full_name": "Bo"})
@@ -188,7 +191,7 @@ def test_if_match_holds_even_if_nothing_would_change(client: FlaskClient) -> Non
     assert put(client, "crm-1", ANN, **{"If-Match": '"1"'}).status_code == 200
 
 
-@pytest.mark.parametrize("tag", ["*", '"1"', "nonsense"])
+@pytest.mark.parametrize("tag", ["*", '"1"', '"1", "2"', "nonsense"])
 def test_if_match_never_creates_a_user(client: FlaskClient, tag: str) -> None:
     assert put(client, "crm-1", ANN, **{"If-Match": tag}).status_code == 412
     assert rows("SELECT 1 AS one FROM users") == []

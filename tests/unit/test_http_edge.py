@@ -27,7 +27,14 @@ from leadline.errors import (
 )
 from leadline.runtime.http import problem
 from leadline.runtime.http.auth import Scope
-from leadline.runtime.http.endpoint import Handler, authorize, endpoint, parse_query, validate
+from leadline.runtime.http.endpoint import (
+    Handler,
+    authorize,
+    endpoint,
+    parse_query,
+    require_json,
+    validate,
+)
 from leadline.runtime.telemetry import trace_context
 from leadline.users.model import NO_STAGE, Batch, BatchItem, Changes, Move, NewUser
 from leadline.users.views import Query
@@ -217,18 +224,43 @@ def test_an_answer_has_its_correlation_id() -> None:
     assert served(LeadlineError(), **{"X-Call-Id": "call-2"}).headers["X-Call-Id"] == "call-2"
 
 
-@pytest.mark.parametrize(("tag", "version"), [("*", None), ('"3"', 3), ("3", 3), (' "3" ', 3)])
-def test_if_match_names_a_version(tag: str, version: int | None) -> None:
-    assert write_headers.expected_version(get("/", **{"If-Match": tag})) == version
-    assert write_headers.expected_version(get("/")) is None
+def version_3() -> int:
+    """The user's version, if several are named."""
+    return 3
 
 
-@pytest.mark.parametrize("tag", ["", '"', '""', '"abc"', 'W/"3"', '"1", "2"', "9" * 19, "-1", "٣"])
+@pytest.mark.parametrize(
+    ("tag", "version"),
+    [
+        *(("*", None), ('"3"', 3), ("3", 3), (' "3" ', 3)),
+        # RFC 9110, 13.1.1: one of them has to match.
+        *(('"2", "3"', 3), ('"3","x", W/"4" ', 3), ('"2", "2"', 2)),
+    ],
+)
+def test_if_match_names_versions(tag: str, version: int | None) -> None:
+    request = get("/", **{"If-Match": tag})
+    assert write_headers.expected_version(request, version_3) == version
+    assert write_headers.expected_version(get("/"), version_3) is None
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["", '"', '""', '"abc"', 'W/"3"', '"1", "2"', 'W/"3", W/"2"', "9" * 19, "-1", "٣", "*, *"],
+)
 def test_an_impossible_etag_matches_no_version(tag: str) -> None:
     environ = EnvironBuilder(path="/").get_environ()
     environ["HTTP_IF_MATCH"] = tag
     with pytest.raises(VersionMismatch):
-        write_headers.expected_version(Request(environ))
+        write_headers.expected_version(Request(environ), version_3)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "nonsense"])
+def test_a_compressed_body_is_answered_with_what_to_do(encoding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    with pytest.raises(InvalidRequest, match="uncompressed") as caught:
+        require_json(get("/", **headers))
+    assert caught.value.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    require_json(get("/", **{**headers, "Content-Encoding": "identity"}))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])

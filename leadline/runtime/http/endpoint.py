@@ -152,8 +152,14 @@ def require_json(request: Request) -> None:
     answers.
 
     Raises:
-        InvalidRequest: 415.
+        InvalidRequest: 415, also for a compressed body (RFC 9110, 8.4).
     """
+    if request.environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() != "identity":
+        raise InvalidRequest(
+            "Send the body uncompressed, without Content-Encoding.",
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            problem="compressed_body",
+        )
     if not is_json(request.environ.get("CONTENT_TYPE", "")):
         raise InvalidRequest(
             "Send JSON with Content-Type: application/json.",
