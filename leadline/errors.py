@@ -239,6 +239,8 @@ class BitrixError(LeadlineError):
         super().__init__(detail)
         #: Bitrix24's own error code; "" if it sent none.
         self.code = code
+        #: HTTP status of the request, if the error is that of a whole request that was answered.
+        self.http_status: int | None = None
 
 
 class Refused(BitrixError):

@@ -69,6 +69,10 @@ class Settings(BaseModel):
     #: Retention of settled events; longer than that of idempotency keys (24 hours).
     keep_events_s: float = Field(30 * 86400, ge=2 * 86400)
 
+    #: How long what was sent to Bitrix24 and answered is kept, at most as long as events; 0: not
+    #: kept.
+    keep_calls_s: float = Field(7 * 86400, ge=0)
+
     #: Namespace of this portal's keys in Redis, so that portals could share one server.
     portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")
     #: ORIGINATOR_ID of our leads; None (`auto`): the one stored in the database.

@@ -6,6 +6,7 @@ Every call is a `batch`, even for a single command: one way to send, one way to 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from math import isfinite
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
@@ -57,6 +58,8 @@ class BatchResponse:
 
     results: dict[str, CommandResult]
     timings: dict[str, Timing]
+    #: HTTP status of the request; None if none was sent or answered.
+    http_status: int | None = None
 
 
 class PortalClient:
@@ -102,7 +105,7 @@ class PortalClient:
         timings = {method: _timing(rows) for method, rows in times.items()}
         # One `time` object covers all commands of the batch.
         timings["batch"] = replace(timings["batch"], commands=len(commands))
-        return BatchResponse(command_results, timings)
+        return BatchResponse(command_results, timings, HTTPStatus.OK)
 
     def _post(
         self, method: str, body: dict[str, Any], send_until: float | None = None
@@ -114,7 +117,11 @@ class PortalClient:
             response_s=settings().request_limit_s + READ_MARGIN_S,
             send_until=send_until,
         )
-        return _parse(response)
+        try:
+            return _parse(response)
+        except BitrixError as error:
+            error.http_status = response.status
+            raise
 
 
 def _parse(response: HttpResponse) -> dict[str, Any]:
@@ -141,7 +148,9 @@ def _error_of_batch(error: Rejected, commands: int) -> BitrixError:
     """The error of a rejected batch; with one command, it is that command's own."""
     if commands == 1 and not isinstance(error, LeadGone):
         return error
-    return RequestRejected(error.detail, code=error.code)
+    of_request = RequestRejected(error.detail, code=error.code)
+    of_request.http_status = error.http_status
+    return of_request
 
 
 def _host(redirect: HttpResponse) -> str:

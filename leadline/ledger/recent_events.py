@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from leadline.messages.attempt_log import Call, calls_from_text
 from leadline.runtime.postgres.pool import database
 
 #: Periods that the console plots: the length of each and of its slots, in seconds.
@@ -40,6 +41,13 @@ FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
 """  # noqa: S608 - of constants; values are parameters
 
 
+_LAST_CALLS = f"""
+SELECT CAST(event_id AS text) AS event_id, calls FROM event_calls WHERE event_id IN (
+    SELECT id FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
+)
+"""  # noqa: S608 - of constants; values are parameters
+
+
 def settled_since(period: str) -> dict[str, Any]:
     """Events settled within one of `PERIODS`: how many by outcome, and how long they took.
 
@@ -62,6 +70,16 @@ def last_states(user_id: int) -> list[dict[str, Any]]:
         DatabaseDown: Postgres can't be reached.
     """
     return database().run(_LAST_STATES, user_id=user_id)
+
+
+def last_calls(user_id: int) -> dict[str, list[Call]]:
+    """What was sent to Bitrix24 for the last events, and its answers, by event id, as far as kept.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    rows = database().run(_LAST_CALLS, user_id=user_id)
+    return {row["event_id"]: calls_from_text(row["calls"]) for row in rows}
 
 
 def last_events(user_id: int) -> list[dict[str, Any]]:

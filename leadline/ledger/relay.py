@@ -18,7 +18,7 @@ from itertools import compress
 import structlog
 
 from leadline.errors import BrokerDown
-from leadline.ledger import outbox, retention
+from leadline.ledger import correlations, outbox, retention
 from leadline.ledger.event import Event, event_from_row
 from leadline.ledger.resync import fork_resync
 from leadline.ledger.write import query_json
@@ -38,7 +38,7 @@ PRUNED = metrics.Counter("leadline_rows_pruned_total", "Old events and keys that
 
 BATCH = 200
 CLAIM_S = 30
-#: How long a run may publish, and how long it may then update the search index.
+#: How long a run may publish, and how long it may then update each of the two search indexes.
 BUDGET_S = 20.0
 INDEX_S = 4.0
 
@@ -138,6 +138,7 @@ def run(pending_among: PendingAmong = lambda _: (), budget_s: float = BUDGET_S) 
     finally:
         # Even if the broker is down or the backlog is long: searches would slow down otherwise.
         search_index.catch_up(time.monotonic() + INDEX_S)
+        correlations.catch_up(time.monotonic() + INDEX_S)
     result.pruned = retention.run(until)
     PRUNED.inc(by=result.pruned)
     if result.published:

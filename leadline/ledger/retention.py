@@ -1,4 +1,4 @@
-"""Delete expired events, keys, audit rows and bulk jobs, in small batches to keep locks short.
+"""Delete expired events, calls, keys, audit rows and jobs, in small batches to keep locks short.
 
 A user's state and sync status are stored in `users`, and need none of its events.
 """
@@ -6,6 +6,7 @@ A user's state and sync status are stored in `users`, and need none of its event
 import time
 
 from leadline.ledger.write_sql import KEY_LIFETIME
+from leadline.runtime import uuid7
 from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
 
@@ -22,11 +23,29 @@ RETURNING 1 AS one
 
 # A user's newest event is kept if it failed: an operator has to see it.
 _EVENTS = """
-DELETE FROM events WHERE id IN (
-    SELECT id FROM events
-    WHERE settled_at <= now() - make_interval(secs => :keep_s)
-      AND (state <> 'failed' OR version < (SELECT version FROM users WHERE id = user_id))
-    ORDER BY settled_at LIMIT :batch FOR UPDATE SKIP LOCKED
+WITH gone AS (
+    DELETE FROM events WHERE id IN (
+        SELECT id FROM events
+        WHERE settled_at <= now() - make_interval(secs => :keep_s)
+          AND (state <> 'failed' OR version < (SELECT version FROM users WHERE id = user_id))
+        ORDER BY settled_at LIMIT :batch FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, correlation_id
+), calls AS (
+    DELETE FROM event_calls USING gone WHERE event_id = gone.id
+), correlations AS (
+    DELETE FROM event_correlations AS known USING gone
+    WHERE known.correlation = hashtextextended(gone.correlation_id, 0)
+      AND known.event_id = gone.id
+)
+SELECT 1 AS one FROM gone
+"""
+
+# Ids of events begin with the time of the write (RFC 9562, UUIDv7).
+_CALLS = """
+DELETE FROM event_calls WHERE event_id IN (
+    SELECT event_id FROM event_calls WHERE event_id < CAST(:before AS uuid)
+    ORDER BY event_id LIMIT :batch FOR UPDATE SKIP LOCKED
 )
 RETURNING 1 AS one
 """
@@ -58,6 +77,7 @@ def run(until: float) -> int:
     return (
         _delete(until, _KEYS)
         + _delete(until, _EVENTS, keep_s=keep_s)
+        + _delete(until, _CALLS, before=str(uuid7.first_at(time.time() - settings().keep_calls_s)))
         + _delete(until, _AUDIT, keep_s=keep_s)
         + _delete(until, _JOBS, keep_s=keep_s)
     )

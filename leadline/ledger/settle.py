@@ -15,6 +15,7 @@ from leadline.ledger.erasure import receipts
 from leadline.ledger.resync import resync_events
 from leadline.ledger.resync.replies_to_lost_events import recover
 from leadline.ledger.resync.resync_events import ResyncRequest
+from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.attributes import number
 from leadline.messages.contract import Reply
@@ -153,6 +154,7 @@ def _reply_params(received: ReceivedReply) -> _ReplyParams:
         "is_transient": received.is_transient and is_failed,
         "journey": orjson.Fragment(journey) if journey else None,
         "open_fields": _names(received.open_fields),
+        "calls": attempt_log.calls_to_text(reply.calls) if settings().keep_calls_s else None,
     }
 
 

@@ -9,7 +9,7 @@ _REPLIES_AS = """
 WITH {name} AS (
     SELECT * FROM json_to_recordset(CAST(:replies AS json)) AS reply (
         event_id uuid, user_id bigint, state text, reason text, attempts integer, lead_id bigint,
-        fence bigint, is_transient boolean, journey jsonb, open_fields text
+        fence bigint, is_transient boolean, journey jsonb, open_fields text, calls text
     )
 )"""
 
@@ -24,7 +24,7 @@ _CHECKED = f"""{_REPLIES_AS.format(name="received")}, claim AS (
     ) AS belongs_to_other
     FROM claim
 ), valid_reply AS (
-    SELECT event_id, user_id, attempts, fence, journey, open_fields,
+    SELECT event_id, user_id, attempts, fence, journey, open_fields, calls,
         CASE WHEN belongs_to_other THEN 'failed' ELSE state END AS state,
         CASE WHEN belongs_to_other THEN 'lead ' || lead_id || ' belongs to another user'
             ELSE reason END AS reason,
@@ -61,7 +61,7 @@ CASE WHEN NOT ({_OVERWRITES}) THEN false
 # without a reply, after a delay that grows each time. So a repeated reply changes nothing either.
 # The arrays make the planner expect few rows: it assumes 100 for JSON and would scan a small table.
 SETTLE = f"""{_CHECKED}, owner AS (
-    SELECT id, synced_version, applied_fence FROM users
+    SELECT id, synced_version, applied_fence, erased_at FROM users
     WHERE id = ANY (ARRAY (SELECT user_id FROM valid_reply))
     ORDER BY id FOR NO KEY UPDATE
 ), settled AS (
@@ -76,7 +76,7 @@ SETTLE = f"""{_CHECKED}, owner AS (
     WHERE events.id = ANY (ARRAY (SELECT event_id FROM valid_reply))
       AND events.id = valid_reply.event_id AND events.user_id = owner.id
       AND events.state IN ('open', 'failed')
-    RETURNING events.user_id, version, changed, stage_version,
+    RETURNING events.id, events.user_id, version, changed, stage_version, erased_at, calls,
         valid_reply.state, valid_reply.reason, valid_reply.attempts, lead_id, fence, open_fields,
         owner.synced_version AS before, applied_fence,
         settled_at = now() AS is_change,
@@ -87,6 +87,10 @@ SETTLE = f"""{_CHECKED}, owner AS (
     WHERE settled.state = 'synced' AND events.user_id = settled.user_id
       AND events.version < settled.version AND events.state = 'open'
     RETURNING events.user_id
+), logged AS (
+    INSERT INTO event_calls SELECT id, calls FROM settled
+    WHERE calls IS NOT NULL AND erased_at IS NULL
+    ON CONFLICT (event_id) DO UPDATE SET calls = excluded.calls
 )
 UPDATE users SET
     bitrix_lead_id = CASE WHEN settled.version >= users.synced_version

@@ -2,11 +2,16 @@
 
 It is stored with the event in the work queue, and the reply carries it to the ledger in a header.
 Its size is bounded: a few attempts, with error texts cut to fit into a header.
+
+The calls, commands to Bitrix24 with their answers, are longer and hold the person's name and phone.
+The reply carries them in its body, and the ledger stores them apart, as text: whatever a sender
+puts there harms no statement.
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from pydantic import Field, TypeAdapter
@@ -17,9 +22,14 @@ from leadline.messages.contract import Reason, readable
 MAX_ATTEMPTS = 5
 #: Characters kept of an error; the reply has the last error in full.
 MAX_ERROR = 150
+#: Maximum number of calls kept, the newest, and characters of their JSON; longer ones are dropped.
+MAX_CALLS = 10
+MAX_CALLS_JSON = 16_000
 #: The connector and gateways truncate longer headers; a longer log is dropped.
 MAX_HEADER = 1000
 
+#: A command and its answer, see `bitrix24.call_log`; JSON of one, until it is stored.
+Call = dict[str, Any]
 Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
 
 
@@ -38,6 +48,11 @@ class AttemptLog:
     received_ms: Milliseconds | None = None
     #: The attempts; stored logs have this name.
     tries: Annotated[tuple[Attempt, ...], Field(max_length=MAX_ATTEMPTS)] = ()
+    calls: Annotated[tuple[Any, ...], Field(max_length=MAX_CALLS)] = ()
+
+    def with_calls(self, calls: Sequence[object]) -> "AttemptLog":
+        """A copy with these calls added."""
+        return replace(self, calls=(*self.calls, *calls)[-MAX_CALLS:])
 
     def with_attempt(self, at_ms: int, error: str | None) -> "AttemptLog":
         """A copy with one more attempt."""
@@ -51,8 +66,8 @@ class AttemptLog:
         return replace(self, tries=(*self.tries[:-1], replace(self.tries[-1], error=reason)))
 
     def to_json(self) -> str:
-        """As JSON."""
-        return orjson.dumps(self).decode()
+        """As JSON, without the calls."""
+        return orjson.dumps({"received_ms": self.received_ms, "tries": self.tries}).decode()
 
     def to_header(self) -> str | None:
         """As a header value, in base64 so that no gateway alters it; None if it is too long."""
@@ -70,6 +85,23 @@ def parse(value: object) -> AttemptLog:
         pydantic.ValidationError: invalid content.
     """
     return _ADAPTER.validate_python(value)
+
+
+def calls_to_text(calls: object) -> str | None:
+    """The calls of a reply as the ledger stores them; None if there are none, or too many."""
+    if not isinstance(calls, list) or not 0 < len(calls) <= MAX_CALLS:
+        return None
+    try:
+        text = orjson.dumps(calls).decode()
+    except orjson.JSONEncodeError:  # nested too deeply
+        return None
+    return text if len(text) <= MAX_CALLS_JSON else None
+
+
+def calls_from_text(text: str | None) -> list[Call]:
+    """The calls that the ledger has stored."""
+    calls = orjson.loads(text) if text else []
+    return [call for call in calls if isinstance(call, dict)]
 
 
 def from_header(value: str | None) -> AttemptLog | None:

@@ -154,6 +154,9 @@ class Reply(_Message):
     lead: Annotated[
         LeadOutcome | None, Field(description="What became of the lead of an erased user.")
     ] = None
+    calls: Annotated[
+        Any, Field(description="What was sent to Bitrix24 and answered, for operators; optional.")
+    ] = None
 
 
 def request_body(
@@ -168,11 +171,11 @@ def reply_body(reply: dict[str, Any], queue: str) -> bytes:
     """The message on a reply queue, in the NestJS envelope if the setting says so.
 
     `read_reply` always accepts it: a long reason is cut, and a reply over the message size limit
-    omits its user, which `user_id` identifies.
+    omits its calls, and its user, which `user_id` identifies.
     """
     body = _reply_body(reply, queue, MAX_REASON)
     if len(body) > settings().body_limit:
-        body = _reply_body({**reply, "user": None}, queue, SHORT_REASON)
+        body = _reply_body({**reply, "user": None, "calls": None}, queue, SHORT_REASON)
     return body
 
 

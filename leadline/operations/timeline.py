@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline.errors import BadConfiguration, QueueError
-from leadline.ledger.recent_events import last_events
+from leadline.ledger.recent_events import last_events, last_states
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
+from leadline.operations import calls
 from leadline.operations.diagnosis.why import why
 from leadline.users import queries
 from leadline.users.model import UserId
@@ -19,7 +20,9 @@ Step = dict[str, Any]
 
 
 def read(user_id: UserId) -> dict[str, Any]:
-    """The user as `GET /users/{id}` returns it, each of its last events with its `steps`.
+    """The user as `GET /users/{id}` returns it, each of its last events with `steps` and `calls`.
+
+    Calls are masked (`calls.masked`).
 
     `next_try_at`: when the user is due for its next call, with `users_before` users due earlier;
     `why`: why the user is in its state, see `diagnosis.why`; `error`: the work queue can't be
@@ -40,8 +43,13 @@ def read(user_id: UserId) -> dict[str, Any]:
         paused = pause.reason if pause else None
     except (QueueError, BadConfiguration) as down:
         error = str(down)
+    made = calls.by_event(user_id, pending)
     events = [
-        {**event, "steps": list(steps(event, pending.get(event["event_id"]) or _stored(journey)))}
+        {
+            **event,
+            "steps": list(steps(event, pending.get(event["event_id"]) or _stored(journey))),
+            "calls": [calls.masked(call) for call in made.get(event["event_id"], [])],
+        }
         for event, journey in ((event, event.pop("journey")) for event in last_events(user_id))
     ]
     sync = {
@@ -52,6 +60,21 @@ def read(user_id: UserId) -> dict[str, Any]:
     }
     newest_steps = [step["step"] for step in events[0]["steps"]] if events else []
     return {**user, "sync": sync, "why": asdict(why(sync, newest_steps, paused)), "error": error}
+
+
+def sent(user_id: UserId) -> list[dict[str, Any]]:
+    """What the last events carried to Bitrix24, each with its `calls`, unmasked.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    try:
+        entry_events, _ = work_queue().pending_events(user_id)
+        pending = {event.event_id: event.journey for event in entry_events}
+    except (QueueError, BadConfiguration):
+        pending = {}
+    made = calls.by_event(user_id, pending)
+    return [{**state, "calls": made.get(state["event_id"], [])} for state in last_states(user_id)]
 
 
 def _stored(journey: Any) -> AttemptLog:

@@ -3,11 +3,13 @@
 import time
 from dataclasses import replace
 
-from leadline.bitrix24.client import BatchResponse, CommandResult
+from leadline.bitrix24 import call_log
+from leadline.bitrix24.client import BatchResponse
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.operating_budget import Reservation
 from leadline.errors import BitrixError, LeaseTooShort
 from leadline.runtime import clock
+from leadline.settings import settings
 from leadline.sync import batch_request, interpret, portal_session, replies
 from leadline.sync.batch_request import BatchRequest, Step
 from leadline.sync.decide import Plan, defer, plan
@@ -28,6 +30,7 @@ class BatchCall:
         self._queue = queue
         self._observer = JobObserver(len(leased.entries))
         self._error: BitrixError | None = None
+        self._took_ms = 0
 
     def run(self) -> int:
         """Send one request, settle each user, reply; returns the number of users.
@@ -56,9 +59,11 @@ class BatchCall:
     ) -> None:
         began = time.monotonic()
         batch = self._send(allowed.commands)
-        portal_session.operating_budget().record(reserved, batch.timings, time.monotonic() - began)
+        took_s = time.monotonic() - began
+        portal_session.operating_budget().record(reserved, batch.timings, took_s)
+        self._took_ms = int(took_s * 1000)
         settlements = [
-            self._settle(step, batch.results)
+            self._settle(step, batch, allowed.commands)
             if allowed.covers(step)
             else defer(step.entry, reserved.wait_ms)
             for step in wanted.steps
@@ -82,13 +87,29 @@ class BatchCall:
             portal_session.react(error)
             return BatchResponse(dict.fromkeys(commands, error), {})
 
-    def _settle(self, step: Step, results: dict[str, CommandResult]) -> Settlement:
-        settlement = interpret.settle(step, results, self._leased.now_ms)
+    def _settle(self, step: Step, batch: BatchResponse, commands: dict[str, Command]) -> Settlement:
+        settlement = interpret.settle(step, batch.results, self._leased.now_ms)
+        settlement = settlement.with_calls(self._calls(step, batch, commands))
         error = settlement.error
         # An error of the whole request was handled when it was caught.
         if error is not None and self._error is None and not isinstance(error, LeaseTooShort):
             portal_session.react(error)
         return settlement
+
+    def _calls(
+        self, step: Step, batch: BatchResponse, commands: dict[str, Command]
+    ) -> list[object]:
+        """What was sent for this user and answered, to be shown to operators."""
+        entry, error = step.entry, self._error
+        if entry.erased or not step.keys or not settings().keep_calls_s:
+            return []
+        status = error.http_status if error else batch.http_status
+        request = {"at_ms": self._leased.now_ms, "ms": self._took_ms, "status": status}
+        return [
+            call_log.record(commands[key], result, entry.user_id, entry.known_lead_id, request)
+            for key in step.keys
+            if not isinstance(result := batch.results[key], LeaseTooShort)
+        ]
 
     def _finish(self, settlements: list[Settlement]) -> None:
         """Save, reply, release: a crash between these steps loses and duplicates nothing."""
@@ -129,4 +150,4 @@ def _for_release(settlement: Settlement, confirmed: set[tuple[int, str]]) -> Set
     replied = [event for event in to_reply if (user_id, event.event_id) in confirmed]
     if len(replied) < len(to_reply):
         delay_ms = max(delay_ms, REPLY_DELAY_MS)
-    return replace(settlement, fields={}, events=tuple(replied), delay_ms=delay_ms)
+    return replace(settlement, fields={}, events=tuple(replied), logged=(), delay_ms=delay_ms)

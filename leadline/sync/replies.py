@@ -56,6 +56,9 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
     reply |= {"attempts": outcome.attempts, "event_id": event.event_id}
     if event.version is not None:
         reply["version"] = event.version
+    # Other systems get no calls: they may reject what they don't know.
+    if event.journey.calls and event.reply_queue == topology.REPLIES:
+        reply["calls"] = event.journey.calls
     body = contract.reply_body(reply, event.reply_queue)
     headers = _headers(event, outcome)
     return Message(event.reply_queue, body, event.event_id, event.correlation_id, headers)

@@ -21,11 +21,6 @@ WHERE status = 'failed'
 GROUP BY 1 ORDER BY users DESC, reason LIMIT :limit
 """  # noqa: S608 - of constants; values are parameters
 
-_COUNT = f"""
-SELECT count(*) AS users FROM unsynced_users JOIN users ON users.id = user_id
-WHERE status = 'failed' AND (CAST(:reason_id AS text) IS NULL OR {REASON_ID} = :reason_id)
-"""  # noqa: S608 - of constants; values are parameters
-
 
 def groups() -> list[dict[str, Any]]:
     """Groups of failed users, the largest first, `MAX_GROUPS` at most.
@@ -37,12 +32,3 @@ def groups() -> list[dict[str, Any]]:
         DatabaseDown: Postgres can't be reached.
     """
     return database().run(_GROUPS, limit=MAX_GROUPS)
-
-
-def count(reason_id: str | None = None) -> int:
-    """How many users have failed, of this group or of all.
-
-    Raises:
-        DatabaseDown: Postgres can't be reached.
-    """
-    return int(database().run(_COUNT, reason_id=reason_id)[0]["users"])

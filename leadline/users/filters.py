@@ -67,6 +67,8 @@ class Filter:
     candidates: tuple[str, ...] = ()
     #: There may be many candidates, and an index finds them in another order than by id.
     may_be_common: bool = False
+    #: The condition reads more than the user's row.
+    is_costly: bool = False
 
 
 def from_query(query: Query) -> list[Filter]:

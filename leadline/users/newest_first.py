@@ -32,10 +32,13 @@ def select(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
     chosen = next((filter_ for filter_ in narrowing if not _is_common(filter_)), None)
     if chosen is not None:
         return _among([chosen.candidates], limit, before, where, size=limit)
-    nearby = Filter(_NEARBY, {"scan_ids": SCAN_IDS})
+    is_costly = any(filter_.is_costly for filter_ in where)
+    nearby = Filter(_NEARBY, {"scan_ids": limit * 20 if is_costly else SCAN_IDS})
     rows = _scan(limit, before, [nearby, *where])
     if len(rows) == limit:
         return rows
+    # The costly one is read once, the others are looked up for each of its candidates.
+    narrowing.sort(key=lambda filter_: not filter_.is_costly)
     return _among([each.candidates for each in narrowing], limit, before, where, size=COMMON)
 
 
@@ -58,7 +61,7 @@ def _among(
     rows: list[Row] = []
     while len(rows) < limit:
         ids = _ids(narrowing, where, before, size)
-        in_page = Filter("id = ANY (CAST(:ids AS bigint[]))", {"ids": ids})
+        in_page = Filter("id = ANY (CAST(:ids AS bigint[]))", {"ids": sorted({*ids})})
         rows += _scan(limit - len(rows), before, [in_page, *where])
         if len(ids) < size:
             break
@@ -69,10 +72,14 @@ def _among(
 def _ids(
     narrowing: Sequence[Sequence[str]], where: Sequence[Filter], before: int, size: int
 ) -> list[int]:
+    """The next candidates, newest first; one may be there several times.
+
+    Without DISTINCT, Postgres keeps only the newest `size` of them instead of sorting all.
+    """
     first, *others = (" UNION ALL ".join(queries) for queries in narrowing)
     also = "".join(f" AND user_id IN ({other})" for other in others)
     sql = f"""
-        SELECT DISTINCT user_id FROM ({first}) AS candidate WHERE user_id < :before {also}
+        SELECT user_id FROM ({first}) AS candidate WHERE user_id < :before {also}
         ORDER BY user_id DESC LIMIT :size
     """  # noqa: S608 - of constants; values are parameters
     rows = database().run(sql, **{**params_of(where), "before": before, "size": size})

@@ -18,7 +18,11 @@ _ACTIVE = """EXISTS (
     SELECT FROM events WHERE user_id = users.id
     AND (id >= CAST(:first_event AS uuid) OR settled_at >= CAST(:active_since AS timestamptz))
 )"""
-_ACCEPTED = "SELECT user_id FROM events WHERE id >= CAST(:first_event AS uuid)"
+# An event accepted since is settled since, or still open; its due_at is then set.
+_OPEN = """
+SELECT user_id FROM events
+WHERE due_at IS NOT NULL AND state = 'open' AND id >= CAST(:first_event AS uuid)
+"""
 _SETTLED = "SELECT user_id FROM events WHERE settled_at >= CAST(:active_since AS timestamptz)"
 
 
@@ -82,4 +86,4 @@ def _filters(search: Search) -> list[Filter]:
 def _active(since: datetime) -> Filter:
     first = uuid7.first_at(since.timestamp())
     params = {"first_event": str(first), "active_since": since.isoformat()}
-    return Filter(_ACTIVE, params, (_ACCEPTED, _SETTLED))
+    return Filter(_ACTIVE, params, (_OPEN, _SETTLED), is_costly=True)

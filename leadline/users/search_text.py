@@ -12,9 +12,11 @@ from leadline.users.filters import NOT_INDEXED_YET, Filter
 PART = 3
 #: Maximum number of words of a name to search for; more are ignored.
 MAX_WORDS = 6
-#: A correlation id is looked for in this many of the newest events: an index on it would slow down
-#: every write.
+#: Events without their correlation id in the index that are scanned for it, the newest: the relay
+#: enters it a minute after the write.
 NEWEST_EVENTS = 100_000
+#: Users that a correlation id finds, those of the newest events; a bulk job may have more.
+OF_CALL = 20_000
 _MAX_ID = 2**63 - 1
 
 _NUMBER = re.compile(r"\+?[0-9() ./-]*[0-9][0-9() ./-]*")
@@ -31,9 +33,20 @@ _TERMS = "SELECT user_id FROM user_terms WHERE kind = '{}' AND term LIKE {}"
 _IN_FIELD = "EXISTS (SELECT FROM jsonb_each_text(fields) WHERE lower(value) LIKE {})"
 _BY_EVENT = "SELECT user_id FROM events WHERE id = CAST(:event_id AS uuid)"
 _BY_CALL = """
-SELECT DISTINCT user_id FROM (
-    SELECT user_id, correlation_id FROM events ORDER BY id DESC LIMIT :newest_events
-) AS newest WHERE correlation_id = :call_id
+(
+    SELECT user_id FROM events WHERE id IN (
+        SELECT event_id FROM event_correlations
+        WHERE correlation = hashtextextended(CAST(:call_id AS text), 0)
+        ORDER BY event_id DESC LIMIT :of_call
+    ) AND correlation_id = :call_id
+) UNION (
+    SELECT user_id FROM (
+        SELECT user_id, correlation_id FROM events
+        WHERE id >= COALESCE((SELECT event_id FROM event_correlations_to),
+                             CAST('00000000-0000-0000-0000-000000000000' AS uuid))
+        ORDER BY id DESC LIMIT :newest_events
+    ) AS newest WHERE correlation_id = :call_id
+)
 """
 
 
@@ -104,11 +117,11 @@ def _exact(condition: str, digits: str) -> Filter | None:
 
 
 def _call(text: str) -> Meaning:
-    """The user of the event with this id, else users with this correlation id in new events."""
-    rows = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
-    if not rows:
-        rows = database().run(_BY_CALL, call_id=text, newest_events=NEWEST_EVENTS)
-    ids = {"of_call": [row["user_id"] for row in rows]}
+    """By an event's id, or else a correlation id."""
+    found = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
+    if not found:
+        found = database().run(_BY_CALL, call_id=text, newest_events=NEWEST_EVENTS, of_call=OF_CALL)
+    ids = {"of_call": [row["user_id"] for row in found]}
     by_id = "id = ANY (CAST(:of_call AS bigint[]))"
     return Meaning(part=Filter(by_id, ids, (_EXACT.format(by_id),)))
 

@@ -6,7 +6,6 @@ from typing import Literal
 
 from leadline.mapping.targets import Value
 from leadline.runtime.postgres.pool import database
-from leadline.users.failures import REASON_ID
 
 # If the write that set the stage failed, a different stage in the CRM is drift and not a manual
 # change. The stage of version 1 is always synced if the lead exists: the lead was created with it.
@@ -36,26 +35,14 @@ class UserSnapshot:
     fields: Mapping[str, Value] | None = None
 
 
-def after(
-    user_id: int, limit: int, *, only_failed: bool = False, reason_id: str | None = None
-) -> list[UserSnapshot]:
-    """The next users by id, without erased ones; `only_failed`: those whose last write failed.
-
-    A failed erasure is one of these: a resync repeats it.
-
-    `reason_id`: of these, only this group (`failures.groups`).
+def after(user_id: int, limit: int) -> list[UserSnapshot]:
+    """The next users by id, without erased ones.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    join, key, of_group = "WHERE erased_at IS NULL AND", "id", ""
-    if only_failed:
-        join, key = "JOIN unsynced_users ON user_id = id AND status = 'failed' WHERE", "user_id"
-    params: dict[str, object] = {"after": user_id, "limit": limit}
-    if reason_id is not None:
-        of_group, params["reason_id"] = f"AND {REASON_ID} = :reason_id", reason_id
-    sql = f"{_SELECT} {join} {key} > :after {of_group} ORDER BY {key} LIMIT :limit"
-    return [UserSnapshot(**row) for row in database().run(sql, **params)]
+    sql = f"{_SELECT} WHERE erased_at IS NULL AND id > :after ORDER BY id LIMIT :limit"
+    return [UserSnapshot(**row) for row in database().run(sql, after=user_id, limit=limit)]
 
 
 def by_ids(user_ids: Sequence[int]) -> dict[int, UserSnapshot]:

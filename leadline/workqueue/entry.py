@@ -4,6 +4,7 @@ Redis keeps the field names of earlier releases. This module maps them to ours w
 `Fields` of a settlement have Redis' names.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -77,8 +78,13 @@ class PendingEvent:
     history: int | None = None
 
     def dumps(self) -> bytes:
-        """The event as JSON, without its sequence number."""
+        """The event as JSON, without its sequence number; without its calls if it has an outcome.
+
+        Its reply is sent next. If the worker is killed before, the repeated reply has none.
+        """
         stored = {name: getattr(self, name) for name in _STORED_AS_NAMED}
+        if self.outcome and self.journey.calls:
+            stored["journey"] = replace(self.journey, calls=())
         return orjson.dumps(stored | {"answered": self.outcome and self.outcome.as_stored()})
 
     def stored(self) -> bytes:
@@ -249,6 +255,8 @@ class Settlement:
     error: BitrixError | None = None
     #: How many leads of this user a lookup found.
     leads_found: int = 0
+    #: An event of which only its attempt log has changed.
+    logged: tuple[PendingEvent, ...] = ()
 
     def with_attempt(self, now_ms: int, error: str | None = None) -> "Settlement":
         """A copy with the attempt just made in the attempt log of each event that it counts for."""
@@ -262,3 +270,17 @@ class Settlement:
             for event in self.events
         )
         return replace(self, events=events)
+
+    def with_calls(self, calls: Sequence[object]) -> "Settlement":
+        """A copy with the calls just made in the attempt log of the newest event.
+
+        Its state is what was applied: the older ones need no copies.
+        """
+        newest = max(self.entry.events, key=lambda event: event.seq, default=None)
+        if newest is None or not calls:
+            return self
+        now = next((one for one in self.events if one.event_id == newest.event_id), newest)
+        logged = replace(now, journey=now.journey.with_calls(calls))
+        if now is newest and newest not in self.events:
+            return replace(self, logged=(logged,))
+        return replace(self, events=tuple(logged if one is now else one for one in self.events))

@@ -250,7 +250,7 @@ def _settle_args(settlement: Settlement, *, release: bool) -> dict[str, Any]:
             "fields": {name: _text(value) for name, value in settlement.fields.items()},
             "events": {
                 event.event_id: "" if release and event.outcome else event.stored().decode()
-                for event in settlement.events
+                for event in (*settlement.events, *settlement.logged)
             },
         }
     )

@@ -1,6 +1,7 @@
 // One user: what holds it up, the journey of its last writes, what was sent, retry.
 
 import { get, post } from "./api.js";
+import { calls } from "./calls.js";
 import { byId, element, say } from "./dom.js";
 import { explain, translated } from "./reasons.js";
 import { number, t, when } from "./texts.js";
@@ -97,13 +98,15 @@ function hindrance({ sync, why }) {
 
 function event(one) {
   const fields = one.changed.split(",");
+  const carried = sent?.find(({ event_id: id }) => id === one.event_id);
   const action = one.changed.startsWith("look") ? "resynced" : one.action;
   return element("section", { class: "event" },
     element("h3", {}, `${t(action)} · ${t("version", { n: one.version })}`),
     element("p", { class: "quiet" }, t("sentFields", { fields: fields.map((name) => fieldName(name)).join(", ") })),
-    values(sent?.find(({ event_id: id }) => id === one.event_id)),
+    values(carried),
     element("ol", { class: "steps" }, ...one.steps.map(step),
       one.state === "open" ? element("li", { class: "warn" }, element("b", {}, t("replied")), ` ${t("notYet")}`) : null),
+    calls(one.event_id, carried?.calls ?? one.calls),
     element("p", { class: "quiet" }, `${t("caller")}: ${one.caller ?? t("noCaller")} · ${t("correlation")}: ${one.correlation_id}`));
 }
 

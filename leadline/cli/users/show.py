@@ -1,7 +1,7 @@
 """`leadline show`: a user, why it is not in the CRM, and its last events."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +15,7 @@ from leadline.cli.output import (
     print_table,
     printable,
 )
-from leadline.operations import timeline
+from leadline.operations import audit, timeline
 from leadline.operations.diagnosis.why import Why
 from leadline.users.model import UserId
 
@@ -36,18 +36,28 @@ _COMMANDS = {
 def show(
     user_id: Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The user's id.")],
     *,
+    calls: Annotated[
+        bool, typer.Option("--calls", help="Also what was sent to Bitrix24, and its answers.")
+    ] = False,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="As --calls, with names and phones; it is audited.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show a user, and why it is not in the CRM.
 
     The reason is the console's, with the command that helps; below are the user's last events.
-    Exit code 1: no user has this id.
+    Names and phones in requests and answers are masked unless you --reveal them, which is entered
+    in the audit trail. Exit code 1: no user has this id.
 
     Examples:
         leadline show 4300
+        leadline show 4300 --calls
         leadline show 4300 --json
     """
     user = timeline.read(UserId(user_id))
+    if reveal:
+        _reveal(user)
     if json:
         print_json(user)
         return
@@ -55,8 +65,35 @@ def show(
     print_facts([*_own_facts(user), *_sync_facts(sync), *_reason(user)])
     print_line("")
     print_table(_COLUMNS, [[_cell(event, name) for name in _COLUMNS] for event in sync["events"]])
+    if calls or reveal:
+        for event in sync["events"]:
+            _print_calls(event)
     if user["error"]:
         print_note(f"the work queue is not shown: {user['error']}")
+
+
+def _reveal(user: dict[str, Any]) -> None:
+    """Put the values into the user's calls."""
+    user_id = UserId(user["id"])
+    with audit.recorded("read what was sent", user_ids=[user_id]) as done:
+        sent = {event["event_id"]: event["calls"] for event in timeline.sent(user_id)}
+        done["events"] = len(sent)
+    for event in user["sync"]["events"]:
+        event["calls"] = sent.get(event["event_id"], [])
+
+
+def _print_calls(event: Mapping[str, Any]) -> None:
+    for call in event["calls"]:
+        at = datetime.fromtimestamp(call["at_ms"] / 1000, UTC)
+        status = f"HTTP {call['status']}" if call["status"] else "no answer"
+        print_line("")
+        print_line(
+            f"version {event['version']}  {printable(at)}  {printable(call['method'])}"
+            f"  {status}  {call['ms']} ms  {printable(event['correlation_id'])}"
+        )
+        for name in ("params", "answer", "error"):
+            if name in call:
+                print_line(f"  {name}: {printable(call[name])}")
 
 
 def _own_facts(user: Mapping[str, Any]) -> list[tuple[str, object]]:

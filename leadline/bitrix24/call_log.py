@@ -1,0 +1,103 @@
+"""What is kept of a command and its answer, for operators: only what concerns this user.
+
+Users share lookups, and an answer may hold another person's lead, or fields of the lead that we
+never wrote. Neither is kept. Each call is bounded.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from leadline.bitrix24.client import CommandResult
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.leads import LIST
+from leadline.errors import BitrixError
+from leadline.messages.contract import readable
+
+#: Bytes of the JSON of a call; of a longer one, and of an answer that is not what the command
+#: returns, only the beginning of the answer is kept, as text.
+MAX_CALL = 2000
+MAX_EXCERPT = 500
+MAX_ERROR = 300
+#: Leads kept of a lookup.
+MAX_LEADS = 3
+
+#: What is kept of another person's lead: why it is not this user's.
+_OF_OTHERS = ("ID", "ORIGINATOR_ID", "ORIGIN_ID")
+
+
+def record(
+    command: Command,
+    result: CommandResult,
+    user_id: int,
+    lead_id: int | None,
+    request: Mapping[str, Any],
+) -> orjson.Fragment:
+    """A command for this user, whose lead is `lead_id` if it is known, and its answer, as JSON.
+
+    `request`: facts of the request that carried the command.
+    """
+    call = {**request, "method": command.method, "params": _params(command, user_id, lead_id)}
+    if isinstance(result, BitrixError):
+        quote = readable(result.detail, MAX_ERROR)
+        call["error"] = {"kind": type(result).__name__, "code": result.code, "text": quote}
+    elif command.method == LIST:
+        call["answer"] = _leads(result, str(user_id), str(lead_id))
+    else:
+        call["answer"] = _written(command, result)
+    text = _dumps(call)
+    if text is None or len(text) > MAX_CALL:
+        text = orjson.dumps({**call, "answer": _excerpt(result)})
+    return orjson.Fragment(text)
+
+
+def _params(command: Command, user_id: int, lead_id: int | None) -> object:
+    """The parameters; those of a lookup without the ids of other users."""
+    if command.method != LIST:
+        return command.params
+    where = dict(command.params["filter"])
+    if "@ORIGIN_ID" in where:
+        where["@ORIGIN_ID"] = [str(user_id)]
+    if "@ID" in where:
+        where["@ID"] = [lead_id]
+    return {"filter": where}
+
+
+def _leads(answer: object, user_id: str, lead_id: str) -> object:
+    """The user's leads among those that a lookup found."""
+    if not isinstance(answer, list):
+        return _excerpt(answer)
+    rows = [row for row in answer if isinstance(row, dict)]
+    ours = [row for row in rows if row.get("ORIGIN_ID") == user_id]
+    others = [
+        {name: row.get(name) for name in _OF_OTHERS}
+        for row in rows
+        if str(row.get("ID")) == lead_id and row.get("ORIGIN_ID") != user_id
+    ]
+    return [*ours, *others][:MAX_LEADS]
+
+
+def _written(command: Command, answer: object) -> object:
+    """Of a lead that was written: its id, and the fields that the command wrote."""
+    item = answer.get("item") if isinstance(answer, dict) else None
+    if not isinstance(item, dict):
+        return _excerpt(answer)
+    wrote = ("id", *command.params.get("fields", ()))
+    return {"item": {name: item[name] for name in wrote if name in item}}
+
+
+def _excerpt(answer: object) -> object:
+    """The beginning of an answer that is long, or has another form than expected."""
+    if answer is None or isinstance(answer, bool | BitrixError):
+        return answer if isinstance(answer, bool) else None
+    text = _dumps(answer)
+    return "…" if text is None else readable(text.decode(), MAX_EXCERPT)
+
+
+def _dumps(value: object) -> bytes | None:
+    """JSON; None if it is nested too deeply."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return None

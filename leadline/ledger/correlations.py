@@ -1,0 +1,59 @@
+"""Enters the correlation ids of events into an index for searches, off the write path.
+
+An index of `events` would slow down each write and each of its updates. Events of the last minute
+are not in it yet: the time in their ids is that of the function's clock, and a statement may commit
+later than one that began after it.
+"""
+
+import time
+
+from leadline.runtime import uuid7
+from leadline.runtime.postgres.pool import database
+
+BATCH = 2000
+#: Longer than any statement lasts (5 s) and clocks differ (10 s) together.
+OVERLAP_S = 60
+
+_ENTER = """
+WITH entered_to AS (
+    SELECT event_id FROM event_correlations_to FOR NO KEY UPDATE SKIP LOCKED
+), found AS (
+    SELECT id, correlation_id FROM events
+    WHERE id >= (SELECT event_id FROM entered_to) AND id < CAST(:before AS uuid)
+    ORDER BY id LIMIT :batch
+), entered AS (
+    INSERT INTO event_correlations SELECT hashtextextended(correlation_id, 0), id FROM found
+    ON CONFLICT DO NOTHING
+), moved AS (
+    UPDATE event_correlations_to SET event_id = CASE
+        WHEN (SELECT count(*) FROM found) = :batch
+        THEN (SELECT id FROM found ORDER BY id DESC LIMIT 1)
+        ELSE GREATEST(event_id, CAST(:before AS uuid)) END
+    WHERE EXISTS (SELECT FROM entered_to)
+)
+SELECT count(*) AS events FROM found
+"""
+
+
+# The migration begins with the events that it finds.
+_BEGIN = """
+INSERT INTO event_correlations_to (event_id) VALUES ('00000000-0000-0000-0000-000000000000')
+ON CONFLICT DO NOTHING
+"""
+
+
+def catch_up(until: float) -> int:
+    """Enter events, at least one batch, until `until` (monotonic); returns how many were read.
+
+    Concurrent calls are safe: only one of them works.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    database().run(_BEGIN)
+    before, done = str(uuid7.first_at(time.time() - OVERLAP_S)), 0
+    while True:
+        events = int(database().run(_ENTER, before=before, batch=BATCH)[0]["events"])
+        done += events
+        if events < BATCH or time.monotonic() >= until:
+            return done

@@ -1,0 +1,54 @@
+"""What was sent to Bitrix24 for a user and answered: masked, until an operator asks for it.
+
+A call has `at_ms`, `ms` (the whole request took), `status` (of HTTP), `method`, `params`, and
+`answer` or `error`. Masked, it shows which fields were sent and answered, not their values.
+"""
+
+from typing import Any
+
+from leadline.ledger import recent_events
+from leadline.messages.attempt_log import AttemptLog, Call
+
+MASK = "•••"
+#: Values that are no personal data: ids, origins, stages, kinds.
+_SHOWN = frozenset(
+    {"id", "entitytypeid", "typeid", "valuetype", "type_id", "value_type"}
+    | {"stageid", "status_id", "originid", "originatorid", "origin_id", "originator_id"}
+)
+_MAX_DEPTH = 8
+
+
+def by_event(user_id: int, pending: dict[str, AttemptLog]) -> dict[str, list[Call]]:
+    """The calls for a user's last events, by event id: of settled ones, and of pending ones.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    unsettled = {event_id: list(log.calls) for event_id, log in pending.items() if log.calls}
+    return recent_events.last_calls(user_id) | unsettled
+
+
+def masked(call: Call) -> Call:
+    """A call without the values that may be personal data."""
+    return {
+        **{name: call.get(name) for name in ("at_ms", "ms", "status", "method")},
+        **{name: _masked(call[name]) for name in ("params", "answer") if name in call},
+        **({"error": _without_text(call["error"])} if "error" in call else {}),
+    }
+
+
+def _without_text(error: Any) -> dict[str, Any]:
+    """The error's kind and code: its text may quote the person."""
+    found = error if isinstance(error, dict) else {}
+    return {name: found.get(name) for name in ("kind", "code")}
+
+
+def _masked(value: Any, name: str = "", depth: int = 0) -> Any:
+    if depth == _MAX_DEPTH:
+        return MASK
+    if isinstance(value, dict):
+        return {key: _masked(one, str(key), depth + 1) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one, name, depth + 1) for one in value]
+    is_shown = name.lstrip("=@>").lower() in _SHOWN or not isinstance(value, str)
+    return value if is_shown else MASK

@@ -1,0 +1,318 @@
+"""What was sent to Bitrix24 and answered is kept for operators: masked, bounded, of one person."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from leadline import process
+from leadline.ledger import accept, correlations, retention, settle, write
+from leadline.ledger.erasure import erase
+from leadline.ledger.settle import ReceivedReply
+from leadline.messages.attempt_log import MAX_CALLS
+from leadline.messages.contract import Reply
+from leadline.operations import calls, timeline
+from leadline.runtime.redis import client
+from leadline.settings import settings
+from leadline.users import search
+from leadline.users.model import Changes, NewUser, UserId
+from leadline.users.search import Search
+from leadline.workqueue.queue import work_queue
+from tests.integration.conftest import CommandOutput, Control, function_client, rows
+from tests.integration.pipeline import Pipeline, configure
+
+ANN, PHONE = "Ann Lee", "+77011239876"
+BOB = "Bob Stone"
+
+
+@pytest.fixture(autouse=True)
+def connected(  # noqa: PLR0917 - fixtures
+    in_postgres: str,
+    in_redis: str,
+    in_rabbitmq: str,
+    webhook_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    assert all((in_postgres, in_redis, in_rabbitmq))
+    configure(monkeypatch, webhook_url, tmp_path)
+
+
+@pytest.fixture
+def pipeline(amqp_url: str) -> Pipeline:
+    return Pipeline(amqp_url)
+
+
+def create(name: str = ANN, phone: str = PHONE) -> UserId:
+    return accept.create(NewUser(full_name=name, phone=phone), None).event.user.id
+
+
+def shown(user_id: UserId) -> list[dict[str, Any]]:
+    """The calls of the user's newest event as the console shows them."""
+    newest = timeline.read(user_id)["sync"]["events"][0]
+    return list(newest["calls"])
+
+
+def sent(user_id: UserId) -> list[dict[str, Any]]:
+    return list(timeline.sent(user_id)[0]["calls"])
+
+
+def fault(control: Control, action: str, **more: Any) -> None:
+    control("faults", "POST", [{"method": "crm.item.add", "action": action, "count": 1} | more])
+
+
+def stored() -> list[str]:
+    return [row["calls"] for row in rows("SELECT calls FROM event_calls ORDER BY event_id")]
+
+
+def test_a_write_shows_its_request_and_answer_masked_until_asked_for(pipeline: Pipeline) -> None:
+    user_id = create()
+    pipeline.settle()
+    (call,) = shown(user_id)
+    assert (call["method"], call["status"]) == ("crm.item.add", 200)
+    assert call["ms"] >= 0
+    fields = call["params"]["fields"]
+    assert (fields["title"], fields["fm"][0]["value"]) == (calls.MASK, calls.MASK)
+    assert (fields["originId"], fields["stageId"]) == (str(user_id), "NEW")
+    assert isinstance(call["answer"]["item"]["id"], int)
+    assert not {ANN, PHONE} & set(_texts(call))
+    (whole,) = sent(user_id)
+    assert whole["params"]["fields"]["title"] == ANN
+    assert whole["answer"]["item"]["fm"][0]["value"] == PHONE
+    steps = timeline.read(user_id)["sync"]["events"][0]["steps"]
+    attempt = next(step for step in steps if step["step"] == "attempt")
+    assert attempt["at"].timestamp() * 1000 == pytest.approx(call["at_ms"], abs=1)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for one in value.values() for text in _texts(one)]
+    if isinstance(value, list):
+        return [text for one in value for text in _texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_of_an_answer_only_fields_that_we_write_are_kept(pipeline: Pipeline) -> None:
+    user_id = create()
+    pipeline.settle()
+    (whole,) = sent(user_id)
+    assert set(whole["answer"]["item"]) == {"id", *whole["params"]["fields"]}
+
+
+def test_a_rejection_shows_its_code_and_the_portals_words_only_when_asked_for(
+    pipeline: Pipeline, control: Control
+) -> None:
+    fault(
+        control,
+        "error_200",
+        status=400,
+        code="INVALID_ARG_VALUE",
+        description=f"{ANN} is bad",
+    )
+    user_id = create()
+    pipeline.settle()
+    (call,) = shown(user_id)
+    assert call["error"] == {"kind": "Rejected", "code": "INVALID_ARG_VALUE"}
+    (whole,) = sent(user_id)
+    assert whole["error"]["text"] == f"{ANN} is bad"
+
+
+def test_a_retried_write_shows_every_request_before_it_is_settled(
+    pipeline: Pipeline, control: Control
+) -> None:
+    fault(control, "drop_after")
+    user_id = create()
+    pipeline.publish()
+    pipeline.deliver("bitrix_queue")
+    pipeline.call()
+    (lost,) = shown(user_id)
+    assert (lost["method"], lost["status"], lost["error"]["kind"]) == (
+        "crm.item.add",
+        None,
+        "OutcomeUnknown",
+    )
+    pipeline.settle()
+    add, lookup = shown(user_id)
+    assert add == lost
+    assert lookup["method"] == "crm.lead.list"
+    assert lookup["params"]["filter"]["@ORIGIN_ID"] == [str(user_id)]
+    assert lookup["answer"][0]["ORIGIN_ID"] == str(user_id)
+    assert lookup["answer"][0]["TITLE"] == calls.MASK
+
+
+def test_a_lookup_that_users_share_shows_each_its_own_lead_only(
+    pipeline: Pipeline, control: Control
+) -> None:
+    control("faults", "POST", [{"method": "crm.item.add", "action": "drop_after", "count": 1}])
+    ids = [create(), create(BOB, "+77012223344")]
+    pipeline.settle()
+    for user_id, name, other in ((ids[0], ANN, BOB), (ids[1], BOB, ANN)):
+        text = str(sent(user_id))
+        assert "crm.lead.list" in text
+        assert name in text
+        assert other not in text
+
+
+def test_a_lead_of_somebody_else_is_not_kept_though_a_message_named_it(
+    pipeline: Pipeline, control: Control
+) -> None:
+    stranger = create(BOB, "+77012223344")
+    pipeline.settle()
+    lead_id = timeline.read(stranger)["sync"]["bitrix_lead_id"]
+    user_id = create()
+    # The stranger's lead stays in the portal.
+    rows("DELETE FROM events WHERE user_id = :id", id=stranger)
+    rows("DELETE FROM users WHERE id = :id", id=stranger)
+    rows("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", lead=lead_id, id=user_id)
+    pipeline.settle()
+    text = str(sent(user_id))
+    assert "crm.lead.list" in text
+    assert str(lead_id) in text
+    assert BOB not in text
+    assert control("leads")
+
+
+def test_of_several_writes_in_one_call_the_newest_has_it(pipeline: Pipeline) -> None:
+    user_id = create()
+    accept.change(user_id, Changes(full_name="Ann Second"), None, None)
+    pipeline.settle()
+    newest, older = timeline.sent(user_id)
+    assert newest["calls"][0]["params"]["fields"]["title"] == "Ann Second"
+    assert older["calls"] == []
+
+
+def test_no_more_than_the_last_calls_are_kept(pipeline: Pipeline, control: Control) -> None:
+    busy = {"status": 503, "code": "QUERY_LIMIT_EXCEEDED"}
+    fault(control, "error", **busy, count=MAX_CALLS + 5)
+    user_id = create()
+    pipeline.publish()
+    pipeline.deliver("bitrix_queue")
+    for _ in range(MAX_CALLS + 5):
+        pipeline.call()
+        _make_due()
+    assert len(shown(user_id)) == MAX_CALLS
+
+
+def _make_due() -> None:
+    for user in cast("list[bytes]", client().zrange(f"{work_queue().prefix}due", 0, -1)):
+        client().zadd(f"{work_queue().prefix}due", {str(user, "ascii"): 0})
+
+
+def test_nothing_is_kept_if_the_setting_says_so(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLINE_KEEP_CALLS_S", "0")
+    process.forget(settings)
+    user_id = create()
+    pipeline.settle()
+    assert (stored(), shown(user_id)) == ([], [])
+
+
+def test_calls_expire_before_their_event(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id = create()
+    pipeline.settle()
+    retention.run(time.monotonic() + 10)
+    assert len(stored()) == 1
+    now = time.time()
+    monkeypatch.setattr("leadline.ledger.retention.time.time", lambda: now + 7 * 86400 + 60)
+    retention.run(time.monotonic() + 10)
+    assert stored() == []
+    assert timeline.read(user_id)["sync"]["events"]
+
+
+def test_an_expired_event_takes_its_calls_and_its_correlation_id_along(pipeline: Pipeline) -> None:
+    create()
+    pipeline.settle()
+    rows(
+        "INSERT INTO event_correlations SELECT hashtextextended(correlation_id, 0), id FROM events"
+    )
+    rows("UPDATE events SET settled_at = now() - interval '31 days'")
+    retention.run(time.monotonic() + 10)
+    assert stored() == []
+    assert rows("SELECT FROM event_correlations") == []
+
+
+def test_an_erasure_deletes_the_calls_and_a_late_reply_brings_none_back(
+    pipeline: Pipeline,
+) -> None:
+    user_id = create()
+    other = create(BOB, "+77012223344")
+    pipeline.settle()
+    event = accept.change(user_id, Changes(full_name="Ann Second"), None, None).event
+    assert len(stored()) == 2
+    erase.erase(user_id)
+    assert [ANN in text for text in stored()] == [False]
+    late = {"action": event.action, "user_id": user_id, "event_id": str(event.id)}
+    call = {"at_ms": 1, "ms": 1, "status": 200, "method": "x", "params": {"title": ANN}}
+    settle.apply([ReceivedReply(Reply(status="success", bitrix_lead_id=9, calls=[call], **late))])
+    assert ANN not in str(stored())
+    pipeline.settle()
+    assert "Erased" not in str(stored()), "the erasure's own calls are not kept"
+    assert sent(other)[0]["params"]["fields"]["title"] == BOB
+
+
+NESTED: Any = []
+for _ in range(5000):
+    NESTED = [NESTED]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["text", {}, [], [1], ["\x00"], [{"a": "\x00\ud800"}], [{"params": NESTED}], [{}] * 11],
+    ids=("text", "map", "empty", "numbers", "nul", "surrogate", "deep", "many"),
+)
+def test_whatever_a_sender_calls_calls_its_reply_settles_and_can_be_shown(hostile: Any) -> None:
+    event = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
+    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    settle.apply([ReceivedReply(Reply(status="success", bitrix_lead_id=5, calls=hostile, **about))])
+    found = timeline.read(event.user.id)
+    assert found["sync"]["status"] == "synced"
+    assert len(found["sync"]["events"][0]["calls"]) <= 1
+
+
+def test_the_command_line_shows_them_masked_and_reveals_them_with_an_entry_in_the_trail(
+    pipeline: Pipeline, leadline: Callable[..., CommandOutput]
+) -> None:
+    user_id = create()
+    pipeline.settle()
+    assert "crm.item.add" not in leadline("show", user_id).out.decode()
+    masked = leadline("show", user_id, "--calls").out.decode()
+    assert "crm.item.add" in masked
+    assert "HTTP 200" in masked
+    assert PHONE not in masked.partition("crm.item.add")[2]
+    revealed = leadline("show", user_id, "--reveal").out.decode()
+    assert PHONE in revealed.partition("crm.item.add")[2]
+    trail = leadline("audit", "--orders", "--json").json["items"]
+    assert [(one["action"], one["about"]["user_ids"]) for one in trail] == [
+        ("read what was sent", [user_id])
+    ]
+
+
+def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monday = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
+    rows("UPDATE events SET correlation_id = 'mine'")
+
+    def found() -> list[int]:
+        return [user["id"] for user in search.page(Search(find="call:mine"))["items"]]
+
+    assert found() == [monday.user.id]
+    correlations.catch_up(time.monotonic())
+    assert rows("SELECT FROM event_correlations") == [], "it may still commit"
+    monkeypatch.setattr(correlations, "OVERLAP_S", -1)
+    assert correlations.catch_up(time.monotonic() + 10) == 1
+    assert correlations.catch_up(time.monotonic() + 10) == 0
+    (row,) = rows("SELECT event_id FROM event_correlations")
+    assert str(row["event_id"]) == str(monday.id)
+    assert found() == [monday.user.id]
+    rows("DELETE FROM event_correlations")
+    assert found() == [], "it is found by the index now"
+
+
+def test_the_console_reveals_to_operators_only() -> None:
+    assert function_client("console").post("/api/users/1/sent", json={}).status_code == 403
