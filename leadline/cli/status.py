@@ -16,13 +16,24 @@ from leadline.messages import topology
 from leadline.operations import verdict
 from leadline.operations.forecast import forecast
 from leadline.operations.health import is_relay_late
-from leadline.operations.status import findings, history, ledger, or_error, portal, queues, work
+from leadline.operations.status import (
+    findings,
+    history,
+    ledger,
+    or_error,
+    portal,
+    queues,
+    results,
+    work,
+)
 from leadline.workqueue.worker_heartbeats import SILENT_S
 
 #: What the text output calls JSON keys that keep an earlier name.
 _LABELS = {"users_due": "ready", "users_delayed": "delayed", "users_in_a_call": "in_flight"}
 #: Ages and spans; a clock that differs must not make one negative.
 _AGES = ("oldest_s", "overdue_s", "next_call_in_s", "worker_seen_s_ago")
+#: Results that wait for longer need attention, as the alert LeadlineResultsLate says.
+LATE_S = 3600
 _CLEAR = "\033[H\033[2J\033[3J"
 
 Snapshot = dict[str, dict[str, Any]]
@@ -79,7 +90,14 @@ def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
 
 
 def _snapshot() -> Snapshot:
-    parts = {"ledger": ledger, "history": history, "queues": queues, "work": work, "portal": portal}
+    parts = {
+        "ledger": ledger,
+        "history": history,
+        "queues": queues,
+        "work": work,
+        "portal": portal,
+        "results": results,
+    }
     snapshot = {name: or_error(load) for name, load in parts.items()}
     if "error" not in snapshot["ledger"]:
         snapshot["forecast"] = or_error(lambda: _forecast(snapshot["ledger"]["waiting"]))
@@ -124,6 +142,10 @@ def _attention(snapshot: Snapshot) -> Iterator[str]:
     dead = (topology.dead_letter_name(name) for name in (topology.REQUESTS, topology.REPLIES))
     if letters := sum(snapshot["queues"].get(name) or 0 for name in dead):
         yield f"{_counted(letters, 'dead letter')}; leadline dead-letters list"
+    if given_up := snapshot["results"].get("given_up"):
+        yield f"{_counted(given_up, 'result')} given up within a day; leadline results list"
+    if (late_s := snapshot["results"].get("oldest_s", 0)) > LATE_S:
+        yield f"results have waited for {span(late_s)}; leadline results list"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -33,6 +33,7 @@ class Dashboard:
             "fields": _cached(status.fields, 3),
             "rabbitmq": _cached(status.rabbitmq, 3),
             "throughput": _cached(_throughput, 3),
+            "results": _cached(status.results, 10),
             "jobs": _cached(jobs.overview, 1),
             "hour": _cached(lambda: settled_since("1h"), 3),
         }

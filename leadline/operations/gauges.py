@@ -16,6 +16,7 @@ from leadline.mapping.current import defect, field_map
 from leadline.messages import topology
 from leadline.operations import health
 from leadline.process import per_process
+from leadline.results import deliveries
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
@@ -38,6 +39,13 @@ SWEEP = Gauge(
     "leadline_sweep_ids_left",
     "User ids that the sweep after a fork of Postgres has not reached yet",
 )
+RESULTS = Gauge(
+    "leadline_results",
+    "Results for other systems: waiting, or given up within a day",
+    "endpoint",
+    "state",
+)
+RESULT_AGE = Gauge("leadline_results_oldest_age_seconds", "Age of the oldest result", "endpoint")
 MESSAGES = Gauge("leadline_queue_messages", "Messages in a queue of RabbitMQ", "queue")
 CONSUMERS = Gauge("leadline_queue_consumers", "Consumers of a main queue", "queue")
 IN_CALL = Gauge("leadline_users_in_call", "Users in flight: leased to a worker")
@@ -58,7 +66,7 @@ DEFECT = Gauge(
     "leadline_field_map_defect", "1 while the field map's file has a mistake: the last good is used"
 )
 
-_FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE, SWEEP)
+_FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE, SWEEP, RESULTS, RESULT_AGE)
 _FROM_RABBITMQ = (MESSAGES, CONSUMERS)
 _FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, UNREACHABLE, TOKENS, USED, MISFITS)
 
@@ -116,6 +124,20 @@ def _postgres() -> None:
     OVERDUE.set(max(0.0, now.overdue_s or 0.0))
     stored = installation.stored()
     SWEEP.set(max(0, stored.sweep_to - stored.swept_to))
+
+    _results()
+
+
+def _results() -> None:
+    found = deliveries.trouble()
+    RESULTS.replace(
+        {
+            (name, state): one[state]
+            for name, one in found.items()
+            for state in ("waiting", "given_up")
+        }
+    )
+    RESULT_AGE.replace({(name,): one["oldest_s"] or 0.0 for name, one in found.items()})
 
 
 def _rabbitmq() -> None:

@@ -11,6 +11,7 @@ from leadline.ledger.backlog import Counts, counts
 from leadline.mapping.current import defect, field_map
 from leadline.operations import audit, health
 from leadline.operations.verdict import Finding, judge
+from leadline.results import deliveries
 from leadline.runtime.postgres import installation
 from leadline.settings import settings
 from leadline.sync.fields import last_check
@@ -156,6 +157,18 @@ def fields() -> dict[str, Any]:
     return {"defect": defect(), "misfits": misfits, "checked_at": checked_at}
 
 
+def results() -> dict[str, Any]:
+    """Results for other systems, of all endpoints; empty if nothing waits and none was given up."""
+    found = deliveries.trouble().values()
+    if not found:
+        return {}
+    return {
+        "waiting": sum(one["waiting"] for one in found),
+        "oldest_s": max((one["oldest_s"] or 0.0 for one in found), default=0.0),
+        "given_up": sum(one["given_up"] for one in found),
+    }
+
+
 def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     """The findings for these parts, the verdict first; loads the parts that are missing."""
     loads = {
@@ -165,6 +178,7 @@ def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
         "rate": rate,
         "budget": budget,
         "fields": fields,
+        "results": results,
     }
     known = dict(parts)
     if not {"queues", "consumers"} <= known.keys():

@@ -68,7 +68,8 @@ class Finding:
 def judge(parts: Mapping[str, Part], now: datetime) -> list[Finding]:
     """The findings that apply, the most important first; the first one is the verdict.
 
-    `parts`: `ledger`, `work`, `portal`, `queues`, `consumers`, `budget` and `fields` of the status.
+    `parts`: `ledger`, `work`, `portal`, `queues`, `consumers`, `budget`, `fields` and `results` of
+    the status.
     """
     findings = [finding for check in _CHECKS for finding in check(parts, now)]
     findings.sort(key=lambda finding: _RANK[finding.code])
@@ -172,8 +173,10 @@ def _healthy(parts: Mapping[str, Part]) -> Finding:
     failed = parts["ledger"]["failed"] - parts["ledger"]["retrying"]
     dead = map(topology.dead_letter_name, (topology.REQUESTS, topology.REPLIES))
     letters = sum(parts["queues"].get(name) or 0 for name in dead)
-    if failed > 0 or letters:
-        return Finding("operator_needed", {"n": max(0, failed), "letters": letters})
+    given_up = parts["results"].get("given_up", 0)
+    if failed > 0 or letters or given_up:
+        values: dict[str, Value] = {"letters": letters, "results": given_up}
+        return Finding("operator_needed", {"n": max(0, failed)} | values)
     return Finding("running", {"n": waiting}) if waiting else Finding("in_sync")
 
 

@@ -106,8 +106,10 @@ REASONS: Mapping[str, Reason] = {
     ),
     "operator_needed": Reason(
         "healthy",
-        "Calls go through. Failed users: {n}, dead letters: {letters}.",
-        "They stay until an operator decides: failures and dead letters show the reasons.",
+        "Calls go through. Failed users: {n}, dead letters: {letters}, results given up:"
+        " {results}.",
+        "They stay until an operator decides: failures, dead letters and `leadline results list`"
+        " show the reasons.",
     ),
     "running": Reason(
         "healthy", "{n} users are on their way to Bitrix24.", "Nothing needs to be done."

@@ -20,6 +20,8 @@ BACKOFF_S = (2, 5, 10, 20, 30)
 #: An undelivered result is given up after this; it can be replayed for as long as it is kept.
 GIVE_UP = "3 days"
 _PRUNED = 500
+#: Results that are counted at most.
+COUNTED = 100_000
 
 _CLAIM = """
 WITH head AS (
@@ -66,7 +68,7 @@ ON CONFLICT (endpoint) DO UPDATE SET failures = known.failures + 1, problem = :p
         LEAST(known.failures + 1, array_length(CAST(:waits AS float8[]), 1))])
 """
 _GIVE_UP = f"""
-UPDATE result_deliveries SET due_at = NULL FROM results
+UPDATE result_deliveries SET due_at = NULL, given_up_at = now() FROM results
 WHERE results.seq = result_deliveries.seq AND due_at IS NOT NULL
   AND collected_at < now() - interval '{GIVE_UP}'
 RETURNING 1 AS one
@@ -87,6 +89,22 @@ FROM (
     FROM result_deliveries JOIN results USING (seq) GROUP BY endpoint
 ) AS counted FULL JOIN result_endpoints USING (endpoint)
 ORDER BY endpoint
+"""
+# What an operator may have to act on; no more than `COUNTED` are read.
+_TROUBLE = """
+SELECT endpoint, count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
+       count(*) FILTER (
+           WHERE due_at IS NULL AND given_up_at > now() - interval '1 day'
+       ) AS given_up,
+       CAST(GREATEST(0, extract(epoch FROM
+           now() - min(collected_at) FILTER (WHERE due_at IS NOT NULL))) AS float) AS oldest_s
+FROM (
+    (SELECT endpoint, due_at, given_up_at, seq FROM result_deliveries
+     WHERE due_at IS NOT NULL ORDER BY endpoint, due_at LIMIT :counted)
+    UNION ALL
+    (SELECT endpoint, due_at, given_up_at, seq FROM result_deliveries
+     WHERE due_at IS NULL ORDER BY given_up_at DESC LIMIT :counted)
+) AS one JOIN results USING (seq) GROUP BY endpoint
 """
 _REPLAY = """
 INSERT INTO result_deliveries (endpoint, user_id, seq)
@@ -145,6 +163,18 @@ def prune() -> int:
 def status() -> list[dict[str, Any]]:
     """What waits for each endpoint, and since when it is unreachable; none for an idle one."""
     return database().run(_STATUS)
+
+
+def trouble() -> dict[str, dict[str, Any]]:
+    """For each endpoint for which anything waits or was given up: what an operator has to know.
+
+    `waiting` results, the age `oldest_s` of the oldest of them (None if none waits), and how many
+    were `given_up` within the last day.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return {row.pop("endpoint"): row for row in database().run(_TROUBLE, counted=COUNTED)}
 
 
 def replay(endpoint: str, kinds: Sequence[str], age_s: float, user_id: int | None) -> int:

@@ -216,6 +216,22 @@ CASES = (
         ({'leadline_queue_messages{queue="bitrix_queue"}': "2x9"},),
     ),
     Case(
+        "LeadlineResultsLate",
+        {'leadline_results_oldest_age_seconds{endpoint="crm-form"}': "3660+60x20"},
+        6,
+        "results for crm-form have waited for 1h 7m 0s",
+        {"endpoint": "crm-form"},
+        ({'leadline_results_oldest_age_seconds{endpoint="crm-form"}': "3000x20"},),
+    ),
+    Case(
+        "LeadlineResultsGivenUp",
+        {'leadline_results{endpoint="crm-form",state="given_up"}': "3x9"},
+        6,
+        "3 results for crm-form were given up",
+        {"endpoint": "crm-form"},
+        ({'leadline_results{endpoint="crm-form",state="waiting"}': "3x9"},),
+    ),
+    Case(
         "LeadlineNotPublished",
         {'leadline_messages_published_total{result="failed"}': "0+60x30"},
         15,

@@ -20,7 +20,9 @@ from leadline.ledger.erasure import tombstone
 from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
+from leadline.operations import gauges
 from leadline.results import collect, deliveries, endpoints, tick, webhooks
+from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 from leadline.users.model import Changes, NewUser
 from tests.integration.conftest import CommandOutput, function_client, in_threads, rows
@@ -338,6 +340,16 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
     listed = leadline("results", "list", "--json")
     assert listed.json["endpoints"][0]["given_up"] == 1
     assert listed.code == 1
+    told = leadline("status", "--json").json
+    assert told["results"]["given_up"] == 1
+    assert "1 result given up within a day; leadline results list" in told["attention"]
+    checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
+    assert not checks["endpoint crm"]["is_well"]
+    gauges.refresh()
+    shown = metrics.exposition().decode()
+    assert 'leadline_results{endpoint="crm",state="given_up"} 1.0' in shown
+    rows("UPDATE result_deliveries SET given_up_at = now() - interval '25 hours'")
+    assert leadline("status", "--json").json["results"]["given_up"] == 0
     settled(change(event, "Ann B"))
     receiver.status = 200
     tick.run()

@@ -27,6 +27,7 @@ def parts(**changed: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "consumers": {"bitrix_queue": 1, "bitrix.responses": 1},
         "rate": {"limit_per_s": 2.0},
         "budget": {"limit_s": 480.0, "methods": {}},
+        "results": {},
     }
     for name, values in changed.items():
         found[name] = values if "error" in values else {**found[name], **values}
@@ -59,6 +60,8 @@ def codes(**changed: dict[str, Any]) -> list[str]:
         ({"ledger": {"failed": 3, "retrying": 1}}, "healthy", "operator_needed"),
         ({"ledger": {"failed": 3, "retrying": 3}}, "healthy", "in_sync"),
         ({"queues": {"bitrix_queue.dead": 2}}, "healthy", "operator_needed"),
+        ({"results": {"given_up": 2}}, "healthy", "operator_needed"),
+        ({"results": {"given_up": 0, "waiting": 5}}, "healthy", "in_sync"),
         ({"ledger": error()}, "stopped", "postgres_down"),
         ({"work": error(), "portal": error(), "rate": error()}, "stopped", "redis_down"),
         ({"queues": error(), "consumers": error()}, "stopped", "rabbitmq_down"),

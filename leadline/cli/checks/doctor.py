@@ -11,6 +11,7 @@ import typer
 from leadline.cli import mapping, portal
 from leadline.cli.checks import broker_tags, nodes
 from leadline.cli.checks.check import Check
+from leadline.cli.checks.results import results
 from leadline.cli.output import FINDINGS, Json, print_json, print_table
 from leadline.errors import BadConfiguration, LeadlineError, QueueError
 from leadline.ledger.backlog import counts
@@ -291,6 +292,7 @@ _PARTS: tuple[tuple[str, str, Callable[[], Iterator[Check]]], ...] = (
     ("RabbitMQ", "AMQP_URL", _broker),
     ("Redis", "REDIS_URL", _redis),
     ("Bitrix24", "BITRIX_WEBHOOK_URL", _portal),
+    ("results", "DATABASE_URL and the secret result-endpoints", results),
 )
 
 

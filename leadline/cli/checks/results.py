@@ -1,0 +1,22 @@
+"""Checks of results for other systems: can each endpoint be reached, was any result given up?"""
+
+from collections.abc import Iterator
+
+from leadline.cli.checks.check import Check
+from leadline.results import deliveries, endpoints
+
+
+def results() -> Iterator[Check]:
+    """A check of each endpoint."""
+    if not endpoints.is_configured():
+        return
+    known, trouble = {one["endpoint"]: one for one in deliveries.status()}, deliveries.trouble()
+    for one in endpoints.endpoints():
+        unreachable = known.get(one.name, {}).get("unreachable")
+        found = trouble.get(one.name, {"waiting": 0, "given_up": 0})
+        result = f"{found['waiting']} results wait, {found['given_up']} given up within a day"
+        if unreachable:
+            result += f", unreachable: {unreachable}"
+        fix = f"leadline results list; then leadline results replay {one.name}"
+        is_ok = not (unreachable or found["given_up"])
+        yield Check(f"endpoint {one.name}", is_ok, result, "" if is_ok else fix)
