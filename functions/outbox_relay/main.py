@@ -69,6 +69,7 @@ def outbox_relay(_request: Request) -> RawResponse:
     jobs.advance()
     republish(relay.make_due)
     result = relay.run(PendingEvents().pending_among)
+    jobs.advance(jobs.OF_DEAD_LETTERS)
     _discard_dead_letters_of_erased()
     stage_sync.refresh()
     _check_fields()

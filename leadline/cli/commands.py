@@ -46,6 +46,7 @@ COMMANDS: dict[str, Entry] = {
     "open": _entry("open_console", "open_console", _SEE, "Open the console in a browser."),
     "doctor": _entry("checks.doctor", "doctor", _FIX, "Check every setting and connection."),
     "resync": _entry("users.resync", "resync", _FIX, "Compare users with their leads and fix."),
+    "jobs": _entry("jobs", "app", _FIX, "Jobs on many users or dead letters."),
     "dead-letters": _entry("dead_letters", "app", _FIX, "Messages that failed, with the reason."),
     "queues": _entry("queues", "queues", _FIX, "Show queues with wrong arguments, and fix them."),
     "results": _entry("results", "app", _FIX, "Results for other systems: deliveries, replay."),

@@ -15,10 +15,10 @@ from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import NackError, UnroutableError
+from pika.exceptions import ChannelClosedByBroker, NackError, UnroutableError
 
 from leadline.connector.message import ATTEMPT_HEADER, forwarded_properties
-from leadline.connector.queue_depths import depth, open_connection
+from leadline.connector.queue_depths import NOT_FOUND, depth, open_connection
 from leadline.errors import BrokerDown
 from leadline.messages import topology
 from leadline.messages.attributes import RESENT
@@ -60,6 +60,11 @@ class DeadLetter:
         """Why it could not be processed: the connector's reason, else RabbitMQ's."""
         reason = self._header("x-reason") or self._broker_record().get("reason") or "unknown"
         return str(reason)[:REASON_MAX]
+
+    @property
+    def reason_id(self) -> str:
+        """Names the reason where its text may not be stored: it may quote a person."""
+        return hashlib.sha256(self.reason.encode("utf-8", "replace")).hexdigest()[:16]
 
     @property
     def died_at(self) -> datetime | None:
@@ -163,8 +168,23 @@ def _replay(channel: BlockingChannel, letter: DeadLetter) -> None:
     properties.headers = {**kept, f"ce-{RESENT}": "true"}
     try:
         # confirm and mandatory: without both an unroutable message vanishes
-        channel.basic_publish("", letter.queue, letter.body, properties, mandatory=True)
+        channel.basic_publish(
+            _exchange(letter.queue), letter.queue, letter.body, properties, mandatory=True
+        )
     except UnroutableError:
-        raise BrokerDown(f"there is no queue {letter.queue}: start the connector") from None
+        raise _no_queue(letter.queue) from None
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        raise _no_queue(letter.queue) from None  # nor its exchange
     except NackError:
         raise BrokerDown(f"RabbitMQ did not accept a message for {letter.queue}") from None
+
+
+def _no_queue(queue: str) -> BrokerDown:
+    return BrokerDown(f"there is no queue {queue}: start the connector")
+
+
+def _exchange(queue: str) -> str:
+    """The exchange that leads to a main queue; reply queues of other systems have none of ours."""
+    return queue if queue in {topology.REQUESTS, topology.REPLIES} else ""

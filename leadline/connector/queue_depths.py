@@ -11,7 +11,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from leadline.errors import BrokerDown
 from leadline.runtime.rabbitmq.connection import parameters
 
-_NOT_FOUND = 404
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def depth(connection: pika.BlockingConnection, name: str) -> Depth | None:
     try:
         declared = channel.queue_declare(name, passive=True).method
     except ChannelClosedByBroker as error:
-        if error.reply_code != _NOT_FOUND:
+        if error.reply_code != NOT_FOUND:
             raise
         return None
     channel.close()

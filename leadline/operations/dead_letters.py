@@ -1,8 +1,9 @@
 """Dead letters for operators: select, list, show, replay, discard."""
 
 import base64
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,11 +25,16 @@ class Selection:
 
     ids: frozenset[str]
     queue: str = ""
+    #: Contained in the reason.
     reason: str = ""
+    #: The reason as a whole (`DeadLetter.reason_id`).
+    reason_id: str = ""
 
     def matches(self, letter: DeadLetter) -> bool:
         """Whether a dead letter is selected."""
-        return (not self.ids or letter.id in self.ids) and self.reason in letter.reason
+        is_named = not self.ids or letter.id in self.ids
+        is_reason = not self.reason_id or letter.reason_id == self.reason_id
+        return is_named and is_reason and self.reason in letter.reason
 
     def queues(self) -> tuple[str, ...]:
         """The main queues whose dead letters to search.
@@ -44,14 +50,22 @@ class Selection:
 
 #: Selects all dead letters.
 ALL = Selection(frozenset())
+#: RabbitMQ returns the dead letters that a walk has looked at a moment after its end; until then,
+#: and while it goes on, other walks do not see them. A walk that misses some is repeated.
+REPEATS, REPEAT_AFTER_S = 6, 0.25
 
 
 def apply(
-    selection: Selection, decision: Decision, *, at_most: int | None = None
+    selection: Selection,
+    decision: Decision,
+    *,
+    at_most: int | None = None,
+    at_least: int = 0,
 ) -> tuple[int, list[str]]:
     """Apply a decision to the selected dead letters; returns their number and the ids not found.
 
-    `at_most`: the rest of the selected ones stay.
+    `at_most`: the rest of the selected ones stay. `at_least`: as many are waited for, and those
+    that `selection` names, for up to 1.5 s.
 
     Raises:
         BrokerDown: RabbitMQ can't be reached or did not confirm a replay; earlier ones are done.
@@ -70,23 +84,44 @@ def apply(
     def is_enough() -> bool:
         return left is not None and left <= 0
 
-    number = walk(url(), decide, selection.queues(), is_enough=is_enough)[decision]
+    number = 0
+    for _ in _walks():
+        number += walk(url(), decide, selection.queues(), is_enough=is_enough)[decision]
+        if is_enough() or (number >= at_least and seen >= selection.ids):
+            break
     return number, sorted(selection.ids - seen)
 
 
 def collect(
     selection: Selection, read: Callable[[DeadLetter], Result], limit: int | None = None
 ) -> list[Result]:
-    """The results of `read` for each selected dead letter; the letters themselves are not kept."""
-    results: list[Result] = []
+    """The results of `read` for each selected dead letter; the letters themselves are not kept.
+
+    Those that `selection` names are waited for, for up to 1.5 s.
+    """
+    found: list[Result] = []
+    seen: set[str] = set()
 
     def decide(letter: DeadLetter) -> Decision:
         if selection.matches(letter):
-            results.append(read(letter))
+            found.append(read(letter))
+            seen.add(letter.id)
         return Decision.KEEP
 
-    walk(url(), decide, selection.queues(), limit=limit)
-    return results
+    for _ in _walks():
+        found.clear()
+        walk(url(), decide, selection.queues(), limit=limit)
+        if seen >= selection.ids:
+            break
+    return found
+
+
+def _walks() -> Iterator[None]:
+    """One turn for each walk, with a pause before each further one."""
+    yield
+    for _ in range(REPEATS):
+        time.sleep(REPEAT_AFTER_S)
+        yield
 
 
 def summary(letter: DeadLetter) -> dict[str, Any]:
@@ -95,6 +130,7 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
         "id": letter.id,
         "queue": letter.queue,
         "reason": letter.reason,
+        "reason_id": letter.reason_id,
         "died_at": letter.died_at,
         "attempts": letter.attempts,
         "bytes": len(letter.body),
@@ -105,20 +141,21 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
 
 def grouped(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """How many of these (`summary`) have the same queue and reason, and since when; most first."""
-    counts = Counter((letter["queue"], letter["reason"]) for letter in letters)
+    counts = Counter((one["queue"], one["reason_id"], one["reason"]) for one in letters)
     times: dict[tuple[str, str], list[datetime]] = {}
-    for letter in letters:
-        if letter["died_at"] is not None:
-            times.setdefault((letter["queue"], letter["reason"]), []).append(letter["died_at"])
+    for one in letters:
+        if one["died_at"] is not None:
+            times.setdefault((one["queue"], one["reason_id"]), []).append(one["died_at"])
     return [
         {
             "queue": queue,
             "reason": reason,
+            "reason_id": reason_id,
             "letters": number,
-            "since": min(times.get((queue, reason), []), default=None),
-            "latest": max(times.get((queue, reason), []), default=None),
+            "since": min(times.get((queue, reason_id), []), default=None),
+            "latest": max(times.get((queue, reason_id), []), default=None),
         }
-        for (queue, reason), number in counts.most_common()
+        for (queue, reason_id, reason), number in counts.most_common()
     ]
 
 

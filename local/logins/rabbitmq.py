@@ -75,9 +75,10 @@ def _with_replies(login: str, rights: Permissions, others: list[str]) -> Permiss
     """
     if others and login == "worker":
         return replace(rights, write=rf"^({re.escape(REPLIES)}|amq\.default)$")
-    if others and login in ("operator", "cli"):
+    if others and login in {"operator", "cli", "relay"}:
         names = "|".join(map(re.escape, (REQUESTS, REPLIES, *others)))
-        return replace(rights, read=rf"^({names})\.dead$")
+        write = rights.write.replace("^(", r"^(amq\.default|", 1)
+        return replace(rights, write=write, read=rf"^({names})\.dead$")
     return rights
 
 

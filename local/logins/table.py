@@ -91,7 +91,7 @@ _OBSERVER = f"{_OUR_KEYS} {_CONNECT} {_READ} {_SCRIPTS}"
 _PRODUCER = f"{_OUR_KEYS} {_RQ_KEYS} {_CONNECT} {_READ} {_SCRIPTS} {_WRITE} {_ENQUEUE}"
 _WORKER = f"{_PRODUCER} &rq:pubsub:* {_RUN_JOBS}"
 
-_OPERATOR = Permissions(write=r"^amq\.default$", read=rf"^{_QUEUES}\.dead$")
+_OPERATOR = Permissions(write=rf"^{_QUEUES}$", read=rf"^{_QUEUES}\.dead$")
 
 LOGINS = (
     Login("writer", ("leadline_write",), Permissions(write=f"^{REQUESTS}$")),
@@ -100,13 +100,14 @@ LOGINS = (
     Login("reader", ("leadline_read",)),
     Login("intake", redis=_PRODUCER, other_secrets=(INTERNAL,)),
     Login("settler", ("leadline_settle",), other_secrets=(INTERNAL,)),
-    # It also discards the dead letters of erased users, and publishes results.
+    # It also discards the dead letters of erased users, carries out jobs on dead letters, and
+    # publishes results.
     Login(
         "relay",
         ("leadline_app",),
         Permissions(
             configure=rf"^{_RESULTS}$",
-            write=rf"^({REQUESTS}|{_RESULTS})$",
+            write=rf"^({_QUEUES}|{_RESULTS})$",
             read=rf"^{_QUEUES}\.dead$",
         ),
         _PRODUCER,

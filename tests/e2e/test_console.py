@@ -268,8 +268,9 @@ def test_dead_letters_are_replayed_and_discarded_as_a_job(system: System) -> Non
             plugged.publish({"pattern": "user_created", "data": {"note": number}})
         plugged.publish({"pattern": "user_created", "data": "text"})
         eventually(lambda: sum(counted().values()) == 4, 20, "they are dead letters")
-        of_three = next(reason for reason, number in counted().items() if number == 3)
-        begun = act(system, "jobs", {"kind": "discard", "reason": of_three}).json()
+        groups = ask(system, "dead-letters")["groups"]
+        of_three = next(one["reason_id"] for one in groups if one["letters"] == 3)
+        begun = act(system, "jobs", {"kind": "discard", "reason_id": of_three}).json()
         assert begun["total"] == 3
         ended = finished(system, begun["id"])
         assert (ended["state"], ended["changed"]) == ("done", 3)

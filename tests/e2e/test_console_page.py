@@ -33,6 +33,7 @@ def browser() -> Iterator[Browser]:
     """Ends with this file: while it runs, no other test could have an event loop."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        expect.set_options(timeout=20_000)  # a page waits for several polls on a busy machine
         yield running
         running.close()
 
@@ -69,10 +70,8 @@ def is_accessible(page: Page) -> bool:
     return not serious
 
 
-def rejected(system: System, name: str) -> int:
-    portal.breaks(
-        system, "error", "crm.item.add", status=400, code="ERROR_CORE", description="Нет поля"
-    )
+def rejected(system: System, name: str, why: str = "Нет поля") -> int:
+    portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE", description=why)
     user_id = int(system.create(name)["id"])
     eventually(lambda: system.user(user_id)["sync"]["status"] == "failed", 20, "it has failed")
     return user_id
@@ -210,6 +209,43 @@ def test_a_phone_shows_all_of_it_in_the_readers_language(
         expect(page.locator("#verdict-state")).to_have_text("Healthy")
         page.reload()
         expect(page.locator("#verdict-state")).to_have_text("Healthy")
+
+
+def test_requests_and_answers_are_masked_until_an_operator_asks_for_them(
+    system: System, browser: Browser
+) -> None:
+    user_id = rejected(system, "Скрытое Имя", "Нет такого поля")
+    phone = system.user(user_id)["phone"]
+    with opened(browser, f"{system.url('edge')}/console#/users/{user_id}") as page:
+        dialog = page.get_by_role("dialog")
+        requests_of = dialog.locator("details.calls")
+        requests_of.get_by_text("Requests to Bitrix24: 1").click()
+        for text in ("crm.item.add", "HTTP 200", "•••", "Rejected · ERROR_CORE"):
+            expect(requests_of).to_contain_text(text)
+        assert phone not in requests_of.inner_text()
+        assert is_accessible(page)
+        dialog.get_by_role("button", name="Show what was sent").click()
+        expect(requests_of).to_contain_text(phone)
+        expect(requests_of).to_have_attribute("open", "")
+
+
+@pytest.mark.parametrize("width", [390, 1440, 2560])
+@pytest.mark.slow("each view is loaded and axe checks it")
+def test_every_view_fits_and_is_accessible_at_any_width_in_the_dark(
+    system: System, browser: Browser, width: int
+) -> None:
+    user_id = rejected(system, "Ширина Экрана", "Нет такого поля")
+    options = {"viewport": {"width": width, "height": 900}, "color_scheme": "dark"}
+    url = f"{system.url('edge')}/console"
+    with opened(browser, url, locale="ru-RU", reduced_motion="reduce", **options) as page:
+        expect(page.locator("#figure-synced")).not_to_have_text("–")
+        for view in ("/", "/users", "/failures", "/dead-letters", "/audit", f"/users/{user_id}"):
+            page.goto(f"{url}#{view}")
+            if view == f"/users/{user_id}":
+                page.get_by_role("dialog").get_by_text("Запросы к Битрикс24: 1").click()
+            page.wait_for_load_state("networkidle")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+            assert is_accessible(page), view
 
 
 def test_without_answers_or_figures_nothing_is_shown_as_healthy(

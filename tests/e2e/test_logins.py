@@ -69,6 +69,15 @@ ROWS = {
         "SELECT * FROM erasures LIMIT 1",
     ),
     "receipt": ("UPDATE erasures SET lead = lead WHERE false",),
+    "calls": (
+        "SELECT calls FROM event_calls LIMIT 1",
+        "INSERT INTO event_calls SELECT * FROM event_calls WHERE false",
+        "UPDATE event_calls SET calls = calls WHERE false",
+    ),
+    "correlations": (
+        "INSERT INTO event_correlations SELECT * FROM event_correlations WHERE false",
+        "UPDATE event_correlations_to SET event_id = event_id WHERE false",
+    ),
     # No part does any of these.
     "nothing": (
         "DELETE FROM users WHERE false",
@@ -98,7 +107,7 @@ MAY = {
     "writer": {"users", "events", "keys", "stages", "history"},
     "eraser": {"erase", "history"},
     "reader": {"stages", "search", "holds", "audit"},
-    "settler": {"events", "outcome", "history", "receipt"},
+    "settler": {"events", "outcome", "history", "receipt", "calls"},
     "relay": _EVERYTHING,
     "operator": _EVERYTHING,
     "cli": _EVERYTHING,
@@ -194,12 +203,12 @@ ACTS: dict[str, Act] = {
     "publish": _publish,
     "publish by default": _publish_by_default,
 }
-_OPERATES = dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish by default": set(QUEUES)}
+_OPERATES = dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish": WORK}
 #: What is allowed: actions and their queues.
 LETS: dict[str, dict[str, set[str]]] = {
     "writer": {"publish": {topology.REQUESTS}},
     "eraser": {"publish": {topology.REQUESTS}},
-    "relay": dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish": {topology.REQUESTS}},
+    "relay": _OPERATES,
     "worker": {"publish": {topology.REPLIES}},
     "operator": _OPERATES,
     "cli": _OPERATES,

@@ -1,17 +1,22 @@
 """Bulk jobs: an operator's action on many users survives restarts and can be cancelled."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pika
 import pytest
 
-from leadline.errors import DatabaseDown, PathNotFound
+from leadline import process
+from leadline.errors import BrokerDown, DatabaseDown, PathNotFound
 from leadline.ledger import retention, write
 from leadline.ledger.resync import resync_events
-from leadline.operations import resync_users
+from leadline.messages import topology
+from leadline.operations import dead_letters
 from leadline.operations.bulk import jobs, steps
 from leadline.operations.bulk.jobs import Selection
 from leadline.runtime.postgres.pool import StatementError
 from leadline.runtime.telemetry import trace_context
+from leadline.settings import settings
 from leadline.users import failures
 from leadline.users.model import NewUser
 from tests.integration.conftest import function_client, in_threads, rows
@@ -61,7 +66,6 @@ def job(job_id: str) -> dict[str, Any]:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step for each two users."""
     monkeypatch.setattr(steps, "BATCH", 2)
-    monkeypatch.setattr(resync_users, "BATCH", 2)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -85,7 +89,7 @@ def test_a_job_is_about_one_reason_or_about_chosen_users_only() -> None:
     others = failed(2)
     groups = {group["users"]: group for group in failures.groups()}
     assert groups.keys() == {4, 2}, "texts that differ in numbers only are one reason"
-    begin(reason_id=groups[2]["reason_id"])
+    begin(reason_ids=(groups[2]["reason_id"],))
     jobs.advance(budget_s=30)
     assert waiting() == others
     begin(user_ids=(first, third, 10**9))
@@ -166,6 +170,103 @@ def test_a_tick_of_the_relay_advances_a_job(monkeypatch: pytest.MonkeyPatch) -> 
     begin()
     function_client("outbox_relay").post("/")  # though RabbitMQ can't be reached
     assert waiting() == ids
+
+
+@pytest.fixture
+def dead(in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[bytes]]]:
+    """Enters dead letters of these reasons; returns the bodies that are left."""
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    process.forget(settings)
+    connection = pika.BlockingConnection(pika.URLParameters(in_rabbitmq))
+    channel = connection.channel()
+    for queue in (topology.REQUESTS, topology.REPLIES):
+        for one in topology.auxiliary_queues(queue):
+            channel.queue_declare(one.name, durable=True, arguments=one.arguments)
+        topology.declare(channel, topology.main_queue(queue))
+    name = topology.dead_letter_name(topology.REQUESTS)
+
+    def enter(*reasons: str) -> list[bytes]:
+        for reason in reasons:
+            died = pika.BasicProperties(headers={"x-reason": reason}, delivery_mode=2)
+            channel.basic_publish("", name, reason.encode(), died)
+        return [letter.body for letter in dead_letters.collect(dead_letters.ALL, lambda one: one)]
+
+    yield enter
+    connection.close()
+
+
+def test_a_tick_of_the_relay_carries_out_jobs_on_dead_letters(
+    dead: Callable[..., list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "LETTERS", 2)
+    assert len(dead("422 Ann", "422 Ann", "422 Ann", "other")) == 4
+    reason_id = next(
+        one.reason_id
+        for one in dead_letters.collect(dead_letters.ALL, lambda one: one)
+        if one.reason == "422 Ann"
+    )
+    begun = jobs.begin("discard", Selection(queue=topology.REQUESTS, reason_id=reason_id))
+    assert begun["total"] == 3
+    stored = rows("SELECT CAST(selection AS text) AS text FROM bulk_jobs")[0]["text"]
+    assert "Ann" not in stored, "a reason may quote a person"
+    tick()
+    assert job_state(begun["id"]) == "done"
+    assert dead() == [b"other"]
+    jobs.begin("replay", Selection())
+    tick()
+    assert dead() == []
+    assert {job["done"] for job in jobs.newest()} == {3, 1}
+
+
+def tick() -> None:
+    assert function_client("outbox_relay").post("/").status_code == 200
+
+
+def test_a_job_on_dead_letters_waits_for_those_that_another_walk_looks_at(
+    dead: Callable[..., list[bytes]], in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead("one", "two", "three")
+    connection = pika.BlockingConnection(pika.URLParameters(in_rabbitmq))
+    channel = connection.channel()
+    begun = jobs.begin("discard", Selection())
+    for _ in range(2):
+        channel.basic_get(topology.dead_letter_name(topology.REQUESTS))
+    pauses: list[float] = []
+
+    def other_walk_ends(seconds: float) -> None:
+        pauses.append(seconds)
+        if channel.is_open:
+            channel.close()
+        connection.process_data_events(seconds)
+
+    monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", other_walk_ends)
+    jobs.advance(jobs.OF_DEAD_LETTERS, budget_s=30)
+    connection.close()
+    assert pauses
+    assert job_state(begun["id"]) == "done"
+    assert dead() == []
+
+
+def test_a_job_whose_server_is_down_rests_and_goes_on(
+    dead: Callable[..., list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead("one")
+    job_id = jobs.begin("discard", Selection())["id"]
+    tries: list[int] = []
+
+    def down(*_: object, **__: object) -> None:
+        tries.append(1)
+        raise BrokerDown("RabbitMQ can't be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dead_letters, "walk", down)
+        jobs.advance(jobs.ALL_KINDS, budget_s=2)
+    assert len(tries) == 1, "not again and again"
+    assert jobs.find(job_id)["problem"] == "RabbitMQ can't be reached"
+    rows("UPDATE bulk_jobs SET claimed_until = now()")
+    jobs.advance(jobs.ALL_KINDS, budget_s=30)
+    found = jobs.find(job_id)
+    assert (found["state"], found["problem"]) == ("done", None)
 
 
 def test_old_jobs_are_deleted_and_running_ones_kept() -> None:

@@ -34,6 +34,8 @@ class Broker:
         self.channel.confirm_delivery()
         for queue in topology.all_queues():
             self.channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        for name in (topology.REQUESTS, topology.REPLIES):
+            topology.declare(self.channel, topology.main_queue(name))
 
     def dead_letter(
         self, body: bytes, reason: str = "422 nonsense", queue: str = QUEUE, **properties: Any
@@ -106,6 +108,36 @@ def test_a_replay_goes_to_its_own_queue_only_and_stays_there(
     assert broker.take(topology.REPLIES) == []
 
 
+def test_a_dead_letter_is_found_right_after_another_list_has_looked_at_it(
+    leadline: Leadline, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.dead_letter(b"{}", message_id="m-1")
+    (found,) = listed(leadline)
+    other = broker.connection.channel()
+    other.basic_get(DEAD)
+
+    def other_list_ends(seconds: float) -> None:
+        if other.is_open:
+            other.close()
+        broker.connection.process_data_events(seconds)
+
+    monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", other_list_ends)
+    shown = leadline("dead-letters", "show", found["id"], "--json")
+    assert (shown.code, shown.json["id"]) == (0, found["id"])
+
+
+def test_one_that_is_gone_is_waited_for_a_moment_only(
+    leadline: Leadline, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.dead_letter(b"{}")
+    waits: list[float] = []
+    monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", waits.append)
+    assert leadline("dead-letters", "show", "0" * 12).code != 0
+    assert sum(waits) == 1.5
+    assert leadline("dead-letters", "discard", "0" * 12, "--yes").code == 1
+    assert sum(waits) == 3
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -138,6 +170,7 @@ def test_a_list_shows_reason_origin_time_attempts_id_and_size(
     days.append(time.strftime("%Y-%m-%d", time.gmtime()))  # another one after midnight
     assert first.pop("died_at")[:10] in days
     assert first.pop("id") != second["id"]
+    assert first.pop("reason_id") != second["reason_id"]
     assert first == {
         "queue": QUEUE,
         "reason": "422 nonsense",

@@ -162,7 +162,7 @@ def waiting() -> list[int]:
 def test_only_the_failures_that_were_listed_are_resynced(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.cli.users.resync.BATCH", 1)
+    monkeypatch.setattr("leadline.operations.bulk.steps.BATCH", 1)
     old, first, second = (failed(f"Field {n} is required", 90 if n == 1 else 0) for n in (1, 2, 3))
     other = failed("no such stage")
     words = ("resync", "--all-failed", "--since", "1h", "--reason", "field 2 is required")
@@ -174,8 +174,14 @@ def test_only_the_failures_that_were_listed_are_resynced(
     assert (answer.code, answer.json["asked_again"]) == (0, 2)
     assert waiting() == [first, second]
     (action,) = leadline("audit", "--orders", "--json").json["items"]
-    assert action["about"]["reason"] == "field 2 is required"
-    assert action["about"]["asked"] == 2
+    assert action["about"] == {"job": answer.json["job"], "asked": 2}, "no text of a reason"
+    (job,) = leadline("jobs", "list", "--json").json["jobs"]
+    assert (job["state"], job["done"], job["changed"]) == ("done", 2, 2)
+    assert job["outcome"] == {"open": 2}
+    assert leadline("jobs", "show", job["id"], "--json").json == job
+    stored = rows("SELECT CAST(selection AS text) AS text FROM bulk_jobs")[0]["text"]
+    assert "required" not in stored, "a reason may quote a person"
+    assert leadline("jobs", "cancel", job["id"]).code == 1, "it has ended"
     assert leadline("resync", "--all-failed", "--yes", "--json").json["asked_again"] == 2
     assert waiting() == [old, first, second, other]
 

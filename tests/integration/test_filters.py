@@ -22,8 +22,10 @@ from leadline.ledger import relay, settle, write
 from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
+from leadline.operations.diagnosis import failed_users
+from leadline.operations.diagnosis.failed_users import FailedFilter
 from leadline.runtime.postgres.dsn import servers
-from leadline.users import newest_first, search, search_index, snapshots
+from leadline.users import newest_first, search, search_index
 from leadline.users.model import Changes, Move, NewUser
 from leadline.users.search import Search
 from tests.integration.conftest import in_threads, rows
@@ -147,7 +149,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def failed_users_are_listed(self) -> None:
         failed = [user.event.user.id for user in self.users if user.sync == "failed"]
-        assert [each.id for each in snapshots.after(0, 100, only_failed=True)] == failed
+        assert failed_users.ids(FailedFilter(), 100, 0) == failed
 
     def _one(self, data: st.DataObject) -> list[Known]:
         """One of them, if any."""

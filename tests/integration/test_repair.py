@@ -9,7 +9,7 @@ import pytest
 from leadline.bitrix24.command import Command
 from leadline.errors import BitrixError
 from leadline.ledger import accept
-from leadline.operations import resync_users
+from leadline.operations.resync_users import resync_users
 from leadline.runtime.redis import client
 from leadline.sync import portal_session
 from leadline.users.model import Changes, Move, NewUser, UserId
@@ -185,6 +185,6 @@ def test_after_an_outage_users_keep_stages_set_by_hand(
 ) -> None:
     user_id = failed_create(control, settle)
     moved_by_hand(user_id)
-    assert [part.requested for part in resync_users.resync_failed()] == [1]
+    assert resync_users([user_id])[0] == 1
     settle()
     assert lead_of(user_id)["STATUS_ID"] == BY_HAND

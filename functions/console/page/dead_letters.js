@@ -22,9 +22,9 @@ export function list() {
   replaceEntries("dead-letters", items.map(entry));
 }
 
-function group({ queue, reason, letters, since, latest }) {
+function group({ queue, reason, reason_id, letters, since, latest }) {
   const n = number(letters);
-  const button = (kind) => element("button", { type: "button", "aria-label": `${t(`${kind}Group`)}: ${reason}`, onclick: () => all(kind, n, { queue, reason }) }, t(`${kind}Group`));
+  const button = (kind) => element("button", { type: "button", "aria-label": `${t(`${kind}Group`)}: ${reason}`, onclick: () => all(kind, n, reason, { queue, reason_id }) }, t(`${kind}Group`));
   return element("li", { "data-key": `${queue} ${reason}` },
     element("b", { class: "why bad" }, reason),
     element("span", { class: "grow" }, [queue, t("lettersIn", { n }), since ? t("sinceUntil", { since: when(since), latest: when(latest) }) : ""].filter(Boolean).join(" · ")),
@@ -53,8 +53,8 @@ async function read(letter) {
   byId("one-title").focus();
 }
 
-async function all(kind, n, selection) {
-  if (await ask({ title: t(`${kind}AllTitle`, { n }), words: selection.reason, yes: t(kind) }) === null) return;
+async function all(kind, n, reason, selection) {
+  if (await ask({ title: t(`${kind}AllTitle`, { n }), words: reason, yes: t(kind) }) === null) return;
   await jobs.begin({ kind, ...selection });
 }
 

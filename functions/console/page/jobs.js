@@ -28,7 +28,7 @@ export function list() {
 
 function entry(job) {
   const { done, total, changed } = job;
-  const about = job.selection.chosen ? t("jobChosen") : job.selection.reason || (job.selection.reason_id ? t("jobGroup") : t("jobAll"));
+  const about = job.selection.chosen ? t("jobChosen") : (job.selection.reason_ids || job.selection.reason_id ? t("jobGroup") : t("jobAll"));
   const progress = element("progress", { max: Math.max(total, done, 1), value: job.state === "done" ? Math.max(total, done, 1) : done, "aria-label": t(`job_${job.kind}`) });
   return element("li", { "data-key": job.id },
     element("b", {}, t(`job_${job.kind}`)),

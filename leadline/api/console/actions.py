@@ -39,15 +39,16 @@ def resync(request: Request, number: str) -> object:
 
 
 def sent(request: Request, number: str) -> object:
-    """The values that a user's last events carried: personal data, so reading them is audited."""
-    from leadline.ledger.recent_events import last_states  # noqa: PLC0415 - cold start: only this call needs it
+    """What was sent for a user's last events and answered: personal data, so it is audited."""
+    from leadline.operations import timeline  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.users.model import UserId  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
     user_id = min(int(number), MAX_ID)
     with _audited("read what was sent", user_ids=[user_id]) as done:
-        states = last_states(user_id)
-        done["events"] = len(states)
-    return {"events": states}
+        events = timeline.sent(UserId(user_id))
+        done["events"] = len(events)
+    return {"events": events}
 
 
 def export(request: Request) -> object:
@@ -72,14 +73,8 @@ def begin_job(request: Request) -> object:
     from leadline.operations.bulk import jobs  # noqa: PLC0415 - cold start: only this call needs it
 
     job = parse(NewJob, request)
-    selection = jobs.Selection(
-        user_ids=tuple(job.user_ids),
-        reason_id=job.reason_id,
-        ids=tuple(job.ids),
-        queue=job.queue,
-        reason=job.reason,
-    )
-    is_all = not selection.stored()
+    selection = job.selection()
+    is_all = selection == jobs.Selection()
     action = "send all failed again" if is_all and job.kind == "resync" else JOB_ACTIONS[job.kind]
     about: dict[str, object] = {"user_ids": job.user_ids[:100]} if job.user_ids else {}
     with _audited(action, **about) as done:

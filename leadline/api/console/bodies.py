@@ -1,10 +1,13 @@
 """The bodies of the console's requests: bounded, and without unknown fields."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from leadline.api.paths import MAX_ID
+
+if TYPE_CHECKING:
+    from leadline.operations.bulk.jobs import Selection
 
 LetterId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 #: A single line; Postgres rejects NUL.
@@ -37,7 +40,8 @@ class DeadLetterIds(Body):
 class NewJob(Body):
     """A bulk job: users to resync, or dead letters to replay or discard.
 
-    Without a selection, all failed users or all dead letters are selected.
+    `reason_id` names a reason of failed users or of dead letters, as listed. Without a selection it
+    is about all failed users, or all dead letters.
     """
 
     kind: Literal["resync", "replay", "discard"]
@@ -45,13 +49,20 @@ class NewJob(Body):
     reason_id: str | None = Field(None, pattern=r"^[0-9a-f]{1,16}$")
     ids: list[LetterId] = Field([], max_length=1000)
     queue: Line = ""
-    #: The whole reason, as listed.
-    reason: str = Field("", max_length=1000)
 
     @model_validator(mode="after")
     def _selects_what_it_changes(self) -> "NewJob":
-        of_letters = bool(self.ids or self.queue or self.reason)
-        of_users = bool(self.user_ids or self.reason_id)
+        of_letters = bool(self.ids or self.queue)
+        of_users = bool(self.user_ids)
         if of_letters if self.kind == "resync" else of_users:
             raise ValueError("the selection is not one for this kind of job")
         return self
+
+    def selection(self) -> "Selection":
+        """What the job is about."""
+        from leadline.operations.bulk.jobs import Selection  # noqa: PLC0415 - cold start: only this call needs it
+
+        if self.kind == "resync":
+            reasons = (self.reason_id,) if self.reason_id else ()
+            return Selection(user_ids=tuple(self.user_ids), reason_ids=reasons)
+        return Selection(ids=tuple(self.ids), queue=self.queue, reason_id=self.reason_id or "")

@@ -18,7 +18,14 @@ import orjson
 from typer import Abort, TyperException
 
 from leadline.cli.output import FINDINGS, print_error
-from leadline.errors import InvalidRequest, LeadlineError, QueueDefect, UserErased, UserNotFound
+from leadline.errors import (
+    InvalidRequest,
+    LeadlineError,
+    PathNotFound,
+    QueueDefect,
+    UserErased,
+    UserNotFound,
+)
 
 #: Exit code: wrong usage, or not confirmed; nothing was done.
 WRONG_USAGE = 2
@@ -84,7 +91,7 @@ def failure_of(error: BaseException) -> Failure:
         case NotConfirmed() | Abort():
             name, code = "not_confirmed", WRONG_USAGE
             message = message or str(NotConfirmed())
-        case UserNotFound() | UserErased():
+        case UserNotFound() | UserErased() | PathNotFound():
             code = FINDINGS
         case OSError():
             name, code = "file_error", WRONG_USAGE

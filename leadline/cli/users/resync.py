@@ -4,15 +4,18 @@ from typing import Annotated
 
 import typer
 
-from leadline.cli.output import FINDINGS, Json, print_error, print_json, print_line
+from leadline.cli.jobs import follow
+from leadline.cli.output import FINDINGS, Json, print_error, print_json, print_line, print_note
 from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.cli.terminal.times import Since, parse_moment
 from leadline.cli.users.failed import Reason
 from leadline.errors import InvalidRequest
 from leadline.operations import audit
+from leadline.operations.bulk import jobs
+from leadline.operations.bulk.jobs import Selection
 from leadline.operations.diagnosis import failed_users
 from leadline.operations.diagnosis.failed_users import FailedFilter
-from leadline.operations.resync_users import BATCH, resync_users
+from leadline.operations.resync_users import resync_users
 from leadline.runtime.telemetry import trace_context
 
 
@@ -33,7 +36,8 @@ def resync(
 
     Whatever the last outcome was, the worker reads the lead and writes what differs. --since and
     --reason restrict --all-failed as they restrict `failed`. It asks before it resyncs all failed
-    users, or those of a reason. Exit code 1: an id is unknown.
+    users, or those of a reason, and does so as a job: it goes on if you press Ctrl-C, and
+    `leadline jobs` shows and cancels it. Exit code 1: an id is unknown.
 
     Examples:
         leadline resync 4300
@@ -47,11 +51,11 @@ def resync(
     trace_context.begin()
     if all_failed:
         which = FailedFilter(parse_moment(since) if since else None, reason)
-        requested, waiting, missing = _resync_failed(which, yes=yes)
-    else:
-        with audit.recorded("send again", user_ids=audit.first_user_ids(user_ids or [])) as done:
-            requested, waiting, missing = resync_users(user_ids or [])
-            done["asked"] = requested
+        _resync_failed(which, yes=yes, json=json)
+        return
+    with audit.recorded("send again", user_ids=audit.first_user_ids(user_ids or [])) as done:
+        requested, waiting, missing = resync_users(user_ids or [])
+        done["asked"] = requested
     if json:
         print_json({"asked_again": requested, "waiting_already": waiting, "not_found": missing})
     else:
@@ -63,15 +67,23 @@ def resync(
         raise typer.Exit(FINDINGS)
 
 
-def _resync_failed(which: FailedFilter, *, yes: bool) -> tuple[int, list[int], list[int]]:
-    """Resync the failed users of a filter, in batches by id; as `resync_users` returns it."""
+def _resync_failed(which: FailedFilter, *, yes: bool, json: bool) -> None:
+    """Resync the failed users of a filter, as a job."""
     if number := failed_users.count(which):
         confirm(f"Resync {number} failed users?", yes=yes)
-    requested, waiting, missing = 0, list[int](), list[int]()
-    with audit.recorded("send all failed again", **which.as_json()) as done:
-        after = 0
-        while ids := failed_users.ids(which, BATCH, after):
-            entered, *_ = resync_users(ids)
-            requested, after = requested + entered, ids[-1]
-        done["asked"] = requested
-    return requested, waiting, missing
+    groups = failed_users.by_group(which)
+    is_all = groups == FailedFilter()
+    action = "send all failed again" if is_all else "send failed again"
+    with audit.recorded(action) as done:
+        selection = Selection(reason_ids=groups.reason_ids, since=groups.since)
+        begun = jobs.begin("resync", selection)
+        done["job"], done["asked"] = begun["id"], begun["total"]
+    job = follow(begun)
+    if json:
+        print_json({"asked_again": job["changed"], "job": job["id"], "state": job["state"]})
+        return
+    print_line(f"resync requested: {job['changed']}")
+    if job["state"] == "cancelled":
+        print_note(f"the job was cancelled at {job['done']} of {job['total']}")
+    if job["changed"]:
+        print_note(f"what becomes of them: leadline jobs show {job['id']}")

@@ -1,32 +1,35 @@
 """Bulk jobs are entered, advanced step by step, cancelled and listed.
 
-A job is stored in Postgres, so it survives every restart. The relay's tick and each poll of a
-console advance it. A step is claimed for `CLAIM_S`; one that is killed is repeated, which is
-harmless: a user that waits already is skipped, and a dead letter that is gone is not found.
+A job is stored in Postgres, so it survives every restart. The relay's tick, each poll of a
+console and the command that began it advance it. A step is claimed for `CLAIM_S`; one that is
+killed is repeated, which is harmless: a user that waits already is skipped, and a dead letter that
+is gone is not found.
 """
 
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import orjson
 from uuid_utils.compat import uuid7
 
 from leadline.errors import BrokerDown, PathNotFound
 from leadline.ledger import correlated_events
 from leadline.operations.bulk import steps
-from leadline.operations.bulk.steps import Step
+from leadline.operations.bulk.steps import Kind, Selection, Step
 from leadline.runtime.postgres.pool import Row, StatementError, database
 from leadline.runtime.telemetry import trace_context
 
-Kind = Literal["resync", "replay", "discard"]
-#: Kinds that any process can advance; the others need the right to read dead letters.
+__all__ = ["Selection"]
+
+#: Kinds that need no RabbitMQ; the others do.
 OF_USERS: tuple[Kind, ...] = ("resync",)
-ALL_KINDS: tuple[Kind, ...] = ("resync", "replay", "discard")
+OF_DEAD_LETTERS: tuple[Kind, ...] = ("replay", "discard")
+ALL_KINDS = OF_USERS + OF_DEAD_LETTERS
 #: Longer than any step takes.
 CLAIM_S = 60
+#: How long a job rests whose step has failed.
+PAUSE_S = 5
 LISTED = 20
 #: The outcome is counted for this many of the newest jobs.
 WITH_OUTCOME = 3
@@ -56,32 +59,16 @@ UPDATE bulk_jobs SET done = done + :done, changed = changed + :changed, cursor =
 WHERE id = CAST(:id AS uuid) AND state = 'running' AND cursor = :before RETURNING {_FIELDS}
 """  # noqa: S608 - of constants; values are parameters
 _RELEASE = """
-UPDATE bulk_jobs SET claimed_until = NULL, problem = :problem
+UPDATE bulk_jobs SET problem = :problem, claimed_until =
+    CASE WHEN CAST(:problem AS text) <> '' THEN now() + make_interval(secs => :pause_s) END
 WHERE id = CAST(:id AS uuid) AND state = 'running'
 """
 _CANCEL = f"""
 UPDATE bulk_jobs SET state = 'cancelled', ended_at = now()
 WHERE id = CAST(:id AS uuid) AND state = 'running' RETURNING {_FIELDS}
 """  # noqa: S608 - of constants; values are parameters
+_ONE = f"SELECT {_FIELDS} FROM bulk_jobs WHERE id = CAST(:id AS uuid)"  # noqa: S608 - of constants; values are parameters
 _NEWEST = f"SELECT {_FIELDS} FROM bulk_jobs ORDER BY bulk_jobs.id DESC LIMIT :limit"  # noqa: S608 - of constants; values are parameters
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What a job is about; without any field, all failed users or all dead letters."""
-
-    user_ids: tuple[int, ...] = ()
-    #: A group of failed users (`users.failures`).
-    reason_id: str | None = None
-    #: Dead letters by id, queue and reason.
-    ids: tuple[str, ...] = ()
-    queue: str = ""
-    reason: str = ""
-
-    def stored(self) -> dict[str, Any]:
-        """The fields that are set."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in values.items() if value}
 
 
 def begin(kind: Kind, selection: Selection) -> dict[str, Any]:
@@ -97,8 +84,8 @@ def begin(kind: Kind, selection: Selection) -> dict[str, Any]:
         id=str(uuid7()),
         caller=trace_context.caller() or None,
         kind=kind,
-        selection=orjson.dumps(selection.stored()).decode(),
-        total=steps.count(kind, selection.stored()),
+        selection=selection.model_dump_json(exclude_defaults=True),
+        total=steps.count(kind, selection),
     )
     return _as_json(found[0])
 
@@ -132,6 +119,19 @@ def advance(kinds: Iterable[Kind] = OF_USERS, budget_s: float = 1.0) -> int:
     return done
 
 
+def find(job_id: str) -> dict[str, Any]:
+    """One job, with the outcome of its users if it has any.
+
+    Raises:
+        PathNotFound: there is no such job.
+        DatabaseDown: Postgres can't be reached.
+    """
+    rows = database().run(_ONE, id=job_id)
+    if not rows:
+        raise PathNotFound("There is no such job.")
+    return _with_outcome(_as_json(rows[0]))
+
+
 def overview() -> dict[str, Any]:
     """Advance the running jobs a little, and list the newest ones.
 
@@ -148,22 +148,36 @@ def overview() -> dict[str, Any]:
 
 def _overview() -> dict[str, Any]:
     advance(ALL_KINDS, budget_s=0.5)
+    return {"items": newest()}
+
+
+def newest() -> list[dict[str, Any]]:
+    """The newest jobs; those on users with their outcome, the first few of them.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
     jobs = [_as_json(row) for row in database().run(_NEWEST, limit=LISTED)]
-    resyncs = [job for job in jobs if job["kind"] == "resync"]
-    for job in resyncs[:WITH_OUTCOME]:
+    for job in [job for job in jobs if job["kind"] == "resync"][:WITH_OUTCOME]:
+        _with_outcome(job)
+    return jobs
+
+
+def _with_outcome(job: dict[str, Any]) -> dict[str, Any]:
+    if job["kind"] == "resync":
         job["outcome"] = correlated_events.states(
             _call_id(job["id"]), job["created_at"], job["ended_at"]
         )
-    return {"items": jobs}
+    return job
 
 
 def _advance(job: Row, until: float) -> int:
     """Steps of one claimed job, until it ends, is cancelled, fails or the time is over."""
-    selection, done = orjson.loads(job["selection"]), 0
+    selection, done = Selection.model_validate_json(job["selection"]), 0
     cursor, problem = job["cursor"], None
     while True:
         try:
-            step = steps.run(job["kind"], selection, cursor)
+            step = steps.run(job["kind"], selection, cursor, job["total"])
         except BrokerDown as down:
             problem = str(down)
             break
@@ -174,7 +188,7 @@ def _advance(job: Row, until: float) -> int:
             return done
         if time.monotonic() >= until:
             break
-    database().run(_RELEASE, id=job["id"], problem=problem)
+    database().run(_RELEASE, id=job["id"], problem=problem, pause_s=PAUSE_S)
     return done
 
 
@@ -212,8 +226,9 @@ def _call_id(job_id: str) -> str:
 
 
 def _as_json(row: Row) -> dict[str, Any]:
-    selection = orjson.loads(row["selection"])
-    if selection.keys() & {"user_ids", "ids"}:
-        selection = {"chosen": row["total"]}
+    selection = Selection.model_validate_json(row["selection"])
+    about = selection.model_dump(mode="json", exclude_defaults=True)
+    if selection.chosen:
+        about = {"chosen": row["total"]}
     shown = {name: value for name, value in row.items() if name != "cursor"}
-    return {**shown, "selection": selection}
+    return {**shown, "selection": about}

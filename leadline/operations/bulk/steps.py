@@ -1,16 +1,59 @@
 """The steps of bulk jobs: each handles a bounded number of users or dead letters."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
-from leadline.operations.resync_users import BATCH, resync_batch, resync_users
-from leadline.users import failures
+from pydantic import BaseModel, ConfigDict
+
+from leadline.operations.diagnosis import failed_users
+from leadline.operations.diagnosis.failed_users import FailedFilter
+from leadline.operations.resync_users import BATCH, resync_users
+
+if TYPE_CHECKING:
+    from leadline.operations import dead_letters
+
+Kind = Literal["resync", "replay", "discard"]
 
 #: Dead letters that a step replays or discards at most.
 LETTERS = 200
 #: Dead letters that are counted before a job; more are shown as they are handled.
 COUNTED = 2000
+
+
+class Selection(BaseModel):
+    """What a job is about; without any field, all failed users or all dead letters.
+
+    It is stored, so it has no text of a reason: that may quote a person.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    user_ids: tuple[int, ...] = ()
+    #: FailedFilter users of these groups (`users.failures`), that failed at this moment or later.
+    reason_ids: tuple[str, ...] = ()
+    since: datetime | None = None
+    #: Dead letters by id, or by queue and reason (`DeadLetter.reason_id`).
+    ids: tuple[str, ...] = ()
+    queue: str = ""
+    reason_id: str = ""
+
+    @property
+    def chosen(self) -> tuple[object, ...]:
+        """What it names one by one."""
+        return self.user_ids or self.ids
+
+    @property
+    def failed(self) -> FailedFilter:
+        """The failed users, if none is named."""
+        return FailedFilter(self.since, reason_ids=self.reason_ids)
+
+    @property
+    def letters(self) -> "dead_letters.Selection":
+        """The dead letters."""
+        from leadline.operations import dead_letters  # noqa: PLC0415 - users' jobs need no AMQP
+
+        return dead_letters.Selection(frozenset(self.ids), self.queue, reason_id=self.reason_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,51 +67,49 @@ class Step:
     is_last: bool
 
 
-def count(kind: str, selection: Mapping[str, Any]) -> int:
+def count(kind: Kind, selection: Selection) -> int:
     """How many users or dead letters are selected.
 
     Raises:
         DatabaseDown, BrokerDown: a server can't be reached.
         InvalidRequest: an unknown queue.
     """
-    if chosen := selection.get("user_ids") or selection.get("ids"):
-        return len(chosen)
+    if selection.chosen:
+        return len(selection.chosen)
     if kind == "resync":
-        return failures.count(selection.get("reason_id"))
-    from leadline.operations import dead_letters  # noqa: PLC0415 - the relay needs no AMQP for users' jobs
+        return failed_users.count(selection.failed)
+    from leadline.operations import dead_letters  # noqa: PLC0415 - users' jobs need no AMQP
 
-    return len(dead_letters.collect(_letters(selection), lambda _: None, COUNTED))
+    return len(dead_letters.collect(selection.letters, lambda _: None, COUNTED))
 
 
-def run(kind: str, selection: Mapping[str, Any], cursor: int) -> Step:
-    """One step from here.
+def run(kind: Kind, selection: Selection, cursor: int, total: int) -> Step:
+    """One step from here; `total` as counted before.
 
     Raises:
         DatabaseDown, BrokerDown: a server can't be reached; the step may be repeated.
     """
     if kind != "resync":
-        return _dead_letters(kind, selection, cursor)
-    if chosen := selection.get("user_ids"):
+        return _dead_letters(kind, selection, cursor, total)
+    if chosen := selection.user_ids:
         part = chosen[cursor : cursor + BATCH]
-        changed, _, _ = resync_users(part)
         cursor += len(part)
-        return Step(len(part), changed, cursor, is_last=cursor >= len(chosen))
-    batch = resync_batch(cursor, selection.get("reason_id"))
-    if batch is None:
-        return Step(0, 0, cursor, is_last=True)
-    return Step(batch.users, batch.requested, batch.last_id, is_last=batch.users < BATCH)
+        return Step(len(part), _resync(part), cursor, is_last=cursor >= len(chosen))
+    ids = failed_users.ids(selection.failed, BATCH, cursor)
+    return Step(len(ids), _resync(ids), ids[-1] if ids else 0, is_last=len(ids) < BATCH)
 
 
-def _dead_letters(kind: str, selection: Mapping[str, Any], cursor: int) -> Step:
-    from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - see `count`
-    from leadline.operations import dead_letters  # noqa: PLC0415 - see `count`
-
-    number, _ = dead_letters.apply(_letters(selection), Decision(kind), at_most=LETTERS)
-    return Step(number, number, cursor + number, is_last=number < LETTERS)
+def _resync(user_ids: Any) -> int:
+    return resync_users(user_ids)[0] if user_ids else 0
 
 
-def _letters(selection: Mapping[str, Any]) -> Any:
-    from leadline.operations.dead_letters import Selection  # noqa: PLC0415 - see `count`
+def _dead_letters(kind: Kind, selection: Selection, cursor: int, total: int) -> Step:
+    from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - users' jobs need no AMQP
+    from leadline.operations import dead_letters  # noqa: PLC0415 - users' jobs need no AMQP
 
-    ids = frozenset(selection.get("ids", ()))
-    return Selection(ids, selection.get("queue", ""), selection.get("reason", ""))
+    left = max(1, total - cursor)
+    number, _ = dead_letters.apply(
+        selection.letters, Decision(kind), at_most=LETTERS, at_least=min(left, LETTERS)
+    )
+    is_last = number == 0 or (number < LETTERS and number >= left)
+    return Step(number, number, cursor + number, is_last=is_last)

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from leadline.errors import InvalidRequest
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users import filters, queries
-from leadline.users.failures import REASON
+from leadline.users.failures import REASON, REASON_ID
 from leadline.users.filters import Filter
 from leadline.users.views import Query
+
+#: The most reasons that a text may select.
+MAX_REASONS = 1000
 
 _CONTAINS = f"strpos(lower({REASON}), lower(CAST(:reason AS text))) > 0"
 _FAILED = """
@@ -38,6 +42,9 @@ GROUP BY {REASON} ORDER BY users DESC, reason LIMIT :limit
 """
 _COUNT = f"SELECT count(*) AS users {_FAILED} WHERE {_AFTER} {{where}}"
 _IDS = f"SELECT users.id {_FAILED} WHERE {_AFTER} {{where}} ORDER BY users.id LIMIT :limit"
+_REASON_IDS = f"""
+SELECT DISTINCT {REASON_ID} AS reason_id {_FAILED} WHERE {_AFTER} {{where}} ORDER BY 1 LIMIT :limit
+"""
 _SETTLED_AT = """
 (SELECT settled_at FROM events WHERE user_id = users.id AND version = users.version)
 """
@@ -56,11 +63,8 @@ class FailedFilter:
     since: datetime | None = None
     #: Only those whose reason contains this; numbers and case don't matter.
     reason: str = ""
-
-    def as_json(self) -> dict[str, object]:
-        """The restrictions, for the audit trail."""
-        since = self.since.isoformat() if self.since else None
-        return {name: value for name, value in (("since", since), ("reason", self.reason)) if value}
+    #: Only these groups (`users.failures`).
+    reason_ids: tuple[str, ...] = ()
 
     def filters(self, settled_at: str) -> list[Filter]:
         """The restrictions as filters; the time of the failure is the given expression."""
@@ -70,6 +74,9 @@ class FailedFilter:
             restrictions.append(Filter(since, {"since": self.since.isoformat()}))
         if self.reason:
             restrictions.append(Filter(_CONTAINS, {"reason": re.sub("[0-9]+", "#", self.reason)}))
+        if self.reason_ids:
+            of_groups = f"{REASON_ID} = ANY (CAST(:reason_ids AS text[]))"
+            restrictions.append(Filter(of_groups, {"reason_ids": list(self.reason_ids)}))
         return restrictions
 
 
@@ -122,6 +129,24 @@ def ids(which: FailedFilter, limit: int, after: int) -> list[int]:
         DatabaseDown: Postgres can't be reached.
     """
     return [int(row["id"]) for row in _run(_IDS, which, limit=limit, after=after)]
+
+
+def by_group(which: FailedFilter) -> FailedFilter:
+    """The same users, named by the ids of their groups: a text may quote a person.
+
+    A reason that appears later is none of them.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+        InvalidRequest: the text is contained in more than `MAX_REASONS` reasons.
+    """
+    if not which.reason:
+        return which
+    found = _run(_REASON_IDS, which, limit=MAX_REASONS + 1)
+    if len(found) > MAX_REASONS:
+        raise InvalidRequest(f"more than {MAX_REASONS} reasons contain this text: use a longer one")
+    # "-" is no group's id: without any group, all users would be selected.
+    return FailedFilter(which.since, reason_ids=tuple(row["reason_id"] for row in found) or ("-",))
 
 
 _UNKNOWN = {"failed_at": None, "retry_at": None}
