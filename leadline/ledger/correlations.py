@@ -7,8 +7,8 @@ later than one that began after it.
 
 import time
 
-from leadline.runtime import uuid7
 from leadline.runtime.postgres.pool import database
+from leadline.runtime.uuid7 import first_at
 
 BATCH = 2000
 #: Longer than any statement lasts (5 s) and clocks differ (10 s) together.
@@ -51,7 +51,7 @@ def catch_up(until: float) -> int:
         DatabaseDown: Postgres can't be reached.
     """
     database().run(_BEGIN)
-    before, done = str(uuid7.first_at(time.time() - OVERLAP_S)), 0
+    before, done = str(first_at(time.time() - OVERLAP_S)), 0
     while True:
         events = int(database().run(_ENTER, before=before, batch=BATCH)[0]["events"])
         done += events

@@ -6,8 +6,8 @@ A user's state and sync status are stored in `users`, and need none of its event
 import time
 
 from leadline.ledger.write_sql import KEY_LIFETIME
-from leadline.runtime import uuid7
 from leadline.runtime.postgres.pool import database
+from leadline.runtime.uuid7 import first_at
 from leadline.settings import settings
 
 BATCH = 500
@@ -77,7 +77,7 @@ def run(until: float) -> int:
     return (
         _delete(until, _KEYS)
         + _delete(until, _EVENTS, keep_s=keep_s)
-        + _delete(until, _CALLS, before=str(uuid7.first_at(time.time() - settings().keep_calls_s)))
+        + _delete(until, _CALLS, before=str(first_at(time.time() - settings().keep_calls_s)))
         + _delete(until, _AUDIT, keep_s=keep_s)
         + _delete(until, _JOBS, keep_s=keep_s)
     )

@@ -78,10 +78,10 @@ WHERE selection ->> 'reason' IS NOT NULL
 
 _KEYS = "    GET DIAGNOSTICS forgot_keys = ROW_COUNT;\n"
 #: What erases a user also forgets its calls.
-FORGET = (
-    f"{_KEYS}    DELETE FROM event_calls"
-    " WHERE event_id IN (SELECT id FROM events WHERE user_id = person);\n"
-)
+_FORGET_CALLS = """
+    DELETE FROM event_calls WHERE event_id IN (SELECT id FROM events WHERE user_id = person);
+"""
+FORGET = _KEYS + _FORGET_CALLS.removeprefix("\n")
 _DEFINITION = "SELECT pg_get_functiondef(CAST('leadline_erase' AS regproc))"
 
 #: Takes the place of `events_settled`, and says whose events were settled without reading them.

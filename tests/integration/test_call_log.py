@@ -155,25 +155,6 @@ def test_a_lookup_that_users_share_shows_each_its_own_lead_only(
         assert other not in text
 
 
-def test_a_lead_of_somebody_else_is_not_kept_though_a_message_named_it(
-    pipeline: Pipeline, control: Control
-) -> None:
-    stranger = create(BOB, "+77012223344")
-    pipeline.settle()
-    lead_id = timeline.read(stranger)["sync"]["bitrix_lead_id"]
-    user_id = create()
-    # The stranger's lead stays in the portal.
-    rows("DELETE FROM events WHERE user_id = :id", id=stranger)
-    rows("DELETE FROM users WHERE id = :id", id=stranger)
-    rows("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", lead=lead_id, id=user_id)
-    pipeline.settle()
-    text = str(sent(user_id))
-    assert "crm.lead.list" in text
-    assert str(lead_id) in text
-    assert BOB not in text
-    assert control("leads")
-
-
 def test_of_several_writes_in_one_call_the_newest_has_it(pipeline: Pipeline) -> None:
     user_id = create()
     accept.change(user_id, Changes(full_name="Ann Second"), None, None)
