@@ -215,6 +215,7 @@ def test_helm_finds_nothing_to_complain_about(home: str) -> None:
         {"existingSecrets": {"database-url": {"name": "pg", "key": "uri"}}},
         {"podDisruptionBudgets": {"maxUnavailable": "a few"}},
         {"processes": {"worker": {"replicas": 4}}},
+        {"emulator": {"enabled": True, "storage": "plenty"}},
         {"processes": {"migrate": {"replicas": 2}}},
         {"rabbitmq": {"cluster": {"enabled": True, "replicas": 2}}},
         {"rabbitmq": {"cluster": {"enabled": True}, "namespace": "leadline"}},
@@ -422,6 +423,27 @@ def test_a_trial_with_the_emulator_reaches_no_real_crm(home: str) -> None:
         # faas-netes mounts each key of a Secret as a file of that name:
         # https://github.com/openfaas/faas-netes/blob/master/pkg/k8s/secrets.go
         assert "BITRIX_WEBHOOK_URL_FILE" not in function["spec"]["environment"]
+
+
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_the_emulators_leads_outlive_its_pod(home: str) -> None:
+    """A new emulator would use the ids of leads again: they then belong to other users."""
+    values = {"enabled": True, "storage": "5Gi", "storageClass": "fast"}
+    documents = _render({"emulator": values}, home)
+    (claim,) = _of_kind(documents, "PersistentVolumeClaim").values()
+    assert claim["spec"]["resources"]["requests"] == {"storage": "5Gi"}
+    assert claim["spec"]["storageClassName"] == "fast"
+    pod = _pods(documents)["leadline-emulator"]
+    (volume,) = pod["volumes"]
+    assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
+    (container,) = pod["containers"]
+    (mount,) = container["volumeMounts"]
+    state = container["command"][container["command"].index("--state") + 1]
+    assert Path(state).is_relative_to(mount["mountPath"])
+    (by_default,) = _of_kind(
+        _render({"emulator": {"enabled": True}}), "PersistentVolumeClaim"
+    ).values()
+    assert "storageClassName" not in by_default["spec"]
 
 
 def test_rabbitmqs_operators_get_a_cluster_and_a_user_for_each_login() -> None:
