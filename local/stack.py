@@ -30,7 +30,7 @@ class Resources(_Strict):
     """Both are required: faas-cli would generate an empty quantity."""
 
     memory: Annotated[str, StringConstraints(pattern=r"^\d+(Mi|Gi)$")]
-    cpu: Annotated[str, StringConstraints(pattern=r"^\d+m$")]
+    cpu: Annotated[str, StringConstraints(pattern=r"^\d+m?$")]
 
 
 class Function(_Strict):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.deploy import helm
 from tests.deploy.argo_cd import HOOK, SYNC, SYNC_OPTIONS, Treatment, treatment
-from tests.deploy.manifests import Document
+from tests.deploy.manifests import SERVING, Document
 from tests.deploy.test_helm import CHART, EVERYTHING, NAMESPACES
 
 for_each_home = pytest.mark.parametrize("home", NAMESPACES)
@@ -69,6 +69,40 @@ def test_no_field_has_two_owners(home: str) -> None:
     target = scaled["spec"]["scaleTargetRef"]["name"]
     deployments = {one["metadata"]["name"]: one for one in documents if one["kind"] == "Deployment"}
     assert "replicas" not in deployments[target]["spec"]
+
+
+def test_knative_finds_every_quantity_in_its_own_form() -> None:
+    """Its webhook stores 1000m as 1, which differs from the chart's, so it is never in sync.
+
+    https://github.com/knative/pkg/blob/main/webhook/resourcesemantics/defaulting/defaulting.go
+    (`roundTripPatch`: what Go's types read is written back). Of Kubernetes' own kinds Argo CD
+    compares the values.
+    """
+    for document in _rendered("knative"):
+        if document["apiVersion"] != SERVING:
+            continue
+        (container,) = document["spec"]["template"]["spec"]["containers"]
+        for amounts in container["resources"].values():
+            for amount in amounts.values():
+                assert _is_canonical(amount), (document["metadata"]["name"], amount)
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [("1", True), ("1000m", False), ("1500m", True), ("64Mi", True), ("1024Mi", False), (1, False)],
+)
+def test_canonical_quantities(amount: object, *, expected: bool) -> None:
+    assert _is_canonical(amount) == expected
+
+
+def _is_canonical(amount: object) -> bool:
+    """Whether a positive quantity is written with the largest suffix that makes it an integer.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+    found = re.fullmatch(r"([1-9]\d*)(|m|Ki|Mi|Gi)", amount) if isinstance(amount, str) else None
+    step = {"": 0, "m": 1000}.get(found[2], 1024) if found else 0
+    return found is not None and (step == 0 or int(found[1]) % step != 0)
 
 
 @for_each_home
