@@ -48,10 +48,10 @@ def treatment(document: Document) -> Treatment:
         return Treatment(frozenset({SYNC}))
     if not own and (not helm or helm == ["crd-install"]):
         return Treatment(frozenset({SYNC}))
-    phases = own or [_HELM_PHASES[one] for one in helm if one in _HELM_PHASES]
+    phases = own or [_HELM_PHASES[word] for word in helm if word in _HELM_PHASES]
     deleted = [
         *_listed(annotations, DELETE_POLICY),
-        *(_HELM_DELETE_POLICIES.get(one, "") for one in _listed(annotations, HELM_DELETE_POLICY)),
+        *(_HELM_DELETE_POLICIES.get(word, "") for word in _listed(annotations, HELM_DELETE_POLICY)),
     ]
     return Treatment(frozenset(phases), frozenset(filter(None, deleted)) or _RECREATED)
 
@@ -61,4 +61,4 @@ _RECREATED = frozenset({"BeforeHookCreation"})
 
 
 def _listed(annotations: dict[str, str], name: str) -> list[str]:
-    return [one.strip() for one in annotations.get(name, "").split(",") if one.strip()]
+    return [word.strip() for word in annotations.get(name, "").split(",") if word.strip()]

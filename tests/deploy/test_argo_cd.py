@@ -20,7 +20,10 @@ def _rendered(home: str, values: dict[str, Any] | None = None) -> list[Document]
 
 
 def _treatments(documents: list[Document]) -> dict[str, Treatment]:
-    return {f"{one['kind']}/{one['metadata']['name']}": treatment(one) for one in documents}
+    return {
+        f"{document['kind']}/{document['metadata']['name']}": treatment(document)
+        for document in documents
+    }
 
 
 @for_each_home
@@ -28,15 +31,15 @@ def test_the_migration_runs_before_each_sync_and_replaces_the_last_one(home: str
     found = _treatments(_rendered(home, EVERYTHING))
     migration = found.pop("Job/leadline-migrate")
     assert migration == Treatment(frozenset({"PreSync"}), frozenset({"BeforeHookCreation"}))
-    assert {one.phases for one in found.values()} == {frozenset({SYNC})}
+    assert {treatment.phases for treatment in found.values()} == {frozenset({SYNC})}
 
 
 @for_each_home
 def test_what_runs_before_a_sync_needs_nothing_of_the_sync(home: str) -> None:
     """Its first PreSync runs while no other object of the chart exists."""
     documents = _rendered(home, EVERYTHING)
-    (migration,) = (one for one in documents if treatment(one).phases == {"PreSync"})
-    names = {one["metadata"]["name"] for one in documents if one is not migration}
+    (migration,) = (document for document in documents if treatment(document).phases == {"PreSync"})
+    names = {document["metadata"]["name"] for document in documents if document is not migration}
     assert not names & set(_strings(migration["spec"]["template"]["spec"]))
     assert "serviceAccountName" not in json.dumps(migration)
 
@@ -44,7 +47,7 @@ def test_what_runs_before_a_sync_needs_nothing_of_the_sync(home: str) -> None:
 @for_each_home
 def test_a_finished_migration_stays_until_argo_cd_has_seen_it(home: str) -> None:
     """It reads the result with its next refresh, after 3 minutes at the latest by default."""
-    (migration,) = (one for one in _rendered(home) if one["kind"] == "Job")
+    (migration,) = (document for document in _rendered(home) if document["kind"] == "Job")
     assert migration["spec"]["ttlSecondsAfterFinished"] >= 600  # three refreshes
 
 
@@ -65,9 +68,13 @@ def test_the_same_values_always_render_the_same(home: str) -> None:
 def test_no_field_has_two_owners(home: str) -> None:
     """KEDA sets the number of workers: a value in the Deployment would be restored at each sync."""
     documents = _rendered(home)
-    (scaled,) = (one for one in documents if one["kind"] == "ScaledObject")
+    (scaled,) = (document for document in documents if document["kind"] == "ScaledObject")
     target = scaled["spec"]["scaleTargetRef"]["name"]
-    deployments = {one["metadata"]["name"]: one for one in documents if one["kind"] == "Deployment"}
+    deployments = {
+        document["metadata"]["name"]: document
+        for document in documents
+        if document["kind"] == "Deployment"
+    }
     assert "replicas" not in deployments[target]["spec"]
 
 
@@ -121,7 +128,11 @@ def test_messages_outlive_the_application(home: str) -> None:
     https://github.com/argoproj/argo-cd/blob/master/controller/appcontroller.go (`shouldBeDeleted`)
     and https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#no-prune-resources
     """
-    (cluster,) = (one for one in _rendered(home, EVERYTHING) if one["kind"] == "RabbitmqCluster")
+    (cluster,) = (
+        document
+        for document in _rendered(home, EVERYTHING)
+        if document["kind"] == "RabbitmqCluster"
+    )
     annotations = cluster["metadata"]["annotations"]
     assert annotations["helm.sh/resource-policy"] == "keep"
     assert annotations[SYNC_OPTIONS] == "Prune=false"
@@ -150,15 +161,15 @@ def test_messages_outlive_the_application(home: str) -> None:
     ids=str,
 )
 def test_argo_cds_rules(annotations: dict[str, str], expected: Treatment) -> None:
-    assert treatment({"metadata": {"name": "one", "annotations": annotations}}) == expected
+    assert treatment({"metadata": {"name": "object", "annotations": annotations}}) == expected
 
 
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
-        for one in value.values():
-            yield from _strings(one)
+        for element in value.values():
+            yield from _strings(element)
     elif isinstance(value, list):
-        for one in value:
-            yield from _strings(one)
+        for element in value:
+            yield from _strings(element)
     elif isinstance(value, str):
         yield value
