@@ -80,10 +80,10 @@ for _name in ("killed", "frozen", "cut_off"):
 def two_brokers_parted(scene: Scene) -> Iterator[None]:
     """Both still see the third, and clients see all."""
     bench = _bench(scene)
-    one, other, _ = scene.dice.sample(bench.brokers.nodes, 3)
-    bench.network.part(one.name, [other.name])
+    node, other, _ = scene.dice.sample(bench.brokers.nodes, 3)
+    bench.network.part(node.name, [other.name])
     yield
-    bench.brokers.repair(one)
+    bench.brokers.repair(node)
 
 
 _enter("rabbitmq", "two_brokers_parted", (5, 20), two_brokers_parted)
@@ -92,10 +92,10 @@ _enter("rabbitmq", "two_brokers_parted", (5, 20), two_brokers_parted)
 def broker_parted_from_brokers(scene: Scene) -> Iterator[None]:
     """Clients still see it: it is a minority that takes connections."""
     bench = _bench(scene)
-    one, *others = scene.dice.sample(bench.brokers.nodes, 3)
-    bench.network.part(one.name, [other.name for other in others])
+    node, *others = scene.dice.sample(bench.brokers.nodes, 3)
+    bench.network.part(node.name, [other.name for other in others])
     yield
-    bench.brokers.repair(one)
+    bench.brokers.repair(node)
 
 
 _enter("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_brokers)
@@ -137,7 +137,7 @@ def _of_redis(role: str, name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         master = bench.redises.master()
-        node = scene.dice.choice([one for one in bench.redises.nodes if one is not master])
+        node = scene.dice.choice([node for node in bench.redises.nodes if node is not master])
         if role == "master":
             node = master
             scene.toll.redis_losses.append(time.time())

@@ -31,7 +31,7 @@ class Node:
     @property
     def is_running(self) -> bool:
         """Whether no server of it has ended."""
-        return all(one.is_running() for one in self.servers)
+        return all(server.is_running() for server in self.servers)
 
     def start(self) -> None:
         """Start what does not run, and wait until it answers."""

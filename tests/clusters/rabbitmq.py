@@ -36,7 +36,7 @@ class Broker(RabbitMQ):
         """Port mapper and broker, reachable from other nodes."""
         epmd, broker = super().programs()
         config = Path(broker.env["RABBITMQ_CONFIG_FILE"])
-        names = ", ".join(f"'rabbit@{one}'" for one in self.members)
+        names = ", ".join(f"'rabbit@{member}'" for member in self.members)
         ours = (
             f"{{cluster_nodes, {{[{names}], disc}}}},"
             f" {{cluster_partition_handling, {self.partition_handling}}},"
@@ -117,7 +117,7 @@ class Brokers:
         for node in self.nodes:
             with suppress(requests.RequestException, KeyError):
                 leader = str(self._asked(node, f"queues/%2F/{queue}")["leader"])
-                return next(one for one in self.nodes if leader.endswith(f"@{one.address}"))
+                return next(node for node in self.nodes if leader.endswith(f"@{node.address}"))
         raise LookupError(queue)
 
     def rebalance(self) -> None:
@@ -139,7 +139,7 @@ class Brokers:
     def _knows_all(self, node: Node) -> bool:
         with inside(node.name):
             is_ready = node.servers[0].server.is_ready()
-        known = [one for one in self._asked(node, "nodes") if one["running"]]
+        known = [each for each in self._asked(node, "nodes") if each["running"]]
         return is_ready and len(known) == len(self.nodes)
 
     def _asked(self, node: Node, path: str, method: str = "GET") -> Any:

@@ -89,8 +89,8 @@ class Sentinel:
 
     def is_ready(self) -> bool:
         """Whether it answers."""
-        with suppress(redis.RedisError), redis.Redis.from_url(self.url, socket_timeout=2) as one:
-            return bool(one.ping())
+        with suppress(redis.RedisError), redis.Redis.from_url(self.url, socket_timeout=2) as client:
+            return bool(client.ping())
         return False
 
 
@@ -160,12 +160,12 @@ class Redises:
         return ""
 
     def _role(self, node: Node) -> str:
-        with self._client(node, _PORT) as one:
-            return str(one.info("replication")["role"])
+        with self._client(node, _PORT) as client:
+            return str(client.info("replication")["role"])
 
     def _follows(self, node: Node, master: Node) -> bool:
-        with self._client(node, _PORT) as one:
-            info = one.info("replication")
+        with self._client(node, _PORT) as client:
+            info = client.info("replication")
         if node is master:
             return bool(info["connected_slaves"] == 2 and info["min_slaves_good_slaves"] == 2)
         return bool(info["master_host"] == master.address and info["master_link_status"] == "up")

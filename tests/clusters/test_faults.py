@@ -10,15 +10,17 @@ from tests.clusters.pauses import longest
 def test_each_cluster_has_at_most_one_faulty_node_at_a_time() -> None:
     for seed in range(100):
         busy: dict[str, list[tuple[float, float]]] = {}
-        for one in draw(seed, 600):
-            busy.setdefault(one.fault.target, []).append((one.at_s, one.at_s + one.seconds))
+        for planned in draw(seed, 600):
+            busy.setdefault(planned.fault.target, []).append(
+                (planned.at_s, planned.at_s + planned.seconds)
+            )
         assert busy.keys() <= {"rabbitmq", "redis", "postgres", "hosts"}
         for windows in busy.values():
             assert all(end < begin for (_, end), (begin, _) in itertools.pairwise(windows))
 
 
 def test_every_fault_is_drawn() -> None:
-    drawn = {one.fault.name for seed in range(20) for one in draw(seed, 600)}
+    drawn = {planned.fault.name for seed in range(20) for planned in draw(seed, 600)}
     assert drawn == set(FAULTS)
 
 
