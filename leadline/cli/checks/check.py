@@ -14,5 +14,5 @@ class Check:
     fix: str = ""
 
     def as_json(self) -> dict[str, object]:
-        """The check under its public names."""
+        """The check under the names that scripts know; two of them are older than ours."""
         return {"name": self.name, "is_well": self.is_ok, "told": self.result, "mend": self.fix}
