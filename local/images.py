@@ -50,12 +50,12 @@ def images(root: Path, environment: Mapping[str, str] = os.environ) -> list[Imag
     """Every image of this checkout, by name."""
     text = stack.expanded((root / COMPOSE).read_text(encoding="utf-8"), environment)
     services: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
-    found = [
-        Image(each["image"], each["build"]["dockerfile"], each["build"]["args"])
-        for each in services.values()
-        if "build" in each
+    built = [
+        Image(service["image"], service["build"]["dockerfile"], service["build"]["args"])
+        for service in services.values()
+        if "build" in service
     ]
-    return sorted(found, key=lambda image: image.reference)
+    return sorted(built, key=lambda image: image.reference)
 
 
 def build_command(image: Image, metadata: Path, labels: Mapping[str, str]) -> list[str]:

@@ -60,7 +60,7 @@ def show_list(
         print_json({"dead_letters": letters, "not_looked_at": unread})
         return
     columns = ("id", "queue", "died_at", "attempts", "bytes", "message_id", "reason")
-    print_table(columns, [[each[name] for name in columns] for each in letters])
+    print_table(columns, [[letter[name] for name in columns] for letter in letters])
     if unread:
         print_note(f"{unread} more were not read: see --limit")
 

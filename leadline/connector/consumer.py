@@ -178,7 +178,9 @@ def main() -> None:
     for thread in threads:
         thread.start()
     metrics.on_scrape(
-        lambda: CONSUMING.replace({(each.queue,): each.is_consuming for each in connectors})
+        lambda: CONSUMING.replace(
+            {(connector.queue,): connector.is_consuming for connector in connectors}
+        )
     )
     serve_probes(
         is_alive=lambda: all(thread.is_alive() for thread in threads),

@@ -37,8 +37,8 @@ def main() -> int:
 
 async def _serve() -> None:
     stopped = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     app = build(Path(os.environ["LEADLINE_EDGE"]))
     app.on_response_prepare.append(close_connections_once(stopped))
     runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S, handler_cancellation=True)

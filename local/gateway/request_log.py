@@ -58,7 +58,7 @@ def loggable(raw: str, function: str | None = None) -> str:
     """The path without its query, and `*` for each word that is not ours."""
     known = _WORDS if function is None else _WORDS | {function}
     segments = raw.partition("?")[0].split("/")
-    logged = [each if _is_ours(each, known) else HIDDEN for each in segments]
+    logged = [segment if _is_ours(segment, known) else HIDDEN for segment in segments]
     # An external id may be a phone, however short.
     for place, segment in enumerate(segments[1:], 1):
         if segments[place - 1] == "by-external-id" and segment:

@@ -42,7 +42,7 @@ def start(system: System, supervisor: Supervisor, print_step: PrintStep) -> list
     _migrate(system)
     # The functions wait for RabbitMQ themselves; their imports take as long as its start.
     print_step("database migrated; starting functions, connector, worker, relay and edge")
-    removed = [each.name for each in system.programs if each.phase is StartPhase.REMOVED]
+    removed = [program.name for program in system.programs if program.phase is StartPhase.REMOVED]
     if removed:
         print_step(f"not started, as faas-cli removed them: {', '.join(removed)}")
     _start_phase(system, supervisor, StartPhase.FUNCTIONS)

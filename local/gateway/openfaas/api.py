@@ -132,7 +132,7 @@ class Api:
     # Secrets
 
     async def _list_secrets(self, _request: web.Request) -> web.Response:
-        return _json([{"name": each, "namespace": NAMESPACE} for each in self._secrets.names()])
+        return _json([{"name": secret, "namespace": NAMESPACE} for secret in self._secrets.names()])
 
     async def _create_secret(self, request: web.Request) -> web.Response:
         secret = await _secret(request)

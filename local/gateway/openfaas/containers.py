@@ -81,9 +81,13 @@ class Containers:
         """The usage of all containers together, as `docker stats` counts it."""
         async with _engine() as docker:
             running = [
-                each for each in await self._find(docker, name) if each["State"] == "running"
+                container
+                for container in await self._find(docker, name)
+                if container["State"] == "running"
             ]
-            samples = await asyncio.gather(*(each.stats(stream=False) for each in running))
+            samples = await asyncio.gather(
+                *(container.stats(stream=False) for container in running)
+            )
         used = [_used(sample[0]) for sample in samples]
         if not used:
             return None
@@ -100,8 +104,10 @@ class Containers:
                 async for line in _merged(containers, options):
                     yield line
                 return
-            texts = await asyncio.gather(*(_history(each, options) for each in containers))
-        for line in sorted((line for lines in texts for line in lines), key=lambda each: each.at):
+            texts = await asyncio.gather(
+                *(_history(container, options) for container in containers)
+            )
+        for line in sorted((line for lines in texts for line in lines), key=lambda line: line.at):
             yield line
 
     async def _find(self, docker: aiodocker.Docker, name: str = "") -> list[DockerContainer]:
@@ -150,7 +156,7 @@ def _config(shown: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]
     """The new container's configuration, from that of the old one."""
     config = dict(shown["Config"])
     base = json.loads(config["Labels"].get(_BASE) or json.dumps(config["Env"]))
-    environment = dict(each.split("=", 1) for each in base) | deployment.get("envVars", {})
+    environment = dict(variable.split("=", 1) for variable in base) | deployment.get("envVars", {})
     networks = shown["NetworkSettings"]["Networks"]
     # The default hostname is the old container's id.
     config.pop("Hostname", None)
@@ -196,7 +202,7 @@ async def _merged(
         async for text in texts:
             await lines.put(_line(container, text))
 
-    tasks = [asyncio.create_task(follow(each)) for each in containers]
+    tasks = [asyncio.create_task(follow(container)) for container in containers]
     try:
         while True:
             yield await lines.get()

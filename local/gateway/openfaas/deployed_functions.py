@@ -113,7 +113,7 @@ class DeployedFunctions:
         reserved = _RESERVED & deployment.env_vars.keys()
         if reserved:
             raise _refused(f"The local run itself sets {', '.join(sorted(reserved))}.")
-        missing = [each for each in deployment.secrets if not self._secrets.exists(each)]
+        missing = [secret for secret in deployment.secrets if not self._secrets.exists(secret)]
         if missing:
             raise _refused(
                 f"There is no secret {missing[0]}; create it with faas-cli secret create."

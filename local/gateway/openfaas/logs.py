@@ -34,11 +34,11 @@ async def read(
 
 def _rotated(path: Path) -> list[str]:
     """The oldest first; supervisord appends .1 to the newest of them."""
-    found = sorted(path.parent.glob(f"{path.name}.[0-9]"), reverse=True)
+    files = sorted(path.parent.glob(f"{path.name}.[0-9]"), reverse=True)
     return [
         line
-        for each in found
-        for line in each.read_text(encoding="utf-8", errors="replace").splitlines()
+        for file in files
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
     ]
 
 

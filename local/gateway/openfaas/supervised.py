@@ -51,11 +51,13 @@ class Supervised:
         """One instance of each function, since its last start."""
         programs = await self._call("getAllProcessInfo")
         return {
-            each["name"]: Instances(
-                f"{each['name']}:checkout", 1, dt.datetime.fromtimestamp(each["start"], dt.UTC)
+            program["name"]: Instances(
+                f"{program['name']}:checkout",
+                1,
+                dt.datetime.fromtimestamp(program["start"], dt.UTC),
             )
-            for each in programs
-            if each["group"] == _GROUP
+            for program in programs
+            if program["group"] == _GROUP
         }
 
     async def usage(self, name: str) -> Usage | None:

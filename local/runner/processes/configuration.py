@@ -68,7 +68,7 @@ def configuration(programs: Iterable[Program], state: State, socket: Path) -> st
     paths = {"logs": _plain(state.logs), "root": _plain(state.root), "socket": _plain(socket)}
     user = "user = root" if os.geteuid() == 0 else ""
     sections = [_HEAD.format(user=user, **paths)]
-    sections += [_program(each, paths["logs"]) for each in known]
+    sections += [_program(program, paths["logs"]) for program in known]
     sections += [_group(group, known) for group in Group]
     return "".join(sections)
 

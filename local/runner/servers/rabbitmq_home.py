@@ -49,4 +49,4 @@ def _needed(plugins: Path) -> list[Path] | None:
 
 def _applications(description: Path) -> list[str]:
     lists = _APPLICATIONS.findall(description.read_text(encoding="utf-8"))
-    return [name for each in lists for name in re.findall(r"\w+", each)]
+    return [name for text in lists for name in re.findall(r"\w+", text)]
