@@ -86,7 +86,7 @@ class Rule:
 
     def as_json(self) -> dict[str, Any]:
         """The rule with its defaults, `seen` and `bitten`."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass
@@ -132,7 +132,7 @@ def parse(sent: object) -> list[Rule]:
     rules = [sent] if isinstance(sent, dict) else sent
     if not isinstance(rules, list):
         raise InvalidRule("must be a list of rules")
-    return [_rule(index, each) for index, each in enumerate(rules)]
+    return [_rule(index, rule) for index, rule in enumerate(rules)]
 
 
 def canonical_name(method: str, entity: str = "lead") -> str:
@@ -144,7 +144,7 @@ def canonical_name(method: str, entity: str = "lead") -> str:
 
 
 def _matches(rule: Rule, name: str, commands: Iterable[str]) -> bool:
-    return rule.matches(name) or any(rule.matches(each) for each in commands)
+    return rule.matches(name) or any(rule.matches(command) for command in commands)
 
 
 def _rule(index: int, sent: object) -> Rule:

@@ -37,8 +37,8 @@ def _user(
 
 ADMIN = 1
 USERS = {
-    int(each["ID"]): each
-    for each in (
+    int(user["ID"]): user
+    for user in (
         _user(1, "John", "Doe", "Director"),
         _user(2, "Mary", "Major", "Sales manager"),
         _user(3, "Richard", "Roe", "Sales manager", active=False),
@@ -67,8 +67,8 @@ FIELDS = {
     "TIMESTAMP_X": "Changed",
     "LAST_ACTIVITY_DATE": "Last activity",
     **{
-        f"PERSONAL_{each}": f"Personal: {each.lower()}"
-        for each in (
+        f"PERSONAL_{name}": f"Personal: {name.lower()}"
+        for name in (
             "GENDER",
             "PROFESSION",
             "WWW",
@@ -89,8 +89,8 @@ FIELDS = {
         )
     },
     **{
-        f"WORK_{each}": f"Work: {each.lower()}"
-        for each in (
+        f"WORK_{name}": f"Work: {name.lower()}"
+        for name in (
             "PHONE",
             "COMPANY",
             "POSITION",
@@ -110,8 +110,8 @@ FIELDS = {
         )
     },
     **{
-        f"UF_{each}": each.replace("_", " ").capitalize()
-        for each in (
+        f"UF_{name}": name.replace("_", " ").capitalize()
+        for name in (
             "SKYPE_LINK",
             "ZOOM",
             "EMPLOYMENT_DATE",

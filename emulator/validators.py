@@ -58,7 +58,7 @@ class Choice:
         for allowed in self.values:
             if type(value) is type(allowed) and value == allowed:
                 return allowed
-        raise ValueError("must be one of " + ", ".join(str(each) for each in self.values))
+        raise ValueError("must be one of " + ", ".join(str(allowed) for allowed in self.values))
 
 
 class Flag:
@@ -92,7 +92,7 @@ class Names:
 
     def check(self, value: object) -> tuple[str, ...]:
         """Return the names as a tuple."""
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError("must be a list of names")
         return tuple(value)
 

@@ -29,7 +29,7 @@ async def items(request: web.Request) -> web.Response:
     after = positive_int(request.query.get("after"))
     tail = "WHERE id > ? ORDER BY id LIMIT ?" if after else "WHERE id > ? ORDER BY id DESC LIMIT ?"
     found = portal.store.find(entity, tail, (after or 0, _PAGE))
-    return json_response([_view(portal, entity, each) for each in found])
+    return json_response([_view(portal, entity, item) for item in found])
 
 
 async def item(request: web.Request) -> web.Response:
@@ -70,7 +70,7 @@ async def delete(request: web.Request) -> web.Response:
 
 async def bin_content(request: web.Request) -> web.Response:
     """GET: the recycle bin, newest first."""
-    return json_response([_deleted(each) for each in request.app[PORTAL].bin.all()])
+    return json_response([_deleted(deleted) for deleted in request.app[PORTAL].bin.all()])
 
 
 async def restore(request: web.Request) -> web.Response:

@@ -63,7 +63,7 @@ async def rate(request: web.Request) -> web.Response:
     """GET: requests, refusals and commands second by second, buckets and budgets now."""
     portal = request.app[PORTAL]
     return json_response(
-        {**now(portal), "seconds": [_second(each) for each in portal.counts.seconds]}
+        {**now(portal), "seconds": [_second(second) for second in portal.counts.seconds]}
     )
 
 
@@ -90,7 +90,7 @@ def now(portal: Portal) -> dict[str, Any]:
     rates = portal.rates()
     return {
         "limits": {
-            name: {"per_s": each.per_s, "burst": each.burst} for name, each in rates.items()
+            name: {"per_s": rate.per_s, "burst": rate.burst} for name, rate in rates.items()
         },
         "levels": portal.buckets.levels(portal.clock.now(), rates, portal.settings),
         "operating": portal.meters.totals(),

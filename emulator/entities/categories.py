@@ -51,7 +51,7 @@ class Categories:
 
     def all(self) -> list[Category]:
         """All pipelines in their order."""
-        return sorted(self._rows.values(), key=lambda each: (each.sort, each.id))
+        return sorted(self._rows.values(), key=lambda category: (category.sort, category.id))
 
     def get(self, category_id: int) -> Category | None:
         """A pipeline by its id."""
@@ -77,9 +77,9 @@ class Categories:
     def put(self, category: Category) -> None:
         """Add or replace a pipeline; one that becomes the default takes that from the others."""
         if category.is_default:
-            for each in self.all():
-                if each.is_default and each.id != category.id:
-                    self._save(replace(each, is_default=False))
+            for other in self.all():
+                if other.is_default and other.id != category.id:
+                    self._save(replace(other, is_default=False))
         self._save(category)
 
     def delete(self, category: Category) -> None:

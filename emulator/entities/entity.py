@@ -86,7 +86,7 @@ COMPANY = Entity(
 )
 
 ENTITIES = (LEAD, DEAL, CONTACT, COMPANY)
-BY_TYPE_ID = {each.type_id: each for each in ENTITIES}
-BY_NAME = {each.name: each for each in ENTITIES}
+BY_TYPE_ID = {entity.type_id: entity for entity in ENTITIES}
+BY_NAME = {entity.name: entity for entity in ENTITIES}
 #: Events of all objects.
-EVENTS = tuple(each.event(verb) for each in ENTITIES for verb in ("ADD", "UPDATE", "DELETE"))
+EVENTS = tuple(entity.event(verb) for entity in ENTITIES for verb in ("ADD", "UPDATE", "DELETE"))

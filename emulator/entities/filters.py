@@ -75,20 +75,20 @@ class Names:
 
 def where(sent: Mapping[str, Any], names: Names, depth: int = 0) -> Where:
     """The conditions of a filter; raises RestError if crm.item.list refuses it."""
-    found = Where()
+    clause = Where()
     if names.is_item and str(sent.get("logic", "")).upper() == "OR":
-        found.logic = "OR"
+        clause.logic = "OR"
     for key, value in sent.items():
         if names.is_item and (key == "logic" or (key.isdigit() and isinstance(value, dict))):
             if key != "logic" and depth < _DEPTH_MAX:
-                found.add_group(where(value, names, depth + 1))
+                clause.add_group(where(value, names, depth + 1))
             continue
         match = _KEY.match(key)
         if match:
-            _add(found, match.group(1), match.group(2), value, names)
+            _add(clause, match.group(1), match.group(2), value, names)
         elif names.is_item:
             raise _not_allowed(key)
-    return found
+    return clause
 
 
 def column(known: Field, schema: Schema) -> str:
@@ -119,9 +119,9 @@ def _not_allowed(name: str) -> RestError:
     return RestError("INVALID_ARG_VALUE", text)
 
 
-def _add(found: Where, operator: str, name: str, value: Any, names: Names) -> None:
+def _add(clause: Where, operator: str, name: str, value: Any, names: Names) -> None:
     if not names.is_item and name.upper() in MULTIFIELDS and names.schema.entity.has_rows:
-        _add_multifield(found, operator, name.upper(), value, names.schema)
+        _add_multifield(clause, operator, name.upper(), value, names.schema)
         return
     known = names.field(name)
     if known is None:
@@ -131,54 +131,54 @@ def _add(found: Where, operator: str, name: str, value: Any, names: Names) -> No
     is_date = known.kind in {"date", "datetime"}
     if is_date and names.ignores_iso_dates and "T" in str(value):
         return
-    _add_condition(found, operator, known, value, names)
+    _add_condition(clause, operator, known, value, names)
 
 
-def _add_condition(found: Where, operator: str, known: Field, value: Any, names: Names) -> None:
+def _add_condition(clause: Where, operator: str, known: Field, value: Any, names: Names) -> None:
     if isinstance(value, dict):
         value = list(value.values())
     sent = value if isinstance(value, list) else [value]
     if "%" in operator:
         expression = f"coalesce(json_extract(data, '$.{known.name}'), '')"
         expression = expression if known.name != "ID" else "id"
-        _add_like(found, expression, [str(each) for each in sent], operator)
+        _add_like(clause, expression, [str(item) for item in sent], operator)
         return
     try:
-        values = [_value(known, each) for each in sent]
+        values = [_value(known, item) for item in sent]
     except NotValid:
         if not names.is_item:
-            found.add("0")
+            clause.add("0")
             return
         text = f"Invalid filter: field '{known.camel}' has invalid value"
         raise RestError("INVALID_ARG_VALUE", text) from None
     if known.multiple:
-        _add_multiple(found, operator, known, values)
+        _add_multiple(clause, operator, known, values)
         return
     expression = column(known, names.schema)
     if operator in {">", ">=", "<", "<="}:
-        found.add(f"{expression} {operator} ?", values[0] if values else None)
+        clause.add(f"{expression} {operator} ?", values[0] if values else None)
     elif operator.startswith("!"):
-        _add_not_in(found, expression, values)
+        _add_not_in(clause, expression, values)
     else:
-        _add_in(found, expression, values)
+        _add_in(clause, expression, values)
 
 
-def _add_in(found: Where, expression: str, values: list[Any]) -> None:
-    non_empty = [each for each in values if each not in _EMPTY]
+def _add_in(clause: Where, expression: str, values: list[Any]) -> None:
+    non_empty = [value for value in values if value not in _EMPTY]
     choices = [f"{expression} IN {LISTED}"] if non_empty else []
     if len(non_empty) < len(values):
         choices.append(_is_empty(expression))
-    found.add(
+    clause.add(
         "(" + " OR ".join(choices or ["0"]) + ")", *([json.dumps(non_empty)] if non_empty else [])
     )
 
 
-def _add_not_in(found: Where, expression: str, values: list[Any]) -> None:
-    non_empty = [each for each in values if each not in _EMPTY]
+def _add_not_in(clause: Where, expression: str, values: list[Any]) -> None:
+    non_empty = [value for value in values if value not in _EMPTY]
     if len(non_empty) < len(values):
-        found.add(f"NOT {_is_empty(expression)}")
+        clause.add(f"NOT {_is_empty(expression)}")
     if non_empty:
-        found.add(f"coalesce({expression}, '') NOT IN {LISTED}", json.dumps(non_empty))
+        clause.add(f"coalesce({expression}, '') NOT IN {LISTED}", json.dumps(non_empty))
 
 
 def _is_empty(expression: str) -> str:
@@ -186,23 +186,23 @@ def _is_empty(expression: str) -> str:
     return f"coalesce({expression}, {empty}) = {empty}"
 
 
-def _add_like(found: Where, expression: str, values: list[str], operator: str) -> None:
+def _add_like(clause: Where, expression: str, values: list[str], operator: str) -> None:
     """`%` looks for the value anywhere; with `=` the value brings its own `%`."""
     verb = "NOT LIKE" if operator.startswith("!") else "LIKE"
-    for each in values:
+    for value in values:
         if "=" in operator:
-            found.add(f"{expression} {verb} ?", each)
+            clause.add(f"{expression} {verb} ?", value)
         else:
-            text = re.sub(r"([\\%_])", r"\\\1", each)
-            found.add(f"{expression} {verb} ? ESCAPE '\\'", f"%{text}%")
+            text = re.sub(r"([\\%_])", r"\\\1", value)
+            clause.add(f"{expression} {verb} ? ESCAPE '\\'", f"%{text}%")
 
 
-def _add_multiple(found: Where, operator: str, known: Field, values: list[Any]) -> None:
+def _add_multiple(clause: Where, operator: str, known: Field, values: list[Any]) -> None:
     path = f"$.{known.name}"
-    non_empty = [str(each) for each in values if each not in _EMPTY]
+    non_empty = [str(value) for value in values if value not in _EMPTY]
     verb = "NOT EXISTS" if operator.startswith("!") else "EXISTS"
     if non_empty:
-        found.add(
+        clause.add(
             f"{verb} (SELECT 1 FROM json_each(data, ?) AS each"  # noqa: S608 (our own names)
             f" WHERE each.value IN {LISTED})",
             path,
@@ -210,14 +210,14 @@ def _add_multiple(found: Where, operator: str, known: Field, values: list[Any]) 
         )
     if len(non_empty) < len(values):
         verb = "EXISTS" if operator.startswith("!") else "NOT EXISTS"
-        found.add(f"{verb} (SELECT 1 FROM json_each(data, ?))", path)  # noqa: S608
+        clause.add(f"{verb} (SELECT 1 FROM json_each(data, ?))", path)  # noqa: S608
 
 
-def _add_multifield(found: Where, operator: str, type_id: str, value: Any, schema: Schema) -> None:
+def _add_multifield(clause: Where, operator: str, type_id: str, value: Any, schema: Schema) -> None:
     """Phones and the like match exactly, whatever the operator (crm/contacts/crm-contact-list)."""
-    values = [str(each) for each in (value if isinstance(value, list) else [value])]
+    values = [str(item) for item in (value if isinstance(value, list) else [value])]
     verb = "NOT IN" if operator.startswith("!") else "IN"
-    found.add(
+    clause.add(
         f"id {verb} (SELECT owner_id FROM multifield"  # noqa: S608 (our own names)
         f" WHERE type_id = ? AND entity = {schema.entity.type_id} AND value IN {LISTED})",
         type_id,

@@ -109,4 +109,4 @@ def digest(type_id: str, value: str) -> str:
     if type_id != "PHONE":
         return value.strip().lower()
     number = value.lower().partition("ext")[0].partition(";")[0]
-    return "".join(each for each in number if each.isdigit())
+    return "".join(character for character in number if character.isdigit())

@@ -33,7 +33,7 @@ def parse(params: Params, names: Names) -> Query:
             if sent not in (None, "", []) and not isinstance(sent, dict):
                 raise RestError("", f"Parameter '{name}' must be array.")
     if isinstance(wanted, list):
-        wanted = {str(index): each for index, each in enumerate(wanted)}
+        wanted = {str(index): entry for index, entry in enumerate(wanted)}
     return Query(
         where(wanted if isinstance(wanted, dict) else {}, names),
         _order(order if isinstance(order, dict) else {}, names),
@@ -49,7 +49,7 @@ def selected(params: Params) -> set[str]:
     if isinstance(select, str):
         select = [select]
     names = (
-        {each for each in select if isinstance(each, str)} if isinstance(select, list) else set()
+        {name for name in select if isinstance(name, str)} if isinstance(select, list) else set()
     )
     return names or {"*"}
 

@@ -13,39 +13,39 @@ class Schema:
 
     def __init__(self, entity: Entity, user_fields: Iterable[Field]) -> None:
         self.entity = entity
-        self.user_fields = {each.name: each for each in user_fields}
-        static = [each for each in entity.fields if each.name]
+        self.user_fields = {field.name: field for field in user_fields}
+        static = [field for field in entity.fields if field.name]
         #: All fields with a value of their own.
-        self.fields: dict[str, Field] = {each.name: each for each in static} | self.user_fields
+        self.fields: dict[str, Field] = {field.name: field for field in static} | self.user_fields
         #: The same by their names in crm.item.*.
         self.camel: dict[str, Field] = {
-            each.camel: each for each in self.fields.values() if "i" in each.where
+            field.camel: field for field in self.fields.values() if "i" in field.where
         }
         #: The same, and by the names that end in `upperName`.
         self.searchable: dict[str, Field] = {
-            **{each.upper_name: each for each in self.camel.values()},
+            **{field.upper_name: field for field in self.camel.values()},
             **self.camel,
         }
         #: An object without any value in each API.
         self.upper: dict[str, Any] = {
-            each.name: each.default if not each.dynamic else as_upper(each.kind, each.default)
-            for each in self.fields.values()
-            if "g" in each.where
+            field.name: field.default if not field.dynamic else as_upper(field.kind, field.default)
+            for field in self.fields.values()
+            if "g" in field.where
         }
         #: What a new object gets for fields that were not sent.
         self.initial = {
-            each.name: each.initial for each in self.fields.values() if each.initial is not None
+            field.name: field.initial for field in self.fields.values() if field.initial is not None
         }
         self.item = _item_template(entity, self.user_fields)
 
     def described(self, mandatory: Iterable[str]) -> dict[str, Any]:
         """The result of crm.lead.fields and the like."""
         required = set(mandatory)
-        shown = [each for each in self.entity.fields if "f" in each.where]
+        shown = [field for field in self.entity.fields if "f" in field.where]
         many = _multifields(self.entity) if self.entity.has_rows else []
         return {
-            each.name: each.described(required=each.name in required)
-            for each in [*shown, *many, *self.user_fields.values()]
+            field.name: field.described(required=field.name in required)
+            for field in [*shown, *many, *self.user_fields.values()]
         }
 
     def described_items(
@@ -53,12 +53,12 @@ class Schema:
     ) -> dict[str, Any]:
         """The `fields` of crm.item.fields."""
         required = set(mandatory)
-        shown = [each for each in self.entity.fields if "d" in each.where]
+        shown = [field for field in self.entity.fields if "d" in field.where]
         described = {
-            each.name if original_names and each.dynamic else each.camel: each.described_item(
-                required=each.name in required
+            field.name if original_names and field.dynamic else field.camel: field.described_item(
+                required=field.name in required
             )
-            for each in [*shown, *self.user_fields.values()]
+            for field in [*shown, *self.user_fields.values()]
         }
         if self.entity.has_rows:
             field = Field("FM", "fm", "Phones, e-mails and others", "crm_multifield", multiple=True)

@@ -75,10 +75,10 @@ class Directories:
         if rows:
             self._rows = {row_id: Status(row_id, **json.loads(data)) for row_id, data in rows}
         else:
-            self._rows = {each.id: each for each in usual()}
+            self._rows = {status.id: status for status in usual()}
             with self._store.transaction():
-                for each in self._rows.values():
-                    self._save(each)
+                for status in self._rows.values():
+                    self._save(status)
         self._index()
 
     def all(self) -> list[Status]:
@@ -133,8 +133,8 @@ class Directories:
 
     def _index(self) -> None:
         self._items = {}
-        for each in sorted(self._rows.values(), key=lambda row: (row.sort, row.id)):
-            self._items.setdefault(each.entity_id, {})[each.status] = each
+        for status in sorted(self._rows.values(), key=lambda row: (row.sort, row.id)):
+            self._items.setdefault(status.entity_id, {})[status.status] = status
 
 
 def usual() -> list[Status]:
@@ -157,7 +157,7 @@ def usual() -> list[Status]:
         for place, (code, name) in enumerate(items.items(), 1):
             others.append(Status(number, entity_id, code, name, 10 * place))
             number += 2
-    return [*sorted(leads, key=lambda each: each.id), *deals, *others]
+    return [*sorted(leads, key=lambda status: status.id), *deals, *others]
 
 
 _DEAL_STAGES = (

@@ -135,7 +135,7 @@ class UserField:
         extra: dict[str, Any] = {}
         if kind == "enumeration":
             extra["items"] = [
-                {"ID": each["ID"], "VALUE": each["VALUE"]} for each in self.definition["LIST"]
+                {"ID": item["ID"], "VALUE": item["VALUE"]} for item in self.definition["LIST"]
             ]
         if kind == "crm_status":
             extra["statusType"] = self.definition["SETTINGS"].get("ENTITY_TYPE", "")
@@ -167,7 +167,7 @@ class UserField:
         """Its default value in a new object; dates that depend on the day have none here."""
         settings, kind = self.definition["SETTINGS"], self.definition["USER_TYPE_ID"]
         if kind == "enumeration":
-            found = [each["ID"] for each in self.definition["LIST"] if each["DEF"] == "Y"]
+            found = [item["ID"] for item in self.definition["LIST"] if item["DEF"] == "Y"]
         else:
             value = settings.get("DEFAULT_VALUE")
             if isinstance(value, dict):
@@ -189,16 +189,16 @@ class Schemas:
 
     def load(self) -> None:
         """Read all user fields again."""
-        self._user_fields = {each.type_id: [] for each in ENTITIES}
+        self._user_fields = {entity.type_id: [] for entity in ENTITIES}
         cursor = self._store.db.execute("SELECT id, entity, definition FROM user_field ORDER BY id")
         for field_id, type_id, definition in cursor:
             entity = BY_TYPE_ID[type_id]
             self._user_fields[type_id].append(UserField(field_id, entity, json.loads(definition)))
         self._schemas = {
-            each.type_id: Schema(
-                each, [user_field.as_field() for user_field in self._user_fields[each.type_id]]
+            entity.type_id: Schema(
+                entity, [user_field.as_field() for user_field in self._user_fields[entity.type_id]]
             )
-            for each in ENTITIES
+            for entity in ENTITIES
         }
 
     def __getitem__(self, entity: Entity) -> Schema:
@@ -210,7 +210,7 @@ class Schemas:
 
     def mandatory(self, entity: Entity) -> Iterator[str]:
         """The names of an entity's mandatory user fields."""
-        return (each.name for each in self._user_fields[entity.type_id] if each.is_mandatory)
+        return (field.name for field in self._user_fields[entity.type_id] if field.is_mandatory)
 
     def add(self, entity: Entity, definition: Mapping[str, Any]) -> int:
         """Add a user field; returns its id."""
@@ -244,8 +244,8 @@ class Schemas:
         ids = [
             int(item["ID"])
             for fields in self._user_fields.values()
-            for each in fields
-            for item in each.definition.get("LIST", [])
+            for field in fields
+            for item in field.definition.get("LIST", [])
         ]
         return max(ids, default=42) + 2
 

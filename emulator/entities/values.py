@@ -53,9 +53,9 @@ def _many(field: Field, value: Any, settings: Settings, *, is_item: bool) -> lis
             text = f"Expected iterable value for multiple field, but got {kind} instead"
             raise Refused(text, "100")
         value = [value]
-    texts = [each for each in (_one(field, sent, settings) for sent in value) if each]
+    texts = [text for text in (_one(field, sent, settings) for sent in value) if text]
     if field.kind in INTEGERS and not field.dynamic:
-        return [each for each in texts if positive_int(each)]
+        return [text for text in texts if positive_int(text)]
     return texts
 
 
@@ -88,7 +88,7 @@ def _file(value: Any) -> str | None:
 def _require_listed(field: Field, text: str | None) -> None:
     """A value of a list field must be one of its items."""
     items = field.extra.get("items")
-    if items is not None and text and text not in {each["ID"] for each in items}:
+    if items is not None and text and text not in {item["ID"] for item in items}:
         raise _not_valid(field)
 
 

@@ -82,14 +82,14 @@ class OfflineQueue:
         process_id = secrets.token_hex(16)
         self._store.db.executemany(
             "UPDATE offline_event SET process_id = ? WHERE id = ?",
-            [(process_id, each.id) for each in events],
+            [(process_id, event.id) for event in events],
         )
         return process_id
 
     def remove(self, events: Sequence[OfflineEvent]) -> None:
         """Remove events."""
         self._store.db.executemany(
-            "DELETE FROM offline_event WHERE id = ?", [(each.id,) for each in events]
+            "DELETE FROM offline_event WHERE id = ?", [(event.id,) for event in events]
         )
 
     def reserved(self, process_id: str, ids: Sequence[int] | None) -> list[OfflineEvent]:
@@ -100,12 +100,12 @@ class OfflineQueue:
             (process_id,),
         )
         found = [OfflineEvent(*row) for row in cursor]
-        return found if ids is None else [each for each in found if each.id in ids]
+        return found if ids is None else [event for event in found if event.id in ids]
 
     def mark_failed(self, events: Sequence[OfflineEvent]) -> None:
         """Keep events as failed: they are returned only on demand."""
         self._store.db.executemany(
-            "UPDATE offline_event SET error = 1 WHERE id = ?", [(each.id,) for each in events]
+            "UPDATE offline_event SET error = 1 WHERE id = ?", [(event.id,) for event in events]
         )
 
     def _put(self, event: str, connector: str, owner_id: int, time: float) -> None:

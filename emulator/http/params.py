@@ -70,9 +70,9 @@ def printable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, list):
-        return [printable(each) for each in value]
+        return [printable(item) for item in value]
     if isinstance(value, dict):
-        return {printable(name): printable(each) for name, each in value.items()}
+        return {printable(name): printable(item) for name, item in value.items()}
     return value
 
 
@@ -108,5 +108,5 @@ def _listed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if list(value) == [str(index) for index in range(len(value))]:
-        return [_listed(each) for each in value.values()]
-    return {name: _listed(each) for name, each in value.items()}
+        return [_listed(item) for item in value.values()]
+    return {name: _listed(item) for name, item in value.items()}

@@ -51,4 +51,4 @@ class Buckets:
         stepped = settings.drain == "stepped"
         for (_, portal), bucket in self._buckets.items():
             bucket.drain(now, rates[portal], stepped=stepped)
-        return {" ".join(key): round(each.level, 3) for key, each in self._buckets.items()}
+        return {" ".join(key): round(bucket.level, 3) for key, bucket in self._buckets.items()}

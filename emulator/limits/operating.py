@@ -57,4 +57,4 @@ class Meters:
 
     def totals(self) -> dict[str, float]:
         """Accumulated seconds by `owner method`."""
-        return {" ".join(key): round(each.operating, 3) for key, each in self._meters.items()}
+        return {" ".join(key): round(meter.operating, 3) for key, meter in self._meters.items()}

@@ -54,7 +54,7 @@ def _methods(call: Call) -> MethodResult:
     wanted = call.argument("scope")
     names = sorted([*METHODS, "batch"])
     if isinstance(wanted, str) and wanted:
-        names = [each for each in names if each.startswith(f"{wanted}.")]
+        names = [name for name in names if name.startswith(f"{wanted}.")]
     return MethodResult(names)
 
 

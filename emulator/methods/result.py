@@ -53,13 +53,13 @@ class Call:
             return bool(item.data.get("ASSIGNED_BY_ID", "1") == str(self.user))
         return self.reads == "all"
 
-    def hide(self, found: Where) -> None:
+    def hide(self, clause: Where) -> None:
         """Let a list find only what the user may read."""
         if self.reads == "own":
             owner = "coalesce(json_extract(data, '$.ASSIGNED_BY_ID'), '1')"
-            found.restrict(f"{owner} = ?", str(self.user))
+            clause.restrict(f"{owner} = ?", str(self.user))
         elif self.reads == "none":
-            found.restrict("0")
+            clause.restrict("0")
 
     def require_admin(self, status: int = 403) -> None:
         """Raise RestError unless the user is an administrator."""

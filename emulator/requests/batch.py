@@ -38,15 +38,17 @@ class Collected:
 
     def as_json(self) -> dict[str, Any]:
         """The maps as PHP serializes its arrays."""
-        return {name: _php_array(each) for name, each in vars(self).items()}
+        return {name: _php_array(values) for name, values in vars(self).items()}
 
 
 def commands(params: Params) -> list[Command]:
     """The entries of `cmd`, a map or a list of `method?query` texts."""
     sent = argument(params, "cmd")
     if isinstance(sent, list):
-        sent = {str(index): each for index, each in enumerate(sent)}
-    return [_command(key, each) for key, each in sent.items()] if isinstance(sent, dict) else []
+        sent = {str(index): command for index, command in enumerate(sent)}
+    return (
+        [_command(key, command) for key, command in sent.items()] if isinstance(sent, dict) else []
+    )
 
 
 async def run(

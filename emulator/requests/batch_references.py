@@ -12,9 +12,9 @@ _MISSING = object()
 def substitute(value: Any, results: Mapping[str, Any]) -> Any:
     """The same tree with references replaced; unresolved ones stay literal text."""
     if isinstance(value, dict):
-        return {name: substitute(each, results) for name, each in value.items()}
+        return {name: substitute(item, results) for name, item in value.items()}
     if isinstance(value, list):
-        return [substitute(each, results) for each in value]
+        return [substitute(item, results) for item in value]
     if isinstance(value, str) and "$result[" in value:
         return _replaced(value, results)
     return value

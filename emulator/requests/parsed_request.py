@@ -31,7 +31,7 @@ class ParsedRequest:
     @property
     def command_names(self) -> list[str]:
         """The canonical commands, for fault rules."""
-        return [_name(each.method, each.params) for each in self.commands]
+        return [_name(command.method, command.params) for command in self.commands]
 
 
 def _name(method: str, params: Params) -> str:

@@ -21,7 +21,10 @@ class Dropped(Exception):
 
 @dataclass(frozen=True)
 class AdmittedRequest:
-    """An admitted request with its context and faults."""
+    """An admitted request with its context and faults.
+
+    `stop_after`: how many commands of a batch are run; all, unless a fault cuts it.
+    """
 
     context: RequestContext
     parsed: ParsedRequest

@@ -41,15 +41,15 @@ def require_on_update(
         wanted = [*wanted, *_of_stage(portal, write.entity, after.data)]
     elif wanted:
         touched = {row.type_id for row in write.rows} | changes.keys()
-        wanted = [each for each in wanted if each in touched]
+        wanted = [name for name in wanted if name in touched]
     if wanted:
         _require(portal, write, wanted, after.data, {row.type_id for row in after.rows})
 
 
 def _of_stage(portal: Portal, entity: Entity, data: Mapping[str, Any]) -> Iterable[str]:
     """The fields that an object needs at its stage (setting `stage_mandatory_fields`)."""
-    for each in portal.settings.stage_mandatory_fields:
-        stage, _, name = each.rpartition(":")
+    for entry in portal.settings.stage_mandatory_fields:
+        stage, _, name = entry.rpartition(":")
         if entity is LEAD and stage == data.get(entity.stage):
             yield name
 

@@ -62,7 +62,9 @@ def kind(before: Item, data: Mapping[str, Any], entity: Entity) -> int:
     return MOVED if data[entity.semantics] == "P" else FINISHED
 
 
-def record(portal: Portal, entity: Entity, item_id: int, data: Mapping[str, Any], of: int) -> None:
+def record(
+    portal: Portal, entity: Entity, item_id: int, data: Mapping[str, Any], entry_kind: int
+) -> None:
     """Enter the current stage in the history."""
     if not entity.stage:
         return
@@ -72,7 +74,7 @@ def record(portal: Portal, entity: Entity, item_id: int, data: Mapping[str, Any]
         (
             entity.type_id,
             item_id,
-            of,
+            entry_kind,
             data.get("MOVED_TIME") or iso(portal.clock.wall()),
             data[entity.stage],
             data[entity.semantics],

@@ -76,13 +76,13 @@ _REGISTERED = (
     Field("ADDRESS_LEGAL", "addressLegal", "Legal address", where="fgi"),
     *(
         Field(
-            f"REG_{each.name}",
-            f"reg{each.camel[:1].upper()}{each.camel[1:]}",
-            each.title,
-            each.kind,
+            f"REG_{field.name}",
+            f"reg{field.camel[:1].upper()}{field.camel[1:]}",
+            field.title,
+            field.kind,
             where="fg",
         )
-        for each in ADDRESS
+        for field in ADDRESS
     ),
 )
 

@@ -81,7 +81,7 @@ class Field:
 
 def upper_name(camel: str) -> str:
     """`createdTime` as `CREATED_TIME`, `parentId12` as `PARENT_ID12`."""
-    return "".join(f"_{each}" if each.isupper() else each.upper() for each in camel)
+    return "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in camel)
 
 
 def camel_name(upper: str) -> str:
@@ -90,7 +90,7 @@ def camel_name(upper: str) -> str:
     last = rest[-1] if rest else ""
     if last.isdigit():
         rest[-1] = "_" + last
-    return first + "".join(each[:1].upper() + each[1:] for each in rest)
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
 def status(entity_id: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def stored(kind: str, value: Any, *, dynamic: bool = False) -> str | None:
 def as_upper(kind: str, value: Any) -> Any:
     """The stored value of a user field as crm.lead.get and the like return it."""
     if isinstance(value, list):
-        return [as_upper(kind, each) for each in value]
+        return [as_upper(kind, item) for item in value]
     if kind == "boolean":
         return value == "1"
     return value
@@ -45,7 +45,7 @@ def as_upper(kind: str, value: Any) -> Any:
 def as_item(kind: str, value: Any) -> Any:
     """A stored value as crm.item.get returns it."""
     if isinstance(value, list):
-        return [as_item(kind, each) for each in value]
+        return [as_item(kind, item) for item in value]
     if value is None or value == "":
         return None
     if kind in _ITEM_INTEGERS:

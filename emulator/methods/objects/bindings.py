@@ -40,7 +40,7 @@ def add(binding: Binding, call: Call) -> MethodResult:
     """Bind one more object; a primary one comes first."""
     owner = _owner(binding, call)
     other, sent = _other(binding, call)
-    bound = [each for each in _bound(binding, owner) if each != other]
+    bound = [item_id for item_id in _bound(binding, owner) if item_id != other]
     bound = [other, *bound] if sent.get("IS_PRIMARY") == "Y" else [*bound, other]
     _save(binding, call, owner, bound)
     return MethodResult(result=True)
@@ -53,7 +53,7 @@ def delete(binding: Binding, call: Call) -> MethodResult:
     bound = _bound(binding, owner)
     if other not in bound:
         raise _not_found(binding)
-    _save(binding, call, owner, [each for each in bound if each != other])
+    _save(binding, call, owner, [item_id for item_id in bound if item_id != other])
     return MethodResult(result=True)
 
 
@@ -83,12 +83,12 @@ def items(binding: Binding, call: Call) -> MethodResult:
     return MethodResult(
         [
             {
-                binding.name: int(each),
+                binding.name: int(item_id),
                 "SORT": 10 * place,
                 "ROLE_ID": 0,
                 "IS_PRIMARY": "Y" if place == 1 else "N",
             }
-            for place, each in enumerate(bound, 1)
+            for place, item_id in enumerate(bound, 1)
         ]
     )
 
@@ -99,11 +99,9 @@ def replace(binding: Binding, call: Call) -> MethodResult:
     sent = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(sent, list):
         raise RestError("", "The parameter items must be array.")
-    rows = [
-        each for each in sent if isinstance(each, dict) and positive_int(each.get(binding.name))
-    ]
-    rows.sort(key=lambda each: each.get("IS_PRIMARY") != "Y")
-    _save(binding, call, owner, [str(positive_int(each[binding.name])) for each in rows])
+    rows = [row for row in sent if isinstance(row, dict) and positive_int(row.get(binding.name))]
+    rows.sort(key=lambda row: row.get("IS_PRIMARY") != "Y")
+    _save(binding, call, owner, [str(positive_int(row[binding.name])) for row in rows])
     return MethodResult(result=True)
 
 
@@ -143,7 +141,7 @@ def _other(binding: Binding, call: Call) -> tuple[str, dict[str, Any]]:
 
 def _bound(binding: Binding, owner: Item) -> list[str]:
     _, every = clients.fields(binding.owner)
-    return [str(each) for each in owner.data.get(every) or []]
+    return [str(item_id) for item_id in owner.data.get(every) or []]
 
 
 def _save(binding: Binding, call: Call, owner: Item, bound: list[str]) -> None:

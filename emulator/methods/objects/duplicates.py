@@ -29,7 +29,7 @@ def find_by_comm(call: Call) -> MethodResult:
     if not isinstance(values, list) or not values:
         raise RestError("Communication values is not defined", "Parameter 'values' is required.")
     wanted = call.argument("entity_type")
-    keys = sorted({digest(kind, str(each)) for each in values[:_VALUES_MAX]} - {""})
+    keys = sorted({digest(kind, str(value)) for value in values[:_VALUES_MAX]} - {""})
     result: dict[str, list[int]] = {}
     for entity in _TYPES:
         if wanted in (None, "", entity.name) and (ids := _ids(call, entity, kind, keys)):
@@ -48,7 +48,11 @@ def _ids(call: Call, entity: Entity, kind: str, keys: list[str]) -> list[int]:
     )
     ids = [row[0] for row in found]
     if call.reads != "all":
-        ids = [each for each in ids if (item := call.item(entity, each)) and call.may_read(item)]
+        ids = [
+            item_id
+            for item_id in ids
+            if (item := call.item(entity, item_id)) and call.may_read(item)
+        ]
     return ids
 
 

@@ -38,15 +38,15 @@ def import_many(call: Call) -> MethodResult:
     sent = call.argument("data")
     if sent is None:
         raise RestError("100", "Could not find value for parameter {data}")
-    each_sent = list(sent.values()) if isinstance(sent, dict) else sent
-    if not isinstance(each_sent, list):
+    sent_items = list(sent.values()) if isinstance(sent, dict) else sent
+    if not isinstance(sent_items, list):
         raise RestError("100", "Expected iterable value for multiple field, but got string instead")
-    if len(each_sent) > _ITEMS_MAX:
+    if len(sent_items) > _ITEMS_MAX:
         raise RestError("MAX_IMPORT_BATCH_SIZE_EXCEEDED", "You cannot import more than 20 items")
     items: list[dict[str, Any]] = []
-    for one in each_sent:
+    for sent_item in sent_items:
         try:
-            items.append({"item": {"id": _import(call, entity, one)}})
+            items.append({"item": {"id": _import(call, entity, sent_item)}})
         except RestError as error:
             items.append(error.body())
     return MethodResult({"items": items})

@@ -74,7 +74,7 @@ def _item_row(schema: Schema, item: Item, selection: set[str], call: Call) -> di
     if "*" in selection:
         return {**row, "fm": fm(item)} if schema.entity.has_rows else row
     wanted = {
-        schema.searchable[each].camel if each in schema.searchable else each for each in selection
+        schema.searchable[name].camel if name in schema.searchable else name for name in selection
     }
     if call.original_names:
         wanted |= selection

@@ -39,10 +39,10 @@ def merge(call: Call) -> MethodResult:
     method = "crm.entity.mergebatch"
     write = Write(entity, method, sent, fields, _rows(first, others), call.connector, call.user)
     save.update(call.portal, first, write)
-    for each in others:
+    for other in others:
         gone = Write(entity, method, {}, {}, (), call.connector, call.user)
-        save.delete(call.portal, each, gone)
-    shown = {"STATUS": "SUCCESS", "ENTITY_IDS": [each.id for each in others]}
+        save.delete(call.portal, other, gone)
+    shown = {"STATUS": "SUCCESS", "ENTITY_IDS": [other.id for other in others]}
     return MethodResult(shown, lead=first.id if entity is LEAD else None)
 
 
@@ -60,7 +60,9 @@ def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
     ids = sent.get("entityIds")
     ids = list(ids.values()) if isinstance(ids, dict) else ids
     numbers = (
-        [number for each in ids if (number := positive_int(each))] if isinstance(ids, list) else []
+        [number for item_id in ids if (number := positive_int(item_id))]
+        if isinstance(ids, list)
+        else []
     )
     numbers = list(dict.fromkeys(numbers))
     if not numbers:
@@ -68,8 +70,8 @@ def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
     if len(numbers) == 1:
         raise RestError(0, "The parameter entityIds must contains at least two elements.")
     entity, items = _entity(sent), []
-    for each in numbers[:50]:
-        item = call.item(entity, each)
+    for number in numbers[:50]:
+        item = call.item(entity, number)
         if item is None:
             raise RestError(0, "Owner was not found")
         if not call.may_read(item):
@@ -101,7 +103,7 @@ def _rows(first: Item, others: list[Item]) -> list[RowChange]:
     """The phones and the like that the first object does not have yet."""
     known = {(row.type_id, digest(row.type_id, row.value)) for row in first.rows}
     added = []
-    for row in (row for each in others for row in each.rows):
+    for row in (row for other in others for row in other.rows):
         key = (row.type_id, digest(row.type_id, row.value))
         if key not in known:
             known.add(key)

@@ -72,31 +72,31 @@ def _hide(call: Call, entity: Entity, where: Where) -> None:
 
 
 def _where(call: Call, columns: Mapping[str, str]) -> Where:
-    found, sent = Where(), call.argument("filter")
+    clause, sent = Where(), call.argument("filter")
     for key, value in sent.items() if isinstance(sent, dict) else ():
         match = _KEY.match(key)
         name = match.group(2).upper() if match else key
         if match is None or name not in columns:
             text = f"Invalid filter: field '{name}' is not allowed in filter"
             raise RestError("INVALID_ARG_VALUE", text)
-        _add(found, match.group(1), name, columns[name], value)
-    return found
+        _add(clause, match.group(1), name, columns[name], value)
+    return clause
 
 
-def _add(found: Where, operator: str, name: str, column: str, value: Any) -> None:
+def _add(clause: Where, operator: str, name: str, column: str, value: Any) -> None:
     sent = list(value.values()) if isinstance(value, dict) else value
     if "%" in operator:
-        texts = [str(each) for each in (sent if isinstance(sent, list) else [sent])]
+        texts = [str(item) for item in (sent if isinstance(sent, list) else [sent])]
         verb = "NOT LIKE" if operator.startswith("!") else "LIKE"
         for text in texts:
-            found.add(f"{column} {verb} ?", text if "=" in operator else f"%{text}%")
+            clause.add(f"{column} {verb} ?", text if "=" in operator else f"%{text}%")
         return
-    values = [_value(name, column, each) for each in (sent if isinstance(sent, list) else [sent])]
+    values = [_value(name, column, item) for item in (sent if isinstance(sent, list) else [sent])]
     if operator in {">", ">=", "<", "<="}:
-        found.add(f"{column} {operator} ?", values[0] if values else None)
+        clause.add(f"{column} {operator} ?", values[0] if values else None)
         return
     verb = "NOT IN" if operator.startswith("!") else "IN"
-    found.add(f"{column} {verb} {LISTED}", json.dumps(values))
+    clause.add(f"{column} {verb} {LISTED}", json.dumps(values))
 
 
 def _value(name: str, column: str, value: Any) -> Any:

@@ -24,7 +24,9 @@ def bind(call: Call) -> MethodResult:
     if auth_type not in (0, call.user):
         text = "Event binding with AUTH_TYPE requires administrator access rights"
         _require_admin(call, text)
-    bound = ((each.event, each.url, each.auth_type) for each in portal.events.handlers())
+    bound = (
+        (handler.event, handler.url, handler.auth_type) for handler in portal.events.handlers()
+    )
     if (event, url, auth_type) in bound:
         raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded")
     portal.events.bind(event, str(url), auth_type, _min_timeout(call))
@@ -48,12 +50,12 @@ def get(call: Call) -> MethodResult:
     handlers = call.portal.events.handlers()
     online = [
         {
-            "event": each.event,
-            "handler": each.url,
-            "auth_type": str(each.auth_type),
+            "event": handler.event,
+            "handler": handler.url,
+            "auth_type": str(handler.auth_type),
             "offline": 0,
         }
-        for each in handlers
+        for handler in handlers
     ]
     offline = [
         {"event": event, "connector_id": name, "offline": 1}

@@ -47,7 +47,7 @@ def get(call: Call) -> MethodResult:
             reserved = str(process_id) if process_id else queue.reserve(found)
         else:
             queue.remove(found)
-    return MethodResult({"process_id": reserved, "events": [_shown(each) for each in found]})
+    return MethodResult({"process_id": reserved, "events": [_shown(event) for event in found]})
 
 
 def listed(call: Call) -> MethodResult:
@@ -56,7 +56,7 @@ def listed(call: Call) -> MethodResult:
     where, first = _where(call, _LIST_COLUMNS), start(call.params) or 0
     found = call.portal.offline.read(call.connector, where, _order(call, _LIST_COLUMNS, "id"))
     following = first + PAGE if first + PAGE < len(found) else None
-    rows = [_listed(each) for each in found[first : first + PAGE]]
+    rows = [_listed(event) for event in found[first : first + PAGE]]
     return MethodResult(rows, len(found), following)
 
 
@@ -85,8 +85,8 @@ def _reserved(call: Call, *names: str) -> list[OfflineEvent]:
     if sent is not None:
         ids = [
             number
-            for each in (sent if isinstance(sent, list) else [sent])
-            if (number := positive_int(each))
+            for item in (sent if isinstance(sent, list) else [sent])
+            if (number := positive_int(item))
         ]
     return call.portal.offline.reserved(process_id, ids)
 
@@ -98,23 +98,23 @@ def _require_admin(call: Call) -> None:
 
 
 def _where(call: Call, columns: Mapping[str, str]) -> Where:
-    found, sent = Where(), call.argument("filter")
+    clause, sent = Where(), call.argument("filter")
     for key, value in sent.items() if isinstance(sent, dict) else ():
         match = _KEY.match(key)
         column = columns.get(match.group(2).upper()) if match else None
         if match and column:
-            _add(found, match.group(1), column, value)
-    return found
+            _add(clause, match.group(1), column, value)
+    return clause
 
 
-def _add(found: Where, operator: str, column: str, value: Any) -> None:
-    values = [_value(column, each) for each in (value if isinstance(value, list) else [value])]
+def _add(clause: Where, operator: str, column: str, value: Any) -> None:
+    values = [_value(column, item) for item in (value if isinstance(value, list) else [value])]
     if operator in {">", ">=", "<", "<="}:
-        found.add(f"{column} {operator} ?", values[0] if values else None)
+        clause.add(f"{column} {operator} ?", values[0] if values else None)
         return
     marks = ", ".join("?" for _ in values)
     verb = "NOT IN" if operator.startswith("!") else "IN"
-    found.add(f"{column} {verb} ({marks})", *values)
+    clause.add(f"{column} {verb} ({marks})", *values)
 
 
 def _value(column: str, value: Any) -> Any:

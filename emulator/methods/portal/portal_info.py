@@ -38,8 +38,8 @@ def modes(_: Call) -> MethodResult:
 
 def types(_: Call) -> MethodResult:
     """crm.enum.ownertype: the types of CRM objects."""
-    own = [_named(each.type_id, each.title, each.name, each.prefix) for each in ENTITIES]
-    return MethodResult([*own, *(_named(*each) for each in _OTHER_TYPES)])
+    own = [_named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in ENTITIES]
+    return MethodResult([*own, *(_named(*other) for other in _OTHER_TYPES)])
 
 
 def type_fields(_: Call) -> MethodResult:
@@ -61,7 +61,7 @@ def order_owners(_: Call) -> MethodResult:
 def access_names(call: Call) -> MethodResult:
     """access.name: the names of access codes; unknown ones are left out."""
     sent = call.argument("access")
-    codes = [each for each in sent if isinstance(each, str)] if isinstance(sent, list) else []
+    codes = [code for code in sent if isinstance(code, str)] if isinstance(sent, list) else []
     shown = {
         code: {"provider": "", "name": _ACCESS[code], "provider_id": "other"}
         for code in codes

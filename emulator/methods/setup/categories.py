@@ -16,7 +16,7 @@ from emulator.users import ADMIN
 def listed(call: Call) -> MethodResult:
     """crm.category.list: all pipelines."""
     _require_pipelines(call)
-    shown = [each.shown() for each in call.portal.categories.all()]
+    shown = [category.shown() for category in call.portal.categories.all()]
     return MethodResult({"categories": shown}, total=len(shown))
 
 
@@ -61,7 +61,7 @@ def fields(call: Call) -> MethodResult:
     """crm.category.fields: the fields of a pipeline."""
     _require_pipelines(call)
     return MethodResult(
-        {"fields": {name: _described(name, *each) for name, each in _FIELDS.items()}}
+        {"fields": {name: _described(name, *description) for name, description in _FIELDS.items()}}
     )
 
 

@@ -24,19 +24,19 @@ def _sent_list(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, dict):
         value = list(value.values())
     items = value if isinstance(value, list) else []
-    return [each for each in items if isinstance(each, dict)]
+    return [item for item in items if isinstance(item, dict)]
 
 
 def new_list(call: Call, value: Any, *, is_multiple: bool) -> list[dict[str, str]]:
     """The items of a new list field; items without a value are left out."""
     return _numbered(
-        call, [], [each for each in _sent_list(value) if each.get("VALUE")], is_multiple=is_multiple
+        call, [], [item for item in _sent_list(value) if item.get("VALUE")], is_multiple=is_multiple
     )
 
 
 def changed_list(call: Call, field: UserField, value: Any) -> list[dict[str, str]]:
     """Items with an ID change or, with DEL, go; those without are added; the others stay."""
-    old = {each["ID"]: dict(each) for each in field.definition["LIST"]}
+    old = {item["ID"]: dict(item) for item in field.definition["LIST"]}
     new = []
     for sent in _sent_list(value):
         item = old.get(str(sent.get("ID", "")))
@@ -45,7 +45,7 @@ def changed_list(call: Call, field: UserField, value: Any) -> list[dict[str, str
         elif sent.get("DEL") in ("Y", True):
             del old[item["ID"]]
         else:
-            item.update({each: str(sent[each]) for each in _LIST_KEYS if each in sent})
+            item.update({key: str(sent[key]) for key in _LIST_KEYS if key in sent})
     return _numbered(call, list(old.values()), new, is_multiple=field.definition["MULTIPLE"] == "Y")
 
 
@@ -66,16 +66,16 @@ def _numbered(
         )
         item_id += 2
     _require_unique(items)
-    defaults = [each for each in items if each["DEF"] == "Y"]
-    for each in [] if is_multiple else defaults[1:]:
-        each["DEF"] = "N"
-    return sorted(items, key=lambda each: int(each["SORT"] or 0))
+    defaults = [item for item in items if item["DEF"] == "Y"]
+    for item in [] if is_multiple else defaults[1:]:
+        item["DEF"] = "N"
+    return sorted(items, key=lambda item: int(item["SORT"] or 0))
 
 
 def _require_unique(items: list[dict[str, str]]) -> None:
     codes: set[str] = set()
-    for each in items:
-        if each["XML_ID"] in codes:
-            text = f"List item with XML_ID={each['XML_ID']} already exists."
+    for item in items:
+        if item["XML_ID"] in codes:
+            text = f"List item with XML_ID={item['XML_ID']} already exists."
             raise RestError("ERROR_CORE", text)
-        codes.add(each["XML_ID"])
+        codes.add(item["XML_ID"])
