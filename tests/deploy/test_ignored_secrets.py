@@ -49,6 +49,10 @@ LEFT = (
     "nohup.out",
 )
 _COMPOSES = (".yml", ".env", ".env.example")
+#: What an operator copies, and what makes a package of the emulator.
+_NOT_IN_AN_IMAGE = {
+    *("emulator/README.md", "emulator/pyproject.toml", "local/leadline.example.toml"),
+}
 TREES = ("leadline", "migrations", "functions", "emulator", "local")
 #: Folders that no image needs: docker compose's own.
 COMPOSES = {path for path in tracked() if path.startswith("local/") and path.endswith(_COMPOSES)}
@@ -76,7 +80,7 @@ def test_compose_sends_the_files_that_images_need_and_no_stray_ones(checkout: Pa
     ours = sent(checkout, checkout / ".dockerignore")
     assert not [path for path in ours if _is_left(checkout / path)]
     needed = {path for path in tracked() if path.startswith(tuple(f"{tree}/" for tree in TREES))}
-    assert ours >= needed - COMPOSES
+    assert ours >= needed - COMPOSES - _NOT_IN_AN_IMAGE
     outside = {path for path in ours if not path.startswith(tuple(f"{tree}/" for tree in TREES))}
     copied = {path for path in STACK.configuration.copied if path.startswith("requirements/")}
     alone = {"deploy/processes/requirements.txt", "template/leadline/Dockerfile"}
