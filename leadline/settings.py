@@ -19,9 +19,13 @@ Peer = Literal["postgres", "rabbitmq", "redis", "bitrix24", "functions", "otlp"]
 _AUTO = BeforeValidator(lambda text: None if text == "auto" else text)
 
 
-_NAMES = BeforeValidator(
-    lambda text: frozenset(name.strip() for name in text.split(",") if name.strip())
-)
+def _named(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+_NAMES = BeforeValidator(_named)
+#: `never` is none of them; to hold implies to link where there is one lead.
+_DUPLICATES = BeforeValidator(lambda text: frozenset() if text == "never" else _named(text))
 
 
 class Settings(BaseModel):
@@ -81,6 +85,9 @@ class Settings(BaseModel):
     results_exchange: Literal["on", "off"] = "off"
     #: What becomes of the lead of an erased user.
     erase_lead: Literal["keep", "blank", "delete"] = "blank"
+    #: Before a lead is created: link the user to the open lead with its phone, hold the user for a
+    #: person where there are several, attach the new lead to the contact; separated by commas.
+    duplicates: Annotated[frozenset[Literal["link", "hold", "contact"]], _DUPLICATES] = frozenset()
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
     rate_per_s: float = Field(2, ge=0)
     burst: int = Field(50, ge=3)

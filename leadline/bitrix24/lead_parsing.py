@@ -9,6 +9,7 @@ from leadline.bitrix24.applied_fields import NOTHING_FOUND, FoundFields
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied, has_name
 from leadline.errors import OutcomeUnknown
+from leadline.users import phones
 
 #: Digits of the longest number that is accepted.
 _DIGITS = 18
@@ -35,8 +36,8 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
     if not isinstance(item, dict) or lead_id is None:
         raise OutcomeUnknown("the answer names no lead")
     _check_identity(item, lead_id, command)
-    phones = _phones(item.get("fm"), "typeId", "value", "id", "valueType")
-    phone, row = _choose_phone(phones or (), state.phone, None) or (state.phone, None)
+    rows = _phones(item.get("fm"), "typeId", "value", "id", "valueType")
+    phone, row = _choose_phone(rows or (), state.phone, None) or (state.phone, None)
     title, name = _text(item, "title"), _text(item, "name")
     sent = state.full_name
     return LastApplied(
@@ -70,6 +71,24 @@ class FoundLead:
     origin: str
     originator: str
     further: FoundFields = NOTHING_FOUND
+    #: P: in process, S: success, F: failure; "": the portal does not say.
+    semantics: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither converted nor rejected."""
+        if self.semantics:
+            return self.semantics == "P"
+        return self.stage not in {"CONVERTED", "JUNK"}
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is open and has no origin: made by hand, or by a form of the portal."""
+        return self.is_open and not self.origin and not self.originator
+
+    def has_phone(self, phone: str) -> bool:
+        """Whether it has this phone in E.164, in any notation; a lead or a contact."""
+        return any(phones.is_same(number, phone) for number, _ in self.phones)
 
     @property
     def full_name(self) -> str | None:
@@ -168,6 +187,7 @@ def _parse_lead(row: Any) -> FoundLead | None:
         _text(row, "ORIGIN_ID") or "",
         _text(row, "ORIGINATOR_ID") or "",
         further_parsing.parse_row(row),
+        _text(row, "STATUS_SEMANTIC_ID") or "",
     )
 
 
@@ -211,11 +231,12 @@ def _phones(
 def _choose_phone(
     phones: tuple[Phone, ...], phone: str, previous: LastApplied | None
 ) -> Phone | None:
-    """Choose the user's own phone, else the one last applied, else the first."""
+    """Choose the user's own phone, in any notation, else the one last applied, else the first."""
     row, number = (previous.phone_row, previous.phone) if previous else (None, None)
 
-    def rank(candidate: Phone) -> tuple[bool, bool, bool]:
-        return candidate[0] != phone, candidate[1] != row, candidate[0] != number
+    def rank(candidate: Phone) -> tuple[bool, bool, bool, bool]:
+        text, row_id = candidate
+        return text != phone, not _is_same_phone(text, phone), row_id != row, text != number
 
     return min(phones, key=rank, default=None)
 

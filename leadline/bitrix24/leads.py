@@ -60,8 +60,13 @@ class LastApplied:
     further: AppliedFields = NOTHING
 
 
-def create(user_id: int, state: DesiredState, originator: str) -> Command:
-    """Create the lead with the user's origin, by which it is recognised from then on."""
+def create(
+    user_id: int, state: DesiredState, originator: str, contact_id: int | None = None
+) -> Command:
+    """Create the lead with the user's origin, by which it is recognised from then on.
+
+    `contact_id`: the contact that it is attached to.
+    """
     chosen = field_map()
     further, rows = further_fields.create(state) if chosen else _NOTHING
     fields = {
@@ -72,6 +77,8 @@ def create(user_id: int, state: DesiredState, originator: str) -> Command:
     }
     if state.stage:
         fields["stageId"] = state.stage
+    if contact_id is not None:
+        fields["contactId"] = contact_id
     return _command(ADD, {"entityTypeId": LEAD, "fields": fields}, chosen)
 
 
@@ -168,6 +175,11 @@ def list_after(after: str, originator: str) -> Command:
     return _list({"=ORIGINATOR_ID": originator, ">ID": after})
 
 
+def list_all_after(after: str) -> Command:
+    """List the next page of all leads, by id; `after` may refer to a result."""
+    return _list({">ID": after})
+
+
 def list_stages() -> Command:
     """List the stages of this portal's leads, in their order."""
     return Command("crm.status.list", {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}})
@@ -183,7 +195,8 @@ def list_values(status_type: str) -> Command:
 
 
 def _list(where: dict[str, Any]) -> Command:
-    own = ("ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PHONE")
+    own = ["ID", "TITLE", "NAME", "STATUS_ID", "STATUS_SEMANTIC_ID"]
+    own += ["ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
     columns = list(dict.fromkeys((*own, *further_fields.columns())))
     return Command(
         LIST,

@@ -41,6 +41,12 @@ COMMANDS: dict[str, Entry] = {
     "show": _entry("users.show", "show", _SEE, "Show a user, and why it is not in the CRM."),
     "users": _entry("users.listing", "users", _SEE, "Find users."),
     "failed": _entry("users.failed", "failed", _SEE, "List users whose last write failed."),
+    "held": _entry(
+        "first_match.held",
+        "held",
+        _FIX,
+        "List users that are held for a person, or decide about one.",
+    ),
     "tail": _entry("tail", "tail", _SEE, "Follow events as they happen."),
     "audit": _entry("audit", "audit", _SEE, "Show who wrote what and ran which actions."),
     "open": _entry("open_console", "open_console", _SEE, "Open the console in a browser."),
@@ -56,6 +62,15 @@ COMMANDS: dict[str, Entry] = {
     ),
     "erase": _entry("erase", "erase", _DATA, "Erase persons for good."),
     "erased": _entry("erase", "erased", _DATA, "Show the receipts of erasures."),
+    "plan": _entry(
+        "first_match.plan",
+        "plan",
+        _DATA,
+        "Compare all users with all leads, and list what would be written.",
+    ),
+    "apply": _entry(
+        "first_match.apply", "apply", _DATA, "Write what a plan lists, and nothing else."
+    ),
     "import": _entry("files.import_users", "import_file", _DATA, "Create users from a file."),
     "export": _entry("files.export", "export", _DATA, "Write all users to stdout."),
     "restore": _entry("recovery.restore", "restore", _DATA, "Restore a dump of Postgres."),

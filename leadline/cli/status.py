@@ -100,7 +100,9 @@ def _snapshot() -> Snapshot:
     }
     snapshot = {name: or_error(load) for name, load in parts.items()}
     if "error" not in snapshot["ledger"]:
-        snapshot["forecast"] = or_error(lambda: _forecast(snapshot["ledger"]["waiting"]))
+        snapshot["forecast"] = or_error(
+            lambda: _forecast(snapshot["ledger"]["waiting"] - snapshot["ledger"]["held"])
+        )
     for part in snapshot.values():
         part.update({name: max(0.0, part[name]) for name in _AGES if part.get(name) is not None})
     return snapshot
@@ -137,8 +139,7 @@ def _attention(snapshot: Snapshot) -> Iterator[str]:
         yield f"no worker has reported for {span(seen_s)}: nothing is called; leadline doctor"
     if is_relay_late(ledger.get("overdue_s")):
         yield f"the relay is late by {span(ledger['overdue_s'])}; leadline doctor"
-    if final := ledger.get("failed", 0):
-        yield f"{_counted(final, 'user')} failed; leadline failed --group"
+    yield from _users_attention(ledger)
     dead = (topology.dead_letter_name(name) for name in (topology.REQUESTS, topology.REPLIES))
     if letters := sum(snapshot["queues"].get(name) or 0 for name in dead):
         yield f"{_counted(letters, 'dead letter')}; leadline dead-letters list"
@@ -146,6 +147,13 @@ def _attention(snapshot: Snapshot) -> Iterator[str]:
         yield f"{_counted(given_up, 'result')} given up within a day; leadline results list"
     if (late_s := snapshot["results"].get("oldest_s", 0)) > LATE_S:
         yield f"results have waited for {span(late_s)}; leadline results list"
+
+
+def _users_attention(ledger: dict[str, Any]) -> Iterator[str]:
+    if users := ledger.get("held", 0):
+        yield f"{_counted(users, 'user')} held for a person; leadline held"
+    if final := ledger.get("failed", 0):
+        yield f"{_counted(final, 'user')} failed; leadline failed --group"
 
 
 def _counted(number: int, noun: str) -> str:

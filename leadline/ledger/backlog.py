@@ -10,15 +10,22 @@ from leadline.runtime.postgres.pool import database
 _BACKLOG = """
 SELECT (SELECT count(*) FROM unsynced_users WHERE status = 'waiting') AS waiting,
        (SELECT count(*) FROM unsynced_users WHERE status = 'failed') AS failed,
-       open.events AS open_events, open.unpublished, open.retrying, open.oldest_s, open.overdue_s
+       open.held, open.events AS open_events, open.unpublished, open.retrying, open.oldest_s,
+       open.overdue_s
 FROM (
     SELECT count(*) FILTER (WHERE state = 'open') AS events,
            count(*) FILTER (WHERE state = 'open' AND published_at IS NULL) AS unpublished,
            count(*) FILTER (WHERE state = 'failed') AS retrying,
-           CAST(extract(epoch FROM now() - min(occurred_at) FILTER (WHERE state = 'open'))
-                AS float) AS oldest_s,
-           CAST(extract(epoch FROM now() - min(due_at)) AS float) AS overdue_s
-    FROM events WHERE due_at IS NOT NULL
+           CAST(extract(epoch FROM now() - min(occurred_at) FILTER (
+               WHERE state = 'open' AND held_users.user_id IS NULL
+           )) AS float) AS oldest_s,
+           CAST(extract(epoch FROM now() - min(due_at)) AS float) AS overdue_s,
+           count(*) FILTER (WHERE state = 'open' AND held_users.version = events.version) AS held
+    FROM events
+    -- Few users are held.
+    LEFT JOIN held_users ON held_users.user_id = events.user_id
+        AND held_users.version >= events.version
+    WHERE due_at IS NOT NULL
 ) AS open
 """
 
@@ -52,12 +59,14 @@ class Backlog:
     #: Users whose last write is waiting for its reply, or has failed.
     waiting: int
     failed: int
+    #: Waiting users that are held for a person.
+    held: int
     #: Events without a reply; and how many of these RabbitMQ has not confirmed yet.
     open_events: int
     unpublished: int
     #: Failed events that are retried automatically.
     retrying: int
-    #: Age of the oldest event without a reply.
+    #: Age of the oldest event without a reply, held ones left out.
     oldest_s: float | None
     #: How long the oldest due event has waited for the relay; negative or None if nothing is due.
     overdue_s: float | None

@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from leadline.errors import BadConfiguration, InvalidRequest
 from leadline.ledger.write_sql import EXTERNAL_ID
 from leadline.mapping.targets import Value
+from leadline.messages.attributes import QUIET
 from leadline.messages.contract import Id
 from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import (
@@ -70,7 +71,7 @@ WITH line AS (
     INSERT INTO events (id, user_id, version, action, full_name, phone, stage, fields, changed,
                         correlation_id, traceparent, caller, state, due_at, settled_at)
     SELECT fresh.event_id, ranked.id, 1, 'create_card', ranked.full_name, ranked.phone,
-           ranked.stage, ranked.fields, 'full_name,phone,stage', :correlation_id, :traceparent,
+           ranked.stage, ranked.fields, :changed, :correlation_id, :traceparent,
            :operator, CASE WHEN needs_lead THEN 'open' ELSE 'synced' END,
            CASE WHEN needs_lead THEN now() END, CASE WHEN needs_lead THEN NULL ELSE now() END
     FROM ranked JOIN fresh USING (rank)
@@ -134,11 +135,12 @@ def taken_by_others(users: Sequence[tuple[str, Line]], field: Unique) -> frozens
     return frozenset(row["key"] for row in rows)
 
 
-def create(users: Sequence[tuple[str, Line]]) -> int:
+def create(users: Sequence[tuple[str, Line]], *, quiet: bool = False) -> int:
     """Store these users, each under a key; returns how many were new.
 
     Either all users have an id or none has. A user is skipped if its key was used within the last
-    24 hours or its id exists.
+    24 hours or its id exists. `quiet`: the leads start no robots, where the portal can create them
+    so.
 
     Raises:
         InvalidRequest: a lead or an external id was assigned to another user meanwhile; nothing
@@ -160,6 +162,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
             external_ids=[user.external_id for _, user in users],
             fields=[_json(user.further()) for _, user in users],
             caller=CALLER,
+            changed=f"full_name,phone,stage,{QUIET}" if quiet else "full_name,phone,stage",
             fingerprint=hashlib.sha256(CALLER.encode()).digest(),
             correlation_id=trace.correlation_id,
             traceparent=trace.traceparent,

@@ -1,4 +1,4 @@
-"""Delete expired events, calls, keys, audit rows and jobs, in small batches to keep locks short.
+"""Delete expired events, calls, keys, audit rows, jobs and plans, in small batches.
 
 A user's state and sync status are stored in `users`, and need none of its events.
 """
@@ -66,6 +66,22 @@ DELETE FROM bulk_jobs WHERE id IN (
 RETURNING 1 AS one
 """
 
+_PLANS = """
+DELETE FROM match_plans WHERE id IN (
+    SELECT id FROM match_plans WHERE created_at <= now() - make_interval(secs => :keep_s)
+    LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+RETURNING 1 AS one
+"""
+_HELD = """
+DELETE FROM held_users WHERE user_id IN (
+    SELECT user_id FROM held_users JOIN users ON users.id = user_id
+    WHERE held_users.version <= synced_version AND since <= now() - make_interval(secs => :keep_s)
+    LIMIT :batch FOR UPDATE OF held_users SKIP LOCKED
+)
+RETURNING 1 AS one
+"""
+
 
 def run(until: float) -> int:
     """Delete in batches until none is left or `until` (monotonic); returns the number of rows.
@@ -80,6 +96,8 @@ def run(until: float) -> int:
         + _delete(until, _CALLS, before=str(first_at(time.time() - settings().keep_calls_s)))
         + _delete(until, _AUDIT, keep_s=keep_s)
         + _delete(until, _JOBS, keep_s=keep_s)
+        + _delete(until, _PLANS, keep_s=keep_s)
+        + _delete(until, _HELD, keep_s=keep_s)
     )
 
 

@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from leadline.errors import BadMessage
-from leadline.ledger import settle_sql
+from leadline.ledger import held, settle_sql
 from leadline.ledger.erasure import receipts
 from leadline.ledger.resync import resync_events
 from leadline.ledger.resync.replies_to_lost_events import recover
@@ -81,6 +81,11 @@ class ReceivedReply:
         return "superseded" if self.outcome == "superseded" else "synced"
 
     @property
+    def is_held(self) -> bool:
+        """Whether the event stays open until a person decides."""
+        return self.reply.status == "error" and self.outcome == "held"
+
+    @property
     def reason(self) -> str | None:
         """Why the event failed; None unless it failed."""
         return (self.reply.reason or "no reason given") if self.state == "failed" else None
@@ -107,6 +112,12 @@ def apply(replies: Sequence[ReceivedReply]) -> None:
 
 def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
     """Apply one reply per user; `replies` is by user id."""
+    to_hold = [received for received in replies.values() if received.is_held]
+    if to_hold:
+        _hold(to_hold)
+        replies = {id_: one for id_, one in replies.items() if not one.is_held}
+        if not replies:
+            return
     params = {user_id: _reply_params(received) for user_id, received in replies.items()}
     settled = _settle(params.values())
     others = [reply for user_id, reply in params.items() if user_id not in settled]
@@ -118,6 +129,21 @@ def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
     were_lost = [recover(replies[user_id].reply, replies[user_id].history) for user_id in unknown]
     if unknown:
         raise BadMessage(LOST_EVENT if any(were_lost) else UNKNOWN_EVENT)
+
+
+def _hold(replies: Sequence[ReceivedReply]) -> None:
+    """Record that these users wait for a person."""
+    users = held.record(
+        held.HeldReply(
+            event_id=_reply_params(received)["event_id"],
+            user_id=received.reply.user_id,
+            reason=received.reply.reason or "",
+            lead_ids=received.reply.lead_ids,
+            contact_ids=received.reply.contact_ids,
+        )
+        for received in replies
+    )
+    log.info("users held for a person", users=len(users))
 
 
 def _settle(params: Iterable[_ReplyParams]) -> dict[int, Row]:

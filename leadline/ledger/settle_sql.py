@@ -40,7 +40,8 @@ _OVERWRITES = f"""
 settled.state = 'synced' AND COALESCE(CASE
     WHEN settled.version < settled.before THEN settled.fence > settled.applied_fence
     WHEN settled.version > settled.before
-    THEN settled.fence < settled.applied_fence AND settled.changed NOT IN ('{LOOK}', '{ERASE}')
+    THEN settled.fence < settled.applied_fence
+        AND split_part(settled.changed, ',', 1) NOT IN ('{LOOK}', '{ERASE}')
 END, false)"""
 
 # Whether the older version, written last, can have overwritten the stage: only if its event carries

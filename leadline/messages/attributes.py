@@ -12,6 +12,10 @@ from leadline.runtime.telemetry import trace_context
 CHANGED = "changed"
 #: A value in `changed`: look the lead up instead of trusting last applied.
 LOOK = "look"
+#: A value in `changed`: an operator decided to create a lead without searching for duplicates.
+CREATE = "create"
+#: A value in `changed`: create the lead without starting robots, where the portal can.
+QUIET = "quiet"
 #: A value in `changed`: the person was erased, and so is what the lead has of it.
 ERASE = "erase"
 #: The version that last set the stage; absent once that version is known to be applied. Until then

@@ -157,6 +157,14 @@ class Reply(_Message):
     calls: Annotated[
         Any, Field(description="What was sent to Bitrix24 and answered, for operators; optional.")
     ] = None
+    lead_ids: Annotated[
+        list[Id],
+        Field(max_length=1000, description="Of a held user: leads that may be meant."),
+    ] = []
+    contact_ids: Annotated[
+        list[Id],
+        Field(max_length=1000, description="Of a held user: contacts that may be meant."),
+    ] = []
 
 
 def request_body(

@@ -101,7 +101,7 @@ def _forecast(parts: dict[str, Part], findings: list[Finding], now: datetime) ->
     frees_at = [finding.values["at"] for finding in findings if finding.code == "operating_budget"]
     blocked_s = [(at - now).total_seconds() for at in frees_at if isinstance(at, datetime)]
     return forecast(
-        parts["ledger"]["waiting"],
+        parts["ledger"]["waiting"] - parts["ledger"].get("held", 0),
         Throughput(tuple(measured["settled"]), measured["accepted"]),
         max(0.0, *blocked_s, 0.0),
     ).as_json()

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline.errors import BadConfiguration, QueueError
+from leadline.ledger import held
 from leadline.ledger.recent_events import last_events, last_states
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
 from leadline.operations import calls
-from leadline.operations.diagnosis.why import why
+from leadline.operations.diagnosis.why import Why, why
 from leadline.users import queries
 from leadline.users.model import UserId
 from leadline.workqueue import portal_state
@@ -25,8 +26,9 @@ def read(user_id: UserId) -> dict[str, Any]:
     Calls are masked (`calls.masked`).
 
     `next_try_at`: when the user is due for its next call, with `users_before` users due earlier;
-    `why`: why the user is in its state, see `diagnosis.why`; `error`: the work queue can't be
-    reached, so steps of unsettled events and a pause may be missing.
+    `held`: why it is held for a person; `why`: why the user is in its state, see `diagnosis.why`;
+    `error`: the work queue can't be reached, so steps of unsettled events and a pause may be
+    missing.
 
     Raises:
         UserNotFound: no user has this id.
@@ -58,8 +60,12 @@ def read(user_id: UserId) -> dict[str, Any]:
         "users_before": users_before,
         "events": events,
     }
+    found = held.page(1, user_id=user_id) if sync["status"] == "waiting" else []
+    if found:
+        sync["held"] = {name: found[0][name] for name in ("reason", "lead_ids", "contact_ids")}
     newest_steps = [step["step"] for step in events[0]["steps"]] if events else []
-    return {**user, "sync": sync, "why": asdict(why(sync, newest_steps, paused)), "error": error}
+    cause = Why("whyHeld", reason=found[0]["reason"]) if found else why(sync, newest_steps, paused)
+    return {**user, "sync": sync, "why": asdict(cause), "error": error}
 
 
 def sent(user_id: UserId) -> list[dict[str, Any]]:

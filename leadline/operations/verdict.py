@@ -168,7 +168,7 @@ def _unexplained(parts: Mapping[str, Part], now: datetime) -> Iterator[Finding]:
 def _healthy(parts: Mapping[str, Part]) -> Finding:
     if "error" in parts["ledger"]:
         return Finding("unknown_backlog")
-    waiting = parts["ledger"]["waiting"]
+    waiting = parts["ledger"]["waiting"] - parts["ledger"].get("held", 0)
     # The others are retried automatically.
     failed = parts["ledger"]["failed"] - parts["ledger"]["retrying"]
     dead = map(topology.dead_letter_name, (topology.REQUESTS, topology.REPLIES))
@@ -184,12 +184,18 @@ def _oldest_s(parts: Mapping[str, Part]) -> float:
     return parts["ledger"].get("oldest_s") or 0.0
 
 
+def _held(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
+    if users := parts["ledger"].get("held"):
+        yield Finding("users_held", {"n": users})
+
+
 _CHECKS: tuple[Callable[[Mapping[str, Part], datetime], Iterator[Finding]], ...] = (
     _servers,
     _portal,
     _processes,
     _limits,
     _fields,
+    _held,
 )
 #: Texts in place of an empty value.
 _UNKNOWN = {"who": "an operator", "why": "none given"}

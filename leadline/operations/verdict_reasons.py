@@ -104,6 +104,11 @@ REASONS: Mapping[str, Reason] = {
         "The oldest write has waited for {ago}, and nothing known holds it up.",
         "Open a waiting user: its steps show where the write is.",
     ),
+    "users_held": Reason(
+        "healthy",
+        "{n} users are held for a person: several leads or contacts may be theirs.",
+        "They stay until an operator decides, or until a search finds one only.",
+    ),
     "operator_needed": Reason(
         "healthy",
         "Calls go through. Failed users: {n}, dead letters: {letters}, results given up:"

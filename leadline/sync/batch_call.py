@@ -7,12 +7,15 @@ from leadline.bitrix24 import call_log
 from leadline.bitrix24.client import BatchResponse
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.operating_budget import Reservation
-from leadline.errors import BitrixError, LeaseTooShort
+from leadline.errors import BitrixError, LeaseTooShort, Rejected
 from leadline.runtime import clock
 from leadline.settings import settings
 from leadline.sync import batch_request, interpret, portal_session, replies
 from leadline.sync.batch_request import BatchRequest, Step
-from leadline.sync.decide import Plan, defer, plan
+from leadline.sync.decide import AHEAD_MS, defer, plan
+from leadline.sync.duplicates import claims
+from leadline.sync.duplicates import rules as duplicates
+from leadline.sync.duplicates.rules import Find, Planned, Read
 from leadline.sync.erasure import rules as erasure
 from leadline.sync.job_observer import JobObserver
 from leadline.workqueue.entry import Entry, Settlement
@@ -31,6 +34,8 @@ class BatchCall:
         self._observer = JobObserver(len(leased.entries))
         self._error: BitrixError | None = None
         self._took_ms = 0
+        #: Settlements of users that may not be linked now.
+        self._denied: list[Settlement] = []
 
     def run(self) -> int:
         """Send one request, settle each user, reply; returns the number of users.
@@ -39,7 +44,10 @@ class BatchCall:
             BitrixError: the request as a whole failed; the settlements are saved.
             QueueDown: Redis can't be reached; the leases expire.
         """
-        wanted = batch_request.build(self._leased.entries, _plan)
+        wanted, self._denied = claims.claim(
+            batch_request.build(self._leased.entries, _plan, imports=self._may_import()),
+            self._queue,
+        )
         reserved = portal_session.operating_budget().reserve(wanted.methods)
         is_late = clock.now_s() > self._leased.send_until
         if is_late:
@@ -52,7 +60,7 @@ class BatchCall:
             self._observer.ended()
         if self._error is not None:
             raise self._error
-        return len(wanted.steps)
+        return len(wanted.steps) + len(self._denied)
 
     def _call_and_settle(
         self, wanted: BatchRequest, allowed: BatchRequest, reserved: Reservation
@@ -68,7 +76,7 @@ class BatchCall:
             else defer(step.entry, reserved.wait_ms)
             for step in wanted.steps
         ]
-        self._finish(settlements)
+        self._finish([*settlements, *self._denied])
 
     def _send(self, commands: dict[str, Command]) -> BatchResponse:
         if not commands:
@@ -87,7 +95,15 @@ class BatchCall:
             portal_session.react(error)
             return BatchResponse(dict.fromkeys(commands, error), {})
 
+    def _may_import(self) -> bool:
+        is_wanted = any(entry.is_quiet for entry in self._leased.entries)
+        return is_wanted and not portal_session.quiet_import().is_refused()
+
     def _settle(self, step: Step, batch: BatchResponse, commands: dict[str, Command]) -> Settlement:
+        if step.position is not None and isinstance(batch.results[step.keys[0]], Rejected):
+            if portal_session.quiet_import().refuse():
+                self._observer.imports_refused(batch.results[step.keys[0]])
+            return Settlement(step.entry, delay_ms=AHEAD_MS)
         settlement = interpret.settle(step, batch.results, self._leased.now_ms)
         settlement = settlement.with_calls(self._calls(step, batch, commands))
         error = settlement.error
@@ -101,7 +117,9 @@ class BatchCall:
     ) -> list[object]:
         """What was sent for this user and answered, to be shown to operators."""
         entry, error = step.entry, self._error
-        if entry.erased or not step.keys or not settings().keep_calls_s:
+        # The commands of a search, and imports, hold other persons' data.
+        is_shared = isinstance(step.plan, Find | Read) or step.position is not None
+        if entry.erased or is_shared or not step.keys or not settings().keep_calls_s:
             return []
         status = error.http_status if error else batch.http_status
         request = {"at_ms": self._leased.now_ms, "ms": self._took_ms, "status": status}
@@ -135,9 +153,9 @@ class BatchCall:
             self._observer.settled(settlement)
 
 
-def _plan(entry: Entry) -> Plan:
+def _plan(entry: Entry) -> Planned:
     """Decide the plan for a user, erased or not."""
-    return erasure.plan(entry) if entry.erased else plan(entry)
+    return erasure.plan(entry) if entry.erased else duplicates.plan(entry, plan(entry))
 
 
 def _for_release(settlement: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:

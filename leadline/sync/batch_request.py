@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
+from leadline.bitrix24 import imports as imports_of_leads
 from leadline.bitrix24 import leads
 from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
-from leadline.sync.decide import Lookup, Plan, Write, originator_of
+from leadline.sync.decide import Lookup, Write, originator_of
+from leadline.sync.duplicates import commands as searches
+from leadline.sync.duplicates.rules import Find, Planned, Read
 from leadline.workqueue.entry import Entry
 
 
@@ -17,9 +20,11 @@ class Step:
     """The plan for one user, and the commands it needs."""
 
     entry: Entry
-    plan: Plan
+    plan: Planned
     #: Keys of its commands in the batch; lookups share commands.
     keys: tuple[str, ...]
+    #: Position of its lead among those that one command imports; None: its write is its own.
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +54,41 @@ class BatchRequest:
         return all(key in self.commands for key in step.keys)
 
 
-def build(entries: list[Entry], decide: Callable[[Entry], Plan]) -> BatchRequest:
+def build(
+    entries: list[Entry], decide: Callable[[Entry], Planned], *, imports: bool = False
+) -> BatchRequest:
     """Build a batch: one command per user to write, and a few shared ones for all lookups.
 
-    `decide` says what each user needs.
-    Lookups come first, as a user may need two commands; writes beyond the batch wait for the next
-    one. If a user needs a request of its own, all others wait.
+    `decide` says what each user needs. `imports`: the portal takes imports, which create the leads
+    of quiet users, many in a command. Lookups come first, as a user may need two commands; writes
+    beyond the batch wait for the next one. If a user needs a request of its own, all others wait.
     """
     plans = [(entry, decide(entry)) for entry in entries]
-    lookups = _lookups([entry for entry, planned in plans if isinstance(planned, Lookup)])
-    commands: dict[str, Command] = {}
-    for shared in lookups.values():
-        commands |= shared
-    commands |= {
-        _write_key(entry): planned.command for entry, planned in plans if isinstance(planned, Write)
+    makers: dict[type[Planned], Callable[[list[Entry]], dict[int, dict[str, Command]]]] = {
+        Lookup: _lookups,
+        Find: searches.finds,
+        Read: searches.reads,
     }
-    steps = []
-    for entry, planned in plans:
-        keys: tuple[str, ...] = ()
-        if isinstance(planned, Write):
-            keys = (_write_key(entry),)
-        elif isinstance(planned, Lookup):
-            keys = tuple(lookups[entry.user_id])
-        steps.append(Step(entry, planned, keys))
+    reads: dict[int, dict[str, Command]] = {}
+    for kind, make in makers.items():
+        reads |= make([entry for entry, planned in plans if isinstance(planned, kind)])
+    commands: dict[str, Command] = {}
+    for shared in reads.values():
+        commands |= shared
+    writes = [Step(one, planned, _write_keys(one)) for one, planned in _writes(plans)]
+    if imports:
+        writes, imported = _imports(writes)
+        commands |= imported
+    commands |= {
+        step.keys[0]: step.plan.command
+        for step in writes
+        if isinstance(step.plan, Write) and step.position is None
+    }
+    writing = {step.entry.user_id: step for step in writes}
+    steps = [
+        writing.get(entry.user_id) or Step(entry, planned, tuple(reads.get(entry.user_id, ())))
+        for entry, planned in plans
+    ]
     alone = next((step for step in steps if step.entry.needs_own_request and step.keys), None)
     if alone:
         commands = {key: commands[key] for key in alone.keys}
@@ -84,7 +101,7 @@ def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
     for number, group in enumerate(_lookup_groups(entries)):
         users = [entry.user_id for entry in group]
         commands = {f"origins{number}": leads.list_by_origins(users, originator_of(group[0]))}
-        known_ids = [entry.known_lead_id for entry in group if entry.known_lead_id is not None]
+        known_ids = [lead_id for entry in group for lead_id in entry.known_lead_ids]
         if known_ids:
             commands[f"ids{number}"] = leads.list_by_ids(known_ids)
         by_user |= dict.fromkeys(users, commands)
@@ -103,6 +120,27 @@ def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:
             yield group[start : start + leads.LOOKUP_MAX]
 
 
-def _write_key(entry: Entry) -> str:
+def _writes(plans: list[tuple[Entry, Planned]]) -> Iterator[tuple[Entry, Write]]:
+    yield from ((entry, planned) for entry, planned in plans if isinstance(planned, Write))
+
+
+def _imports(writes: list[Step]) -> tuple[list[Step], dict[str, Command]]:
+    """These steps, with those of quiet users that share imports, and the commands of these."""
+    quiet = [
+        (step, step.plan.command)
+        for step in writes
+        if isinstance(step.plan, Write) and step.plan.is_create and step.entry.is_quiet
+    ]
+    others = {step.entry.user_id: step for step in writes}
+    commands: dict[str, Command] = {}
+    for at in range(0, len(quiet), imports_of_leads.MAX):
+        group, key = quiet[at : at + imports_of_leads.MAX], f"import{at}"
+        commands[key] = imports_of_leads.import_all([create for _, create in group])
+        for position, (step, _) in enumerate(group):
+            others[step.entry.user_id] = replace(step, keys=(key,), position=position)
+    return list(others.values()), commands
+
+
+def _write_keys(entry: Entry) -> tuple[str]:
     # Not a bare number: for a batch with such keys the portal returns a list.
-    return f"u{entry.user_id}"
+    return (f"u{entry.user_id}",)

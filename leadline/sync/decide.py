@@ -37,6 +37,8 @@ MAX_ATTEMPTS = len(RETRY_DELAYS_MS) + 1
 REFUSED_DELAY_MS = 1000
 #: Interval of lookups for a lost create while it may still run.
 LOOKUP_RETRY_MS = 5000
+#: Due ahead of those that wait: what was read for a user may be used for a while only.
+AHEAD_MS = -600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,10 @@ def settle_applied(
         "agreed_stage_order": entry.desired_seq if is_create else entry.desired_stage_seq,
         "epoch": entry.redis_epoch,
         "lacks_origin": "",
+        "linked_at": "",
+        "search": "",
+        "anyway": "",
+        "quiet": "",
         **LEAD_KNOWN,
     }
     if was_updated:
@@ -174,10 +180,11 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
         # A stage that was applied before and differs now was set by a person in the CRM.
         "agreed_stage_order": entry.desired_stage_seq if is_same_stage else entry.applied_stage_seq,
         "lacks_origin": "" if lead.origin else 1,
+        "linked_at": "" if lead.origin else now_ms,
         **LEAD_KNOWN,
         **lookup_done(entry),
     }
-    return Settlement(entry, fields)
+    return Settlement(entry, fields, delay_ms=0 if lead.origin else AHEAD_MS)
 
 
 def lookup_done(entry: Entry) -> Fields:
@@ -195,14 +202,14 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
         return settle_lookup(entry, None, now_ms)
     if lead.belongs_to_other(originator_of(entry)):
         other = "user" if lead.originator == originator_of(entry) else "installation"
-        return _reject_claimed_lead(entry, f"lead {lead.lead_id} belongs to another {other}")
+        return reject_claimed_lead(entry, f"lead {lead.lead_id} belongs to another {other}")
     was_applied = entry.last_applied is not None and entry.last_applied.lead_id == lead.lead_id
     if was_applied or entry.state is None or lead.resembles(entry.state):
         return settle_lookup(entry, lead, now_ms)
-    return _reject_claimed_lead(entry, f"lead {lead.lead_id} {NOT_RECOGNISED}")
+    return reject_claimed_lead(entry, f"lead {lead.lead_id} {NOT_RECOGNISED}")
 
 
-def _reject_claimed_lead(entry: Entry, reason: str) -> Settlement:
+def reject_claimed_lead(entry: Entry, reason: str) -> Settlement:
     """Fail the events and drop the claimed lead; a later event without a claim creates one."""
     settlement = settle_failure(entry, Rejected(reason), now_ms=0)
     return replace(settlement, fields={"agreed": "", "hint": "", "doubt": 1})

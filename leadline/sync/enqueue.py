@@ -12,8 +12,10 @@ from leadline.messages import contract
 from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.attributes import (
     CHANGED,
+    CREATE,
     LOOK,
     ORIGINATOR,
+    QUIET,
     SENT,
     STAGE_SET,
     STAGE_VERSION,
@@ -80,6 +82,7 @@ def _enqueue_request(message: contract.Request, delivery: Delivery) -> EnqueueRe
     state = {"full_name": user.full_name, "phone": user.phone or "", "stage": user.stage}
     has_state = user.phone is not None or message.erased
     fields = contract.further_fields(delivery.body) if field_map() and not message.erased else {}
+    changed = delivery.attributes.get(CHANGED, "").split(",")
     return EnqueueRequest(
         user_id=user.id,
         event=_pending_event(message, delivery, fields),
@@ -88,7 +91,9 @@ def _enqueue_request(message: contract.Request, delivery: Delivery) -> EnqueueRe
         is_first=delivery.is_first,
         occurred_at_ms=int(message.occurred_at.timestamp() * 1000) if message.occurred_at else None,
         lead_id=user.bitrix_lead_id,
-        is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),
+        is_lookup_requested=LOOK in changed,
+        creates_anyway=CREATE in changed,
+        is_quiet=QUIET in changed,
         is_erasure=message.erased,
         stage_version=stage_version,
         sent_at_ms=number(delivery.attributes.get(SENT)),

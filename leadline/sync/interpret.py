@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from leadline.bitrix24 import lead_parsing, leads
+from leadline.bitrix24 import imports, lead_parsing, leads
 from leadline.bitrix24.client import CommandResult
+from leadline.bitrix24.duplicates import parse_found
 from leadline.bitrix24.lead_parsing import LookupPage
 from leadline.errors import BitrixError, OutcomeUnknown
 from leadline.sync.batch_request import Step
@@ -16,6 +17,9 @@ from leadline.sync.decide import (
     settle_lookup,
     settle_lookup_by_id,
 )
+from leadline.sync.duplicates import commands as searches
+from leadline.sync.duplicates import rules as duplicates
+from leadline.sync.duplicates.rules import Find, Read
 from leadline.sync.erasure import rules as erasure
 from leadline.sync.fields import refusals
 from leadline.workqueue.entry import Entry, Settlement
@@ -26,15 +30,13 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
     entry = step.entry
     try:
         values = [_value(results[key]) for key in step.keys]
-        if isinstance(step.plan, Write) and entry.erased:
-            return erasure.settle_written(entry).with_attempt(now_ms)
         if isinstance(step.plan, Write):
-            last_applied = lead_parsing.parse_written(values[0], step.plan.command, _state(entry))
-            settlement = settle_applied(entry, last_applied, is_create=step.plan.is_create)
-            return settlement.with_attempt(now_ms)
+            return _settle_write(step, step.plan, values[0]).with_attempt(now_ms)
         if isinstance(step.plan, Lookup):
             pages = map(lead_parsing.parse_page, values)
             return _settle_lookup(entry, now_ms, *pages).with_attempt(now_ms)
+        if isinstance(step.plan, Find | Read):
+            return _settle_search(step, values, now_ms).with_attempt(now_ms)
     except BitrixError as error:
         if (without_field := refusals.settle(step, error)) is not None:
             return without_field
@@ -43,6 +45,16 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
         settlement = settle_error(entry, error, now_ms, is_write=is_write)
         return replace(settlement, error=error).with_attempt(now_ms, error.detail)
     return erasure.settle_done(entry) if entry.erased else settle_applied(entry, None)
+
+
+def _settle_write(step: Step, write: Write, answer: CommandResult) -> Settlement:
+    entry = step.entry
+    if entry.erased:
+        return erasure.settle_written(entry)
+    if step.position is not None:
+        answer = imports.parse(answer, step.position)
+    last_applied = lead_parsing.parse_written(answer, write.command, _state(entry))
+    return settle_applied(entry, last_applied, is_create=write.is_create)
 
 
 def _settle_lookup(
@@ -55,14 +67,28 @@ def _settle_lookup(
         lead = next((lead for lead in ours if lead.lead_id == entry.known_lead_id), ours[0])
         settlement = settle_lookup(entry, lead, now_ms)
         return replace(settlement, leads_found=len(ours))
-    leads_by_id = by_id.leads if by_id else []
-    known = next((lead for lead in leads_by_id if lead.lead_id == entry.known_lead_id), None)
+    leads_by_id = {lead.lead_id: lead for lead in by_id.leads} if by_id else {}
+    found = (leads_by_id.get(lead_id) for lead_id in entry.known_lead_ids)
+    known = next((lead for lead in found if lead), None)
     if not by_origin.is_complete or (by_id and not known and not by_id.is_complete):
         if entry.needs_own_request:
             raise OutcomeUnknown("the lookup is unreadable")
         return settle_inconclusive(entry)
     by_id_rule = erasure.settle_lookup_by_id if entry.erased else settle_lookup_by_id
     return by_id_rule(entry, known, now_ms)
+
+
+def _settle_search(step: Step, values: list[CommandResult], now_ms: int) -> Settlement:
+    answers = dict(zip(step.keys, values, strict=True))
+    of_leads = [answers[key] for key in step.keys if searches.is_of(key, searches.LEADS)]
+    of_contacts = [answers[key] for key in step.keys if searches.is_of(key, searches.CONTACTS)]
+    if isinstance(step.plan, Find):
+        leads_found = parse_found(of_leads[0], "LEAD") if of_leads else None
+        contacts_found = parse_found(of_contacts[0], "CONTACT") if of_contacts else None
+        return duplicates.settle_found(step.entry, leads_found, contacts_found, now_ms)
+    found = [lead for page in of_leads for lead in lead_parsing.parse_leads(page)]
+    contacts = [one for page in of_contacts for one in lead_parsing.parse_leads(page)]
+    return duplicates.settle_read(step.entry, found, contacts, now_ms)
 
 
 def _value(result: CommandResult) -> CommandResult:

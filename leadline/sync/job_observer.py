@@ -68,6 +68,10 @@ class JobObserver:
         finally:
             metrics.DURATION.observe(time.monotonic() - began)
 
+    def imports_refused(self, error: BitrixError) -> None:
+        """The portal takes no imports: leads are created one by one, and robots start."""
+        log.warning("no quiet import here: robots start as usual", **_error_fields(error))
+
     def leases_lost(self, users: int) -> None:
         """Other workers have leased these users meanwhile: their settlements are rejected."""
         log.warning("leases lost", users=users)

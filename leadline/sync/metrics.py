@@ -8,7 +8,7 @@ EVENTS = Counter(
     "leadline_events_total",
     "Events of a call by outcome",
     "outcome",
-    known=("completed", "superseded", "failed", "retried"),
+    known=("completed", "superseded", "failed", "held", "retried"),
 )
 ATTEMPTS = Counter(
     "leadline_attempts_total",

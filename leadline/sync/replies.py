@@ -49,10 +49,13 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
     if outcome.reason is not None:
         reply["reason"] = outcome.reason
     reply |= {"action": event.action, "user": event.user, "user_id": entry.user_id}
-    if outcome.lead_id is not None:
-        reply["bitrix_lead_id"] = outcome.lead_id
-    if outcome.lead is not None:
-        reply["lead"] = outcome.lead
+    found = {
+        "bitrix_lead_id": outcome.lead_id,
+        "lead": outcome.lead,
+        "lead_ids": outcome.lead_ids,
+        "contact_ids": outcome.contact_ids,
+    }
+    reply |= {name: value for name, value in found.items() if value}
     reply |= {"attempts": outcome.attempts, "event_id": event.event_id}
     if event.version is not None:
         reply["version"] = event.version
@@ -81,7 +84,7 @@ def _headers(event: PendingEvent, outcome: Outcome) -> dict[str, str]:
 
 
 def _status(outcome: Outcome | None) -> str:
-    return "error" if outcome is None or outcome.status == "failed" else "success"
+    return "error" if outcome is None or outcome.status in {"failed", "held"} else "success"
 
 
 @per_process_closing(Publisher.close)

@@ -8,7 +8,7 @@ path recognises it from the library's numbering plans and skips the parser.
 import re
 from collections.abc import Container
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 #: ITU-T E.164, 6.2.1; phonenumbers accepts some longer numbers.
@@ -58,6 +58,64 @@ def possible(text: str, region: str) -> tuple[str, ...]:
     if not numbers:
         raise ValueError("must be a phone number with country code, like +77001112233")
     return tuple(numbers)
+
+
+#: As many trailing digits as even short numbers have in every notation.
+_TAIL_DIGITS = 5
+#: The number in a text, up to an extension.
+_NUMBER = re.compile(r"[+0-9][^A-Za-z\u0400-\u04ff#;,]*")
+
+
+def tail(text: str) -> int | None:
+    """The last digits of a phone in any notation, by which the same number can be found.
+
+    Different numbers may share them. None if the text has too few digits.
+    """
+    number = _NUMBER.search(text)
+    digits = re.sub(r"\D", "", number[0]) if number else ""
+    return int(digits[-_TAIL_DIGITS:]) if len(digits) >= _TAIL_DIGITS else None
+
+
+def is_same(text: str, number: str) -> bool:
+    """Whether a text in any notation means this number in E.164.
+
+    A text without country code is read as within the number's own country.
+    """
+    if text == number:
+        return True
+    if tail(text) != tail(number):
+        return False
+    try:
+        return number in possible(text, _region_of(number))
+    except ValueError:
+        return False
+
+
+def notations(number: str) -> tuple[str, ...]:
+    """How people write this number in E.164: with country code, with trunk prefix, with neither."""
+    import phonenumbers  # noqa: PLC0415 - see `e164`
+
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return (number,)
+    national = phonenumbers.national_significant_number(parsed)
+    prefix = phonenumbers.ndd_prefix_for_region(_region_of(number), strip_non_digits=True) or ""
+    return tuple(dict.fromkeys((number, prefix + national, national)))
+
+
+@lru_cache(1000)
+def _region_of(number: str) -> str:
+    """The country of a number in E.164; "" if its code belongs to none."""
+    import phonenumbers  # noqa: PLC0415 - see `e164`
+
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return ""
+    region = phonenumbers.region_code_for_number(parsed)
+    code = parsed.country_code or 0
+    return region or phonenumbers.region_code_for_country_code(code) or ""
 
 
 class _Plan(NamedTuple):

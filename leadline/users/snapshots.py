@@ -16,6 +16,9 @@ SELECT id, full_name, phone, stage, fields, version, bitrix_lead_id AS lead_id,
 FROM users
 """
 _COUNT = "SELECT count(*) AS users FROM users WHERE erased_at IS NULL"
+_OWNERS = """
+SELECT id, bitrix_lead_id FROM users WHERE bitrix_lead_id = ANY (CAST(:lead_ids AS bigint[]))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,16 @@ def by_ids(user_ids: Sequence[int]) -> dict[int, UserSnapshot]:
     """
     sql = f"{_SELECT} WHERE id = ANY (CAST(:ids AS bigint[]))"
     return {row["id"]: UserSnapshot(**row) for row in database().run(sql, ids=list(user_ids))}
+
+
+def owners_of(lead_ids: Sequence[int]) -> dict[int, int]:
+    """The users that have these leads, by lead id.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    rows = database().run(_OWNERS, lead_ids=list(lead_ids))
+    return {row["bitrix_lead_id"]: row["id"] for row in rows}
 
 
 def count() -> int:

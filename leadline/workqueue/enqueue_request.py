@@ -36,6 +36,10 @@ class EnqueueRequest:
     lead_id: int | None
     #: The sender wants the lead read before last applied is trusted.
     is_lookup_requested: bool = False
+    #: An operator decided to create a lead without searching for duplicates.
+    creates_anyway: bool = False
+    #: Its lead is created without starting robots, where the portal can.
+    is_quiet: bool = False
     #: The user was erased: the entry forgets the person.
     is_erasure: bool = False
     #: The version that set the stage, if the message of that version may be lost; None: this one.

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from leadline.bitrix24 import stored_lead
+from leadline.bitrix24.duplicates import Search
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.bitrix24.stored_lead import Fields
 from leadline.errors import BitrixError
@@ -18,7 +19,8 @@ from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.contract import LeadOutcome
 
-OutcomeStatus = Literal["synced", "superseded", "failed"]
+#: `held`: a person decides which lead is the user's; the event stays open in the ledger.
+OutcomeStatus = Literal["synced", "superseded", "failed", "held"]
 
 
 class UnreadableEntry(Exception):
@@ -41,10 +43,14 @@ class Outcome:
     lead: LeadOutcome | None = None
     #: Fields of the map that the lead could not take, separated by commas.
     open_fields: str = ""
+    #: Of a held user: the leads or contacts that may be meant.
+    lead_ids: tuple[int, ...] = ()
+    contact_ids: tuple[int, ...] = ()
 
     def as_stored(self) -> dict[str, Any]:
         """The outcome under the field names used in Redis."""
-        rare = {"lead": self.lead, "open_fields": self.open_fields}
+        ids = {"lead_ids": self.lead_ids, "contact_ids": self.contact_ids}
+        rare = {"lead": self.lead, "open_fields": self.open_fields, **ids}
         return {name: value for name, value in rare.items() if value} | {
             "outcome": self.status,
             "attempts": self.attempts,
@@ -121,7 +127,10 @@ _STORED_AS_NAMED = tuple(
 
 def _outcome(outcome: OutcomeStatus, *, is_passing: bool = False, **others: Any) -> Outcome:
     """Parse what `Outcome.as_stored` returned."""
-    return Outcome(outcome, **others, is_transient=is_passing)
+    ids: dict[str, Any] = {
+        name: tuple(others.pop(name, ())) for name in ("lead_ids", "contact_ids")
+    }
+    return Outcome(outcome, **others, **ids, is_transient=is_passing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,19 @@ class Entry:
     phone_rows: tuple[int, ...] = ()
     #: The rows of its other multi-fields, each with its kind.
     other_rows: tuple[tuple[str, int], ...] = ()
+    #: When the lead that lacks an origin was read, in unix ms by Redis' clock.
+    linked_at_ms: int = 0
+    #: The search for duplicates, if it was begun.
+    search: Search | None = None
+    #: An operator decided to create a lead, whatever a search would find.
+    creates_anyway: bool = False
+    #: Its lead is created without starting robots, where the portal can.
+    is_quiet: bool = False
+
+    @property
+    def leased_at_ms(self) -> int:
+        """When the user was leased, in unix ms by Redis' clock: the fencing token is that time."""
+        return int(self.fence) // 1000
 
     @property
     def is_lookup_requested(self) -> bool:
@@ -179,7 +201,14 @@ class Entry:
     @property
     def known_lead_id(self) -> int | None:
         """The lead id last applied, else the one that a message claimed."""
-        return self.last_applied.lead_id if self.last_applied else self.claimed_lead_id
+        return next(iter(self.known_lead_ids), None)
+
+    @property
+    def known_lead_ids(self) -> tuple[int, ...]:
+        """The lead ids last applied and claimed by a message."""
+        applied = self.last_applied.lead_id if self.last_applied else None
+        ids = (applied, self.claimed_lead_id)
+        return tuple(dict.fromkeys(one for one in ids if one is not None))
 
     @classmethod
     def loads(
@@ -226,7 +255,11 @@ class Entry:
             erased_leads=frozenset(_numbers(content.get(b"erased_leads"))),
             phone_rows=_numbers(content.get(b"phone_rows")),
             other_rows=_rows(content.get(b"other_rows", b"").decode()),
-            events=tuple(sorted(map(PendingEvent.loads, events), key=lambda event: -event.seq)),
+            linked_at_ms=number(b"linked_at"),
+            search=Search.loads(content[b"search"]) if content.get(b"search") else None,
+            creates_anyway=b"anyway" in content,
+            is_quiet=b"quiet" in content,
+            events=tuple(sorted(map(PendingEvent.loads, events), key=lambda one: -one.seq)),
         )
 
 

@@ -5,6 +5,7 @@ Separate from `sync.portal_session`: monitoring needs neither an HTTP client nor
 
 from leadline.bitrix24.crm_mode import CrmMode
 from leadline.bitrix24.operating_budget import OperatingBudget
+from leadline.bitrix24.quiet_import import QuietImport
 from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.process import per_process
 from leadline.runtime.redis import client
@@ -53,6 +54,12 @@ def circuit_breaker() -> CircuitBreaker:
 def reachability() -> Reachability:
     """Whether the portal could be reached lately."""
     return Reachability(client(), work_queue().prefix)
+
+
+@per_process
+def quiet_import() -> QuietImport:
+    """Whether the portal takes imports."""
+    return QuietImport(client(), work_queue().prefix)
 
 
 @per_process

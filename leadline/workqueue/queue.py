@@ -70,6 +70,7 @@ class WorkQueue(QueueView):
         self._read_republish = script(connection, "read_republish")
         self._read_epoch = script(connection, "read_epoch")
         self._begin_first_epoch = script(connection, "begin_first_epoch")
+        self._claim_leads = script(connection, "claim_leads")
         self._set_aside = script(connection, "entry", "set_aside")
 
     def put(self, request: EnqueueRequest) -> PutResult:
@@ -159,6 +160,24 @@ class WorkQueue(QueueView):
         with reachable():
             self._redis.zrem(self._republish, *users)
 
+    def claim_leads(self, claims: Sequence[tuple[int, int]], *, used_ms: int) -> list[int | None]:
+        """Claim leads for (user, lead) about to be linked; what was read of one is used so long.
+
+        Returns for each 0, the time to wait in ms, or None: another user has claimed it.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        args = lua.arguments(
+            users=[str(user) for user, _ in claims],
+            call_ms=self.call_ms,
+            claim_ms=self.call_ms + used_ms,
+        )
+        keys = [self._epoch, *(f"{self.prefix}claim:{lead_id}" for _, lead_id in claims)]
+        with reachable():
+            results = self._claim_leads(keys=keys, args=args)
+        return [None if result < 0 else int(result) for result in results]
+
     def ensure_redis_epoch(self) -> int:
         """Begin a new Redis epoch if Redis is empty or has restarted; call it often.
 
@@ -232,6 +251,8 @@ def _put_args(request: EnqueueRequest) -> dict[str, Any]:
             "lead_id": str(request.lead_id) if request.lead_id else None,
             "is_lookup_requested": request.is_lookup_requested or request.is_erasure,
             "is_erasure": request.is_erasure,
+            "creates_anyway": request.creates_anyway,
+            "is_quiet": request.is_quiet,
             "stage_version": request.stage_version,
             "sent_at_ms": request.sent_at_ms,
             "history": str(event.history) if event.history else None,

@@ -55,6 +55,18 @@ ROWS = {
         "UPDATE bulk_jobs SET done = done WHERE false",
         "DELETE FROM bulk_jobs WHERE false",
     ),
+    "plans": (
+        "SELECT count(*) FROM match_plans, match_keys, match_lines",
+        "INSERT INTO match_plans (portal) SELECT 'main' WHERE false",
+        "UPDATE match_lines SET outcome = outcome WHERE false",
+        "DELETE FROM match_plans WHERE false",
+    ),
+    "held": (
+        "SELECT count(*) FROM held_users",
+        "INSERT INTO held_users (user_id, version, reason) SELECT 1, 1, '' WHERE false",
+        "UPDATE held_users SET since = since WHERE false",
+        "DELETE FROM held_users WHERE false",
+    ),
     "holds": ("SELECT portal FROM held_portals LIMIT 1",),
     "search": (
         "SELECT user_id FROM user_terms LIMIT 1",
@@ -120,9 +132,11 @@ MAY_ALSO = {
         *ROWS["users"][:1],
         *ROWS["events"][:1],
         *ROWS["jobs"][:1],
+        *ROWS["plans"][:1],
+        *ROWS["held"][:1],
         ROWS["erase"][1],
     },
-    "settler": {ROWS["users"][0], ROWS["users"][2], ROWS["erase"][1]},
+    "settler": {ROWS["users"][0], ROWS["users"][2], ROWS["erase"][1], *ROWS["held"][:3]},
 }
 
 

@@ -141,8 +141,8 @@ def test_a_dry_run_imports_nothing(leadline: Leadline, write: Write) -> None:
 def interrupt_after_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = bulk_import.create, []
 
-    def break_off(users: Any) -> int:
-        parts.append(whole(users))
+    def break_off(users: Any, **options: Any) -> int:
+        parts.append(whole(users, **options))
         if len(parts) == 2:
             raise KeyboardInterrupt  # stored, but not recorded in the checkpoint
         return parts[-1]
@@ -192,7 +192,7 @@ def test_a_resumed_import_skips_no_user_even_if_a_stage_was_removed(
 def test_the_checkpoint_is_in_the_state_folder_that_was_given(
     leadline: Leadline, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def break_off(_users: Any) -> int:
+    def break_off(_users: Any, **_options: Any) -> int:
         assert [each.name for each in named.glob("leadline-import-*")] == kept
         kept.append(f"leadline-import-{digest}.json")
         return 0
@@ -299,9 +299,9 @@ def test_a_lead_assigned_during_an_import_leaves_nothing_half_imported(
     rows("INSERT INTO users (full_name, phone, stage) VALUES ('Zed', '+77001112239', 'NEW')")
     whole = bulk_import.create
 
-    def late(users: Any) -> int:
+    def late(users: Any, **options: Any) -> int:
         rows("UPDATE users SET bitrix_lead_id = 501")
-        return whole(users)
+        return whole(users, **options)
 
     monkeypatch.setattr(bulk_import, "create", late)
     lines = "Anna,+77001112233,500\nBo,+77001112234,501\n"

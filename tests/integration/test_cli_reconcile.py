@@ -164,10 +164,10 @@ def test_a_concurrent_write_is_not_drift(
     in_sync(3)
     look = throttled_reads.read_all
 
-    def write_and_look(commands: dict[str, Command]) -> dict[str, Any]:
+    def write_and_look(commands: dict[str, Command], **options: Any) -> dict[str, Any]:
         rows("UPDATE users SET version = 2, synced_version = 2 WHERE id = 2")
         crm("crm.lead.update", id=2, fields={"TITLE": "A newer name"})
-        return look(commands)
+        return look(commands, **options)
 
     monkeypatch.setattr(throttled_reads, "read_all", write_and_look)
     answer = leadline("reconcile", "--json")

@@ -30,6 +30,9 @@ _AUTH = "tests/unit/test_auth.py::"
 _ENTRY = "tests/unit/test_entry.py::"
 _SETTLED = "tests/unit/test_decide_settled.py::"
 _ERASE = "tests/integration/test_erase.py::"
+_DUPLICATES = "tests/integration/test_duplicates.py::"
+_DUPLICATE_RULES = "tests/unit/test_duplicate_rules.py::"
+_FIRST_MATCH = "tests/integration/test_first_match.py::"
 _CONNECTOR = "tests/integration/test_connector.py::"
 
 MUTATIONS = (
@@ -105,7 +108,7 @@ MUTATIONS = (
     Mutation(
         "the request for a lookup is lost",
         "leadline/sync/enqueue.py",
-        'is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
+        "is_lookup_requested=LOOK in changed,",
         "is_lookup_requested=False,",
         (_ENQUEUE + "test_a_message_can_request_a_lookup_even_if_nothing_seems_to_differ",),
     ),
@@ -291,10 +294,8 @@ MUTATIONS = (
     Mutation(
         "the lead that a message names counts before the one that was last applied",
         "leadline/workqueue/entry.py",
-        "return self.last_applied.lead_id if self.last_applied else self.claimed_lead_id",
-        "return self.claimed_lead_id or (\n"
-        "            self.last_applied.lead_id if self.last_applied else None\n"
-        "        )",
+        "ids = (applied, self.claimed_lead_id)",
+        "ids = (self.claimed_lead_id, applied)",
         (_ENTRY + "test_the_known_lead_precedes_one_that_a_message_names",),
     ),
     Mutation(
@@ -366,5 +367,60 @@ MUTATIONS = (
         'OVERLAP = "30 seconds"',
         'OVERLAP = "0 seconds"',
         ("tests/integration/test_results.py::test_a_result_that_commits_late_is_not_missed",),
+    ),
+    Mutation(
+        "two users are linked to one lead",
+        "leadline/workqueue/lua/claim_leads.lua",
+        "  if holder and holder ~= user then return -1 end\n",
+        "",
+        (_DUPLICATES + "test_a_claim_that_another_user_holds_is_respected",),
+    ),
+    Mutation(
+        "a lead that was read long ago is linked",
+        "leadline/sync/duplicates/rules.py",
+        "return Lookup() if entry.lacks_origin and is_stale else planned",
+        "return planned",
+        (
+            _DUPLICATE_RULES
+            + "test_a_lead_without_an_origin_is_read_again_before_it_is_written_late",
+        ),
+    ),
+    Mutation(
+        "a closed lead is linked",
+        "leadline/bitrix24/lead_parsing.py",
+        "return self.is_open and not self.origin and not self.originator",
+        "return not self.origin and not self.originator",
+        (
+            _DUPLICATE_RULES + "test_closed_owned_and_other_leads_do_not_count",
+            _DUPLICATES + "test_a_lead_closed_after_the_search_is_not_linked",
+        ),
+    ),
+    Mutation(
+        "an answer that may lack ids counts as whole",
+        "leadline/bitrix24/duplicates.py",
+        "return Found(tuple(ids), len(found) < FOUND_MAX)",
+        "return Found(tuple(ids), True)",
+        (_DUPLICATES + "test_more_leads_than_an_answer_holds_are_looked_up_alone",),
+    ),
+    Mutation(
+        "a plan links two users to one lead",
+        "leadline/operations/first_match/plans.py",
+        "GROUP BY lead_id HAVING count(*) > 1",
+        "GROUP BY lead_id HAVING count(*) > 9",
+        (_FIRST_MATCH + "test_a_plan_tells_the_kinds_apart_and_writes_nothing",),
+    ),
+    Mutation(
+        "a line is applied although its lead has changed",
+        "leadline/operations/first_match/applying.py",
+        'if _is_as_seen(one, now.get(one["user_id"]))',
+        'if one["user_id"] in now',
+        (_FIRST_MATCH + "test_what_changed_since_the_plan_is_skipped_and_reported",),
+    ),
+    Mutation(
+        "an erasure leaves what a plan quotes",
+        "migrations/versions/0017_first_match.py",
+        "    UPDATE match_lines SET changes = NULL WHERE user_id = NEW.id;\n",
+        "",
+        (_FIRST_MATCH + "test_an_erasure_forgets_what_a_plan_quotes",),
     ),
 )

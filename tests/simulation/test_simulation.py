@@ -49,6 +49,18 @@ def test_an_erasure_without_a_lookup_is_detected() -> None:
     assert many.play(range(1, 151), jobs=1, prepare=left_out)
 
 
+@pytest.mark.slow("plays 150 histories")
+def test_no_history_links_a_lead_to_two_users() -> None:
+    failed = many.play(range(1, 151), prepare="tests.simulation.links:with_links")
+    assert not failed, "\n".join(f"seed {one.seed}: {one.broken}" for one in failed)
+
+
+@pytest.mark.slow("plays up to 2,000 histories")
+@pytest.mark.parametrize("mistake", ["claims_are_ignored", "no_one_is_linked"])
+def test_a_mistake_with_links_is_detected(mistake: str) -> None:
+    assert many.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.links:{mistake}")
+
+
 @pytest.mark.slow("plays histories twice, in processes of their own")
 def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
     seeds = range(1, 16)

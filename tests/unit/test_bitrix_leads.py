@@ -269,7 +269,8 @@ def query(command: Command) -> list[tuple[str, str]]:
     return parse_qsl(text, keep_blank_values=True)
 
 
-COLUMNS = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
+COLUMNS = ["ID", "TITLE", "NAME", "STATUS_ID", "STATUS_SEMANTIC_ID"]
+COLUMNS += ["ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
 
 
 @pytest.mark.parametrize(

@@ -39,3 +39,38 @@ def test_each_country_s_numbers_give_the_same_as_with_spaces(region: str) -> Non
         if number:
             text = phonenumbers.format_number(number, PhoneNumberFormat.E164)
             assert outcome(text) == outcome(as_spaced(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8 (701) 111-22-33",
+        "7 701 111 22 33",
+        "701 1112233",
+        "+7 701 111-22-33 доб. 5",
+        "тел. 87011112233",
+        "0077011112233",
+    ],
+)
+def test_a_number_is_the_same_in_each_notation_of_its_country(text: str) -> None:
+    assert phones.is_same(text, "+77011112233")
+    assert phones.tail(text) == phones.tail("+77011112233")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["+1 701 111 22 33", "2233", "1112233", "+77011112234", "8 702 111 22 33", "", "no phone"],
+)
+def test_another_number_is_not_the_same(text: str) -> None:
+    assert not phones.is_same(text, "+77011112233")
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_a_number_is_the_same_in_the_notations_that_are_searched(region: str) -> None:
+    number = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
+    if number and (number.national_number or 0) > 9999:
+        text = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+        national = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
+        assert all(phones.is_same(one, text) for one in (text, national))
+        assert text in phones.notations(text)
+        assert len(phones.notations(text)) <= 3

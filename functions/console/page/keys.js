@@ -1,10 +1,10 @@
-// Keyboard: / searches, j and k go through a list, 1 to 5 open a view, ? explains.
+// Keyboard: / searches, j and k go through a list, 1 to 6 open a view, ? explains.
 
 import { byId, element } from "./dom.js";
 import { t } from "./texts.js";
 
-const VIEWS = ["#/", "#/users", "#/failures", "#/dead-letters", "#/audit"];
-const HELP = [["/", "key_search"], ["j", "key_next"], ["k", "key_previous"], ["Enter", "key_open"], ["1 … 5", "key_views"], ["?", "key_help"]];
+const VIEWS = ["#/", "#/users", "#/failures", "#/dead-letters", "#/audit", "#/first-match"];
+const HELP = [["/", "key_search"], ["j", "key_next"], ["k", "key_previous"], ["Enter", "key_open"], ["1 … 6", "key_views"], ["?", "key_help"]];
 
 export function listen() {
   document.addEventListener("keydown", (event) => {

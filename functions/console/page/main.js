@@ -5,6 +5,7 @@ import * as audit from "./audit.js";
 import * as deadLetters from "./dead_letters.js";
 import { ask, byId, say } from "./dom.js";
 import * as failures from "./failures.js";
+import * as firstMatch from "./first_match.js";
 import * as jobs from "./jobs.js";
 import * as keys from "./keys.js";
 import * as plots from "./plots.js";
@@ -28,10 +29,12 @@ function show() {
 }
 
 // What a view loads with each poll.
-const REFRESH = { overview: () => plots.show(status), users: users.refresh, failures: failures.load, audit: audit.refresh };
+const REFRESH = { overview: () => plots.show(status), users: users.refresh, failures: failures.load, audit: audit.refresh,
+  "first-match": firstMatch.load };
 const ENTER = {
   overview: ({ range }) => { plots.enter(range); return status ? plots.show(status) : null; },
   users: users.enter, failures: failures.load, "dead-letters": deadLetters.load, audit: audit.enter,
+  "first-match": firstMatch.load,
 };
 
 async function poll() {
@@ -121,7 +124,7 @@ for (const each of document.querySelectorAll("[data-language]")) {
   each.addEventListener("click", () => {
     speak(each.dataset.language);
     show();
-    for (const part of [users, failures, jobs, deadLetters, audit]) part.list();
+    for (const part of [users, failures, jobs, deadLetters, audit, firstMatch]) part.list();
     user.show();
     if (status && view === "overview") guarded(() => plots.show(status))();
   });

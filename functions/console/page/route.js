@@ -1,6 +1,6 @@
 // The address of a view: `#/users?sync=failed`, `#/users/42`, `#/leads/456`. The part behind # is never sent.
 
-const VIEWS = ["users", "leads", "failures", "dead-letters", "audit"];
+const VIEWS = ["users", "leads", "failures", "dead-letters", "first-match", "audit"];
 
 export function current() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");

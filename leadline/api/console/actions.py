@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Request
 
-from leadline.api.console.bodies import DeadLetterIds, Empty, NewJob, Reason
+from leadline.api.console.bodies import Choice, DeadLetterIds, Empty, NewJob, Reason
 from leadline.api.paths import MAX_ID
 from leadline.runtime.http.endpoint import parse
 
@@ -66,6 +66,21 @@ def export(request: Request) -> object:
             after = page["next"]
         done["users"] = len(users)
     return {"items": users, "is_all": after is None}
+
+
+def choose(request: Request, number: str) -> object:
+    """Link a held user to a lead, or have one created."""
+    from leadline.operations.first_match import held_users  # noqa: PLC0415 - cold start: only this call needs it
+
+    lead_id = parse(Choice, request).lead_id
+    user_id = min(int(number), MAX_ID)
+    action = "link held user" if lead_id else "create lead of held user"
+    with _audited(action, user_ids=[user_id], **({"lead": lead_id} if lead_id else {})):
+        if lead_id:
+            held_users.link(user_id, lead_id)
+        else:
+            held_users.create(user_id)
+    return {"user_id": user_id, "lead_id": lead_id}
 
 
 def begin_job(request: Request) -> object:

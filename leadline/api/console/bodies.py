@@ -37,6 +37,12 @@ class DeadLetterIds(Body):
     ids: list[LetterId] = Field(min_length=1, max_length=1000)
 
 
+class Choice(Body):
+    """The lead that is a held user's; null: it gets a new one."""
+
+    lead_id: UserNumber | None
+
+
 class NewJob(Body):
     """A bulk job: users to resync, or dead letters to replay or discard.
 

@@ -14,6 +14,9 @@ from leadline.runtime.http.endpoint import authorize, parse_query
 #: Dead letters of each queue that are listed, and that are counted by reason.
 DEAD_LETTERS_MAX = 200
 DEAD_LETTERS_COUNTED = 2000
+#: Held users, and lines of a plan, that are listed.
+HELD_MAX = 200
+PLAN_LINES = 200
 
 
 class Period(Body):
@@ -66,6 +69,14 @@ def failures(_request: Request) -> object:
     from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
 
     return dashboard().failures()
+
+
+def first_match(_request: Request) -> object:
+    """Users held for a person, and the newest plan with its first lines."""
+    from leadline.ledger import held  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.first_match import overview  # noqa: PLC0415 - cold start: only this call needs it
+
+    return {"held": held.page(HELD_MAX), "plan": overview.newest(PLAN_LINES)}
 
 
 def trail(request: Request) -> object:

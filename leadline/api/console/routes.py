@@ -62,6 +62,8 @@ _ROUTES: tuple[_Route, ...] = (
     ("POST", rf"api/users/{_ID}/again", actions.resync),
     ("POST", rf"api/users/{_ID}/sent", actions.sent),
     ("GET", r"api/failures", reads.failures),
+    ("GET", r"api/first-match", reads.first_match),
+    ("POST", rf"api/users/{_ID}/choose", actions.choose),
     ("POST", r"api/jobs", actions.begin_job),
     ("POST", rf"api/jobs/{_JOB}/cancel", actions.cancel_job),
     ("POST", r"api/pause", actions.pause),

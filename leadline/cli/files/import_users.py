@@ -37,6 +37,9 @@ def import_file(
     skip_rejected: Annotated[
         bool, typer.Option("--skip-rejected", help="Import the valid lines.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Start no robots for new leads, where the portal can.")
+    ] = False,
     rejected: Annotated[Path | None, typer.Option(help="File for rejected lines.")] = None,
     bookmark: Annotated[Path | None, typer.Option(help="Checkpoint file of this import.")] = None,
     json: Json = False,
@@ -48,13 +51,15 @@ def import_file(
     command resumes; no line becomes two users if it is repeated within a day.
 
     Users of another system keep their ids if --map names the column; ids must ascend. A user with
-    a bitrix_lead_id counts as synced, and nothing is sent: see `leadline reconcile`. Exit code 1:
-    lines were rejected.
+    a bitrix_lead_id counts as synced, and nothing is sent: see `leadline reconcile`. --quiet: the
+    leads are imported, too (crm.item.batchImport), which starts no robots; where the portal refuses
+    that, they are created as usual, and the workers' log says so. Exit code 1: lines were rejected.
 
     Examples:
         leadline import users.csv --check
         leadline import people.csv --map full_name=Имя --map phone=Телефон
         leadline import people.csv --skip-rejected --json
+        leadline import people.csv --quiet
     """
     source = File(file, _mapping(columns or []), stage)
     digest = source.digest()
@@ -67,7 +72,7 @@ def import_file(
             bulk_import.reserve(validated.last_id)
         checkpoint = Checkpoint.at(f"import-{digest[:8]}", bookmark)
         with audit.recorded("import users", lines=good, file=digest) as done:
-            done["created"] = created = _create(source, validated, digest, checkpoint)
+            done["created"] = created = _create(source, validated, digest, checkpoint, quiet=quiet)
     report = {"in_order": good, "rejected": bad, "created": created}
     if json:
         print_json({**report, "rejected_file": str(refused) if bad else None})
@@ -137,7 +142,9 @@ def _key(digest: str, line: int) -> str:
     return f"{digest}:{line}"
 
 
-def _create(source: File, validated: _Validated, digest: str, checkpoint: Checkpoint) -> int:
+def _create(
+    source: File, validated: _Validated, digest: str, checkpoint: Checkpoint, *, quiet: bool
+) -> int:
     """Store the valid lines; returns how many users are new."""
     before = checkpoint.read() or {}
     # By line, not by count: which lines are valid may change meanwhile, with the portal's stages.
@@ -155,7 +162,8 @@ def _create(source: File, validated: _Validated, digest: str, checkpoint: Checkp
     with progress_bar() as bar:
         task = bar.add_task("importing", total=validated.good, completed=done)
         while part := list(islice(users, PART)):
-            created += bulk_import.create([(_key(digest, line), user) for line, user in part])
+            keyed = [(_key(digest, line), user) for line, user in part]
+            created += bulk_import.create(keyed, quiet=quiet)
             entered += len(part)
             checkpoint.store({"line": part[-1][0], "done": done + entered})
             bar.update(task, completed=done + entered)

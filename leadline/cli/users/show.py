@@ -28,6 +28,7 @@ _COMMANDS = {
     "whyTransient": "leadline resync {id}",
     "whyPermanent": "leadline resync {id}",
     "whyPaused": "leadline status; leadline portal resume",
+    "whyHeld": "leadline held {id} --link LEAD, or --create",
     "whyUnpublished": "leadline doctor",
     "whyUnreceived": "leadline doctor; leadline dead-letters list",
 }

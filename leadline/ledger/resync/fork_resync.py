@@ -28,6 +28,7 @@ WITH sweep AS (
     FROM (SELECT FROM events WHERE due_at IS NOT NULL AND state = 'open' LIMIT :max_open) AS open
 ), requested AS (
     SELECT users.id AS user_id, version AS seen_version, false AS with_stage, true AS force,
+           false AS even_waiting, CAST(NULL AS bigint) AS lead_id,
            (CAST(:event_ids AS uuid[]))[row_number() OVER (ORDER BY users.id)] AS event_id
     FROM leadline_present(), sweep, LATERAL (
         SELECT id, version FROM users WHERE id > swept_to AND id <= sweep_to

@@ -5,7 +5,7 @@ applied by a worker, settled by a reply. So every guarantee for writes holds for
 resync of an erased user erases what its lead has of the person again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from uuid_utils.compat import uuid7
@@ -17,34 +17,49 @@ from leadline.runtime.telemetry import trace_context
 
 _ENTER = """{requested}, held AS (
     -- In id order, so that statements cannot deadlock with each other.
-    SELECT users.id, with_stage, event_id FROM users JOIN requested ON requested.user_id = users.id
-    WHERE users.version = seen_version AND sync_status <> 'waiting' OR force
+    SELECT users.id, with_stage, event_id, lead_id
+    FROM users JOIN requested ON requested.user_id = users.id
+    WHERE users.version = seen_version AND (sync_status <> 'waiting' OR even_waiting) OR force
     ORDER BY users.id FOR NO KEY UPDATE OF users
 ), written AS (
     UPDATE users SET version = version + 1,
         stage_version = CASE WHEN with_stage THEN version + 1 ELSE stage_version END,
-        sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0
+        sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
+        bitrix_lead_id = COALESCE(held.lead_id, bitrix_lead_id)
     FROM held
     WHERE users.id = held.id
     RETURNING users.id, version, full_name, phone, stage, fields, stage_version, synced_version,
               event_id,
               CASE WHEN erased_at IS NULL THEN :changed ELSE :erased END AS changed
-)
-INSERT INTO events (id, user_id, version, action, full_name, phone, stage, fields, changed,
-                    stage_version, correlation_id, traceparent, caller, due_at)
-SELECT event_id, id, version, 'update_card', full_name, phone, stage, fields, changed,
-       CASE WHEN stage_version > synced_version THEN stage_version END,
-       :correlation_id, :traceparent, :caller, now()
-FROM written
-RETURNING user_id
+), entered AS (
+    INSERT INTO events (id, user_id, version, action, full_name, phone, stage, fields, changed,
+                        stage_version, correlation_id, traceparent, caller, due_at)
+    SELECT event_id, id, version, 'update_card', full_name, phone, stage, fields, changed,
+           CASE WHEN stage_version > synced_version THEN stage_version END,
+           :correlation_id, :traceparent, :caller, now()
+    FROM written
+    RETURNING user_id
+){besides}
+SELECT user_id FROM entered
 """
 
 _REQUESTED = """
 WITH requested AS (
     SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[]),
                          CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]),
-                         CAST(:force AS boolean[]))
-        AS requested (user_id, seen_version, event_id, with_stage, force), leadline_present()
+                         CAST(:force AS boolean[]), CAST(:even_waiting AS boolean[]),
+                         CAST(:lead_ids AS bigint[]))
+        AS requested (user_id, seen_version, event_id, with_stage, force, even_waiting, lead_id),
+        leadline_present()
+)"""
+
+# Lines of a plan, in the same statement: whatever is killed, a line is applied once.
+_MARK_LINES = """, marked AS (
+    UPDATE match_lines SET outcome = 'entered'
+    FROM unnest(CAST(:plan_ids AS bigint[]), CAST(:numbers AS bigint[])) AS line (plan_id, number),
+         entered
+    WHERE match_lines.plan_id = line.plan_id AND match_lines.number = line.number
+      AND match_lines.user_id = entered.user_id
 )"""
 
 
@@ -59,30 +74,52 @@ class ResyncRequest:
     with_stage: bool = False
     #: Enter the event even if the user changed since or is waiting.
     force: bool = False
+    #: Enter the event even if the user is waiting.
+    even_waiting: bool = False
+    #: The user's lead from now on.
+    lead_id: int | None = None
+    #: The line of a plan that this applies: its plan and number.
+    match_line: tuple[int, int] | None = None
 
 
-def request(users: Iterable[ResyncRequest]) -> list[int]:
+def request(users: Iterable[ResyncRequest], *, also: Sequence[str] = ()) -> list[int]:
     """Enter resync events; returns the ids of the users that were not skipped.
+
+    `also`: what else they ask a worker for: `attributes.CREATE`, `QUIET`.
 
     Raises:
         DatabaseDown: nothing was entered, or the outcome is unknown; safe to repeat.
+        StatementError: another user has one of the leads; nothing was entered.
     """
     requests = list(users)
     if not requests:
         return []
+    lines = [each.match_line for each in requests if each.match_line]
+    about_lines: dict[str, object] = {}
+    if lines:
+        about_lines = {"plan_ids": [id_ for id_, _ in lines], "numbers": [no for _, no in lines]}
     rows = enter_events(
         _REQUESTED,
+        besides=_MARK_LINES if lines else "",
+        changed=",".join((LOOK, *also)),
+        **about_lines,
         ids=[each.user_id for each in requests],
         versions=[each.version for each in requests],
         event_ids=[str(uuid7()) for _ in requests],
         with_stage=[each.with_stage for each in requests],
         force=[each.force for each in requests],
+        even_waiting=[each.even_waiting for each in requests],
+        lead_ids=[each.lead_id for each in requests],
     )
     return sorted(int(row["user_id"]) for row in rows)
 
 
-def enter_events(requested: str, **params: object) -> list[Row]:
+def enter_events(
+    requested: str, *, changed: str = LOOK, besides: str = "", **params: object
+) -> list[Row]:
     """Enter resync events for the users in the CTE `requested`, defined by the given SQL.
+
+    `changed` is what they ask a worker for; `besides`: further CTEs, which may use `entered`.
 
     Returns rows of `user_id`.
 
@@ -91,8 +128,8 @@ def enter_events(requested: str, **params: object) -> list[Row]:
     """
     trace = trace_context.current()
     return run_in_current_history(
-        _ENTER.format(requested=requested),
-        changed=LOOK,
+        _ENTER.format(requested=requested, besides=besides),
+        changed=changed,
         erased=ERASE,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,

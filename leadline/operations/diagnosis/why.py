@@ -22,6 +22,8 @@ SENTENCES = MappingProxyType(
         "whyPermanent": "Bitrix24 rejects this record. Fix the cause (change the user or the"
         " portal), then “Retry”.",
         "whyPaused": "All calls are paused: {why}. Nothing is lost; they continue once resumed.",
+        "whyHeld": "It is held for a person: {why}. Link it to one of them, or have a lead"
+        " created.",
         "whyUnpublished": "RabbitMQ has not confirmed it yet. The relay publishes it every few"
         " seconds.",
         "whyUnreceived": "It waits in RabbitMQ: the connector or bitrix-handler has not received"
@@ -42,7 +44,7 @@ class Why:
     code: str
     #: When the next attempt is due; None if none is.
     at: datetime | None = None
-    #: Why calls are paused; "" if an operator gave no reason.
+    #: Why calls are paused or the user is held; "" if an operator gave no reason.
     reason: str = ""
 
     def sentence(self, shown: Callable[[datetime], str]) -> str:

@@ -42,11 +42,11 @@ def compare(
     """Compare a user with its leads; `by_id` is the one with the user's lead id, if it exists."""
     if user.status == "waiting":
         return Finding("waiting", user.id, version=user.version)
-    ours = _ours(user, by_origin, by_id, originator)
+    ours = ours_of(user, by_origin, by_id, originator)
     if not ours:
         return Finding("missing", user.id, version=user.version, is_repairable=True)
     lead = ours[0]
-    drifted = _drifted(user, lead)
+    drifted = drifted_fields(user, lead)
     is_moved = "stage" not in drifted and lead.stage != user.stage
     applies: dict[Kind, bool] = {
         "doubled": len(ours) > 1,
@@ -67,7 +67,7 @@ def compare(
     )
 
 
-def _ours(
+def ours_of(
     user: UserSnapshot, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
 ) -> list[FoundLead]:
     """The user's leads: the one with the user's lead id first, then by age."""
@@ -77,7 +77,8 @@ def _ours(
     return [] if by_id is None or by_id.belongs_to_other(originator) else [by_id]
 
 
-def _drifted(user: UserSnapshot, lead: FoundLead) -> tuple[str, ...]:
+def drifted_fields(user: UserSnapshot, lead: FoundLead) -> tuple[str, ...]:
+    """The fields of the lead that drifted from the user's."""
     differs = {
         "full_name": lead.full_name != user.full_name,
         # Additional numbers on the lead are not drift.

@@ -81,9 +81,9 @@ def _scan_users(after: int) -> Part:
 
 
 def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
-    by_origin = _fetch_by_origin([user.id for user in users])
+    by_origin = fetch_by_origin([user.id for user in users])
     not_found = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
-    by_id = _fetch_by_id(not_found)
+    by_id = fetch_by_id(not_found)
     originator = originator_id()
     return [
         compare.compare(user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator)
@@ -91,27 +91,30 @@ def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
     ]
 
 
-def _fetch_by_origin(user_ids: list[int]) -> dict[int, list[FoundLead]]:
-    """All leads of these users, by user id."""
+def fetch_by_origin(user_ids: list[int], *, while_held: bool = False) -> dict[int, list[FoundLead]]:
+    """All leads of these users, by user id; `while_held` as in `throttled_reads.read_all`."""
     by_user: dict[int, list[FoundLead]] = {}
     overfull: list[int] = []
-    for group, page in _fetch_pages(user_ids, leads.LOOKUP_MAX):
+    for group, page in _fetch_pages(user_ids, leads.LOOKUP_MAX, while_held=while_held):
         if len(page) >= leads.PAGE and len(group) > 1:
             overfull += group  # more leads than fit on the page: look each user up separately
             continue
         for lead in page:
             by_user.setdefault(int(lead.origin), []).append(lead)
-    for group, page in _fetch_pages(overfull, 1):
+    for group, page in _fetch_pages(overfull, 1, while_held=while_held):
         if page:
             by_user[group[0]] = page
     return by_user
 
 
-def _fetch_pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[FoundLead]]]:
+def _fetch_pages(
+    user_ids: list[int], size: int, *, while_held: bool
+) -> Iterator[tuple[list[int], list[FoundLead]]]:
     originator = originator_id()
     groups = {f"g{number}": group for number, group in enumerate(_groups(user_ids, size))}
     answers = throttled_reads.read_all(
-        {key: leads.list_by_origins(group, originator) for key, group in groups.items()}
+        {key: leads.list_by_origins(group, originator) for key, group in groups.items()},
+        while_held=while_held,
     )
     for key, group in groups.items():
         theirs = {str(user_id) for user_id in group}
@@ -121,14 +124,15 @@ def _fetch_pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], li
         )
 
 
-def _fetch_by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
+def fetch_by_id(lead_ids: list[int], *, while_held: bool = False) -> dict[int, FoundLead]:
+    """The leads with these ids that exist, by id; `while_held` as in `throttled_reads.read_all`."""
     groups = {
         f"i{number}": leads.list_by_ids(ids)
         for number, ids in enumerate(_groups(lead_ids, leads.PAGE))
     }
     return {
         lead.lead_id: lead
-        for page in throttled_reads.read_all(groups).values()
+        for page in throttled_reads.read_all(groups, while_held=while_held).values()
         for lead in lead_parsing.parse_leads(page)
     }
 
@@ -149,14 +153,16 @@ def _scan_leads(after: int) -> Part:
 
 
 def fetch_next_pages(
-    after: int, read: Callable[[dict[str, Command]], dict[str, CommandResult]]
+    after: int,
+    read: Callable[[dict[str, Command]], dict[str, CommandResult]],
+    list_after: Callable[[str], Command] | None = None,
 ) -> list[FoundLead]:
     """The leads of consecutive pages, fetched in one call, as far as each follows the previous one.
 
     A page whose start refers to a page that was not full, or to one of another call, has arbitrary
-    leads: it is ignored.
+    leads: it is ignored. `list_after` makes the command of a page; by default, of our leads.
     """
-    answers = read(_page_commands(after))
+    answers = read(_page_commands(after, list_after or _list_ours_after))
     consecutive: list[FoundLead] = []
     for number in range(PAGES_PER_CALL):
         page = lead_parsing.parse_leads(answers[f"p{number}"])
@@ -168,14 +174,17 @@ def fetch_next_pages(
     return consecutive
 
 
-def _page_commands(after: int) -> dict[str, Command]:
+def _list_ours_after(after: str) -> Command:
+    return leads.list_after(after, originator_id())
+
+
+def _page_commands(after: int, list_after: Callable[[str], Command]) -> dict[str, Command]:
     """Commands for pages that each begin where the previous one ends, within one batch."""
-    originator = originator_id()
     starts = [
         str(after),
         *(f"$result[p{page}][{leads.PAGE - 1}][ID]" for page in range(PAGES_PER_CALL - 1)),
     ]
-    return {f"p{page}": leads.list_after(start, originator) for page, start in enumerate(starts)}
+    return {f"p{page}": list_after(start) for page, start in enumerate(starts)}
 
 
 def is_user_id(origin: str) -> bool:

@@ -171,6 +171,8 @@ local function put(entry, events, request)
     redis.call('HSET', entry, 'look_order', order_text)
   end
   if request.lead_id then redis.call('HSET', entry, 'hint', request.lead_id) end
+  if request.creates_anyway and not is_lost then redis.call('HSET', entry, 'anyway', 1) end
+  if request.is_quiet and not is_lost then redis.call('HSET', entry, 'quiet', 1) end
   local is_only_event = redis.call('EXISTS', events) == 0
   -- An event that is already pending keeps its attempts.
   -- One from before the user was erased is closed at its sender, and must leave no trace of the person.

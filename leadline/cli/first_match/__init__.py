@@ -1,0 +1,1 @@
+"""Commands of the first match with an existing CRM."""

@@ -1,0 +1,131 @@
+"""`leadline plan`: compare all users with all leads, and list what `apply` would write."""
+
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from leadline.cli.output import (
+    Json,
+    print_facts,
+    print_json,
+    print_line,
+    print_note,
+    printable,
+    progress_bar,
+)
+from leadline.errors import InvalidRequest
+from leadline.operations.first_match import planning, plans
+from leadline.operations.first_match.lines import APPLIED, KINDS
+from leadline.operations.first_match.plans import Plan
+from leadline.runtime.telemetry import trace_context
+from leadline.users import snapshots
+
+#: Exit code: done, and `apply` would write something.
+WOULD_CHANGE = 2
+#: Lines that are read at a time.
+PAGE = 500
+
+
+def plan(
+    plan_id: Annotated[
+        int | None, typer.Argument(metavar="[PLAN]", min=1, help="Show this plan again.")
+    ] = None,
+    *,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start over, ignoring an unfinished plan.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compare all users with all leads, and list what would be written.
+
+    create: no lead · update: its lead differs · match: one open lead without origin has its phone ·
+    ambiguous: several may be meant, or several users the same lead · foreign: its lead belongs to
+    another installation, or a lead of ours to no user · linked: counted only, nothing to write.
+    Exit code 2: `leadline apply` would write something.
+
+    It writes nothing to Bitrix24, shares its limits with the workers and yields to them, and also
+    reads while calls are paused. When interrupted, the same command resumes.
+
+    Examples:
+        leadline plan
+        leadline plan --json > plan.jsonl
+        leadline plan 3
+    """
+    trace_context.begin()
+    shown = _stored(plan_id) if plan_id else _make(restart=restart)
+    counts = _print_lines(shown, json=json)
+    summary: dict[str, int] = {
+        "plan": shown.id,
+        "leads": shown.leads,
+        "contacts": shown.contacts,
+        "linked": shown.linked,
+    }
+    summary |= {kind: counts[kind] for kind in KINDS}
+    if json:
+        print_json({"summary": summary})
+    else:
+        print_facts(summary.items())
+    if any(counts[kind] for kind in APPLIED):
+        if not json:
+            print_note(f"apply it: leadline apply {shown.id}")
+        raise typer.Exit(WOULD_CHANGE)
+
+
+def _stored(plan_id: int) -> Plan:
+    found = plans.find(plan_id)
+    if found is None or not found.is_ready:
+        raise InvalidRequest(f"there is no finished plan {plan_id}")
+    return found
+
+
+def _make(*, restart: bool) -> Plan:
+    """Make a plan, or finish the one that was interrupted."""
+    newest = None if restart else plans.find()
+    if newest is None or newest.is_ready:
+        made = plans.begin()
+    else:
+        made = newest
+        print_note(f"continuing plan {made.id}; --restart starts over")
+    with progress_bar() as bar:
+        leads = bar.add_task("leads", total=None, completed=made.leads)
+        users = bar.add_task("users", total=snapshots.count())
+        for step in planning.steps(made):
+            made = step
+            bar.update(leads, completed=made.leads)
+            if made.reading == "users":
+                bar.update(users, completed=sum(plans.counts(made).values()) + made.linked)
+    return made
+
+
+def _print_lines(shown: Plan, *, json: bool) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    after = 0
+    while found := plans.lines(shown, PAGE, after):
+        for line in found:
+            counts[line["kind"]] += 1
+            print_json(_as_json(line)) if json else print_line(_as_text(line))
+        after = found[-1]["number"]
+    return counts
+
+
+def _as_json(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name != "number"}
+
+
+def _as_text(line: dict[str, Any]) -> str:
+    user = f"user {line['user_id']}" if line["user_id"] else "no user"
+    leads = ", ".join(map(str, line["lead_ids"]))
+    contacts = ", ".join(map(str, line["contact_ids"]))
+    changes = "; ".join(
+        f"{name}: {printable(had)} -> {printable(has)}"
+        for name, (had, has) in (line["changes"] or {}).items()
+    )
+    parts = [
+        f"{line['kind']:<9} {user:<12}",
+        f"lead {leads}" if leads else "",
+        f"contact {contacts}" if contacts else "",
+        changes,
+        {"entered": "applied", "changed": "skipped, it changed"}.get(line["outcome"] or "", ""),
+    ]
+    return "  ".join(part for part in parts if part)

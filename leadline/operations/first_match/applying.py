@@ -1,0 +1,108 @@
+"""Applies a plan: enters an event for each of its lines whose user and lead are still as seen.
+
+An event takes the path of every write, so limits, retries, lost answers and kills are handled as
+always. What changed since the plan was made is skipped and reported.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leadline.ledger.resync import resync_events
+from leadline.ledger.resync.resync_events import ResyncRequest
+from leadline.messages.attributes import QUIET
+from leadline.operations.first_match import comparison, plans
+from leadline.operations.first_match.comparison import Candidates
+from leadline.operations.first_match.lines import APPLIED, Line
+from leadline.operations.first_match.plans import Plan
+from leadline.runtime.postgres.pool import UNIQUE_VIOLATION, StatementError
+from leadline.users import snapshots
+from leadline.users.snapshots import UserSnapshot
+
+#: Lines that are compared again and entered at a time.
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of some lines."""
+
+    #: Users for whom an event was entered.
+    entered: list[int]
+    #: Users that were skipped: they, or their leads, changed since the plan was made.
+    changed: list[int]
+
+
+def steps(plan: Plan, *, quiet: bool = False) -> Iterator[Applied]:
+    """Apply the lines that were not applied yet, some at a time.
+
+    `quiet`: new leads start no robots, where the portal can create them so.
+
+    Raises:
+        BitrixError: as `throttled_reads.read_all`.
+        DatabaseDown, QueueDown: Postgres or Redis can't be reached; safe to repeat.
+    """
+    while batch := plans.lines(plan, BATCH, kinds=APPLIED, only_open=True):
+        yield _apply(plan, batch, (QUIET,) if quiet else ())
+    plans.end(plan)
+
+
+def _apply(plan: Plan, batch: Sequence[dict[str, Any]], also: Sequence[str]) -> Applied:
+    number_of = {one["user_id"]: one["number"] for one in batch}
+    found = snapshots.by_ids(list(number_of))
+    # An erased user has no line any more, and one that was written since is left out.
+    same = [
+        found[one["user_id"]]
+        for one in batch
+        if one["user_id"] in found and found[one["user_id"]].version == one["version"]
+    ]
+    now = comparison.lines_of(same, lambda without: _candidates(without, batch))
+    valid = [one for one in batch if _is_as_seen(one, now.get(one["user_id"]))]
+    entered = _enter(plan, valid, also)
+    plans.mark(plan, [number for id_, number in number_of.items() if id_ not in entered], "changed")
+    changed = sorted(number_of.keys() - entered)
+    return Applied(sorted(entered), changed)
+
+
+def _candidates(without: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) -> Candidates:
+    """What the portal finds now, and what the plan had found in notations that it can't find."""
+    found = comparison.find_by_phones(without)
+    lead_ids = {lead_id for one in batch for lead_id in one["lead_ids"]}
+    contact_ids = {contact_id for one in batch for contact_id in one["contact_ids"]}
+    return Candidates(lead_ids | set(found.lead_ids), contact_ids | set(found.contact_ids))
+
+
+def _is_as_seen(stored: dict[str, Any], now: Line | None) -> bool:
+    return now is not None and (
+        now.kind,
+        now.lead_id,
+        list(now.contact_ids),
+        now.changes,
+    ) == (stored["kind"], stored["lead_id"], stored["contact_ids"], stored["changes"])
+
+
+def _enter(plan: Plan, valid: Sequence[dict[str, Any]], also: Sequence[str]) -> set[int]:
+    """Enter the events of these lines and mark them, in one statement; returns whose were entered.
+
+    A lead that another user got meanwhile spoils the statement: then each line has its own.
+    """
+    requests = [_request(plan, one) for one in valid]
+    try:
+        return set(resync_events.request(requests, also=also))
+    except StatementError as error:
+        if error.code != UNIQUE_VIOLATION:
+            raise
+        if len(requests) == 1:
+            return set()
+    return {user_id for one in valid for user_id in _enter(plan, [one], also)}
+
+
+def _request(plan: Plan, line: dict[str, Any]) -> ResyncRequest:
+    return ResyncRequest(
+        line["user_id"],
+        line["version"],
+        with_stage="stage" in line["changes"],
+        even_waiting=True,
+        lead_id=line["lead_id"] if line["kind"] == "match" else None,
+        match_line=(plan.id, line["number"]),
+    )

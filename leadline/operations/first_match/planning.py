@@ -1,0 +1,87 @@
+"""Makes a plan: reads all leads, then all users, in steps that are stored; writes nothing there."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from leadline.bitrix24 import duplicates, leads
+from leadline.bitrix24.lead_parsing import FoundLead
+from leadline.operations.first_match import comparison, plans
+from leadline.operations.first_match.comparison import Candidates
+from leadline.operations.first_match.lines import Line
+from leadline.operations.first_match.plans import Plan, Progress
+from leadline.sync.reconcile import scan, throttled_reads
+from leadline.sync.reconcile.originator import originator_id
+from leadline.users import phones, snapshots
+from leadline.users.snapshots import UserSnapshot
+
+_read = partial(throttled_reads.read_all, while_held=True)
+
+
+def steps(plan: Plan) -> Iterator[Plan]:
+    """Carry out the remaining steps; each yields the plan as it is then.
+
+    Reads also while calls are held: so users can be imported, compared and then released.
+
+    Raises:
+        BitrixError: as `throttled_reads.read_all`.
+        InvalidRequest: another run continues this plan.
+        DatabaseDown, QueueDown: Postgres or Redis can't be reached.
+    """
+    while not plan.is_ready:
+        if plan.reading == "leads":
+            progress = _read_leads(plan.position)
+        elif plan.reading == "contacts":
+            progress = _read_contacts(plan.position)
+        else:
+            progress = _compare_users(plan)
+        plan = plans.store(plan, progress)
+        yield plan
+
+
+def _read_leads(after: int) -> Progress:
+    found = scan.fetch_next_pages(after, _read, leads.list_all_after)
+    if not found:
+        return Progress("contacts" if comparison.reads_contacts() else "users", 0)
+    last = found[-1].lead_id
+    free = [lead for lead in found if lead.is_free]
+    return Progress("leads", last, leads=len(found), lines=_without_user(found), keys=_keys(free))
+
+
+def _without_user(found: Sequence[FoundLead]) -> list[Line]:
+    """Lines for our leads whose user this database does not have."""
+    originator = originator_id()
+    ours = [lead for lead in found if lead.originator == originator]
+    claimed = {int(lead.origin) for lead in ours if scan.is_user_id(lead.origin)}
+    existing = snapshots.by_ids(sorted(claimed))
+    return [
+        Line("foreign", None, lead_ids=(lead.lead_id,))
+        for lead in ours
+        if not scan.is_user_id(lead.origin) or int(lead.origin) not in existing
+    ]
+
+
+def _read_contacts(after: int) -> Progress:
+    found = scan.fetch_next_pages(after, _read, duplicates.list_contacts_after)
+    if not found:
+        return Progress("users", 0)
+    last = found[-1].lead_id
+    return Progress("contacts", last, contacts=len(found), keys=_keys(found), entity="contact")
+
+
+def _keys(found: Sequence[FoundLead]) -> list[tuple[int, int]]:
+    tails = {(phones.tail(number), one.lead_id) for one in found for number, _ in one.phones}
+    return [(key, entity_id) for key, entity_id in tails if key is not None]
+
+
+def _compare_users(plan: Plan) -> Progress:
+    users = snapshots.after(plan.position, scan.USERS_PER_CALL)
+    if not users:
+        return Progress("done", 0)
+
+    def find(without: Sequence[UserSnapshot]) -> Candidates:
+        tails = [key for user in without if (key := phones.tail(user.phone)) is not None]
+        return Candidates(*plans.keyed(plan, tails))
+
+    made = comparison.lines_of(users, find)
+    lines = [line for line in made.values() if line is not None]
+    return Progress("users", users[-1].id, linked=len(made) - len(lines), lines=lines)

@@ -1,0 +1,43 @@
+"""Claims the leads that users are about to be linked to: of two with one phone, one gets it."""
+
+from leadline.sync.batch_request import BatchRequest, Step
+from leadline.sync.decide import Write
+from leadline.sync.duplicates import rules
+from leadline.workqueue.entry import Settlement
+from leadline.workqueue.queue import WorkQueue
+
+
+def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[Settlement]]:
+    """The request without the users that may not be linked now, and their settlements.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    links = [step for step in request.steps if _links(step) and request.covers(step)]
+    if not links:
+        return request, []
+    claimed = queue.claim_leads(
+        [(step.entry.user_id, step.entry.known_lead_id or 0) for step in links],
+        used_ms=rules.FRESH_MS,
+    )
+    settlements = []
+    for step, wait_ms in zip(links, claimed, strict=True):
+        if wait_ms is None:
+            settlements.append(rules.settle_taken(step.entry))
+        elif wait_ms > 0:
+            settlements.append(Settlement(step.entry, delay_ms=wait_ms))
+    denied = {one.entry.user_id for one in settlements}
+    return _without(request, denied), settlements
+
+
+def _links(step: Step) -> bool:
+    is_update = isinstance(step.plan, Write) and not step.plan.is_create
+    return is_update and step.entry.lacks_origin and not step.entry.erased
+
+
+def _without(request: BatchRequest, user_ids: set[int]) -> BatchRequest:
+    dropped = {key for step in request.steps if step.entry.user_id in user_ids for key in step.keys}
+    return BatchRequest(
+        [step for step in request.steps if step.entry.user_id not in user_ids],
+        {key: one for key, one in request.commands.items() if key not in dropped},
+    )

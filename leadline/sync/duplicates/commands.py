@@ -1,0 +1,75 @@
+"""The commands of a search, which many users share."""
+
+from collections.abc import Sequence
+
+from leadline.bitrix24 import duplicates, leads
+from leadline.bitrix24.command import Command
+from leadline.sync.duplicates import rules
+from leadline.users import phones
+from leadline.workqueue.entry import Entry
+
+#: Users that share a `Find`, each with up to three notations of its phone.
+USERS_PER_FIND = duplicates.VALUES_MAX // 3
+#: Leads or contacts that a shared `Read` lists: fewer than a page.
+READ_MAX = leads.PAGE - 1
+
+#: The commands of each user, by user id; the key says what a command lists.
+ByUser = dict[int, dict[str, Command]]
+LEADS, CONTACTS = "leads", "contacts"
+
+
+def finds(entries: Sequence[Entry]) -> ByUser:
+    """The commands that find leads and contacts for these users."""
+    by_user: ByUser = {}
+    groups = [[entry] for entry in entries if entry.needs_own_request]
+    shared = [entry for entry in entries if not entry.needs_own_request]
+    groups += [shared[at : at + USERS_PER_FIND] for at in range(0, len(shared), USERS_PER_FIND)]
+    for number, group in enumerate(groups):
+        numbers = [entry.state.phone for entry in group if entry.state]
+        values = [notation for one in numbers for notation in phones.notations(one)]
+        commands = {}
+        if rules.finds_leads():
+            commands[f"find_{LEADS}{number}"] = duplicates.find(values, "LEAD")
+        if rules.finds_contacts():
+            commands[f"find_{CONTACTS}{number}"] = duplicates.find(values, "CONTACT")
+        by_user |= dict.fromkeys((entry.user_id for entry in group), commands)
+    return by_user
+
+
+def reads(entries: Sequence[Entry]) -> ByUser:
+    """The commands that read what was found for these users."""
+    by_user: ByUser = {}
+    for number, group in enumerate(_read_groups(entries)):
+        lead_ids, contact_ids = _ids(group)
+        commands = {}
+        if lead_ids:
+            commands[f"read_{LEADS}{number}"] = leads.list_by_ids(sorted(lead_ids))
+        if contact_ids:
+            commands[f"read_{CONTACTS}{number}"] = duplicates.list_contacts_by_ids(
+                sorted(contact_ids)
+            )
+        by_user |= dict.fromkeys((entry.user_id for entry in group), commands)
+    return by_user
+
+
+def is_of(key: str, listed: str) -> bool:
+    """Whether the command with this key lists leads, or contacts."""
+    return key.rstrip("0123456789").endswith(listed)
+
+
+def _read_groups(entries: Sequence[Entry]) -> list[list[Entry]]:
+    groups: list[list[Entry]] = []
+    for entry in entries:
+        joined = [*groups[-1], entry] if groups else [entry]
+        fits = all(len(ids) <= READ_MAX for ids in _ids(joined))
+        if groups and fits and not entry.needs_own_request:
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+    return groups
+
+
+def _ids(group: Sequence[Entry]) -> tuple[set[int], set[int]]:
+    searches = [entry.search for entry in group if entry.search]
+    lead_ids = {one for search in searches for one in search.lead_ids}
+    return lead_ids, {one for search in searches for one in search.contact_ids}

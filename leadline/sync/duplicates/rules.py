@@ -1,0 +1,149 @@
+"""Decides whether to search before a create, and what a search means. Pure rules, no I/O.
+
+A create is preceded by two steps: `Find` asks which leads and contacts may have the phone, `Read`
+reads those. Then the user is linked to the one open lead that no one has, held for a person, or its
+lead is created, perhaps attached to a contact.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.duplicates import Found, Search
+from leadline.bitrix24.lead_parsing import FoundLead
+from leadline.settings import settings
+from leadline.sync import decide
+from leadline.sync.decide import AHEAD_MS, Lookup, Plan, Write, originator_of
+from leadline.workqueue.entry import Entry, Outcome, PendingEvent, Settlement
+
+#: For how long a result may be used: a lead may be linked, closed or made meanwhile. Longer than
+#: the call that a step may have to wait for.
+FRESH_MS = 120_000
+SEVERAL_LEADS = "several open leads have this phone: {}"
+SEVERAL_CONTACTS = "several contacts have this phone: {}"
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Find leads and contacts that may have the user's phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the leads and contacts that were found."""
+
+
+Planned = Plan | Find | Read
+
+
+def finds_leads() -> bool:
+    """Whether a user may be linked to a lead that exists, or held."""
+    return bool(settings().duplicates & {"link", "hold"})
+
+
+def finds_contacts() -> bool:
+    """Whether a new lead may be attached to a contact that exists."""
+    return "contact" in settings().duplicates
+
+
+def plan(entry: Entry, planned: Plan) -> Planned:
+    """The plan for this user if `planned` is what the rules without a search say."""
+    if not isinstance(planned, Write):
+        return planned
+    if planned.is_create:
+        is_searched = settings().duplicates and not entry.creates_anyway
+        return _plan_create(entry, planned) if is_searched else planned
+    is_stale = entry.leased_at_ms - entry.linked_at_ms > FRESH_MS
+    return Lookup() if entry.lacks_origin and is_stale else planned
+
+
+def _plan_create(entry: Entry, planned: Write) -> Planned:
+    search = entry.search
+    if search is None or entry.leased_at_ms - search.at_ms > FRESH_MS:
+        return Find()
+    if not search.is_read:
+        return Read()
+    if search.contact_id is None or entry.state is None:
+        return planned
+    create = leads.create(entry.user_id, entry.state, originator_of(entry), search.contact_id)
+    return Write(create, is_create=True)
+
+
+def settle_found(
+    entry: Entry, of_leads: Found | None, of_contacts: Found | None, now_ms: int
+) -> Settlement:
+    """Settle a `Find`, whose answers hold for all users that share it."""
+    answers = [one for one in (of_leads, of_contacts) if one]
+    if not all(one.is_complete for one in answers) and not entry.needs_own_request:
+        return decide.settle_inconclusive(entry)
+    lead_ids = of_leads.ids if of_leads else ()
+    contact_ids = of_contacts.ids if of_contacts else ()
+    taken = entry.search.taken if entry.search else ()
+    search = Search(now_ms, lead_ids, contact_ids, not (lead_ids or contact_ids), taken=taken)
+    return _ahead(entry, search)
+
+
+def settle_read(
+    entry: Entry, found: Sequence[FoundLead], contacts: Sequence[FoundLead], now_ms: int
+) -> Settlement:
+    """Settle a `Read`: link, hold, or create next."""
+    search = entry.search
+    if search is None or entry.state is None:
+        return Settlement(entry)
+    phone = entry.state.phone
+    free = [
+        lead
+        for lead in found
+        if lead.is_free and lead.lead_id not in search.taken and lead.has_phone(phone)
+    ]
+    ids = tuple(lead.lead_id for lead in free)
+    if len(free) > 1 and "hold" in settings().duplicates:
+        return _held(entry, SEVERAL_LEADS, ids, ())
+    if len(free) == 1 and finds_leads():
+        linked = decide.settle_lookup(entry, free[0], now_ms)
+        fields = linked.fields | {"search": replace(search, linked=ids[0]).dumps()}
+        return replace(linked, fields=fields)
+    having = tuple(one.lead_id for one in contacts if one.has_phone(phone))
+    if len(having) > 1 and "hold" in settings().duplicates:
+        return _held(entry, SEVERAL_CONTACTS, (), having)
+    contact_id = having[0] if len(having) == 1 else None
+    return _ahead(entry, replace(search, is_read=True, contact_id=contact_id))
+
+
+def settle_taken(entry: Entry) -> Settlement:
+    """Another user is being linked to this user's lead: search without it, or reject its claim."""
+    lead_id = entry.known_lead_id
+    search = entry.search
+    if search is None or lead_id is None or search.linked != lead_id:
+        return decide.reject_claimed_lead(entry, f"lead {lead_id} belongs to another user")
+    taken = (*search.taken, lead_id)
+    forgotten = dict.fromkeys(("agreed", "lacks_origin", "linked_at"), "")
+    settlement = _ahead(entry, replace(search, linked=None, taken=taken))
+    return replace(settlement, fields=settlement.fields | forgotten)
+
+
+def _ahead(entry: Entry, search: Search) -> Settlement:
+    return Settlement(entry, {"search": search.dumps(), "alone": ""}, delay_ms=AHEAD_MS)
+
+
+def _held(
+    entry: Entry, reason: str, lead_ids: tuple[int, ...], contact_ids: tuple[int, ...]
+) -> Settlement:
+    """Hold the user for a person: its events stay open in the ledger."""
+    text = reason.format(", ".join(map(str, lead_ids or contact_ids)))
+
+    def held(event: PendingEvent) -> PendingEvent:
+        if event.outcome is not None:
+            return event
+        outcome = Outcome(
+            "held",
+            event.attempts + 1,
+            reason=text,
+            fence=entry.fence,
+            lead_ids=lead_ids,
+            contact_ids=contact_ids,
+        )
+        return replace(event, outcome=outcome)
+
+    # What was found may be corrected in the CRM: the next event searches again.
+    return Settlement(entry, {"search": "", "alone": ""}, tuple(map(held, entry.events)))

@@ -1,0 +1,15 @@
+"""A CRM that has leads is adopted: the whole way, small, with lost answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.first_match import SETTINGS, Size, judge
+from tests.system import System
+
+
+def test_no_one_is_doubled_when_an_existing_crm_is_adopted(
+    new_system: Callable[..., System], tmp_path: Path
+) -> None:
+    system = new_system(**SETTINGS)
+    system.start()
+    judge(system, Size(users=60, leads=70, same=24, ambiguous=3), tmp_path, lost_share=0.2)

@@ -1,0 +1,317 @@
+"""Duplicates before create: a user is linked, held for a person, or its lead gets a contact."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadline import process
+from leadline.bitrix24.client import BatchResponse
+from leadline.bitrix24.command import Command
+from leadline.errors import BitrixError, OutcomeUnknown
+from leadline.ledger import accept
+from leadline.runtime.redis import client
+from leadline.settings import settings
+from leadline.sync import batch_call, portal_session
+from leadline.users.model import Changes, NewUser, UserId
+from leadline.workqueue.queue import work_queue
+from tests.integration.conftest import CommandOutput, Control, rows
+from tests.integration.pipeline import Pipeline, configure
+
+Leadline = Callable[..., CommandOutput]
+FIND = "crm.duplicate.findbycomm"
+
+
+@pytest.fixture
+def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
+    assert all((in_postgres, in_redis, in_rabbitmq))
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert servers is None
+    monkeypatch.setenv("LEADLINE_DUPLICATES", "hold")
+    configure(monkeypatch, webhook_url, tmp_path)
+
+
+@pytest.fixture
+def pipeline(amqp_url: str) -> Pipeline:
+    return Pipeline(amqp_url)
+
+
+def phone(number: int) -> str:
+    return f"+7701{1_110_000 + number}"
+
+
+def user(number: int, name: str = "") -> UserId:
+    given = NewUser(full_name=name or f"User {number}", phone=phone(number))
+    return accept.create(given, None).event.user.id
+
+
+def crm(method: str, **params: object) -> Any:
+    """A call to the portal by another client."""
+    answer = portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
+    assert not isinstance(answer, BitrixError), answer.detail
+    return answer
+
+
+def lead(number: int, **fields: object) -> int:
+    """A lead made by hand, with the phone in the notation of people."""
+    value = "8 (701) " + phone(number).removeprefix("+7701")
+    given = {"TITLE": "By Hand", "NAME": "By Hand", "PHONE": [{"VALUE": value}], **fields}
+    made: int = crm("crm.lead.add", fields=given)
+    return made
+
+
+def all_leads(control: Control) -> dict[int, dict[str, Any]]:
+    return {int(one["ID"]): one for one in control("leads")}
+
+
+def setting(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LEADLINE_DUPLICATES", value)
+    process.forget(settings)
+
+
+def commands(control: Control, method: str) -> int:
+    return int(control("calls")["methods"].get(method, 0))
+
+
+def test_a_user_is_linked_to_the_one_open_lead_with_its_phone(
+    control: Control, pipeline: Pipeline
+) -> None:
+    ids = [lead(one, STATUS_ID="PROCESSED") for one in range(1, 4)]
+    users = [user(one) for one in range(1, 6)]
+    pipeline.settle()
+    found = all_leads(control)
+    assert len(found) == 5, "two are new"
+    assert [found[one]["ORIGIN_ID"] for one in ids] == [str(one) for one in users[:3]]
+    assert [found[one]["TITLE"] for one in ids] == ["User 1", "User 2", "User 3"]
+    assert {found[one]["STATUS_ID"] for one in ids} == {"PROCESSED"}
+    assert [row["VALUE"] for row in found[ids[0]]["PHONE"]] == [phone(1)]
+    assert commands(control, FIND) == 1, "five users share a command"
+    known = rows("SELECT bitrix_lead_id FROM users ORDER BY id LIMIT 3")
+    assert [row["bitrix_lead_id"] for row in known] == ids
+    accept.change(users[0], Changes(full_name="Renamed"), None, None)
+    pipeline.settle()
+    assert commands(control, FIND) == 1, "an update is not preceded by a search"
+
+
+def test_nothing_is_searched_by_default(
+    control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, "never")
+    lead(1)
+    user(1)
+    pipeline.settle()
+    assert len(all_leads(control)) == 2
+    assert commands(control, FIND) == 0
+
+
+def test_two_users_with_one_phone_do_not_get_one_lead(control: Control, pipeline: Pipeline) -> None:
+    lead(1)
+    users = [user(1), user(1, "Partner")]
+    pipeline.settle()
+    origins = sorted(str(one["ORIGIN_ID"]) for one in all_leads(control).values())
+    assert origins == [str(one) for one in users], "one is linked, one has a lead of its own"
+
+
+def test_a_claim_that_another_user_holds_is_respected(control: Control, pipeline: Pipeline) -> None:
+    """Two workers have read the same lead, and both are about to link it."""
+    hand = lead(1)
+    mine = user(1)
+    client().set(f"{work_queue().prefix}claim:{hand}", "900", px=600_000)
+    pipeline.settle()
+    found = all_leads(control)
+    assert found[hand]["ORIGIN_ID"] in (None, "")
+    assert [one["ORIGIN_ID"] for id_, one in found.items() if id_ != hand] == [str(mine)]
+
+
+def test_several_leads_hold_the_user_until_a_person_decides(
+    control: Control, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    doubles = [lead(1), lead(1)]
+    held, other = user(1), user(2)
+    for _ in range(8):
+        pipeline.once()
+    assert len(all_leads(control)) == 3
+    states = rows("SELECT sync_status FROM users ORDER BY id")
+    assert [row["sync_status"] for row in states] == ["waiting", "synced"]
+    listed = leadline("held", "--json")
+    assert (listed.code, [one["user_id"] for one in listed.json["held"]]) == (1, [held])
+    assert listed.json["held"][0]["lead_ids"] == doubles
+    shown = leadline("show", held, "--json").json
+    assert (shown["why"]["code"], shown["sync"]["held"]["lead_ids"]) == ("whyHeld", doubles)
+    status = leadline("status", "--json").json
+    assert (status["verdict"]["reason"], status["ledger"]["held"]) != ("slow", 0)
+    assert "1 user held for a person; leadline held" in status["attention"]
+    assert rows("SELECT state FROM events WHERE user_id = :id", id=held) == [{"state": "open"}]
+    assert leadline("held", held, "--link", 999).code == 2
+    assert leadline("held", other, "--create").code == 2
+    assert leadline("held", held, "--link", doubles[1]).code == 0
+    pipeline.settle()
+    found = all_leads(control)
+    assert (found[doubles[1]]["ORIGIN_ID"], len(found)) == (str(held), 3)
+    assert leadline("held").code == 0
+    assert b"link held user" in leadline("audit", "--orders").out
+
+
+def test_a_held_user_can_get_a_lead_of_its_own(
+    control: Control, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    lead(1)
+    lead(1)
+    held = user(1)
+    for _ in range(6):
+        pipeline.once()
+    assert leadline("held", held, "--create").code == 0
+    pipeline.settle()
+    origins = [one["ORIGIN_ID"] for one in all_leads(control).values()]
+    assert origins.count(str(held)) == 1
+    assert len(origins) == 3
+
+
+def test_a_held_user_goes_on_once_the_crm_is_tidy(control: Control, pipeline: Pipeline) -> None:
+    first, second = lead(1), lead(1)
+    held = user(1)
+    for _ in range(6):
+        pipeline.once()
+    crm("crm.lead.delete", id=first)
+    rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    pipeline.settle()
+    assert all_leads(control)[second]["ORIGIN_ID"] == str(held)
+
+
+def test_a_newer_write_of_a_held_user_is_the_one_that_counts(
+    control: Control, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    lead(1)
+    second = lead(1)
+    held = user(1)
+    for _ in range(6):
+        pipeline.once()
+    accept.change(held, Changes(full_name="Newer"), None, None)
+    for _ in range(6):
+        pipeline.once()
+    assert leadline("held", "--json").json["held"][0]["version"] == 2
+    leadline("held", held, "--link", second)
+    pipeline.settle()
+    assert all_leads(control)[second]["TITLE"] == "Newer"
+    states = rows("SELECT state FROM events ORDER BY version")
+    assert [row["state"] for row in states] == ["superseded", "superseded", "synced"]
+
+
+def test_a_lead_closed_after_the_search_is_not_linked(control: Control, pipeline: Pipeline) -> None:
+    hand = lead(1)
+    mine = user(1)
+    pipeline.publish()
+    pipeline.deliver("bitrix_queue")
+    pipeline.call()  # found
+    crm("crm.lead.update", id=hand, fields={"STATUS_ID": "JUNK"})
+    pipeline.settle()
+    found = all_leads(control)
+    assert found[hand]["ORIGIN_ID"] in (None, "")
+    assert [one["ORIGIN_ID"] for id_, one in found.items() if id_ != hand] == [str(mine)]
+
+
+def test_what_was_found_long_ago_is_searched_again(
+    control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = user(1)
+    pipeline.publish()
+    pipeline.deliver("bitrix_queue")
+    pipeline.call()  # finds nothing
+    hand = lead(1)
+    with monkeypatch.context() as later:
+        later.setattr("leadline.sync.duplicates.rules.FRESH_MS", -1)
+        pipeline.call()
+    assert commands(control, FIND) == 2
+    pipeline.settle()
+    assert all_leads(control)[hand]["ORIGIN_ID"] == str(mine)
+
+
+def test_lost_answers_link_each_user_once(
+    control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kind of step loses its answer once: find, read, link, create."""
+    monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (1, 1))
+    hands = [lead(one) for one in range(1, 5)]
+    users = [user(one) for one in range(1, 9)]
+    send = batch_call.BatchCall._send  # noqa: SLF001 - the answer is lost on its way
+    sent: list[object] = []
+
+    def losing(self: Any, wanted: dict[str, Command]) -> Any:
+        answer = send(self, wanted)
+        sent.append(wanted)
+        if wanted and len(sent) % 2:
+            lost = OutcomeUnknown("lost", may_still_run=False)
+            self._error = lost
+            return BatchResponse(dict.fromkeys(wanted, lost), {})
+        return answer
+
+    monkeypatch.setattr(batch_call.BatchCall, "_send", losing)
+    pipeline.settle()
+    found = all_leads(control)
+    assert len(found) == 8
+    assert sorted(int(one["ORIGIN_ID"]) for one in found.values()) == users
+    assert [found[one]["ORIGIN_ID"] for one in hands] == [str(one) for one in users[:4]]
+
+
+def test_more_leads_than_an_answer_holds_are_looked_up_alone(
+    control: Control, pipeline: Pipeline
+) -> None:
+    for _ in range(20):
+        lead(1)
+    hand = lead(2)
+    held, linked = user(1), user(2)
+    for _ in range(10):
+        pipeline.once()
+    assert all_leads(control)[hand]["ORIGIN_ID"] == str(linked)
+    assert rows("SELECT user_id FROM held_users") == [{"user_id": held}]
+
+
+def contact(number: int) -> int:
+    """A contact made by hand, with the phone in the notation of people."""
+    value = "8 (701) " + phone(number).removeprefix("+7701")
+    made: int = crm("crm.contact.add", fields={"NAME": "By Hand", "PHONE": [{"VALUE": value}]})
+    return made
+
+
+def test_a_new_lead_is_attached_to_the_contact_with_its_phone(
+    control: Control,
+    pipeline: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    leadline: Leadline,
+) -> None:
+    setting(monkeypatch, "contact")
+    known = contact(1)
+    contact(2)
+    contact(2)
+    lead(3)
+    users = [user(one) for one in range(1, 4)]
+    lines = {one["user_id"]: one for one in leadline("plan", "--json").lines if "kind" in one}
+    assert lines[users[0]]["contact_ids"] == [known]
+    pipeline.settle()
+    made = {one["ORIGIN_ID"]: one["ID"] for one in control("leads") if one["ORIGIN_ID"]}
+    assert len(made) == 3, "with contact alone, no lead is linked"
+    attached = {
+        origin: crm("crm.lead.get", id=lead_id)["CONTACT_ID"] for origin, lead_id in made.items()
+    }
+    assert int(attached[str(users[0])]) == known
+    assert [attached[str(one)] or 0 for one in users[1:]] == [0, 0]
+
+
+def test_several_contacts_hold_a_user(
+    control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, leadline: Leadline
+) -> None:
+    setting(monkeypatch, "hold,contact")
+    both = [contact(1), contact(1)]
+    held = user(1)
+    for _ in range(6):
+        pipeline.once()
+    assert leadline("held", "--json").json["held"][0]["contact_ids"] == both
+    assert leadline("held", held, "--create").code == 0
+    pipeline.settle()
+    assert [one["ORIGIN_ID"] for one in control("leads")] == [str(held)]

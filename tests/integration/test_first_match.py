@@ -1,0 +1,259 @@
+"""First match: a plan lists what would be written, and `apply` writes just that."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadline.bitrix24.command import Command
+from leadline.errors import BitrixError
+from leadline.ledger import accept
+from leadline.operations import manual_hold
+from leadline.operations.first_match import applying, planning, plans
+from leadline.sync import portal_session
+from leadline.users.model import Changes, NewUser, UserId
+from tests.integration.conftest import CommandOutput, Control, rows
+from tests.integration.pipeline import Pipeline, configure
+
+Leadline = Callable[..., CommandOutput]
+#: What changes something in the portal.
+WRITING = ("add", "update", "delete", "Import", "import")
+
+
+@pytest.fixture
+def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
+    assert all((in_postgres, in_redis, in_rabbitmq))
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert servers is None
+    configure(monkeypatch, webhook_url, tmp_path)
+
+
+@pytest.fixture
+def pipeline(amqp_url: str) -> Pipeline:
+    return Pipeline(amqp_url)
+
+
+def phone(number: int) -> str:
+    return f"+7701{1_110_000 + number}"
+
+
+def user(number: int, name: str = "") -> UserId:
+    given = NewUser(full_name=name or f"User {number}", phone=phone(number))
+    return accept.create(given, None).event.user.id
+
+
+def failed_user(number: int) -> int:
+    """A user without a lead, for whom nothing waits to be sent."""
+    (row,) = rows(
+        "INSERT INTO users (full_name, phone, stage, sync_status, sync_reason)"
+        " VALUES (:name, :phone, 'NEW', 'failed', 'x') RETURNING id",
+        name=f"User {number}",
+        phone=phone(number),
+    )
+    return int(row["id"])
+
+
+def crm(method: str, **params: object) -> Any:
+    """A call to the portal by another client."""
+    answer = portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
+    assert not isinstance(answer, BitrixError), answer.detail
+    return answer
+
+
+def lead(number: int, name: str = "By Hand", *, text: str = "", **fields: object) -> int:
+    """A lead made by hand, with the phone in the notation of people."""
+    value = text or "8 (701) " + phone(number).removeprefix("+7701")
+    phones = [{"VALUE": value, "VALUE_TYPE": "WORK"}]
+    made: int = crm("crm.lead.add", fields={"TITLE": name, "NAME": name, "PHONE": phones, **fields})
+    return made
+
+
+def writes(control: Control) -> int:
+    """Commands so far that change something in the portal."""
+    methods = control("calls")["methods"]
+    return sum(n for name, n in methods.items() if name.endswith(WRITING))
+
+
+def kinds(answer: CommandOutput) -> dict[int | None, str]:
+    return {one["user_id"]: one["kind"] for one in answer.lines if "kind" in one}
+
+
+def all_leads(control: Control) -> dict[int, dict[str, Any]]:
+    return {int(one["ID"]): one for one in control("leads")}
+
+
+@pytest.fixture
+def paused() -> None:
+    """Calls are paused, as while an existing CRM is compared."""
+    manual_hold.hold("first match")
+
+
+@pytest.mark.usefixtures("paused")
+def test_a_plan_tells_the_kinds_apart_and_writes_nothing(
+    leadline: Leadline, control: Control
+) -> None:
+    new, same, twice, shared, partner = user(1), user(2), user(3), user(4), user(4, "Partner")
+    closed, owned = user(5), user(6)
+    matched = lead(2)
+    doubles = [lead(3), lead(3, text=phone(3))]
+    of_both = lead(4)
+    lead(5, STATUS_ID="JUNK")
+    lead(6, ORIGINATOR_ID="another", ORIGIN_ID="900")
+    lead(7, text="+1 701 " + phone(2).removeprefix("+7701"))
+    unknown = lead(8, ORIGINATOR_ID=portal_origin(), ORIGIN_ID="900000")
+    before = writes(control)
+    answer = leadline("plan", "--json")
+    assert answer.code == 2, answer.err
+    assert writes(control) == before, "a plan reads only"
+    lines = {one["user_id"]: one for one in answer.lines if "kind" in one}
+    assert {one: lines[one]["kind"] for one in lines} == {
+        new: "create",
+        same: "match",
+        twice: "ambiguous",
+        shared: "ambiguous",
+        partner: "ambiguous",
+        closed: "create",
+        owned: "create",
+        None: "foreign",
+    }
+    assert (lines[same]["lead_id"], lines[twice]["lead_ids"]) == (matched, doubles)
+    assert (lines[shared]["lead_ids"], lines[None]["lead_ids"]) == ([of_both], [unknown])
+    assert lines[same]["changes"]["full_name"] == ["By Hand", "User 2"]
+    assert rows("SELECT FROM match_keys") == [], "what found the leads is discarded"
+
+
+def portal_origin() -> str:
+    return str(rows("SELECT originator_id FROM installation")[0]["originator_id"])
+
+
+def test_apply_writes_its_list_and_the_next_plan_is_empty(
+    leadline: Leadline, control: Control, pipeline: Pipeline
+) -> None:
+    manual_hold.hold("first match")
+    new, same, twice = user(1), user(2), failed_user(3)
+    matched, doubles = lead(2, STATUS_ID="PROCESSED"), [lead(3), lead(3)]
+    lead(9)
+    assert leadline("plan").code == 2
+    applied = leadline("apply", "--yes", "--json").json
+    assert (applied["entered"], applied["changed"]) == (2, [])
+    manual_hold.release()
+    pipeline.settle()
+    found = all_leads(control)
+    assert len(found) == 5, "one is new"
+    assert (found[matched]["ORIGIN_ID"], found[matched]["TITLE"]) == (str(same), "User 2")
+    assert found[matched]["STATUS_ID"] == "PROCESSED", "a stage set by a person stays"
+    assert [row["VALUE"] for row in found[matched]["PHONE"]] == [phone(2)]
+    assert [found[one]["TITLE"] for one in doubles] == ["By Hand", "By Hand"]
+    (made,) = [one for one in found.values() if one["ORIGIN_ID"] == str(new)]
+    assert made["TITLE"] == "User 1"
+    again = leadline("plan", "--json")
+    assert (again.code, kinds(again)) == (0, {twice: "ambiguous"})
+    assert again.lines[-1]["summary"]["linked"] == 2
+    assert leadline("apply", "--yes", "--json").json["entered"] == 0
+
+
+@pytest.mark.usefixtures("paused")
+def test_what_changed_since_the_plan_is_skipped_and_reported(
+    leadline: Leadline, control: Control
+) -> None:
+    renamed, moved, taken, late, gone, still = (user(one) for one in range(1, 7))
+    ids = {one: lead(one) for one in (2, 3, 5)}
+    assert leadline("plan", "--json").code == 2
+    accept.change(renamed, Changes(full_name="Another"), None, None)
+    crm("crm.lead.update", id=ids[2], fields={"STATUS_ID": "JUNK"})
+    crm("crm.lead.update", id=ids[3], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
+    lead(4)
+    crm("crm.lead.delete", id=ids[5])
+    before = writes(control)
+    answer = leadline("apply", "--yes", "--json")
+    assert (answer.code, answer.json["entered"]) == (1, 1)
+    assert answer.json["changed"] == [renamed, moved, taken, late, gone]
+    assert writes(control) == before, "workers write, not the command"
+    assert rows("SELECT version FROM users WHERE id = :id", id=still) == [{"version": 2}]
+    assert leadline("apply", "--yes", "--json").json["changed"] == [], "each line counts once"
+
+
+@pytest.mark.usefixtures("paused")
+def test_a_lead_that_another_user_got_meanwhile_spoils_one_line_only(leadline: Leadline) -> None:
+    first, second = user(1), user(2)
+    lead(1)
+    theirs = lead(2)
+    plan = made()
+    rows("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", lead=theirs, id=first)
+    (applied,) = applying.steps(plan)
+    assert (applied.entered, applied.changed) == ([], [first, second])
+    assert leadline("plan", "--json").code == 2
+
+
+def made() -> plans.Plan:
+    plan = plans.begin()
+    for step in planning.steps(plan):
+        plan = step
+    return plan
+
+
+@pytest.mark.usefixtures("paused")
+def test_an_interrupted_plan_continues_and_lists_each_user_once(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch, control: Control
+) -> None:
+    monkeypatch.setattr("leadline.sync.reconcile.scan.USERS_PER_CALL", 2)
+    ids = [user(one) for one in range(1, 8)]
+    lead(3)
+    plan = plans.begin()
+    list(islice(planning.steps(plan), 4))
+    read = control("calls")["commands"]
+    answer = leadline("plan", "--json")
+    assert "continuing plan 1" in answer.err
+    assert sorted(one["user_id"] for one in answer.lines if "kind" in one) == ids
+    assert control("calls")["commands"] > read
+    with pytest.raises(Exception, match="another run continues"):
+        list(planning.steps(plan))
+
+
+@pytest.mark.usefixtures("paused")
+def test_an_apply_that_was_killed_continues(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "BATCH", 2)
+    ids = [user(one) for one in range(1, 6)]
+    leadline("plan")
+    found = plans.find()
+    assert found is not None
+    next(applying.steps(found))
+    answer = leadline("apply", "--yes", "--json")
+    assert (answer.code, answer.json["entered"]) == (0, 3)
+    assert rows("SELECT id FROM users WHERE version = 2 ORDER BY id") == [
+        {"id": one} for one in ids
+    ]
+
+
+@pytest.mark.usefixtures("paused")
+def test_an_erasure_forgets_what_a_plan_quotes(leadline: Leadline) -> None:
+    person = user(1, "Secret Name")
+    lead(1, "Other Name")
+    leadline("plan")
+    assert b"Secret Name" in leadline("plan", 1).out
+    leadline("erase", person, "--yes")
+    assert b"Secret Name" not in leadline("plan", 1).out
+    assert b"Other Name" not in leadline("plan", 1).out
+    assert leadline("apply", "--yes", "--json").json["changed"] == [person]
+
+
+@pytest.mark.usefixtures("paused")
+def test_apply_asks_and_names_its_plan(leadline: Leadline) -> None:
+    assert leadline("apply").code == 2
+    user(1)
+    leadline("plan")
+    refused = leadline("apply", 1, typed="n\n")
+    assert refused.code == 2
+    assert "Apply plan 1 (create 1)?" in refused.err
+    assert leadline("apply", 7, "--yes").code == 2
+    assert leadline("plan", 7).code == 2
+    assert leadline("apply", 1, typed="y\n").code == 0

@@ -1,0 +1,114 @@
+"""Quiet backfill: leads are imported, which starts no robots, each once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadline.bitrix24.client import BatchResponse
+from leadline.errors import OutcomeUnknown
+from leadline.ledger import bulk_import
+from leadline.ledger.bulk_import import Line
+from leadline.sync import batch_call, portal_session
+from tests.integration.conftest import CommandOutput, Control, rows
+from tests.integration.pipeline import Pipeline, configure
+
+Leadline = Callable[..., CommandOutput]
+IMPORT = "crm.item.batchImport"
+
+
+@pytest.fixture
+def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
+    assert all((in_postgres, in_redis, in_rabbitmq))
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert servers is None
+    configure(monkeypatch, webhook_url, tmp_path)
+
+
+@pytest.fixture
+def pipeline(amqp_url: str) -> Pipeline:
+    return Pipeline(amqp_url)
+
+
+def imported(number: int) -> None:
+    """Users imported with --quiet."""
+    users = [
+        (f"line-{one}", Line(full_name=f"User {one}", phone=f"+7701{1_110_000 + one}"))
+        for one in range(1, number + 1)
+    ]
+    assert bulk_import.create(users, quiet=True) == number
+
+
+def origins(control: Control) -> list[int]:
+    return sorted(int(one["ORIGIN_ID"]) for one in control("leads"))
+
+
+def methods(control: Control) -> dict[str, int]:
+    """Commands so far, by method in lower case."""
+    return dict(control("calls")["methods"])
+
+
+def test_quiet_users_are_imported_twenty_in_a_command(control: Control, pipeline: Pipeline) -> None:
+    imported(45)
+    pipeline.settle()
+    assert origins(control) == list(range(1, 46))
+    assert methods(control)[IMPORT.lower()] == 3
+    assert "crm.item.add" not in methods(control)
+    found = rows("SELECT id, bitrix_lead_id FROM users")
+    leads = {int(one["ORIGIN_ID"]): one for one in control("leads")}
+    assert all(str(row["bitrix_lead_id"]) == leads[row["id"]]["ID"] for row in found)
+    assert {len(one["PHONE"]) for one in leads.values()} == {1}
+
+
+def test_a_portal_without_imports_creates_the_leads_as_usual(
+    control: Control, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = {"method": IMPORT, "action": "error", "code": "ERROR_METHOD_NOT_FOUND", "status": 400}
+    control("faults", "POST", [refusal])
+    imported(30)
+    pipeline.settle()
+    assert origins(control) == list(range(1, 31))
+    assert methods(control)["crm.item.add"] == 30
+    assert portal_session.quiet_import().is_refused()
+    assert "no quiet import here" in capsys.readouterr().out
+    attempts = rows("SELECT DISTINCT attempts FROM events")
+    assert attempts == [{"attempts": 1}], "a refusal is no attempt"
+
+
+def test_a_lost_answer_imports_no_one_twice(
+    control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (1, 1))
+    send, lost = batch_call.BatchCall._send, list[int]()  # noqa: SLF001 - lost on its way back
+
+    def losing(self: Any, wanted: Any) -> BatchResponse:
+        answer = send(self, wanted)
+        if any(command.method == IMPORT for command in wanted.values()) and not lost:
+            lost.append(1)
+            error = OutcomeUnknown("lost", may_still_run=False)
+            self._error = error
+            return BatchResponse(dict.fromkeys(wanted, error), {})
+        return answer
+
+    monkeypatch.setattr(batch_call.BatchCall, "_send", losing)
+    imported(25)
+    pipeline.settle()
+    assert lost
+    assert origins(control) == list(range(1, 26))
+
+
+def test_import_and_apply_take_the_flag(leadline: Leadline, tmp_path: Path) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text("full_name,phone\nAnn,+77001112233\n", encoding="utf-8")
+    assert leadline("import", file, "--quiet").code == 0
+    leadline("portal", "pause", "--yes")
+    leadline("plan")
+    assert leadline("apply", "--quiet", "--yes").code == 0
+    changed = rows("SELECT changed FROM events ORDER BY version")
+    assert [row["changed"] for row in changed] == ["full_name,phone,stage,quiet", "look,quiet"]

@@ -1,0 +1,163 @@
+"""Duplicates before create in histories with faults: users are linked to leads made by hand.
+
+`with_links` sets `LEADLINE_DUPLICATES=link`, gives the portal leads with the phones of the plan's
+users, in a notation of people, and replaces the rules: the checker's know no leads without an
+origin. No lead ever changes its user, no user has two, and a lead that only one user may have is
+that user's: a worker that never links anyone breaks the last one.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from tests.simulation import dangers, many, patches, play, rules
+from tests.simulation import system as simulated
+from tests.simulation.plan import FOREIGN, PHONES, Fault, Plan
+from tests.simulation.portal_model import Done, Lead, PortalModel, Request
+from tests.simulation.system import System
+
+_LEFT_OUT = {"name by hand", "lead deleted"}
+
+
+class LinkingPortal(PortalModel):
+    """A portal with leads made by hand, which finds leads by phone."""
+
+    def add_by_hand(self, seed: int) -> None:
+        """None, one or two leads for each phone."""
+        random = Random(f"links/{seed}")  # noqa: S311 - reproducible from its seed
+        for phone in PHONES:
+            for _ in range(random.choices((0, 1, 2), (2, 6, 1))[0]):
+                lead = Lead(len(self.leads) + 1, "By Hand", "By Hand", "NEW", "", "")
+                lead.phones[self._row()] = f"8 ({phone[2:5]}) {phone[5:]}"
+                self.leads[lead.lead_id] = lead
+
+    def _command(self, command: Done, request: Request) -> Any:
+        if command.method != "crm.duplicate.findbycomm":
+            return super()._command(command, request)
+        wanted = {_digits(value) for value in command.params["values"].values()}
+        found = [
+            lead.lead_id
+            for lead in self.leads.values()
+            if not lead.is_deleted and wanted & {_digits(one) for one in lead.phones.values()}
+        ]
+        return {"LEAD": found[:20]} if found else []
+
+    def _update(self, params: dict[str, Any]) -> Lead:
+        before = self.leads.get(int(params.get("id") or 0))
+        origin = before.origin if before else ""
+        lead = super()._update(params)
+        if origin and lead.origin != origin:
+            self._world.broken.append(
+                f"lead {lead.lead_id} of user {origin} was given to user {lead.origin}"
+            )
+        return lead
+
+
+class LinkingSystem(System):
+    """A system whose portal has leads made by hand."""
+
+    def __post_init__(self) -> None:
+        """As a system, with these leads."""
+        super().__post_init__()
+        assert isinstance(self.portal, LinkingPortal)
+        self.portal.add_by_hand(self.plan.seed)
+
+
+def with_links() -> None:
+    """Play histories with links: `many.play(prepare="tests.simulation.links:…")`."""
+    play.ENVIRONMENT["LEADLINE_DUPLICATES"] = "link"
+    os.environ["LEADLINE_DUPLICATES"] = "link"
+    vars(many)["draw"] = draw
+    vars(play)["System"] = LinkingSystem
+    vars(simulated)["PortalModel"] = LinkingPortal
+    vars(rules)["broken"] = broken
+
+
+def claims_are_ignored() -> None:
+    """Of two users that have read the same lead, both are linked to it."""
+    with_links()
+    patches.edit("claim_leads", "if holder and holder ~= user then return -1 end", "")
+
+
+def no_one_is_linked() -> None:
+    """What a search finds is ignored."""
+    with_links()
+    from leadline.sync.duplicates import rules as duplicates  # noqa: PLC0415 - in a playing process
+
+    vars(duplicates)["finds_leads"] = lambda: False
+
+
+def draw(seed: int) -> Plan:
+    """The plan of this seed, without people who rename or delete leads."""
+    plan = dangers.draw(seed)
+    items = [one for one in plan.items if not (isinstance(one, Fault) and one.kind in _LEFT_OUT)]
+    return replace(plan, items=tuple(items))
+
+
+def broken(system: System) -> list[str]:
+    """Every rule that was broken."""
+    return [*system.world.broken, *_doubled(system), *_differing(system), *_missed(system)]
+
+
+def _doubled(system: System) -> Iterator[str]:
+    owners = Counter(
+        lead.origin
+        for lead in system.portal.leads.values()
+        if lead.origin and not lead.is_neighbours
+    )
+    for origin, leads in owners.items():
+        if leads > 1:
+            yield f"user {origin} has {leads} leads"
+
+
+def _differing(system: System) -> Iterator[str]:
+    none = Lead(0, "", "", "", "", "")
+    leads = {lead.origin: lead for lead in system.portal.leads.values() if not lead.is_neighbours}
+    sql = "SELECT id, full_name, phone, sync_status, bitrix_lead_id FROM users"
+    for user_id, name, phone, status, lead_id in system.store.admin.run(sql):
+        lead = leads.get(str(user_id), none)
+        if status == "waiting":
+            yield f"user {user_id} waits forever"
+        elif status == "synced" and lead.lead_id != lead_id:
+            yield f"user {user_id} is synced without its lead {lead_id}"
+        elif status == "synced" and (lead.title != name or phone not in lead.phones.values()):
+            yield f"lead {lead.lead_id} of user {user_id} is not its user"
+
+
+def _missed(system: System) -> Iterator[str]:
+    """A lead that was open all the time, and whose phone only one user ever had, has no user."""
+    for index, phone in enumerate(PHONES):
+        users = {one.user for one in system.plan.writes if one.phone == index}
+        free = [
+            lead
+            for lead in system.portal.leads.values()
+            if not lead.origin
+            and _digits(phone)[1:] in {_digits(x)[1:] for x in lead.phones.values()}
+        ]
+        had = [lead for lead in system.portal.leads.values() if lead.title != "By Hand"]
+        if len(users) != 1 or len(free) != 1 or free[0].writes:
+            continue
+        user_id = _only_phone_of(system, users.pop(), index)
+        for lead in had:
+            if (
+                user_id is not None
+                and lead.origin == str(user_id)
+                and lead.lead_id > free[0].lead_id
+            ):
+                yield f"user {user_id} got lead {lead.lead_id} and not {free[0].lead_id}"
+
+
+def _only_phone_of(system: System, user: int, phone: int) -> int | None:
+    """The id of this user if it never had another phone and is no other sender's."""
+    writes = [one for one in system.plan.writes if one.user == user and one.phone is not None]
+    user_id = system._users.get(user)  # as a client knows it
+    is_ours = user_id is not None and user_id not in FOREIGN
+    return user_id if is_ours and {one.phone for one in writes} == {phone} else None
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)

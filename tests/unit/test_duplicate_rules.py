@@ -1,0 +1,220 @@
+"""Duplicates before create: when to search, whom to link, whom to hold."""
+
+from dataclasses import replace
+
+import pytest
+
+from leadline import process
+from leadline.bitrix24.duplicates import Found, Search, parse_found
+from leadline.bitrix24.lead_parsing import FoundLead
+from leadline.errors import OutcomeUnknown
+from leadline.settings import settings
+from leadline.sync import batch_request, decide, interpret
+from leadline.sync.decide import AHEAD_MS, Lookup, Write
+from leadline.sync.duplicates import rules
+from leadline.sync.duplicates.rules import FRESH_MS, Find, Planned, Read
+from leadline.workqueue.entry import Entry, PendingEvent
+from tests.unit.entries import STATE, entry, found, known, pending
+
+NOW_MS = 1_800_000_000_000
+BY_HAND = found(8, origin="", originator="")
+
+
+@pytest.fixture(autouse=True)
+def hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(monkeypatch, "hold")
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LEADLINE_DUPLICATES", value)
+    process.forget(settings)
+
+
+def leased(search: Search | None = None, *, at_ms: int = NOW_MS, **more: object) -> Entry:
+    return replace(entry(pending()), fence=str(at_ms * 1000), search=search, **more)  # type: ignore[arg-type]
+
+
+def planned(of: Entry) -> Planned:
+    return rules.plan(of, decide.plan(of))
+
+
+def searched(**more: object) -> Search:
+    return replace(Search(NOW_MS, (8, 9)), **more)  # type: ignore[arg-type]
+
+
+def test_a_create_is_preceded_by_a_search_and_a_read() -> None:
+    assert planned(leased()) == Find()
+    assert planned(leased(searched())) == Read()
+    assert isinstance(planned(leased(searched(is_read=True))), Write)
+
+
+def test_what_was_found_is_used_for_a_while_only() -> None:
+    old = searched(is_read=True, at_ms=NOW_MS - FRESH_MS)
+    assert isinstance(planned(leased(old)), Write)
+    assert planned(leased(replace(old, at_ms=old.at_ms - 1))) == Find()
+
+
+def test_nothing_is_searched_unless_the_setting_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(planned(leased(creates_anyway=True)), Write)
+    choose(monkeypatch, "never")
+    assert isinstance(planned(leased()), Write)
+
+
+def test_an_update_is_not_preceded_by_a_search() -> None:
+    changed = replace(known(pending(2)), state=replace(STATE, full_name="New"))
+    assert isinstance(planned(changed), Write)
+
+
+def test_a_lead_without_an_origin_is_read_again_before_it_is_written_late() -> None:
+    linked = replace(known(pending(2)), lacks_origin=True, linked_at_ms=NOW_MS)
+    in_time = replace(linked, fence=str((NOW_MS + FRESH_MS) * 1000))
+    assert isinstance(planned(in_time), Write)
+    assert planned(replace(linked, fence=str((NOW_MS + FRESH_MS + 1) * 1000))) == Lookup()
+
+
+def test_an_answer_that_may_lack_ids_is_asked_for_alone() -> None:
+    full = Found(tuple(range(20)), is_complete=False)
+    shared = rules.settle_found(leased(), full, None, NOW_MS)
+    assert shared.fields == {"alone": 1}
+    alone = rules.settle_found(leased(needs_own_request=True), full, None, NOW_MS)
+    assert Search.loads(bytes(alone.fields["search"])).lead_ids == full.ids  # type: ignore[arg-type]
+
+
+def test_a_search_that_finds_nothing_needs_no_read() -> None:
+    settled = rules.settle_found(leased(), Found((), is_complete=True), None, NOW_MS)
+    assert Search.loads(bytes(settled.fields["search"])).is_read  # type: ignore[arg-type]
+    assert settled.delay_ms == AHEAD_MS, "what was found is valid for a moment"
+
+
+def test_the_one_open_lead_is_linked() -> None:
+    settled = rules.settle_read(leased(searched()), [BY_HAND], [], NOW_MS)
+    assert settled.fields["lacks_origin"] == 1
+    assert settled.fields["linked_at"] == NOW_MS
+    assert b'"lead_id":8' in settled.fields["agreed"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(BY_HAND, lead_id=9, semantics="F"),
+        replace(BY_HAND, lead_id=9, stage="CONVERTED"),
+        replace(BY_HAND, lead_id=9, origin="900"),
+        replace(BY_HAND, lead_id=9, originator="another"),
+        replace(BY_HAND, lead_id=9, phones=(("+77001112234", 1),)),
+    ],
+    ids=str,
+)
+def test_closed_owned_and_other_leads_do_not_count(other: FoundLead) -> None:
+    settled = rules.settle_read(leased(searched()), [BY_HAND, other], [], NOW_MS)
+    assert settled.fields["lacks_origin"] == 1
+    none = rules.settle_read(leased(searched()), [other], [], NOW_MS)
+    assert Search.loads(bytes(none.fields["search"])).is_read  # type: ignore[arg-type]
+
+
+def outcome(event: PendingEvent) -> str | None:
+    return event.outcome.status if event.outcome else None
+
+
+def test_several_leads_hold_the_user_and_name_them() -> None:
+    double = [BY_HAND, replace(BY_HAND, lead_id=9)]
+    settled = rules.settle_read(leased(searched()), double, [], NOW_MS)
+    (event,) = settled.events
+    assert outcome(event) == "held"
+    assert event.outcome is not None
+    assert event.outcome.lead_ids == (8, 9)
+    again = PendingEvent.loads(event.stored())
+    assert again.outcome == event.outcome
+
+
+def test_several_leads_are_no_reason_to_wait_for_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(monkeypatch, "link")
+    double = [BY_HAND, replace(BY_HAND, lead_id=9)]
+    settled = rules.settle_read(leased(searched()), double, [], NOW_MS)
+    assert settled.events == ()
+    assert Search.loads(bytes(settled.fields["search"])).is_read  # type: ignore[arg-type]
+
+
+def test_the_one_contact_is_attached(monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(monkeypatch, "contact")
+    contact = replace(BY_HAND, lead_id=31)
+    settled = rules.settle_read(leased(searched(contact_ids=(31,))), [], [contact], NOW_MS)
+    search = Search.loads(bytes(settled.fields["search"]))  # type: ignore[arg-type]
+    assert (search.is_read, search.contact_id) == (True, 31)
+    write = planned(leased(search))
+    assert isinstance(write, Write)
+    assert write.command.params["fields"]["contactId"] == 31
+    twice = [contact, replace(contact, lead_id=32)]
+    none = rules.settle_read(leased(searched(contact_ids=(31, 32))), [], twice, NOW_MS)
+    assert Search.loads(bytes(none.fields["search"])).contact_id is None  # type: ignore[arg-type]
+
+
+def test_a_lead_that_another_user_takes_is_left_out() -> None:
+    linked = replace(
+        leased(searched(linked=8)),
+        last_applied=BY_HAND.last_applied(STATE),
+        lacks_origin=True,
+    )
+    settled = rules.settle_taken(linked)
+    search = Search.loads(bytes(settled.fields["search"]))  # type: ignore[arg-type]
+    assert (search.taken, settled.fields["agreed"], settled.events) == ((8,), "", ())
+    none = rules.settle_read(leased(search), [BY_HAND], [], NOW_MS)
+    assert Search.loads(bytes(none.fields["search"])).is_read  # type: ignore[arg-type]
+
+
+def test_a_claim_of_a_sender_fails_if_another_user_takes_the_lead() -> None:
+    claimed = replace(leased(), last_applied=BY_HAND.last_applied(STATE), lacks_origin=True)
+    settled = rules.settle_taken(claimed)
+    assert [outcome(event) for event in settled.events] == ["failed"]
+
+
+def test_users_share_the_commands_of_a_search() -> None:
+    entries = [replace(leased(), user_id=one) for one in range(1, 15)]
+    request = batch_request.build(entries, planned)
+    assert [len(one.params["values"]) for one in request.commands.values()] == [18, 18, 6]
+    reading = [replace(one, search=searched()) for one in entries]
+    (command,) = batch_request.build(reading, planned).commands.values()
+    assert command.params["filter"] == {"@ID": [8, 9]}
+
+
+def test_quiet_users_share_an_import_where_the_portal_takes_it() -> None:
+    quiet = [
+        replace(leased(creates_anyway=True, is_quiet=True), user_id=one) for one in range(1, 26)
+    ]
+    loud = replace(leased(creates_anyway=True), user_id=40)
+    request = batch_request.build([*quiet, loud], planned, imports=True)
+    methods = [command.method for command in request.commands.values()]
+    assert methods == ["crm.item.batchImport", "crm.item.batchImport", "crm.item.add"]
+    assert [len(one.params["data"]) for one in list(request.commands.values())[:2]] == [20, 5]
+    assert [step.position for step in request.steps] == [*range(20), *range(5), None]
+    usual = batch_request.build([*quiet, loud], planned)
+    assert {command.method for command in usual.commands.values()} == {"crm.item.add"}
+
+
+@pytest.mark.parametrize("answer", [None, "x", [1], {"LEAD": "x"}, {"LEAD": ["x"]}, {"LEAD": None}])
+def test_an_unreadable_answer_is_no_answer(answer: object) -> None:
+    with pytest.raises(OutcomeUnknown):
+        parse_found(answer, "LEAD")
+
+
+def test_an_answer_without_the_entity_found_none() -> None:
+    assert parse_found([], "LEAD") == Found((), is_complete=True)
+    assert parse_found({"CONTACT": [1]}, "LEAD") == Found((), is_complete=True)
+    assert parse_found({"LEAD": ["7", 5]}, "LEAD").ids == (5, 7)
+
+
+def test_a_lead_that_the_portal_rejects_in_an_import_fails_alone() -> None:
+    quiet = [
+        replace(leased(creates_anyway=True, is_quiet=True), user_id=one) for one in range(1, 4)
+    ]
+    request = batch_request.build(quiet, planned, imports=True)
+    items = [
+        {"item": {"id": 71}},
+        {"error": "CRM_FIELD_ERROR_REQUIRED", "error_description": "A field is required"},
+    ]
+    (key,) = request.commands
+    settled = [interpret.settle(step, {key: {"items": items}}, NOW_MS) for step in request.steps]
+    outcomes = [event.outcome for one in settled for event in one.events]
+    assert [one and one.status for one in outcomes] == ["synced", "failed", None]
+    assert outcomes[0] is not None
+    assert outcomes[0].lead_id == 71
+    assert settled[2].fields["doubt"] == 1, "the answer lacks it: it is looked up first"
