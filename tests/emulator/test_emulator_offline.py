@@ -33,6 +33,7 @@ def test_parallel_readers_get_disjoint_sets_until_they_clear(emulator: Emulator)
     second, one = take(emulator, clear=0, limit=2)
     assert [lead_id for _, lead_id in two + one] == ["1", "2", "3"]
     assert first != second
+    assert take(emulator, clear=0, process_id=second) == (second, one)
     for process_id in (first, second):
         assert emulator.result("event.offline.clear", {"process_id": process_id}) is True
     assert take(emulator)[1] == []
