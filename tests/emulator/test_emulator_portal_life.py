@@ -107,6 +107,9 @@ def test_rights_hide_rows(emulator: Emulator) -> None:
     assert (rows["result"], rows["total"]) == ([{"ID": "2"}], 1)
     items = as_manager(emulator, "crm.item.list", {"entityTypeId": 1, "filter": {"id": [1, 2]}})
     assert [each["id"] for each in items.json()["result"]["items"]] == [2]
+    either = {"entityTypeId": 1, "filter": {"logic": "OR", "id": 1, "stageId": "NEW"}}
+    items = as_manager(emulator, "crm.item.list", either)
+    assert [each["id"] for each in items.json()["result"]["items"]] == [2]
     params = {"entityTypeId": 1, "id": 1, "fields": {"name": "x"}}
     for method in ("crm.item.get", "crm.item.update", "crm.item.delete"):
         assert as_manager(emulator, method, params).json()["error"] == "ACCESS_DENIED"

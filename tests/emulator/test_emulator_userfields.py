@@ -64,6 +64,14 @@ def test_values_arrive_and_change_in_both_apis(portal: Emulator) -> None:
     assert "ufCrmWish" not in portal.result("crm.item.get", original)["item"]
 
 
+def test_a_yes_or_no_is_no_in_a_lead_older_than_the_field(emulator: Emulator) -> None:
+    emulator.add()
+    field(emulator, "VIP", "boolean")
+    assert emulator.get(1)["UF_CRM_VIP"] is False
+    find = {"entityTypeId": 1, "filter": {"ufCrmVip": 0}, "select": ["ufCrmVip"]}
+    assert emulator.result("crm.item.list", find)["items"] == [{"id": 1, "ufCrmVip": "N"}]
+
+
 def test_a_new_lead_gets_the_default(portal: Emulator) -> None:
     red = portal.result("crm.lead.fields")["UF_CRM_COLOR"]["items"][0]["ID"]
     assert portal.get(portal.add())["UF_CRM_COLOR"] == red
