@@ -38,6 +38,8 @@ NOW = 1_000_000_000
 LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
 #: All doubts are resolved.
 CERTAIN = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
+#: Nothing is left to search, to decide or to ask for.
+APPLIED = {"lacks_origin": "", "linked_at": "", "search": "", "anyway": "", "quiet": ""}
 #: From the decision to send until the call can have no further effect.
 LONGEST_CALL_MS = 70_000
 
@@ -55,7 +57,7 @@ def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:
             "agreed_order": 3 * MILLION,
             "agreed_stage_order": 3 * MILLION,
             "epoch": "e",
-            "lacks_origin": "",
+            **APPLIED,
             **CERTAIN,
         },
         (pending(3, outcome=Outcome("synced", 1, 55, fence="1")),),
@@ -71,7 +73,7 @@ def test_after_an_update_only_a_touched_stage_is_last_applied() -> None:
             "agreed_order": 3 * MILLION,
             "agreed_stage_order": 2 * MILLION,
             "epoch": "e",
-            "lacks_origin": "",
+            **APPLIED,
             **CERTAIN,
             "vanished": "",
         },
@@ -144,6 +146,7 @@ def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
             "epoch": "e",
             "vanished": "",
             "lacks_origin": "",
+            "linked_at": "",
             **CERTAIN,
         },
     )
