@@ -120,7 +120,6 @@ class MissingScope(Forbidden):
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"This key does not have the scope `{scope}`.")
-        #: The required scope.
         self.scope = scope
 
 
@@ -237,8 +236,7 @@ class BitrixError(LeadlineError):
 
     def __init__(self, detail: str | None = None, *, code: str = "") -> None:
         super().__init__(detail)
-        #: Bitrix24's own error code; "" if it sent none.
-        self.code = code
+        self.code = code  # Bitrix24's own; "" if it sent none
         #: HTTP status of the request, if the error is that of a whole request that was answered.
         self.http_status: int | None = None
 

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from leadline.bitrix24 import further_fields, further_parsing
-from leadline.bitrix24.applied_fields import NOTHING_FOUND, FoundFields
 from leadline.bitrix24.command import Command
+from leadline.bitrix24.lead_fields import further_fields, further_parsing
+from leadline.bitrix24.lead_fields.applied_fields import NOTHING_FOUND, FoundFields
 from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied, has_name
 from leadline.errors import OutcomeUnknown
 from leadline.users import phones

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from leadline.bitrix24 import further_fields
-from leadline.bitrix24.applied_fields import NOTHING, AppliedFields
 from leadline.bitrix24.command import Command
+from leadline.bitrix24.lead_fields import further_fields
+from leadline.bitrix24.lead_fields.applied_fields import NOTHING, AppliedFields
 from leadline.mapping.current import field_map
 
 if TYPE_CHECKING:

@@ -1,11 +1,48 @@
-"""Whether the portal takes imports, which start no robots: not each plan and webhook does."""
+"""Quiet imports: leads that are created many in a command, and start no robots.
+
+Not each plan and webhook may import: a refusal is remembered for an hour.
+https://apidocs.bitrix24.com/api-reference/crm/universal/import/crm-item-batch-import.html
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
 
 import redis
 
+from leadline.bitrix24 import errors
+from leadline.bitrix24.command import Command
+from leadline.errors import OutcomeUnknown
 from leadline.runtime.redis import reachable
 
+METHOD = "crm.item.batchImport"
+#: Leads in a command.
+MAX = 20
 #: How long a refusal counts: rights and plans change.
 REFUSED_FOR_S = 3600
+
+
+def import_all(creates: Sequence[Command]) -> Command:
+    """Create the leads of these commands, `MAX` at most; the answer has their ids only."""
+    data = [create.params["fields"] for create in creates]
+    common = {name: value for name, value in creates[0].params.items() if name != "fields"}
+    return Command(METHOD, {**common, "data": data})
+
+
+def parse(answer: Any, position: int) -> dict[str, Any]:
+    """The answer for one of these leads, as `lead_parsing.parse_written` takes it.
+
+    Raises:
+        BitrixError: the portal rejects this lead.
+        OutcomeUnknown: the answer lacks it.
+    """
+    items = answer.get("items") if isinstance(answer, dict) else None
+    item = items[position] if isinstance(items, list) and position < len(items) else None
+    if not isinstance(item, dict):
+        raise OutcomeUnknown("the answer names no lead")
+    if "error" in item:
+        raise errors.classify(HTTPStatus.BAD_REQUEST, item["error"], item.get("error_description"))
+    return item
 
 
 class QuietImport:

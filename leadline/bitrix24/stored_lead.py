@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import orjson
 
-from leadline.bitrix24.applied_fields import AppliedFields
+from leadline.bitrix24.lead_fields.applied_fields import AppliedFields
 from leadline.bitrix24.leads import DesiredState, LastApplied
 
 #: Fields of an entry to write, by their names in Redis; an empty text deletes one.

@@ -77,7 +77,9 @@ COMMANDS: dict[str, Entry] = {
     "restored": _entry(
         "recovery.restored", "restored", _DATA, "Declare that Postgres was restored."
     ),
-    "mapping": _entry("mapping", "app", _SETUP, "The field map: check it, write a first one."),
+    "mapping": _entry(
+        "checks.mapping", "app", _SETUP, "The field map: check it, write a first one."
+    ),
     "keys": _entry("keys", "app", _SETUP, "Keys of clients and operators."),
     "completion": _entry(
         "terminal.completion", "completion", _SETUP, "Print the completion for a shell."

@@ -1,11 +1,12 @@
-"""Enters the correlation ids of events into an index for searches, off the write path.
+"""Correlation ids of events: an index for searches, and the events of one id counted by state.
 
-An index of `events` would slow down each write and each of its updates. Events of the last minute
-are not in it yet: the time in their ids is that of the function's clock, and a statement may commit
-later than one that began after it.
+The index is filled off the write path: one of `events` would slow down each write and each of its
+updates. Events of the last minute are not in it yet: the time in their ids is that of the
+function's clock, and a statement may commit later than one that began after it.
 """
 
 import time
+from datetime import datetime, timedelta
 
 from leadline.runtime.postgres.pool import database
 from leadline.runtime.uuid7 import first_at
@@ -41,6 +42,16 @@ INSERT INTO event_correlations_to (event_id) VALUES ('00000000-0000-0000-0000-00
 ON CONFLICT DO NOTHING
 """
 
+# Ids begin with the time of the write, so only events of that time are scanned.
+_STATES = """
+SELECT state, count(*) AS events FROM events
+WHERE id >= CAST(:first AS uuid) AND (CAST(:last AS uuid) IS NULL OR id < CAST(:last AS uuid))
+  AND correlation_id = :call_id
+GROUP BY state
+"""
+#: By how much the clocks of functions and Postgres may differ.
+_CLOCK_SKEW = timedelta(minutes=1)
+
 
 def catch_up(until: float) -> int:
     """Enter events, at least one batch, until `until` (monotonic); returns how many were read.
@@ -57,3 +68,17 @@ def catch_up(until: float) -> int:
         done += events
         if events < BATCH or time.monotonic() >= until:
             return done
+
+
+def states(call_id: str, began_at: datetime, ended_at: datetime | None) -> dict[str, int]:
+    """The number of events with this correlation id by state; all were written within this time.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    first = first_at((began_at - _CLOCK_SKEW).timestamp())
+    last = first_at((ended_at + _CLOCK_SKEW).timestamp()) if ended_at else None
+    rows = database().run(
+        _STATES, call_id=call_id, first=str(first), last=str(last) if last else None
+    )
+    return {row["state"]: int(row["events"]) for row in rows}

@@ -18,7 +18,8 @@ from leadline.sync.duplicates import rules as duplicates
 from leadline.sync.duplicates.rules import Find, Planned, Read
 from leadline.sync.erasure import rules as erasure
 from leadline.sync.job_observer import JobObserver
-from leadline.workqueue.entry import Entry, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
 #: Delay after an unconfirmed reply; the user is due again then, only to send the reply again.

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from leadline.bitrix24 import imports as imports_of_leads
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import leads, quiet_import
 from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
 from leadline.sync.decide import Lookup, Write, originator_of
 from leadline.sync.duplicates import commands as searches
 from leadline.sync.duplicates.rules import Find, Planned, Read
-from leadline.workqueue.entry import Entry
+from leadline.workqueue.entries.entry import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +132,9 @@ def _imports(writes: list[Step]) -> tuple[list[Step], dict[str, Command]]:
     ]
     others = {step.entry.user_id: step for step in writes}
     commands: dict[str, Command] = {}
-    for at in range(0, len(quiet), imports_of_leads.MAX):
-        group, key = quiet[at : at + imports_of_leads.MAX], f"import{at}"
-        commands[key] = imports_of_leads.import_all([create for _, create in group])
+    for at in range(0, len(quiet), quiet_import.MAX):
+        group, key = quiet[at : at + quiet_import.MAX], f"import{at}"
+        commands[key] = quiet_import.import_all([create for _, create in group])
         for position, (step, _) in enumerate(group):
             others[step.entry.user_id] = replace(step, keys=(key,), position=position)
     return list(others.values()), commands

@@ -7,8 +7,9 @@ the older ones as superseded.
 
 from dataclasses import dataclass, replace
 
-from leadline.bitrix24 import further_fields, leads
+from leadline.bitrix24 import leads
 from leadline.bitrix24.command import CALL_MARGIN_S, Command
+from leadline.bitrix24.lead_fields import further_fields
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.bitrix24.stored_lead import Fields, applied
@@ -22,13 +23,9 @@ from leadline.errors import (
     RequestRejected,
 )
 from leadline.settings import settings
-from leadline.workqueue.entry import (
-    Entry,
-    Outcome,
-    OutcomeStatus,
-    PendingEvent,
-    Settlement,
-)
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import PendingEvent
+from leadline.workqueue.entries.settlement import Settlement
 
 #: Delays after the first and the second failed attempt; the third is the last.
 RETRY_DELAYS_MS = (2000, 4000)
@@ -153,7 +150,7 @@ def settle_applied(
         entry,
         fields,
         tuple(
-            _succeed(entry, event, last_applied.lead_id, newest, open_fields)
+            event.succeeded(entry.fence, last_applied.lead_id, newest, open_fields)
             for event in entry.events
         ),
     )
@@ -244,7 +241,7 @@ def settle_failure(
     elif is_write and isinstance(error, OutcomeUnknown):
         fields = _look_up_before_retry(entry, error, now_ms)
     if isinstance(error, Rejected) and not isinstance(error, LeadGone):
-        return Settlement(entry, fields, tuple(_fail(event, error) for event in entry.events))
+        return Settlement(entry, fields, tuple(event.failed(error) for event in entry.events))
     events = tuple(_count_attempt(event, error) for event in entry.events)
     waits = [RETRY_DELAYS_MS[event.attempts - 1] for event in events if event.outcome is None]
     return Settlement(entry, fields, events, delay_ms=max(waits, default=0))
@@ -267,33 +264,10 @@ def _look_up_before_retry(entry: Entry, error: OutcomeUnknown, now_ms: int) -> F
     return fields
 
 
-def _succeed(
-    entry: Entry, event: PendingEvent, lead_id: int, newest: int, open_fields: str
-) -> PendingEvent:
-    if event.outcome is not None:
-        return event
-    status: OutcomeStatus = "synced" if event.seq == newest else "superseded"
-    attempts = event.attempts + 1
-    outcome = Outcome(status, attempts, lead_id, fence=entry.fence, open_fields=open_fields)
-    return replace(event, outcome=outcome)
-
-
 def _count_attempt(event: PendingEvent, error: BitrixError) -> PendingEvent:
     """Count a failed attempt; after the last one the event fails."""
     if event.outcome is not None:
         return event
     if event.attempts + 1 >= MAX_ATTEMPTS:
-        return _fail(event, error)
+        return event.failed(error)
     return event.after_attempt()
-
-
-def _fail(event: PendingEvent, error: BitrixError) -> PendingEvent:
-    if event.outcome is not None:
-        return event
-    outcome = Outcome(
-        "failed",
-        event.attempts + 1,
-        reason=error.detail,
-        is_transient=not isinstance(error, Rejected) or isinstance(error, LeadGone),
-    )
-    return replace(event, outcome=outcome)

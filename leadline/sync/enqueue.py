@@ -26,7 +26,7 @@ from leadline.messages.cloudevents import Delivery
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import Outcome, PendingEvent
+from leadline.workqueue.entries.pending_event import Outcome, PendingEvent
 from leadline.workqueue.queue import work_queue
 
 log = structlog.get_logger()

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from leadline.bitrix24 import imports, lead_parsing, leads
+from leadline.bitrix24 import lead_parsing, leads, quiet_import
 from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.duplicates import parse_found
 from leadline.bitrix24.lead_parsing import LookupPage
@@ -22,7 +22,8 @@ from leadline.sync.duplicates import rules as duplicates
 from leadline.sync.duplicates.rules import Find, Read
 from leadline.sync.erasure import rules as erasure
 from leadline.sync.fields import refusals
-from leadline.workqueue.entry import Entry, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.settlement import Settlement
 
 
 def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settlement:
@@ -52,7 +53,7 @@ def _settle_write(step: Step, write: Write, answer: CommandResult) -> Settlement
     if entry.erased:
         return erasure.settle_written(entry)
     if step.position is not None:
-        answer = imports.parse(answer, step.position)
+        answer = quiet_import.parse(answer, step.position)
     last_applied = lead_parsing.parse_written(answer, write.command, _state(entry))
     return settle_applied(entry, last_applied, is_create=write.is_create)
 

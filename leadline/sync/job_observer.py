@@ -16,7 +16,9 @@ from leadline.runtime.telemetry.tracing import Span
 from leadline.sync import metrics
 from leadline.sync.batch_request import BatchRequest
 from leadline.sync.decide import MAX_ATTEMPTS
-from leadline.workqueue.entry import Entry, PendingEvent, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import PendingEvent
+from leadline.workqueue.entries.settlement import Settlement
 
 log = structlog.get_logger()
 

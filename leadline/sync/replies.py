@@ -19,7 +19,8 @@ from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.settings import settings
-from leadline.workqueue.entry import Entry, Outcome, PendingEvent
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import Outcome, PendingEvent
 
 log = structlog.get_logger()
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from leadline.workqueue.entry import PendingEvent
+from leadline.runtime import lua
+from leadline.workqueue.entries.pending_event import PendingEvent
 
 
 class PutResult(Enum):
@@ -53,3 +55,30 @@ class EnqueueRequest:
     stage_set: int | None = None
     #: Further fields of the desired state as JSON; empty: the message has none.
     fields: bytes = b""
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The arguments of put.lua for this event."""
+        event = self.event
+        return lua.without_none(
+            {
+                "user": str(self.user_id),
+                "event_id": event.event_id,
+                "event": event.dumps().decode(),
+                "state": self.state.decode() or None,
+                "fields": self.fields.decode() or None,
+                "version": event.version,
+                "touches_stage": self.touches_stage,
+                "is_first": self.is_first,
+                "occurred_at_ms": self.occurred_at_ms,
+                "lead_id": str(self.lead_id) if self.lead_id else None,
+                "is_lookup_requested": self.is_lookup_requested or self.is_erasure,
+                "is_erasure": self.is_erasure,
+                "creates_anyway": self.creates_anyway,
+                "is_quiet": self.is_quiet,
+                "stage_version": self.stage_version,
+                "sent_at_ms": self.sent_at_ms,
+                "history": str(event.history) if event.history else None,
+                "originator": self.originator or None,
+                "stage_set": self.stage_set,
+            }
+        )

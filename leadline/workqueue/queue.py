@@ -19,7 +19,8 @@ from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import Entry, Settlement, UnreadableEntry
+from leadline.workqueue.entries.entry import Entry, UnreadableEntry
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.lua import script
 from leadline.workqueue.queue_view import RECENT_MS, QueueView
 from leadline.workqueue.wakeups import Wakeups
@@ -90,7 +91,7 @@ class WorkQueue(QueueView):
         args = lua.arguments(
             wakeup_ms=self.wakeups.wakeup_ms,
             call_ms=self.call_ms,
-            events=[_put_args(request) for request in requests],
+            events=[request.as_arguments() for request in requests],
         )
         with reachable():
             return [PutResult(each) for each in self._put(keys=keys, args=args)]
@@ -233,33 +234,6 @@ class WorkQueue(QueueView):
 def work_queue() -> WorkQueue:
     """The work queue of the portal that the settings name; one per process."""
     return WorkQueue(client(), settings().portal, request_limit_s=settings().request_limit_s)
-
-
-def _put_args(request: EnqueueRequest) -> dict[str, Any]:
-    event = request.event
-    return lua.without_none(
-        {
-            "user": str(request.user_id),
-            "event_id": event.event_id,
-            "event": event.dumps().decode(),
-            "state": request.state.decode() or None,
-            "fields": request.fields.decode() or None,
-            "version": event.version,
-            "touches_stage": request.touches_stage,
-            "is_first": request.is_first,
-            "occurred_at_ms": request.occurred_at_ms,
-            "lead_id": str(request.lead_id) if request.lead_id else None,
-            "is_lookup_requested": request.is_lookup_requested or request.is_erasure,
-            "is_erasure": request.is_erasure,
-            "creates_anyway": request.creates_anyway,
-            "is_quiet": request.is_quiet,
-            "stage_version": request.stage_version,
-            "sent_at_ms": request.sent_at_ms,
-            "history": str(event.history) if event.history else None,
-            "originator": request.originator or None,
-            "stage_set": request.stage_set,
-        }
-    )
 
 
 def _settle_args(settlement: Settlement, *, release: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from leadline.runtime.redis import reachable
-from leadline.workqueue.entry import PendingEvent
+from leadline.workqueue.entries.pending_event import PendingEvent
 from leadline.workqueue.keys import prefix
 from leadline.workqueue.lua import script
 

@@ -26,7 +26,7 @@ from leadline.sync import job, portal_session
 from leadline.sync.decide import Write, plan
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import PendingEvent
+from leadline.workqueue.entries.pending_event import PendingEvent
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
 from tests.servers import eventually

@@ -17,7 +17,7 @@ from leadline.runtime.telemetry.log import add_context
 from leadline.sync import enqueue
 from leadline.sync.decide import Lookup, NoCall, Plan, Write, plan, settle_applied
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.entry import Entry
+from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.queue import work_queue
 
 pytestmark = pytest.mark.usefixtures("in_redis")

@@ -15,7 +15,9 @@ from leadline.runtime import clock
 from leadline.settings import settings
 from leadline.sync.decide import Lookup, plan, settle_failure, settle_lookup
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import Entry, Outcome, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import Outcome
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import SEND_WITHIN_S, WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, pending

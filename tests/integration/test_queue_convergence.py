@@ -17,7 +17,8 @@ from leadline.bitrix24.command import Command
 from leadline.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
 from leadline.sync.decide import Lookup, Write, plan, settle_applied, settle_failure, settle_lookup
 from leadline.workqueue.enqueue_request import EnqueueRequest
-from leadline.workqueue.entry import Entry, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.unit.entries import pending
 

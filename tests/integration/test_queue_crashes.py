@@ -13,7 +13,8 @@ from leadline.errors import QueueDown
 from leadline.runtime.redis import connect
 from leadline.sync.decide import settle_lookup
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import Outcome, Settlement
+from leadline.workqueue.entries.pending_event import Outcome
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import PrivateServer, private
 from tests.unit.entries import found, pending

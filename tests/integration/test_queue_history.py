@@ -12,7 +12,9 @@ import redis
 from leadline.bitrix24 import lead_parsing
 from leadline.sync.decide import Lookup, NoCall, Write, plan, settle_applied, settle_lookup
 from leadline.workqueue.enqueue_request import EnqueueRequest
-from leadline.workqueue.entry import Entry, Outcome, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import Outcome
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import STATE, found, pending

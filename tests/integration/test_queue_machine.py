@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -12,10 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import Entry, Outcome, Settlement
+from leadline.workqueue.entries.pending_event import Outcome
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import pending
+
+if TYPE_CHECKING:
+    from leadline.workqueue.entries.entry import Entry
 
 USERS = st.integers(1, 3)
 VERSIONS = st.integers(1, 9)

@@ -9,7 +9,8 @@ import orjson
 import redis
 
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
-from leadline.workqueue.entry import Outcome, Settlement
+from leadline.workqueue.entries.pending_event import Outcome
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.integration.test_queue_crashes import (
     BEYOND_TOLERANCE_MS,

@@ -20,7 +20,7 @@ from leadline.errors import QueueDown
 from leadline.runtime.redis import client, connect
 from leadline.sync import portal_session
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.entry import Settlement
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import work_queue
 from local.gateway import checks
 from local.sandbox.servers import PrivateServer, private

@@ -18,7 +18,8 @@ from leadline.runtime.telemetry import trace_context
 from leadline.sync import enqueue
 from leadline.users.model import Move, NewUser
 from leadline.workqueue import pending_events, portal_state
-from leadline.workqueue.entry import Outcome, Settlement
+from leadline.workqueue.entries.pending_event import Outcome
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.pending_events import PendingEvents, republish
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import rows

@@ -18,7 +18,7 @@ from leadline.runtime.telemetry import trace_context
 from leadline.sync import replies
 from leadline.users import queries
 from leadline.users.model import Changes, Move, NewUser
-from leadline.workqueue.entry import Outcome
+from leadline.workqueue.entries.pending_event import Outcome
 from tests.integration.conftest import in_threads, rows
 from tests.unit.entries import entry, pending
 

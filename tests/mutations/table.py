@@ -286,14 +286,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a lead is read again although that was done",
-        "leadline/workqueue/entry.py",
+        "leadline/workqueue/entries/entry.py",
         "return self.lookup_requested_seq > self.lookup_done_seq",
         "return self.lookup_requested_seq >= self.lookup_done_seq",
         (_ENTRY + "test_a_lookup_is_requested_until_it_is_done",),
     ),
     Mutation(
         "the lead that a message names counts before the one that was last applied",
-        "leadline/workqueue/entry.py",
+        "leadline/workqueue/entries/entry.py",
         "ids = (applied, self.claimed_lead_id)",
         "ids = (self.claimed_lead_id, applied)",
         (_ENTRY + "test_the_known_lead_precedes_one_that_a_message_names",),

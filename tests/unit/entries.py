@@ -5,7 +5,8 @@ from typing import Any
 
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
-from leadline.workqueue.entry import Entry, PendingEvent
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import PendingEvent
 
 MILLION = 1_000_000
 STATE = DesiredState("Ann Lee", "+77001112233", "NEW")

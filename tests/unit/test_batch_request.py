@@ -9,7 +9,7 @@ from leadline.bitrix24.command import Command
 from leadline.sync import batch_request
 from leadline.sync.batch_request import BatchRequest
 from leadline.sync.decide import Lookup, NoCall, Write, plan
-from leadline.workqueue.entry import Outcome
+from leadline.workqueue.entries.pending_event import Outcome
 from tests.unit.entries import entry, known, pending
 
 MOST = 50  # https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html

@@ -25,7 +25,7 @@ from leadline.sync.decide import (
     settle_lookup,
     settle_lookup_by_id,
 )
-from leadline.workqueue.entry import PendingEvent
+from leadline.workqueue.entries.pending_event import PendingEvent
 from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 
 NOW = 1_000_000_000

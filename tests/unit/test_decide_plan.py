@@ -7,7 +7,8 @@ import pytest
 
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.sync.decide import Lookup, NoCall, Write, plan
-from leadline.workqueue.entry import Entry, Outcome
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import Outcome
 from tests.unit.entries import MILLION, STATE, entry, known, pending
 
 

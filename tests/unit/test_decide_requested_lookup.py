@@ -7,7 +7,7 @@ import pytest
 
 from leadline.bitrix24.stored_lead import Fields
 from leadline.sync.decide import Lookup, NoCall, Write, plan, settle_lookup
-from leadline.workqueue.entry import Entry
+from leadline.workqueue.entries.entry import Entry
 from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 
 NOW = 1_000_000

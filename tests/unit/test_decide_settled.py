@@ -30,7 +30,8 @@ from leadline.sync.decide import (
     settle_lookup,
     settle_lookup_by_id,
 )
-from leadline.workqueue.entry import Outcome, Settlement
+from leadline.workqueue.entries.pending_event import Outcome
+from leadline.workqueue.entries.settlement import Settlement
 from tests.unit.conftest import Configure
 from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 

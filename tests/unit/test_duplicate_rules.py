@@ -13,7 +13,8 @@ from leadline.sync import batch_request, decide, interpret
 from leadline.sync.decide import AHEAD_MS, Lookup, Write
 from leadline.sync.duplicates import rules
 from leadline.sync.duplicates.rules import FRESH_MS, Find, Planned, Read
-from leadline.workqueue.entry import Entry, PendingEvent
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import PendingEvent
 from tests.unit.entries import STATE, entry, found, known, pending
 
 NOW_MS = 1_800_000_000_000

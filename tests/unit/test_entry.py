@@ -7,7 +7,9 @@ import pytest
 
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.messages.attempt_log import Attempt, AttemptLog
-from leadline.workqueue.entry import Entry, Outcome, PendingEvent, Settlement, UnreadableEntry
+from leadline.workqueue.entries.entry import Entry, UnreadableEntry
+from leadline.workqueue.entries.pending_event import Outcome, PendingEvent
+from leadline.workqueue.entries.settlement import Settlement
 from tests.unit.entries import entry, known, pending
 
 STORED = {b"fence": b"17"}

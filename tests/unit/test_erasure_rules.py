@@ -17,7 +17,9 @@ from leadline.messages.contract import ERASED_NAME
 from leadline.settings import settings
 from leadline.sync.decide import Lookup, NoCall, Write
 from leadline.sync.erasure import rules
-from leadline.workqueue.entry import Entry, PendingEvent, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import PendingEvent
+from leadline.workqueue.entries.settlement import Settlement
 from tests.unit.entries import entry, found, pending
 
 NOW = 1_000_000

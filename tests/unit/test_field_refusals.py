@@ -13,7 +13,8 @@ from leadline.sync.batch_request import Step
 from leadline.sync.decide import Write, plan, settle_applied
 from leadline.sync.fields import last_check
 from leadline.sync.fields.last_check import FieldCheck
-from leadline.workqueue.entry import Entry, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.settlement import Settlement
 from tests.unit import maps
 from tests.unit.conftest import Configure
 from tests.unit.entries import entry, known, pending

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from leadline.bitrix24 import leads, stored_lead
-from leadline.bitrix24.applied_fields import AppliedFields
-from leadline.bitrix24.further_fields import needs_lookup
+from leadline.bitrix24.lead_fields.applied_fields import AppliedFields
+from leadline.bitrix24.lead_fields.further_fields import needs_lookup
 from leadline.bitrix24.lead_parsing import FoundLead, parse_leads, parse_written
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from tests.unit import maps

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leadline.messages import contract
 from leadline.settings import settings
 from leadline.sync import replies
-from leadline.workqueue.entry import Outcome
+from leadline.workqueue.entries.pending_event import Outcome
 from tests.unit.conftest import Configure
 from tests.unit.entries import entry, pending
 

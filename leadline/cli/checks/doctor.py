@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import Any
 
 import phonenumbers
-import redis
 import typer
 
-from leadline.cli import mapping, portal
-from leadline.cli.checks import broker_tags, nodes
+from leadline.cli import portal
+from leadline.cli.checks import broker_tags, mapping, nodes, rights
 from leadline.cli.checks.check import Check
 from leadline.cli.checks.results import results
 from leadline.cli.output import FINDINGS, Json, print_json, print_table
@@ -26,29 +25,6 @@ from leadline.runtime.postgres.pool import StatementError, database
 from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
 from leadline.workqueue.outage import Outage
-
-#: Rights of a login that only migrations and administrators need.
-_RIGHTS = """
-SELECT rolname AS name, rolsuper AS superuser, rolcreatedb AS "creates databases",
-       rolcreaterole AS "creates roles", rolreplication AS replication,
-       COALESCE(pg_has_role(rolname, relowner, 'MEMBER'), false) AS "owns the tables"
-FROM pg_roles LEFT JOIN pg_class ON pg_class.oid = to_regclass('users')
-WHERE rolname = current_user
-"""
-#: Commands of Redis that Leadline does not need.
-_ADMIN_COMMANDS = ("FLUSHALL", "KEYS *", "CONFIG SET maxmemory 0", "ACL SETUSER default")
-#: Checks without trying, since each attempt would be logged in `ACL LOG`. A command that a
-#: provider has removed is an error here, and cannot be run.
-_ALLOWED_ADMIN_COMMANDS = f"""
-local found = {{}}
-for _, one in ipairs({{{", ".join(f"'{command}'" for command in _ADMIN_COMMANDS)}}}) do
-  local words = {{}}
-  for word in string.gmatch(one, '%S+') do table.insert(words, word) end
-  local ok, may = pcall(redis.acl_check_cmd, unpack(words))
-  if ok and may then table.insert(found, words[1]) end
-end
-return redis.acl_check_cmd and found or redis.error_reply('ERR before Redis 7')
-"""
 
 
 def doctor(*, json: Json = False) -> None:
@@ -126,7 +102,7 @@ def _database() -> Iterator[Check]:
     yield from nodes.postgres(secrets.require("database-url"))
     database().run("SELECT 1 AS one")
     yield Check("Postgres", is_ok=True, result="answers")
-    yield _login("Postgres", *_postgres_rights())
+    yield _login("Postgres", *rights.postgres())
     try:
         (row,) = database().run("SELECT version_num AS revision FROM alembic_version")
         revision = str(row["revision"])
@@ -145,29 +121,6 @@ def _database() -> Iterator[Check]:
     )
     if is_newest:
         yield from _installation()
-
-
-def _postgres_rights() -> tuple[str, list[str]]:
-    """The login's name, and the rights it has that Leadline does not need."""
-    (row,) = database().run(_RIGHTS)
-    return str(row.pop("name")), [right for right, has_it in row.items() if has_it]
-
-
-@reachable()
-def _redis_rights() -> tuple[str, list[str]]:
-    """The same for Redis; before Redis 7, which reports it, `default` may run every command."""
-    try:
-        name = str(client().acl_whoami())
-    except redis.exceptions.NoPermissionError:
-        name = "a login with restricted rights"
-    except redis.ResponseError:  # before Redis 6 there are no users
-        name = "default"
-    try:
-        allowed: list[Any] = client().evalsha(client().script_load(_ALLOWED_ADMIN_COMMANDS), 0)
-    except redis.ResponseError:
-        return name, ["every command"] if name == "default" else []
-    surplus = [command.decode() if isinstance(command, bytes) else command for command in allowed]
-    return name, ["every command"] if len(surplus) == len(_ADMIN_COMMANDS) else surplus
 
 
 def _login(server: str, name: str, surplus: list[str]) -> Check:
@@ -226,7 +179,7 @@ def _redis() -> Iterator[Check]:
     with reachable():
         info: dict[str, Any] = client().info()
     yield Check("Redis", is_ok=True, result="answers")
-    yield _login("Redis", *_redis_rights())
+    yield _login("Redis", *rights.redis_())
     policy = str(info.get("maxmemory_policy"))
     fix = "" if policy == "noeviction" else "CONFIG SET maxmemory-policy noeviction"
     yield Check("Redis' memory", policy == "noeviction", f"maxmemory-policy {policy}", fix)

@@ -14,7 +14,7 @@ from typing import Any
 from uuid_utils.compat import uuid7
 
 from leadline.errors import BrokerDown, PathNotFound
-from leadline.ledger import correlated_events
+from leadline.ledger import correlations
 from leadline.operations.bulk import steps
 from leadline.operations.bulk.steps import Kind, Selection, Step
 from leadline.runtime.postgres.pool import Row, StatementError, database
@@ -165,7 +165,7 @@ def newest() -> list[dict[str, Any]]:
 
 def _with_outcome(job: dict[str, Any]) -> dict[str, Any]:
     if job["kind"] == "resync":
-        job["outcome"] = correlated_events.states(
+        job["outcome"] = correlations.states(
             _call_id(job["id"]), job["created_at"], job["ended_at"]
         )
     return job

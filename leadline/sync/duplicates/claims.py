@@ -3,7 +3,7 @@
 from leadline.sync.batch_request import BatchRequest, Step
 from leadline.sync.decide import Write
 from leadline.sync.duplicates import rules
-from leadline.workqueue.entry import Settlement
+from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
 
 

@@ -6,7 +6,7 @@ from leadline.bitrix24 import duplicates, leads
 from leadline.bitrix24.command import Command
 from leadline.sync.duplicates import rules
 from leadline.users import phones
-from leadline.workqueue.entry import Entry
+from leadline.workqueue.entries.entry import Entry
 
 #: Users that share a `Find`, each with up to three notations of its phone.
 USERS_PER_FIND = duplicates.VALUES_MAX // 3

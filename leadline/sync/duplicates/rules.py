@@ -14,7 +14,9 @@ from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.settings import settings
 from leadline.sync import decide
 from leadline.sync.decide import AHEAD_MS, Lookup, Plan, Write, originator_of
-from leadline.workqueue.entry import Entry, Outcome, PendingEvent, Settlement
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import Outcome, PendingEvent
+from leadline.workqueue.entries.settlement import Settlement
 
 #: For how long a result may be used: a lead may be linked, closed or made meanwhile. Longer than
 #: the call that a step may have to wait for.

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import orjson
 
-from leadline.bitrix24 import further_fields, leads
+from leadline.bitrix24 import leads
+from leadline.bitrix24.lead_fields import further_fields
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import LastApplied
 from leadline.bitrix24.stored_lead import Fields, applied
@@ -19,13 +20,9 @@ from leadline.messages.contract import ERASED_NAME, LeadOutcome
 from leadline.settings import settings
 from leadline.sync import decide
 from leadline.sync.decide import LEAD_KNOWN, LOOKUP_RETRY_MS, Lookup, NoCall, Plan, Write
-from leadline.workqueue.entry import (
-    Entry,
-    Outcome,
-    OutcomeStatus,
-    PendingEvent,
-    Settlement,
-)
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import Outcome, OutcomeStatus, PendingEvent
+from leadline.workqueue.entries.settlement import Settlement
 
 #: `erased` of an entry whose lead was deleted.
 DELETED = "deleted"

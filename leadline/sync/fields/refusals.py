@@ -19,7 +19,7 @@ from leadline.sync.batch_request import Step
 from leadline.sync.decide import Write
 from leadline.sync.fields import last_check
 from leadline.sync.fields.last_check import FieldCheck
-from leadline.workqueue.entry import Settlement
+from leadline.workqueue.entries.settlement import Settlement
 
 log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline.bitrix24 import further_fields
+from leadline.bitrix24.lead_fields import further_fields
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState
 from leadline.users.snapshots import UserSnapshot

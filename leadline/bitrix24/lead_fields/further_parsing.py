@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from leadline.bitrix24.applied_fields import (
+from leadline.bitrix24.lead_fields.applied_fields import (
     NOTHING,
     NOTHING_FOUND,
     AppliedFields,
     FoundFields,
     Row,
 )
-from leadline.bitrix24.further_fields import Desired, as_written, wanted
+from leadline.bitrix24.lead_fields.further_fields import Desired, as_written, wanted
 from leadline.mapping import lead_values, targets
 from leadline.mapping.current import field_map
 from leadline.mapping.lead_values import LeadValues

@@ -6,7 +6,7 @@ The field map says which there are; without a map, everything here is empty.
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from leadline.bitrix24.applied_fields import NOTHING, AppliedFields, FoundFields
+from leadline.bitrix24.lead_fields.applied_fields import NOTHING, AppliedFields, FoundFields
 from leadline.mapping import lead_values, targets
 from leadline.mapping.current import field_map
 from leadline.mapping.lead_values import LeadValues

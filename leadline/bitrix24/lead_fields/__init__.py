@@ -1,0 +1,1 @@
+"""The further fields of a lead, which the field map names."""

@@ -1,0 +1,5 @@
+"""Entries of the work queue, one for each user, and what a call changes in them.
+
+Redis keeps the field names of earlier releases. These modules map them to ours when they read them;
+`Fields` of a settlement have Redis' names.
+"""

@@ -1,0 +1,146 @@
+"""An event that waits for its reply, and its outcome."""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import orjson
+
+from leadline.errors import BitrixError, LeadGone, Rejected
+from leadline.messages import attempt_log
+from leadline.messages.attempt_log import AttemptLog
+from leadline.messages.contract import LeadOutcome
+
+#: `held`: a person decides which lead is the user's; the event stays open in the ledger.
+OutcomeStatus = Literal["synced", "superseded", "failed", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The final result of an event, kept until its reply is confirmed."""
+
+    status: OutcomeStatus
+    attempts: int
+    lead_id: int | None = None
+    reason: str | None = None
+    #: A later retry could succeed without an operator.
+    is_transient: bool = False
+    #: Fencing token of the lease under which the event was applied.
+    fence: str | None = None
+    #: What became of the lead of an erased user.
+    lead: LeadOutcome | None = None
+    #: Fields of the map that the lead could not take, separated by commas.
+    open_fields: str = ""
+    #: Of a held user: the leads or contacts that may be meant.
+    lead_ids: tuple[int, ...] = ()
+    contact_ids: tuple[int, ...] = ()
+
+    def as_stored(self) -> dict[str, Any]:
+        """The outcome under the field names used in Redis."""
+        ids = {"lead_ids": self.lead_ids, "contact_ids": self.contact_ids}
+        rare = {"lead": self.lead, "open_fields": self.open_fields, **ids}
+        return {name: value for name, value in rare.items() if value} | {
+            "outcome": self.status,
+            "attempts": self.attempts,
+            "lead_id": self.lead_id,
+            "reason": self.reason,
+            "is_passing": self.is_transient,
+            "fence": self.fence,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEvent:
+    """An event whose reply is not confirmed yet."""
+
+    event_id: str
+    action: str
+    #: The user as in the message, for the reply.
+    user: dict[str, Any]
+    reply_queue: str
+    #: As in the message; None if the message has only the public keys.
+    version: int | None
+    correlation_id: str
+    traceparent: str
+    attempts: int = 0
+    outcome: Outcome | None = None
+    #: Its attempt log; named as in Redis.
+    journey: AttemptLog = field(default_factory=AttemptLog)
+    #: Sequence number among the user's events, assigned by the work queue.
+    seq: int = 0
+    #: History of the sender's database in which `version` counts; the reply names it.
+    history: int | None = None
+
+    def dumps(self) -> bytes:
+        """The event as JSON, without its sequence number; without its calls if it has an outcome.
+
+        Its reply is sent next. If the worker is killed before, the repeated reply has none.
+        """
+        stored = {name: getattr(self, name) for name in _STORED_AS_NAMED}
+        if self.outcome and self.journey.calls:
+            stored["journey"] = replace(self.journey, calls=())
+        return orjson.dumps(stored | {"answered": self.outcome and self.outcome.as_stored()})
+
+    def stored(self) -> bytes:
+        """The event as Redis stores it: its sequence number, then its JSON."""
+        return b"%d %s" % (self.seq, self.dumps())
+
+    @classmethod
+    def loads(cls, stored: bytes) -> "PendingEvent":
+        """Parse what `stored` returned."""
+        seq, _, text = stored.partition(b" ")
+        content = orjson.loads(text)
+        outcome, journey = content.pop("answered"), content.pop("journey", {})
+        return cls(
+            **content,
+            outcome=_outcome(**outcome) if outcome else None,
+            journey=attempt_log.parse(journey),
+            seq=int(seq),
+        )
+
+    @property
+    def attempts_made(self) -> int:
+        """Attempts so far, the last one included."""
+        return self.outcome.attempts if self.outcome else self.attempts
+
+    def after_attempt(self) -> "PendingEvent":
+        """The event with one more attempt counted."""
+        return replace(self, attempts=self.attempts + 1)
+
+    def succeeded(
+        self, fence: str, lead_id: int, newest_seq: int, open_fields: str
+    ) -> "PendingEvent":
+        """The event as applied to this lead under this lease; unchanged if it has an outcome.
+
+        `newest_seq`: the sequence number applied; an older event is superseded.
+        """
+        if self.outcome is not None:
+            return self
+        status: OutcomeStatus = "synced" if self.seq == newest_seq else "superseded"
+        attempts = self.attempts + 1
+        outcome = Outcome(status, attempts, lead_id, fence=fence, open_fields=open_fields)
+        return replace(self, outcome=outcome)
+
+    def failed(self, error: BitrixError) -> "PendingEvent":
+        """The event with this failure as its outcome; unchanged if it has one."""
+        if self.outcome is not None:
+            return self
+        outcome = Outcome(
+            "failed",
+            self.attempts + 1,
+            reason=error.detail,
+            is_transient=not isinstance(error, Rejected) or isinstance(error, LeadGone),
+        )
+        return replace(self, outcome=outcome)
+
+
+_STORED_AS_NAMED = tuple(
+    field_.name for field_ in fields(PendingEvent) if field_.name not in {"seq", "outcome"}
+)
+
+
+def _outcome(outcome: OutcomeStatus, *, is_passing: bool = False, **others: Any) -> Outcome:
+    """Parse what `Outcome.as_stored` returned."""
+    ids: dict[str, Any] = {
+        name: tuple(others.pop(name, ())) for name in ("lead_ids", "contact_ids")
+    }
+    return Outcome(outcome, **others, **ids, is_transient=is_passing)

@@ -1,0 +1,54 @@
+"""What to write for a leased user after a call."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from leadline.bitrix24.stored_lead import Fields
+from leadline.errors import BitrixError
+from leadline.workqueue.entries.entry import Entry
+from leadline.workqueue.entries.pending_event import PendingEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What to write for a leased user after a call."""
+
+    entry: Entry
+    fields: Fields = field(default_factory=dict)
+    #: The events as they are now.
+    events: tuple[PendingEvent, ...] = ()
+    #: Delay until the user is due again, if events are left.
+    delay_ms: int = 0
+    #: Why the call failed, if it did.
+    error: BitrixError | None = None
+    #: How many leads of this user a lookup found.
+    leads_found: int = 0
+    #: An event of which only its attempt log has changed.
+    logged: tuple[PendingEvent, ...] = ()
+
+    def with_attempt(self, now_ms: int, error: str | None = None) -> "Settlement":
+        """A copy with the attempt just made in the attempt log of each event that it counts for."""
+        attempts_before = {event.event_id: event.attempts_made for event in self.entry.events}
+        events = tuple(
+            replace(
+                event, journey=event.journey.with_attempt(now_ms, None if event.outcome else error)
+            )
+            if event.attempts_made > attempts_before.get(event.event_id, 0)
+            else event
+            for event in self.events
+        )
+        return replace(self, events=events)
+
+    def with_calls(self, calls: Sequence[object]) -> "Settlement":
+        """A copy with the calls just made in the attempt log of the newest event.
+
+        Its state is what was applied: the older ones need no copies.
+        """
+        newest = max(self.entry.events, key=lambda event: event.seq, default=None)
+        if newest is None or not calls:
+            return self
+        now = next((one for one in self.events if one.event_id == newest.event_id), newest)
+        logged = replace(now, journey=now.journey.with_calls(calls))
+        if now is newest and newest not in self.events:
+            return replace(self, logged=(logged,))
+        return replace(self, events=tuple(logged if one is now else one for one in self.events))
