@@ -12,10 +12,9 @@ from leadline.runtime import clock
 from leadline.settings import settings
 from leadline.sync import batch_request, interpret, portal_session, replies
 from leadline.sync.batch_request import BatchRequest, Step
-from leadline.sync.decide import AHEAD_MS, defer, plan
+from leadline.sync.decide import AHEAD_MS, Find, Plan, Read, defer, plan
 from leadline.sync.duplicates import claims
 from leadline.sync.duplicates import rules as duplicates
-from leadline.sync.duplicates.rules import Find, Planned, Read
 from leadline.sync.erasure import rules as erasure
 from leadline.sync.job_observer import JobObserver
 from leadline.workqueue.entries.entry import Entry
@@ -154,7 +153,7 @@ class BatchCall:
             self._observer.settled(settlement)
 
 
-def _plan(entry: Entry) -> Planned:
+def _plan(entry: Entry) -> Plan:
     """Decide the plan for a user, erased or not."""
     return erasure.plan(entry) if entry.erased else duplicates.plan(entry, plan(entry))
 

@@ -8,9 +8,8 @@ from itertools import islice
 from leadline.bitrix24 import leads, quiet_import
 from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
-from leadline.sync.decide import Lookup, Write, originator_of
+from leadline.sync.decide import Find, Lookup, Plan, Read, Write, originator_of
 from leadline.sync.duplicates import commands as searches
-from leadline.sync.duplicates.rules import Find, Planned, Read
 from leadline.workqueue.entries.entry import Entry
 
 
@@ -19,7 +18,7 @@ class Step:
     """The plan for one user, and the commands it needs."""
 
     entry: Entry
-    plan: Planned
+    plan: Plan
     #: Keys of its commands in the batch; lookups share commands.
     keys: tuple[str, ...]
     #: Position of its lead among those that one command imports; None: its write is its own.
@@ -54,7 +53,7 @@ class BatchRequest:
 
 
 def build(
-    entries: list[Entry], decide: Callable[[Entry], Planned], *, imports: bool = False
+    entries: list[Entry], decide: Callable[[Entry], Plan], *, imports: bool = False
 ) -> BatchRequest:
     """Build a batch: one command per user to write, and a few shared ones for all lookups.
 
@@ -63,7 +62,7 @@ def build(
     beyond the batch wait for the next one. If a user needs a request of its own, all others wait.
     """
     plans = [(entry, decide(entry)) for entry in entries]
-    makers: dict[type[Planned], Callable[[list[Entry]], dict[int, dict[str, Command]]]] = {
+    makers: dict[type[Plan], Callable[[list[Entry]], dict[int, dict[str, Command]]]] = {
         Lookup: _lookups,
         Find: searches.finds,
         Read: searches.reads,
@@ -119,7 +118,7 @@ def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:
             yield group[start : start + leads.LOOKUP_MAX]
 
 
-def _writes(plans: list[tuple[Entry, Planned]]) -> Iterator[tuple[Entry, Write]]:
+def _writes(plans: list[tuple[Entry, Plan]]) -> Iterator[tuple[Entry, Write]]:
     yield from ((entry, planned) for entry, planned in plans if isinstance(planned, Write))
 
 

@@ -56,14 +56,23 @@ class Write:
     is_create: bool
 
 
-Plan = NoCall | Lookup | Write
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Before a create, find leads and contacts that may have the user's phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the leads and contacts that were found."""
+
+
+Plan = NoCall | Lookup | Write | Find | Read
 
 #: It is certain which lead is the user's, or that there is none.
 LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: The next request is for this user alone.
 _OWN_REQUEST: Fields = {"alone": 1}
-#: The events fail when the lead vanishes this many times in a row. In simple CRM mode, each lead
-#: vanishes at once.
+#: Events fail when the lead vanishes this many times in a row, as it does in simple CRM mode.
 VANISHED_MAX = 2
 VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
 #: Why a lead that a message claims is not taken for the user's.
@@ -81,8 +90,7 @@ def originator_of(entry: Entry) -> str:
 
 def plan(entry: Entry) -> Plan:
     """Decide the plan for this user."""
-    unsettled = [event for event in entry.events if event.outcome is None]
-    if entry.state is None or not unsettled:
+    if entry.state is None or all(event.outcome is not None for event in entry.events):
         return NoCall()
     if _must_look_up(entry, entry.state):
         return Lookup()
@@ -92,8 +100,7 @@ def plan(entry: Entry) -> Plan:
     with_stage = entry.desired_stage_seq > entry.applied_stage_seq
     if entry.applied_seq >= entry.desired_seq and not with_stage:
         return NoCall()
-    # A lead without an origin was recognised by name or phone, which may change: the first update
-    # writes the origin.
+    # It was recognised by name or phone, which may change: its first update writes the origin.
     origin = leads.origin(entry.user_id, originator_of(entry)) if entry.lacks_origin else None
     command = leads.update(entry.last_applied, entry.state, with_stage=with_stage, origin=origin)
     return Write(command, is_create=False) if command else NoCall()

@@ -9,7 +9,9 @@ from leadline.bitrix24.lead_parsing import LookupPage
 from leadline.errors import BitrixError, OutcomeUnknown
 from leadline.sync.batch_request import Step
 from leadline.sync.decide import (
+    Find,
     Lookup,
+    Read,
     Write,
     settle_applied,
     settle_failure,
@@ -19,7 +21,6 @@ from leadline.sync.decide import (
 )
 from leadline.sync.duplicates import commands as searches
 from leadline.sync.duplicates import rules as duplicates
-from leadline.sync.duplicates.rules import Find, Read
 from leadline.sync.erasure import rules as erasure
 from leadline.sync.fields import refusals
 from leadline.workqueue.entries.entry import Entry
@@ -39,7 +40,7 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
         if isinstance(step.plan, Find | Read):
             return _settle_search(step, values, now_ms).with_attempt(now_ms)
     except BitrixError as error:
-        if (without_field := refusals.settle(step, error)) is not None:
+        if (without_field := refusals.settle(entry, step.plan, error)) is not None:
             return without_field
         is_write = isinstance(step.plan, Write)
         settle_error = erasure.settle_failure if entry.erased else settle_failure

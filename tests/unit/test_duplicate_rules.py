@@ -10,9 +10,9 @@ from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.errors import OutcomeUnknown
 from leadline.settings import settings
 from leadline.sync import batch_request, decide, interpret
-from leadline.sync.decide import AHEAD_MS, Lookup, Write
+from leadline.sync.decide import AHEAD_MS, Find, Lookup, Plan, Read, Write
 from leadline.sync.duplicates import rules
-from leadline.sync.duplicates.rules import FRESH_MS, Find, Planned, Read
+from leadline.sync.duplicates.rules import FRESH_MS
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import PendingEvent
 from tests.unit.entries import STATE, entry, found, known, pending
@@ -35,7 +35,7 @@ def leased(search: Search | None = None, *, at_ms: int = NOW_MS, **more: object)
     return replace(entry(pending()), fence=str(at_ms * 1000), search=search, **more)  # type: ignore[arg-type]
 
 
-def planned(of: Entry) -> Planned:
+def planned(of: Entry) -> Plan:
     return rules.plan(of, decide.plan(of))
 
 

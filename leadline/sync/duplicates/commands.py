@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from leadline.bitrix24 import duplicates, leads
 from leadline.bitrix24.command import Command
-from leadline.sync.duplicates import rules
+from leadline.settings import settings
 from leadline.users import phones
 from leadline.workqueue.entries.entry import Entry
 
@@ -18,6 +18,16 @@ ByUser = dict[int, dict[str, Command]]
 LEADS, CONTACTS = "leads", "contacts"
 
 
+def finds_leads() -> bool:
+    """Whether a user may be linked to a lead that exists, or held."""
+    return bool(settings().duplicates & {"link", "hold"})
+
+
+def finds_contacts() -> bool:
+    """Whether a new lead may be attached to a contact that exists."""
+    return "contact" in settings().duplicates
+
+
 def finds(entries: Sequence[Entry]) -> ByUser:
     """The commands that find leads and contacts for these users."""
     by_user: ByUser = {}
@@ -28,9 +38,9 @@ def finds(entries: Sequence[Entry]) -> ByUser:
         numbers = [entry.state.phone for entry in group if entry.state]
         values = [notation for one in numbers for notation in phones.notations(one)]
         commands = {}
-        if rules.finds_leads():
+        if finds_leads():
             commands[f"find_{LEADS}{number}"] = duplicates.find(values, "LEAD")
-        if rules.finds_contacts():
+        if finds_contacts():
             commands[f"find_{CONTACTS}{number}"] = duplicates.find(values, "CONTACT")
         by_user |= dict.fromkeys((entry.user_id for entry in group), commands)
     return by_user

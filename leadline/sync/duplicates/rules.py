@@ -6,14 +6,15 @@ lead is created, perhaps attached to a contact.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.duplicates import Found, Search
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.settings import settings
 from leadline.sync import decide
-from leadline.sync.decide import AHEAD_MS, Lookup, Plan, Write, originator_of
+from leadline.sync.decide import AHEAD_MS, Find, Lookup, Plan, Read, Write, originator_of
+from leadline.sync.duplicates.commands import finds_leads
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import Outcome, PendingEvent
 from leadline.workqueue.entries.settlement import Settlement
@@ -25,30 +26,7 @@ SEVERAL_LEADS = "several open leads have this phone: {}"
 SEVERAL_CONTACTS = "several contacts have this phone: {}"
 
 
-@dataclass(frozen=True, slots=True)
-class Find:
-    """Find leads and contacts that may have the user's phone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Read the leads and contacts that were found."""
-
-
-Planned = Plan | Find | Read
-
-
-def finds_leads() -> bool:
-    """Whether a user may be linked to a lead that exists, or held."""
-    return bool(settings().duplicates & {"link", "hold"})
-
-
-def finds_contacts() -> bool:
-    """Whether a new lead may be attached to a contact that exists."""
-    return "contact" in settings().duplicates
-
-
-def plan(entry: Entry, planned: Plan) -> Planned:
+def plan(entry: Entry, planned: Plan) -> Plan:
     """The plan for this user if `planned` is what the rules without a search say."""
     if not isinstance(planned, Write):
         return planned
@@ -59,7 +37,7 @@ def plan(entry: Entry, planned: Plan) -> Planned:
     return Lookup() if entry.lacks_origin and is_stale else planned
 
 
-def _plan_create(entry: Entry, planned: Write) -> Planned:
+def _plan_create(entry: Entry, planned: Write) -> Plan:
     search = entry.search
     if search is None or entry.leased_at_ms - search.at_ms > FRESH_MS:
         return Find()

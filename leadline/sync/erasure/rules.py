@@ -19,7 +19,7 @@ from leadline.errors import BitrixError, LeadGone, OutcomeUnknown, Rejected
 from leadline.messages.contract import ERASED_NAME, LeadOutcome
 from leadline.settings import settings
 from leadline.sync import decide
-from leadline.sync.decide import LEAD_KNOWN, LOOKUP_RETRY_MS, Lookup, NoCall, Plan, Write
+from leadline.sync.decide import LEAD_KNOWN, LOOKUP_RETRY_MS, Lookup, NoCall, Write
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import Outcome, OutcomeStatus, PendingEvent
 from leadline.workqueue.entries.settlement import Settlement
@@ -32,7 +32,7 @@ STILL_THERE = "the lead still has a name or phone after it was erased: does the 
 OF_OTHER = "lead {} belongs to another user or installation: nothing was erased there"
 
 
-def plan(entry: Entry) -> Plan:
+def plan(entry: Entry) -> NoCall | Lookup | Write:
     """Decide the plan for this erased user."""
     if settings().erase_lead == "keep" or all(event.outcome for event in entry.events):
         return NoCall()

@@ -15,10 +15,10 @@ from leadline.mapping import targets
 from leadline.mapping.current import field_map
 from leadline.process import per_process
 from leadline.runtime.once_per_interval import Interval
-from leadline.sync.batch_request import Step
-from leadline.sync.decide import Write
+from leadline.sync.decide import Plan, Write
 from leadline.sync.fields import last_check
 from leadline.sync.fields.last_check import FieldCheck
+from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.settlement import Settlement
 
 log = structlog.get_logger()
@@ -51,16 +51,16 @@ def _last_check() -> _LastCheck:
     return _LastCheck()
 
 
-def settle(step: Step, error: BitrixError) -> Settlement | None:
+def settle(entry: Entry, plan: Plan, error: BitrixError) -> Settlement | None:
     """Settle a refused write of which a field of the map is the cause: again without the field.
 
     None if no field is, so that the error counts as any other.
     """
-    if field_map() is None or not isinstance(step.plan, Write) or step.entry.erased:
+    if field_map() is None or not isinstance(plan, Write) or entry.erased:
         return None
     if not isinstance(error, Rejected) or isinstance(error, LeadGone):
         return None
-    sent = _sent(step.plan)
+    sent = _sent(plan)
     check = _last_check().current() if sent else _NO_CHECK
     refused = {name for name in sent if _is_named(name, check.titles, error.detail)}
     if not refused:
@@ -71,8 +71,8 @@ def settle(step: Step, error: BitrixError) -> Settlement | None:
     if not refused:
         return None
     log.warning("field refused, written without it", fields=sorted(refused), code=error.code)
-    known = ",".join(sorted(refused | (step.entry.state.refused if step.entry.state else set())))
-    return Settlement(step.entry, {"refused": known}, delay_ms=_AT_ONCE_MS)
+    known = ",".join(sorted(refused | (entry.state.refused if entry.state else set())))
+    return Settlement(entry, {"refused": known}, delay_ms=_AT_ONCE_MS)
 
 
 def _sent(plan: Write) -> set[str]:
