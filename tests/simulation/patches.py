@@ -317,10 +317,10 @@ def _logs(modules: list[ModuleType]) -> None:
 def _servers(modules: list[ModuleType]) -> None:
     build = batch_request.build
 
-    def noted(entries: list[Any], decide: Any) -> Any:
+    def noted(entries: list[Any], decide: Any, **how: Any) -> Any:
         """Note which events a request is for, before it is built."""
         active().note_leased(entries)
-        return build(entries, decide)
+        return build(entries, decide, **how)
 
     _set(batch_request, "build", noted)
     _set(greenlets, "in_greenlet", lambda: False)
