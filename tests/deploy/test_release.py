@@ -164,7 +164,9 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
     (root / "scripts/images").write_text((CHECKOUT / "scripts/images").read_text())
     (root / "local").symlink_to(CHECKOUT / "local")
     (root / ".venv/bin").mkdir(parents=True)
-    (root / ".venv/bin/python").symlink_to(sys.executable)
+    python = root / ".venv/bin/python"  # a link to it would not find the packages of its environment
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     git(root, "init", "--quiet")
     git(root, "commit", "--allow-empty", "--quiet", "--message", "None")
     done = subprocess.run(
