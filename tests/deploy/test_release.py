@@ -164,7 +164,8 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
     (root / "scripts/images").write_text((CHECKOUT / "scripts/images").read_text())
     (root / "local").symlink_to(CHECKOUT / "local")
     (root / ".venv/bin").mkdir(parents=True)
-    python = root / ".venv/bin/python"  # a link to it would not find the packages of its environment
+    # A link to it would not find the packages of its environment.
+    python = root / ".venv/bin/python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     git(root, "init", "--quiet")
