@@ -10,7 +10,7 @@ from leadline.bitrix24.duplicates import Entity
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import PAGE
 from leadline.operations.first_match.lines import Line, line_for, matching
-from leadline.settings import settings
+from leadline.sync.duplicates.commands import finds_contacts
 from leadline.sync.reconcile import compare, scan, throttled_reads
 from leadline.sync.reconcile.originator import originator_id
 from leadline.users import phones, snapshots
@@ -76,14 +76,9 @@ def find_by_phones(users: Sequence[UserSnapshot]) -> Candidates:
     groups = [users[at : at + _USERS_PER_FIND] for at in range(0, len(users), _USERS_PER_FIND)]
     found: dict[Entity, set[int]] = {"LEAD": set(), "CONTACT": set()}
     for entity in found:
-        if entity == "LEAD" or reads_contacts():
+        if entity == "LEAD" or finds_contacts():
             found[entity] = _find(entity, groups)
     return Candidates(found["LEAD"], found["CONTACT"])
-
-
-def reads_contacts() -> bool:
-    """Whether a new lead is attached to an existing contact."""
-    return "contact" in settings().duplicates
 
 
 def _find(entity: Entity, groups: Sequence[Sequence[UserSnapshot]]) -> set[int]:

@@ -9,6 +9,7 @@ from leadline.operations.first_match import comparison, plans
 from leadline.operations.first_match.comparison import Candidates
 from leadline.operations.first_match.lines import Line
 from leadline.operations.first_match.plans import Plan, Progress
+from leadline.sync.duplicates.commands import finds_contacts
 from leadline.sync.reconcile import scan, throttled_reads
 from leadline.sync.reconcile.originator import originator_id
 from leadline.users import phones, snapshots
@@ -41,7 +42,7 @@ def steps(plan: Plan) -> Iterator[Plan]:
 def _read_leads(after: int) -> Progress:
     found = scan.fetch_next_pages(after, _read, leads.list_all_after)
     if not found:
-        return Progress("contacts" if comparison.reads_contacts() else "users", 0)
+        return Progress("contacts" if finds_contacts() else "users", 0)
     last = found[-1].lead_id
     free = [lead for lead in found if lead.is_free]
     return Progress("leads", last, leads=len(found), lines=_without_user(found), keys=_keys(free))
