@@ -46,9 +46,9 @@ def _functions(laboratory: Laboratory, urls: dict[int, str], scale: Scale) -> li
     }
     runs = []
     for repeat in range(scale.repeats):
-        for (users, name), one in served.items():
+        for (users, name), figure in served.items():
             call = writes.calls(laboratory.key, users)[name]
-            found = writes.block(laboratory, one, call, _CONNECTIONS, scale)
+            found = writes.block(laboratory, figure, call, _CONNECTIONS, scale)
             runs.append({"target": name, "users": users, "repeat": repeat, **found})
     laboratory.stop_all()
     return runs
@@ -96,7 +96,7 @@ def _figure(runs: list[Data], target: str, users: int) -> Figure:
 def _ratio(runs: list[Data], target: str, first: int, last: int) -> Figure:
     by_key = {(run["users"], run["repeat"]): run["rate"] for run in runs if run["target"] == target}
     repeats = {run["repeat"] for run in runs}
-    return Figure.of(by_key[last, one] / by_key[first, one] for one in repeats)
+    return Figure.of(by_key[last, repeat] / by_key[first, repeat] for repeat in repeats)
 
 
 SECTION = Section("growth", "Growth of the tables", measure, render)

@@ -163,5 +163,8 @@ def _regression_lines(judged: dict[str, list[Compared]]) -> Iterator[str]:
     for name, pairs in judged.items():
         for pair in pairs:
             if pair.is_regression and pair.last is not None:
-                now, last = (each.figure.text(each.digits) for each in (pair.now, pair.last))
+                now, last = (
+                    measurement.figure.text(measurement.digits)
+                    for measurement in (pair.now, pair.last)
+                )
                 yield f"- {name}: {pair.now.what}: {now}, last {last}"

@@ -53,8 +53,8 @@ def measure(scale: Scale, folder: Path) -> Data:
         requests = calls(laboratory.key, scale.users)
         for repeat, connections in product(range(scale.repeats), scale.connections):
             about = {"repeat": repeat, "connections": connections}
-            for name, one in served.items():
-                found = block(laboratory, one, requests[name], connections, scale)
+            for name, figure in served.items():
+                found = block(laboratory, figure, requests[name], connections, scale)
                 runs.append({"target": name, **about, **found})
             for name in pgbench.STATEMENTS:
                 rate, mean_ms = pgbench.run(
@@ -133,7 +133,11 @@ def render(data: Data) -> Chapter:
         "writes-p99.svg": plot.bars("99th percentile of the latency", "ms", p99),
     }
     expectations = _expectations(runs, functions, seen)
-    measurements = [one for name, c in product(functions, seen) for one in _compared(runs, name, c)]
+    measurements = [
+        measurement
+        for name, c in product(functions, seen)
+        for measurement in _compared(runs, name, c)
+    ]
     return Chapter(text, plots, expectations, measurements)
 
 

@@ -79,7 +79,7 @@ class Demo:
         while time.monotonic() < deadline:
             user = dict(self._http.get(self._edge + path, timeout=30).json())
             sync = user["sync"]
-            event = max(sync["events"], key=lambda each: int(each["version"]))
+            event = max(sync["events"], key=lambda event: int(event["version"]))
             for step in _steps(event, sync):
                 if step not in printed:
                     printed.add(step)

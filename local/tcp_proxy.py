@@ -67,8 +67,8 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 async def serve(host: str, port: int, listen: int) -> None:
     """Forward until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     open_ones: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

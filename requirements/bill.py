@@ -76,7 +76,10 @@ def packages(lock: str) -> Iterator[Package]:
 
 def notices(lock: str) -> str:
     """THIRD-PARTY.md."""
-    rows = (f"| {each.name} | {each.version} | {each.licence} |\n" for each in packages(lock))
+    rows = (
+        f"| {package.name} | {package.version} | {package.licence} |\n"
+        for package in packages(lock)
+    )
     return _HEAD + "".join(rows)
 
 

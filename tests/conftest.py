@@ -142,7 +142,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     slow = [call for call in calls if call.duration > SLOW_S and "slow" not in call.keywords]
     if slow:
         terminalreporter.section(f"over {SLOW_S:g} s without a reason")
-    for item in sorted(slow, key=lambda each: -each.duration):
+    for item in sorted(slow, key=lambda report: -report.duration):
         terminalreporter.write_line(f"{item.duration:6.1f} s  {item.nodeid}")
 
 

@@ -33,7 +33,7 @@ async def snapshot(request: web.Request) -> web.Response:
             "type": entity.type_id,
             "stages": _stages(portal, entity),
             "cards": cards,
-            "seconds": [list(each) for each in portal.counts.seconds][-120:],
+            "seconds": [list(row) for row in portal.counts.seconds][-120:],
             **_statistics(portal),
             "counts": counts,
         }
@@ -76,17 +76,17 @@ def _stages(portal: Portal, entity: Entity) -> list[dict[str, Any]]:
         return [{"status": "", "name": f"{entity.title}s", "color": "#2FC6F6", "meaning": None}]
     directories = [entity.stages]
     if entity is DEAL:
-        pipelines = [each.id for each in portal.categories.all() if each.id]
-        directories += [f"{entity.stages}_{each}" for each in pipelines]
+        pipelines = [category.id for category in portal.categories.all() if category.id]
+        directories += [f"{entity.stages}_{pipeline}" for pipeline in pipelines]
     return [
         {
-            "status": each.status,
-            "name": each.name,
-            "color": each.color,
-            "meaning": each.semantics or None,
+            "status": status.status,
+            "name": status.name,
+            "color": status.color,
+            "meaning": status.semantics or None,
         }
         for directory in directories
-        for each in portal.directories.items(directory)
+        for status in portal.directories.items(directory)
     ]
 
 
@@ -112,14 +112,14 @@ def _newest(portal: Portal, entity: Entity, stage: str) -> list[Any]:
 
 
 def _tick(portal: Portal) -> bytes:
-    seconds = [list(each) for each in portal.counts.seconds][-3:]
+    seconds = [list(row) for row in portal.counts.seconds][-3:]
     data = json.dumps({**_statistics(portal), "seconds": seconds})
     return f"event: tick\ndata: {data}\n\n".encode()
 
 
 def _statistics(portal: Portal) -> dict[str, Any]:
     calls = portal.counts
-    by_type = {str(each.type_id): _counts(portal, each) for each in _SHOWN}
+    by_type = {str(entity.type_id): _counts(portal, entity) for entity in _SHOWN}
     return {
         "now": int(portal.clock.wall()),
         "counts": by_type["1"],

@@ -75,7 +75,7 @@ def _slice(
         condition += " AND json_extract(data, '$.ORIGIN_ID') = ?"
     parameters = [*values, *([] if origin_id is None else [origin_id]), limit]
     found = store.find(LEAD, f"{condition} ORDER BY id LIMIT ?", parameters)
-    histories = store.histories(LEAD, [each.id for each in found])
+    histories = store.histories(LEAD, [item.id for item in found])
     return [
         json.dumps(_view(schema, lead, histories[lead.id]), ensure_ascii=False) for lead in found
     ]

@@ -10,7 +10,7 @@ from emulator.entities.like import like
 TABLES = (
     *("write", "multifield", "handler", "offline_handler", "offline_event", "stage_history"),
     *("user_field", "status", "category", "deleted", "product_row"),
-    *(each.table for each in ENTITIES),
+    *(entity.table for entity in ENTITIES),
 )
 
 _OBJECTS = """
@@ -90,7 +90,7 @@ def connect(path: Path) -> sqlite3.Connection:
         columns = _columns(db, table)
         if columns and name not in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-    db.executescript("".join(_OBJECTS.format(name=each.table) for each in ENTITIES) + _SCHEMA)
+    db.executescript("".join(_OBJECTS.format(name=entity.table) for entity in ENTITIES) + _SCHEMA)
     return db
 
 

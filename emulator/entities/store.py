@@ -122,7 +122,7 @@ class Store:
 
     def histories(self, entity: Entity, ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
         """The writes of objects in order, by id: `time`, `method`, `fields` as sent."""
-        found: dict[int, list[dict[str, Any]]] = {each: [] for each in ids}
+        found: dict[int, list[dict[str, Any]]] = {item_id: [] for item_id in ids}
         cursor = self.db.execute(
             "SELECT owner_id, time, method, fields FROM write"
             " WHERE owner_id IN (SELECT value FROM json_each(?)) AND entity = ? ORDER BY id",

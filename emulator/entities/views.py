@@ -77,7 +77,7 @@ def card(entity: Entity, item: Item) -> dict[str, Any]:
         "type": entity.type_id,
         "id": item.id,
         "title": item.data.get("TITLE"),
-        "name": " ".join(item.data[each] for each in ("NAME", "LAST_NAME") if item.data.get(each))
+        "name": " ".join(item.data[name] for name in ("NAME", "LAST_NAME") if item.data.get(name))
         or None,
         "stage": item.data.get(entity.stage) if entity.stage else "",
         "originator_id": item.data.get("ORIGINATOR_ID"),

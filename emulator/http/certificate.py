@@ -39,7 +39,7 @@ def make(folder: Path, hosts: Sequence[str]) -> Certificate:
     made = Certificate(folder / "bitrix24-cert.pem", folder / "bitrix24-key.pem")
     made.key.unlink(missing_ok=True)
     os.close(os.open(made.key, os.O_CREAT | os.O_WRONLY, 0o600))
-    names = ",".join(f"{_kind(each)}:{each}" for each in dict.fromkeys(hosts))
+    names = ",".join(f"{_kind(host)}:{host}" for host in dict.fromkeys(hosts))
     command = [
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
         *("-nodes", "-days", _DAYS, "-subj", "/CN=Bitrix24 emulator"),

@@ -15,8 +15,8 @@ class Webhook:
 
 
 WEBHOOKS = {
-    each.code: each
-    for each in (
+    error.code: error
+    for error in (
         Webhook("local-webhook-code", "standard"),
         Webhook("second-webhook-code", "standard"),
         Webhook("enterprise-webhook-code", "enterprise"),

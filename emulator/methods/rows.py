@@ -14,7 +14,7 @@ def matching(rows: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
     found = list(rows)
     for key, value in wanted.items():
         is_negated, name = str(key).startswith("!"), str(key).lstrip("!=@").upper()
-        values = {str(each) for each in (value if isinstance(value, list) else [value])}
+        values = {str(item) for item in (value if isinstance(value, list) else [value])}
         found = [
             row for row in found if name not in row or (str(row[name]) in values) != is_negated
         ]

@@ -51,7 +51,7 @@ def expected_version(request: Request, current: Callable[[], int]) -> int | None
     if tags == "*":
         return None
     versions = {
-        int(tag) for tag in (one.strip(' \t"') for one in tags.split(",")) if _is_version(tag)
+        int(tag) for tag in (quoted.strip(' \t"') for quoted in tags.split(",")) if _is_version(tag)
     }
     if len(versions) > 1:
         versions &= {current()}

@@ -79,7 +79,7 @@ def parse_found(answer: Any, entity: Entity) -> Found:
     if not isinstance(found, list) or (answer == found and found):
         raise OutcomeUnknown("the answer lists no duplicates")
     try:
-        ids = sorted({int(one) for one in found})
+        ids = sorted({int(entity_id) for entity_id in found})
     except (TypeError, ValueError):
         raise OutcomeUnknown("an id of a duplicate is unreadable") from None
     return Found(tuple(ids), len(found) < FOUND_MAX)

@@ -127,5 +127,5 @@ def _split_examples(command: Any) -> None:
     if examples:
         lines = [line.strip() for line in examples.splitlines() if line.strip()]
         command.epilog = "\n".join(["Examples:", *(f"  {line}" for line in lines)])
-    for each in getattr(command, "commands", {}).values():
-        _split_examples(each)
+    for subcommand in getattr(command, "commands", {}).values():
+        _split_examples(subcommand)

@@ -71,7 +71,7 @@ def migrate(url: str, name: str) -> int:
         QueueInUse: nothing was changed but where new messages wait.
         BrokerDown: RabbitMQ can't be reached, or does not confirm; safe to repeat.
     """
-    (queue,) = (one for one in topology.all_queues() if one.name == name)
+    (queue,) = (known for known in topology.all_queues() if known.name == name)
     moved = 0
     with open_connection(url) as connection:
         parked = _park(connection, queue)

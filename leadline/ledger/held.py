@@ -79,7 +79,7 @@ def record(replies: Iterable[HeldReply]) -> list[int]:
     """
     rows = database().run(
         _RECORD,
-        replies=orjson.dumps([asdict(one) for one in replies]).decode(),
+        replies=orjson.dumps([asdict(reply) for reply in replies]).decode(),
         search_again_s=SEARCH_AGAIN_S,
     )
     return [int(row["user_id"]) for row in rows]

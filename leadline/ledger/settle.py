@@ -115,7 +115,7 @@ def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
     to_hold = [received for received in replies.values() if received.is_held]
     if to_hold:
         _hold(to_hold)
-        replies = {id_: one for id_, one in replies.items() if not one.is_held}
+        replies = {id_: reply for id_, reply in replies.items() if not reply.is_held}
         if not replies:
             return
     params = {user_id: _reply_params(received) for user_id, received in replies.items()}

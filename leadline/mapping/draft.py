@@ -23,10 +23,12 @@ def text(portal: Mapping[str, PortalField]) -> str:
     names = set(RESERVED)
     parts = [_HEAD]
     active = 0
-    for one in _in_order(portal.values()):
-        is_active = (one.is_required or one.name in _USUAL) and active < FIELDS_MAX
+    for portal_field in _in_order(portal.values()):
+        is_active = (
+            portal_field.is_required or portal_field.name in _USUAL
+        ) and active < FIELDS_MAX
         active += is_active
-        lines = list(_lines(one, _name(one, names)))
+        lines = list(_lines(portal_field, _name(portal_field, names)))
         parts.append("\n".join(line if is_active else _commented(line) for line in lines))
     parts.append(
         "# Columns that every new lead gets, whatever its user:\n"
@@ -37,22 +39,26 @@ def text(portal: Mapping[str, PortalField]) -> str:
 
 def _in_order(fields: Iterable[PortalField]) -> list[PortalField]:
     usable = [
-        one
-        for one in fields
-        if one.name not in OWN
-        and (one.name in MULTIFIELDS or (one.fitting and not one.is_multiple))
-        and (one.name in COLUMNS or one.name in MULTIFIELDS or is_user_field(one.name))
-        and one.name != "NAME"
+        field
+        for field in fields
+        if field.name not in OWN
+        and (field.name in MULTIFIELDS or (field.fitting and not field.is_multiple))
+        and (field.name in COLUMNS or field.name in MULTIFIELDS or is_user_field(field.name))
+        and field.name != "NAME"
     ]
     return sorted(
         usable,
-        key=lambda one: (not one.is_required, one.name not in _USUAL, is_user_field(one.name)),
+        key=lambda field: (
+            not field.is_required,
+            field.name not in _USUAL,
+            is_user_field(field.name),
+        ),
     )
 
 
-def _name(one: PortalField, names: set[str]) -> str:
+def _name(field: PortalField, names: set[str]) -> str:
     """A name for the user's field, from the portal's."""
-    bare = re.sub(r"^UF_(?:CRM_)?", "", one.name).removesuffix("_ID").lower()
+    bare = re.sub(r"^UF_(?:CRM_)?", "", field.name).removesuffix("_ID").lower()
     name = re.sub(r"[^a-z0-9_]", "_", bare)[:38]
     if not name[:1].isalpha():
         name = f"field_{name}"[:38]
@@ -62,28 +68,28 @@ def _name(one: PortalField, names: set[str]) -> str:
     return name
 
 
-def _lines(one: PortalField, name: str) -> Iterator[str]:
-    yield f"# {one.title}: {one.type}{', required by the portal' if one.is_required else ''}"
+def _lines(field: PortalField, name: str) -> Iterator[str]:
+    yield f"# {field.title}: {field.type}{', required by the portal' if field.is_required else ''}"
     yield f"[fields.{name}]"
-    kind = _kind(one)
+    kind = _kind(field)
     yield f'type = "{kind}"'
-    yield f'lead = "{one.name}"'
-    if one.name in MULTIFIELDS:
+    yield f'lead = "{field.name}"'
+    if field.name in MULTIFIELDS:
         yield 'value_type = "WORK"'
-    if one.is_required:
+    if field.is_required:
         yield "required = true"
     if kind == "one-of":
         yield "# The user's value = the id of the entry in the portal's list"
         yield f"[fields.{name}.values]"
-        for key, label in list(one.items.items())[:_VALUES_SHOWN]:
+        for key, label in list(field.items.items())[:_VALUES_SHOWN]:
             yield f"{_quoted(label or key)} = {_quoted(key)}"
     yield ""
 
 
-def _kind(one: PortalField) -> str:
-    if one.name in MULTIFIELDS:
-        return {"EMAIL": "email", "PHONE": "phone"}.get(one.name, "text")
-    fitting = [kind for kind in one.fitting if kind != "one-of" or one.items]
+def _kind(field: PortalField) -> str:
+    if field.name in MULTIFIELDS:
+        return {"EMAIL": "email", "PHONE": "phone"}.get(field.name, "text")
+    fitting = [kind for kind in field.fitting if kind != "one-of" or field.items]
     return fitting[0] if fitting else "text"
 
 

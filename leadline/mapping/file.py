@@ -57,13 +57,15 @@ def parse(text: str) -> FieldMap:
         return FieldMap.model_validate(content)
     except ValidationError as error:
         lines = text.splitlines()
-        mistakes = dict.fromkeys(_mistake(lines, one) for one in error.errors(include_url=False))
+        mistakes = dict.fromkeys(
+            _mistake(lines, mistake) for mistake in error.errors(include_url=False)
+        )
         raise BadConfiguration("; ".join(mistakes)) from None
 
 
 def _mistake(lines: list[str], error: Any) -> str:
     # A union of types reports each of them: only the key counts.
-    keys = [str(one) for one in error["loc"]][:3]
+    keys = [str(part) for part in error["loc"]][:3]
     if keys[:1] == ["constants"]:
         keys = keys[:2]
     message = _message(error, keys)

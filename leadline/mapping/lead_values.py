@@ -131,14 +131,14 @@ def from_lead(field: "UserField", raw: Any) -> str | None:
     return text
 
 
-def is_same(field: "UserField", one: str | None, other: str | None) -> bool:
+def is_same(field: "UserField", text: str | None, other: str | None) -> bool:
     """Whether both are one value: a portal shows an empty number as 0, an empty yes/no as no."""
-    if one == other:
+    if text == other:
         return True
     blank = {"number": "0", "bool": "N"}.get(field.type)
-    if blank is not None and None in (one, other):
-        return blank in (one, other)
-    return field.type == "email" and (one or "").casefold() == (other or "").casefold()
+    if blank is not None and None in (text, other):
+        return blank in (text, other)
+    return field.type == "email" and (text or "").casefold() == (other or "").casefold()
 
 
 def is_empty(field: "UserField", value: str | None) -> bool:

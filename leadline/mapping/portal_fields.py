@@ -102,7 +102,11 @@ def parse(answer: Any, lists: Mapping[str, Mapping[str, str]]) -> dict[str, Port
 def status_types(answer: Any) -> set[str]:
     """The lists of crm.status.list that the portal's fields refer to."""
     described = answer.values() if isinstance(answer, dict) else ()
-    types = {str(one.get("statusType") or "") for one in described if isinstance(one, dict)}
+    types = {
+        str(described_field.get("statusType") or "")
+        for described_field in described
+        if isinstance(described_field, dict)
+    }
     return types - {"", "STATUS"}
 
 
@@ -132,36 +136,46 @@ def _title(described: Mapping[str, Any], name: str) -> str:
 def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misfit]:
     """What of the map the portal would not take, and what it requires beyond the map."""
     found = [
-        Misfit(name, one.lead, problem)
-        for name, one in field_map.fields.items()
-        for problem in _of_field(one, portal.get(one.lead))
+        Misfit(name, user_field.lead, problem)
+        for name, user_field in field_map.fields.items()
+        for problem in _of_field(user_field, portal.get(user_field.lead))
     ]
     found += [
         Misfit("constants", name, problem)
         for name, value in field_map.constants.items()
         for problem in _of_constant(value, portal.get(name))
     ]
-    covered = {*OWN, *field_map.constants, *(one.lead for one in field_map.fields.values())}
+    covered = {
+        *OWN,
+        *field_map.constants,
+        *(user_field.lead for user_field in field_map.fields.values()),
+    }
     if field_map.has_name:
         covered.add("NAME")
     found += [
-        Misfit("", name, f"the portal requires it ({one.title}), and the map does not fill it")
-        for name, one in portal.items()
-        if one.is_required and not one.is_read_only and name not in covered
+        Misfit(
+            "", name, f"the portal requires it ({portal_field.title}), and the map does not fill it"
+        )
+        for name, portal_field in portal.items()
+        if portal_field.is_required and not portal_field.is_read_only and name not in covered
     ]
     return found
 
 
-def _of_field(one: UserField, held: PortalField | None) -> Iterator[str]:
+def _of_field(user_field: UserField, held: PortalField | None) -> Iterator[str]:
     yield from _of_place(held)
-    if held is None or one.lead in MULTIFIELDS:
+    if held is None or user_field.lead in MULTIFIELDS:
         return
-    if held.fitting and one.type not in held.fitting:
+    if held.fitting and user_field.type not in held.fitting:
         yield f"holds {held.type} in the portal: type must be {' or '.join(held.fitting)}"
-    elif one.values and held.items and (unknown := set(one.values.values()) - held.items.keys()):
+    elif (
+        user_field.values
+        and held.items
+        and (unknown := set(user_field.values.values()) - held.items.keys())
+    ):
         known = ", ".join(f"{key} ({text})" for key, text in held.items.items())
         yield f"the portal's list has no {', '.join(sorted(unknown))}: one of {known}"
-    if held.is_required and not one.required and one.default is None:
+    if held.is_required and not user_field.required and user_field.default is None:
         yield "is required by the portal: set `required = true`, or a default"
 
 

@@ -81,12 +81,14 @@ class UserField(BaseModel):
             values = {str(value): value for value in values}
         if not isinstance(values, dict) or not 1 <= len(values) <= VALUES_MAX:
             raise ValueError(f"must be a list or a table of 1 to {VALUES_MAX} values")
-        if not all(isinstance(one, str | int) and str(one).strip() for one in values.values()):
+        if not all(
+            isinstance(list_id, str | int) and str(list_id).strip() for list_id in values.values()
+        ):
             raise ValueError("each value needs the id of an entry of the portal's list")
-        ids = [str(one) for one in values.values()]
+        ids = [str(list_id) for list_id in values.values()]
         if len(set(ids)) < len(ids):
             raise ValueError("no two values may have the same id")
-        return {name: str(one) for name, one in values.items()}
+        return {name: str(list_id) for name, list_id in values.items()}
 
     @field_validator("lead")
     @classmethod

@@ -47,8 +47,8 @@ def _masked(value: Any, name: str = "", depth: int = 0) -> Any:
     if depth == _MAX_DEPTH:
         return MASK
     if isinstance(value, dict):
-        return {key: _masked(one, str(key), depth + 1) for key, one in value.items()}
+        return {key: _masked(item, str(key), depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_masked(one, name, depth + 1) for one in value]
+        return [_masked(item, name, depth + 1) for item in value]
     is_shown = name.lstrip("=@>").lower() in _SHOWN or not isinstance(value, str)
     return value if is_shown else MASK

@@ -141,11 +141,11 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
 
 def grouped(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """How many of these (`summary`) have the same queue and reason, and since when; most first."""
-    counts = Counter((one["queue"], one["reason_id"], one["reason"]) for one in letters)
+    counts = Counter((letter["queue"], letter["reason_id"], letter["reason"]) for letter in letters)
     times: dict[tuple[str, str], list[datetime]] = {}
-    for one in letters:
-        if one["died_at"] is not None:
-            times.setdefault((one["queue"], one["reason_id"]), []).append(one["died_at"])
+    for letter in letters:
+        if letter["died_at"] is not None:
+            times.setdefault((letter["queue"], letter["reason_id"]), []).append(letter["died_at"])
     return [
         {
             "queue": queue,

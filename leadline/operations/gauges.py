@@ -132,12 +132,12 @@ def _results() -> None:
     found = deliveries.trouble()
     RESULTS.replace(
         {
-            (name, state): one[state]
-            for name, one in found.items()
+            (name, state): endpoint[state]
+            for name, endpoint in found.items()
             for state in ("waiting", "given_up")
         }
     )
-    RESULT_AGE.replace({(name,): one["oldest_s"] or 0.0 for name, one in found.items()})
+    RESULT_AGE.replace({(name,): endpoint["oldest_s"] or 0.0 for name, endpoint in found.items()})
 
 
 def _rabbitmq() -> None:

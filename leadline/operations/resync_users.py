@@ -16,7 +16,9 @@ def resync_users(user_ids: Sequence[int]) -> tuple[int, list[int], list[int]]:
         DatabaseDown: the outcome is unknown; safe to repeat.
     """
     users = snapshots.by_ids(user_ids)
-    requested = resync_events.request(ResyncRequest(one.id, one.version) for one in users.values())
+    requested = resync_events.request(
+        ResyncRequest(user.id, user.version) for user in users.values()
+    )
     return (
         len(requested),
         sorted(users.keys() - set(requested)),

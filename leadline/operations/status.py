@@ -152,7 +152,7 @@ def fields() -> dict[str, Any]:
     if field_map() is None:
         return {}
     last = last_check.load()
-    misfits = [asdict(one) for one in last.misfits] if last else []
+    misfits = [asdict(misfit) for misfit in last.misfits] if last else []
     checked_at = datetime.fromtimestamp(last.checked_at, UTC) if last else None
     return {"defect": defect(), "misfits": misfits, "checked_at": checked_at}
 
@@ -163,9 +163,9 @@ def results() -> dict[str, Any]:
     if not found:
         return {}
     return {
-        "waiting": sum(one["waiting"] for one in found),
-        "oldest_s": max((one["oldest_s"] or 0.0 for one in found), default=0.0),
-        "given_up": sum(one["given_up"] for one in found),
+        "waiting": sum(endpoint["waiting"] for endpoint in found),
+        "oldest_s": max((endpoint["oldest_s"] or 0.0 for endpoint in found), default=0.0),
+        "given_up": sum(endpoint["given_up"] for endpoint in found),
     }
 
 

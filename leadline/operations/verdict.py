@@ -154,8 +154,12 @@ def _fields(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
     found = parts.get("fields", {})
     if found.get("defect"):
         yield Finding("field_map_defect", {"why": found["defect"]})
-    for one in found.get("misfits", ()):
-        values = {"field": one["field"] or one["lead"], "lead": one["lead"], "why": one["problem"]}
+    for misfit in found.get("misfits", ()):
+        values = {
+            "field": misfit["field"] or misfit["lead"],
+            "lead": misfit["lead"],
+            "why": misfit["problem"],
+        }
         yield Finding("field_misfit", values)
 
 

@@ -73,7 +73,7 @@ def build(
     commands: dict[str, Command] = {}
     for shared in reads.values():
         commands |= shared
-    writes = [Step(one, planned, _write_keys(one)) for one, planned in _writes(plans)]
+    writes = [Step(entry, planned, _write_keys(entry)) for entry, planned in _writes(plans)]
     if imports:
         writes, imported = _imports(writes)
         commands |= imported

@@ -89,7 +89,7 @@ def _settle_search(step: Step, values: list[CommandResult], now_ms: int) -> Sett
         contacts_found = parse_found(of_contacts[0], "CONTACT") if of_contacts else None
         return duplicates.settle_found(step.entry, leads_found, contacts_found, now_ms)
     found = [lead for page in of_leads for lead in lead_parsing.parse_leads(page)]
-    contacts = [one for page in of_contacts for one in lead_parsing.parse_leads(page)]
+    contacts = [contact for page in of_contacts for contact in lead_parsing.parse_leads(page)]
     return duplicates.settle_read(step.entry, found, contacts, now_ms)
 
 

@@ -140,7 +140,7 @@ def select(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
 def _is_common(filter_: Filter) -> bool:
     if not filter_.may_be_common:
         return False
-    union = " UNION ALL ".join(f"({each})" for each in filter_.candidates)
+    union = " UNION ALL ".join(f"({candidate})" for candidate in filter_.candidates)
     sql = f"SELECT count(*) AS found FROM (SELECT 1 FROM ({union}) AS candidate LIMIT :few) AS few"  # noqa: S608 - of constants; values are parameters
     return bool(database().run(sql, few=COMMON, **filter_.params)[0]["found"] == COMMON)
 

@@ -39,7 +39,7 @@ def select(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
         return rows
     # The costly one is read once, the others are looked up for each of its candidates.
     narrowing.sort(key=lambda filter_: not filter_.is_costly)
-    return _among([each.candidates for each in narrowing], limit, before, where, size=COMMON)
+    return _among([filter_.candidates for filter_ in narrowing], limit, before, where, size=COMMON)
 
 
 def _is_common(filter_: Filter) -> bool:

@@ -94,7 +94,7 @@ class WorkQueue(QueueView):
             events=[request.as_arguments() for request in requests],
         )
         with reachable():
-            return [PutResult(each) for each in self._put(keys=keys, args=args)]
+            return [PutResult(code) for code in self._put(keys=keys, args=args)]
 
     def lease(self, limit: int) -> LeasedBatch:
         """Lease up to `limit` due users, the longest due first.

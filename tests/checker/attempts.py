@@ -58,15 +58,15 @@ def _too_early(
     are of a user, whose events are not known.
     """
     counts = {0}
-    for each, following in itertools.pairwise(attempts):
-        between = (each.at, following.at)
-        counts, wait_s = _after(each, counts, joins=replied is None)
+    for attempt, following in itertools.pairwise(attempts):
+        between = (attempt.at, following.at)
+        counts, wait_s = _after(attempt, counts, joins=replied is None)
         if _fall_into(between, replied or ()) or _fall_into(between, history.injected.redis_losses):
             counts = {0}
         elif _overlap(between, history.injected.losses):
             counts |= {max(0, count - 1) for count in counts} | {0}
-        elif following.at - each.at < wait_s - _TOLERANCE_S:
-            is_exact = each.is_exact and following.is_exact
+        elif following.at - attempt.at < wait_s - _TOLERANCE_S:
+            is_exact = attempt.is_exact and following.is_exact
             if is_exact or not _overlap(between, history.injected.blurs):
                 yield following.at
 

@@ -277,7 +277,7 @@ def _impossible_order(
         while at < len(events) and not _may_have_written(events[at], write):
             at += 1
         if at == len(events):
-            what = f"no ascending versions explain {[each.fields for each in writes]}"
+            what = f"no ascending versions explain {[write.fields for write in writes]}"
             yield Broken("never back", "P3", what, lead.user)
             return
 

@@ -9,7 +9,7 @@ B = TypeVar("B")
 
 def matched(left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]) -> list[A]:
     """A maximum matching: each of as many of `left` as possible has its own of `right`."""
-    choices = [[at for at, other in enumerate(right) if fits(each, other)] for each in left]
+    choices = [[at for at, other in enumerate(right) if fits(element, other)] for element in left]
     taken_by: dict[int, int] = {}
 
     def finds_place(left_index: int, tried: set[int]) -> bool:
@@ -22,4 +22,4 @@ def matched(left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool])
                 return True
         return False
 
-    return [left[each] for each in range(len(left)) if finds_place(each, set())]
+    return [left[index] for index in range(len(left)) if finds_place(index, set())]

@@ -123,7 +123,7 @@ class ClusterBench(Bench):
 
     def on_host_of(self, system: System) -> AbstractContextManager[None]:
         """On its host."""
-        return inside(next(host.name for host, one in self.hosts.items() if one is system))
+        return inside(next(host.name for host, known in self.hosts.items() if known is system))
 
     def passwords(self) -> Iterator[Path]:
         """Files with the servers' passwords."""

@@ -55,7 +55,7 @@ def lose_nodes(bench: ClusterBench) -> Iterator[str]:
     """Kill a node of each cluster: the leader of a queue, a replica of Redis, the standby."""
     broker = bench.brokers.leader_of("bitrix_queue")
     master = bench.redises.master()
-    replica = next(one for one in bench.redises.nodes if one is not master)
+    replica = next(node for node in bench.redises.nodes if node is not master)
     for node in (broker, replica, bench.postgres.standby):
         node.kill()
         yield node.name

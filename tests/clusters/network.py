@@ -67,7 +67,9 @@ def inside(name: str) -> Iterator[None]:
 def whereabouts() -> str:
     """The node in which this thread is."""
     own = _OWN.stat().st_ino
-    return next(one.name for one in _NAMESPACES.iterdir() if one.stat().st_ino == own)
+    return next(
+        namespace.name for namespace in _NAMESPACES.iterdir() if namespace.stat().st_ino == own
+    )
 
 
 class Network:
@@ -124,8 +126,8 @@ class Network:
 
     def part(self, name: str, others: Sequence[str]) -> None:
         """Nothing gets from a node to these others, or back."""
-        one = self._addresses[name]
-        pairs = [(one, self._addresses[other]) for other in others]
+        address = self._addresses[name]
+        pairs = [(address, self._addresses[other]) for other in others]
         rules = [
             f"ip saddr {source} ip daddr {target} drop"
             for pair in pairs

@@ -139,7 +139,7 @@ class Brokers:
     def _knows_all(self, node: Node) -> bool:
         with inside(node.name):
             is_ready = node.servers[0].server.is_ready()
-        known = [each for each in self._asked(node, "nodes") if each["running"]]
+        known = [member for member in self._asked(node, "nodes") if member["running"]]
         return is_ready and len(known) == len(self.nodes)
 
     def _asked(self, node: Node, path: str, method: str = "GET") -> Any:

@@ -87,9 +87,9 @@ class Compose:
         label = f"label=com.docker.compose.project={self.project}"
         lists = (["ps", "--all"], ["volume", "ls"], ["network", "ls"])
         return [
-            each
+            line
             for words in lists
-            for each in docker(*words, "--quiet", "--filter", label).splitlines()
+            for line in docker(*words, "--quiet", "--filter", label).splitlines()
         ]
 
 

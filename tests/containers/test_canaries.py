@@ -85,7 +85,7 @@ def secrets(system: Compose) -> set[str]:
     image = system.images()["worker"]
     words = ("run", "--rm", "--user=0", "--network=none", *mounts, image, "sh", "-c", show)
     made = set(re.findall(r"[\w-]{32,}", docker(*words)))
-    assert {each for each in made if each.startswith(MARK)}, "the given secrets have arrived"
+    assert {value for value in made if value.startswith(MARK)}, "the given secrets have arrived"
     return {MARK, *made}
 
 

@@ -50,7 +50,7 @@ def user(compose: Compose, user_id: int) -> dict[str, Any]:
 
 def lead(compose: Compose, user_id: int) -> dict[str, Any]:
     leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=10).json()
-    (found,) = (each for each in leads if each["ORIGIN_ID"] == str(user_id))
+    (found,) = (listed for listed in leads if listed["ORIGIN_ID"] == str(user_id))
     return dict(found)
 
 
@@ -189,7 +189,7 @@ def test_an_upgrade_refuses_no_write(compose: Compose) -> None:
     ids = [int(answer.json()["id"]) for _, answer in answers]
     eventually(lambda: is_synced(compose, ids[-1]), WITHIN_S, "the last user is in Bitrix24")
     leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=30).json()
-    origins = [each["ORIGIN_ID"] for each in leads]
+    origins = [listed["ORIGIN_ID"] for listed in leads]
     assert [origins.count(str(user_id)) for user_id in ids] == [1] * len(ids)
 
 

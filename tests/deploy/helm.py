@@ -69,7 +69,9 @@ def installed(chart: Path, values: dict[str, Any], namespace: str) -> list[Docum
         kubeconfig_content=_KUBECONFIG, namespace=namespace, storage_driver="memory"
     ) as config:
         release = config.install(chart, "leadline", values, dry_run="client")
-    return [each for each in yaml.load_all(release["manifest"], yaml.CSafeLoader) if each]
+    return [
+        document for document in yaml.load_all(release["manifest"], yaml.CSafeLoader) if document
+    ]
 
 
 def lint(chart: Path, values: dict[str, Any], namespace: str) -> list[str]:

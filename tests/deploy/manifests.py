@@ -89,7 +89,7 @@ class Container:
     @property
     def secrets(self) -> set[str]:
         """The files below /var/openfaas/secrets, by name; a Secret has one, named as itself."""
-        mounts = {each["name"]: each["mountPath"] for each in self.body.get("volumeMounts", [])}
+        mounts = {mount["name"]: mount["mountPath"] for mount in self.body.get("volumeMounts", [])}
         return {
             source["secret"]["name"]
             for volume in self.pod.get("volumes", [])
@@ -100,7 +100,7 @@ class Container:
     @property
     def env(self) -> dict[str, str]:
         """Its own settings, in addition to the shared ones."""
-        return {each["name"]: each["value"] for each in self.body.get("env", [])}
+        return {variable["name"]: variable["value"] for variable in self.body.get("env", [])}
 
 
 @cache
@@ -113,7 +113,7 @@ def functions() -> dict[str, Container]:
 def workloads() -> dict[str, Container]:
     """migrate, connector, relay and worker as any cluster runs them."""
     found = {container.name: container for container in _containers() if container.kind != SERVING}
-    return {name.removeprefix("leadline-"): each for name, each in found.items()}
+    return {name.removeprefix("leadline-"): workload for name, workload in found.items()}
 
 
 def _containers() -> Iterator[Container]:

@@ -30,9 +30,9 @@ _SELINUX_TYPES = {"", "container_t", "container_init_t", "container_kvm_t", "con
 def violations(pod: Pod) -> list[str]:
     """The names of the rules of "restricted" that this pod's spec violates."""
     containers = [
-        each
+        container
         for kind in ("containers", "initContainers", "ephemeralContainers")
-        for each in pod.get(kind, ())
+        for container in pod.get(kind, ())
     ]
     found = [*_of_pod(pod)]
     for container in containers:
@@ -48,7 +48,7 @@ def _of_pod(pod: Pod) -> Iterator[str]:
         yield "Host Namespaces"
     if any(not volume.keys() - {"name"} <= _VOLUMES for volume in pod.get("volumes", ())):
         yield "Volume Types"
-    if any(each["name"] not in _SYSCTLS for each in security.get("sysctls", ())):
+    if any(sysctl["name"] not in _SYSCTLS for sysctl in security.get("sysctls", ())):
         yield "Sysctls"
     yield from _of_both(security)
 

@@ -83,9 +83,9 @@ def _of_container(container: Object) -> Iterator[str]:
     yield from _unknown("securityContext", security, _SECURITY)
     if security.get("capabilities", {}).get("add"):
         yield "capabilities.add"
-    for each in container.get("env", []):
-        if each["name"] in _ENVIRONMENT:
-            yield f"{each['name']} is reserved"
+    for variable in container.get("env", []):
+        if variable["name"] in _ENVIRONMENT:
+            yield f"{variable['name']} is reserved"
     ports = container.get("ports", [])
     if len(ports) > 1:
         yield "more than one port"
@@ -116,9 +116,9 @@ def _of_volumes(volumes: list[Object], mounts: list[Object]) -> Iterator[str]:
         yield "volumes"
     if {mount["name"] for mount in mounts} != kinds.keys() or len(kinds) != len(volumes):
         yield "volumes and mounts differ"
-    for each in mounts:
-        if kinds.get(each["name"]) != {"emptyDir"} and not each.get("readOnly"):
-            yield f"{each['mountPath']} has to be read-only"
+    for mounted in mounts:
+        if kinds.get(mounted["name"]) != {"emptyDir"} and not mounted.get("readOnly"):
+            yield f"{mounted['mountPath']} has to be read-only"
 
 
 def _unknown(where: str, found: Object, allowed: set[str]) -> Iterator[str]:

@@ -290,7 +290,7 @@ def test_all_functions_together_fit_into_postgres() -> None:
 
 
 def test_one_replica_of_each_function_takes_what_the_guide_says() -> None:
-    users = [name for name, one in functions().items() if "DATABASE_URL_FILE" in one.env]
+    users = [name for name, function in functions().items() if "DATABASE_URL_FILE" in function.env]
     threads = sum(int(functions()[name].env["THREADS"]) for name in users)
     guide = " ".join((CHECKOUT / "docs/deploy/faasd.md").read_text(encoding="utf-8").split())
     assert f"takes {threads + len(MARKERS) + MIGRATION} of Postgres' connections" in guide

@@ -42,9 +42,9 @@ def test_the_bill_names_each_package_with_its_version_and_hashes(sbom: Any) -> N
     assert {component["name"]: component["version"] for component in sbom["components"]} == PINNED
     assert len({component["bom-ref"] for component in sbom["components"]}) == len(PINNED)
     hashes = {
-        each["content"]
+        digest["content"]
         for component in sbom["components"]
         for file in component["externalReferences"]
-        for each in file["hashes"]
+        for digest in file["hashes"]
     }
     assert hashes == set(re.findall(r"sha256:(\w{64})", requirements_file()))

@@ -57,8 +57,8 @@ def root(tmp_path: Path) -> Path:
     """The checkout as shrinkwrap sees it, with a separate build folder."""
     root = tmp_path / "root"
     root.mkdir()
-    for each in ("template", "functions", "deploy", "leadline", "migrations", "requirements"):
-        (root / each).symlink_to(CHECKOUT / each)
+    for folder in ("template", "functions", "deploy", "leadline", "migrations", "requirements"):
+        (root / folder).symlink_to(CHECKOUT / folder)
     return root
 
 

@@ -84,10 +84,10 @@ def test_a_guide_names_a_command_that_runs_in_its_pod(
 
 def test_faasd_runs_it_with_the_same_logins_and_a_folder_for_checkpoints(tmp_path: Path) -> None:
     passed = _arguments("faasd", "docker", tmp_path, "reconcile")
-    given = {passed[at + 1] for at, each in enumerate(passed) if each == "-e"}
+    given = {passed[at + 1] for at, word in enumerate(passed) if word == "-e"}
     assert given == {f"{name}={value}" for name, value in workloads()["cli"].env.items()}
     assert passed[-4:] == ["python", "-m", "leadline", "reconcile"]
-    volumes = [passed[at + 1] for at, each in enumerate(passed) if each == "-v"]
+    volumes = [passed[at + 1] for at, word in enumerate(passed) if word == "-v"]
     folder = workloads()["cli"].env["LEADLINE_STATE"]
     assert [volume.split(":")[1] for volume in volumes] == ["/var/openfaas/secrets", folder]
 

@@ -38,8 +38,10 @@ def _document() -> dict[str, Any]:
 
 COMPOSE = _document()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: each for name, each in SERVICES.items() if each["image"].startswith("ghcr.io/")}
-LASTING = {name for name, each in SERVICES.items() if each["restart"] != "no"}
+OURS = {
+    name: service for name, service in SERVICES.items() if service["image"].startswith("ghcr.io/")
+}
+LASTING = {name for name, service in SERVICES.items() if service["restart"] != "no"}
 
 
 @pytest.mark.parametrize("name", STACK.functions)
@@ -53,7 +55,7 @@ def test_a_function_is_built_and_named_as_in_the_stack(name: str) -> None:
 
 def test_processes_are_built_once_and_named_as_in_their_stack() -> None:
     (image,) = (function.image for function in PROCESSES.functions.values())
-    users = {name for name, each in SERVICES.items() if each["image"] == image}
+    users = {name for name, service in SERVICES.items() if service["image"] == image}
     assert users >= {"worker", "connector", "migrate"}
     builders = {name for name in users if "build" in SERVICES[name]}
     assert len(builders) == 1
@@ -90,12 +92,14 @@ def test_the_example_offers_each_choice_with_its_default() -> None:
 
 
 def test_every_foreign_image_may_be_replaced_or_pinned() -> None:
-    images = {name: each["image"] for name, each in yaml.safe_load(TEXT)["services"].items()}
+    images = {name: service["image"] for name, service in yaml.safe_load(TEXT)["services"].items()}
     foreign = {image for name, image in images.items() if name not in OURS}
     assert len(foreign) == 4
     assert all(_VARIABLE.fullmatch(image) for image in foreign)
     builds = [
-        each["build"] for each in yaml.safe_load(TEXT)["services"].values() if "build" in each
+        service["build"]
+        for service in yaml.safe_load(TEXT)["services"].values()
+        if "build" in service
     ]
     assert {build["args"]["PYTHON_IMAGE"] for build in builds} == {
         "${PYTHON_IMAGE:-python:3.13-slim}"
@@ -147,7 +151,7 @@ def test_our_containers_have_no_rights_and_write_only_to_their_volumes() -> None
 
 def test_volumes_are_named_and_secrets_are_where_the_code_looks() -> None:
     for name, service in SERVICES.items():
-        mounts = dict(each.split(":")[:2] for each in service.get("volumes", ()))
+        mounts = dict(volume.split(":")[:2] for volume in service.get("volumes", ()))
         assert mounts.keys() <= COMPOSE["volumes"].keys(), name
         assert mounts.get("secrets", secrets.DEFAULT_FOLDER) == secrets.DEFAULT_FOLDER, name
         login = "owner" if name == "migrate" else table.PARTS.get(name)
@@ -163,8 +167,8 @@ def test_a_container_sees_its_own_files_only() -> None:
     folders = passwords.Folders()
     mounted = defaultdict[str, dict[str, str]](dict)
     for name, service in SERVICES.items():
-        for each in service.get("volumes", ()):
-            volume, folder, *mode = each.split(":")
+        for declared in service.get("volumes", ()):
+            volume, folder, *mode = declared.split(":")
             mounted[volume][name] = ":".join((folder, *mode))
     maker = mounted.pop("servers")
     assert maker == {"secrets": str(folders.passwords)}
@@ -180,8 +184,8 @@ def test_a_container_sees_its_own_files_only() -> None:
     for volume, services in mounted.items():
         others = services.keys() - {"secrets"}
         if volume.startswith("login-"):
-            assert all(services[each] == f"{secrets.DEFAULT_FOLDER}:ro" for each in others)
-            others = {table.PARTS.get(each, "owner") for each in others}
+            assert all(services[other] == f"{secrets.DEFAULT_FOLDER}:ro" for other in others)
+            others = {table.PARTS.get(other, "owner") for other in others}
         assert len(others) == 1, volume
 
 
@@ -223,7 +227,7 @@ def test_no_variable_of_a_container_is_a_secret() -> None:
             r"WEBHOOK|KEYS?$|(?:PASSWORD|SECRET|TOKEN)$|(?:DATABASE|AMQP|REDIS)_URL$"
         )
         assert not [variable for variable in variables if telling.search(variable)], name
-    entered = {name for name, each in COMPOSE["configs"].items() if "content" in each}
+    entered = {name for name, config in COMPOSE["configs"].items() if "content" in config}
     assert set(SERVICES["secrets"]["configs"]) == entered
 
 
@@ -299,7 +303,7 @@ Prepare = Callable[..., dict[str, dict[str, str]]]
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
     """Creates the secrets; returns the files of each login and server, of `kept` and of `all`."""
-    folders = passwords.Folders(*(tmp_path / each for each in ("kept", "servers", "logins", "all")))
+    folders = passwords.Folders(*(tmp_path / name for name in ("kept", "servers", "logins", "all")))
     for folder in (folders.passwords, folders.servers, folders.logins, folders.all_secrets):
         folder.mkdir()
 
@@ -310,7 +314,8 @@ def prepare(tmp_path: Path) -> Prepare:
             *(*folders.servers.iterdir(), *folders.logins.iterdir()),
         ]
         return {
-            each.name: {item.name: item.read_text() for item in each.iterdir()} for each in seen
+            folder.name: {item.name: item.read_text() for item in folder.iterdir()}
+            for folder in seen
         }
 
     return run
@@ -404,7 +409,9 @@ def test_the_guide_names_the_variable_of_each_published_port() -> None:
     """Docker's error names only the port that is taken."""
     guide = (CHECKOUT / "docs/deploy/compose.md").read_text(encoding="utf-8")
     published = [
-        port for each in yaml.safe_load(TEXT)["services"].values() for port in each.get("ports", ())
+        port
+        for service in yaml.safe_load(TEXT)["services"].values()
+        for port in service.get("ports", ())
     ]
     for port in published:
         ((variable, default),) = _VARIABLE.findall(port)

@@ -91,6 +91,8 @@ _INSIDE = re.compile(r"\.svc\.cluster\.local\b|//gateway:8080\b|//0\.0\.0\.0")
 
 @pytest.mark.parametrize("path", [*GUIDES, CHECKOUT / "deploy/secrets.example.yaml"], ids=_id)
 def test_guides_use_tls_or_a_tunnel_from_the_first_command_on(path: Path) -> None:
-    addresses = [each for each in _ADDRESS.findall(_text(path)) if not _INSIDE.search(each)]
+    addresses = [
+        address for address in _ADDRESS.findall(_text(path)) if not _INSIDE.search(address)
+    ]
     for address in addresses:
         cleartext.require_tls("postgres", address)

@@ -147,7 +147,7 @@ def _expand_settings(job: Document, settings: dict[str, str]) -> None:
 
 def _sort_env(job: Document) -> None:
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    container["env"].sort(key=lambda each: each["name"])
+    container["env"].sort(key=lambda variable: variable["name"])
 
 
 @pytest.mark.parametrize("home", NAMESPACES)
@@ -183,7 +183,7 @@ def test_knative_accepts_every_function() -> None:
     assert len(functions) == len(stack().functions)
     assert [reason for function in functions for reason in refusals(function)] == []
     spread = [document for document in _render(EVERYTHING) if document["apiVersion"] == SERVING]
-    assert {reason for each in spread for reason in refusals(each)} == {
+    assert {reason for pod in spread for reason in refusals(pod)} == {
         "spec.topologySpreadConstraints"
     }
 
@@ -257,7 +257,7 @@ def _images() -> list[Any]:
 
 def test_a_setting_reaches_every_process_and_restarts_it() -> None:
     before, after = _render({}), _render({"settings": {"LEADLINE_PHONE_REGION": "KZ"}})
-    (old,), (new,) = (_of_kind(each, "ConfigMap").items() for each in (before, after))
+    (old,), (new,) = (_of_kind(release, "ConfigMap").items() for release in (before, after))
     assert old[0] != new[0]
     assert new[1]["data"]["LEADLINE_PHONE_REGION"] == "KZ"
     pods = _pods(after)
@@ -282,7 +282,7 @@ def test_the_migration_precedes_everything_and_needs_nothing_of_the_release() ->
 def test_an_installation_applies_everything_but_the_migration_after_it(home: str) -> None:
     after = helm.installed(CHART, {"home": home}, NAMESPACES[home])
     everything = {_key(document) for document in _render({}, home)}
-    assert everything - {_key(each) for each in after} == {
+    assert everything - {_key(manifest) for manifest in after} == {
         ("Job", NAMESPACES[home], "leadline-migrate")
     }
 
@@ -367,7 +367,9 @@ def test_addresses_and_ports_are_values(home: str) -> None:
             assert rule["ports"] == [{"protocol": "TCP", "port": 6432}]
         elif to == "dns":
             assert rule["to"] == before[policy["metadata"]["name"]]["spec"]["egress"][0]["to"]
-            assert rule["ports"] == [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]
+            assert rule["ports"] == [
+                {"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")
+            ]
         else:
             assert policy == before[policy["metadata"]["name"]]
     assert not _of_kind(_render({"networkPolicies": {"enabled": False}}, home), "NetworkPolicy")
@@ -386,7 +388,7 @@ def test_routes_are_values(home: str) -> None:
 def test_prometheus_gets_our_rules_and_scrapes_as_our_example() -> None:
     documents = _render(EVERYTHING)
     (rule,) = _of_kind(documents, "PrometheusRule").values()
-    assert [each for group in rule["spec"]["groups"] for each in group["rules"]] == rules()
+    assert [alert for group in rule["spec"]["groups"] for alert in group["rules"]] == rules()
     (monitor,) = _of_kind(documents, "PodMonitor").values()
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
@@ -466,9 +468,9 @@ def test_rabbitmqs_operators_get_a_cluster_and_a_user_for_each_login() -> None:
         assert spec["userReference"] == {"name": name}
         assert spec["vhost"] == "crm"
         assert spec["permissions"] == expected.pop(name.removeprefix("leadline-"))
-        for each in (spec, user["spec"]):
+        for part in (spec, user["spec"]):
             where = {key: cluster["metadata"][key] for key in ("name", "namespace")}
-            assert each["rabbitmqClusterReference"] == where
+            assert part["rabbitmqClusterReference"] == where
     assert (permissions, expected) == ({}, {})
     kinds = {document["kind"] for document in _render({})}
     assert not kinds & {"RabbitmqCluster", "User", "Permission"}

@@ -24,11 +24,13 @@ def _id(path: Path) -> str:
 
 def _named(kustomization: Path) -> list[Path]:
     (content,) = documents(kustomization)
-    names = [name for each in LISTS for name in content.get(each, [])]
+    names = [name for kind in LISTS for name in content.get(kind, [])]
     names += [
-        name for each in content.get("configMapGenerator", []) for name in each.get("envs", [])
+        name
+        for generator in content.get("configMapGenerator", [])
+        for name in generator.get("envs", [])
     ]
-    names += [each["path"] for each in content.get("patches", []) if "path" in each]
+    names += [patch["path"] for patch in content.get("patches", []) if "path" in patch]
     return [(kustomization.parent / name).resolve() for name in names]
 
 
@@ -55,10 +57,10 @@ def _names(documents: list[Document], kind: str) -> set[str]:
 def _values(value: Any, key: str) -> list[Any]:
     """Everything below this key, at any depth."""
     if isinstance(value, list):
-        return [found for each in value for found in _values(each, key)]
+        return [found for item in value for found in _values(item, key)]
     if not isinstance(value, dict):
         return []
-    below = [found for each in value.values() for found in _values(each, key)]
+    below = [found for item in value.values() for found in _values(item, key)]
     return [value[key], *below] if key in value else below
 
 

@@ -20,7 +20,10 @@ LISTS = (
 
 
 #: The lock has more, for other systems and Python versions.
-INSTALLED = {pinned_module().name_of(each.name) for each in importlib.metadata.distributions()}
+INSTALLED = {
+    pinned_module().name_of(distribution.name)
+    for distribution in importlib.metadata.distributions()
+}
 
 
 def pins(text: str) -> dict[str, tuple[str, frozenset[str]]]:

@@ -29,9 +29,10 @@ def panels() -> list[dict[str, Any]]:
 
 def expressions() -> list[str]:
     """Every query of both, with Grafana's own variables filled in."""
-    shown = [each["expr"] for panel in panels() for each in panel.get("targets", ())]
+    shown = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
     return [
-        each.replace("$__rate_interval", "1m") for each in (*shown, *(r["expr"] for r in rules()))
+        expression.replace("$__rate_interval", "1m")
+        for expression in (*shown, *(r["expr"] for r in rules()))
     ]
 
 
@@ -41,8 +42,8 @@ def selectors(node: Any) -> Iterator[tuple[str, set[str]]]:
         yield str(node.name), {matcher.name for matcher in node.matchers.matchers}
     for name in ("expr", "lhs", "rhs", "vector_selector", "args", "param"):
         part = getattr(node, name, None)
-        for each in part if isinstance(part, list) else [part] if part is not None else []:
-            yield from selectors(each)
+        for item in part if isinstance(part, list) else [part] if part is not None else []:
+            yield from selectors(item)
 
 
 def documented() -> dict[str, set[str]]:

@@ -36,9 +36,9 @@ def _going_to(destination: str, below: Path) -> set[str]:
 def test_everything_is_denied_in_each_of_our_namespaces() -> None:
     denied = [policy for policy in POLICIES if policy["metadata"]["name"] == "default-deny"]
     assert {policy["metadata"].get("namespace") for policy in denied} == {None, "leadline-servers"}
-    for each in denied:
+    for covered in denied:
         spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-        assert each["spec"] == spec
+        assert covered["spec"] == spec
 
 
 def _has(secrets: Iterable[str], wanted: str) -> bool:
@@ -61,7 +61,7 @@ def test_exactly_the_holders_of_a_destinations_secret_may_connect_to_it(destinat
 
 def test_exactly_workloads_with_a_destination_may_use_dns() -> None:
     for below in ("base", "kubernetes", "knative/base"):
-        going = set().union(*(_going_to(each, DEPLOY / below) for each in OPENED_BY))
+        going = set().union(*(_going_to(overlay, DEPLOY / below) for overlay in OPENED_BY))
         # The schedule has no server, and calls a function by its name.
         going |= {"relay"} if below == "base" else set()
         assert _going_to("dns", DEPLOY / below) == going
@@ -109,7 +109,7 @@ def test_bitrix24_is_reached_on_the_internet_only() -> None:
 def _is_in(address: Any, block: dict[str, Any]) -> bool:
     inside = address in ipaddress.ip_network(block["cidr"])
     return inside and not any(
-        address in ipaddress.ip_network(each) for each in block.get("except", ())
+        address in ipaddress.ip_network(network) for network in block.get("except", ())
     )
 
 
@@ -124,9 +124,9 @@ def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: P
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
     policies = [document for document in render(overlay) if document["kind"] == "NetworkPolicy"]
     ports: dict[str, set[int]] = {}
-    for each in (policy for policy in policies if TO in policy["metadata"].get("labels", {})):
-        for rule in _rules(each):
-            known = ports.setdefault(each["metadata"]["labels"][TO], set())
+    for closing in (policy for policy in policies if TO in policy["metadata"].get("labels", {})):
+        for rule in _rules(closing):
+            known = ports.setdefault(closing["metadata"]["labels"][TO], set())
             known.update(port["port"] for port in rule["ports"])
     assert ports == {
         "dns": {53},

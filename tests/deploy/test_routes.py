@@ -42,7 +42,7 @@ class Cluster:
         if not found:
             return None
         # Among equals the first in the list wins.
-        _, _, rule, matched = max(found, key=lambda each: each[:2])
+        _, _, rule, matched = max(found, key=lambda candidate: candidate[:2])
         rewrite = rule.filters[0].rewrite
         if rewrite.hostname:  # Knative finds the function by its name
             return Target(rewrite.hostname.split(".")[0], path)
@@ -130,10 +130,10 @@ def test_only_the_component_has_a_route_for_operators() -> None:
 def test_knative_allows_the_route_to_use_its_ingress() -> None:
     routes = of_kind("HTTPRoute", DEPLOY / "knative")
     (grant,) = of_kind("ReferenceGrant", DEPLOY / "knative")
-    rules = [rule for each in routes for rule in HttpRoute.model_validate(each).spec.rules]
+    rules = [rule for manifest in routes for rule in HttpRoute.model_validate(manifest).spec.rules]
     backends = {(backend.namespace, backend.name) for rule in rules for backend in rule.backends}
-    granted = {(grant["metadata"]["namespace"], each["name"]) for each in grant["spec"]["to"]}
+    granted = {(grant["metadata"]["namespace"], target["name"]) for target in grant["spec"]["to"]}
     assert backends == granted
-    assert [each["namespace"] for each in grant["spec"]["from"]] == sorted(
-        {each["metadata"]["namespace"] for each in routes}
+    assert [source["namespace"] for source in grant["spec"]["from"]] == sorted(
+        {manifest["metadata"]["namespace"] for manifest in routes}
     )

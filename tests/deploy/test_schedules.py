@@ -36,12 +36,12 @@ def is_accepted_by_eventing(schedule: str, *, has_seconds: bool = True) -> bool:
     bounds = _BOUNDS if len(fields) == len(_BOUNDS) else (_SECONDS, *_BOUNDS)
     if len(fields) != len(bounds) or (len(fields) > len(_BOUNDS) and not has_seconds):
         return False
-    return all(_is_field(*each) for each in zip(fields, bounds, strict=True))
+    return all(_is_field(*pair) for pair in zip(fields, bounds, strict=True))
 
 
 def _is_field(field: str, bounds: tuple[int, int]) -> bool:
     """A list of `*`, `?`, a number or a range, each with an optional step."""
-    return all(_is_range(_numbered(each), bounds) for each in field.split(","))
+    return all(_is_range(_numbered(part), bounds) for part in field.split(","))
 
 
 def _numbered(text: str) -> str:
@@ -54,7 +54,7 @@ def _is_range(text: str, bounds: tuple[int, int]) -> bool:
         return False
     first, last, step = (int(group) if group else None for group in found.groups())
     least, most = bounds
-    inside = all(least <= each <= most for each in (first, last) if each is not None)
+    inside = all(least <= bound <= most for bound in (first, last) if bound is not None)
     return inside and step != 0 and (first is None or last is None or first <= last)
 
 
@@ -84,20 +84,20 @@ def test_eventing_accepts_seconds_since_1_13(schedule: str) -> None:
 def _schedules(value: Any) -> Iterator[str]:
     """Every `schedule` of a manifest, at any depth."""
     if isinstance(value, list):
-        for each in value:
-            yield from _schedules(each)
+        for item in value:
+            yield from _schedules(item)
     if isinstance(value, dict):
-        for key, each in value.items():
-            if key == "schedule" and isinstance(each, str):
-                yield each
-            yield from _schedules(each)
+        for key, item in value.items():
+            if key == "schedule" and isinstance(item, str):
+                yield item
+            yield from _schedules(item)
 
 
 def test_whatever_schedule_a_manifest_or_a_guide_names_is_accepted() -> None:
     found = [schedule for _, document in resources() for schedule in _schedules(document)]
     for guide in (CHECKOUT / "docs").rglob("*.md"):
         found += re.findall(r"""\bschedule:\s*["']([^"']+)""", guide.read_text(encoding="utf-8"))
-    assert [each for each in found if not is_accepted_by_eventing(each)] == []
+    assert [schedule for schedule in found if not is_accepted_by_eventing(schedule)] == []
 
 
 def test_the_relay_keeps_its_own_time_on_each_platform() -> None:

@@ -130,7 +130,7 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     definitions = json.loads(made["rabbitmq.json"])
     assert {permission["vhost"] for permission in definitions["permissions"]} == {"ours"}
     assert not any(user["tags"] for user in definitions["users"])
-    secrets = [each["stringData"] for each in yaml.safe_load_all(made["rabbitmq-secrets.yaml"])]
+    secrets = [secret["stringData"] for secret in yaml.safe_load_all(made["rabbitmq-secrets.yaml"])]
     brokers = [urlsplit(made[name]) for name in table.secrets() if name.startswith("amqp-")]
     assert {secret["username"]: secret["password"] for secret in secrets} == {
         url.username: url.password for url in brokers

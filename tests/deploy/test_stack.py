@@ -95,7 +95,7 @@ def _keys(file: Path) -> list[str]:
 def test_images_are_labelled_with_their_version() -> None:
     dockerfile = (CHECKOUT / "template/leadline/Dockerfile").read_text()
     assert f"\nARG VERSION={leadline.__version__}\n" in dockerfile
-    assert {each.image.rpartition(":")[2] for each in STACK.functions.values()} == {
+    assert {function.image.rpartition(":")[2] for function in STACK.functions.values()} == {
         leadline.__version__
     }
 

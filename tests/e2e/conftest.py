@@ -66,8 +66,8 @@ def new_system(
         return made[-1]
 
     yield make
-    for each in made:
-        _show_logs(request, each)
+    for system_ in made:
+        _show_logs(request, system_)
     _end(made)
 
 
@@ -98,17 +98,21 @@ def disposable_system(
     _disposable: list[System], request: pytest.FixtureRequest
 ) -> Iterator[System]:
     """A running system that the test may stop and kill: a used one, if there is one."""
-    running = [one for one in _disposable if one.runner and one.runner.poll() is None]
+    running = [
+        disposable
+        for disposable in _disposable
+        if disposable.runner and disposable.runner.poll() is None
+    ]
     made = running[0] if running else request.getfixturevalue("fresh_system")
     yield made
     _show_logs(request, made)
 
 
 def _end(systems: list[System]) -> None:
-    for each in systems:
-        each.end()
-    for each in systems:
-        assert not (found := story.leaks(each)), found
+    for running in systems:
+        running.end()
+    for running in systems:
+        assert not (found := story.leaks(running)), found
 
 
 @pytest.hookimpl(wrapper=True)

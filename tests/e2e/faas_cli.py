@@ -75,7 +75,7 @@ class FaasCli:
 
     def names(self) -> set[str]:
         """`faas-cli list -q`."""
-        return {each["name"] for each in self.ask("/system/functions").json()}
+        return {function["name"] for function in self.ask("/system/functions").json()}
 
     def await_ready(self, name: str) -> None:
         """`faas-cli ready`."""

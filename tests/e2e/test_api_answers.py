@@ -193,7 +193,7 @@ def test_an_erased_user_is_gone_and_its_lead_is_blank(system: System) -> None:
 
     def is_done() -> bool:
         found = [lead for lead in system.leads() if lead["ORIGIN_ID"] == str(user["id"])]
-        return [(each["TITLE"], each["PHONE"]) for each in found] == [("Erased", [])]
+        return [(lead["TITLE"], lead["PHONE"]) for lead in found] == [("Erased", [])]
 
     eventually(is_done, 30, "the lead is blank")
 

@@ -186,19 +186,22 @@ def _bodies(user: int) -> Iterator[Case]:
 
 
 def _paths(user: int) -> Iterator[Case]:
-    for each in _IDS:
+    for user_id in _IDS:
         for method, path in (
             *(
-                ("GET", f"/users/{each}"),
-                ("PATCH", f"/users/{each}"),
-                ("POST", f"/users/{each}/move"),
+                ("GET", f"/users/{user_id}"),
+                ("PATCH", f"/users/{user_id}"),
+                ("POST", f"/users/{user_id}/move"),
             ),
             *(
-                ("GET", f"/function/get-user/{each}"),
-                ("GET", f"/function/{each}"),
-                ("GET", f"/{each}"),
+                ("GET", f"/function/get-user/{user_id}"),
+                ("GET", f"/function/{user_id}"),
+                ("GET", f"/{user_id}"),
             ),
-            *(("GET", f"/users?after={each}"), ("GET", f"/users?stage={each}&limit={each}")),
+            *(
+                ("GET", f"/users?after={user_id}"),
+                ("GET", f"/users?stage={user_id}&limit={user_id}"),
+            ),
         ):
             yield method, path, _as_json({"stage": "NEW"}) if method != "GET" else {}
     for method in (
@@ -237,7 +240,11 @@ def test_no_odd_request_gives_a_5xx_or_a_stack_trace(system: System) -> None:
     cases = [*_fields(user), *_bodies(user), *_paths(user), *_headers(user)]
     assert len(cases) > 800
     with ThreadPoolExecutor(8) as pool:
-        wrong = [each for each in pool.map(lambda case: _trouble_with(system, case), cases) if each]
+        wrong = [
+            trouble
+            for trouble in pool.map(lambda case: _trouble_with(system, case), cases)
+            if trouble
+        ]
     assert not wrong, _described(wrong, len(cases))
     assert system.user(user)["id"] == user
     assert "Traceback" not in "".join(line for _, line in story.raw_lines(system))
@@ -249,7 +256,7 @@ def test_malformed_http_gives_no_5xx_and_the_edge_keeps_serving(system: System) 
     wrong = []
     with ThreadPoolExecutor(8) as pool:
         for request, answer in zip(
-            _RAW, pool.map(lambda each: _raw(system, each), _RAW), strict=True
+            _RAW, pool.map(lambda raw: _raw(system, raw), _RAW), strict=True
         ):
             if b" 5" in answer[8:10] or b"Traceback" in answer:
                 wrong.append(f"{request[:80]!r} → {answer[:120]!r}")

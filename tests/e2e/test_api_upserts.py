@@ -19,7 +19,7 @@ def test_concurrent_puts_and_a_change_end_in_one_lead(system: System) -> None:
     user = answers[0].json()
     own_id = user["external_id"]
     found = system.request("GET", "/users", params={"external_id": own_id}).json()["items"]
-    assert [each["id"] for each in found] == [user["id"]]
+    assert [item["id"] for item in found] == [user["id"]]
     changed = system.request("PUT", path, json={**ANN, "full_name": "Кто Сменил Имя"})
     assert changed.headers["ETag"] == '"2"'
     assert system.await_synced(user["id"])["external_id"] == own_id

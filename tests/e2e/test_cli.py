@@ -97,8 +97,8 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         (row,) = portal.lead_of(system, renumbered)["PHONE"]
         phone = {"ID": row["ID"], "VALUE": "+77000000000"}
         portal.rest(system, "crm.lead.update", id=lead[renumbered], fields={"PHONE": [phone]})
-        for each in (moved, both):
-            portal.rest(system, "crm.lead.update", id=lead[each], fields={"STATUS_ID": "JUNK"})
+        for answer in (moved, both):
+            portal.rest(system, "crm.lead.update", id=lead[answer], fields={"STATUS_ID": "JUNK"})
         portal.rest(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
         ours = portal.lead_of(system, doubled)["ORIGINATOR_ID"]
         origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}

@@ -58,7 +58,7 @@ def client_example(marker: str) -> str:
     return str(example)
 
 
-@pytest.mark.parametrize(("language", "example"), WITHOUT_CLIENT, ids=lambda each: each[:4])
+@pytest.mark.parametrize(("language", "example"), WITHOUT_CLIENT, ids=lambda value: value[:4])
 def test_an_example_creates_the_user(
     system: System, tmp_path: Path, language: str, example: str
 ) -> None:
@@ -108,7 +108,7 @@ def test_the_typescript_client_compiles_and_works(system: System, tmp_path: Path
     )
     errors = [line for line in done.stdout.splitlines() if ": error " in line]
     assert errors, "a wrong name is an error"
-    assert all("wrong.ts" in one for one in errors), done.stdout
+    assert all("wrong.ts" in error for error in errors), done.stdout
     assert "full_name" in done.stdout
     compiled = next((tmp_path / "made").rglob("it.js"))
     assert "crm-4711" in run(system, "node", shutil.copy(compiled, tmp_path))

@@ -197,7 +197,7 @@ def test_users_are_filtered_by_status_and_paged_by_key(system: System) -> None:
         page = system.request("GET", "/console/api/users", params={**query, "after": after}).json()
         seen += [user["id"] for user in page["items"]]
         after = page["next"]
-    assert [each for each in seen if each in ids] == ids[::-1], "the newest first"
+    assert [user_id for user_id in seen if user_id in ids] == ids[::-1], "the newest first"
     assert synced not in seen
     assert len(seen) == len(set(seen))
 
@@ -269,7 +269,7 @@ def test_dead_letters_are_replayed_and_discarded_as_a_job(system: System) -> Non
         plugged.publish({"pattern": "user_created", "data": "text"})
         eventually(lambda: sum(counted().values()) == 4, 20, "they are dead letters")
         groups = ask(system, "dead-letters")["groups"]
-        of_three = next(one["reason_id"] for one in groups if one["letters"] == 3)
+        of_three = next(group["reason_id"] for group in groups if group["letters"] == 3)
         begun = act(system, "jobs", {"kind": "discard", "reason_id": of_three}).json()
         assert begun["total"] == 3
         ended = finished(system, begun["id"])

@@ -146,7 +146,9 @@ def test_a_message_without_a_phone_gets_one_error_and_no_call(
     assert reply["user"] == {key: user[key] for key in ("id", "full_name", "stage")}
     assert reply["attempts"] == 1
     assert "bitrix_lead_id" not in reply
-    mine = [each for each in wire.take(DEAD_REPLIES) if _user_of(each.content) == user["id"]]
+    mine = [
+        message for message in wire.take(DEAD_REPLIES) if _user_of(message.content) == user["id"]
+    ]
     assert len(mine) == 1
     assert portal.leads_of(system, user["id"]) == []
     assert system.control("GET", "calls")["requests"] - before <= 2, "the other user's"

@@ -48,7 +48,7 @@ def test_an_imported_user_keeps_id_and_lead(system: System, imported: Line) -> N
         now = system.await_synced(imported.id or 0, within_s=60)
         assert now["sync"]["bitrix_lead_id"] == imported.bitrix_lead_id
         leads = system.leads()
-        lead = next(each for each in leads if int(each["ID"]) == imported.bitrix_lead_id)
+        lead = next(lead for lead in leads if int(lead["ID"]) == imported.bitrix_lead_id)
         assert portal.looks_like(lead, now)
         assert len(leads) == before
         assert system.create()["id"] > (imported.id or 0)

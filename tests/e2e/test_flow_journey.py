@@ -87,7 +87,7 @@ def test_messages_in_any_order_and_number_end_in_the_newest_state(
             messages = wire.await_messages(
                 REQUESTS, lambda request: request.content["data"]["user"]["id"] == user["id"], 3
             )
-            messages.sort(key=lambda each: int(each.content["data"]["version"]))
+            messages.sort(key=lambda message: int(message.content["data"]["version"]))
             for at in order:
                 wire.send_back(messages[at], REQUESTS)
         system.await_synced(user["id"], within_s=30)
@@ -104,7 +104,7 @@ def test_a_new_phone_replaces_the_old_one(system: System) -> None:
         system.request("PATCH", f"/users/{user['id']}", json={"phone": phone})
         system.await_synced(user["id"])
         phones = portal.lead_of(system, user["id"])["PHONE"]
-        assert [(each["ID"], each["VALUE"]) for each in phones] == [(row, phone)]
+        assert [(phone["ID"], phone["VALUE"]) for phone in phones] == [(row, phone)]
 
 
 def test_only_changed_fields_are_sent(system: System) -> None:

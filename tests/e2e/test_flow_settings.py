@@ -113,9 +113,9 @@ def test_no_process_ever_has_a_secret_among_its_arguments(
     given = (other.state.root / "secrets" / "api-keys").read_text(encoding="utf-8")
     assert all(key in given for key in KEYS)
     assert len(secrets) > 5
-    assert any(b"leadline.sync.worker" in one for one in arguments.seen)
-    assert any(b"initdb" in one for one in arguments.seen)
-    found = [one for one in arguments.seen if any(secret.encode() in one for secret in secrets)]
+    assert any(b"leadline.sync.worker" in line for line in arguments.seen)
+    assert any(b"initdb" in line for line in arguments.seen)
+    found = [line for line in arguments.seen if any(secret.encode() in line for secret in secrets)]
     assert found == []
 
 

@@ -65,8 +65,8 @@ def both(previous: Path, new_system: Callable[..., System]) -> tuple[System, Sys
         BITRIX_WEBHOOK_URL=f"{old.url('bitrix24')}/rest/1/local-webhook-code/",
     )
     new.start()
-    for each in (old, new):
-        each.http.headers["Authorization"] = f"Bearer {KEY}"
+    for system in (old, new):
+        system.http.headers["Authorization"] = f"Bearer {KEY}"
     return old, new
 
 
@@ -74,7 +74,7 @@ def test_two_versions_lose_and_double_nothing_and_a_rollback_goes_on(
     both: tuple[System, System], previous: Path
 ) -> None:
     old, new = both
-    folders = [psutil.Process(each.pid("create-user")).cwd() for each in both]
+    folders = [psutil.Process(system.pid("create-user")).cwd() for system in both]
     assert folders == [str(previous), str(CHECKOUT)], "each runs its own code"
 
     def write(number: int) -> int:

@@ -256,7 +256,7 @@ def test_a_login_has_no_access_to_queues_of_others(system: System, login: str) -
         (act, queue)
         for act, do in ACTS.items()
         for queue in QUEUES
-        if (act, queue) in {("publish", each) for each in WORK} or act != "publish"
+        if (act, queue) in {("publish", name) for name in WORK} or act != "publish"
         if not _is_refused(url, do, queue)
     }
     assert let == {(act, queue) for act, queues in LETS[login].items() for queue in queues}

@@ -108,7 +108,10 @@ def test_the_relay_exports_the_state_of_the_whole_system(system: System) -> None
     eventually(system.is_well, 30, "all is well")
     text = scrape(addresses(system)["outbox-relay"])
     for line in (
-        *(f'leadline_server_reachable{{server="{each}"}} 1.0' for each in ("postgres", "redis")),
+        *(
+            f'leadline_server_reachable{{server="{server}"}} 1.0'
+            for server in ("postgres", "redis")
+        ),
         'leadline_queue_consumers{queue="bitrix_queue"} 1.0',
         'leadline_portal_paused{by="portal"} 0.0',
     ):

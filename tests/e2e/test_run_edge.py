@@ -31,7 +31,7 @@ def test_an_unknown_path_is_a_problem(
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == PROBLEM
     assert answer.json()["status"] == status
-    assert {each for each in answer.headers.get("Allow", "").split(", ") if each} == allow
+    assert {method for method in answer.headers.get("Allow", "").split(", ") if method} == allow
 
 
 def test_a_function_gets_the_path_after_its_name(system: System) -> None:

@@ -26,7 +26,7 @@ def test_stopping_leaves_no_process_and_killing_is_cleaned_up(disposable_system:
     user = system.create(full_name="Кто Остаётся")
     lead = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
     edge, leads = system.url("edge"), system.leads()
-    assert str(lead) in {each["ID"] for each in leads}
+    assert str(lead) in {lead["ID"] for lead in leads}
 
     begun = time.monotonic()
     assert system.stop() == 0

@@ -37,10 +37,10 @@ def restored(cli: FaasCli) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        *(("GET", f"/system/{each}") for each in ("functions", "secrets", "info", "namespaces")),
-        *(("GET", f"/system/{each}") for each in ("logs?name=get-user", "function/get-user", "no")),
-        *((each, "/system/functions") for each in ("POST", "PUT", "DELETE")),
-        *((each, "/system/secrets") for each in ("POST", "PUT", "DELETE")),
+        *(("GET", f"/system/{path}") for path in ("functions", "secrets", "info", "namespaces")),
+        *(("GET", f"/system/{path}") for path in ("logs?name=get-user", "function/get-user", "no")),
+        *((method, "/system/functions") for method in ("POST", "PUT", "DELETE")),
+        *((method, "/system/secrets") for method in ("POST", "PUT", "DELETE")),
         ("POST", "/system/scale-function/get-user"),
     ],
 )
@@ -200,7 +200,7 @@ def test_a_secret_is_created_updated_and_removed(system: System, cli: FaasCli) -
     assert not path.exists()
     assert value not in system.logs()
     own = {*table.secrets(), "bitrix-webhook-url", "api-keys", "internal-key"}
-    assert own <= {each["name"] for each in cli.secrets()}
+    assert own <= {secret["name"] for secret in cli.secrets()}
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "A", "a_b", "-a", "a\n", "x" * 254])
@@ -217,8 +217,8 @@ def test_logs_come_as_one_json_object_a_line(system: System, cli: FaasCli) -> No
     answer = cli.ask("/system/logs?follow=false&name=create-user")
     assert answer.headers["Content-Type"] == "application/x-ndjson"
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    assert {each["name"] for each in lines} == {"create-user"}
-    assert [each["text"] for each in lines] == system.log("create-user").splitlines()
+    assert {line["name"] for line in lines} == {"create-user"}
+    assert [line["text"] for line in lines] == system.log("create-user").splitlines()
     assert "function starts" in lines[0]["text"]
     assert dt.datetime.fromisoformat(lines[0]["timestamp"]) < dt.datetime.now(dt.UTC)
     last = cli.ask("/system/logs?follow=false&name=create-user&tail=1").text.splitlines()

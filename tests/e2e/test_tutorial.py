@@ -31,8 +31,8 @@ def test_each_command_prints_what_the_page_shows(fresh_system: System) -> None:
 def _commands(text: str) -> list[tuple[str, list[str]]]:
     """Commands of a block, each with its output; without omissions and times."""
     found = []
-    for each in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        command, *lines = each.splitlines()
+    for step in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, *lines = step.splitlines()
         shown = [" ".join(line.split()) for line in lines if not _MOMENT.search(line)]
         found.append((command, [line for line in shown if line not in {"", "…"}]))
     return found

@@ -98,7 +98,7 @@ class Browser:
     async def _connect(self, listing: str) -> None:
         self._session = aiohttp.ClientSession()
         async with self._session.get(listing) as response:
-            pages = [each for each in await response.json() if each["type"] == "page"]
+            pages = [target for target in await response.json() if target["type"] == "page"]
         address = pages[0]["webSocketDebuggerUrl"]
         self._socket = await self._session.ws_connect(address, max_msg_size=0)
 

@@ -12,14 +12,16 @@ from tests.servers import eventually
 
 
 def test_the_fifty_first_command_fails_alone(emulator: Emulator) -> None:
-    result = emulator.batch({f"c{each}": "crm.lead.add" for each in range(51)})
+    result = emulator.batch({f"c{number}": "crm.lead.add" for number in range(51)})
     assert len(result["result"]) == 50
     assert result["result_error"]["c50"]["error"] == "ERROR_BATCH_LENGTH_EXCEEDED"
 
 
 def test_an_overlong_batch_fails_as_a_whole_by_the_switch(emulator: Emulator) -> None:
     emulator.set(batch_overflow="request")
-    response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(51)}})
+    response = emulator.post(
+        "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(51)}}
+    )
     assert response.status_code == 400
     assert response.json()["error"] == "ERROR_BATCH_LENGTH_EXCEEDED"
     assert emulator.leads() == []
@@ -102,7 +104,7 @@ def test_a_batch_answers_200_when_every_command_failed(emulator: Emulator) -> No
 def test_a_batch_is_one_request_in_the_bucket(emulator: Emulator) -> None:
     emulator.set(rate_per_s=0.001, burst=2)
     for _ in range(2):
-        emulator.batch({f"c{each}": "crm.lead.add" for each in range(50)})
+        emulator.batch({f"c{number}": "crm.lead.add" for number in range(50)})
     assert emulator.post("profile").status_code == 503
     assert emulator.calls()["commands"] == 100
 
@@ -116,7 +118,8 @@ def test_values_inside_a_command_are_url_encoded_once_more(emulator: Emulator) -
         timeout=5,
     )
     titles = {
-        emulator.get(each)["TITLE"] for each in (json_id, response.json()["result"]["result"]["a"])
+        emulator.get(lead_id)["TITLE"]
+        for lead_id in (json_id, response.json()["result"]["result"]["a"])
     }
     assert titles == {title}
 
@@ -128,7 +131,7 @@ def test_a_plus_that_is_not_encoded_becomes_a_space(emulator: Emulator) -> None:
 
 def test_totals_and_next_are_in_separate_maps(emulator: Emulator) -> None:
     """The batch answer's maps as documented."""
-    emulator.batch({f"c{each}": "crm.lead.add" for each in range(50)})
+    emulator.batch({f"c{number}": "crm.lead.add" for number in range(50)})
     emulator.add()
     result = emulator.batch(
         {"all": "crm.lead.list", "stages": "crm.status.list?filter[ENTITY_ID]=STATUS"}
@@ -142,10 +145,10 @@ def test_a_command_is_committed_when_it_ends(emulator: Emulator) -> None:
     emulator.set(command_ms=300)
     began = time.time()
     with ThreadPoolExecutor(1) as client:
-        batch = client.submit(emulator.batch, {f"c{each}": "crm.lead.add" for each in range(4)})
+        batch = client.submit(emulator.batch, {f"c{number}": "crm.lead.add" for number in range(4)})
         eventually(emulator.leads, 10, "the first lead exists")
         assert not batch.done()
         batch.result()
     times = [lead["history"][0]["time"] for lead in emulator.leads()]
     assert len(times) == 4
-    assert all(each >= began + 0.3 * number for number, each in enumerate(times, 1))
+    assert all(at >= began + 0.3 * number for number, at in enumerate(times, 1))

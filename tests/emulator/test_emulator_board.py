@@ -54,7 +54,7 @@ def test_the_stream_reports_writes_and_figures(emulator: Emulator) -> None:
 
 def test_the_snapshot_contains_the_newest_cards_of_each_stage(emulator: Emulator) -> None:
     for _ in range(2):
-        emulator.batch({f"c{each}": "crm.lead.add" for each in range(50)})
+        emulator.batch({f"c{number}": "crm.lead.add" for number in range(50)})
     emulator.add(STATUS_ID="SOMETHING_ELSE")
     board = emulator.control("GET", "board")
     assert board["counts"] == {"NEW": 100, "SOMETHING_ELSE": 1}
@@ -194,7 +194,10 @@ def test_a_person_edits_and_deletes_a_card(page: tuple[Emulator, Browser]) -> No
     browser.wait_for("document.querySelector('.card').innerText.includes('+7701')")
     lead = emulator.get(1)
     assert (lead["LAST_NAME"], [row["VALUE"] for row in lead["PHONE"]]) == ("Titov", ["+7701", "8"])
-    assert [each["method"] for each in emulator.leads()[0]["history"]] == ["crm.lead.add", "user"]
+    assert [change["method"] for change in emulator.leads()[0]["history"]] == [
+        "crm.lead.add",
+        "user",
+    ]
     browser.eval("window.confirm = () => true")
     browser.mouse("Pressed", *center(browser, ".card"))
     browser.mouse("Released", *center(browser, ".card"))

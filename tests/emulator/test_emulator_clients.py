@@ -71,7 +71,7 @@ def test_fast_bitrix24_creates_updates_and_lists_leads(emulator: Emulator, fast:
     )
     assert len(found) == 119
     by_id = fast.get_by_ID("crm.lead.get", ["7", "8"])
-    assert {each["ID"] for each in by_id.values()} == {"7", "8"}
+    assert {lead["ID"] for lead in by_id.values()} == {"7", "8"}
     assert emulator.calls()["refused"] == 0
     assert emulator.control("GET", "phones") == {"1": 120}
 

@@ -21,8 +21,8 @@ def test_every_setting_and_its_default_is_documented() -> None:
 
 
 def test_every_key_of_a_fault_is_documented() -> None:
-    for each in fields(Rule):
-        assert f"`{each.name}`" in PAGE
+    for field in fields(Rule):
+        assert f"`{field.name}`" in PAGE
 
 
 def test_every_method_is_documented() -> None:

@@ -25,7 +25,7 @@ def test_nothing_found_is_an_empty_list(emulator: Emulator) -> None:
 
 def test_only_twenty_values_are_used(emulator: Emulator) -> None:
     emulator.add(PHONE=[{"VALUE": "777"}])
-    others = [str(each) for each in range(20)]
+    others = [str(number) for number in range(20)]
     assert find(emulator, *others[:19], "777") == {"LEAD": [1]}
     assert find(emulator, *others, "777") == []
 

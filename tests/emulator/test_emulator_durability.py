@@ -20,8 +20,8 @@ def test_leads_ids_and_histories_survive_the_end_of_the_process(
     state = tmp_path / "state.sqlite3"
     first = start(state)
     first.set(rate_per_s=0)
-    for each in range(100):
-        first.add(ORIGIN_ID=str(each), PHONE=[{"VALUE": str(each)}])
+    for number in range(100):
+        first.add(ORIGIN_ID=str(number), PHONE=[{"VALUE": str(number)}])
     first.result("crm.lead.delete", {"id": 100})
     before = first.leads()
     first.stop(by)

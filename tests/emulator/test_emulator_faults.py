@@ -8,7 +8,7 @@ import requests
 
 from tests.emulator.emulator_process import Emulator
 
-BATCH = {"cmd": {f"c{each}": f"crm.lead.add?fields[ORIGIN_ID]={each}" for each in range(5)}}
+BATCH = {"cmd": {f"c{number}": f"crm.lead.add?fields[ORIGIN_ID]={number}" for number in range(5)}}
 
 
 def is_dropped(emulator: Emulator, method: str, params: object = None) -> bool:
@@ -117,11 +117,11 @@ def test_a_renamed_portal_redirects(emulator: Emulator) -> None:
 
 def test_latency_may_be_fixed_or_exponential(emulator: Emulator) -> None:
     emulator.set(command_ms=1000, speed=1000)
-    cmd = {"cmd": {f"c{each}": "profile" for each in range(30)}}
+    cmd = {"cmd": {f"c{number}": "profile" for number in range(30)}}
     fixed = emulator.call("batch", cmd)["result"]["result_time"]
     assert fixed["c29"]["operating"] == 30
     emulator.set(latency="exponential", seed=1, operating_floor_s=0)
-    emulator.call("batch", {"cmd": {f"c{each}": "scope" for each in range(30)}})
+    emulator.call("batch", {"cmd": {f"c{number}": "scope" for number in range(30)}})
     costs = emulator.control("GET", "rate")["operating"]
     assert costs["local-webhook-code profile"] == 30
     assert costs["local-webhook-code scope"] != 30
@@ -134,7 +134,9 @@ def test_a_batch_may_be_dropped_after_some_of_its_commands(
 ) -> None:
     emulator.fault("batch", "drop_after", after_commands=after, count=1)
     assert is_dropped(emulator, "batch", BATCH)
-    assert [lead["ORIGIN_ID"] for lead in emulator.leads()] == [str(each) for each in range(kept)]
+    assert [lead["ORIGIN_ID"] for lead in emulator.leads()] == [
+        str(number) for number in range(kept)
+    ]
 
 
 @pytest.mark.parametrize("name", ["crm.lead.add", "crm.item.add"])
@@ -210,7 +212,7 @@ def test_a_share_counts_requests_not_their_commands(emulator: Emulator) -> None:
     """5 % of the answers lost means 5 % of the batches, however many commands they contain."""
     emulator.set(rate_per_s=0)
     emulator.fault("crm.lead.add", "html_502", share=0.05)
-    batch = {"cmd": {f"c{each}": "crm.lead.add" for each in range(50)}}
+    batch = {"cmd": {f"c{number}": "crm.lead.add" for number in range(50)}}
     lost = sum(emulator.post("batch", batch).status_code == 502 for _ in range(100))
     assert 0 < lost < 15
 

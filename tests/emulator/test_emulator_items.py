@@ -94,7 +94,7 @@ def test_a_row_of_another_object_is_not_changed(emulator: Emulator) -> None:
 
 def test_links_and_rows_of_unknown_types_are_kept(emulator: Emulator) -> None:
     """Documentation: how-to-change-email-or-phone.md."""
-    rows = [{"typeId": each, "valueType": "USER", "value": "x"} for each in ("LINK", "FAX")]
+    rows = [{"typeId": kind, "valueType": "USER", "value": "x"} for kind in ("LINK", "FAX")]
     assert [row["typeId"] for row in add(emulator, fm=rows)["fm"]] == ["LINK", "FAX"]
     lead = emulator.get(1)
     assert lead["LINK"][0]["VALUE"] == "x"

@@ -29,7 +29,10 @@ def test_a_batch_is_recorded_from_its_arrival_to_its_answer(tmp_path: Path, jour
     emulator.stop(signal.SIGKILL)
     arrived, asked, one, two, answered = lines(journal)
     assert (arrived["address"], arrived["code"]) == ("127.0.0.1", "local-webhook-code")
-    assert [each["method"] for each in asked["commands"]] == ["crm.lead.add", "crm.lead.update"]
+    assert [command["method"] for command in asked["commands"]] == [
+        "crm.lead.add",
+        "crm.lead.update",
+    ]
     assert asked["commands"][0]["params"] == {"fields": {"TITLE": "A"}}
     assert asked["fault"] is None
     assert (one["key"], one["lead"]) == ("one", 1)

@@ -91,7 +91,7 @@ def test_everything_does_not_include_phones(three: Emulator) -> None:
 def test_pages_hold_fifty(emulator: Emulator) -> None:
     for start in (1, 51):
         count = 50 if start == 1 else 20
-        emulator.batch({f"c{each}": "crm.lead.add" for each in range(count)})
+        emulator.batch({f"c{number}": "crm.lead.add" for number in range(count)})
     first = emulator.call("crm.lead.list")
     assert (len(first["result"]), first["next"], first["total"]) == (50, 50, 70)
     second = emulator.call("crm.lead.list", {"start": 50})

@@ -8,7 +8,7 @@ from tests.emulator.emulator_process import Emulator
 
 
 def lead_with(emulator: Emulator, *numbers: str) -> int:
-    return emulator.add(PHONE=[{"VALUE": each, "VALUE_TYPE": "WORK"} for each in numbers])
+    return emulator.add(PHONE=[{"VALUE": number, "VALUE_TYPE": "WORK"} for number in numbers])
 
 
 def phones_after(emulator: Emulator, lead_id: int, rows: Any) -> list[tuple[str, str, str]]:

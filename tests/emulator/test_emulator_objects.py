@@ -200,7 +200,7 @@ def test_a_directory_grows_changes_and_shrinks(emulator: Emulator) -> None:
     assert emulator.result("crm.status.delete", {"id": number}) is True
     assert emulator.post("crm.status.delete", {"id": 1}).status_code == 400
     types = emulator.result("crm.status.entity.types")
-    assert {"STATUS", "SOURCE", "DEAL_STAGE"} <= {each["ID"] for each in types}
+    assert {"STATUS", "SOURCE", "DEAL_STAGE"} <= {type_["ID"] for type_ in types}
 
 
 def test_sources_are_listed(emulator: Emulator) -> None:

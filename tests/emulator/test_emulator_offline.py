@@ -12,7 +12,9 @@ def bind(emulator: Emulator, event: str = "ONCRMLEADUPDATE", connector: str = ""
 
 def take(emulator: Emulator, **params: Any) -> tuple[str | None, list[tuple[str, str]]]:
     answer = emulator.result("event.offline.get", params)
-    events = [(each["EVENT_NAME"], each["EVENT_DATA"]["FIELDS"]["ID"]) for each in answer["events"]]
+    events = [
+        (event["EVENT_NAME"], event["EVENT_DATA"]["FIELDS"]["ID"]) for event in answer["events"]
+    ]
     return answer["process_id"], events
 
 
@@ -30,10 +32,10 @@ def test_parallel_readers_get_disjoint_sets_until_they_clear(emulator: Emulator)
     for _ in range(3):
         emulator.add()
     first, two = take(emulator, clear=0, limit=2)
-    second, one = take(emulator, clear=0, limit=2)
-    assert [lead_id for _, lead_id in two + one] == ["1", "2", "3"]
+    second, first_event = take(emulator, clear=0, limit=2)
+    assert [lead_id for _, lead_id in two + first_event] == ["1", "2", "3"]
     assert first != second
-    assert take(emulator, clear=0, process_id=second) == (second, one)
+    assert take(emulator, clear=0, process_id=second) == (second, first_event)
     for process_id in (first, second):
         assert emulator.result("event.offline.clear", {"process_id": process_id}) is True
     assert take(emulator)[1] == []
@@ -65,7 +67,7 @@ def test_a_filter_an_order_and_a_list_that_takes_nothing(emulator: Emulator) -> 
     emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "a"}})
     emulator.result("crm.contact.add", {"fields": {}})
     listed = emulator.call("event.offline.list", {"order": {"ID": "DESC"}})
-    assert ([each["ID"] for each in listed["result"]], listed["total"]) == (["3", "2", "1"], 3)
+    assert ([event["ID"] for event in listed["result"]], listed["total"]) == (["3", "2", "1"], 3)
     assert (listed["result"][0]["PROCESS_ID"], listed["result"][0]["ERROR"]) == ("", "0")
     wanted = {"filter": {"EVENT_NAME": "ONCRMCONTACTADD"}}
     assert take(emulator, **wanted)[1] == [("ONCRMCONTACTADD", "1")]
@@ -80,7 +82,7 @@ def test_a_process_sees_its_events_again_and_clears_some(emulator: Emulator) -> 
     process, _ = take(emulator, clear=0)
     assert take(emulator, clear=0)[1] == []
     again = take(emulator, clear=0, process_id=process)
-    assert again == (process, [("ONCRMLEADADD", str(each)) for each in (1, 2, 3)])
+    assert again == (process, [("ONCRMLEADADD", str(lead_id)) for lead_id in (1, 2, 3)])
     listed = emulator.result("event.offline.list", {"filter": {"PROCESS_ID": process}})
     assert len(listed) == 3
     some = {"process_id": process, "message_id": [1]}

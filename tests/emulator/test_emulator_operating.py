@@ -60,11 +60,11 @@ def test_every_result_has_a_time_object(emulator: Emulator) -> None:
     before = time.time()
     answers = [emulator.call("crm.lead.add"), emulator.call("batch", {"cmd": {"a": "profile"}})]
     answers.append(answers[1]["result"]["result_time"]["a"])
-    for each in (answers[0]["time"], answers[1]["time"], answers[2]):
-        assert set(each) == TIME_KEYS
-        assert abs(each["start"] - before) < 5
-        assert each["start"] <= each["finish"]
-        assert each["operating_reset_at"] - int(before) in (600, 601, 602)
+    for timing in (answers[0]["time"], answers[1]["time"], answers[2]):
+        assert set(timing) == TIME_KEYS
+        assert abs(timing["start"] - before) < 5
+        assert timing["start"] <= timing["finish"]
+        assert timing["operating_reset_at"] - int(before) in (600, 601, 602)
 
 
 def test_operating_accumulates_per_method_above_the_floor(emulator: Emulator) -> None:
@@ -135,7 +135,7 @@ def test_a_batch_is_billed_to_its_commands(emulator: Emulator) -> None:
     emulator.set(command_ms=2000, speed=1000)
     result, outer = batch_time(emulator)
     assert outer["operating"] == 0
-    assert {key: each["operating"] for key, each in result["result_time"].items()} == {
+    assert {key: timing["operating"] for key, timing in result["result_time"].items()} == {
         "a": 2,
         "b": 2,
     }
@@ -161,7 +161,9 @@ def test_a_blocked_command_fails_alone_in_its_batch(emulator: Emulator) -> None:
 def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
     """Earlier writes stay, the interrupted one is gone, the gateway answers."""
     emulator.set(command_ms=25_000, speed=1000)
-    response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
+    response = emulator.post(
+        "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(4)}}
+    )
     assert (response.status_code, response.headers["Content-Type"]) == (
         504,
         "text/html; charset=utf-8",
@@ -172,7 +174,9 @@ def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
 def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
     """The switch for a portal that does not interrupt."""
     emulator.set(command_ms=25_000, speed=50, cut="finish")
-    response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
+    response = emulator.post(
+        "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(4)}}
+    )
     assert response.status_code == 504
     assert len(emulator.leads()) < 4
     deadline = time.monotonic() + 30

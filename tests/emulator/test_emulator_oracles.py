@@ -27,7 +27,9 @@ def test_leads_show_their_phones_and_the_order_of_their_writes(emulator: Emulato
 
 
 def test_leads_can_be_filtered(emulator: Emulator) -> None:
-    emulator.batch({f"c{each}": f"crm.lead.add?fields[ORIGIN_ID]={each % 2}" for each in range(9)})
+    emulator.batch(
+        {f"c{number}": f"crm.lead.add?fields[ORIGIN_ID]={number % 2}" for number in range(9)}
+    )
     ids = {
         query: [int(lead["ID"]) for lead in emulator.control("GET", f"leads?{query}")]
         for query in ("origin_id=1", "after=6", "limit=2", "limit=2&after=3", "origin_id=9")
@@ -60,7 +62,7 @@ def test_the_rate_is_known_second_by_second(emulator: Emulator) -> None:
     for _ in range(3):
         emulator.post("profile")
     rate = emulator.control("GET", "rate")
-    assert sum(each["requests"] for each in rate["seconds"]) == 3
+    assert sum(second["requests"] for second in rate["seconds"]) == 3
     assert 0 < rate["levels"]["127.0.0.1 standard"] <= 3
     assert rate["limits"]["standard"] == {"per_s": 2, "burst": 50}
 

@@ -31,7 +31,8 @@ def test_it_has_a_command_and_all_its_files(installed: Path) -> None:
 def test_it_has_leadlines_version_and_build() -> None:
     """Its dependency is one of Leadline's."""
     own, whole = (
-        tomllib.loads((_ROOT / each / "pyproject.toml").read_text()) for each in ("emulator", ".")
+        tomllib.loads((_ROOT / folder / "pyproject.toml").read_text())
+        for folder in ("emulator", ".")
     )
     assert own["project"]["version"] == whole["project"]["version"]
     assert own["build-system"] == whole["build-system"]

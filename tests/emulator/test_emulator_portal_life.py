@@ -15,7 +15,7 @@ def as_manager(emulator: Emulator, method: str, params: object = None) -> reques
 
 def history(emulator: Emulator, **params: Any) -> list[tuple[int, str]]:
     items = emulator.result("crm.stagehistory.list", {"entityTypeId": 1, **params})["items"]
-    return [(each["TYPE_ID"], each["STATUS_ID"]) for each in items]
+    return [(item["TYPE_ID"], item["STATUS_ID"]) for item in items]
 
 
 def test_moves_are_a_history_with_growing_numbers(emulator: Emulator) -> None:
@@ -106,10 +106,10 @@ def test_rights_hide_rows(emulator: Emulator) -> None:
     rows = as_manager(emulator, "crm.lead.list", {"select": ["ID"]}).json()
     assert (rows["result"], rows["total"]) == ([{"ID": "2"}], 1)
     items = as_manager(emulator, "crm.item.list", {"entityTypeId": 1, "filter": {"id": [1, 2]}})
-    assert [each["id"] for each in items.json()["result"]["items"]] == [2]
+    assert [item["id"] for item in items.json()["result"]["items"]] == [2]
     either = {"entityTypeId": 1, "filter": {"logic": "OR", "id": 1, "stageId": "NEW"}}
     items = as_manager(emulator, "crm.item.list", either)
-    assert [each["id"] for each in items.json()["result"]["items"]] == [2]
+    assert [item["id"] for item in items.json()["result"]["items"]] == [2]
     params = {"entityTypeId": 1, "id": 1, "fields": {"name": "x"}}
     for method in ("crm.item.get", "crm.item.update", "crm.item.delete"):
         assert as_manager(emulator, method, params).json()["error"] == "ACCESS_DENIED"
@@ -148,7 +148,7 @@ def test_a_robot_changes_a_field_after_a_write(emulator: Emulator) -> None:
     assert emulator.result("crm.item.update", move)["item"]["comments"] is None
     lead = emulator.get(1)
     assert (lead["COMMENTS"], lead["MODIFY_BY_ID"]) == ("no", "2")
-    methods = [each["method"] for each in emulator.leads()[0]["history"]]
+    methods = [change["method"] for change in emulator.leads()[0]["history"]]
     assert methods == ["crm.lead.add", "crm.item.update", "robot"]
     emulator.set(robots=[{**rule, "on": "add", "stage": "NEW"}])
     emulator.result("crm.item.import", {"entityTypeId": 1, "fields": {}})
@@ -233,10 +233,10 @@ def test_pipelines_have_stages_of_their_own(emulator: Emulator) -> None:
 def test_people_are_found(emulator: Emulator) -> None:
     """Documentation: user/user-get.md, user-search.md."""
     users = emulator.call("user.get", {"FILTER": {"ACTIVE": True}})
-    assert ([each["ID"] for each in users["result"]], users["total"]) == (["1", "2"], 2)
-    assert [each["ID"] for each in emulator.result("user.get", {"ID": [2, 3]})] == ["2", "3"]
+    assert ([user["ID"] for user in users["result"]], users["total"]) == (["1", "2"], 2)
+    assert [user["ID"] for user in emulator.result("user.get", {"ID": [2, 3]})] == ["2", "3"]
     by_name = emulator.result("user.search", {"FILTER": {"FIND": "maj ma"}})
-    assert [each["NAME"] for each in by_name] == ["Mary"]
+    assert [user["NAME"] for user in by_name] == ["Mary"]
     assert emulator.result("user.get", {"sort": "ID", "order": "DESC", "select": ["ID"]})[0] == {
         "ID": "3"
     }

@@ -24,7 +24,7 @@ def test_fifty_pass_at_once_and_the_next_is_refused() -> None:
 
 
 def test_two_a_second_always_pass() -> None:
-    assert all(admitted([0.0] * 50 + [0.5 + each / 2 for each in range(1000)]))
+    assert all(admitted([0.0] * 50 + [0.5 + number / 2 for number in range(1000)]))
 
 
 def test_the_bucket_drains_continuously_or_in_steps() -> None:

@@ -34,7 +34,7 @@ def test_fields_are_described_in_both_apis(portal: Emulator) -> None:
     assert fields["UF_CRM_WISH"]["isDynamic"] is True
     assert fields["UF_CRM_WISH"]["formLabel"] == "Wish"
     items = fields["UF_CRM_COLOR"]["items"]
-    assert [each["VALUE"] for each in items] == ["red", "green"]
+    assert [item["VALUE"] for item in items] == ["red", "green"]
     camel = portal.result("crm.item.fields", {"entityTypeId": 1})["fields"]
     assert camel["ufCrmWish"]["upperName"] == "UF_CRM_WISH"
     assert camel["ufCrmWish"]["title"] == "Wish"
@@ -99,7 +99,7 @@ def test_lists_filter_and_select_them(portal: Emulator) -> None:
 
     def ids(wanted: Any) -> list[int]:
         params = {"entityTypeId": 1, "filter": wanted, "select": ["id"]}
-        return [each["id"] for each in portal.result("crm.item.list", params)["items"]]
+        return [item["id"] for item in portal.result("crm.item.list", params)["items"]]
 
     assert ids({"ufCrmWish": "tea"}) == [1]
     assert ids({"%ufCrmWish": "i"}) == [2]
@@ -109,7 +109,7 @@ def test_lists_filter_and_select_them(portal: Emulator) -> None:
     rows = portal.result("crm.lead.list", {"select": ["ID", "UF_*"], "filter": {"ID": 1}})
     assert rows[0].keys() == {
         "ID",
-        *(f"UF_CRM_{each}" for each in ("WISH", "17", "VIP", "COLOR", "LINKS", "DAY")),
+        *(f"UF_CRM_{name}" for name in ("WISH", "17", "VIP", "COLOR", "LINKS", "DAY")),
     }
     assert not {"UF_CRM_WISH"} & portal.result("crm.lead.list", {"select": ["*"]})[0].keys()
 
@@ -165,7 +165,7 @@ def test_items_of_a_list_change_by_their_id(portal: Emulator) -> None:
     fields = {"LIST": [*changes, {"VALUE": "blue", "SORT": 9}]}
     assert portal.result("crm.lead.userfield.update", {"id": 4, "fields": fields}) is True
     items = portal.result("crm.lead.userfield.get", {"id": 4})["LIST"]
-    assert [each["VALUE"] for each in items] == ["dark red", "blue"]
+    assert [item["VALUE"] for item in items] == ["dark red", "blue"]
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,10 @@ def judge(system: System, size: Size, folder: Path, lost_share: float = 0.05) ->
     after = _calls(system)
     assert code == 2
     assert _writes(after) == _writes(before), "a plan reads only"
-    kinds = Counter(one["kind"] for one in lines if "kind" in one)
+    kinds = Counter(line["kind"] for line in lines if "kind" in line)
     new = size.users - size.same - size.ambiguous
     assert kinds == {"create": new, "match": size.same, "ambiguous": size.ambiguous}
-    matched = {one["user_id"]: one["lead_id"] for one in lines if one.get("kind") == "match"}
+    matched = {line["user_id"]: line["lead_id"] for line in lines if line.get("kind") == "match"}
 
     portal.breaks(system, "drop_after", share=lost_share)
     began = time.monotonic()
@@ -83,7 +83,7 @@ def judge(system: System, size: Size, folder: Path, lost_share: float = 0.05) ->
     _check_leads(system, size, matched)
     code, again = _command(system, folder, "plan", "--json")
     assert code == 0, "the second plan is empty"
-    assert {one["kind"] for one in again if "kind" in one} <= {"ambiguous"}
+    assert {line["kind"] for line in again if "kind" in line} <= {"ambiguous"}
     requests = after["requests"] - before["requests"]
     return Result(plan_s, apply_s, drain_s, requests, dict(kinds), lost)
 
@@ -99,7 +99,10 @@ def _leads_made_by_hand(system: System, size: Size) -> None:
     others = range(10**6, 10**6 + size.leads - size.same - len(twice))
     numbers = [*range(size.same), *twice, *others]
     for at in range(0, len(numbers), 50):
-        cmd = {f"c{one}": _add(at + one, each) for one, each in enumerate(numbers[at : at + 50])}
+        cmd = {
+            f"c{place}": _add(at + place, phone)
+            for place, phone in enumerate(numbers[at : at + 50])
+        }
         answer = portal.rest(system, "batch", halt=0, cmd=cmd)
         assert not answer["result_error"], answer["result_error"]
     system.control("PUT", "settings", {"rate_per_s": 2, "burst": 50})
@@ -159,14 +162,14 @@ def _is_done(system: System, folder: Path, held: int) -> bool:
 
 def _check_leads(system: System, size: Size, matched: dict[int, int]) -> None:
     assert system.control("GET", "duplicates") == []
-    leads = {int(one["ID"]): one for one in system.control("GET", "leads")}
+    leads = {int(lead["ID"]): lead for lead in system.control("GET", "leads")}
     new = size.users - size.same - size.ambiguous
     assert len(leads) == size.leads + new, "no lead too many, none too few"
-    origins = Counter(one["ORIGIN_ID"] for one in leads.values() if one["ORIGIN_ID"])
+    origins = Counter(lead["ORIGIN_ID"] for lead in leads.values() if lead["ORIGIN_ID"])
     assert len(origins) == size.users - size.ambiguous
     assert max(origins.values()) == 1
     assert all(leads[lead]["ORIGIN_ID"] == str(user) for user, lead in matched.items())
-    assert all(len(one["PHONE"]) == 1 for one in leads.values()), "a phone is replaced, not added"
+    assert all(len(lead["PHONE"]) == 1 for lead in leads.values()), "a phone is replaced, not added"
 
 
 def _calls(system: System) -> dict[str, Any]:

@@ -123,8 +123,8 @@ def _report(seed: int, planned: list[Planned], found: list[Broken], evidence: Ev
     again = evidence.bench.command.format(seed)
     lines = [f"seed {seed} breaks a promise; `{again}` plays it again", "faults:"]
     lines += [f"  {fault}" for fault in planned]
-    lines += [str(each) for each in found]
-    concerned = list(dict.fromkeys(each.user for each in found if each.user))
+    lines += [str(violation) for violation in found]
+    concerned = list(dict.fromkeys(violation.user for violation in found if violation.user))
     concerned += [row["user_id"] for row in evidence.bench.rows(_STILL_DUE)]
     for user in list(dict.fromkeys(concerned))[:_SHOWN_USERS]:
         lines += [f"--- user {user}", *_story_of(user, evidence)]

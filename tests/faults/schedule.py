@@ -71,8 +71,8 @@ def play(planned: list[Planned], bench: Bench, seconds: float, workload: Workloa
             time.sleep(max(0.0, begun + fault.at_s - time.monotonic()))
             running.append(pool.submit(_run_fault, fault, bench, toll, workload))
         time.sleep(max(0.0, begun + seconds - time.monotonic()))
-        for each in running:
-            each.result()
+        for running_fault in running:
+            running_fault.result()
     return toll
 
 

@@ -89,12 +89,12 @@ def _credentials(system: System) -> Iterator[str]:
     """Every password and key, given or generated, and the webhook's code."""
     for folder in ("passwords", "secrets"):
         for path in (system.state.root / folder).glob("*"):
-            for each in path.read_text(encoding="ascii").split():
-                parts = urlsplit(each)
+            for word in path.read_text(encoding="ascii").split():
+                parts = urlsplit(word)
                 if parts.password:
                     yield parts.password
                 elif parts.scheme in {"http", "https"}:
                     yield parts.path
                 elif not parts.netloc:
-                    yield each.rpartition(":")[2]  # a key, with its scopes before it
+                    yield word.rpartition(":")[2]  # a key, with its scopes before it
     yield "local-webhook-code"

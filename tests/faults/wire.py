@@ -121,9 +121,9 @@ def held_back(system: System, wire: Wire) -> Iterator[None]:
     try:
         broker_port = urlsplit(system.url("amqp")).port
         ours = {
-            each.laddr.port
-            for each in connector.net_connections()
-            if each.raddr and each.raddr.port == broker_port
+            connection.laddr.port
+            for connection in connector.net_connections()
+            if connection.raddr and connection.raddr.port == broker_port
         }
 
         def is_cut() -> bool:
@@ -142,6 +142,6 @@ def _cut(system: System, ports: set[int]) -> None:
     api = f"{system.url('rabbitmq_management')}/api/connections"
     with requests.Session() as http:
         http.auth = (amqp.username or "", amqp.password or "")
-        for each in http.get(api, timeout=10).json():
-            if each.get("peer_port") in ports:
-                http.delete(f"{api}/{quote(each['name'])}", timeout=10)
+        for connection in http.get(api, timeout=10).json():
+            if connection.get("peer_port") in ports:
+                http.delete(f"{api}/{quote(connection['name'])}", timeout=10)

@@ -251,4 +251,4 @@ class Workload:
 
 
 def _another(values: tuple[str, ...], value: str) -> str:
-    return next(each for each in values if each != value)
+    return next(choice for choice in values if choice != value)

@@ -96,7 +96,7 @@ def _in_redis(client: redis.Redis) -> Iterator[tuple[str, str]]:
 
 def _text(value: object) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{_text(name)} {_text(each)}" for name, each in value.items())
+        return " ".join(f"{_text(name)} {_text(item)}" for name, item in value.items())
     if not isinstance(value, bytes):
         return str(value)
     with suppress(zlib.error):

@@ -200,7 +200,7 @@ def in_greenlets(times: int, work: Callable[[int], Result]) -> list[Result]:
 
     async def all_of_them() -> list[Result]:
         return await asyncio.gather(
-            *(greenlets.spawn(partial(work, each)) for each in range(times))
+            *(greenlets.spawn(partial(work, number)) for number in range(times))
         )
 
     return asyncio.run(all_of_them())

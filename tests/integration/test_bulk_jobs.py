@@ -180,8 +180,8 @@ def dead(in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     connection = pika.BlockingConnection(pika.URLParameters(in_rabbitmq))
     channel = connection.channel()
     for queue in (topology.REQUESTS, topology.REPLIES):
-        for one in topology.auxiliary_queues(queue):
-            channel.queue_declare(one.name, durable=True, arguments=one.arguments)
+        for auxiliary in topology.auxiliary_queues(queue):
+            channel.queue_declare(auxiliary.name, durable=True, arguments=auxiliary.arguments)
         topology.declare(channel, topology.main_queue(queue))
     name = topology.dead_letter_name(topology.REQUESTS)
 
@@ -189,7 +189,9 @@ def dead(in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         for reason in reasons:
             died = pika.BasicProperties(headers={"x-reason": reason}, delivery_mode=2)
             channel.basic_publish("", name, reason.encode(), died)
-        return [letter.body for letter in dead_letters.collect(dead_letters.ALL, lambda one: one)]
+        return [
+            letter.body for letter in dead_letters.collect(dead_letters.ALL, lambda letter: letter)
+        ]
 
     yield enter
     connection.close()
@@ -201,9 +203,9 @@ def test_a_tick_of_the_relay_carries_out_jobs_on_dead_letters(
     monkeypatch.setattr(steps, "LETTERS", 2)
     assert len(dead("422 Ann", "422 Ann", "422 Ann", "other")) == 4
     reason_id = next(
-        one.reason_id
-        for one in dead_letters.collect(dead_letters.ALL, lambda one: one)
-        if one.reason == "422 Ann"
+        letter.reason_id
+        for letter in dead_letters.collect(dead_letters.ALL, lambda letter: letter)
+        if letter.reason == "422 Ann"
     )
     begun = jobs.begin("discard", Selection(queue=topology.REQUESTS, reason_id=reason_id))
     assert begun["total"] == 3

@@ -88,9 +88,9 @@ def test_a_write_shows_its_request_and_answer_masked_until_asked_for(pipeline: P
 
 def _texts(value: Any) -> list[str]:
     if isinstance(value, dict):
-        return [text for one in value.values() for text in _texts(one)]
+        return [text for item in value.values() for text in _texts(item)]
     if isinstance(value, list):
-        return [text for one in value for text in _texts(one)]
+        return [text for item in value for text in _texts(item)]
     return [value] if isinstance(value, str) else []
 
 
@@ -268,7 +268,7 @@ def test_the_command_line_shows_them_masked_and_reveals_them_with_an_entry_in_th
     revealed = leadline("show", user_id, "--reveal").out.decode()
     assert PHONE in revealed.partition("crm.item.add")[2]
     trail = leadline("audit", "--orders", "--json").json["items"]
-    assert [(one["action"], one["about"]["user_ids"]) for one in trail] == [
+    assert [(action["action"], action["about"]["user_ids"]) for action in trail] == [
         ("read what was sent", [user_id])
     ]
 

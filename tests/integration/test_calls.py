@@ -313,7 +313,9 @@ def test_a_user_with_a_full_page_of_leads_does_not_affect_the_others(
         put(user_id, version=2)  # their leads are unknown, so one lookup covers them all
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "all is settled")
     answered = replies(amqp_url)
-    assert {each["user_id"]: each["attempts"] for each in answered} == dict.fromkeys(range(1, 6), 1)
+    assert {reply["user_id"]: reply["attempts"] for reply in answered} == dict.fromkeys(
+        range(1, 6), 1
+    )
     assert len({lead["ORIGIN_ID"] for lead in control("leads")}) == 5
     assert len(control("leads")) == 60 + 4
 
@@ -347,7 +349,7 @@ def test_updates_create_no_leads_at_a_portal_in_simple_mode(
     put(1)
     job.call_bitrix24("main")
     for version in range(2, 7):
-        (lead,) = [each["ID"] for each in control("leads")]
+        (lead,) = [lead["ID"] for lead in control("leads")]
         requests.post(f"{webhook_url}crm.lead.delete", json={"id": lead}, timeout=10)
         put(1, version, full_name=f"Name {version}")
         eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")

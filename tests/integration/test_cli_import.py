@@ -193,7 +193,7 @@ def test_the_checkpoint_is_in_the_state_folder_that_was_given(
     leadline: Leadline, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_off(_users: Any, **_options: Any) -> int:
-        assert [each.name for each in named.glob("leadline-import-*")] == kept
+        assert [path.name for path in named.glob("leadline-import-*")] == kept
         kept.append(f"leadline-import-{digest}.json")
         return 0
 

@@ -92,9 +92,9 @@ def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, fi
     result = leadline("keys", "list", "--json")
     shown = result.json["keys"]
     assert result.code == 1
-    assert [each["entry"] for each in shown] == [1, 2, 3, 4, 5]
-    assert [bool(each["trouble"]) for each in shown] == [False, True, True, True, False]
-    assert [each["kept"] for each in shown] == ["plain", "plain", "hashed", "plain", "hashed"]
+    assert [key["entry"] for key in shown] == [1, 2, 3, 4, 5]
+    assert [bool(key["trouble"]) for key in shown] == [False, True, True, True, False]
+    assert [key["kept"] for key in shown] == ["plain", "plain", "hashed", "plain", "hashed"]
     for text in (result.out.decode(), leadline("keys", "list").out.decode()):
         assert plain not in text
         assert "hunter2" not in text

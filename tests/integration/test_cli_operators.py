@@ -204,7 +204,7 @@ def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
     assert not wrong & {"Postgres", "schema", "RabbitMQ", "queues", "Redis", "Bitrix24"}
     portal_session.worker_heartbeats().beat("one")
     again = leadline("doctor", "--json").json["checks"]
-    assert next(each for each in again if each["name"] == "workers")["is_well"]
+    assert next(check for check in again if check["name"] == "workers")["is_well"]
 
 
 def test_the_doctor_examines_everything_when_nothing_is_configured(
@@ -226,7 +226,7 @@ def test_the_doctor_reports_logins_with_too_many_rights(
     def logins() -> dict[str, tuple[bool, str]]:
         checks = leadline("doctor", "--json").json["checks"]
         shown = {check["name"]: (check["is_well"], check["told"]) for check in checks}
-        return {name: each for name, each in shown.items() if name.startswith("login")}
+        return {name: check for name, check in shown.items() if name.startswith("login")}
 
     assert logins() == {
         "login at Postgres": (True, "leadline_cli"),

@@ -141,7 +141,7 @@ def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) 
     assert (stage["users"], stage["user"], stage["reason"]) == (1, other, "no such stage")
     assert stage["common"]["stage"] == "NEW"
     recent = leadline("failed", "--group", "--since", "1h", "--json").json["groups"]
-    assert [each["users"] for each in recent] == [1, 1]
+    assert [action["users"] for action in recent] == [1, 1]
     shown = leadline("failed", "--group", "--since", "2h")
     assert "action create_card" in shown.out.decode()
     _, _, retry = shown.err.partition("leadline ")
@@ -317,7 +317,7 @@ def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
         pages.append(steps(feed))
     assert len(pages) > 3
     ids = [event.user.id for event in events]
-    shown = [each for page in pages for each in page]
+    shown = [item for page in pages for item in page]
     assert [user for user, step in shown if step == "accepted"] == ids
     assert sorted(user for user, step in shown if step == "synced") == ids
     assert len(shown) == 40

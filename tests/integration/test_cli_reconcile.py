@@ -153,7 +153,7 @@ def test_more_duplicates_than_a_page_are_all_found(leadline: Leadline) -> None:
     }
     portal_session.portal_client().call(adds)
     found = findings(leadline("reconcile", "--json"))
-    assert {user: len(each["lead_ids"]) for user, each in found.items()} == dict.fromkeys(
+    assert {user: len(finding["lead_ids"]) for user, finding in found.items()} == dict.fromkeys(
         range(1, 21), 3
     )
 

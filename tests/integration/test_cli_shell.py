@@ -65,14 +65,14 @@ def test_bash_completes_commands_options_and_values(state: Path) -> None:
     program = state / "leadline"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m leadline "$@"\n', encoding="utf-8")
     program.chmod(0o755)
-    each = "".join(
+    script = "".join(
         f"COMP_WORDS=(leadline {line if line[-1] != ' ' else line + chr(39) * 2});"
         " COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _leadline_completion leadline;"
         ' echo "${COMPREPLY[*]}"\n'
         for line in CASES
     )
     ran = subprocess.run(
-        (bash, "-c", f"source <(leadline completion bash)\n{each}"),
+        (bash, "-c", f"source <(leadline completion bash)\n{script}"),
         cwd=CHECKOUT,
         env={**os.environ, "PATH": f"{state}:{os.environ['PATH']}"},
         capture_output=True,

@@ -90,7 +90,7 @@ def test_a_node_that_confirms_nothing_is_left_for_another(amqp_url: str) -> None
     """As one that is frozen, cut off, or a minority of its cluster: it ends no connection."""
     port = urlsplit(amqp_url).port or 0
     silent, other = Proxy(port), Proxy(port)
-    urls = [amqp_url.replace(f":{port}/", f":{each.port}/") for each in (silent, other)]
+    urls = [amqp_url.replace(f":{port}/", f":{node.port}/") for node in (silent, other)]
     both = urls[0].replace(f":{silent.port}/", f":{silent.port},127.0.0.1:{other.port}/")
     named = [urls[0]]
     publisher = Publisher(lambda: named[0], topology.queues_of(topology.REQUESTS))
@@ -122,7 +122,7 @@ def primary_and_standby(folder: Path) -> Iterator[tuple[PrivateServer, PrivateSe
 
 
 def pair_url(first: PrivateServer, second: PrivateServer, attributes: str) -> str:
-    hosts = [urlsplit(each.url).netloc.rpartition("@")[2] for each in (first, second)]
+    hosts = [urlsplit(node.url).netloc.rpartition("@")[2] for node in (first, second)]
     return f"{first.url.replace(hosts[0], ','.join(hosts))}?target_session_attrs={attributes}"
 
 
@@ -134,7 +134,7 @@ def port_of(database: Database) -> int:
 @pytest.mark.slow("copies a server")
 def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> None:
     with primary_and_standby(tmp_path) as (primary, standby):
-        of_primary, of_standby = (urlsplit(each.url).port for each in (primary, standby))
+        of_primary, of_standby = (urlsplit(node.url).port for node in (primary, standby))
         url = pair_url(standby, primary, "read-write")
         database = Database(url)
         assert port_of(database) == of_primary
@@ -167,7 +167,7 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
 def test_a_silent_primary_is_left_once_another_server_accepts_writes(tmp_path: Path) -> None:
     """As one that is frozen or cut off: it ends no connection."""
     with primary_and_standby(tmp_path) as (primary, standby):
-        ports = [urlsplit(each.url).port or 0 for each in (primary, standby)]
+        ports = [urlsplit(node.url).port or 0 for node in (primary, standby)]
         proxy = Proxy(ports[0])
         url = pair_url(primary, standby, "read-write")
         database = Database(url.replace(f":{ports[0]},", f":{proxy.port},"))

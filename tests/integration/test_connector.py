@@ -117,14 +117,14 @@ def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
     # A declaration of a killed one could coincide with the deletion of its queue by the next test,
     # which RabbitMQ 3.10 answers with 541, and so each later declaration.
     function.may_answer.set()
-    for each in started:
-        each.process.terminate()
-    for each in started:
+    for connector_ in started:
+        connector_.process.terminate()
+    for connector_ in started:
         try:
-            each.process.wait(10)
+            connector_.process.wait(10)
         except subprocess.TimeoutExpired:
-            each.process.kill()
-            each.process.wait()
+            connector_.process.kill()
+            connector_.process.wait()
 
 
 @pytest.fixture
@@ -406,7 +406,7 @@ def test_messages_that_arrive_during_a_request_are_sent_together(
     publish_while_held(function, amqp_url, *bodies, headers=headers, correlation_id="c")
     await_requests(function, 3)
     (batch,) = batches(function)
-    assert [(each["id"], each["data"]) for each in batch] == [
+    assert [(event["id"], event["data"]) for event in batch] == [
         (f"m-{number}", {"n": number}) for number in range(10)
     ]
     for event in batch:
@@ -690,7 +690,7 @@ def test_it_ends_even_if_the_signal_did_not_interrupt_its_wait(start: Start) -> 
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
     process = connector.process.pid
-    others = [int(each.name) for each in Path(f"/proc/{process}/task").iterdir()]
+    others = [int(thread.name) for thread in Path(f"/proc/{process}/task").iterdir()]
     others.remove(process)
     assert ctypes.CDLL(None).tgkill(process, others[0], signal.SIGTERM) == 0
     assert exit_code_of(connector.process) == 0

@@ -67,7 +67,7 @@ def lead(number: int, **fields: object) -> int:
 
 
 def all_leads(control: Control) -> dict[int, dict[str, Any]]:
-    return {int(one["ID"]): one for one in control("leads")}
+    return {int(row["ID"]): row for row in control("leads")}
 
 
 def setting(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
@@ -82,14 +82,16 @@ def commands(control: Control, method: str) -> int:
 def test_a_user_is_linked_to_the_one_open_lead_with_its_phone(
     control: Control, pipeline: Pipeline
 ) -> None:
-    ids = [lead(one, STATUS_ID="PROCESSED") for one in range(1, 4)]
-    users = [user(one) for one in range(1, 6)]
+    ids = [lead(number, STATUS_ID="PROCESSED") for number in range(1, 4)]
+    users = [user(number) for number in range(1, 6)]
     pipeline.settle()
     found = all_leads(control)
     assert len(found) == 5, "two are new"
-    assert [found[one]["ORIGIN_ID"] for one in ids] == [str(one) for one in users[:3]]
-    assert [found[one]["TITLE"] for one in ids] == ["User 1", "User 2", "User 3"]
-    assert {found[one]["STATUS_ID"] for one in ids} == {"PROCESSED"}
+    assert [found[lead_id]["ORIGIN_ID"] for lead_id in ids] == [
+        str(lead_id) for lead_id in users[:3]
+    ]
+    assert [found[lead_id]["TITLE"] for lead_id in ids] == ["User 1", "User 2", "User 3"]
+    assert {found[lead_id]["STATUS_ID"] for lead_id in ids} == {"PROCESSED"}
     assert [row["VALUE"] for row in found[ids[0]]["PHONE"]] == [phone(1)]
     assert commands(control, FIND) == 1, "five users share a command"
     known = rows("SELECT bitrix_lead_id FROM users ORDER BY id LIMIT 3")
@@ -114,8 +116,10 @@ def test_two_users_with_one_phone_do_not_get_one_lead(control: Control, pipeline
     lead(1)
     users = [user(1), user(1, "Partner")]
     pipeline.settle()
-    origins = sorted(str(one["ORIGIN_ID"]) for one in all_leads(control).values())
-    assert origins == [str(one) for one in users], "one is linked, one has a lead of its own"
+    origins = sorted(str(row["ORIGIN_ID"]) for row in all_leads(control).values())
+    assert origins == [str(user_id) for user_id in users], (
+        "one is linked, one has a lead of its own"
+    )
 
 
 def test_a_claim_that_another_user_holds_is_respected(control: Control, pipeline: Pipeline) -> None:
@@ -126,7 +130,7 @@ def test_a_claim_that_another_user_holds_is_respected(control: Control, pipeline
     pipeline.settle()
     found = all_leads(control)
     assert found[hand]["ORIGIN_ID"] in (None, "")
-    assert [one["ORIGIN_ID"] for id_, one in found.items() if id_ != hand] == [str(mine)]
+    assert [row["ORIGIN_ID"] for id_, row in found.items() if id_ != hand] == [str(mine)]
 
 
 def test_several_leads_hold_the_user_until_a_person_decides(
@@ -140,7 +144,7 @@ def test_several_leads_hold_the_user_until_a_person_decides(
     states = rows("SELECT sync_status FROM users ORDER BY id")
     assert [row["sync_status"] for row in states] == ["waiting", "synced"]
     listed = leadline("held", "--json")
-    assert (listed.code, [one["user_id"] for one in listed.json["held"]]) == (1, [held])
+    assert (listed.code, [held_user["user_id"] for held_user in listed.json["held"]]) == (1, [held])
     assert listed.json["held"][0]["lead_ids"] == doubles
     shown = leadline("show", held, "--json").json
     assert (shown["why"]["code"], shown["sync"]["held"]["lead_ids"]) == ("whyHeld", doubles)
@@ -168,7 +172,7 @@ def test_a_held_user_can_get_a_lead_of_its_own(
         pipeline.once()
     assert leadline("held", held, "--create").code == 0
     pipeline.settle()
-    origins = [one["ORIGIN_ID"] for one in all_leads(control).values()]
+    origins = [row["ORIGIN_ID"] for row in all_leads(control).values()]
     assert origins.count(str(held)) == 1
     assert len(origins) == 3
 
@@ -213,7 +217,7 @@ def test_a_lead_closed_after_the_search_is_not_linked(control: Control, pipeline
     pipeline.settle()
     found = all_leads(control)
     assert found[hand]["ORIGIN_ID"] in (None, "")
-    assert [one["ORIGIN_ID"] for id_, one in found.items() if id_ != hand] == [str(mine)]
+    assert [row["ORIGIN_ID"] for id_, row in found.items() if id_ != hand] == [str(mine)]
 
 
 def test_what_was_found_long_ago_is_searched_again(
@@ -237,8 +241,8 @@ def test_lost_answers_link_each_user_once(
 ) -> None:
     """Each kind of step loses its answer once: find, read, link, create."""
     monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (1, 1))
-    hands = [lead(one) for one in range(1, 5)]
-    users = [user(one) for one in range(1, 9)]
+    hands = [lead(number) for number in range(1, 5)]
+    users = [user(number) for number in range(1, 9)]
     send = batch_call.BatchCall._send  # noqa: SLF001 - the answer is lost on its way
     sent: list[object] = []
 
@@ -255,8 +259,10 @@ def test_lost_answers_link_each_user_once(
     pipeline.settle()
     found = all_leads(control)
     assert len(found) == 8
-    assert sorted(int(one["ORIGIN_ID"]) for one in found.values()) == users
-    assert [found[one]["ORIGIN_ID"] for one in hands] == [str(one) for one in users[:4]]
+    assert sorted(int(row["ORIGIN_ID"]) for row in found.values()) == users
+    assert [found[lead_id]["ORIGIN_ID"] for lead_id in hands] == [
+        str(lead_id) for lead_id in users[:4]
+    ]
 
 
 def test_more_leads_than_an_answer_holds_are_looked_up_alone(
@@ -290,17 +296,17 @@ def test_a_new_lead_is_attached_to_the_contact_with_its_phone(
     contact(2)
     contact(2)
     lead(3)
-    users = [user(one) for one in range(1, 4)]
-    lines = {one["user_id"]: one for one in leadline("plan", "--json").lines if "kind" in one}
+    users = [user(number) for number in range(1, 4)]
+    lines = {line["user_id"]: line for line in leadline("plan", "--json").lines if "kind" in line}
     assert lines[users[0]]["contact_ids"] == [known]
     pipeline.settle()
-    made = {one["ORIGIN_ID"]: one["ID"] for one in control("leads") if one["ORIGIN_ID"]}
+    made = {row["ORIGIN_ID"]: row["ID"] for row in control("leads") if row["ORIGIN_ID"]}
     assert len(made) == 3, "with contact alone, no lead is linked"
     attached = {
         origin: crm("crm.lead.get", id=lead_id)["CONTACT_ID"] for origin, lead_id in made.items()
     }
     assert int(attached[str(users[0])]) == known
-    assert [attached[str(one)] or 0 for one in users[1:]] == [0, 0]
+    assert [attached[str(user_id)] or 0 for user_id in users[1:]] == [0, 0]
 
 
 def test_several_contacts_hold_a_user(
@@ -314,4 +320,4 @@ def test_several_contacts_hold_a_user(
     assert leadline("held", "--json").json["held"][0]["contact_ids"] == both
     assert leadline("held", held, "--create").code == 0
     pipeline.settle()
-    assert [one["ORIGIN_ID"] for one in control("leads")] == [str(held)]
+    assert [row["ORIGIN_ID"] for row in control("leads")] == [str(held)]

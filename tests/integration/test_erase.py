@@ -586,7 +586,7 @@ def test_the_command_asks_and_shows_receipts(leadline: Leadline) -> None:
     assert done.code == 1
     assert leadline("erase", first, "--yes", "--json").json["erased_before"] == [first]
     shown = leadline("erased", "--json").json["erasures"]
-    assert [each["user_id"] for each in shown] == [first, second]
+    assert [erased["user_id"] for erased in shown] == [first, second]
     assert shown[0]["caller"].split("@")[0]
     assert shown[0]["status"] == "waiting"
     assert leadline("erased", 99).code == 1

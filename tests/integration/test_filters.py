@@ -48,7 +48,7 @@ class Known:
         return all(
             word in self.event.user.full_name.lower()
             if len(word) > 2
-            else any(each.startswith(word) for each in self.event.user.full_name.lower().split())
+            else any(name.startswith(word) for name in self.event.user.full_name.lower().split())
             for word in part.lower().split()
         )
 

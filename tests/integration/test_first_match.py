@@ -82,11 +82,11 @@ def writes(control: Control) -> int:
 
 
 def kinds(answer: CommandOutput) -> dict[int | None, str]:
-    return {one["user_id"]: one["kind"] for one in answer.lines if "kind" in one}
+    return {line["user_id"]: line["kind"] for line in answer.lines if "kind" in line}
 
 
 def all_leads(control: Control) -> dict[int, dict[str, Any]]:
-    return {int(one["ID"]): one for one in control("leads")}
+    return {int(row["ID"]): row for row in control("leads")}
 
 
 @pytest.fixture
@@ -112,8 +112,8 @@ def test_a_plan_tells_the_kinds_apart_and_writes_nothing(
     answer = leadline("plan", "--json")
     assert answer.code == 2, answer.err
     assert writes(control) == before, "a plan reads only"
-    lines = {one["user_id"]: one for one in answer.lines if "kind" in one}
-    assert {one: lines[one]["kind"] for one in lines} == {
+    lines = {line["user_id"]: line for line in answer.lines if "kind" in line}
+    assert {user_id: lines[user_id]["kind"] for user_id in lines} == {
         new: "create",
         same: "match",
         twice: "ambiguous",
@@ -150,8 +150,8 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
     assert (found[matched]["ORIGIN_ID"], found[matched]["TITLE"]) == (str(same), "User 2")
     assert found[matched]["STATUS_ID"] == "PROCESSED", "a stage set by a person stays"
     assert [row["VALUE"] for row in found[matched]["PHONE"]] == [phone(2)]
-    assert [found[one]["TITLE"] for one in doubles] == ["By Hand", "By Hand"]
-    (made,) = [one for one in found.values() if one["ORIGIN_ID"] == str(new)]
+    assert [found[lead_id]["TITLE"] for lead_id in doubles] == ["By Hand", "By Hand"]
+    (made,) = [row for row in found.values() if row["ORIGIN_ID"] == str(new)]
     assert made["TITLE"] == "User 1"
     again = leadline("plan", "--json")
     assert (again.code, kinds(again)) == (0, {twice: "ambiguous"})
@@ -163,8 +163,8 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
 def test_what_changed_since_the_plan_is_skipped_and_reported(
     leadline: Leadline, control: Control
 ) -> None:
-    renamed, moved, taken, late, gone, still = (user(one) for one in range(1, 7))
-    ids = {one: lead(one) for one in (2, 3, 5)}
+    renamed, moved, taken, late, gone, still = (user(number) for number in range(1, 7))
+    ids = {number: lead(number) for number in (2, 3, 5)}
     assert leadline("plan", "--json").code == 2
     accept.change(renamed, Changes(full_name="Another"), None, None)
     crm("crm.lead.update", id=ids[2], fields={"STATUS_ID": "JUNK"})
@@ -204,14 +204,14 @@ def test_an_interrupted_plan_continues_and_lists_each_user_once(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, control: Control
 ) -> None:
     monkeypatch.setattr("leadline.sync.reconcile.scan.USERS_PER_CALL", 2)
-    ids = [user(one) for one in range(1, 8)]
+    ids = [user(number) for number in range(1, 8)]
     lead(3)
     plan = plans.begin()
     list(islice(planning.steps(plan), 4))
     read = control("calls")["commands"]
     answer = leadline("plan", "--json")
     assert "continuing plan 1" in answer.err
-    assert sorted(one["user_id"] for one in answer.lines if "kind" in one) == ids
+    assert sorted(line["user_id"] for line in answer.lines if "kind" in line) == ids
     assert control("calls")["commands"] > read
     with pytest.raises(Exception, match="another run continues"):
         list(planning.steps(plan))
@@ -222,7 +222,7 @@ def test_an_apply_that_was_killed_continues(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(applying, "BATCH", 2)
-    ids = [user(one) for one in range(1, 6)]
+    ids = [user(number) for number in range(1, 6)]
     leadline("plan")
     found = plans.find()
     assert found is not None
@@ -230,7 +230,7 @@ def test_an_apply_that_was_killed_continues(
     answer = leadline("apply", "--yes", "--json")
     assert (answer.code, answer.json["entered"]) == (0, 3)
     assert rows("SELECT id FROM users WHERE version = 2 ORDER BY id") == [
-        {"id": one} for one in ids
+        {"id": user_id} for user_id in ids
     ]
 
 

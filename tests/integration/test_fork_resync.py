@@ -91,9 +91,9 @@ def test_a_reply_to_a_pruned_event_does_not_mean_a_fork() -> None:
     before = history()
     settled(move(event, "JUNK"))
     pruned = replace(event, id=str(uuid4()))
-    for each in (pruned, replace(pruned, version=2)):
+    for lost in (pruned, replace(pruned, version=2)):
         with pytest.raises(BadMessage, match="answers no event"):
-            settle.apply([reply_to(each)])
+            settle.apply([reply_to(lost)])
     assert (history(), resyncs()) == (before, [])
 
 

@@ -209,10 +209,10 @@ def test_an_upsert_changes_the_given_fields_only() -> None:
 def test_new_users_of_a_batch_get_their_own_fields() -> None:
     users = [{**ANN, "budget": number} for number in (3, 1, 2, 1)] + [ANN, {**ANN, "budget": "x"}]
     answer = send("upsert_users", "/users/batch", {"users": users}).json["items"]
-    assert [one.get("user", {}).get("budget") for one in answer] == [3, 1, 2, 1, None, None]
-    assert [one["status"] for one in answer] == [201] * 5 + [422]
+    assert [item.get("user", {}).get("budget") for item in answer] == [3, 1, 2, 1, None, None]
+    assert [item["status"] for item in answer] == [201] * 5 + [422]
     stored = rows("SELECT id, fields FROM users ORDER BY id")
-    by_id = {one["user"]["id"]: one["user"]["budget"] for one in answer[:5]}
+    by_id = {item["user"]["id"]: item["user"]["budget"] for item in answer[:5]}
     assert {row["id"]: row["fields"].get("budget") for row in stored} == by_id
     assert len(rows("SELECT 1 AS one FROM events JOIN users USING (fields)")) >= 5
 
@@ -427,8 +427,8 @@ def test_user_fields_of_the_portal_arrive_change_and_survive_a_new_label(
     patch(user, full_name="Anna")
     settle()
     writes = sync_of(user)["version"]
-    for one in ids:
-        crm("crm.lead.userfield.update", id=one, fields={"EDIT_FORM_LABEL": "Renamed"})
+    for user_id in ids:
+        crm("crm.lead.userfield.update", id=user_id, fields={"EDIT_FORM_LABEL": "Renamed"})
     patch(user, city="Astana", vip=False, size="small", score=None)
     settle()
     assert sync_of(user)["version"] == writes + 1
@@ -551,7 +551,7 @@ def test_a_search_finds_a_user_by_any_part_of_a_field(
     created(full_name="Bob", phone="+77001112244", email="bob@other.net")
     for _ in range(2):
         found = search.page(search.Search(find=text))["items"]
-        assert [each["id"] for each in found] == [user["id"]]
+        assert [item["id"] for item in found] == [user["id"]]
         search_index.catch_up(0)
     patch(user, email="c@d.ee", city="Astana")
     search_index.catch_up(0)

@@ -42,9 +42,9 @@ def start(free_port: Callable[[], int]) -> Iterator[Start]:
         return f"http://127.0.0.1:{port}"
 
     yield run
-    for each in started:
-        each.kill()
-        each.wait()
+    for running in started:
+        running.kill()
+        running.wait()
 
 
 def status(url: str) -> int:
@@ -71,8 +71,8 @@ def test_a_slow_client_of_the_probes_is_disconnected(start: Start) -> None:
         until = time.monotonic() + health.TIMEOUT_S + 20
         with pytest.raises(ConnectionError):  # noqa: PT012 - sends slowly until it is disconnected
             while time.monotonic() < until:
-                for each in slow:
-                    each.sendall(b"G")
+                for connection in slow:
+                    connection.sendall(b"G")
                 time.sleep(0.3)
     assert status(f"{url}/_/health") == 200
 

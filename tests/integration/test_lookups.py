@@ -90,7 +90,7 @@ def test_a_national_number_is_found_where_a_region_is_set(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("phone", ["abc", "", "1", "+7", "%00"])
 def test_what_can_be_no_phone_is_422(phone: str) -> None:
-    assert [each["field"] for each in refused(f"phone={phone}")] == ["phone"]
+    assert [error["field"] for error in refused(f"phone={phone}")] == ["phone"]
 
 
 def test_users_are_found_by_external_id_and_by_lead() -> None:
@@ -138,7 +138,7 @@ def test_users_written_since_a_moment_are_found() -> None:
     assert found(updated_since=moment.isoformat()) == [second.user.id, third.user.id]
     write.change(first.user.id, Move(stage="JUNK"), None, None)
     assert found(updated_since=moment.isoformat()) == [
-        each.user.id for each in (first, second, third)
+        accepted.user.id for accepted in (first, second, third)
     ]
     after = (updated_at(first) + timedelta(microseconds=1)).isoformat()
     assert found(updated_since=after) == []
@@ -204,7 +204,7 @@ def test_any_moment_is_accepted(moment: str) -> None:
     ],
 )
 def test_an_impossible_value_is_422(query: str) -> None:
-    assert [each["field"] for each in refused(query)] == [query.partition("=")[0]]
+    assert [error["field"] for error in refused(query)] == [query.partition("=")[0]]
 
 
 def test_a_user_shows_when_it_was_created_and_changed() -> None:

@@ -52,7 +52,11 @@ def at_once(writes: Sequence[Callable[[], Write]]) -> list[Write]:
 
 def stale(writes: Iterable[Write]) -> list[Write]:
     """Accepted writes that did not follow the version they expected."""
-    return [each for each in writes if each.expected and each.made not in (None, each.expected + 1)]
+    return [
+        answered
+        for answered in writes
+        if answered.expected and answered.made not in (None, answered.expected + 1)
+    ]
 
 
 def test_a_stale_precondition_fails_whatever_is_written_at_the_same_moment() -> None:
@@ -123,7 +127,7 @@ def test_conditional_writes_of_several_processes_form_a_chain() -> None:
     users = [create() for _ in range(3)]
     with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
         parts = pool.map(partial(race, users=users), range(3))
-        answers = [each for part in parts for each in part]
+        answers = [answer for part in parts for answer in part]
     assert stale(answers) == []
     accepted = {(answer.user, answer.made): answer.name for answer in answers if answer.made}
     assert len(accepted) == sum(answer.made is not None for answer in answers)
@@ -132,4 +136,4 @@ def test_conditional_writes_of_several_processes_form_a_chain() -> None:
     for row in rows("SELECT id, version, full_name FROM users"):
         assert accepted[row["id"], row["version"]] == row["full_name"]
     conditional = [answer for answer in answers if answer.expected]
-    assert 20 < sum(each.made is not None for each in conditional) < len(conditional)
+    assert 20 < sum(answer.made is not None for answer in conditional) < len(conditional)

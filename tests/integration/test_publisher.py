@@ -153,7 +153,7 @@ def test_an_unroutable_message_does_not_affect_the_others(
         Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
     ]
     there = [Message(QUEUE, b"{}", ""), message(1), message(2)]
-    both = [each for pair in zip(there, lost, strict=True) for each in pair]
+    both = [published for pair in zip(there, lost, strict=True) for published in pair]
     assert publisher.publish(both) == [True, False] * 3
     assert waiting(amqp_url) == ["", "m-1", "m-2"]
 

@@ -49,7 +49,8 @@ def test_concurrent_reads_each_get_their_own_user_as_it_is_now() -> None:
 
     async def read_all() -> list[UserDetails | BaseException]:
         return await asyncio.gather(
-            *(greenlets.spawn(partial(queries.get, each)) for each in asked), return_exceptions=True
+            *(greenlets.spawn(partial(queries.get, user_id)) for user_id in asked),
+            return_exceptions=True,
         )
 
     for stage in ("CONVERTED", "PROCESSED"):

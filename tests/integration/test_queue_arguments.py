@@ -76,7 +76,7 @@ def test_messages_keep_their_order_and_properties(channel: Any, in_rabbitmq: str
     assert queue_arguments.differences(in_rabbitmq) == {}
     found = take(channel)
     assert [body for body, _ in found] == [b"%d" % number for number in range(20)]
-    assert {(one.message_id, one.headers["x"]) for _, one in found} == {
+    assert {(message.message_id, message.headers["x"]) for _, message in found} == {
         (str(number), 1) for number in range(20)
     }
     publish(channel, b"later")
@@ -198,7 +198,7 @@ def test_the_command_shows_asks_and_migrates(
     publish(channel, b"kept")
     shown = leadline("queues", "--json")
     assert shown.code == 1
-    assert MAIN in [one["queue"] for one in shown.json["queues"]]
+    assert MAIN in [queue["queue"] for queue in shown.json["queues"]]
     refused = leadline("queues", "--migrate", "--json")
     assert (refused.code, "not_confirmed" in refused.err) == (2, True)
     done = leadline("queues", "--migrate", "--yes", "--json")

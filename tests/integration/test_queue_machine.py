@@ -81,7 +81,7 @@ class Machine(RuleBasedStateMachine):
             if event.event_id in done
         )
         assert self.work.release([Settlement(entry, {}, answered, delay)]) == [True]
-        left = self.pending[entry.user_id] - {int(each) for each in done}
+        left = self.pending[entry.user_id] - {int(seq) for seq in done}
         self.pending[entry.user_id] = left
         if left and delay > 1:
             self.delayed.add(entry.user_id)

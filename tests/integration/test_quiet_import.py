@@ -39,14 +39,14 @@ def pipeline(amqp_url: str) -> Pipeline:
 def imported(number: int) -> None:
     """Users imported with --quiet."""
     users = [
-        (f"line-{one}", Line(full_name=f"User {one}", phone=f"+7701{1_110_000 + one}"))
-        for one in range(1, number + 1)
+        (f"line-{line}", Line(full_name=f"User {line}", phone=f"+7701{1_110_000 + line}"))
+        for line in range(1, number + 1)
     ]
     assert bulk_import.create(users, quiet=True) == number
 
 
 def origins(control: Control) -> list[int]:
-    return sorted(int(one["ORIGIN_ID"]) for one in control("leads"))
+    return sorted(int(lead["ORIGIN_ID"]) for lead in control("leads"))
 
 
 def methods(control: Control) -> dict[str, int]:
@@ -61,9 +61,9 @@ def test_quiet_users_are_imported_twenty_in_a_command(control: Control, pipeline
     assert methods(control)[IMPORT.lower()] == 3
     assert "crm.item.add" not in methods(control)
     found = rows("SELECT id, bitrix_lead_id FROM users")
-    leads = {int(one["ORIGIN_ID"]): one for one in control("leads")}
+    leads = {int(lead["ORIGIN_ID"]): lead for lead in control("leads")}
     assert all(str(row["bitrix_lead_id"]) == leads[row["id"]]["ID"] for row in found)
-    assert {len(one["PHONE"]) for one in leads.values()} == {1}
+    assert {len(lead["PHONE"]) for lead in leads.values()} == {1}
 
 
 def test_a_portal_without_imports_creates_the_leads_as_usual(

@@ -39,10 +39,10 @@ class Pair:
     def __init__(self, master: PrivateServer, replica: PrivateServer) -> None:
         self.servers = master, replica
         self._password = urlsplit(master.url).password or ""
-        self.master, self.replica = (self._client(each.url) for each in (master, replica))
-        self._ports = [urlsplit(each.url).port or 0 for each in (master, replica)]
-        for each in (self.master, self.replica):
-            each.config_set("masterauth", self._password)
+        self.master, self.replica = (self._client(server.url) for server in (master, replica))
+        self._ports = [urlsplit(server.url).port or 0 for server in (master, replica)]
+        for server in (self.master, self.replica):
+            server.config_set("masterauth", self._password)
         self.replica.config_set("requirepass", self._password)
         self.replica.config_set("repl-diskless-sync-delay", 0)
         self.master.config_set("repl-diskless-sync-delay", 0)
@@ -113,8 +113,8 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     yield made
     servers[0].thaw()
     made.close()
-    for each in servers:
-        each.stop()
+    for started in servers:
+        started.stop()
 
 
 def test_the_work_queue_continues_with_the_new_master(pair: Pair) -> None:

@@ -180,7 +180,10 @@ def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: 
     make_due()
     relay.run()
     found = messages(in_rabbitmq)
-    ages = {one.message_id: time.time() * 1000 - int(one.headers["ce-sent"]) for one in found}
+    ages = {
+        message.message_id: time.time() * 1000 - int(message.headers["ce-sent"])
+        for message in found
+    }
     assert ages[older.id] > 3_000_000
     assert ages[newer.id] < 30_000
     fail(newer, is_transient=False)

@@ -343,7 +343,7 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
     told = leadline("status", "--json").json
     assert told["results"]["given_up"] == 1
     assert "1 result given up within a day; leadline results list" in told["attention"]
-    checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
+    checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
     assert not checks["endpoint crm"]["is_well"]
     gauges.refresh()
     shown = metrics.exposition().decode()

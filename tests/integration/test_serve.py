@@ -32,7 +32,7 @@ UNREACHABLE = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
 }
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
-OLD, NEW, NEWEST = (f"{each}-key-of-the-tests-of-128-bits" for each in ("old", "new", "newest"))
+OLD, NEW, NEWEST = (f"{age}-key-of-the-tests-of-128-bits" for age in ("old", "new", "newest"))
 
 Start = Callable[..., "Server"]
 
@@ -188,7 +188,7 @@ def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> byte
 def test_a_slow_client_is_disconnected(create_user: Server) -> None:
     with ThreadPoolExecutor(len(DRIPS)) as pool:
         dripping = {name: pool.submit(_dripped, create_user, *drip) for name, drip in DRIPS.items()}
-        answers = {name: each.result() for name, each in dripping.items()}
+        answers = {name: future.result() for name, future in dripping.items()}
     assert (answers["nothing"], answers["a head"]) == (b"", b"")
     for name in ("a body", "a chunked body"):
         assert (answers[name] or b"").startswith(b"HTTP/1.1 408 "), name
@@ -471,8 +471,8 @@ def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: 
         time.sleep(0.1)
         lasted, guessed = time.monotonic() - began, guesses[403] - before
     is_over.set()
-    for each in attackers:
-        each.join()
+    for connection in attackers:
+        connection.join()
     assert {status for _, status in answers} == {405}
     assert sorted(seconds for seconds, _ in answers)[25] < 0.5
     assert set(guesses) == {403, 429}

@@ -70,7 +70,7 @@ class WithTls:
 @pytest.fixture(scope="module")
 def rabbitmq(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port, names = _free_port(), {"cacert": "roots", "cert": "certificate", "key": "key"}
-    files = ",".join(f'{{{each}file, "{certificates}/{name}.pem"}}' for each, name in names.items())
+    files = ",".join(f'{{{kind}file, "{certificates}/{name}.pem"}}' for kind, name in names.items())
     terms = f'{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}, {{ssl_options, [{files}]}}'
     plain = private("rabbitmq", tmp_path_factory.mktemp("tls-rabbitmq"))
     config = plain.state.root / "rabbitmq" / "rabbitmq.config"

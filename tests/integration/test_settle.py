@@ -400,7 +400,7 @@ def test_replies_of_many_users_are_settled_in_one_batch_as_if_alone() -> None:
         *("synced", "open", "open"),
     ]
     assert sync(first[0])["reason"] == "no such field"
-    assert [sync(each[0])["bitrix_lead_id"] for each in (first, second, third)] == [1, 2, 3]
+    assert [sync(user[0])["bitrix_lead_id"] for user in (first, second, third)] == [1, 2, 3]
     assert rows("SELECT applied_fence FROM users ORDER BY id")[1] == {"applied_fence": 5}
 
 
@@ -436,8 +436,8 @@ def test_each_resynced_user_keeps_the_trace_of_its_reply() -> None:
         "SELECT correlation_id, traceparent FROM events WHERE changed = 'look' ORDER BY user_id"
     )
     assert found == [
-        {"correlation_id": each.trace.correlation_id, "traceparent": each.trace.traceparent}
-        for each in batch
+        {"correlation_id": event.trace.correlation_id, "traceparent": event.trace.traceparent}
+        for event in batch
     ]
 
 
@@ -480,7 +480,9 @@ def test_a_reply_that_names_another_users_lead_fails_permanently_and_leaves_that
 
 def test_of_two_replies_in_a_batch_that_name_the_same_lead_one_gets_it() -> None:
     first, second, third = (writes(1)[0] for _ in range(3))
-    batch = [ReceivedReply(reply_to(each, bitrix_lead_id=77), "synced") for each in (third, second)]
+    batch = [
+        ReceivedReply(reply_to(event, bitrix_lead_id=77), "synced") for event in (third, second)
+    ]
     settle.apply([*batch, ReceivedReply(reply_to(first), "synced")])
     assert sorted(states()) == ["failed", "synced", "synced"]
     holders = rows("SELECT id, bitrix_lead_id FROM users WHERE sync_status = 'synced' ORDER BY id")
@@ -492,7 +494,7 @@ def test_a_user_keeps_its_lead_whoever_names_it_in_the_same_batch() -> None:
     apply(reply_to(holder, bitrix_lead_id=9), "synced")
     newer = write.change(holder.user.id, Changes(full_name="Bo"), None, None).event
     batch = [reply_to(other, bitrix_lead_id=9), reply_to(newer, bitrix_lead_id=9)]
-    settle.apply([ReceivedReply(each, "synced") for each in batch])
+    settle.apply([ReceivedReply(reply, "synced") for reply in batch])
     assert sync(holder) == {**SYNCED, "bitrix_lead_id": 9}
     assert sync(other)["reason"] == "lead 9 belongs to another user"
 

@@ -55,8 +55,8 @@ def test_twenty_concurrent_repeats_create_one_user() -> None:
             return None
 
     accepted = [thread for thread in in_threads(20, attempt) if thread]
-    assert [each.is_new for each in accepted].count(True) == 1
-    assert len({each.event.id for each in accepted}) == 1
+    assert [stored.is_new for stored in accepted].count(True) == 1
+    assert len({stored.event.id for stored in accepted}) == 1
     assert (count("users"), count("events")) == (1, 1)
 
 

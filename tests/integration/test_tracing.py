@@ -82,8 +82,8 @@ def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
             closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection,
         ):
             channel = connection.channel()
-            for each in topology.queues_of(queue):
-                channel.queue_declare(each.name, durable=True, arguments=each.arguments)
+            for name in topology.queues_of(queue):
+                channel.queue_declare(name.name, durable=True, arguments=name.arguments)
             while len(taken) < messages:
                 method, properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None:
@@ -178,11 +178,11 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
     way += ["publish bitrix.responses", "deliver"]
     for caller in callers:
         trace = [span for span in spans if f"{_own(span).trace_id:032x}" == caller.split("-")[1]]
-        by_id = {_own(each).span_id: each for each in trace}
+        by_id = {_own(span).span_id: span for span in trace}
         (last,) = (
-            each
-            for each in trace
-            if each.name == "deliver" and by_id[_parent(each)].name == "publish bitrix.responses"
+            span
+            for span in trace
+            if span.name == "deliver" and by_id[_parent(span)].name == "publish bitrix.responses"
         )
         names = [last.name]
         while _parent(last) in by_id:

@@ -339,8 +339,8 @@ def test_each_answer_of_a_batch_belongs_to_its_user(client: FlaskClient) -> None
     """Also among users of equal content, and among those that exist."""
     put(client, "b", {**ANN, "full_name": "Old"})
     users = [
-        {**ANN, "external_id": each} if each else ANN
-        for each in ("c", "", "b", "", "a", "", "d", "", "")
+        {**ANN, "external_id": external_id} if external_id else ANN
+        for external_id in ("c", "", "b", "", "a", "", "d", "", "")
     ]
     items = batch(client, users)
     ids = [item["user"]["id"] for item in items]
@@ -523,8 +523,8 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
         order = names[::-1] if number % 2 else names[number:] + names[:number]
         return accept.accept_many(
             {
-                place: Item(f"N{number}", PHONE, external_id=each)
-                for place, each in enumerate(order[:30])
+                place: Item(f"N{number}", PHONE, external_id=external_id)
+                for place, external_id in enumerate(order[:30])
             },
             None,
         )
@@ -548,7 +548,9 @@ def test_batches_and_single_writes_keep_each_other_whole() -> None:
             items = {
                 n: Item(f"B{number}", PHONE, external_id=f"crm-{n}") for n in reversed(range(8))
             }
-            return sum(each.kind == "changed" for each in accept.accept_many(items, None).values())
+            return sum(
+                outcome.kind == "changed" for outcome in accept.accept_many(items, None).values()
+            )
         write.change(ids[number % 8], Changes(full_name=f"P{number}"), None, None)
         return 1
 
@@ -590,11 +592,13 @@ def test_conditional_puts_and_patches_form_a_chain(offered: list[Event]) -> None
     assert user
     assert offered
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        done = [each for part in pool.map(partial(race, user=user.id), range(2)) for each in part]
-    made = [each for each in done if each.made is not None]
+        done = [
+            answer for part in pool.map(partial(race, user=user.id), range(2)) for answer in part
+        ]
+    made = [answer for answer in done if answer.made is not None]
     assert 3 < len(made) < len(done)
-    assert [each for each in made if each.made != each.expected + 1] == []
-    assert len({each.made for each in made}) == len(made)
+    assert [answer for answer in made if answer.made != answer.expected + 1] == []
+    assert len({answer.made for answer in made}) == len(made)
     assert versions() == {"crm-1": 1 + len(made)}
     assert_ledger_matches()
 

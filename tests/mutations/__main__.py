@@ -47,7 +47,7 @@ def main(words: Sequence[str]) -> int:
         Servers(Path(folder), jobs) as servers,
         ThreadPoolExecutor(jobs) as pool,
     ):
-        tests = sorted({test for each in chosen for test in each.tests})
+        tests = sorted({test for mutation in chosen for test in mutation.tests})
         unchanged = pool.submit(_run, servers, None, tests)
         troubles = list(pool.map(partial(_check, servers), chosen))
     if unchanged.result().failed or not all(

@@ -50,8 +50,8 @@ class Servers:
 def _empty(broker: str, memory: str) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(broker))
     channel = connection.channel()
-    for each in topology.all_queues():
-        channel.queue_delete(each.name)
+    for declared in topology.all_queues():
+        channel.queue_delete(declared.name)
     connection.close()
     with redis.Redis.from_url(memory) as client:
         client.flushall()

@@ -412,8 +412,8 @@ MUTATIONS = (
     Mutation(
         "a line is applied although its lead has changed",
         "leadline/operations/first_match/applying.py",
-        'if _is_as_seen(one, now.get(one["user_id"]))',
-        'if one["user_id"] in now',
+        'if _is_as_seen(line, now.get(line["user_id"]))',
+        'if line["user_id"] in now',
         (_FIRST_MATCH + "test_what_changed_since_the_plan_is_skipped_and_reported",),
     ),
     Mutation(

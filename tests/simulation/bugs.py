@@ -126,7 +126,7 @@ def precondition_is_of_the_user() -> None:
 
     def in_one_statement(writes: list[Any]) -> list[Any]:
         events = write._run(wrong, writes)
-        return [events.get(str(each["event_id"])) for each in writes]
+        return [events.get(str(written["event_id"])) for written in writes]
 
     group: Any = write._changes
     assert group._flush, "the simulation's group commit has another attribute by now"
@@ -171,8 +171,8 @@ def set_aside_is_forgotten() -> None:
 
 
 ALL: dict[str, Callable[[], None]] = {
-    each.__name__: each
-    for each in (
+    bug.__name__: bug
+    for bug in (
         lease_doubts_creates_only,
         last_applied_outlives_an_epoch,
         no_wait_after_an_epoch,

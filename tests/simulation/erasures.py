@@ -112,7 +112,7 @@ def _judged(system: ErasingSystem) -> Iterator[str]:
             "SELECT id, erased_at IS NOT NULL, sync_status FROM users"
         )
     }
-    for user_id in sorted({each.user_id for each in system.erased}):
+    for user_id in sorted({erasure.user_id for erasure in system.erased}):
         is_erased, status = users.get(user_id, (None, None))
         if not is_erased:
             if not _may_be_lost(system, user_id):
@@ -137,9 +137,9 @@ def _may_be_lost(system: ErasingSystem, user_id: int) -> bool:
     """Whether a fork of Postgres may have lost each answered erasure of this user."""
     forks = [fork.at for fork in system.forks]
     return all(
-        any(each.at - 1 <= fork <= each.at + FORK_LOSES_S for fork in forks)
-        for each in system.erased
-        if each.user_id == user_id
+        any(erasure.at - 1 <= fork <= erasure.at + FORK_LOSES_S for fork in forks)
+        for erasure in system.erased
+        if erasure.user_id == user_id
     )
 
 

@@ -42,7 +42,7 @@ class LinkingPortal(PortalModel):
         found = [
             lead.lead_id
             for lead in self.leads.values()
-            if not lead.is_deleted and wanted & {_digits(one) for one in lead.phones.values()}
+            if not lead.is_deleted and wanted & {_digits(phone) for phone in lead.phones.values()}
         ]
         return {"LEAD": found[:20]} if found else []
 
@@ -94,7 +94,9 @@ def no_one_is_linked() -> None:
 def draw(seed: int) -> Plan:
     """The plan of this seed, without people who rename or delete leads."""
     plan = dangers.draw(seed)
-    items = [one for one in plan.items if not (isinstance(one, Fault) and one.kind in _LEFT_OUT)]
+    items = [
+        item for item in plan.items if not (isinstance(item, Fault) and item.kind in _LEFT_OUT)
+    ]
     return replace(plan, items=tuple(items))
 
 
@@ -131,7 +133,7 @@ def _differing(system: System) -> Iterator[str]:
 def _missed(system: System) -> Iterator[str]:
     """A lead that was open all the time, and whose phone only one user ever had, has no user."""
     for index, phone in enumerate(PHONES):
-        users = {one.user for one in system.plan.writes if one.phone == index}
+        users = {write.user for write in system.plan.writes if write.phone == index}
         free = [
             lead
             for lead in system.portal.leads.values()
@@ -153,10 +155,12 @@ def _missed(system: System) -> Iterator[str]:
 
 def _only_phone_of(system: System, user: int, phone: int) -> int | None:
     """The id of this user if it never had another phone and is no other sender's."""
-    writes = [one for one in system.plan.writes if one.user == user and one.phone is not None]
+    writes = [
+        write for write in system.plan.writes if write.user == user and write.phone is not None
+    ]
     user_id = system._users.get(user)  # as a client knows it
     is_ours = user_id is not None and user_id not in FOREIGN
-    return user_id if is_ours and {one.phone for one in writes} == {phone} else None
+    return user_id if is_ours and {write.phone for write in writes} == {phone} else None
 
 
 def _digits(text: str) -> str:

@@ -47,9 +47,9 @@ def play(
     failed: list[Failed] = []
     for chunk, found in _results(seeds, jobs or os.cpu_count() or 1, prepare):
         done += chunk
-        for each in found:
-            failed.append(each)
-            report(f"\nseed {each.seed}: {'; '.join(each.broken)[:400]}")
+        for run in found:
+            failed.append(run)
+            report(f"\nseed {run.seed}: {'; '.join(run.broken)[:400]}")
         _progress(done, len(seeds), began)
         if failed and not go_on:
             break
@@ -58,7 +58,7 @@ def play(
         f"\n{done} histories in {spent_s:.0f} s, {done / spent_s:.1f} a second: "
         + (f"{len(failed)} failed" if failed else "no rule broken")
     )
-    return sorted(failed, key=lambda each: each.seed)
+    return sorted(failed, key=lambda run: run.seed)
 
 
 def _progress(done: int, of: int, began: float) -> None:

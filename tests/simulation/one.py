@@ -49,7 +49,9 @@ def _is_alike(result: Result, failed: Result) -> bool:
 
 def kinds(broken: list[str]) -> set[str]:
     """The broken rules, without numbers and names."""
-    return {"".join(each for each in text if not each.isdigit())[:40] for text in broken}
+    return {
+        "".join(character for character in text if not character.isdigit())[:40] for text in broken
+    }
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:

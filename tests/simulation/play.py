@@ -96,7 +96,7 @@ def _cpu_s(*servers: subprocess.Popen[bytes]) -> float:
     total = own.ru_utime + own.ru_stime
     for server in servers:
         process = psutil.Process(server.pid)
-        for each in (process, *process.children(recursive=True)):
-            times = each.cpu_times()
+        for running in (process, *process.children(recursive=True)):
+            times = running.cpu_times()
             total += times.user + times.system
     return total

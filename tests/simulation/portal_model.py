@@ -560,7 +560,7 @@ def _values(value: Any) -> list[dict[str, Any]]:
 
 
 def _texts(value: Any) -> list[str]:
-    return [str(each) for each in value.values()] if isinstance(value, dict) else [str(value)]
+    return [str(item) for item in value.values()] if isinstance(value, dict) else [str(value)]
 
 
 def _brief(params: dict[str, Any]) -> str:

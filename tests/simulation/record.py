@@ -42,7 +42,7 @@ def history(system: System) -> History:
         for row in system.postgres.run_now("SELECT * FROM events ORDER BY user_id, version")
     )
     return History(
-        writes=tuple(_client_write(each) for each in system.answered),
+        writes=tuple(_client_write(answered) for answered in system.answered),
         users={
             row["id"]: LedgerUser(
                 row["id"],
@@ -183,7 +183,7 @@ def _users(done: portal_model.Done, request: portal_model.Request) -> tuple[int,
         key = next(key for key, command in request.commands.items() if command is done)
         return (int(key.removeprefix("u")),)
     where = done.params.get("filter") or {}
-    return tuple(int(each) for each in (where.get("@ORIGIN_ID") or {}).values())
+    return tuple(int(origin) for origin in (where.get("@ORIGIN_ID") or {}).values())
 
 
 def _lead(lead: portal_model.Lead) -> Lead:

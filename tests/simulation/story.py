@@ -35,7 +35,7 @@ def render(result: Result) -> str:
         for at, who, _, text, _, facts in system.logs
         if not text.startswith(_QUIET)
     ]
-    lines.sort(key=lambda each: each[0])
+    lines.sort(key=lambda line: line[0])
     return "\n".join(
         (
             *_planned(result.plan),

@@ -153,7 +153,7 @@ class System:
             self._apis[number : number + 1] = [process]
         elif kind in self._handlers:
             alive = self._handlers[kind].processes
-            alive[:] = [each for each in alive if not each.is_dead] + [process]
+            alive[:] = [known for known in alive if not known.is_dead] + [process]
         elif kind == "connector":
             for queue, to in ((topology.REQUESTS, "intake"), (topology.REPLIES, "reply")):
                 connector = Connector(self.world, self.broker, queue, self._handlers[to].post)

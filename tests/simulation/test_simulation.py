@@ -40,7 +40,7 @@ def test_no_history_breaks_a_rule() -> None:
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_brings_an_erased_person_back() -> None:
     failed = many.play(range(1, 151), prepare="tests.simulation.erasures:with_erasures")
-    assert not failed, "\n".join(f"seed {each.seed}: {each.broken}" for each in failed)
+    assert not failed, "\n".join(f"seed {run.seed}: {run.broken}" for run in failed)
 
 
 @pytest.mark.slow("plays up to 150 histories")
@@ -52,7 +52,7 @@ def test_an_erasure_without_a_lookup_is_detected() -> None:
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_links_a_lead_to_two_users() -> None:
     failed = many.play(range(1, 151), prepare="tests.simulation.links:with_links")
-    assert not failed, "\n".join(f"seed {one.seed}: {one.broken}" for one in failed)
+    assert not failed, "\n".join(f"seed {run.seed}: {run.broken}" for run in failed)
 
 
 @pytest.mark.slow("plays up to 2,000 histories")
@@ -87,6 +87,6 @@ def _found(mistake: str, jobs: int = 0) -> Sequence[many.Failed]:
 
 def _said(failed: Sequence[many.Failed]) -> str:
     return "\n".join(
-        f"make simulate SEED={each.seed}: {', '.join(sorted(kinds(list(each.broken))))}"
-        for each in failed
+        f"make simulate SEED={run.seed}: {', '.join(sorted(kinds(list(run.broken))))}"
+        for run in failed
     )

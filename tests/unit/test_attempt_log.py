@@ -34,19 +34,19 @@ def test_two_long_russian_errors_and_a_last_attempt_are_kept() -> None:
         .with_attempt(2**41, None)
     )
     assert log.to_header() is not None
-    assert [len(each.error or "") for each in log.tries] == [MAX_ERROR, MAX_ERROR, 0]
+    assert [len(attempt.error or "") for attempt in log.tries] == [MAX_ERROR, MAX_ERROR, 0]
 
 
 def test_no_more_than_the_last_attempts_are_kept() -> None:
     log = AttemptLog()
     for at_ms in range(50):
         log = log.with_attempt(at_ms, None)
-    assert [each.at_ms for each in log.tries] == list(range(50 - MAX_ATTEMPTS, 50))
+    assert [attempt.at_ms for attempt in log.tries] == list(range(50 - MAX_ATTEMPTS, 50))
 
 
 def test_the_replys_reason_is_the_last_attempts_error() -> None:
     log = AttemptLog().with_attempt(1, "first").with_attempt(2, None).with_final_error("last")
-    assert [each.error for each in log.tries] == ["first", "last"]
+    assert [attempt.error for attempt in log.tries] == ["first", "last"]
     assert AttemptLog().with_final_error("never tried") == AttemptLog()
 
 
@@ -64,4 +64,4 @@ def test_characters_that_postgres_or_a_terminal_cannot_handle_are_removed(error:
     text = f'{{"received_ms": 1, "tries": [{{"at_ms": 1, "error": "{error}"}}]}}'
     log = attempt_log.from_header(base64.urlsafe_b64encode(text.encode()).decode())
     tries = log.tries if log else ()  # removing one in the middle makes another
-    assert all((each.error or "").isprintable() for each in tries)
+    assert all((attempt.error or "").isprintable() for attempt in tries)

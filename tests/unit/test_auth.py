@@ -23,7 +23,7 @@ from leadline.runtime.http import api_keys, auth, refusals
 from leadline.runtime.http.rate_limit import RateLimiter
 from tests.unit.conftest import Configure
 
-KEY, OTHER, THIRD = (f"{each}-{'k3Y' * 8}-abcdefgh" for each in ("first", "other", "third"))
+KEY, OTHER, THIRD = (f"{name}-{'k3Y' * 8}-abcdefgh" for name in ("first", "other", "third"))
 ALL = frozenset(get_args(auth.Scope)) - {"internal"}
 API = frozenset({"read", "write"})
 
@@ -267,7 +267,7 @@ def test_a_refusal_is_counted_and_logged_with_the_prefix_of_the_key(
     for header in (None, f"Bearer {unknown}", f"Bearer {key}", "Bearer hunter2"):
         with pytest.raises((Unauthorized, Forbidden)):
             auth.authenticate(header, "write")
-    caught = [(each["reason"], each["prefix"], each.get("caller")) for each in log]
+    caught = [(line["reason"], line["prefix"], line.get("caller")) for line in log]
     assert caught == [
         ("no_key", "", None),
         ("unknown_key", unknown[:8], None),

@@ -54,7 +54,7 @@ def test_the_known_lead_of_a_user_is_read_with_the_lookup() -> None:
 
 
 def test_users_of_two_installations_do_not_share_a_lookup() -> None:
-    ours = [entry(pending(), user_id=each, needs_lookup=True) for each in (1, 3)]
+    ours = [entry(pending(), user_id=user_id, needs_lookup=True) for user_id in (1, 3)]
     theirs = entry(pending(), user_id=2, needs_lookup=True, originator="staging")
     wanted = batch_request.build([ours[0], theirs, ours[1]], plan)
     requested = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
@@ -66,7 +66,7 @@ def test_users_of_two_installations_do_not_share_a_lookup() -> None:
 def test_an_isolated_user_has_a_request_of_its_own(*, needs_lookup: bool) -> None:
     others = [
         entry(pending(), user_id=1, needs_lookup=True),
-        *(entry(pending(), user_id=each) for each in range(3, 60)),
+        *(entry(pending(), user_id=user_id) for user_id in range(3, 60)),
     ]
     alone = entry(pending(), user_id=2, needs_lookup=needs_lookup, needs_own_request=True)
     wanted = batch_request.build([*others, alone], plan)
@@ -89,9 +89,9 @@ def test_lookups_are_split_to_fit_a_page_even_if_some_users_have_two_leads() -> 
     wanted = batch_request.build(unknown, plan)
     requested = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     for part in (numbers[:25], numbers[25:]):
-        ids = [100 + each for each in part]
+        ids = [100 + number for number in part]
         expected = [leads.list_by_origins(part, "leadline"), leads.list_by_ids(ids)]
-        assert all(requested[each - 1] == expected for each in part)
+        assert all(requested[number - 1] == expected for number in part)
     assert len(wanted.commands) == 4
 
 

@@ -149,7 +149,7 @@ def test_an_idle_system_is_judged_by_the_sum_of_its_processes(
     usage = {"rss_mib": 900.0, "pss_mib": pss_mib, "cpu_percent": cpu_percent, "processes": 2}
     data = {"seconds": 60.0, "processes": {"worker": usage, "runner": usage}}
     chapter = footprint.SECTION.render(data)
-    assert [each.is_met for each in chapter.expectations] == met
+    assert [measured.is_met for measured in chapter.expectations] == met
 
 
 def test_the_cpu_time_of_a_burst_is_compared_with_hello() -> None:
@@ -187,4 +187,4 @@ def verdict(written: str, what: str) -> str:
 
 
 def expectation(known: list[Expectation], what: str) -> Expectation:
-    return next(each for each in known if what in each.what)
+    return next(known_figure for known_figure in known if what in known_figure.what)

@@ -24,13 +24,13 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
     """Each command as its words."""
     if not hasattr(command, "commands"):
         yield " ".join(path), command
-    for name, each in getattr(command, "commands", {}).items():
-        yield from commands(each, *path, name)
+    for name, subcommand in getattr(command, "commands", {}).items():
+        yield from commands(subcommand, *path, name)
 
 
 def options(command: Any) -> set[str]:
     """Every option by its long name."""
-    return {word for each in command.params for word in each.opts if word.startswith("--")}
+    return {word for param in command.params for word in param.opts if word.startswith("--")}
 
 
 ALL = {words: command for name in COMMANDS for words, command in commands(load(name), name)}
@@ -40,7 +40,7 @@ def examples(command: Any) -> list[list[str]]:
     """The words of each example after `leadline`, up to a redirection or a pipe."""
     lines = (command.epilog or "").splitlines()
     found = [re.search(r"leadline ([^|>)]*)", line) for line in lines if "leadline" in line]
-    return [shlex.split(each[1]) for each in found if each]
+    return [shlex.split(match[1]) for match in found if match]
 
 
 @pytest.mark.parametrize("name", ALL)

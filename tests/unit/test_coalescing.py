@@ -75,7 +75,7 @@ def test_a_lone_request_does_not_wait_for_others() -> None:
 def test_an_error_is_raised_for_its_own_group_only() -> None:
     backend = Backend()
     found = submit_concurrently(backend, 0, -1, 2, 3, 4)
-    assert [type(each) for each in found] == [int, ValueError, ValueError, ValueError, int]
+    assert [type(answer) for answer in found] == [int, ValueError, ValueError, ValueError, int]
 
 
 def test_a_cancelled_request_holds_up_no_other_of_its_group() -> None:

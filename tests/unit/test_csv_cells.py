@@ -24,4 +24,4 @@ def test_a_text_that_begins_with_a_sign_is_escaped_unless_it_is_a_phone(
 
 
 def test_numbers_and_missing_values_stay() -> None:
-    assert [escape(each) for each in (-1, None, "", "Анна")] == [-1, None, "", "Анна"]
+    assert [escape(cell) for cell in (-1, None, "", "Анна")] == [-1, None, "", "Анна"]

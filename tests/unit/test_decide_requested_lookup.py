@@ -23,7 +23,7 @@ def after_lookup(before: Entry, **lead: Any) -> Entry:
     """The entry as leased after the lookup has found such a lead."""
     fields = settle_lookup(before, replace(found(), **lead), NOW).fields
     seen = Entry.loads(
-        b"7", {name.encode(): str(each).encode() for name, each in _stored(fields).items()}, []
+        b"7", {name.encode(): str(value).encode() for name, value in _stored(fields).items()}, []
     )
     return replace(
         before,

@@ -40,7 +40,7 @@ def anchors(text: str) -> set[str]:
     for _, title in headings(text):
         name = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
         number = sum(
-            each == name or re.fullmatch(rf"{name}-\d+", each) is not None for each in found
+            anchor == name or re.fullmatch(rf"{name}-\d+", anchor) is not None for anchor in found
         )
         found.add(f"{name}-{number}" if number else name)
     return found

@@ -169,23 +169,27 @@ def test_a_claim_of_a_sender_fails_if_another_user_takes_the_lead() -> None:
 
 
 def test_users_share_the_commands_of_a_search() -> None:
-    entries = [replace(leased(), user_id=one) for one in range(1, 15)]
+    entries = [replace(leased(), user_id=user_id) for user_id in range(1, 15)]
     request = batch_request.build(entries, planned)
-    assert [len(one.params["values"]) for one in request.commands.values()] == [18, 18, 6]
-    reading = [replace(one, search=searched()) for one in entries]
+    assert [len(command.params["values"]) for command in request.commands.values()] == [18, 18, 6]
+    reading = [replace(searching, search=searched()) for searching in entries]
     (command,) = batch_request.build(reading, planned).commands.values()
     assert command.params["filter"] == {"@ID": [8, 9]}
 
 
 def test_quiet_users_share_an_import_where_the_portal_takes_it() -> None:
     quiet = [
-        replace(leased(creates_anyway=True, is_quiet=True), user_id=one) for one in range(1, 26)
+        replace(leased(creates_anyway=True, is_quiet=True), user_id=user_id)
+        for user_id in range(1, 26)
     ]
     loud = replace(leased(creates_anyway=True), user_id=40)
     request = batch_request.build([*quiet, loud], planned, imports=True)
     methods = [command.method for command in request.commands.values()]
     assert methods == ["crm.item.batchImport", "crm.item.batchImport", "crm.item.add"]
-    assert [len(one.params["data"]) for one in list(request.commands.values())[:2]] == [20, 5]
+    assert [len(command.params["data"]) for command in list(request.commands.values())[:2]] == [
+        20,
+        5,
+    ]
     assert [step.position for step in request.steps] == [*range(20), *range(5), None]
     usual = batch_request.build([*quiet, loud], planned)
     assert {command.method for command in usual.commands.values()} == {"crm.item.add"}
@@ -205,7 +209,8 @@ def test_an_answer_without_the_entity_found_none() -> None:
 
 def test_a_lead_that_the_portal_rejects_in_an_import_fails_alone() -> None:
     quiet = [
-        replace(leased(creates_anyway=True, is_quiet=True), user_id=one) for one in range(1, 4)
+        replace(leased(creates_anyway=True, is_quiet=True), user_id=user_id)
+        for user_id in range(1, 4)
     ]
     request = batch_request.build(quiet, planned, imports=True)
     items = [
@@ -214,8 +219,8 @@ def test_a_lead_that_the_portal_rejects_in_an_import_fails_alone() -> None:
     ]
     (key,) = request.commands
     settled = [interpret.settle(step, {key: {"items": items}}, NOW_MS) for step in request.steps]
-    outcomes = [event.outcome for one in settled for event in one.events]
-    assert [one and one.status for one in outcomes] == ["synced", "failed", None]
+    outcomes = [event.outcome for settlement in settled for event in settlement.events]
+    assert [reply and reply.status for reply in outcomes] == ["synced", "failed", None]
     assert outcomes[0] is not None
     assert outcomes[0].lead_id == 71
     assert settled[2].fields["doubt"] == 1, "the answer lacks it: it is looked up first"

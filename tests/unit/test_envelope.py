@@ -114,8 +114,8 @@ def test_after_a_batch_with_unknown_outcome_a_message_does_not_count_as_first() 
         ("application/json; charset=utf-8", "application/json; charset=utf-8"),
         ("application/cloudevents+json", "application/cloudevents+json"),
         *(
-            (each, "application/json")
-            for each in (None, "", "text/plain", "application/octet-stream")
+            (content_type, "application/json")
+            for content_type in (None, "", "text/plain", "application/octet-stream")
         ),
     ],
 )

@@ -124,7 +124,7 @@ LEADS = st.lists(
         phones=st.lists(
             st.tuples(st.just("+7700"), st.integers(1, 99)),
             max_size=3,
-            unique_by=lambda each: each[1],
+            unique_by=lambda pair: pair[1],
         ).map(tuple),
         stage=st.just("NEW"),
         origin=st.just("7"),
@@ -158,7 +158,7 @@ def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch,
         assert event.outcome.lead == expected or event.outcome.lead in {"none", "deleted"}
         assert event.outcome.lead_id in {None, *portal.leads}
         # Nothing of the person was ever written to Redis.
-        written = repr([each.fields for each in made])
+        written = repr([settlement.fields for settlement in made])
         assert not [text for text in PERSON if text in written]
 
     check()
@@ -178,7 +178,7 @@ def test_names_that_the_crm_restores_end_as_a_failure(monkeypatch: pytest.Monkey
     assert (outcome.status, outcome.is_transient) == ("failed", True)
     assert outcome.attempts == 3
     assert outcome.reason == rules.STILL_THERE
-    assert [each.delay_ms for each in made if each.delay_ms > 1] == [2000, 4000]
+    assert [settlement.delay_ms for settlement in made if settlement.delay_ms > 1] == [2000, 4000]
 
 
 def test_without_an_answer_an_erasure_fails_after_three_attempts(

@@ -22,10 +22,10 @@ def _drawn() -> dict[str, str]:
 def test_the_tree_lists_every_error_below_its_base() -> None:
     classes = [variable for variable in vars(errors).values() if isinstance(variable, type)]
     defined = {
-        each.__name__: each.__base__.__name__
-        for each in classes
-        if issubclass(each, errors.LeadlineError)
-        and each.__base__ is not None
-        and each is not errors.LeadlineError
+        class_.__name__: class_.__base__.__name__
+        for class_ in classes
+        if issubclass(class_, errors.LeadlineError)
+        and class_.__base__ is not None
+        and class_ is not errors.LeadlineError
     }
     assert _drawn() == defined

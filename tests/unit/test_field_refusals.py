@@ -72,7 +72,7 @@ def test_the_named_field_is_left_out_at_once_and_costs_no_attempt(
     assert isinstance(decided, Write)
     sent = str(decided.command.params["fields"])
     value = {"UF_CRM_CITY": "Almaty", "SOURCE_ID": "CALL", "EMAIL:WORK": "ann@", "OPENED": "opened"}
-    assert [each for each in value if value[each] not in sent] == [target]
+    assert [key for key in value if value[key] not in sent] == [target]
 
 
 def test_a_second_field_is_left_out_as_well() -> None:

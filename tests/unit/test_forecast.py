@@ -25,5 +25,9 @@ def test_without_calls_or_with_more_writes_than_calls_nothing_is_promised() -> N
     stalled = forecast(5, Throughput((0.0, 0.0, 0.0), 3.0))
     growing = forecast(5, Throughput((10.0, 10.0, 10.0), 11.0))
     empty = forecast(0, Throughput((0.0, 0.0, 0.0), 0.0))
-    assert [each.outlook for each in (stalled, growing, empty)] == ["stalled", "growing", "empty"]
-    assert {each.low_s for each in (stalled, growing, empty)} == {None}
+    assert [forecast_.outlook for forecast_ in (stalled, growing, empty)] == [
+        "stalled",
+        "growing",
+        "empty",
+    ]
+    assert {forecast_.low_s for forecast_ in (stalled, growing, empty)} == {None}

@@ -97,7 +97,9 @@ read = [secrets.get(name.lower().replace("_", "-")) for name in {list(SECRETS)}]
 
 def secrets_in(text: str) -> list[str]:
     """Secrets in a line, in any quoting."""
-    return [each for each in HIDDEN for form in (each, json.dumps(each)[1:-1]) if form in text]
+    return [
+        secret for secret in HIDDEN for form in (secret, json.dumps(secret)[1:-1]) if form in text
+    ]
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -11,7 +11,7 @@ from tests.mutations.table import MUTATIONS, Mutation
 MUTMUT = tomllib.loads((tree.CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: each.mistake)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.mistake)
 def test_a_mistake_changes_one_place_and_names_tests_that_exist(mutation: Mutation) -> None:
     text = (tree.CHECKOUT / mutation.file).read_text("utf-8")
     assert text.count(mutation.old) == 1

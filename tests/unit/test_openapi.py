@@ -87,11 +87,11 @@ def test_every_operation_has_texts_a_tag_and_valid_examples() -> None:
         assert operation["description"]
         used |= set(operation["tags"])
     assert used == tags
-    for each in OPERATIONS:
-        TypeAdapter(each.response).validate_python(each.example)
-        if each.body and each.body is not Batch:
-            TypeAdapter(each.body).validate_python(each.body_example)
-        assert bool(each.body) == bool(each.body_example)
+    for described in OPERATIONS:
+        TypeAdapter(described.response).validate_python(described.example)
+        if described.body and described.body is not Batch:
+            TypeAdapter(described.body).validate_python(described.body_example)
+        assert bool(described.body) == bool(described.body_example)
 
 
 def test_every_error_is_a_problem_document() -> None:
@@ -100,7 +100,7 @@ def test_every_error_is_a_problem_document() -> None:
         assert list(answer["content"]) == ["application/problem+json"]
         example = TypeAdapter(problem.Problem).validate_python(content["example"])
         assert (example["code"], example["status"]) in {
-            (each.code, each.status) for each in problem_types.TYPES
+            (type_.code, type_.status) for type_ in problem_types.TYPES
         }
 
 
@@ -111,9 +111,9 @@ def _errors(base: type[LeadlineError] = LeadlineError) -> Iterator[type[Leadline
 
 
 def test_every_code_is_explained_once() -> None:
-    codes = [each.code for each in problem_types.TYPES]
+    codes = [type_.code for type_ in problem_types.TYPES]
     assert len(set(codes)) == len(codes)
-    statuses = {each.code: each.status for each in problem_types.TYPES}
+    statuses = {type_.code: type_.status for type_ in problem_types.TYPES}
     for error in _errors():
         if error is not InvalidRequest:
             assert statuses[error.problem] == error.status, error
@@ -133,8 +133,8 @@ def test_the_type_of_a_problem_leads_to_its_code(client: FlaskClient) -> None:
     assert page.headers["X-Content-Type-Options"] == "nosniff"
     written = (CHECKOUT / "docs/problems.md").read_text(encoding="utf-8")
     assert written == problem_types.markdown()
-    for each in problem_types.TYPES:
-        path, _, anchor = f"{problem.TYPES}{each.code}".partition("#")
+    for type_ in problem_types.TYPES:
+        path, _, anchor = f"{problem.TYPES}{type_.code}".partition("#")
         assert path == "/docs/problems"
         assert f'id="{anchor}"' in page.text
         assert f"## `{anchor}`" in written

@@ -71,6 +71,6 @@ def test_a_number_is_the_same_in_the_notations_that_are_searched(region: str) ->
     if number and (number.national_number or 0) > 9999:
         text = phonenumbers.format_number(number, PhoneNumberFormat.E164)
         national = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
-        assert all(phones.is_same(one, text) for one in (text, national))
+        assert all(phones.is_same(notation, text) for notation in (text, national))
         assert text in phones.notations(text)
         assert len(phones.notations(text)) <= 3

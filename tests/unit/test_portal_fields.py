@@ -41,7 +41,11 @@ PORTAL: dict[str, Any] = {
 
 
 def portal(**changed: Any) -> dict[str, PortalField]:
-    fields = {name: one for name, one in {**PORTAL, **changed}.items() if one is not None}
+    fields = {
+        name: portal_field
+        for name, portal_field in {**PORTAL, **changed}.items()
+        if portal_field is not None
+    }
     return portal_fields.parse(fields, LISTS)
 
 
@@ -109,7 +113,7 @@ def test_lists_are_read_from_the_portal() -> None:
 @pytest.mark.parametrize("answer", [None, [], "x", {"A": 5}, {"A": {}}])
 def test_an_answer_that_is_none_is_no_error(answer: Any) -> None:
     fields = portal_fields.parse(answer, {})
-    assert all(one.fitting == () for one in fields.values())
+    assert all(field.fitting == () for field in fields.values())
     assert portal_fields.status_types(answer) == set()
 
 
@@ -126,7 +130,7 @@ def test_a_draft_is_a_map_that_fits() -> None:
         if not line.startswith(("# [constants]", "# value_type"))
     )
     whole = file.parse(everything)
-    targets = {one.lead for one in whole.fields.values()}
+    targets = {field.lead for field in whole.fields.values()}
     assert {"SOURCE_ID", "COMMENTS", "UF_CRM_CITY", "UF_CRM_VIP", "OPPORTUNITY"} <= targets
     assert not targets & {"UF_CRM_TAGS", "UF_CRM_FILE", "ID", "TITLE", "NAME", "PHONE"}
     assert portal_fields.misfits(whole, portal()) == []

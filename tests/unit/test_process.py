@@ -37,8 +37,8 @@ def test_an_object_is_created_once_however_many_threads_ask_at_the_same_time() -
     threads = [threading.Thread(target=lambda: found.append(thing())) for _ in range(8)]
     for thread in threads:
         thread.start()
-    for each in threads:
-        each.join()
+    for running in threads:
+        running.join()
     assert len(found) == 8
     assert set(map(id, found)) == {id(thing())}
 

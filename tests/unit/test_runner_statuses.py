@@ -44,7 +44,7 @@ def test_while_every_process_runs_it_asks_once() -> None:
         Status("edge", "BACKOFF", 0),
         Status("edge", "EXITED", 0),
     ],
-    ids=lambda one: one.state,
+    ids=lambda status: status.state,
 )
 def test_it_asks_until_a_process_that_has_ended_runs_again(before: Status) -> None:
     found, asked = statuses([before], [before], [RUNS])

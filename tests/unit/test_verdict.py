@@ -49,7 +49,7 @@ def used_up(seconds: float = 470.2) -> dict[str, Any]:
 
 
 def codes(**changed: dict[str, Any]) -> list[str]:
-    return [each.code for each in judge(parts(**changed), NOW)]
+    return [problem.code for problem in judge(parts(**changed), NOW)]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_the_most_important_of_several_reasons_is_the_verdict_and_the_others_fol
     assert found == ["postgres_down", "manual_hold", "rabbitmq_down", "operating_budget"]
     shown = verdict.as_json(judge(parts(portal=held(), budget=used_up()), NOW))
     assert shown["reason"] == "manual_hold"
-    assert [each["reason"] for each in shown["also"]] == ["operating_budget"]
+    assert [problem["reason"] for problem in shown["also"]] == ["operating_budget"]
 
 
 def test_a_hold_names_who_paused_why_and_since_when() -> None:

@@ -40,7 +40,7 @@ def replace(entity: Entity, call: Call) -> MethodResult:
     sent = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(sent, list):
         raise RestError("", "The parameter rows must be array.")
-    rows = [_row(each) for each in sent[:_ROWS_MAX] if isinstance(each, dict)]
+    rows = [_row(row) for row in sent[:_ROWS_MAX] if isinstance(row, dict)]
     store = call.portal.store
     with store.transaction():
         store.db.execute(

@@ -19,8 +19,8 @@ def get(call: Call) -> MethodResult:
     wanted = call.argument("filter")
     sent = wanted if isinstance(wanted, dict) else {}
     # Fields of the filter may also be given beside the other parameters.
-    own = {name: each for name, each in call.params.items() if name.upper() in FIELDS}
-    return _page(call, [each for each in USERS.values() if _matches(each, {**own, **sent})])
+    own = {name: value for name, value in call.params.items() if name.upper() in FIELDS}
+    return _page(call, [user for user in USERS.values() if _matches(user, {**own, **sent})])
 
 
 def search(call: Call) -> MethodResult:
@@ -29,9 +29,9 @@ def search(call: Call) -> MethodResult:
     sent = dict(wanted) if isinstance(wanted, dict) else {}
     find = str(sent.pop("FIND", None) or call.argument("find") or "").strip()
     if find:
-        return _page(call, [each for each in USERS.values() if _has_words(each, find)])
+        return _page(call, [user for user in USERS.values() if _has_words(user, find)])
     begins = {f"=%{name}": f"{sent.pop(name)}%" for name in _SEARCHED if name in sent}
-    return _page(call, [each for each in USERS.values() if _matches(each, {**begins, **sent})])
+    return _page(call, [user for user in USERS.values() if _matches(user, {**begins, **sent})])
 
 
 def current(call: Call) -> MethodResult:
@@ -73,10 +73,10 @@ def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
         rows = [
             {
                 name: value
-                for name, value in each.items()
+                for name, value in row.items()
                 if name in select or (name.startswith("UF_") and "UF_*" in select)
             }
-            for each in rows
+            for row in rows
         ]
     if first is None:
         return MethodResult(rows[:PAGE], 0)
@@ -100,22 +100,22 @@ def _matches(user: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _compares(own: Any, operator: str, value: Any) -> bool:
     is_negated, values = operator.startswith("!"), value if isinstance(value, list) else [value]
-    owned = [_text(each) for each in (own if isinstance(own, list) else [own])]
+    owned = [_text(value) for value in (own if isinstance(own, list) else [own])]
     if operator in {">", ">=", "<", "<="}:
         number, limit = sort_key(owned[0]), sort_key(_text(value))
         results = {"<": number < limit, "<=": number <= limit, ">": number > limit}
         return results.get(operator, number >= limit)
     if "%" in operator:
-        patterns = [str(each) if "=" in operator else f"%{each}%" for each in values]
+        patterns = [str(wanted) if "=" in operator else f"%{wanted}%" for wanted in values]
         is_found = any(like(pattern, text) for pattern in patterns for text in owned)
     else:
-        is_found = any(_text(each).lower() == text.lower() for each in values for text in owned)
+        is_found = any(_text(wanted).lower() == text.lower() for wanted in values for text in owned)
     return is_found != is_negated
 
 
 def _has_words(user: Mapping[str, Any], text: str) -> bool:
     own = " ".join(str(user[name]) for name in _SEARCHED).lower().split()
-    return all(any(each.startswith(word) for each in own) for word in text.lower().split())
+    return all(any(own_word.startswith(word) for own_word in own) for word in text.lower().split())
 
 
 def _text(value: Any) -> str:

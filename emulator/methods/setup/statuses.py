@@ -34,7 +34,7 @@ def listed(call: Call) -> MethodResult:
     for sent in (wanted, order):
         if sent not in (None, "", []) and not isinstance(sent, dict):
             raise RestError("Invalid parameters.", "Invalid parameters.")
-    rows = [each.listed() for each in call.portal.directories.all()]
+    rows = [status.listed() for status in call.portal.directories.all()]
     rows = ordered(matching(rows, wanted or {}), order or {"SORT": "ASC"})
     return MethodResult(rows, total=len(rows))
 
@@ -138,7 +138,7 @@ def items(call: Call) -> MethodResult:
         raise RestError(text, text)
     found = call.portal.directories.items(entity_id)
     return MethodResult(
-        [{"NAME": each.name, "SORT": each.sort, "STATUS_ID": each.status} for each in found]
+        [{"NAME": status.name, "SORT": status.sort, "STATUS_ID": status.status} for status in found]
     )
 
 
@@ -154,15 +154,15 @@ def entity_types(call: Call) -> dict[str, dict[str, Any]]:
     }
     found[LEAD.stages] |= {"SEMANTIC_INFO": _final("NEW", "CONVERTED", "JUNK"), "ENTITY_TYPE_ID": 1}
     found[DEAL.stages] |= _of_deals("", 0)
-    for each in call.portal.categories.all():
-        if each.id:
-            entity_id = f"{DEAL.stages}_{each.id}"
+    for category in call.portal.categories.all():
+        if category.id:
+            entity_id = f"{DEAL.stages}_{category.id}"
             found[entity_id] = {
                 "ID": entity_id,
-                "NAME": f"{each.name}: deal stages",
+                "NAME": f"{category.name}: deal stages",
                 "PARENT_ID": DEAL.stages,
-                "PREFIX": f"C{each.id}",
-                **_of_deals(f"C{each.id}:", each.id),
+                "PREFIX": f"C{category.id}",
+                **_of_deals(f"C{category.id}:", category.id),
             }
     return found
 
@@ -223,7 +223,9 @@ def _require_order(call: Call, made: Status) -> None:
     if not made.is_stage or made.semantics:
         return
     finals = [
-        each for each in call.portal.directories.items(made.entity_id) if each.semantics == "S"
+        status
+        for status in call.portal.directories.items(made.entity_id)
+        if status.semantics == "S"
     ]
     if finals and made.sort >= finals[0].sort:
         raise RestError(

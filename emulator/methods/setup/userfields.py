@@ -82,7 +82,7 @@ def listed(entity: Entity, call: Call) -> MethodResult:
             raise RestError("", f"Parameter '{name}' must be array.")
     wanted = dict(wanted or {})
     language = wanted.pop("LANG", None)
-    rows = [each.shown() for each in call.portal.schemas.user_fields(entity)]
+    rows = [field.shown() for field in call.portal.schemas.user_fields(entity)]
     rows = ordered(matching(rows, wanted), order or {"SORT": "ASC", "ID": "ASC"})
     return MethodResult([_in_language(row, language) for row in rows], total=len(rows))
 
@@ -98,9 +98,9 @@ def _existing(entity: Entity, call: Call) -> UserField:
     field_id = positive_int(call.argument("id"))
     if field_id is None:
         raise invalid_id()
-    for each in call.portal.schemas.user_fields(entity):
-        if each.id == field_id:
-            return each
+    for field in call.portal.schemas.user_fields(entity):
+        if field.id == field_id:
+            return field
     raise RestError("ERROR_NOT_FOUND", f"The entity with ID '{field_id}' is not found.")
 
 
@@ -111,7 +111,7 @@ def _new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict
     if kind not in USER_TYPES:
         raise RestError("ERROR_CORE", "Invalid custom type specified.")
     own = sent.get("SETTINGS")
-    flags = {each: flag(sent.get(each), default) for each, default in _FLAGS.items()}
+    flags = {name: flag(sent.get(name), default) for name, default in _FLAGS.items()}
     if kind == "boolean":
         flags["MULTIPLE"] = "N"
     label = sent.get("LABEL")
@@ -123,7 +123,7 @@ def _new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict
         "SORT": str(positive_int(sent.get("SORT")) or 100),
         **flags,
         "SETTINGS": {**SETTINGS.get(kind, {}), **(own if isinstance(own, dict) else {})},
-        **{each: _labels(sent.get(each), label) for each in LABELS},
+        **{name: _labels(sent.get(name), label) for name in LABELS},
     }
     if kind == "enumeration":
         definition["LIST"] = new_list(call, sent.get("LIST"), is_multiple=flags["MULTIPLE"] == "Y")
@@ -142,7 +142,7 @@ def _name(call: Call, entity: Entity, sent: Mapping[str, Any]) -> str:
     if not re.fullmatch(r"[A-Z0-9_]+", name):
         text = "Field name contains invalid characters. Allowed characters are: A-Z, 0-9 and _."
         raise RestError("ERROR_CORE", text)
-    if any(each.name == name for each in call.portal.schemas.user_fields(entity)):
+    if any(field.name == name for field in call.portal.schemas.user_fields(entity)):
         text = f"The field {name} for the entity {entity.user_fields} already exists."
         raise RestError("ERROR_CORE", text)
     return name
@@ -150,7 +150,7 @@ def _name(call: Call, entity: Entity, sent: Mapping[str, Any]) -> str:
 
 def _labels(value: Any, default: Any) -> dict[str, str]:
     if isinstance(value, dict):
-        return {each: str(value.get(each, default or "")) for each in LANGUAGES}
+        return {language: str(value.get(language, default or "")) for language in LANGUAGES}
     text = value if value not in (None, "") else default
     return dict.fromkeys(LANGUAGES, str(text or ""))
 

@@ -95,9 +95,9 @@ def dead_letters(_request: Request) -> object:
 
     letters = collect(ALL, summary, DEAD_LETTERS_COUNTED)
     queues = sorted({letter["queue"] for letter in letters})
-    each = ([letter for letter in letters if letter["queue"] == queue] for queue in queues)
+    pages = ([letter for letter in letters if letter["queue"] == queue] for queue in queues)
     return {
-        "items": [letter for listed in each for letter in listed[:DEAD_LETTERS_MAX]],
+        "items": [letter for listed in pages for letter in listed[:DEAD_LETTERS_MAX]],
         "groups": grouped(letters),
         "at_most": DEAD_LETTERS_MAX,
         "counted_at_most": DEAD_LETTERS_COUNTED,

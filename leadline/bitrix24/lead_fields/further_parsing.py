@@ -71,10 +71,10 @@ def _readable(target: str, described: "UserField", raw: Any) -> LeadValues:
 
 def _item_rows(fm: Any) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {}
-    for one in fm if isinstance(fm, list) else ():
-        if isinstance(one, dict):
-            rows.setdefault(str(one.get("typeId")), []).extend(
-                _rows([one], "value", "id", "valueType")
+    for row in fm if isinstance(fm, list) else ():
+        if isinstance(row, dict):
+            rows.setdefault(str(row.get("typeId")), []).extend(
+                _rows([row], "value", "id", "valueType")
             )
     return rows
 

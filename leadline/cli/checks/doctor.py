@@ -208,10 +208,10 @@ def _misfits() -> Iterator[Check]:
         chosen = field_map()
     except BadConfiguration:  # named above
         return
-    for one in portal_fields.misfits(chosen, mapping.read_portal()) if chosen else ():
+    for misfit in portal_fields.misfits(chosen, mapping.read_portal()) if chosen else ():
         fix = "change the map or the portal; leadline mapping check"
-        name = f"field {one.field or one.lead}"
-        yield Check(name, is_ok=False, result=f"{one.lead}: {one.problem}", fix=fix)
+        name = f"field {misfit.field or misfit.lead}"
+        yield Check(name, is_ok=False, result=f"{misfit.lead}: {misfit.problem}", fix=fix)
 
 
 def _portal_calls(unreachable: Outage | None) -> Iterator[Check]:

@@ -43,12 +43,15 @@ def check(
     chosen = file.read(_given(path))
     misfits = [] if offline else portal_fields.misfits(chosen, read_portal())
     if json:
-        found = [{"field": one.field, "lead": one.lead, "problem": one.problem} for one in misfits]
+        found = [
+            {"field": misfit.field, "lead": misfit.lead, "problem": misfit.problem}
+            for misfit in misfits
+        ]
         print_json({"fields": len(chosen.fields), "misfits": found})
     elif misfits:
         print_table(
             ("field", "lead", "problem"),
-            [(one.field or "-", one.lead, one.problem) for one in misfits],
+            [(misfit.field or "-", misfit.lead, misfit.problem) for misfit in misfits],
         )
     else:
         print_line(f"{len(chosen.fields)} fields, {len(chosen.constants)} constants: all fits")
@@ -75,7 +78,7 @@ def init(
     """
     portal = read_portal()
     if json:
-        print_json([asdict(one) for one in portal.values()])
+        print_json([asdict(portal_field) for portal_field in portal.values()])
         return
     text = draft.text(portal)
     if output is None:
@@ -97,9 +100,12 @@ def read_portal() -> dict[str, PortalField]:
     """
     described: Any = throttled_reads.read_all({"fields": leads.FIELDS})["fields"]
     types = portal_fields.status_types(described)
-    lists = throttled_reads.read_all({one: leads.list_values(one) for one in types})
+    lists = throttled_reads.read_all(
+        {status_type: leads.list_values(status_type) for status_type in types}
+    )
     return portal_fields.parse(
-        described, {one: portal_fields.parse_list(answer) for one, answer in lists.items()}
+        described,
+        {status_type: portal_fields.parse_list(answer) for status_type, answer in lists.items()},
     )
 
 

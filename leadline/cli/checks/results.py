@@ -10,13 +10,16 @@ def results() -> Iterator[Check]:
     """A check of each endpoint."""
     if not endpoints.is_configured():
         return
-    known, trouble = {one["endpoint"]: one for one in deliveries.status()}, deliveries.trouble()
-    for one in endpoints.endpoints():
-        unreachable = known.get(one.name, {}).get("unreachable")
-        found = trouble.get(one.name, {"waiting": 0, "given_up": 0})
+    known, trouble = (
+        {delivery["endpoint"]: delivery for delivery in deliveries.status()},
+        deliveries.trouble(),
+    )
+    for endpoint in endpoints.endpoints():
+        unreachable = known.get(endpoint.name, {}).get("unreachable")
+        found = trouble.get(endpoint.name, {"waiting": 0, "given_up": 0})
         result = f"{found['waiting']} results wait, {found['given_up']} given up within a day"
         if unreachable:
             result += f", unreachable: {unreachable}"
-        fix = f"leadline results list; then leadline results replay {one.name}"
+        fix = f"leadline results list; then leadline results replay {endpoint.name}"
         is_ok = not (unreachable or found["given_up"])
-        yield Check(f"endpoint {one.name}", is_ok, result, "" if is_ok else fix)
+        yield Check(f"endpoint {endpoint.name}", is_ok, result, "" if is_ok else fix)

@@ -203,6 +203,6 @@ class Rejected:
 def _messages(error: ValidationError) -> str:
     """The errors by field, without values."""
     return "; ".join(
-        f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
-        for each in error.errors(include_url=False, include_input=False, include_context=False)
+        f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg'].removeprefix('Value error, ')}"
+        for mistake in error.errors(include_url=False, include_input=False, include_context=False)
     )

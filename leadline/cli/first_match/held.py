@@ -67,7 +67,7 @@ def _print(limit: int, after: int, *, json: bool) -> None:
     if json:
         print_json({"held": found})
     else:
-        print_table(_COLUMNS, [[one[name] for name in _COLUMNS] for one in found])
+        print_table(_COLUMNS, [[user[name] for name in _COLUMNS] for user in found])
         if len(found) == limit:
             print_note(f"more: --after {found[-1]['user_id']}")
     if found:

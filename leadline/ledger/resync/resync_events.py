@@ -94,7 +94,7 @@ def request(users: Iterable[ResyncRequest], *, also: Sequence[str] = ()) -> list
     requests = list(users)
     if not requests:
         return []
-    lines = [each.match_line for each in requests if each.match_line]
+    lines = [resync.match_line for resync in requests if resync.match_line]
     about_lines: dict[str, object] = {}
     if lines:
         about_lines = {"plan_ids": [id_ for id_, _ in lines], "numbers": [no for _, no in lines]}
@@ -103,13 +103,13 @@ def request(users: Iterable[ResyncRequest], *, also: Sequence[str] = ()) -> list
         besides=_MARK_LINES if lines else "",
         changed=",".join((LOOK, *also)),
         **about_lines,
-        ids=[each.user_id for each in requests],
-        versions=[each.version for each in requests],
+        ids=[resync.user_id for resync in requests],
+        versions=[resync.version for resync in requests],
         event_ids=[str(uuid7()) for _ in requests],
-        with_stage=[each.with_stage for each in requests],
-        force=[each.force for each in requests],
-        even_waiting=[each.even_waiting for each in requests],
-        lead_ids=[each.lead_id for each in requests],
+        with_stage=[resync.with_stage for resync in requests],
+        force=[resync.force for resync in requests],
+        even_waiting=[resync.even_waiting for resync in requests],
+        lead_ids=[resync.lead_id for resync in requests],
     )
     return sorted(int(row["user_id"]) for row in rows)
 

@@ -48,16 +48,16 @@ def steps(plan: Plan, *, quiet: bool = False) -> Iterator[Applied]:
 
 
 def _apply(plan: Plan, batch: Sequence[dict[str, Any]], also: Sequence[str]) -> Applied:
-    number_of = {one["user_id"]: one["number"] for one in batch}
+    number_of = {line["user_id"]: line["number"] for line in batch}
     found = snapshots.by_ids(list(number_of))
     # An erased user has no line any more, and one that was written since is left out.
     same = [
-        found[one["user_id"]]
-        for one in batch
-        if one["user_id"] in found and found[one["user_id"]].version == one["version"]
+        found[line["user_id"]]
+        for line in batch
+        if line["user_id"] in found and found[line["user_id"]].version == line["version"]
     ]
     now = comparison.lines_of(same, lambda without: _candidates(without, batch))
-    valid = [one for one in batch if _is_as_seen(one, now.get(one["user_id"]))]
+    valid = [line for line in batch if _is_as_seen(line, now.get(line["user_id"]))]
     entered = _enter(plan, valid, also)
     plans.mark(plan, [number for id_, number in number_of.items() if id_ not in entered], "changed")
     changed = sorted(number_of.keys() - entered)
@@ -67,8 +67,8 @@ def _apply(plan: Plan, batch: Sequence[dict[str, Any]], also: Sequence[str]) -> 
 def _candidates(without: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) -> Candidates:
     """What the portal finds now, and what the plan had found in notations that it can't find."""
     found = comparison.find_by_phones(without)
-    lead_ids = {lead_id for one in batch for lead_id in one["lead_ids"]}
-    contact_ids = {contact_id for one in batch for contact_id in one["contact_ids"]}
+    lead_ids = {lead_id for line in batch for lead_id in line["lead_ids"]}
+    contact_ids = {contact_id for line in batch for contact_id in line["contact_ids"]}
     return Candidates(lead_ids | set(found.lead_ids), contact_ids | set(found.contact_ids))
 
 
@@ -86,7 +86,7 @@ def _enter(plan: Plan, valid: Sequence[dict[str, Any]], also: Sequence[str]) -> 
 
     A lead that another user got meanwhile spoils the statement: then each line has its own.
     """
-    requests = [_request(plan, one) for one in valid]
+    requests = [_request(plan, line) for line in valid]
     try:
         return set(resync_events.request(requests, also=also))
     except StatementError as error:
@@ -94,7 +94,7 @@ def _enter(plan: Plan, valid: Sequence[dict[str, Any]], also: Sequence[str]) -> 
             raise
         if len(requests) == 1:
             return set()
-    return {user_id for one in valid for user_id in _enter(plan, [one], also)}
+    return {user_id for line in valid for user_id in _enter(plan, [line], also)}
 
 
 def _request(plan: Plan, line: dict[str, Any]) -> ResyncRequest:

@@ -61,7 +61,11 @@ def lines_of(
         named = by_id.get(user.lead_id or 0)
         line = line_for(user, by_origin.get(user.id, ()), named, candidates, originator)
         if line is not None and is_without:
-            having = [one.lead_id for one in contacts.get(key, ()) if one.has_phone(user.phone)]
+            having = [
+                contact.lead_id
+                for contact in contacts.get(key, ())
+                if contact.has_phone(user.phone)
+            ]
             line = replace(line, contact_ids=tuple(having))
         made[user.id] = line
     return made
@@ -96,14 +100,16 @@ def _find(entity: Entity, groups: Sequence[Sequence[UserSnapshot]]) -> set[int]:
 
 
 def _command(entity: Entity, users: Sequence[UserSnapshot]) -> Command:
-    return duplicates.find([one for user in users for one in phones.notations(user.phone)], entity)
+    return duplicates.find(
+        [notation for user in users for notation in phones.notations(user.phone)], entity
+    )
 
 
 def _free_leads(lead_ids: Iterable[int]) -> list[FoundLead]:
     """The leads with these ids that no user has, oldest first."""
     ids = sorted(lead_ids)
     taken = snapshots.owners_of(ids)
-    found = scan.fetch_by_id([one for one in ids if one not in taken], while_held=True)
+    found = scan.fetch_by_id([lead_id for lead_id in ids if lead_id not in taken], while_held=True)
     return [found[lead_id] for lead_id in sorted(found)]
 
 
@@ -114,13 +120,13 @@ def _fetch_contacts(contact_ids: Iterable[int]) -> list[FoundLead]:
         for at in range(0, len(ids), PAGE)
     }
     pages = throttled_reads.read_all(commands, while_held=True).values()
-    return [one for page in pages for one in lead_parsing.parse_leads(page)]
+    return [contact for page in pages for contact in lead_parsing.parse_leads(page)]
 
 
 def _by_tail(found: Iterable[FoundLead]) -> dict[int | None, list[FoundLead]]:
     """Leads or contacts by the last digits of each of their phones."""
     grouped: dict[int | None, list[FoundLead]] = defaultdict(list)
-    for one in found:
-        for key in {phones.tail(number) for number, _ in one.phones}:
-            grouped[key].append(one)
+    for lead in found:
+        for key in {phones.tail(number) for number, _ in lead.phones}:
+            grouped[key].append(lead)
     return grouped

@@ -70,7 +70,9 @@ def _read_contacts(after: int) -> Progress:
 
 
 def _keys(found: Sequence[FoundLead]) -> list[tuple[int, int]]:
-    tails = {(phones.tail(number), one.lead_id) for one in found for number, _ in one.phones}
+    tails = {
+        (phones.tail(number), entity.lead_id) for entity in found for number, _ in entity.phones
+    }
     return [(key, entity_id) for key, entity_id in tails if key is not None]
 
 

@@ -78,10 +78,10 @@ class Confirms:
         tag = method.delivery_tag
         tags = [tag]
         if method.multiple:
-            tags = [each for each in self._unconfirmed if each <= tag or tag == 0]
+            tags = [known for known in self._unconfirmed if known <= tag or tag == 0]
         was_confirmed = False
-        for each in tags:
-            item = self._unconfirmed.pop(each, None)
+        for confirmed in tags:
+            item = self._unconfirmed.pop(confirmed, None)
             if item is None:
                 continue
             if acked and not self._was_returned(item.message):

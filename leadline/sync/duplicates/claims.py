@@ -26,7 +26,7 @@ def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[S
             settlements.append(rules.settle_taken(step.entry))
         elif wait_ms > 0:
             settlements.append(Settlement(step.entry, delay_ms=wait_ms))
-    denied = {one.entry.user_id for one in settlements}
+    denied = {settlement.entry.user_id for settlement in settlements}
     return _without(request, denied), settlements
 
 
@@ -39,5 +39,5 @@ def _without(request: BatchRequest, user_ids: set[int]) -> BatchRequest:
     dropped = {key for step in request.steps if step.entry.user_id in user_ids for key in step.keys}
     return BatchRequest(
         [step for step in request.steps if step.entry.user_id not in user_ids],
-        {key: one for key, one in request.commands.items() if key not in dropped},
+        {key: command for key, command in request.commands.items() if key not in dropped},
     )

@@ -36,7 +36,7 @@ def finds(entries: Sequence[Entry]) -> ByUser:
     groups += [shared[at : at + USERS_PER_FIND] for at in range(0, len(shared), USERS_PER_FIND)]
     for number, group in enumerate(groups):
         numbers = [entry.state.phone for entry in group if entry.state]
-        values = [notation for one in numbers for notation in phones.notations(one)]
+        values = [notation for phone in numbers for notation in phones.notations(phone)]
         commands = {}
         if finds_leads():
             commands[f"find_{LEADS}{number}"] = duplicates.find(values, "LEAD")
@@ -81,5 +81,5 @@ def _read_groups(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 def _ids(group: Sequence[Entry]) -> tuple[set[int], set[int]]:
     searches = [entry.search for entry in group if entry.search]
-    lead_ids = {one for search in searches for one in search.lead_ids}
-    return lead_ids, {one for search in searches for one in search.contact_ids}
+    lead_ids = {lead_id for search in searches for lead_id in search.lead_ids}
+    return lead_ids, {contact_id for search in searches for contact_id in search.contact_ids}

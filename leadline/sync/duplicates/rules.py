@@ -53,8 +53,8 @@ def settle_found(
     entry: Entry, of_leads: Found | None, of_contacts: Found | None, now_ms: int
 ) -> Settlement:
     """Settle a `Find`, whose answers hold for all users that share it."""
-    answers = [one for one in (of_leads, of_contacts) if one]
-    if not all(one.is_complete for one in answers) and not entry.needs_own_request:
+    answers = [found for found in (of_leads, of_contacts) if found]
+    if not all(found.is_complete for found in answers) and not entry.needs_own_request:
         return decide.settle_inconclusive(entry)
     lead_ids = of_leads.ids if of_leads else ()
     contact_ids = of_contacts.ids if of_contacts else ()
@@ -83,7 +83,7 @@ def settle_read(
         linked = decide.settle_lookup(entry, free[0], now_ms)
         fields = linked.fields | {"search": replace(search, linked=ids[0]).dumps()}
         return replace(linked, fields=fields)
-    having = tuple(one.lead_id for one in contacts if one.has_phone(phone))
+    having = tuple(contact.lead_id for contact in contacts if contact.has_phone(phone))
     if len(having) > 1 and "hold" in settings().duplicates:
         return _held(entry, SEVERAL_CONTACTS, (), having)
     contact_id = having[0] if len(having) == 1 else None

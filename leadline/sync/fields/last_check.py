@@ -39,7 +39,7 @@ def load() -> FieldCheck | None:
     if not isinstance(stored, bytes):
         return None
     content = orjson.loads(stored)
-    misfits = [Misfit(**one) for one in content.pop("misfits")]
+    misfits = [Misfit(**misfit) for misfit in content.pop("misfits")]
     return FieldCheck(**content, misfits=misfits)
 
 

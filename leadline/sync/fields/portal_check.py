@@ -46,7 +46,7 @@ def refresh() -> None:
 
 def _resync(last: FieldCheck) -> None:
     """Resync users whose open fields fit now: once after each check with another result."""
-    misfits = sorted({one.field for one in last.misfits})
+    misfits = sorted({misfit.field for misfit in last.misfits})
     result = ",".join([last.digest, *misfits])
     sweep = last_check.sweep()
     after = sweep.after if sweep.result == result else 0
@@ -83,18 +83,25 @@ def check() -> None:
         return
     portal = _read()
     misfits = portal_fields.misfits(chosen, portal)
-    titles = {name: one.title for name, one in portal.items()}
+    titles = {name: portal_field.title for name, portal_field in portal.items()}
     last_check.store(FieldCheck(time.time(), chosen.digest, misfits, titles))
-    for one in misfits:
-        log.warning("field map does not fit", field=one.field, lead=one.lead, problem=one.problem)
+    for misfit in misfits:
+        log.warning(
+            "field map does not fit", field=misfit.field, lead=misfit.lead, problem=misfit.problem
+        )
 
 
 def _read() -> dict[str, PortalField]:
     described: Any = _call({"fields": leads.FIELDS})["fields"]
     types = portal_fields.status_types(described)
-    lists = _call({one: leads.list_values(one) for one in types}) if types else {}
+    lists = (
+        _call({status_type: leads.list_values(status_type) for status_type in types})
+        if types
+        else {}
+    )
     return portal_fields.parse(
-        described, {one: portal_fields.parse_list(answer) for one, answer in lists.items()}
+        described,
+        {status_type: portal_fields.parse_list(answer) for status_type, answer in lists.items()},
     )
 
 

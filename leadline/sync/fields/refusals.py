@@ -65,7 +65,7 @@ def settle(entry: Entry, plan: Plan, error: BitrixError) -> Settlement | None:
     refused = {name for name in sent if _is_named(name, check.titles, error.detail)}
     if not refused:
         # Not every error names its field: one that does not fit is the likely cause.
-        misfits = {one.lead for one in check.misfits}
+        misfits = {misfit.lead for misfit in check.misfits}
         refused = {name for name in sent if name.partition(":")[0] in misfits}
     _request_check()
     if not refused:

@@ -65,16 +65,16 @@ def _scan_users(after: int) -> Part:
     findings = _compare_users([user for user in users if user.status != "waiting"])
     before = {user.id: user for user in users}
     now = snapshots.by_ids(
-        [each.user_id for each in findings if each.kind != "ok" and each.user_id]
+        [finding.user_id for finding in findings if finding.kind != "ok" and finding.user_id]
     )
     # If the user was written meanwhile, the comparison proves nothing.
     valid = [
-        each
-        if each.kind == "ok"
-        or each.user_id is None
-        or now.get(each.user_id) == before[each.user_id]
-        else Finding("waiting", each.user_id)
-        for each in findings
+        finding
+        if finding.kind == "ok"
+        or finding.user_id is None
+        or now.get(finding.user_id) == before[finding.user_id]
+        else Finding("waiting", finding.user_id)
+        for finding in findings
     ]
     waiting = [Finding("waiting", user.id) for user in users if user.status == "waiting"]
     return Part([*valid, *waiting], len(users), Position("users", users[-1].id))

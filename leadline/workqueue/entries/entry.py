@@ -87,7 +87,7 @@ class Entry:
         """The lead ids last applied and claimed by a message."""
         applied = self.last_applied.lead_id if self.last_applied else None
         ids = (applied, self.claimed_lead_id)
-        return tuple(dict.fromkeys(one for one in ids if one is not None))
+        return tuple(dict.fromkeys(lead_id for lead_id in ids if lead_id is not None))
 
     @classmethod
     def loads(
@@ -138,13 +138,13 @@ class Entry:
             search=Search.loads(content[b"search"]) if content.get(b"search") else None,
             creates_anyway=b"anyway" in content,
             is_quiet=b"quiet" in content,
-            events=tuple(sorted(map(PendingEvent.loads, events), key=lambda one: -one.seq)),
+            events=tuple(sorted(map(PendingEvent.loads, events), key=lambda event: -event.seq)),
         )
 
 
 def _rows(text: str) -> tuple[tuple[str, int], ...]:
     """Rows that are stored as `EMAIL:12,WEB:13`."""
-    pairs = (one.split(":") for one in text.split(",") if one)
+    pairs = (pair.split(":") for pair in text.split(",") if pair)
     return tuple((kind, int(row)) for kind, row in pairs)
 
 

@@ -47,8 +47,10 @@ class Settlement:
         newest = max(self.entry.events, key=lambda event: event.seq, default=None)
         if newest is None or not calls:
             return self
-        now = next((one for one in self.events if one.event_id == newest.event_id), newest)
+        now = next((event for event in self.events if event.event_id == newest.event_id), newest)
         logged = replace(now, journey=now.journey.with_calls(calls))
         if now is newest and newest not in self.events:
             return replace(self, logged=(logged,))
-        return replace(self, events=tuple(logged if one is now else one for one in self.events))
+        return replace(
+            self, events=tuple(logged if event is now else event for event in self.events)
+        )

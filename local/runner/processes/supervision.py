@@ -62,8 +62,8 @@ class Statuses:
         if time.monotonic() > self._asked_at + _ASK_EVERY_S:
             return True
         return any(
-            one.state not in _SETTLED or (one.pid and not psutil.pid_exists(one.pid))
-            for one in self._known
+            status.state not in _SETTLED or (status.pid and not psutil.pid_exists(status.pid))
+            for status in self._known
         )
 
 
@@ -112,7 +112,7 @@ class Supervisor:
             SupervisorLost: it is gone.
         """
         found = self._call("getAllProcessInfo")
-        return [Status(each["name"], each["statename"], each["pid"]) for each in found]
+        return [Status(process["name"], process["statename"], process["pid"]) for process in found]
 
     def is_alive(self) -> bool:
         """Whether the daemon still runs."""
