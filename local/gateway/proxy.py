@@ -43,7 +43,9 @@ class Proxy:
     async def open(self, _app: web.Application) -> None:
         """Create the HTTP session."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            # Each connection asks for the address anew: that of a container which was replaced
+            # may belong to another function by now.
+            connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False),
             timeout=_TIMEOUT,
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),

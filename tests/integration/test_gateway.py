@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +19,7 @@ from urllib.parse import urljoin
 import pytest
 import requests
 from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from leadline import process
 from leadline.errors import Forbidden
@@ -392,3 +393,56 @@ def _slowly(monkeypatch: pytest.MonkeyPatch, folder: Path, port: int, sent: byte
         return await answer
 
     return asyncio.run(asyncio.wait_for(ask(), 10))
+
+
+def test_a_function_that_got_the_address_of_another_one_gets_none_of_its_requests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """As in an upgrade under compose: a new container may have the address of a removed one."""
+    port = free_port()
+    config = tmp_path / "edge.json"
+    config.write_text(json.dumps({"functions": {"create-user": f"http://create-user:{port}"}}))
+    address = "127.0.0.1"
+    resolve = socket.getaddrinfo
+
+    def resolve_function(host: str, *args: Any, **options: Any) -> Any:
+        return resolve(address if host == "create-user" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_function)
+
+    async def reached() -> list[str]:
+        nonlocal address
+        async with TestClient(TestServer(app.build(config))) as client:
+
+            async def create() -> str:
+                async with client.post("/users", json={}) as answer:
+                    return await answer.text()
+
+            async with _function("create-user", "127.0.0.1", port):
+                before = await create()
+            address = "127.0.0.2"
+            async with (
+                _function("update-user", "127.0.0.1", port),
+                _function("create-user, replaced", "127.0.0.2", port),
+            ):
+                return [before, await create()]
+
+    assert asyncio.run(reached()) == ["create-user", "create-user, replaced"]
+
+
+@asynccontextmanager
+async def _function(name: str, address: str, port: int) -> AsyncIterator[None]:
+    """Answers every request with its name."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=name)
+
+    served = web.Application()
+    served.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(served)
+    await runner.setup()
+    await web.TCPSite(runner, address, port).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
