@@ -44,7 +44,7 @@ def _options() -> argparse.Namespace:
         help="append requests, commands and answers to this file",
     )
     parser.add_argument(
-        "--tls", action="store_true", help="serve https with a new certificate beside the state"
+        "--tls", action="store_true", help="serve https with a new certificate next to the state"
     )
     parser.add_argument("--tls-cert", type=Path, help="serve https with this certificate")
     parser.add_argument("--tls-key", type=Path)

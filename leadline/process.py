@@ -2,7 +2,7 @@
 
 A function with `@per_process` makes one of them; each call returns the one that the current process
 holds. `@per_process_closing` says in addition how it is closed. There is no other place for them: a
-module keeps no connection, client or counter in a global of its own
+module keeps no connection, client or counter in its own global
 (docs/decisions/0019-one-place-for-connections.md).
 """
 
@@ -107,7 +107,7 @@ def check_start() -> None:
 
 @contextmanager
 def fresh() -> Iterator[Process]:
-    """A process of its own for this block, as a test needs it; closed at the end."""
+    """Use a new `Process` within this block, as tests do; it is closed at the end."""
     global _current  # noqa: PLW0603 - the only one
     before, _current = _current, Process()
     try:

@@ -97,7 +97,7 @@ def _run(*command: str) -> None:
 
 def main() -> int:
     """Build and push all images; returns the exit code."""
-    commit = subprocess.check_output(("git", "rev-parse", "HEAD"), text=True).strip()  # noqa: S607 - whichever is on the PATH
+    commit = subprocess.check_output(("git", "rev-parse", "HEAD"), text=True).strip()  # noqa: S607 - found on the PATH
     labels = {f"{_LABEL}.revision": commit}
     if source := os.environ.get("SOURCE_URL"):
         labels[f"{_LABEL}.source"] = source

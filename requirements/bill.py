@@ -57,11 +57,11 @@ class Package:
         """
         if self.name in _KNOWN:
             return _KNOWN[self.name]
-        told = importlib.metadata.metadata(self.name)
-        own = told.get("License-Expression") or told.get("License") or ""
+        metadata = importlib.metadata.metadata(self.name)
+        own = metadata.get("License-Expression") or metadata.get("License") or ""
         if own and "\n" not in own and "://" not in own:
             return str(own)
-        classifiers = told.get_all("Classifier") or []
+        classifiers = metadata.get_all("Classifier") or []
         licences = [text for text in classifiers if text.startswith("License")]
         return " OR ".join(text.rpartition(" :: ")[2] for text in licences)
 

@@ -2,7 +2,7 @@
 
 pip takes no hashes from a constraints file (-c) for packages that are not pinned in the
 requirements themselves, so what a function needs is picked out of the lock instead: the packages it
-names and, by the lock's `# via` notes, whatever came into the lock through them. pip then checks
+names and, by the lock's `# via` notes, all packages that they require. pip then checks
 the hashes, and that nothing is missing. Runs during the image's build: standard library only.
 """
 

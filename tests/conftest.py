@@ -34,7 +34,7 @@ CHECKOUT = Path(__file__).parents[1]
 os.environ.setdefault("PYTHONFAULTHANDLER", "1")
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # Each process of the test run chooses its ports from a part of its own.
+    # Each process of the test run chooses its ports from its own range.
     begin = 20_000 + int(worker.removeprefix("gw")) % 8 * 1500
     os.environ["PORT_RANGE"] = f"{begin}-{begin + 1500}"
 
@@ -70,7 +70,7 @@ LONGEST = (
 )
 
 
-#: End-to-end tests that start systems of their own; all others share one running system.
+#: End-to-end tests that start their own systems; all others share one running system.
 _OWN_SYSTEMS = re.compile(r"tests/e2e/test_(run_keys|flow_settings|flow_versions)\.py")
 #: The second of them ends the system that the first has started.
 _LIFE = ("tests/e2e/test_tutorial.py", "tests/e2e/test_run_ends.py")

@@ -40,7 +40,7 @@ class Where:
             self.add(f"({group.joined})", *group.values)
 
     def restrict(self, condition: str, *values: object) -> None:
-        """A condition that holds whatever the others say."""
+        """A condition that must hold in addition to the others."""
         if self.conditions:
             self.conditions = [f"({self.joined})"]
         self.logic = "AND"
@@ -214,7 +214,7 @@ def _add_multiple(clause: Where, operator: str, known: Field, values: list[Any])
 
 
 def _add_multifield(clause: Where, operator: str, type_id: str, value: Any, schema: Schema) -> None:
-    """Phones and the like match exactly, whatever the operator (crm/contacts/crm-contact-list)."""
+    """Multi-fields match exactly with any operator (crm/contacts/crm-contact-list)."""
     values = [str(item) for item in (value if isinstance(value, list) else [value])]
     verb = "NOT IN" if operator.startswith("!") else "IN"
     clause.add(

@@ -9,13 +9,13 @@ from emulator.entities.fields.kinds import as_item, as_upper
 
 
 class Schema:
-    """What this portal knows of an entity's fields; made anew when a user field changes."""
+    """What this portal knows of an entity's fields; rebuilt when a user field changes."""
 
     def __init__(self, entity: Entity, user_fields: Iterable[Field]) -> None:
         self.entity = entity
         self.user_fields = {field.name: field for field in user_fields}
         static = [field for field in entity.fields if field.name]
-        #: All fields with a value of their own.
+        #: All fields with their own value.
         self.fields: dict[str, Field] = {field.name: field for field in static} | self.user_fields
         #: The same by their names in crm.item.*.
         self.camel: dict[str, Field] = {

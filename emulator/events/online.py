@@ -16,7 +16,7 @@ from emulator.clock import Clock
 from emulator.entities.store import Store
 from emulator.settings import Settings
 
-#: Tells an application that its offline queue has grown.
+#: Sent to an application when its offline queue has grown.
 OFFLINE_EVENT = "ONOFFLINEEVENT"
 _PENALTY_MAX_S = 60.0
 _TIMEOUT = aiohttp.ClientTimeout(total=10)

@@ -18,7 +18,7 @@ class NoCertificate(OSError):
 
 @dataclass(frozen=True)
 class Certificate:
-    """A self-signed certificate, which clients have to be told to trust, and its key."""
+    """A self-signed certificate, which clients must be configured to trust, and its key."""
 
     cert: Path
     key: Path

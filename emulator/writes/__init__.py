@@ -1,1 +1,1 @@
-"""Writes to CRM objects, whoever makes them: a client, a person, a robot, an import."""
+"""Writes to CRM objects by clients, people, robots and imports."""

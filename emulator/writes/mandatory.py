@@ -25,7 +25,7 @@ def names(portal: Portal, entity: Entity) -> list[str]:
 
 
 def require_on_add(portal: Portal, write: Write, data: Mapping[str, Any]) -> None:
-    """Raise RestError if a new object lacks a mandatory field of its own or of its stage."""
+    """Raise RestError if a new object lacks a field that is mandatory, always or in its stage."""
     wanted = [*names(portal, write.entity), *_of_stage(portal, write.entity, data)]
     if wanted:
         types = {row.type_id for row in write.rows if row.value}

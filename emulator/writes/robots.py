@@ -1,6 +1,6 @@
 """Robots: rules that change fields after a write (setting `robots`).
 
-A robot's change is a write of its own, with its own event, and starts no other robots. Imports
+A robot's change is its own write, with its own event, and starts no other robots. Imports
 start none (crm/universal/import/index.md).
 """
 

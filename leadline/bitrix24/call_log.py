@@ -1,4 +1,4 @@
-"""What is kept of a command and its answer, for operators: only what concerns this user.
+"""The stored copy of a command and its answer, for operators: only what concerns this user.
 
 Users share lookups, and an answer may hold another person's lead, or fields of the lead that we
 never wrote. Neither is kept. Each call is bounded.

@@ -64,7 +64,7 @@ CODE_MAX = 100
 def classify(status: int, code: object, description: object) -> BitrixError:
     """Map the error of a JSON answer to a class of ours; one with an unknown code may have run.
 
-    `status` is the HTTP status; 400 for a command of a batch, which has none of its own.
+    `status` is the HTTP status; 400 for a command of a batch, which has none.
     """
     # A code that is neither text nor number must not count as missing.
     name = bounded(code, CODE_MAX) or ("?" if code else "")

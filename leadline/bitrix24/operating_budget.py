@@ -23,7 +23,7 @@ _LUA = Path(__file__).parent / "lua"
 
 #: Share of the limit that is used; the rest is for commands that run between two readings.
 SHARE = 0.98
-#: Commands sent after a reset, to learn what is left.
+#: Commands sent after a reset, to learn the remaining budget.
 PROBE_COMMANDS = 5
 #: Share of the portal's request limit that a batch should stay below.
 BATCH_SHARE = 2 / 3

@@ -18,7 +18,7 @@ def queues(*, migrate: Migrate = False, yes: Yes = False, json: Json = False) ->
 
     After an upgrade, or another LEADLINE_QUEUE_TYPE, RabbitMQ refuses to declare
     queues that exist with other arguments. --migrate
-    moves their messages out, declares the queues anew, and moves the messages back; publishing goes
+    moves their messages out, redeclares the queues, and moves the messages back; publishing goes
     on meanwhile, and no message is lost. It asks first. Stop the connectors of the earlier version;
     AMQP_URL needs the right to configure and delete the queues.
 

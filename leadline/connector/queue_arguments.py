@@ -1,6 +1,6 @@
 """Changes the arguments of queues that exist: RabbitMQ itself refuses to.
 
-The messages move to a parking queue, the queue is deleted and declared anew, and they move back.
+The messages move to a parking queue, the queue is deleted and declared again, and they move back.
 Each message is deleted only after RabbitMQ has confirmed its copy. Meanwhile the exchange of a main
 queue leads to its parking queue, so publishing goes on. A migration that is interrupted continues
 when it is repeated.

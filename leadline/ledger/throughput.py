@@ -11,7 +11,7 @@ PERIODS_MIN = (1, 5, 10)
 #: The period over which the rate of accepting is measured, in minutes.
 ACCEPTED_MIN = 5
 
-# Superseded events need no call of their own: they would make the rate look higher.
+# Superseded events need no call: they would make the rate look higher.
 _THROUGHPUT = """
 SELECT count(*) FILTER (WHERE settled_at > now() - interval '1 minute') AS last_1,
        count(*) FILTER (WHERE settled_at > now() - interval '5 minutes') AS last_5,

@@ -31,7 +31,7 @@ def text(portal: Mapping[str, PortalField]) -> str:
         lines = list(_lines(portal_field, _name(portal_field, names)))
         parts.append("\n".join(line if is_active else _commented(line) for line in lines))
     parts.append(
-        "# Columns that every new lead gets, whatever its user:\n"
+        "# Columns that every new lead gets:\n"
         "# [constants]\n# ASSIGNED_BY_ID = 1   # the responsible person's id in the portal\n"
     )
     return "\n".join(parts)

@@ -142,7 +142,7 @@ def is_same(field: "UserField", text: str | None, other: str | None) -> bool:
 
 
 def is_empty(field: "UserField", value: str | None) -> bool:
-    """Whether the lead has no value of its own here."""
+    """Whether the lead has no value here; a portal shows an empty number as 0."""
     return value is None or (field.type == "number" and value == "0")
 
 

@@ -12,7 +12,7 @@ from leadline.mapping.field_map import FieldMap
 from leadline.mapping.targets import MULTIFIELDS
 from leadline.mapping.user_field import FieldType, UserField
 
-#: Fields that Leadline writes by itself in every lead.
+#: Fields that Leadline itself writes in every lead.
 OWN = frozenset({"TITLE", "PHONE", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID"})
 #: A longer title or list is cut.
 TITLE_MAX = 255

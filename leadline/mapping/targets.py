@@ -87,7 +87,7 @@ def name_in(answer: Iterable[str], name: str) -> str | None:
     """The name that an answer of crm.item.* has for this column; None if it lacks the column.
 
     A portal that does not know `useOriginalUfNames` writes `UF_CRM_1639669411830` in camel case,
-    `ufCrm_1639669411830`, by rules of its own for underscores.
+    `ufCrm_1639669411830`, and drops underscores by undocumented rules.
     """
     own = item_name(name)
     if own in answer or not is_user_field(name):

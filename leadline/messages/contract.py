@@ -111,7 +111,7 @@ class Request(_Message):
     @model_validator(mode="before")
     @classmethod
     def _forget_erased(cls, data: Any) -> Any:
-        """Take nothing but the ids of an erased user, whatever its sender sent."""
+        """Of an erased user, keep only the ids."""
         user = data.get("user") if isinstance(data, dict) else None
         if not isinstance(user, dict) or data.get("erased") is not True:
             return data

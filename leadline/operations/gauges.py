@@ -25,7 +25,7 @@ from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, set_paused, set_unre
 from leadline.workqueue import portal_state
 from leadline.workqueue.worker_heartbeats import FORGET_AFTER_S
 
-#: Minimum time between refreshes, however many scrapes arrive.
+#: Minimum time between refreshes, for any number of scrapes.
 MAX_AGE_S = 5.0
 
 REACHABLE = Gauge("leadline_server_reachable", "1 while outbox-relay reaches this server", "server")

@@ -1,7 +1,7 @@
 """The system's health, as its servers show it: the one place that reads and judges it.
 
 `leadline doctor`, `leadline status`, the console's dashboard and the gauges render it. The edge's
-`/healthz` must answer within two seconds, so it reads through connections of its own; it shares the
+`/healthz` must answer within two seconds, so it reads through its own connections; it shares the
 thresholds.
 """
 

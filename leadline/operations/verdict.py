@@ -19,7 +19,7 @@ Part = Mapping[str, Any]
 #: Text, number, seconds (`ago`), or time (`at`).
 Value = str | int | float | datetime
 
-#: If the oldest write has waited longer than this, the system is slowed, whatever the cause.
+#: If the oldest write has waited longer than this, the system is slowed, for any cause.
 SLOW_S = 120.0
 #: Below this part of the burst, the request limit is what users wait for.
 LOW_TOKENS = 0.05

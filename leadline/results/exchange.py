@@ -1,7 +1,7 @@
 """Publishes results on the topic exchange `leadline.users`, with confirms.
 
-Its routing keys are the kinds of results. Each consumer binds a queue of its own; without any, the
-broker drops what is published.
+Its routing keys are the kinds of results. Each consumer binds its own queue; without any, the
+broker drops all results.
 """
 
 from collections.abc import Sequence

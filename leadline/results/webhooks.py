@@ -1,7 +1,7 @@
 """Posts results to an endpoint, signed.
 
 No redirect is followed, an answer's body is read up to `ANSWER_MAX`, and each call ends within
-`CONNECT_S` and `ANSWER_S` whatever the receiver does.
+`CONNECT_S` and `ANSWER_S`, also if the receiver trickles its answer.
 """
 
 import time

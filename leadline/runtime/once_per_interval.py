@@ -1,4 +1,4 @@
-"""Work that a process does at most once per interval, on whichever thread comes first."""
+"""Work that a process does at most once per interval, on the first thread that asks."""
 
 import threading
 import time
@@ -21,6 +21,6 @@ class Interval:
             return True
 
     def reschedule(self, wait_s: float) -> None:
-        """Make the next run due in `wait_s` seconds, whatever the interval."""
+        """Make the next run due in `wait_s` seconds instead of the interval."""
         with self._lock:
             self._next_at = time.monotonic() + wait_s

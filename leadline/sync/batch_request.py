@@ -59,7 +59,7 @@ def build(
 
     `decide` says what each user needs. `imports`: the portal takes imports, which create the leads
     of quiet users, many in a command. Lookups come first, as a user may need two commands; writes
-    beyond the batch wait for the next one. If a user needs a request of its own, all others wait.
+    beyond the batch wait for the next one. If a user needs its own request, all others wait.
     """
     plans = [(entry, decide(entry)) for entry in entries]
     makers: dict[type[Plan], Callable[[list[Entry]], dict[int, dict[str, Command]]]] = {

@@ -1,4 +1,4 @@
-"""Models of requests with the further fields of the map: each field has the type of its own."""
+"""Models of requests extended by the further fields of the map, each validated by its type."""
 
 import math
 import re

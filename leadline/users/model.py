@@ -133,7 +133,7 @@ class WithFurtherFields(_Body):
         } or None
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """In a fixed order and without defaults, whatever the map is at the time of a repeat."""
+        """In a fixed order and without defaults: a repeat must look the same under another map."""
         for name, value in super().__repr_args__():
             if name not in self.further_names:
                 yield name, value
@@ -168,7 +168,7 @@ class BatchItem(Upsert):
     external_id: ExternalId | None = None
 
 
-#: The fields that every user has, whatever the map.
+#: The fields that every user has, with any map.
 OWN_FIELDS = frozenset(NewUser.model_fields)
 #: Maximum of users in a batch.
 BATCH_MAX = 1000

@@ -73,7 +73,7 @@ class CircuitBreaker:
 
     @reachable()
     def release(self) -> bool:
-        """Close the circuit for an operator, whatever opened it; False if it was closed."""
+        """Close the circuit for an operator; False if it was closed."""
         was_paused = bool(self._release(keys=[self._key, self._released]))
         if was_paused:
             log.warning("calls resumed by an operator")

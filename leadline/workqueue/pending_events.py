@@ -1,4 +1,4 @@
-"""What the relay asks the work queue: what is pending there, and what it must publish again."""
+"""What the relay asks the work queue: its pending events, and which ones to republish."""
 
 from collections.abc import Callable, Sequence
 from itertools import compress
@@ -23,7 +23,7 @@ _checks = Interval(CHECK_EVERY_S)
 
 
 class PendingEvents:
-    """What is pending in the work queue, for one run of the relay.
+    """The pending events of the work queue, for one run of the relay.
 
     Nothing counts as pending if that can't be determined: Redis fails, no worker serves the work
     queue, or there is no `redis-url` because another program consumes `bitrix_queue`.

@@ -162,7 +162,7 @@ class WorkQueue(QueueView):
             self._redis.zrem(self._republish, *users)
 
     def claim_leads(self, claims: Sequence[tuple[int, int]], *, used_ms: int) -> list[int | None]:
-        """Claim leads for (user, lead) about to be linked; what was read of one is used so long.
+        """Claim each lead for the user that is about to be linked to it, for at most `used_ms`.
 
         Returns for each 0, the time to wait in ms, or None: another user has claimed it.
 

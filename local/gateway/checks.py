@@ -36,7 +36,7 @@ async def check_http(session: aiohttp.ClientSession, url: str) -> None:
 
 
 def check_postgres(url: str) -> None:
-    """Check that Postgres answers, by SELECT 1 on a connection of its own."""
+    """Check that Postgres answers, by SELECT 1 on its own connection."""
     session = Cluster(url).connect(cooperative=False, timeout_s=_STEP_TIMEOUT_S)
     try:
         session.run("SELECT 1", {})

@@ -85,7 +85,7 @@ class PrivateSystem:
         return self._launched().wait(30)
 
     def end(self) -> None:
-        """End every process of this system, in whatever state it is."""
+        """End every process of this system, in any state."""
         if self.runner and self.runner.poll() is None:
             self.runner.terminate()
             try:

@@ -33,7 +33,7 @@ class State:
 
 @dataclass(frozen=True)
 class ClientWrite:
-    """One HTTP request that writes; a repeat under the same idempotency key is one of its own."""
+    """One HTTP request that writes; a repeat under the same idempotency key counts as another."""
 
     at: float
     action: Action

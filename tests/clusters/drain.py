@@ -84,7 +84,7 @@ def measure(bench: ClusterBench, users: int) -> Drained:
 
 
 def _create(bench: ClusterBench, first: int, count: int) -> None:
-    """A batch by the host whose turn it is; repeated until it is accepted."""
+    """A batch from the next host; repeated until it is accepted."""
     hosts = [host.name for host in bench.hosts]
     body: dict[str, Any] = {
         "users": [

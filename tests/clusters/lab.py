@@ -24,7 +24,7 @@ from tests.faults.lab import PromiseBroken, outcome_of, play
 from tests.faults.schedule import Planned
 
 ROUND_S = 60.0
-#: Mean time between two faults, and how long a cluster is left alone after one of its own.
+#: Mean time between two faults, and how long a cluster is left alone after a fault.
 EVERY_S, REST_S = 4.0, dict.fromkeys(("rabbitmq", "redis", "postgres", "hosts"), 10.0)
 #: When the first lead is certainly written.
 _WARM_S = 3.0
@@ -113,7 +113,7 @@ def draw(seed: int, seconds: float) -> list[Planned]:
 
 
 def _alone(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
-    """Each of these faults in a round of its own."""
+    """Each of these faults in its own round."""
     names = [*FAULTS] if chosen.fault == ["every"] else chosen.fault
     for seed, name in enumerate(names, chosen.seed or 1):
         fault = FAULTS.get(name)

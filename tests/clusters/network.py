@@ -1,6 +1,6 @@
 """A network of the laboratory's own: each node has a namespace, all are joined by one bridge.
 
-`enclose` runs the laboratory in network, mount and process namespaces of its own. The kernel ends
+`enclose` runs the laboratory in its own network, mount and process namespaces. The kernel ends
 and removes all that was made in them with its first process, also after kill -9: nothing of the
 machine's network is touched, and nothing is left behind.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 SUBNET = "10.77.0"
 _BRIDGE = "leadline"
 _NAMESPACES = Path("/run/netns")
-#: The namespace with the bridge, whatever the calling thread's is.
+#: The namespace with the bridge; the calling thread may be in another.
 _OUTER = "outer"
 _OWN = Path("/proc/thread-self/ns/net")
 _TOOLS = ("unshare", "ip", "tc", "nft", "mount")
@@ -42,12 +42,12 @@ def obstacle() -> str:
 
 
 def is_enclosed() -> bool:
-    """Whether this process runs in namespaces of its own."""
+    """Whether this process runs in its own namespaces."""
     return os.environ.get(_ENCLOSED) == "1"
 
 
 def enclosed(module: str, words: Sequence[str] = ()) -> tuple[str, ...]:
-    """The command that runs `python -m module` in namespaces of its own."""
+    """The command that runs `python -m module` in its own namespaces."""
     # A shell is their first process: it also waits for processes that have lost their parent.
     script = f'export {_ENCLOSED}=1; {sys.executable} -m {module} "$@"; exit $?'
     return (_path("unshare"), *_UNSHARE, "bash", "-c", script, "bash", *words)

@@ -146,7 +146,7 @@ class Pair:
         return self.rows_of(self.primary, sql, **params)
 
     def rows_of(self, node: Node, sql: str, **params: object) -> list[dict[str, Any]]:
-        """Rows of one server, whatever its network."""
+        """Rows of one server, also if it is cut off."""
         with self._session(node, DATABASE) as session:
             rows = session.run(sql, **params) or []
             names = [column["name"] for column in session.columns or []]

@@ -20,7 +20,7 @@ from tests.clusters.node import Node, state_in
 _PORTS = (5672, 15672, 25672, 4369)
 #: How long a silent node is a member of the cluster; RabbitMQ's default is 60.
 NET_TICK_S = 10
-#: How long a repaired node has to return by itself.
+#: How long a repaired node has to return without help.
 RETURN_S = 15
 
 

@@ -19,7 +19,7 @@ from tests.clusters.node import Node, state_in
 NAME = "main"
 #: How long a silent master is waited for.
 DOWN_AFTER_MS = 2000
-#: A master that no replica has heard for so long refuses writes: nothing that it accepts after a
+#: A master that no replica has heard for this long refuses writes: nothing that it accepts after a
 #: cut is kept.
 MAX_LAG_S = 3
 _PORT, _SENTINEL_PORT = 6379, 26379
@@ -181,7 +181,7 @@ class Redises:
 
     @contextmanager
     def _client(self, node: Node, port: int) -> Iterator[redis.Redis]:
-        """A client on the node itself, whatever its network."""
+        """A client on the node itself, also if it is cut off."""
         password = self._password if port == _PORT else self._sentinels
         with (
             inside(node.name),

@@ -20,7 +20,7 @@ MEASURED: dict[str, str] = {}
 def docker(*words: str, within_s: float = 60) -> str:
     """The output of the command; its errors fail the test."""
     done = subprocess.run(
-        ["docker", *words],  # noqa: S607 - whichever is on the PATH
+        ["docker", *words],  # noqa: S607 - found on the PATH
         check=False,
         capture_output=True,
         text=True,

@@ -96,7 +96,7 @@ def test_no_layer_and_no_history_of_an_image_holds_a_secret(
     docker("build", "--quiet", "--tag", BY_FOLDER, str(context), within_s=BUILT_WITHIN_S)
     ours = sorted({image for image in system.images().values() if "leadline-canary" in image})
     assert len(ours) > len(STACK.functions)
-    saving = subprocess.Popen(["docker", "save", *ours, BY_FOLDER], stdout=subprocess.PIPE)  # noqa: S607 - whichever is on the PATH
+    saving = subprocess.Popen(["docker", "save", *ours, BY_FOLDER], stdout=subprocess.PIPE)  # noqa: S607 - found on the PATH
     with saving as saved:
         assert saved.stdout
         assert not _found(saved.stdout, secrets)

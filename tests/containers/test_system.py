@@ -83,7 +83,7 @@ def test_the_readmes_calls_end_with_a_lead(compose: Compose) -> None:
     calls = readme_calls().replace("http://127.0.0.1:3000", compose.edge)
     calls = calls.replace("http://127.0.0.1:3024", compose.portal)
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", calls],  # noqa: S607 - whichever is on the PATH
+        ["bash", "-euo", "pipefail", "-c", calls],  # noqa: S607 - found on the PATH
         check=True,
         capture_output=True,
         text=True,

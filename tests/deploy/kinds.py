@@ -382,7 +382,7 @@ class PodMetricsEndpoint(_Strict):
 
 
 class PodMonitorSpec(_Strict):
-    """Of the pods of its own namespace."""
+    """Of the pods in its namespace."""
 
     selector: dict[str, Any]
     endpoints: list[PodMetricsEndpoint] = Field(alias="podMetricsEndpoints")

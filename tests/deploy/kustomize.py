@@ -19,7 +19,7 @@ needs_kubectl = pytest.mark.skipif(
 def render(overlay: Path) -> list[Document]:
     """The objects of an overlay."""
     text = subprocess.run(
-        ["kubectl", "kustomize", str(overlay)],  # noqa: S607 - whichever is on the PATH
+        ["kubectl", "kustomize", str(overlay)],  # noqa: S607 - found on the PATH
         check=True,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Argo CD renders the chart as `helm template` does, and applies it in phases of its own."""
+"""Argo CD renders the chart as `helm template` does, and applies it in its own phases."""
 
 import json
 import re

@@ -27,7 +27,7 @@ TEXT = (CHECKOUT / "local/docker-compose.yml").read_text(encoding="utf-8")
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?\}")
-#: May differ: compose runs one replica of each, on a machine of its own.
+#: May differ: compose runs one replica of each, on its own machine.
 COMPOSES_OWN = {"THREADS", "LEADLINE_AUTH"}
 
 

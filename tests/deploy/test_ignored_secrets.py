@@ -17,13 +17,13 @@ STACK = stack.read(CHECKOUT / "stack.yml", {})
 @pytest.mark.parametrize("folder", ["", "local", "functions/create_user", "deploy/processes"])
 def test_git_ignores_environment_files_at_every_level(folder: str, name: str) -> None:
     path = str(Path(folder) / name)
-    ignored = subprocess.run(["git", "check-ignore", path], cwd=CHECKOUT, check=False)  # noqa: S607 - whichever is on the PATH
+    ignored = subprocess.run(["git", "check-ignore", path], cwd=CHECKOUT, check=False)  # noqa: S607 - found on the PATH
     assert ignored.returncode == 0, path
 
 
 def test_the_example_of_an_environment_file_is_committed() -> None:
     path = "local/.env.example"
-    ignored = subprocess.run(["git", "check-ignore", path], cwd=CHECKOUT, check=False)  # noqa: S607 - whichever is on the PATH
+    ignored = subprocess.run(["git", "check-ignore", path], cwd=CHECKOUT, check=False)  # noqa: S607 - found on the PATH
     assert ignored.returncode == 1
 
 

@@ -171,7 +171,7 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
     git(root, "init", "--quiet")
     git(root, "commit", "--allow-empty", "--quiet", "--message", "None")
     done = subprocess.run(
-        ["bash", root / "scripts/images"],  # noqa: S607 - whichever is on the PATH
+        ["bash", root / "scripts/images"],  # noqa: S607 - found on the PATH
         env=env,
         check=True,
         capture_output=True,

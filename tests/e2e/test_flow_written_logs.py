@@ -30,7 +30,7 @@ def test_the_whole_flow_is_logged_under_the_calls_id(system: System) -> None:
     portal.breaks(
         system, "error", "crm.item.add", code="INTERNAL_SERVER_ERROR", status=500, count=1
     )
-    call = "the-call-whose-story-is-told"
+    call = "a-call-to-follow-in-the-logs"
     answer = system.request(
         "POST",
         "/users",
@@ -85,7 +85,7 @@ def test_personal_data_in_a_log_is_found(system: System) -> None:
     system.await_synced(user["id"], within_s=40)
     system.request("POST", "/users", json={"full_name": "Не Принятый", "phone": "+7999888777"})
     assert not story.leaks(system)
-    logged = system.state.logs / "told.log"
+    logged = system.state.logs / "written.log"
     try:
         for secret in ("Найденный В Журнале", "77015556677", "Не Принятый", "local-webhook-code"):
             logged.write_text(json.dumps({"event": secret}), encoding="utf-8")

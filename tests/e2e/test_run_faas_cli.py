@@ -28,7 +28,7 @@ def cli(system: System) -> FaasCli:
 
 @pytest.fixture
 def restored(cli: FaasCli) -> Iterator[None]:
-    """list-users as other tests expect it, whatever a test has done to it."""
+    """list-users as other tests expect it, restored afterwards."""
     yield
     assert cli.deploy(NAME).status_code == 202
     cli.await_ready(NAME)

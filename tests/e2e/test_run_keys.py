@@ -14,7 +14,7 @@ USER = {"full_name": "Иван Иванов", "phone": "+77001112233"}
 SHOWN = "shown only once: "
 
 
-@pytest.mark.slow("starts a system of its own")
+@pytest.mark.slow("starts its own system")
 def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
     system = new_system(BITRIX_WEBHOOK_URL=WEBHOOK, WORKERS="1")
     system.start()

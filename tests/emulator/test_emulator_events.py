@@ -101,7 +101,7 @@ def test_our_own_writes_and_a_persons_are_reported_in_order(
 
 
 def test_an_event_is_never_sent_twice(receive_all: Emulator, receiver: Receiver) -> None:
-    """Whatever the handler answers."""
+    """The handler's answer does not matter."""
     receiver.status = 500
     receive_all.add()
     receive_all.add()

@@ -65,7 +65,7 @@ def test_pybitrix24(over_tls: tuple[Emulator, Path]) -> None:
 
 @pytest.mark.usefixtures("clients")
 def test_bitrix24_rest(over_tls: tuple[Emulator, Path]) -> None:
-    """It reads 60 leads in two pages, the second of its own accord."""
+    """It reads 60 leads in two pages, the second by itself."""
     program = python("with_bitrix24_rest.py")
     shown = run(over_tls, *program, over_tls[0].webhook, rate_per_s=None)  # it does not wait
     assert shown["added"] == list(range(1, 61))

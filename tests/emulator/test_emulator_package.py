@@ -1,4 +1,4 @@
-"""The emulator as a package of its own, installed from the tree, with its pytest plugin."""
+"""The emulator as a separate package, installed from the tree, with its pytest plugin."""
 
 import os
 import subprocess

@@ -181,7 +181,7 @@ def _writes(calls: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Run it on a system of its own, and print what was seen."""
+    """Run it on its own system, and print what was seen."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in vars(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=default)

@@ -16,7 +16,7 @@ from tests.faults.workload import Workload
 
 #: Mean time between two faults.
 EVERY_S = 1.6
-#: How long a target is left alone after a fault of its own: a broker needs that long to recover.
+#: How long a target is left alone after its own fault: a broker needs that long to recover.
 REST_S = {"rabbitmq": 12.0, "postgres": 4.0}
 #: How long delayed data of a fault may keep arriving.
 _AFTERMATH_S = 1.0

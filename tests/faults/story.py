@@ -10,7 +10,7 @@ from tests.faults import written
 from tests.leaks import leaking
 from tests.system import System
 
-#: Other programs log in formats of their own.
+#: Other programs log in their own formats.
 _FOREIGN = {"postgres", "rabbitmq", "redis", "epmd", "supervisord", "bitrix24"}
 
 
@@ -76,7 +76,7 @@ def _is_revealing(text: str) -> bool:
 
 
 def _people(system: System) -> Iterator[str]:
-    """Names and phones of all users of the system, whichever client sent them."""
+    """Names and phones of all users of the system, from all clients."""
     after = "0"
     while after:
         page = system.request("GET", f"/users?limit=200&after={after}").json()

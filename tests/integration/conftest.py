@@ -138,7 +138,7 @@ class CommandOutput:
 def leadline(
     monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> Iterator[Callable[..., CommandOutput]]:
-    """The command line as in a process of its own, such as `leadline("status", "--json")`.
+    """The command line as in its own process, such as `leadline("status", "--json")`.
 
     `typed`: the answer of an operator at a terminal; without it there is no terminal.
     """

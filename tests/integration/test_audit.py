@@ -86,7 +86,7 @@ def test_every_write_names_its_key_in_its_event() -> None:
 @pytest.mark.usefixtures("in_postgres")
 def test_without_keys_the_trail_names_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
-    trace_context.set_caller("whoever was served before")
+    trace_context.set_caller("the caller served before")
     function_client("create_user").post("/users", json=ANN)
     assert rows("SELECT caller FROM events") == [{"caller": None}]
 

@@ -117,9 +117,7 @@ def test_two_users_with_one_phone_do_not_get_one_lead(control: Control, pipeline
     users = [user(1), user(1, "Partner")]
     pipeline.settle()
     origins = sorted(str(row["ORIGIN_ID"]) for row in all_leads(control).values())
-    assert origins == [str(user_id) for user_id in users], (
-        "one is linked, one has a lead of its own"
-    )
+    assert origins == [str(user_id) for user_id in users], "one is linked, one has its own lead"
 
 
 def test_a_claim_that_another_user_holds_is_respected(control: Control, pipeline: Pipeline) -> None:

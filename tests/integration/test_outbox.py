@@ -1,4 +1,4 @@
-"""The outbox marks confirmed events as published, whatever failed before."""
+"""The outbox marks confirmed events as published, after any earlier failure."""
 
 import struct
 import threading

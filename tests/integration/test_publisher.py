@@ -92,7 +92,7 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
     assert properties.content_type == "application/json"
     assert properties.message_id == event.id
     assert properties.correlation_id == "call-1"
-    # A quorum queue adds a header of its own.
+    # A quorum queue adds its own header.
     assert properties.headers.pop("x-delivery-count", 0) == 0
     assert properties.headers == {
         "ce-specversion": "1.0",

@@ -134,7 +134,7 @@ def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Checks that some worker is always about to lease whatever user is due."""
+    """Checks that some worker is always about to lease each user that is due."""
 
     client: redis.Redis
 

@@ -1,4 +1,4 @@
-"""The portal's request rate limits all requests, whatever their purpose."""
+"""The portal's request rate limits requests of every purpose."""
 
 import time
 from collections.abc import Callable

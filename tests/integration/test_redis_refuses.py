@@ -60,7 +60,7 @@ class Refusing:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusing]:
-    """A server of its own: its memory and logins concern all clients."""
+    """A separate server: its memory and logins concern all clients."""
     server = private("redis", tmp_path_factory.mktemp("refusing"))
     server.start()
     made = Refusing(server.url)

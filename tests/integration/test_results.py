@@ -340,9 +340,9 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
     listed = leadline("results", "list", "--json")
     assert listed.json["endpoints"][0]["given_up"] == 1
     assert listed.code == 1
-    told = leadline("status", "--json").json
-    assert told["results"]["given_up"] == 1
-    assert "1 result given up within a day; leadline results list" in told["attention"]
+    status = leadline("status", "--json").json
+    assert status["results"]["given_up"] == 1
+    assert "1 result given up within a day; leadline results list" in status["attention"]
     checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
     assert not checks["endpoint crm"]["is_well"]
     gauges.refresh()
@@ -382,7 +382,7 @@ def test_the_exchange_routes_by_kind(in_rabbitmq: str, monkeypatch: pytest.Monke
     process.forget(settings)
     tick.run()
     settled(create())
-    tick.run()  # nobody is bound: it is dropped
+    tick.run()  # no queue is bound: it is dropped
     assert rows("SELECT FROM result_deliveries") == []
     with pika.BlockingConnection(pika.URLParameters(in_rabbitmq)) as connection:
         channel = connection.channel()

@@ -341,7 +341,7 @@ def test_without_keys_a_function_accepts_one_host(create_user: Server) -> None:
 def test_without_keys_a_non_ascii_origin_counts_as_an_origin(
     create_user: Server, others: bytes
 ) -> None:
-    """The server passes such a header on without its value, whatever the other headers are."""
+    """The server passes such a header on without its value, among any other headers."""
     head = HEAD + others + b"Origin: http://\xe9vil.example\r\nContent-Length: 2\r\n\r\n{}"
     with socket.create_connection(("127.0.0.1", create_user.port), timeout=5) as connection:
         connection.sendall(head)
@@ -363,7 +363,7 @@ def test_without_keys_programs_and_same_origin_pages_may_use_a_function(start: S
 
 
 def test_with_keys_a_function_accepts_any_host(start: Start, tmp_path: Path) -> None:
-    """Gateways use host names of their own, and pages have no key to send."""
+    """Gateways use their own host names, and pages have no key to send."""
     (tmp_path / "api-keys").write_text(OLD)
     server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(server.is_up, 20, "the function is served")

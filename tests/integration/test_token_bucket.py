@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from leadline.bitrix24.token_bucket import MARGIN, REFUSAL_WAIT_S, TokenBucket
 from tests.integration.conftest import in_threads
 
-#: Slow, as a busy machine may take a part of a second between two calls; nobody waits for a token.
+#: Slow, as a busy machine may take a part of a second between two calls; no one waits for a token.
 RATE, BURST = 2.0, 12
 CAPACITY = BURST - MARGIN
 MANY = """

@@ -61,7 +61,7 @@ MUTATIONS = (
         (_VOUCHING + "test_a_copy_from_before_the_loss_does_not_vouch_for_itself",),
     ),
     Mutation(
-        "events that nobody republishes are held back, too",
+        "events that no one republishes are held back, too",
         "leadline/workqueue/lua/put.lua",
         "redis.call('HDEL', entry, 'vouched_epoch')",
         "redis.call('HSET', entry, 'vouched_epoch', epoch)",

@@ -153,7 +153,7 @@ def _copy_is_held_up(random: Random) -> tuple[Shape, _Items]:
 
 
 def _batch_is_rejected(random: Random) -> tuple[Shape, _Items]:
-    """A request for several users is rejected as a whole, whichever of them is the cause."""
+    """A request for several users is rejected as a whole because of any one of them."""
     items: _Items = [_create(user, 0.0) for user in range(random.randrange(2, 6))]
     items += [Write(random.uniform(1, 10), "update", user, 0, name=1) for user in range(2)]
     for nth in random.sample(range(1, 6), 3):

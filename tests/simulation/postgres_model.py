@@ -84,7 +84,7 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     )
     rest = command[1:] if command[0] == (shutil.which("setpriv") or "setpriv") else ("--", *command)
     server = subprocess.Popen(
-        ("setpriv", "--pdeathsig", "INT", *rest),  # noqa: S607 - whichever is on the PATH
+        ("setpriv", "--pdeathsig", "INT", *rest),  # noqa: S607 - found on the PATH
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=data,

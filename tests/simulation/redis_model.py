@@ -101,7 +101,7 @@ def start(folder: Path) -> Server:
     command = (shutil.which("redis-server") or "redis-server", "--port", "0")
     options = ("--unixsocket", str(socket), "--save", "", "--appendonly", "no")
     server = subprocess.Popen(
-        ("setpriv", "--pdeathsig", "KILL", "--", *command, *options, "--dir", str(folder)),  # noqa: S607 - whichever is on the PATH
+        ("setpriv", "--pdeathsig", "KILL", "--", *command, *options, "--dir", str(folder)),  # noqa: S607 - found on the PATH
         stdout=subprocess.DEVNULL,
     )
     client = redis.Redis(unix_socket_path=str(socket))

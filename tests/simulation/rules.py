@@ -51,7 +51,7 @@ def _foreign(system: System) -> Iterator[str]:
 
 
 def _neighbours(system: System) -> Iterator[str]:
-    """Leads of another installation are not touched, whatever their origin."""
+    """Leads of another installation are not touched, even with a user's origin."""
     for lead in system.portal.leads.values():
         if lead.is_neighbours and lead.writes:
             yield f"lead {lead.lead_id} of another installation was written: {lead.writes[-1]}"

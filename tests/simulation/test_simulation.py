@@ -61,7 +61,7 @@ def test_a_mistake_with_links_is_detected(mistake: str) -> None:
     assert many.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.links:{mistake}")
 
 
-@pytest.mark.slow("plays histories twice, in processes of their own")
+@pytest.mark.slow("plays histories twice, in separate processes")
 def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
     seeds = range(1, 16)
     forwards, backwards = played.map(traces, (list(seeds), list(reversed(seeds))))

@@ -140,7 +140,7 @@ FATES = st.lists(
 
 @pytest.mark.parametrize("mode", ["blank", "delete"])
 def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    """Whatever leads there are, and whatever of two calls is lost."""
+    """For any leads, and if either of two calls is lost."""
     use(monkeypatch, mode)
 
     @given(LEADS, FATES)

@@ -85,7 +85,7 @@ def test_a_second_field_is_left_out_as_well() -> None:
     "error",
     [
         Rejected("The required field 'Company' is missing"),
-        Rejected("Open-air is closed to citytravel"),  # no word of its own, only parts
+        Rejected("Open-air is closed to citytravel"),  # only parts of words
         OutcomeUnknown("City"),
         LeadGone("City not found"),
     ],

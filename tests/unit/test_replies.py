@@ -1,4 +1,4 @@
-"""Replies that we publish are readable by our own side, whatever the portal answered."""
+"""Replies that we publish are readable by our own side, after any answer of the portal."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The edge's log lines contain no personal data, whatever a caller writes into a path."""
+"""The edge's log lines contain no personal data, even if a caller writes it into a path."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A server without TLS gets no password if TLS is required, whichever client connects."""
+"""A server without TLS gets no password if TLS is required, for each client."""
 
 import contextlib
 import socket

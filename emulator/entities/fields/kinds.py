@@ -59,7 +59,7 @@ def as_item(kind: str, value: Any) -> Any:
 
 
 def _double(value: Any) -> str | None:
-    """The amount with two decimals; what is no number counts as 0."""
+    """The amount with two decimals; anything but a number counts as 0."""
     if value is None:
         return None
     try:

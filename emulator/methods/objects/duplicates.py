@@ -11,7 +11,7 @@ from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
 
 _VALUES_MAX = 20
-#: So many of one type hide the types after it.
+#: This many results of one type hide the types after it.
 _FOUND_MAX = 20
 _TYPES = (LEAD, CONTACT, COMPANY)
 

@@ -81,7 +81,7 @@ def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
 
 
 def _merged(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] | None:
-    """The fields that the first object takes over; None if values contradict each other."""
+    """The fields that the first object inherits; None if values contradict each other."""
     taken: dict[str, Any] = {}
     for name, field in schema.fields.items():
         if field.read_only or name in _FREE:

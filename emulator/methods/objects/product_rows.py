@@ -1,4 +1,4 @@
-"""crm.lead.productrows.* and crm.deal.productrows.*: what is sold, without a catalog behind it.
+"""crm.lead.productrows.* and crm.deal.productrows.*: products of an object, without a catalog.
 
 The amount of the object is their sum, unless it is manual. Documentation:
 crm/leads/crm-lead-productrows-set.md.

@@ -18,7 +18,7 @@ def get(call: Call) -> MethodResult:
     """user.get: the users that a filter finds."""
     wanted = call.argument("filter")
     sent = wanted if isinstance(wanted, dict) else {}
-    # Fields of the filter may also be given beside the other parameters.
+    # Fields of the filter may also be given as top-level parameters.
     own = {name: value for name, value in call.params.items() if name.upper() in FIELDS}
     return _page(call, [user for user in USERS.values() if _matches(user, {**own, **sent})])
 
@@ -52,7 +52,7 @@ def is_admin(call: Call) -> MethodResult:
 
 
 def access(_: Call) -> MethodResult:
-    """user.access: true; rights are not told apart here."""
+    """user.access: true; the emulator does not distinguish rights."""
     return MethodResult(result=True)
 
 

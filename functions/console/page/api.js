@@ -13,7 +13,7 @@ async function send(method, path, body) {
   const headers = { "X-Leadline-Console": "1" };
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  // Relative to this file, whatever prefix a gateway adds.
+  // Relative to this file, so that any prefix of a gateway is kept.
   const url = new URL(`api/${path}`, import.meta.url);
   const response = await fetch(url, { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
   const content = await response.json().catch(() => ({}));

@@ -49,7 +49,7 @@ export async function search(fresh = true) {
   const [number_, began] = [searches, performance.now()];
   const page = await get("users", { ...parameters(), limit: PAGE, after: fresh ? null : next });
   notBefore = performance.now() + REST * (performance.now() - began);
-  // Only the latest search counts, whichever response arrives last.
+  // Only the latest search counts, even if an older response arrives last.
   if (number_ !== searches) return;
   const before = JSON.stringify(shown);
   shown = fresh ? page.items : [...shown, ...page.items];

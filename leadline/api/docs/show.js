@@ -6,7 +6,7 @@ const forEverybody = ({ React }) => ({
     DeepLink: () => ({ text }) => React.createElement("span", null, text),
     // There is one server, this one.
     ServersContainer: () => () => null,
-    // Fields and lists of values have no name of their own.
+    // Fields and lists of values have no name.
     JsonSchema_string: (Field) => (props) => React.createElement(
       "label", null, React.createElement("span", { className: "named" }, props.description), React.createElement(Field, props)),
   },

@@ -1,4 +1,4 @@
-"""Cells of a CSV file that a spreadsheet shows as text, whatever they begin with.
+"""Cells of a CSV file that a spreadsheet shows as text, not as formulas.
 
 A spreadsheet evaluates a cell that begins with one of the signs below as a formula, and a formula
 can send the other cells elsewhere: a user who chooses their own name could make an operator's Excel

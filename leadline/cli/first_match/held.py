@@ -24,7 +24,7 @@ def held(
         int | None, typer.Option(min=1, metavar="LEAD", help="The lead is this user's.")
     ] = None,
     create: Annotated[
-        bool, typer.Option("--create", help="Create a lead, whatever else has the phone.")
+        bool, typer.Option("--create", help="Create a lead, even if others have the phone.")
     ] = False,
     limit: Limit = 50,
     after: After = 0,

@@ -34,7 +34,7 @@ def resync(
 ) -> None:
     """Compare users with their leads and fix.
 
-    Whatever the last outcome was, the worker reads the lead and writes what differs. --since and
+    Regardless of the last outcome, the worker reads the lead and writes what differs. --since and
     --reason restrict --all-failed as they restrict `failed`. It asks before it resyncs all failed
     users, or those of a reason, and does so as a job: it goes on if you press Ctrl-C, and
     `leadline jobs` shows and cancels it. Exit code 1: an id is unknown.

@@ -53,7 +53,7 @@ WITH requested AS (
         leadline_present()
 )"""
 
-# Lines of a plan, in the same statement: whatever is killed, a line is applied once.
+# Lines of a plan, in the same statement: a line is applied once, even after a kill.
 _MARK_LINES = """, marked AS (
     UPDATE match_lines SET outcome = 'entered'
     FROM unnest(CAST(:plan_ids AS bigint[]), CAST(:numbers AS bigint[])) AS line (plan_id, number),

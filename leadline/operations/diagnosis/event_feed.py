@@ -1,6 +1,6 @@
 """The feed of events: what happens to writes, read from the ledger as it happens.
 
-Three reads by index for each poll, whatever the size of the ledger: events accepted since the last
+Three reads by index for each poll, independent of the ledger's size: events accepted since the last
 poll (by their time-ordered ids), events settled since (by `settled_at`), and the open events seen
 so far, by id, of which RabbitMQ may have confirmed some. Transactions become visible out of order,
 so each read begins a few seconds before the last one ended, and what was reported is skipped.

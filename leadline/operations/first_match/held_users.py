@@ -28,7 +28,7 @@ def link(user_id: int, lead_id: int) -> None:
 
 
 def create(user_id: int) -> None:
-    """Have a lead created for a held user, whatever else has its phone.
+    """Have a lead created for a held user, even if other leads have its phone.
 
     Raises:
         InvalidRequest: the user is not held.

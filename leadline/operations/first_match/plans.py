@@ -24,7 +24,7 @@ class Plan:
     id: int
     caller: str | None
     created_at: datetime
-    #: What is read now, and the last lead, contact or user that was.
+    #: What is being read, and the id of the last lead, contact or user read.
     reading: Reading
     position: int
     #: How many leads and contacts were read, and users found linked and equal.

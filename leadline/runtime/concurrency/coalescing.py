@@ -21,8 +21,8 @@ _Group = list[tuple[Request, asyncio.Future[Result]]]
 class Coalescer(Generic[Request, Result]):
     """Runs the requests of concurrent greenlets in groups, one group at a time.
 
-    `flush` takes up to `max_group` requests and returns a result for each, in order; it runs in a
-    greenlet of its own. Outside of a greenlet each request is a group by itself.
+    `flush` takes up to `max_group` requests and returns a result for each, in order; it runs in
+    its own greenlet. Outside of a greenlet each request forms its own group.
     """
 
     def __init__(

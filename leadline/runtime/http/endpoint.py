@@ -28,9 +28,9 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class RawResponse:
-    """A complete response as a WSGI app, accepted by Flask in place of its own.
+    """A complete response as a WSGI app, accepted by Flask in place of a `flask.Response`.
 
-    Creating one of Flask's takes as long as everything else in a handler.
+    Creating a `flask.Response` takes as long as everything else in a handler.
     """
 
     body: bytes

@@ -11,7 +11,7 @@ from pika.exceptions import AMQPHeartbeatTimeout
 class CorkedConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
     """Sends the frames of a `corked` block with one system call.
 
-    Pika sends each frame by itself, three for a message, and each system call takes longer than
+    Pika sends each frame separately, three for a message, and each system call takes longer than
     encoding the frame.
     """
 
@@ -21,7 +21,7 @@ class CorkedConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no 
 
     @contextmanager
     def corked(self) -> Iterator[None]:
-        """Buffer what is published in this block, and send it at the end."""
+        """Buffer the messages published in this block, and send them at its end."""
         buffer = self._buffer = []
         try:
             yield

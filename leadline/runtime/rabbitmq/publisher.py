@@ -2,7 +2,7 @@
 
 A connection belongs to one thread (pika is not thread-safe). If requests run in greenlets, it is on
 their loop: a separate thread would compete with them for the interpreter at each confirm. Otherwise
-it has a loop on a thread of its own. Any thread may offer messages; they are published in batches.
+it has a loop on its own thread. Any thread may offer messages; they are published in batches.
 """
 
 import asyncio

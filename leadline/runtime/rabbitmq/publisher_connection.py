@@ -105,7 +105,7 @@ class PublisherConnection:
 
     @contextmanager
     def corked(self) -> Iterator[None]:
-        """Send what is published in this block with one system call."""
+        """Send the messages published in this block with one system call."""
         if self._connection is None:
             yield
             return
@@ -230,7 +230,7 @@ class PublisherConnection:
 
 
 def _declare_auxiliary(queue: Queue, channel: Any) -> None:
-    """Declare a queue that we do not publish to, on a channel of its own, as it may fail."""
+    """Declare a queue that we do not publish to, on its own channel, as it may fail."""
     channel.add_on_close_callback(partial(_on_auxiliary_closed, queue))
     channel.queue_declare(
         queue.name,

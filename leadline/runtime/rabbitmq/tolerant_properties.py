@@ -1,4 +1,4 @@
-"""Decodes the properties of a received message, whatever its sender has put into them.
+"""Decodes the properties of a received message and tolerates any content.
 
 pika decodes them with the frame: an error ends the connection, and RabbitMQ redelivers the message,
 so one message would stop a consumer for good. Examples are a timestamp beyond the year 9999, tables

@@ -57,7 +57,7 @@ LISTEN_BACKLOG = 1024
 #: After SIGTERM, how long requests in flight may take to complete.
 STOP_TIMEOUT_S = 20
 
-#: What `faas-cli new` calls a function, whatever its folder.
+#: What `faas-cli new` calls a function in any folder.
 _TEMPLATE_TARGET = "handle"
 PROBES = frozenset({"/_/health", "/_/ready"})
 

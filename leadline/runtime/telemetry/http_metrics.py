@@ -56,6 +56,6 @@ def is_scrape(environ: dict[str, Any]) -> bool:
     """Whether this is a request for `/metrics` that did not pass a gateway.
 
     Every gateway adds X-Forwarded-For, and no client can remove it: so metrics are never served to
-    the internet, whatever paths a gateway lets through.
+    the internet, even if a gateway lets every path through.
     """
     return environ["PATH_INFO"] == metrics.PATH and "HTTP_X_FORWARDED_FOR" not in environ

@@ -9,7 +9,7 @@ from leadline.mapping.portal_fields import Misfit
 from leadline.runtime.redis import client, reachable
 from leadline.workqueue.queue import work_queue
 
-#: How long a result is kept if nobody checks again.
+#: How long a result is kept without another check.
 _KEEP_S = 30 * 86400
 #: How long a requested check waits for a process that runs it.
 _WANTED_S = 3600

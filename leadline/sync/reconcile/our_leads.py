@@ -18,7 +18,7 @@ log = structlog.get_logger()
 UNKNOWN = (
     "the portal has leads of the origin {originator} whose users this database does not have."
     " Was Postgres restored, or lost? Then run `leadline restored`. Is this another installation?"
-    " Then give it a LEADLINE_ORIGINATOR_ID of its own"
+    " Then give it its own LEADLINE_ORIGINATOR_ID"
 )
 
 

@@ -62,7 +62,7 @@ class Entry:
     linked_at_ms: int = 0
     #: The search for duplicates, if it was begun.
     search: Search | None = None
-    #: An operator decided to create a lead, whatever a search would find.
+    #: An operator decided to create a lead without a search.
     creates_anyway: bool = False
     #: Its lead is created without starting robots, where the portal can.
     is_quiet: bool = False

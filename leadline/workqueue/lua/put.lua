@@ -1,4 +1,4 @@
--- Put events into their users' entries; a user is queued once, however many events are pending.
+-- Put events into their users' entries; a user is queued once, for any number of pending events.
 -- KEYS due, leases, epoch, leader, wake-up, republish, and for each event its user's entry and events
 -- ARGV a JSON object: wakeup_ms (until a claimed wake-up expires), call_ms (longest call), and events,
 -- each of which has
@@ -103,7 +103,7 @@ end
 
 -- A sender that republishes vouches that the ledger has nothing newer than its message: all that is
 -- pending may be applied in this epoch of Redis, and waits for the sender to repeat it in the next. An
--- event that its sender does not republish would be lost in that way: nobody vouches for its user.
+-- event that its sender does not republish would be lost in that way: no one vouches for its user.
 local function vouch(entry, request, is_only_event)
   if not request.sent_at_ms then
     redis.call('HDEL', entry, 'vouched_epoch')

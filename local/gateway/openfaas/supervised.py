@@ -35,7 +35,7 @@ class Supervised:
         self._logs = logs
 
     async def refusal(self, image: str) -> str | None:  # noqa: ARG002 - the checkout is what runs
-        """None: whatever the tag, the code of the checkout runs."""
+        """None: for every tag, the code of the checkout runs."""
         return None
 
     async def restart(self, name: str) -> None:

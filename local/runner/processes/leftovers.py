@@ -17,7 +17,7 @@ _GRACE_S = 3.0
 
 
 def find(state: State) -> list[psutil.Process]:
-    """The processes of this state folder, whatever their parent."""
+    """The processes of this state folder, with any parent."""
     return [process for process in psutil.process_iter() if _belongs(process, state.root)]
 
 
