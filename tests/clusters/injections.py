@@ -174,17 +174,18 @@ _enter("redis", "sentinel_failover", (5, 10), sentinel_failover)
 def _of_primary(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
-        (row,) = bench.postgres.rows("SELECT history FROM installation")
-        break_(bench, bench.postgres.primary)
-        time.sleep(PATIENCE_S)
-        promoted_at = time.time()
-        if not bench.postgres.is_synchronous:
-            scene.workload.forked_at.append(promoted_at)
-        bench.postgres.promote()
-        yield
-        lost = bench.postgres.repair()
-        if not bench.postgres.is_synchronous:
-            scene.toll.forks.append(Fork(promoted_at, lost, row["history"]))
+        with bench.postgres.turn:
+            (row,) = bench.postgres.rows("SELECT history FROM installation")
+            break_(bench, bench.postgres.primary)
+            time.sleep(PATIENCE_S)
+            promoted_at = time.time()
+            if not bench.postgres.is_synchronous:
+                scene.workload.forked_at.append(promoted_at)
+            bench.postgres.promote()
+            yield
+            lost = bench.postgres.repair()
+            if not bench.postgres.is_synchronous:
+                scene.toll.forks.append(Fork(promoted_at, lost, row["history"]))
 
     _enter("postgres", f"primary_{name}", (5, 15), inject)
 
@@ -192,11 +193,12 @@ def _of_primary(name: str, break_: Break) -> None:
 def _of_standby(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
-        break_(bench, bench.postgres.standby)
-        time.sleep(PATIENCE_S)
-        bench.postgres.go_on_alone()
-        yield
-        bench.postgres.repair()
+        with bench.postgres.turn:
+            break_(bench, bench.postgres.standby)
+            time.sleep(PATIENCE_S)
+            bench.postgres.go_on_alone()
+            yield
+            bench.postgres.repair()
 
     _enter("postgres", f"standby_{name}", (5, 15), inject)
 
@@ -226,9 +228,10 @@ def _of_primarys_link(name: str, break_: Break) -> None:
 
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
-        break_(bench, bench.postgres.primary)
-        yield
-        bench.postgres.repair()
+        with bench.postgres.turn:
+            break_(bench, bench.postgres.primary)
+            yield
+            bench.postgres.repair()
 
     _enter("postgres", f"primary_{name}", (5, 15), inject)
 

@@ -59,6 +59,9 @@ def main() -> int:
         except PromiseBroken as failure:
             _say(f"{failure}\nall logs: {folder}")
             return 1
+        except Exception:
+            _say(f"all logs: {folder}")
+            raise
         finally:
             bench.end()
     if chosen.keep:

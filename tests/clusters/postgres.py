@@ -67,8 +67,9 @@ class Pair:
             node.place(Member(state, _PORT), state)
         self._password = state.password("postgres")
         self.primary, self.standby = self.nodes
-        #: On a busy machine a repair may last until the next fault is repaired.
-        self._repairs = threading.Lock()
+        #: For one fault after the other: on a busy machine the repair of one may last until the
+        #: next is due, and would wait in vain for a server that this one breaks.
+        self.turn = threading.RLock()
 
     @property
     def url(self) -> str:
@@ -101,7 +102,7 @@ class Pair:
 
         Returns user and version of the events that only the former primary had.
         """
-        with self._repairs:
+        with self.turn:
             return self._repair()
 
     def _repair(self) -> frozenset[tuple[int, int]]:
