@@ -1,7 +1,11 @@
 """URLs that name several hosts, the nodes of a cluster: `amqp://user:password@one,two:5673/`."""
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+#: Scheme, credentials and hosts, then the rest.
+_URL = re.compile(r"([^/?#]*//)([^/?#]*@)?([^/?#]*)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,21 @@ def each_host(url: str) -> list[str]:
     Raises:
         ValueError: the URL is invalid, or a host is empty.
     """
-    parts = urlsplit(url)
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    # Not by urlsplit: since Python 3.13.2 it rejects `[::1],[::2]`.
+    match = _URL.fullmatch(url)
+    if match is None:
+        return [urlsplit(url).geturl()]
+    scheme, credentials, hosts, rest = match.groups(default="")
     names = hosts.split(",")
     if len(names) > 1 and not all(names):
         raise ValueError("an empty host")
-    return [parts._replace(netloc=f"{credentials}{at}{name}").geturl() for name in names]
+    return [urlsplit(f"{scheme}{credentials}{name}{rest}").geturl() for name in names]
+
+
+def with_first_host(url: str) -> SplitResult:
+    """The parts of the URL with its first host alone: the others have the same login and path.
+
+    Raises:
+        ValueError: as `each_host`.
+    """
+    return urlsplit(each_host(url)[0])

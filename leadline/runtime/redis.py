@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -19,7 +19,7 @@ from redis.retry import Retry
 from leadline.errors import BadConfiguration, QueueDefect, QueueDown
 from leadline.process import per_process_closing
 from leadline.runtime import cleartext, secrets, sentinel
-from leadline.runtime.hosts import each_host
+from leadline.runtime.hosts import each_host, with_first_host
 from leadline.runtime.secrets import UrlSource
 from leadline.runtime.sentinel import Sentinels
 
@@ -84,7 +84,7 @@ class _Credentials(redis.CredentialProvider):
         self._source = source
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        parts = urlsplit(secrets.resolve(self._source))
+        parts = with_first_host(secrets.resolve(self._source))
         password = unquote(parts.password or "")
         return (unquote(parts.username), password) if parts.username else (password,)
 
@@ -146,7 +146,7 @@ def _without_credentials(url: str) -> str:
         ValueError: the URL names several hosts, of which only Sentinels know the master.
     """
     _, at, host = url.rpartition("@")
-    bare = f"{urlsplit(url).scheme}://{host}" if at else url
+    bare = f"{url.partition('://')[0].lower()}://{host}" if at else url
     if len(each_host(bare)) > 1:
         raise ValueError("several hosts")
     return bare

@@ -16,9 +16,10 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from leadline.errors import BadConfiguration
+from leadline.runtime.hosts import with_first_host
 
 #: A server's URL, or how to read it: it contains the password, which may be rotated.
 UrlSource = str | Callable[[], str]
@@ -127,7 +128,7 @@ def _remember(value: str) -> None:
 def _parts(value: str) -> Iterator[str]:
     """The parts of a secret that grant access."""
     try:
-        url = urlsplit(value)
+        url = with_first_host(value)
         password, is_url = url.password, bool(url.scheme and url.hostname)
     except ValueError:
         password, is_url = None, False

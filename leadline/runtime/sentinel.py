@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 import redis
 
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.hosts import Node, each_host, order_from
+from leadline.runtime.hosts import Node, each_host, order_from, with_first_host
 from leadline.runtime.secrets import UrlSource
 
 PORT = 26379
@@ -23,7 +23,7 @@ _USERNAME, _PASSWORD = "sentinel_username", "sentinel_password"
 
 def is_sentinel(url: str) -> bool:
     """Whether the URL names Sentinels rather than a Redis server."""
-    return urlsplit(url).scheme.endswith(_SUFFIX)
+    return url.partition("://")[0].lower().endswith(_SUFFIX)
 
 
 def redis_url(url: str) -> str:
@@ -34,7 +34,7 @@ def redis_url(url: str) -> str:
     """
     if not _name(url):
         raise ValueError("no name of a master")
-    parts = urlsplit(each_host(url)[0])
+    parts = with_first_host(url)
     database = parts.path.strip("/").partition("/")[2]
     return _plain(parts)._replace(path=f"/{database}").geturl()
 
@@ -65,7 +65,9 @@ class Sentinels:
                 self._last = index
                 host, port = master
                 url_host = f"[{host}]" if ":" in host else host
-                cleartext.require_tls("redis", f"{_plain(urlsplit(url)).scheme}://{url_host}")
+                cleartext.require_tls(
+                    "redis", f"{_plain(with_first_host(url)).scheme}://{url_host}"
+                )
                 return host, port
         raise redis.ConnectionError("no Sentinel knows the master")
 
@@ -95,7 +97,7 @@ def _ask(url: str) -> tuple[str, int] | None:
 
 
 def _name(url: str) -> str:
-    return urlsplit(url).path.strip("/").partition("/")[0]
+    return with_first_host(url).path.strip("/").partition("/")[0]
 
 
 def _client(url: str) -> redis.Redis:

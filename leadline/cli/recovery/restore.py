@@ -14,6 +14,7 @@ from leadline.cli.recovery.restored import begin_history
 from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.errors import LeadlineError
 from leadline.runtime import secrets
+from leadline.runtime.hosts import each_host, with_first_host
 from leadline.runtime.postgres.migrate import migrate
 from leadline.runtime.postgres.pool import database
 
@@ -81,14 +82,14 @@ def _check_unused() -> None:
 
 def _without_password(url: str) -> str:
     """The URL for the arguments of a process, which every login of the machine can read."""
-    parts = urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2]
+    parts = with_first_host(url)
+    hosts = ",".join(urlsplit(node).netloc.rpartition("@")[2] for node in each_host(url))
     login = f"{parts.username}@" if parts.username else ""
-    return parts._replace(netloc=f"{login}{netloc}").geturl()
+    return parts._replace(netloc=f"{login}{hosts}").geturl()
 
 
 def _run(program: str, *arguments: str, url: str = "") -> str:
-    password = urlsplit(url).password
+    password = with_first_host(url).password if url else None
     environment = {**os.environ, **({"PGPASSWORD": unquote(password)} if password else {})}
     finished = subprocess.run(  # noqa: S603 - Postgres' own program
         (program, *arguments), capture_output=True, text=True, env=environment, check=False
