@@ -1,0 +1,56 @@
+"""Packages and modules stay small enough to survey, and no import leads back.
+
+Import-linter checks the order of the packages; this checks what it does not count.
+"""
+
+from functools import lru_cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("leadline", "emulator", "local")
+#: Of a package, without `__init__` and the packages below it.
+MODULES_MAX = 15
+LINES_MAX = 280
+#: Modules on the longest chain of imports within `leadline.sync`.
+FLOORS_MAX = 6
+
+FOLDERS = [
+    folder
+    for package in (*PACKAGES, "functions")
+    for folder in (ROOT / package, *(ROOT / package).rglob("*/"))
+    if any(folder.glob("*.py"))
+]
+
+
+@lru_cache(1)
+def imports() -> dict[str, set[str]]:
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    return {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_a_package_and_its_modules_are_small(folder: Path) -> None:
+    modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= MODULES_MAX
+    lines = {path.name: path.read_bytes().count(b"\n") for path in modules}
+    assert {name: count for name, count in lines.items() if count > LINES_MAX} == {}
+
+
+def test_no_import_leads_back_to_its_module() -> None:
+    assert tuple(TopologicalSorter(imports()).static_order()), "else it raises CycleError"
+
+
+def test_sync_has_few_floors() -> None:
+    sync = {
+        name: {below for below in imported if below.startswith("leadline.sync.")}
+        for name, imported in imports().items()
+        if name.startswith("leadline.sync.")
+    }
+    floors: dict[str, int] = {}
+    for name in TopologicalSorter(sync).static_order():
+        floors[name] = 1 + max((floors[below] for below in sync[name]), default=0)
+    assert max(floors.values()) <= FLOORS_MAX, max(floors, key=lambda name: floors[name])
