@@ -67,11 +67,11 @@ def create(
 
     `contact_id`: the contact that it is attached to.
     """
-    chosen = field_map()
-    further, rows = further_fields.create(state) if chosen else _NOTHING
+    mapping = field_map()
+    further, rows = further_fields.create(state) if mapping else _NOTHING
     fields = {
         **further,
-        **_name(state.full_name, chosen),
+        **_name(state.full_name, mapping),
         **origin(user_id, originator),
         "fm": [{"typeId": "PHONE", "valueType": "WORK", "value": state.phone}, *rows],
     }
@@ -79,7 +79,7 @@ def create(
         fields["stageId"] = state.stage
     if contact_id is not None:
         fields["contactId"] = contact_id
-    return _command(ADD, {"entityTypeId": LEAD, "fields": fields}, chosen)
+    return _command(ADD, {"entityTypeId": LEAD, "fields": fields}, mapping)
 
 
 def origin(user_id: int, originator: str) -> dict[str, str]:
@@ -98,14 +98,14 @@ def update(
 
     `origin`: the origin fields, for a lead that lacks them.
     """
-    chosen = field_map()
+    mapping = field_map()
     fields: dict[str, Any] = dict(origin or {})
     rows: dict[str, dict[str, str]] = {}
-    if chosen:
+    if mapping:
         further, rows = further_fields.update(last_applied.further, state)
         fields |= further
     if state.full_name != last_applied.full_name:
-        fields |= _name(state.full_name, chosen)
+        fields |= _name(state.full_name, mapping)
     if state.phone != last_applied.phone:
         row = str(last_applied.phone_row) if last_applied.phone_row else "n0"  # n0 adds a row
         rows[row] = {"typeId": "PHONE", "valueType": "WORK", "value": state.phone}
@@ -116,12 +116,12 @@ def update(
     if not fields:
         return None
     about = {"entityTypeId": LEAD, "id": last_applied.lead_id, "fields": fields}
-    return _command(UPDATE, about, chosen)
+    return _command(UPDATE, about, mapping)
 
 
-def _command(method: str, params: dict[str, Any], chosen: "FieldMap | None") -> Command:
+def _command(method: str, params: dict[str, Any], mapping: "FieldMap | None") -> Command:
     """A command by which the portal names user fields as the map does."""
-    if chosen and chosen.has_user_fields:
+    if mapping and mapping.has_user_fields:
         params["useOriginalUfNames"] = "Y"
     return Command(method, params)
 
@@ -133,15 +133,15 @@ def blank(
 
     The further fields of the map are cleared.
     """
-    chosen = field_map()
-    fields: dict[str, Any] = {**further_fields.cleared(), **_name(name, chosen)}
+    mapping = field_map()
+    fields: dict[str, Any] = {**further_fields.cleared(), **_name(name, mapping)}
     # An empty value deletes the row.
     rows = (*(("PHONE", row) for row in phone_rows), *other_rows)
     if rows:
         fields["fm"] = {
             str(row): {"typeId": kind, "valueType": "WORK", "value": ""} for kind, row in rows
         }
-    return _command(UPDATE, {"entityTypeId": LEAD, "id": lead_id, "fields": fields}, chosen)
+    return _command(UPDATE, {"entityTypeId": LEAD, "id": lead_id, "fields": fields}, mapping)
 
 
 def delete(lead_id: int) -> Command:
@@ -205,14 +205,14 @@ def _list(where: dict[str, Any]) -> Command:
     )
 
 
-def _name(full_name: str, chosen: "FieldMap | None") -> dict[str, Any]:
+def _name(full_name: str, mapping: "FieldMap | None") -> dict[str, Any]:
     title = full_name[:TITLE_MAX]
-    if chosen is None or chosen.has_name:
+    if mapping is None or mapping.has_name:
         return {"title": title, "name": full_name[:NAME_MAX]}
     return {"title": title}
 
 
 def has_name() -> bool:
     """Whether the column NAME holds the full name, as TITLE does: unless the map gives it away."""
-    chosen = field_map()
-    return chosen is None or chosen.has_name
+    mapping = field_map()
+    return mapping is None or mapping.has_name

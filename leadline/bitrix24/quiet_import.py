@@ -1,6 +1,6 @@
-"""Quiet imports: leads that are created many in a command, and start no robots.
+"""Quiet imports create up to `LEADS_MAX` leads in one command, and start no robots.
 
-Not each plan and webhook may import: a refusal is remembered for an hour.
+Not every portal plan and webhook allows them: a refusal is stored in Redis for an hour.
 https://apidocs.bitrix24.com/api-reference/crm/universal/import/crm-item-batch-import.html
 """
 
@@ -17,20 +17,20 @@ from leadline.runtime.redis import reachable
 
 METHOD = "crm.item.batchImport"
 #: Leads in a command.
-MAX = 20
+LEADS_MAX = 20
 #: How long a refusal counts: rights and plans change.
 REFUSED_FOR_S = 3600
 
 
 def import_all(creates: Sequence[Command]) -> Command:
-    """Create the leads of these commands, `MAX` at most; the answer has their ids only."""
+    """Create the leads of these commands, `LEADS_MAX` at most; the answer has their ids only."""
     data = [create.params["fields"] for create in creates]
     common = {name: value for name, value in creates[0].params.items() if name != "fields"}
     return Command(METHOD, {**common, "data": data})
 
 
 def parse(answer: Any, position: int) -> dict[str, Any]:
-    """The answer for one of these leads, as `lead_parsing.parse_written` takes it.
+    """The answer for the lead at this position, as `lead_parsing.parse_written` takes it.
 
     Raises:
         BitrixError: the portal rejects this lead.

@@ -20,7 +20,7 @@ from leadline.operations import audit
 from leadline.operations.bulk import jobs
 
 _COLUMNS = ("id", "kind", "caller", "created_at", "state", "done", "total", "changed", "outcome")
-#: How often a job is looked at that another process carries out.
+#: Polling interval of a job that another process carries out.
 _POLL_S = 0.2
 
 app = typer.Typer(no_args_is_help=True, help="Jobs on many users or dead letters.")

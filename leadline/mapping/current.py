@@ -1,7 +1,7 @@
-"""The map of this process: read at the start, and again when its file has changed.
+"""The field map of this process, read at its start and again when the file has changed.
 
-A map with a mistake keeps a process from starting. If the file of a running process becomes wrong,
-the last good map stays in use: the mistake is logged, and `defect` has it for doctor and alerts.
+A process does not start with an invalid map. If the file becomes invalid later, the last good map
+stays in use, and `defect` returns the mistake, which doctor and alerts show.
 """
 
 import os
@@ -29,7 +29,7 @@ _Version = tuple[int, int, int, int]
 
 
 class _MapFile:
-    """The map's file, and what it held when it was last good."""
+    """The map's file, and the last valid map in it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,7 +59,7 @@ class _MapFile:
             self.map = _read(self._path)
         except BadConfiguration as error:
             self.defect = str(error)
-            log.exception("field map not taken up, the last good one stays")
+            log.exception("field map invalid, last good one stays in use")
             return
         self.defect = None
         log.info("field map read", fields=len(self.map.fields))
@@ -89,21 +89,21 @@ def field_map() -> "FieldMap | None":
     """The map; None if there is none.
 
     Raises:
-        BadConfiguration: the file can't be read or has a mistake, and never was good.
+        BadConfiguration: the file can't be read or is invalid, and no earlier version was valid.
     """
-    held = _map_file()
-    return None if held is None else held.current()
+    map_file = _map_file()
+    return None if map_file is None else map_file.current()
 
 
 def defect() -> str | None:
     """The mistake in the file, if the last good map is in use instead."""
-    held = _map_file()
-    return None if held is None else held.defect
+    map_file = _map_file()
+    return None if map_file is None else map_file.defect
 
 
 @start_check
 def check() -> None:
-    """Read the map.
+    """Read the map, so that a process with an invalid one does not start.
 
     Raises:
         BadConfiguration: as `field_map`.

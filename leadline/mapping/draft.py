@@ -12,18 +12,18 @@ _HEAD = """\
 # Written from the fields of the portal; remove what you don't need, and the `#` of what you do.
 # docs/mapping.md explains every key. Check the file with: leadline mapping check
 """
-#: Active in the draft: what nearly every portal wants.
+#: Active in the draft, as nearly every portal needs them.
 _USUAL = frozenset({"EMAIL"})
 #: Values of a list that are shown; others are left to the operator.
 _VALUES_SHOWN = 50
 
 
 def text(portal: Mapping[str, PortalField]) -> str:
-    """The file. What the portal requires is active; all the rest is commented out."""
+    """The text of the file: what the portal requires is active, all the rest is commented out."""
     names = set(RESERVED)
     parts = [_HEAD]
     active = 0
-    for portal_field in _in_order(portal.values()):
+    for portal_field in _usable_in_order(portal.values()):
         is_active = (
             portal_field.is_required or portal_field.name in _USUAL
         ) and active < FIELDS_MAX
@@ -37,7 +37,7 @@ def text(portal: Mapping[str, PortalField]) -> str:
     return "\n".join(parts)
 
 
-def _in_order(fields: Iterable[PortalField]) -> list[PortalField]:
+def _usable_in_order(fields: Iterable[PortalField]) -> list[PortalField]:
     usable = [
         field
         for field in fields

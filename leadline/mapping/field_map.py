@@ -11,9 +11,9 @@ from leadline.mapping import targets
 from leadline.mapping.targets import COLUMNS, MULTIFIELDS
 from leadline.mapping.user_field import UserField
 
-#: Most further fields.
+#: At most this many further fields.
 FIELDS_MAX = 64
-#: Most characters of all texts of a user together: with them, a message stays below its limit.
+#: Total length of all texts of a user, so that a message stays below its size limit.
 CHARACTERS_MAX = 32_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 #: Names in requests, messages and the API that mean something else.
@@ -39,7 +39,7 @@ class FieldMap(BaseModel):
 
     @field_validator("fields")
     @classmethod
-    def _names(cls, fields: dict[str, UserField]) -> dict[str, UserField]:
+    def _check_names(cls, fields: dict[str, UserField]) -> dict[str, UserField]:
         for name in fields:
             if not _NAME.fullmatch(name):
                 raise ValueError(
@@ -55,16 +55,16 @@ class FieldMap(BaseModel):
 
     @field_validator("constants")
     @classmethod
-    def _columns(cls, constants: dict[str, Constant]) -> dict[str, Constant]:
+    def _check_constants(cls, constants: dict[str, Constant]) -> dict[str, Constant]:
         for name in constants:
             if name in MULTIFIELDS:
                 raise ValueError(f"[constants.{name}]: {name} can't be a constant")
-            if why := targets.why_not(name):
+            if why := targets.why_unmappable(name):
                 raise ValueError(f"[constants.{name}]: {name} {why}")
         return constants
 
     @model_validator(mode="after")
-    def _one_place_each(self) -> Self:
+    def _check_targets(self) -> Self:
         taken: dict[str, str] = {}
         for name, field in self.fields.items():
             other = taken.setdefault(field.target, name)
@@ -75,7 +75,7 @@ class FieldMap(BaseModel):
         return self
 
     def __hash__(self) -> int:
-        """One of the models made from it: a map that is read again is another one."""
+        """By identity: models are cached by map, and a map that was read again is another one."""
         return id(self)
 
     def __eq__(self, other: object) -> bool:

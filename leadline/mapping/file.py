@@ -1,4 +1,4 @@
-"""Reads the map's file; a mistake is named with its line, its key and what was expected."""
+"""Reads the map's file; an error names the line, the key and what was expected."""
 
 import re
 import tomllib
@@ -12,11 +12,11 @@ from leadline.errors import BadConfiguration
 from leadline.mapping.field_map import FieldMap
 from leadline.mapping.user_field import UserField
 
-#: A larger file is no map.
+#: Larger files are rejected.
 MAX_BYTES = 256 * 1024
 #: A longer value is not quoted.
 _SHORT = 40
-#: Before a message about another place than that of the error.
+#: A validator's message may begin with the place it is about: `[fields.city]: …`.
 _PLACE = re.compile(r"\[([^\]]+)\]: ")
 _HEADER = re.compile(r"^\s*\[+([^\]]+)\]")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\"'-]+)\s*=")

@@ -21,7 +21,7 @@ LeadValues = dict[str, str | None]
 
 _YES = frozenset({"y", "1", "true", "yes"})
 _NO = frozenset({"n", "0", "false", "no"})
-#: Longer values of a lead are cut: no field of ours is as long.
+#: Longer values of a lead are cut: no field of the map is that long.
 _LONGEST = 65_536
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -29,19 +29,19 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 def of_user(field_map: "FieldMap", values: Mapping[str, Any]) -> LeadValues:
     """What the lead of a user with these values should hold.
 
-    A field that the user never had a value for is left out, and its lead's value is kept. A value
-    that the map does not allow any more is left out, too.
+    Leaves out fields without a value, of which the lead keeps its own, and values that the map no
+    longer allows.
     """
-    held: LeadValues = {}
+    lead: LeadValues = {}
     for name, field in field_map.fields.items():
         if name in values:
             with suppress(InvalidValue):
-                held[field.target] = to_lead(field, values[name])
-    return held
+                lead[field.target] = to_lead(field, values[name])
+    return lead
 
 
 class InvalidValue(ValueError):
-    """No value of this field; the text says what is expected, and never quotes it."""
+    """Not a value of this field; the text says what is expected, without quoting the value."""
 
 
 def to_lead(field: "UserField", value: Value) -> str | None:

@@ -1,4 +1,4 @@
-"""The fields that a portal's leads have, and what of the map does not fit them.
+"""The fields of a portal's leads, and what in the map does not fit them.
 
 Parses crm.lead.fields (https://apidocs.bitrix24.com/api-reference/crm/leads/crm-lead-fields.html)
 and the lists of crm.status.list.
@@ -61,13 +61,13 @@ class PortalField:
 
     @property
     def fitting(self) -> tuple[FieldType, ...]:
-        """The types of the map that it can hold, the best one first; none: a map can't fill it."""
+        """The map's types that fit, the best one first; empty: a map can't fill this field."""
         return () if self.is_read_only else _FITTING.get(self.type, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """Something of the map that the portal would not take."""
+    """Something in the map that the portal would refuse."""
 
     #: The name of the user's field, `constants`, or "" for a field that the map lacks.
     field: str
@@ -134,16 +134,16 @@ def _title(described: Mapping[str, Any], name: str) -> str:
 
 
 def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misfit]:
-    """What of the map the portal would not take, and what it requires beyond the map."""
+    """What the portal would refuse of the map, and what it requires beyond the map."""
     found = [
         Misfit(name, user_field.lead, problem)
         for name, user_field in field_map.fields.items()
-        for problem in _of_field(user_field, portal.get(user_field.lead))
+        for problem in _field_problems(user_field, portal.get(user_field.lead))
     ]
     found += [
         Misfit("constants", name, problem)
         for name, value in field_map.constants.items()
-        for problem in _of_constant(value, portal.get(name))
+        for problem in _constant_problems(value, portal.get(name))
     ]
     covered = {
         *OWN,
@@ -162,36 +162,37 @@ def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misf
     return found
 
 
-def _of_field(user_field: UserField, held: PortalField | None) -> Iterator[str]:
-    yield from _of_place(held)
-    if held is None or user_field.lead in MULTIFIELDS:
+def _field_problems(user_field: UserField, portal_field: PortalField | None) -> Iterator[str]:
+    yield from _place_problems(portal_field)
+    if portal_field is None or user_field.lead in MULTIFIELDS:
         return
-    if held.fitting and user_field.type not in held.fitting:
-        yield f"holds {held.type} in the portal: type must be {' or '.join(held.fitting)}"
+    if portal_field.fitting and user_field.type not in portal_field.fitting:
+        fitting = " or ".join(portal_field.fitting)
+        yield f"holds {portal_field.type} in the portal: type must be {fitting}"
     elif (
         user_field.values
-        and held.items
-        and (unknown := set(user_field.values.values()) - held.items.keys())
+        and portal_field.items
+        and (unknown := set(user_field.values.values()) - portal_field.items.keys())
     ):
-        known = ", ".join(f"{key} ({text})" for key, text in held.items.items())
+        known = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
         yield f"the portal's list has no {', '.join(sorted(unknown))}: one of {known}"
-    if held.is_required and not user_field.required and user_field.default is None:
+    if portal_field.is_required and not user_field.required and user_field.default is None:
         yield "is required by the portal: set `required = true`, or a default"
 
 
-def _of_place(held: PortalField | None) -> Iterator[str]:
-    if held is None:
+def _place_problems(portal_field: PortalField | None) -> Iterator[str]:
+    if portal_field is None:
         yield "the portal has no such field"
-    elif held.is_read_only:
+    elif portal_field.is_read_only:
         yield "is read-only in the portal"
-    elif held.is_multiple and held.name not in MULTIFIELDS:
+    elif portal_field.is_multiple and portal_field.name not in MULTIFIELDS:
         yield "holds several values in the portal, which a map can't fill"
-    elif held.name not in MULTIFIELDS and not held.fitting:
-        yield f"holds {held.type} in the portal, which a map can't fill"
+    elif portal_field.name not in MULTIFIELDS and not portal_field.fitting:
+        yield f"holds {portal_field.type} in the portal, which a map can't fill"
 
 
-def _of_constant(value: str | float, held: PortalField | None) -> Iterator[str]:
-    yield from _of_place(held)
-    if held is not None and held.items and str(value) not in held.items:
-        known = ", ".join(f"{key} ({text})" for key, text in held.items.items())
+def _constant_problems(value: str | float, portal_field: PortalField | None) -> Iterator[str]:
+    yield from _place_problems(portal_field)
+    if portal_field is not None and portal_field.items and str(value) not in portal_field.items:
+        known = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
         yield f"the portal's list has no {value}: one of {known}"

@@ -96,7 +96,7 @@ def name_in(answer: Iterable[str], name: str) -> str | None:
     return next((key for key in answer if key.replace("_", "").lower() == bare), None)
 
 
-def why_not(name: str) -> str | None:
+def why_unmappable(name: str) -> str | None:
     """Why nothing can be mapped to this name; None if it is a column, user or multi-field."""
     if name in COLUMNS or name in MULTIFIELDS or is_user_field(name):
         return None

@@ -27,7 +27,7 @@ _FITTING: dict[Kind, frozenset[FieldType]] = {
     "date": frozenset({"date"}),
     "reference": frozenset({"text", "number", "one-of"}),
 }
-_OF_MULTIFIELD: dict[str, FieldType] = {
+_MULTIFIELD_TYPES: dict[str, FieldType] = {
     "EMAIL": "email",
     "PHONE": "phone",
     "WEB": "text",
@@ -93,7 +93,7 @@ class UserField(BaseModel):
     @field_validator("lead")
     @classmethod
     def _can_be_written(cls, name: str) -> str:
-        if why := targets.why_not(name):
+        if why := targets.why_unmappable(name):
             raise ValueError(f"{name} {why}")
         return name
 
@@ -120,7 +120,7 @@ class UserField(BaseModel):
 
     def _check_place(self) -> None:
         if self.lead in MULTIFIELDS:
-            wanted = _OF_MULTIFIELD[self.lead]
+            wanted = _MULTIFIELD_TYPES[self.lead]
             if self.type != wanted:
                 raise ValueError(f"{self.lead} holds type {wanted!r}, not {self.type!r}")
             if not targets.VALUE_TYPE.fullmatch(self.value_type or DEFAULT_VALUE_TYPE):
@@ -147,7 +147,7 @@ class UserField(BaseModel):
         if why := self.why_invalid(self.default_value):
             raise ValueError(f"default {why}")
 
-    def why_invalid(self, value: Value) -> str | None:  # noqa: PLR0911 - one of each type
+    def why_invalid(self, value: Value) -> str | None:  # noqa: PLR0911 - a return for each type
         """Why a default or a constant is no value of this type; None if it is one."""
         match self.type:
             case "bool":
@@ -180,7 +180,7 @@ class UserField(BaseModel):
 
     @property
     def default_value(self) -> Value:
-        """The default as a user has it: dates are texts."""
+        """The default in the form of a user's value: dates are texts."""
         return self.default.isoformat() if isinstance(self.default, date) else self.default
 
     @property

@@ -1,4 +1,4 @@
-"""What was sent to Bitrix24 for a user and answered: masked, until an operator asks for it.
+"""The calls to Bitrix24 for a user, with their answers; values are masked unless asked for.
 
 A call has `at_ms`, `ms` (the whole request took), `status` (of HTTP), `method`, `params`, and
 `answer` or `error`. Masked, it shows which fields were sent and answered, not their values.

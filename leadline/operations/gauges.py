@@ -61,7 +61,7 @@ LIMIT = Gauge(
     "leadline_bitrix24_operating_limit_seconds",
     "Execution time that a method may use within ten minutes",
 )
-MISFITS = Gauge("leadline_field_misfits", "Fields of the map that the portal would not take")
+MISFITS = Gauge("leadline_field_misfits", "Fields of the map that the portal would refuse")
 DEFECT = Gauge(
     "leadline_field_map_defect", "1 while the field map's file has a mistake: the last good is used"
 )

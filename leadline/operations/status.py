@@ -145,7 +145,7 @@ def rate() -> dict[str, Any]:
 
 
 def fields() -> dict[str, Any]:
-    """What is wrong with the field map: a mistake in its file, and what the portal would not take.
+    """What is wrong with the field map: a mistake in its file, and what the portal would refuse.
 
     Empty without a map.
     """

@@ -131,8 +131,8 @@ def _imports(writes: list[Step]) -> tuple[list[Step], dict[str, Command]]:
     ]
     others = {step.entry.user_id: step for step in writes}
     commands: dict[str, Command] = {}
-    for at in range(0, len(quiet), quiet_import.MAX):
-        group, key = quiet[at : at + quiet_import.MAX], f"import{at}"
+    for at in range(0, len(quiet), quiet_import.LEADS_MAX):
+        group, key = quiet[at : at + quiet_import.LEADS_MAX], f"import{at}"
         commands[key] = quiet_import.import_all([create for _, create in group])
         for position, (step, _) in enumerate(group):
             others[step.entry.user_id] = replace(step, keys=(key,), position=position)

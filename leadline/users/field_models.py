@@ -20,11 +20,11 @@ _EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]{1,64}@(?:[^@\s.]{1,63}\.)+[^@\s.]{2,
 
 
 @lru_cache(maxsize=64)
-def extended(model: type[Base], chosen: FieldMap) -> type[Base]:
+def extended(model: type[Base], mapping: FieldMap) -> type[Base]:
     """The model with the fields of this map."""
     is_change, is_new = issubclass(model, Changes), issubclass(model, NewUser)
     given: dict[str, Any] = {}
-    for name, field in chosen.fields.items():
+    for name, field in mapping.fields.items():
         kind = annotation(field)
         if field.required and not is_change:
             given[name] = (kind, ...)
@@ -34,7 +34,7 @@ def extended(model: type[Base], chosen: FieldMap) -> type[Base]:
             given[name] = (kind | None, field.default_value if is_new else None)
     made: type[Base] = create_model(model.__name__, __base__=model, **given)
     made.__doc__ = model.__doc__
-    made.further_names = tuple(sorted(chosen.fields))
+    made.further_names = tuple(sorted(mapping.fields))
     return made
 
 
@@ -126,11 +126,11 @@ _KINDS = {
 }
 
 
-def schemas(chosen: FieldMap) -> dict[str, Any]:
+def schemas(mapping: FieldMap) -> dict[str, Any]:
     """The JSON Schema of each field, which may be null."""
     return {
         name: TypeAdapter(annotation(field) | None).json_schema()
-        for name, field in chosen.fields.items()
+        for name, field in mapping.fields.items()
     }
 
 

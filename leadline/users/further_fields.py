@@ -16,44 +16,44 @@ def with_fields(model: type[Base]) -> type[Base]:
     Raises:
         BadConfiguration: the map has never been good.
     """
-    chosen = field_map()
-    if chosen is None or not chosen.fields:
+    mapping = field_map()
+    if mapping is None or not mapping.fields:
         return model
     from leadline.users import field_models  # noqa: PLC0415 - cold start: needed with a map only
 
-    return field_models.extended(model, chosen)
+    return field_models.extended(model, mapping)
 
 
 def known(fields: Mapping[str, Value] | None) -> dict[str, Value]:
     """Those of a user's stored values that the map still names, in its order."""
-    chosen = field_map() if fields else None
-    if not fields or chosen is None:
+    mapping = field_map() if fields else None
+    if not fields or mapping is None:
         return {}
-    return {name: fields[name] for name in chosen.fields if name in fields}
+    return {name: fields[name] for name in mapping.fields if name in fields}
 
 
 def shown(fields: Mapping[str, Value] | None) -> dict[str, Value]:
     """All fields of the map with this user's values; None: it has no value."""
-    chosen = field_map()
-    if chosen is None:
+    mapping = field_map()
+    if mapping is None:
         return {}
-    return {name: (fields or {}).get(name) for name in chosen.fields}
+    return {name: (fields or {}).get(name) for name in mapping.fields}
 
 
 def defaults() -> dict[str, Value]:
     """The values that new users get if they are given none."""
-    chosen = field_map()
-    if chosen is None:
+    mapping = field_map()
+    if mapping is None:
         return {}
-    values = {name: field.default_value for name, field in chosen.fields.items()}
+    values = {name: field.default_value for name, field in mapping.fields.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def further_schemas() -> dict[str, Any]:
     """The JSON Schemas of the fields in responses, by name; null: the user has no value."""
-    chosen = field_map()
-    if chosen is None:
+    mapping = field_map()
+    if mapping is None:
         return {}
     from leadline.users import field_models  # noqa: PLC0415 - as in `with_fields`
 
-    return field_models.schemas(chosen)
+    return field_models.schemas(mapping)

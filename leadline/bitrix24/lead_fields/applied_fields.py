@@ -19,17 +19,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class AppliedFields:
-    """The further fields of a lead as last applied, by where they live."""
+    """The further fields of a lead as last applied, by target."""
 
     #: None: the lead has no value. Absent: unknown.
     values: Mapping[str, str | None] = field(default_factory=dict)
-    #: Of multi-fields, the ids of the rows; absent although there is a value: look it up.
+    #: The row ids of multi-fields. A value without one must be looked up before it is changed.
     rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFields:
-    """What a lead holds in all columns and multi-fields of the map."""
+    """What a lookup found in the columns and multi-fields of the map."""
 
     values: Mapping[str, str | None] = field(default_factory=dict)
     #: By multi-field: EMAIL, PHONE, …
@@ -38,21 +38,22 @@ class FoundFields:
     def as_applied(
         self, wanted: LeadValues, previous: AppliedFields | None = None
     ) -> AppliedFields:
-        """As last applied: of several rows the user's own value, else the one last applied.
+        """These fields as last applied, with one row of each multi-field.
 
-        Else it is the first of its value type. A column that the portal does not show has no value.
+        It is the row with the wanted value, else the row last applied, else the first of the value
+        type. A column that the portal does not show has no value.
         """
-        chosen = field_map()
-        if chosen is None:
+        mapping = field_map()
+        if mapping is None:
             return NOTHING
         values: dict[str, str | None] = {}
         ids: dict[str, int] = {}
-        for target, (_, described) in chosen.by_target.items():
+        for target, (_, user_field) in mapping.by_target.items():
             if not is_multifield(target):
                 values[target] = self.values.get(target)
                 continue
             known = previous.rows.get(target) if previous else None
-            row = _choose_row(self.rows.get(described.lead, ()), target, wanted.get(target), known)
+            row = _choose_row(self.rows.get(user_field.lead, ()), target, wanted.get(target), known)
             values[target] = row.value if row else None
             if row:
                 ids[target] = row.row_id
@@ -62,16 +63,16 @@ class FoundFields:
 def _choose_row(
     rows: Sequence[Row], target: str, value: str | None, known: int | None
 ) -> Row | None:
-    """The user's own value, else the one last applied, else the first of this value type."""
+    """The row with this value, else the row last applied, else the first of this value type."""
     value_type = target.partition(":")[2]
 
-    def is_own(row: Row) -> bool:
+    def has_value(row: Row) -> bool:
         return row.value.casefold() == (value or "").casefold()
 
     candidates = (
-        row for row in rows if row.value_type == value_type or row.row_id == known or is_own(row)
+        row for row in rows if row.value_type == value_type or row.row_id == known or has_value(row)
     )
-    return min(candidates, key=lambda row: (not is_own(row), row.row_id != known), default=None)
+    return min(candidates, key=lambda row: (not has_value(row), row.row_id != known), default=None)
 
 
 NOTHING = AppliedFields()

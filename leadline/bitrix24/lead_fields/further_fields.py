@@ -1,6 +1,7 @@
-"""The further fields of a user in its lead: what to write, what a lead holds, and what differs.
+"""The further fields of a user in its lead: what to write, and what differs.
 
-The field map says which there are; without a map, everything here is empty.
+`target` is where a field lives in the lead, as the field map has it: `SOURCE_ID`, `EMAIL:WORK`.
+Without a field map everything here is empty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,40 +27,40 @@ class Desired(Protocol):
 
     @property
     def refused(self) -> frozenset[str]:
-        """Where the portal refused to hold a value of this user, or a constant."""
+        """Targets for which the portal refused a value of this user, or a constant."""
 
 
-#: Types of fields whose values may tell of a person: an erasure clears them.
+#: Types of fields whose values may be personal data: an erasure clears them.
 _PERSONAL = frozenset({"text", "email", "phone", "date"})
 
 
 def wanted(state: Desired) -> LeadValues:
-    """What the lead of this user should hold, by where it lives."""
-    chosen = field_map() if state.fields else None
-    if chosen is None:
+    """The values that the lead of this user should have, by target."""
+    mapping = field_map() if state.fields else None
+    if mapping is None:
         return {}
-    held = lead_values.of_user(chosen, state.fields)
-    return {target: value for target, value in held.items() if target not in state.refused}
+    values = lead_values.of_user(mapping, state.fields)
+    return {target: value for target, value in values.items() if target not in state.refused}
 
 
 def columns() -> tuple[str, ...]:
     """The columns and multi-fields that a lookup has to read."""
-    chosen = field_map()
-    return chosen.columns if chosen else ()
+    mapping = field_map()
+    return mapping.columns if mapping else ()
 
 
 def phone_types() -> frozenset[str]:
     """The value types of phones that are further fields."""
-    chosen = field_map()
-    return chosen.other_phone_types if chosen else frozenset()
+    mapping = field_map()
+    return mapping.other_phone_types if mapping else frozenset()
 
 
 def create(state: Desired) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The fields and multi-field rows of a new lead, with the constants."""
-    chosen = field_map()
-    if chosen is None:
+    mapping = field_map()
+    if mapping is None:
         return {}, []
-    fields: dict[str, Any] = _constants(chosen, state.refused)
+    fields: dict[str, Any] = _constants(mapping, state.refused)
     rows = []
     for target, value in wanted(state).items():
         if value is None:
@@ -67,7 +68,7 @@ def create(state: Desired) -> tuple[dict[str, Any], list[dict[str, str]]]:
         if is_multifield(target):
             rows.append(_row(target, value))
         else:
-            fields |= _column(chosen, target, value)
+            fields |= _column(mapping, target, value)
     return fields, rows
 
 
@@ -77,11 +78,11 @@ def update(
     """The fields and multi-field rows that differ from last applied."""
     fields: dict[str, Any] = {}
     rows: dict[str, dict[str, str]] = {}
-    chosen = field_map()
+    mapping = field_map()
     for target, value in _changed(applied, state):
         if not is_multifield(target):
-            assert chosen is not None  # noqa: S101 - else nothing is wanted
-            fields |= _column(chosen, target, value)
+            assert mapping is not None  # noqa: S101 - else nothing is wanted
+            fields |= _column(mapping, target, value)
         elif target in applied.rows:
             rows[str(applied.rows[target])] = _row(target, value or "")
         elif value is not None and target in applied.values:
@@ -90,14 +91,14 @@ def update(
 
 
 def cleared() -> dict[str, str]:
-    """The columns of the map that may tell of a person, empty."""
-    chosen = field_map()
-    if chosen is None:
+    """The columns of the map that may hold personal data, each with an empty value to write."""
+    mapping = field_map()
+    if mapping is None:
         return {}
     return {
         targets.item_name(target): ""
-        for target, (_, described) in chosen.by_target.items()
-        if described.type in _PERSONAL and not is_multifield(target)
+        for target, (_, user_field) in mapping.by_target.items()
+        if user_field.type in _PERSONAL and not is_multifield(target)
     }
 
 
@@ -107,105 +108,105 @@ def rows_of(found: FoundFields) -> list[str]:
 
 
 def is_blank(found: FoundFields) -> bool:
-    """Whether a lead has nothing of a person in the fields of the map."""
-    chosen = field_map()
-    if chosen is None:
+    """Whether the fields of the map hold no personal data in this lead."""
+    mapping = field_map()
+    if mapping is None:
         return True
     texts = (
         found.values.get(target)
-        for target, (_, described) in chosen.by_target.items()
-        if described.type in _PERSONAL
+        for target, (_, user_field) in mapping.by_target.items()
+        if user_field.type in _PERSONAL
     )
     return not any(texts) and not any(found.rows.values())
 
 
 def needs_lookup(applied: AppliedFields, state: Desired) -> bool:
-    """Whether the lead must be read first.
+    """Whether the lead must be read before a write.
 
-    For a changed multi-field of which the row is unknown, or else the value would be added. For a
-    field that the CRM owns, as an existing value must stay.
+    Without its row's id a changed multi-field would get a second value. And a field that the CRM
+    owns keeps its value, which is unknown.
     """
-    chosen = field_map() if state.fields else None
-    if chosen is None:
+    mapping = field_map() if state.fields else None
+    if mapping is None:
         return False
     for target, value in wanted(state).items():
-        described = chosen.by_target[target][1]
+        user_field = mapping.by_target[target][1]
         is_known = target in applied.values
-        if described.owner == "crm" and not is_known and value is not None:
+        if user_field.owner == "crm" and not is_known and value is not None:
             return True
         if not is_multifield(target) or target in applied.rows:
             continue
         has_row = not is_known or applied.values[target] is not None
-        if has_row and (not is_known or differs(described, applied.values[target], value)):
+        if has_row and (not is_known or differs(user_field, applied.values[target], value)):
             return True
     return False
 
 
 def _changed(applied: AppliedFields, state: Desired) -> Iterator[tuple[str, str | None]]:
-    """What is wanted and not known to be applied."""
-    chosen = field_map() if state.fields else None
-    if chosen is None:
+    """The values to write, by target: those that differ from last applied, or may."""
+    mapping = field_map() if state.fields else None
+    if mapping is None:
         return
     for target, value in wanted(state).items():
-        described = chosen.by_target[target][1]
+        user_field = mapping.by_target[target][1]
         if target not in applied.values:
-            if described.owner == "leadline":
+            if user_field.owner == "leadline":
                 yield target, value
-        elif differs(described, applied.values[target], value):
+        elif differs(user_field, applied.values[target], value):
             yield target, value
 
 
-def differs(described: "UserField", held: str | None, value: str | None) -> bool:
-    """Whether a lead that holds this needs a write to hold that value.
+def differs(user_field: "UserField", lead_value: str | None, value: str | None) -> bool:
+    """Whether a lead with `lead_value` must be written to have `value`.
 
     An existing value of a field that the CRM owns stays.
     """
-    if lead_values.is_same(described, held, value):
+    if lead_values.is_same(user_field, lead_value, value):
         return False
-    if described.owner == "crm":
-        return value is not None and lead_values.is_empty(described, held)
+    if user_field.owner == "crm":
+        return value is not None and lead_values.is_empty(user_field, lead_value)
     return True
 
 
 def differences(found: FoundFields, state: Desired) -> dict[str, tuple[str | None, str | None]]:
-    """Of each field that a write would change, by name: what the lead has, and what it should."""
-    chosen = field_map() if state.fields else None
-    if chosen is None:
+    """The fields that a write would change, by name: the lead's value, and the user's."""
+    mapping = field_map() if state.fields else None
+    if mapping is None:
         return {}
-    held = found.as_applied(wanted(state)).values
+    lead_has = found.as_applied(wanted(state)).values
     differing = {}
     for target, value in wanted(state).items():
-        name, described = chosen.by_target[target]
-        if differs(described, held.get(target), value):
-            differing[name] = (held.get(target), value)
+        name, user_field = mapping.by_target[target]
+        if differs(user_field, lead_has.get(target), value):
+            differing[name] = (lead_has.get(target), value)
     return differing
 
 
 def open_fields(applied: AppliedFields, state: Desired) -> list[str]:
-    """The fields of a written lead that it could not take, by name.
+    """The names of the fields that this written lead did not get.
 
     The portal refused the value or has dropped the field, or the map no longer allows the value.
     """
-    chosen = field_map()
-    if chosen is None:
+    mapping = field_map()
+    if mapping is None:
         return []
     values = wanted(state)
     return [
         name
-        for target, (name, described) in chosen.by_target.items()
+        for target, (name, user_field) in mapping.by_target.items()
         if state.fields.get(name) is not None
-        and described.owner == "leadline"
+        and user_field.owner == "leadline"
         and (target not in values or target not in applied.values)
     ]
 
 
 def as_written(applied: AppliedFields) -> AppliedFields:
-    """What to remember after a write: an empty field that the CRM owns may be filled there."""
-    chosen = field_map()
-    if chosen is None:
+    """Last applied after a write, without empty fields that the CRM owns: it may fill them."""
+    mapping = field_map()
+    if mapping is None:
         return NOTHING
     crm = {
-        target for target, (_, described) in chosen.by_target.items() if described.owner == "crm"
+        target for target, (_, user_field) in mapping.by_target.items() if user_field.owner == "crm"
     }
     values = {
         target: value
@@ -215,9 +216,9 @@ def as_written(applied: AppliedFields) -> AppliedFields:
     return AppliedFields(values, applied.rows)
 
 
-def _column(chosen: "FieldMap", target: str, value: str | None) -> dict[str, str]:
-    described = chosen.by_target[target][1]
-    return {targets.item_name(target): lead_values.as_sent(target, described.type, value)}
+def _column(mapping: "FieldMap", target: str, value: str | None) -> dict[str, str]:
+    user_field = mapping.by_target[target][1]
+    return {targets.item_name(target): lead_values.as_sent(target, user_field.type, value)}
 
 
 def _row(target: str, value: str) -> dict[str, str]:
@@ -225,9 +226,9 @@ def _row(target: str, value: str) -> dict[str, str]:
     return {"typeId": kind, "valueType": value_type, "value": value}
 
 
-def _constants(chosen: "FieldMap", refused: frozenset[str]) -> dict[str, Any]:
+def _constants(mapping: "FieldMap", refused: frozenset[str]) -> dict[str, Any]:
     return {
         targets.item_name(name): lead_values.constant(name, value)
-        for name, value in chosen.constants.items()
+        for name, value in mapping.constants.items()
         if name not in refused
     }

@@ -21,50 +21,50 @@ if TYPE_CHECKING:
 
 
 def parse_item(item: Mapping[str, Any], state: Desired) -> AppliedFields:
-    """The fields of a lead that a write returned; a user field that the answer lacks is unknown.
+    """The fields of a lead as a write returned it.
 
-    A column of every portal that the answer leaves out counts as written.
+    If the answer leaves one out, a standard column counts as written, and a user field as unknown.
     """
-    chosen = field_map()
-    if chosen is None:
+    mapping = field_map()
+    if mapping is None:
         return NOTHING
     sent = wanted(state)
-    held: dict[str, str | None] = {}
-    for target, (_, described) in chosen.by_target.items():
+    values: dict[str, str | None] = {}
+    for target, (_, user_field) in mapping.by_target.items():
         if is_multifield(target):
             continue
         key = targets.name_in(item, target)
         if key is not None:
-            held |= _readable(target, described, item[key])
+            values |= _parse_value(target, user_field, item[key])
         elif target in sent and not targets.is_user_field(target):
-            held[target] = sent[target]
+            values[target] = sent[target]
     rows = _item_rows(item.get("fm"))
-    found = FoundFields(held, rows).as_applied(sent)
+    found = FoundFields(values, rows).as_applied(sent)
     if "fm" in item:
-        held |= {target: found.values[target] for target in found.values if is_multifield(target)}
-    return as_written(AppliedFields(held, found.rows))
+        values |= {target: found.values[target] for target in found.values if is_multifield(target)}
+    return as_written(AppliedFields(values, found.rows))
 
 
 def parse_row(row: Mapping[str, Any]) -> FoundFields:
     """The fields of a lead in a list."""
-    chosen = field_map()
-    if chosen is None:
+    mapping = field_map()
+    if mapping is None:
         return NOTHING_FOUND
-    held: dict[str, str | None] = {}
+    values: dict[str, str | None] = {}
     rows: dict[str, Sequence[Row]] = {}
-    for target, (_, described) in chosen.by_target.items():
+    for target, (_, user_field) in mapping.by_target.items():
         if is_multifield(target):
-            found = row.get(described.lead) or ()
-            rows[described.lead] = tuple(_rows(found, "VALUE", "ID", "VALUE_TYPE"))
+            found = row.get(user_field.lead) or ()
+            rows[user_field.lead] = tuple(_rows(found, "VALUE", "ID", "VALUE_TYPE"))
         elif target in row:
-            held |= _readable(target, described, row[target])
-    return FoundFields(held, rows)
+            values |= _parse_value(target, user_field, row[target])
+    return FoundFields(values, rows)
 
 
-def _readable(target: str, described: "UserField", raw: Any) -> LeadValues:
-    """Nothing for a field with several values: it is unknown."""
+def _parse_value(target: str, user_field: "UserField", raw: Any) -> LeadValues:
+    """The value by target; empty for a field with several values, which a map can't fill."""
     try:
-        return {target: lead_values.from_lead(described, raw)}
+        return {target: lead_values.from_lead(user_field, raw)}
     except lead_values.InvalidValue:
         return {}
 

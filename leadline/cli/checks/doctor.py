@@ -203,7 +203,7 @@ def _portal() -> Iterator[Check]:
 
 
 def _misfits() -> Iterator[Check]:
-    """What the portal would not take of the field map, as it is now."""
+    """What the portal would refuse of the field map now."""
     try:
         chosen = field_map()
     except BadConfiguration:  # named above

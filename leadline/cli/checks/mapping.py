@@ -1,4 +1,4 @@
-"""`leadline mapping`: hold the field map against the portal, and write a first one."""
+"""`leadline mapping`: check the field map against the portal, and write a first one."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -31,10 +31,10 @@ def check(
     offline: Annotated[bool, typer.Option("--offline", help="Check only the file.")] = False,
     json: Json = False,
 ) -> None:
-    """Check the map, and hold it against the fields of the portal's leads.
+    """Check the map's file, and compare it with the fields of the portal's leads.
 
     Names what the portal lacks, holds in another type, has other values for, or requires. Exit
-    code 1: the portal would not take something. Exit code 3: the file itself has a mistake.
+    code 1: the portal would refuse something. Exit code 3: the file itself has a mistake.
 
     Examples:
         leadline mapping check

@@ -18,7 +18,7 @@ def postgres(url: str) -> Iterator[Check]:
     if len(servers(url).options) == 1:
         return
     cluster_nodes = cluster.nodes(url)
-    yield from _each("Postgres", cluster_nodes)
+    yield from _node_checks("Postgres", cluster_nodes)
     roles = {node.role for node in cluster_nodes}
     if cluster.PRIMARY in roles:
         fix = "set synchronous_standby_names at the primary"
@@ -30,16 +30,16 @@ def postgres(url: str) -> Iterator[Check]:
 def rabbitmq(url: str) -> Iterator[Check]:
     """Check whether each node accepts clients."""
     if len(parameters(url)) > 1:
-        yield from _each("RabbitMQ", broker.nodes(url))
+        yield from _node_checks("RabbitMQ", broker.nodes(url))
 
 
 def redis(url: str) -> Iterator[Check]:
     """Check which master each Sentinel names."""
     if sentinel.is_sentinel(url):
-        yield from _each("Sentinel", sentinel.nodes(url))
+        yield from _node_checks("Sentinel", sentinel.nodes(url))
 
 
-def _each(server: str, cluster_nodes: list[Node]) -> Iterator[Check]:
+def _node_checks(server: str, cluster_nodes: list[Node]) -> Iterator[Check]:
     for node in cluster_nodes:
         name = f"{server} {node.address}"
         fix = "" if node.role else "start it, or take it out of the URL"

@@ -10,10 +10,8 @@ def results() -> Iterator[Check]:
     """A check of each endpoint."""
     if not endpoints.is_configured():
         return
-    known, trouble = (
-        {delivery["endpoint"]: delivery for delivery in deliveries.status()},
-        deliveries.trouble(),
-    )
+    known = {delivery["endpoint"]: delivery for delivery in deliveries.status()}
+    trouble = deliveries.trouble()
     for endpoint in endpoints.endpoints():
         unreachable = known.get(endpoint.name, {}).get("unreachable")
         found = trouble.get(endpoint.name, {"waiting": 0, "given_up": 0})

@@ -21,9 +21,9 @@ _ADMIN_COMMANDS = ("FLUSHALL", "KEYS *", "CONFIG SET maxmemory 0", "ACL SETUSER 
 #: provider has removed is an error here, and cannot be run.
 _ALLOWED_ADMIN_COMMANDS = f"""
 local found = {{}}
-for _, one in ipairs({{{", ".join(f"'{command}'" for command in _ADMIN_COMMANDS)}}}) do
+for _, command in ipairs({{{", ".join(f"'{command}'" for command in _ADMIN_COMMANDS)}}}) do
   local words = {{}}
-  for word in string.gmatch(one, '%S+') do table.insert(words, word) end
+  for word in string.gmatch(command, '%S+') do table.insert(words, word) end
   local ok, may = pcall(redis.acl_check_cmd, unpack(words))
   if ok and may then table.insert(found, words[1]) end
 end

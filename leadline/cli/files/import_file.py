@@ -44,8 +44,8 @@ class File:
     def __init__(self, path: Path, columns: Mapping[str, str], stage: str | None) -> None:
         self.path = path
         self.is_json = path.suffix.lower() in {".jsonl", ".ndjson", ".json"}
-        chosen = field_map()
-        self._further = chosen.fields if chosen else {}
+        mapping = field_map()
+        self._further = mapping.fields if mapping else {}
         self._model = with_fields(Line)
         self._columns = {name: name for name in (*FIELDS, *self._further)} | dict(columns)
         self._stage = stage

@@ -1,4 +1,4 @@
-"""Claims the leads that users are about to be linked to: of two with one phone, one gets it."""
+"""Claims leads before users are linked to them, so that two users never get the same lead."""
 
 from leadline.sync.batch_request import BatchRequest, Step
 from leadline.sync.decide import Write
@@ -13,7 +13,7 @@ def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[S
     Raises:
         QueueDown: Redis can't be reached.
     """
-    links = [step for step in request.steps if _links(step) and request.covers(step)]
+    links = [step for step in request.steps if _is_link(step) and request.covers(step)]
     if not links:
         return request, []
     claimed = queue.claim_leads(
@@ -30,7 +30,7 @@ def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[S
     return _without(request, denied), settlements
 
 
-def _links(step: Step) -> bool:
+def _is_link(step: Step) -> bool:
     is_update = isinstance(step.plan, Write) and not step.plan.is_create
     return is_update and step.entry.lacks_origin and not step.entry.erased
 

@@ -1,1 +1,1 @@
-"""The field map against the portal: what it would not take, and fields that a call refused."""
+"""The field map and the portal: periodic checks, and fields that the portal refused."""

@@ -1,4 +1,4 @@
-"""What the portal would not take of the field map, as of the last check; kept in Redis."""
+"""The result of the last check of the field map against the portal, stored in Redis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

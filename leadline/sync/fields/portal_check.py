@@ -1,4 +1,4 @@
-"""Holds the field map against the portal from time to time, and when a call shows a problem."""
+"""Checks the field map against the portal periodically, and when a call was refused."""
 
 import time
 from typing import Any
@@ -18,10 +18,10 @@ from leadline.sync.fields.last_check import FieldCheck, Sweep
 
 log = structlog.get_logger()
 
-#: How old a check may become; with misfits, which an operator is removing, it is repeated sooner.
+#: Age at which a check is repeated; sooner after misfits, as an operator may be fixing them.
 MAX_AGE_S = 3600.0
 MAX_AGE_WITH_MISFITS_S = 300.0
-#: How often a process looks whether a check is due.
+#: How often a process checks whether one is due.
 LOOK_EVERY_S = 15.0
 
 _looks = Interval(LOOK_EVERY_S)
@@ -61,15 +61,15 @@ def is_due() -> bool:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    chosen, last = field_map(), last_check.load()
-    if chosen is None or last is None or last.digest != chosen.digest:
-        return chosen is not None
+    mapping, last = field_map(), last_check.load()
+    if mapping is None or last is None or last.digest != mapping.digest:
+        return mapping is not None
     max_age_s = MAX_AGE_WITH_MISFITS_S if last.misfits else MAX_AGE_S
     return time.time() - last.checked_at > max_age_s
 
 
 def check() -> None:
-    """Read the fields of the portal's leads, hold the map against them, and store the result.
+    """Compare the map with the fields of the portal's leads, and store the result.
 
     Does nothing while calls are paused.
 
@@ -78,13 +78,13 @@ def check() -> None:
         BadConfiguration: the webhook is missing or invalid.
         QueueDown: Redis can't be reached.
     """
-    chosen = field_map()
-    if chosen is None or portal_session.circuit_breaker().state() is not None:
+    mapping = field_map()
+    if mapping is None or portal_session.circuit_breaker().state() is not None:
         return
     portal = _read()
-    misfits = portal_fields.misfits(chosen, portal)
+    misfits = portal_fields.misfits(mapping, portal)
     titles = {name: portal_field.title for name, portal_field in portal.items()}
-    last_check.store(FieldCheck(time.time(), chosen.digest, misfits, titles))
+    last_check.store(FieldCheck(time.time(), mapping.digest, misfits, titles))
     for misfit in misfits:
         log.warning(
             "field map does not fit", field=misfit.field, lead=misfit.lead, problem=misfit.problem

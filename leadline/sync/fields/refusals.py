@@ -1,6 +1,6 @@
-"""Which field of the map made the portal refuse a whole lead.
+"""Finds the field of the map because of which the portal refused a whole lead.
 
-The other fields and users go on: the lead is written without it, and the field stays open.
+The lead is written without it, and the field stays open; other fields and users are not affected.
 """
 
 import contextlib
@@ -77,8 +77,8 @@ def settle(entry: Entry, plan: Plan, error: BitrixError) -> Settlement | None:
 
 def _sent(plan: Write) -> set[str]:
     """The columns and multi-fields of the map that this command writes, by their map's names."""
-    chosen = field_map()
-    if chosen is None or plan.command.method not in {ADD, UPDATE}:
+    mapping = field_map()
+    if mapping is None or plan.command.method not in {ADD, UPDATE}:
         return set()
     fields = plan.command.params["fields"]
     rows = fields.get("fm") or ()
@@ -86,7 +86,7 @@ def _sent(plan: Write) -> set[str]:
         f"{row['typeId']}:{row['valueType']}"
         for row in (rows.values() if isinstance(rows, dict) else rows)
     }
-    names = {*chosen.by_target, *chosen.constants}
+    names = {*mapping.by_target, *mapping.constants}
     return {
         name
         for name in names
