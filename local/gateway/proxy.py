@@ -24,6 +24,8 @@ _BODY_LIMIT = 1024 * 1024
 RESTART_S = 5.0
 _RECONNECT_S = 0.2
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=3)
+#: No connection, so nothing was sent: refused, without a route, or not within the time-out.
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 #: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 _HOP_BY_HOP = frozenset(
     {
@@ -64,7 +66,7 @@ class Proxy:
             return await self._forward(request, call_id)
         except LeadlineError as error:
             return error_response(error, X_Call_Id=call_id)
-        except aiohttp.ClientConnectorError:
+        except _NOT_CONNECTED:
             status, detail = HTTPStatus.SERVICE_UNAVAILABLE, "The function can't be reached."
         except TimeoutError:
             status, detail = HTTPStatus.GATEWAY_TIMEOUT, "The function took too long."
@@ -108,7 +110,7 @@ class Proxy:
         while True:
             try:
                 return await self._exchange(request, url, headers, body)
-            except aiohttp.ClientConnectorError:
+            except _NOT_CONNECTED:
                 if loop.time() >= deadline:
                     raise
                 await asyncio.sleep(_RECONNECT_S)
