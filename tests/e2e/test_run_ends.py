@@ -9,6 +9,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from local.runner.processes.supervision import DAEMON
 from tests.servers import eventually
 from tests.system import System
 
@@ -97,6 +98,6 @@ def test_a_requested_port_in_use_is_an_error(
 
 
 def _supervisor(system: System) -> int:
-    found = [p.pid for p in system.processes() if "supervisor.supervisord" in p.cmdline()]
+    found = [p.pid for p in system.processes() if DAEMON in p.cmdline()]
     assert len(found) == 1
     return found[0]

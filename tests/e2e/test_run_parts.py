@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from local.runner.processes.supervision import DAEMON
 from local.runner.state import State
 from local.runner.system import function_folders
 from tests.servers import eventually
@@ -163,6 +164,6 @@ def _strangers(system: System) -> list[psutil.Process]:
     for process in system.processes():
         with contextlib.suppress(psutil.NoSuchProcess):  # a session of Postgres ends at any time
             family = {process.pid, *(parent.pid for parent in process.parents())}
-            if not known & family and "supervisor.supervisord" not in process.cmdline():
+            if not known & family and DAEMON not in process.cmdline():
                 found.append(process)
     return found

@@ -173,9 +173,9 @@ def test_greenlets_wait_for_postgres_concurrently_each_on_its_own_connection(
 ) -> None:
     db = Database(server.url)
     sql = "SELECT pg_backend_pid() AS pid, CAST(:number AS int) AS number FROM pg_sleep(0.05)"
-    found = in_greenlets(3 * greenlets.THREADS, lambda number: db.run(sql, number=number)[0])
-    assert [row["number"] for row in found] == list(range(3 * greenlets.THREADS))
-    assert 1 < len({row["pid"] for row in found}) <= greenlets.THREADS
+    found = in_greenlets(3 * greenlets.threads(), lambda number: db.run(sql, number=number)[0])
+    assert [row["number"] for row in found] == list(range(3 * greenlets.threads()))
+    assert 1 < len({row["pid"] for row in found}) <= greenlets.threads()
     db.close()
 
 

@@ -23,11 +23,13 @@ from leadline.process import per_process
 
 T = TypeVar("T")
 
-#: How many requests of a process may wait for I/O at once; each may hold a connection.
-THREADS = int(os.environ.get("THREADS", "8"))
-
 #: How many idle greenlets each thread keeps for the next requests.
 IDLE_GREENLETS = 64
+
+
+def threads() -> int:
+    """How many requests of a process may wait for I/O at once; each may hold a connection."""
+    return int(os.environ.get("THREADS", "8"))
 
 
 def cooperative(handler: T) -> T:
@@ -189,4 +191,4 @@ class Semaphore:
 @per_process
 def _thread_pool() -> ThreadPoolExecutor:
     """This process's threads for blocking calls."""
-    return ThreadPoolExecutor(THREADS, "blocking")
+    return ThreadPoolExecutor(threads(), "blocking")

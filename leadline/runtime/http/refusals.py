@@ -26,7 +26,7 @@ REFUSED = metrics.Counter(
 #: The statuses of delayed responses, the delay, and how many may wait at a time.
 STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 WAIT_S = 1.0
-MAX_DELAYED = max(1, greenlets.THREADS // 4)
+MAX_DELAYED = max(1, greenlets.threads() // 4)
 
 #: Status, headers and body.
 Response = tuple[int, list[tuple[str, str]], bytes]

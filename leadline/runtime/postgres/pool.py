@@ -45,7 +45,7 @@ class Database:
 
     def __init__(self, source: UrlSource) -> None:
         self._cluster = Cluster(source)
-        self._slots = greenlets.Semaphore(greenlets.THREADS)
+        self._slots = greenlets.Semaphore(greenlets.threads())
         #: Idle sessions for greenlets (True) and for threads (False). The one used last is taken
         #: first: its statements are warm, and surplus sessions stay idle.
         self._idle: dict[bool, list[Session]] = {True: [], False: []}

@@ -56,7 +56,7 @@ def rsgi_app(app: App, limit_of: Callable[[str], int], *, cooperative: bool) -> 
     pool. The app gets at most one byte more of a body than its path's limit, so that it notices a
     longer one. If the body times out, the app gets none of it, and TIMED_OUT is set.
     """
-    threads = ThreadPoolExecutor(greenlets.THREADS, "request")
+    threads = ThreadPoolExecutor(greenlets.threads(), "request")
 
     async def serve(scope: _Scope, protocol: Any) -> None:
         environ = _environ(scope)

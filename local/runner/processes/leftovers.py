@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 
+from local.runner.processes.supervision import DAEMON
 from local.runner.state import State
 
 #: Environment variable with the state folder's path, set by the runner for its processes only.
@@ -12,7 +13,6 @@ MARK = "LEADLINE_RUN"
 
 #: These overwrite their environment to show a title in `ps`; their working folder identifies them.
 _SERVERS = ("postgres", "redis-server", "beam.smp", "epmd")
-_SUPERVISOR = "supervisor.supervisord"
 _GRACE_S = 3.0
 
 
@@ -26,7 +26,7 @@ def end(state: State, grace_s: float = _GRACE_S) -> int:
     found = find(state)
     for process in found:
         with contextlib.suppress(psutil.Error):
-            if _SUPERVISOR in process.cmdline():
+            if DAEMON in process.cmdline():
                 process.kill()
     for process in found:
         with contextlib.suppress(psutil.Error):

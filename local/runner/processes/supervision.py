@@ -16,7 +16,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from local.runner.processes.configuration import configuration, socket
-from local.runner.processes.program import Program
+from local.runner.processes.program import CHECKOUT, Program
 from local.runner.state import State, write
 
 _ANSWERS_WITHIN_S = 10
@@ -24,7 +24,8 @@ _ANSWERS_WITHIN_S = 10
 _ASK_EVERY_S = 2.0
 #: http://supervisord.org/subprocess.html#process-states: all others soon change.
 _SETTLED = {"RUNNING", "STOPPED"}
-_DAEMON = ("-m", "supervisor.supervisord")
+#: Module of the daemon, shown in its arguments.
+DAEMON = "local.runner.processes.supervisord"
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class Supervisor:
         write(config, configuration(programs, self._state, self._socket))
         with log_file(self._state, "supervisord-output").open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                (*_tied_to_this_process(), sys.executable, *_DAEMON, "-c", str(config)),
+                (*_tied_to_this_process(), sys.executable, "-m", DAEMON, "-c", str(config)),
                 env=dict(env),
-                cwd=self._state.root,
+                cwd=CHECKOUT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
