@@ -1,12 +1,12 @@
 """Parses leads out of the portal's answers: a lead that was written, leads that a lookup found."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.lead_fields import further_fields, further_parsing
 from leadline.bitrix24.lead_fields.applied_fields import NOTHING_FOUND, FoundFields
+from leadline.bitrix24.lead_fields.contact_details import ContactDetails, FoundDetails
 from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied, has_name
 from leadline.errors import OutcomeUnknown
 from leadline.users import phones
@@ -15,9 +15,6 @@ from leadline.users import phones
 _DIGITS = 18
 #: Longer names of stages are cut.
 STAGE_NAME_MAX = 255
-#: How many trailing digits two notations of one phone have in common, without country and trunk
-#: codes.
-_PHONE_TAIL = range(7, 11)
 
 Phone = tuple[str, int]
 
@@ -86,9 +83,10 @@ class FoundLead:
         """Whether it is open and has no origin: made by hand, or by a form of the portal."""
         return self.is_open and not self.origin and not self.originator
 
-    def has_phone(self, phone: str) -> bool:
-        """Whether it has this phone in E.164, in any notation; a lead or a contact."""
-        return any(phones.is_same(number, phone) for number, _ in self.phones)
+    @property
+    def contact_details(self) -> FoundDetails:
+        """All its phones and e-mails; of a lead or a contact."""
+        return FoundDetails.of([number for number, _ in self.phones], self.further.rows)
 
     @property
     def full_name(self) -> str | None:
@@ -103,10 +101,15 @@ class FoundLead:
         return bool(self.origin) or self.originator not in {"", originator}
 
     def resembles(self, state: DesiredState) -> bool:
-        """Whether it has the name or the phone of this state, in any notation."""
+        """Whether it has the name, the phone in any notation, or an e-mail of this state."""
         names = {_words(self.title), _words(self.name)} - {()}
         is_named = _words(state.full_name) in names or _words(state.full_name[:NAME_MAX]) in names
-        return is_named or any(_is_same_phone(number, state.phone) for number, _ in self.phones)
+        held = self.contact_details
+        return (
+            is_named
+            or any(phones.is_similar(number, state.phone) for number in held.phones)
+            or not held.emails.isdisjoint(ContactDetails.of(state).emails)
+        )
 
     def last_applied(self, state: DesiredState, previous: LastApplied | None = None) -> LastApplied:
         """The lead as last applied.
@@ -201,13 +204,6 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.casefold().split())
 
 
-def _is_same_phone(phone: str, other: str) -> bool:
-    """Whether both are one phone, as +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 are."""
-    digits = [re.sub(r"\D", "", text).lstrip("0")[-_PHONE_TAIL[-1] :] for text in (phone, other)]
-    shared = min(map(len, digits))
-    return shared in _PHONE_TAIL and digits[0][-shared:] == digits[1][-shared:]
-
-
 def _phones(
     rows: Any, kind: str, value: str, row_id: str, value_type: str
 ) -> tuple[Phone, ...] | None:
@@ -229,16 +225,16 @@ def _phones(
 
 
 def _choose_phone(
-    phones: tuple[Phone, ...], phone: str, previous: LastApplied | None
+    candidates: tuple[Phone, ...], phone: str, previous: LastApplied | None
 ) -> Phone | None:
     """Choose the user's own phone, in any notation, else the one last applied, else the first."""
     row, number = (previous.phone_row, previous.phone) if previous else (None, None)
 
     def rank(candidate: Phone) -> tuple[bool, bool, bool, bool]:
         text, row_id = candidate
-        return text != phone, not _is_same_phone(text, phone), row_id != row, text != number
+        return text != phone, not phones.is_similar(text, phone), row_id != row, text != number
 
-    return min(phones, key=rank, default=None)
+    return min(candidates, key=rank, default=None)
 
 
 def _text(row: dict[str, Any], name: str) -> str | None:

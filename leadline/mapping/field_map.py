@@ -92,6 +92,11 @@ class FieldMap(BaseModel):
         return {field.target: (name, field) for name, field in self.fields.items()}
 
     @cached_property
+    def email_names(self) -> tuple[str, ...]:
+        """The names of the fields that live in EMAIL, whatever their value type."""
+        return tuple(name for name, field in self.fields.items() if field.lead == "EMAIL")
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns and multi-fields to read of a lead."""
         return tuple(dict.fromkeys(field.lead for field in self.fields.values()))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from leadline.bitrix24 import lead_parsing, leads, quiet_import
 from leadline.bitrix24.client import CommandResult
-from leadline.bitrix24.duplicates import parse_found
+from leadline.bitrix24.duplicates import joined, parse_found
 from leadline.bitrix24.lead_parsing import LookupPage
 from leadline.errors import BitrixError, OutcomeUnknown
 from leadline.sync.batch_request import Step
@@ -85,8 +85,8 @@ def _settle_search(step: Step, values: list[CommandResult], now_ms: int) -> Sett
     of_leads = [answers[key] for key in step.keys if searches.is_of(key, searches.LEADS)]
     of_contacts = [answers[key] for key in step.keys if searches.is_of(key, searches.CONTACTS)]
     if isinstance(step.plan, Find):
-        leads_found = parse_found(of_leads[0], "LEAD") if of_leads else None
-        contacts_found = parse_found(of_contacts[0], "CONTACT") if of_contacts else None
+        leads_found = joined([parse_found(one, "LEAD") for one in of_leads])
+        contacts_found = joined([parse_found(one, "CONTACT") for one in of_contacts])
         return duplicates.settle_found(step.entry, leads_found, contacts_found, now_ms)
     found = [lead for page in of_leads for lead in lead_parsing.parse_leads(page)]
     contacts = [contact for page in of_contacts for contact in lead_parsing.parse_leads(page)]

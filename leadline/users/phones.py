@@ -76,15 +76,43 @@ def tail(text: str) -> int | None:
     return int(digits[-_TAIL_DIGITS:]) if len(digits) >= _TAIL_DIGITS else None
 
 
+def canonical(text: str, region: str) -> str:
+    """As `e164`, but a text that can't be a phone number stays as it is."""
+    try:
+        return e164(text, region)
+    except ValueError:
+        return text
+
+
+#: How many trailing digits two notations of one phone have in common, without country and trunk
+#: codes.
+_SHARED_DIGITS = range(7, 11)
+
+
+def is_similar(text: str, other: str) -> bool:
+    """Whether both may be one phone, as +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 may.
+
+    Countries are not told apart: enough for a lead that is known by its id.
+    """
+    digits = [
+        re.sub(r"\D", "", phone).lstrip("0")[-_SHARED_DIGITS[-1] :] for phone in (text, other)
+    ]
+    shared = min(map(len, digits))
+    return shared in _SHARED_DIGITS and digits[0][-shared:] == digits[1][-shared:]
+
+
 def is_same(text: str, number: str) -> bool:
     """Whether a text in any notation means this number in E.164.
 
-    A text without country code is read as within the number's own country.
+    A text without country code is read as within the number's own country. A number that is not in
+    E.164, as some senders have them, is compared by its digits.
     """
     if text == number:
         return True
     if tail(text) != tail(number):
         return False
+    if not number.startswith("+"):
+        return re.sub(r"\D", "", text) == re.sub(r"\D", "", number)
     try:
         return number in possible(text, _region_of(number))
     except ValueError:

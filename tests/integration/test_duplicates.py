@@ -14,10 +14,12 @@ from leadline.ledger import accept
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import batch_call, portal_session
+from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import CommandOutput, Control, rows
 from tests.integration.pipeline import Pipeline, configure
+from tests.unit import maps
 
 Leadline = Callable[..., CommandOutput]
 FIND = "crm.duplicate.findbycomm"
@@ -99,6 +101,93 @@ def test_a_user_is_linked_to_the_one_open_lead_with_its_phone(
     accept.change(users[0], Changes(full_name="Renamed"), None, None)
     pipeline.settle()
     assert commands(control, FIND) == 1, "an update is not preceded by a search"
+
+
+MAP = """
+[fields.email]
+type = "email"
+lead = "EMAIL"
+
+[fields.home_email]
+type = "email"
+lead = "EMAIL"
+value_type = "HOME"
+"""
+
+
+@pytest.fixture
+def emails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Users have two e-mails."""
+
+    def configured(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
+        process.forget(settings)
+
+    maps.use(configured, tmp_path, MAP)
+
+
+def with_emails(number: int, **emails: str) -> UserId:
+    given = with_fields(NewUser)(full_name=f"User {number}", phone=phone(number), **emails)
+    return accept.create(given, None).event.user.id
+
+
+def mail(*values: str) -> list[dict[str, str]]:
+    return [{"VALUE": one, "VALUE_TYPE": "WORK"} for one in values]
+
+
+@pytest.mark.usefixtures("emails")
+def test_a_user_is_linked_by_its_email_too(control: Control, pipeline: Pipeline) -> None:
+    by_email = lead(900, EMAIL=mail("other@example.com", "Ann@Example.COM"))
+    by_home = lead(901, EMAIL=mail("bob@home.example"))
+    closed = lead(902, EMAIL=mail("cid@example.com"), STATUS_ID="JUNK")
+    ann = with_emails(1, email="ann@example.com")
+    bob = with_emails(2, email="bob@example.com", home_email="BOB@home.example")
+    cid = with_emails(3, email="cid@example.com")
+    pipeline.settle()
+    found = all_leads(control)
+    assert len(found) == 4, "one is new"
+    assert found[by_email]["ORIGIN_ID"] == str(ann)
+    assert found[by_home]["ORIGIN_ID"] == str(bob)
+    assert found[closed]["ORIGIN_ID"] in (None, "")
+    assert str(cid) in {one["ORIGIN_ID"] for one in found.values()}
+    values = [row["VALUE"] for row in crm("crm.lead.get", id=by_email)["EMAIL"]]
+    assert "other@example.com" in values, "another person's row stays"
+    assert len(values) == 2, "its own is not added again"
+    assert commands(control, FIND) == 2, "three users share one command for phones, one for e-mails"
+
+
+@pytest.mark.usefixtures("emails")
+def test_leads_by_phone_and_by_email_are_several(
+    control: Control, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    by_phone, by_email = lead(1), lead(900, EMAIL=mail("ann@example.com"))
+    ann = with_emails(1, email="ann@example.com")
+    for _ in range(6):
+        pipeline.once()
+    (held,) = leadline("held", "--json").json["held"]
+    assert held["user_id"] == ann
+    assert held["lead_ids"] == [by_phone, by_email]
+    assert held["reason"] == (
+        f"several open leads have this phone or e-mail: {by_phone}, {by_email}"
+    )
+    assert leadline("held", ann, "--link", by_email).code == 0
+    pipeline.settle()
+    found = all_leads(control)
+    assert found[by_email]["ORIGIN_ID"] == str(ann)
+    assert len(found) == 2
+
+
+@pytest.mark.usefixtures("emails")
+def test_a_contact_is_found_by_email(
+    control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, "contact")
+    contact = crm("crm.contact.add", fields={"NAME": "Ann", "EMAIL": mail("ANN@example.com")})
+    with_emails(1, email="ann@example.com")
+    pipeline.settle()
+    (made,) = all_leads(control)
+    assert int(crm("crm.lead.get", id=made)["CONTACT_ID"]) == contact
 
 
 def test_nothing_is_searched_by_default(

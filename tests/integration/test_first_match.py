@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
+from leadline import process
 from leadline.bitrix24.command import Command
 from leadline.errors import BitrixError
 from leadline.ledger import accept
 from leadline.operations import manual_hold
 from leadline.operations.first_match import applying, planning, plans
+from leadline.settings import settings
 from leadline.sync import portal_session
+from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import CommandOutput, Control, rows
 from tests.integration.pipeline import Pipeline, configure
+from tests.unit import maps
 
 Leadline = Callable[..., CommandOutput]
 #: What changes something in the portal.
@@ -247,6 +251,49 @@ def test_an_erasure_forgets_what_a_plan_quotes(leadline: Leadline) -> None:
 
 
 @pytest.mark.usefixtures("paused")
+@pytest.mark.usefixtures("paused")
+def test_a_plan_matches_by_email_too(
+    leadline: Leadline,
+    control: Control,
+    pipeline: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def configured(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
+        process.forget(settings)
+
+    maps.use(configured, tmp_path, '[fields.email]\ntype = "email"\nlead = "EMAIL"\n')
+
+    def emailed(number: int, email: str) -> int:
+        given = with_fields(NewUser)(full_name=f"User {number}", phone=phone(number), email=email)
+        return accept.create(given, None).event.user.id
+
+    ann, bob, cid = (emailed(at, f"{at}@example.com") for at in (1, 2, 3))
+    by_email = lead(900, EMAIL=[{"VALUE": "other@example.com"}, {"VALUE": " 1@EXAMPLE.com"}])
+    several = [lead(2), lead(901, EMAIL=[{"VALUE": "2@example.com"}])]
+    lead(902, EMAIL=[{"VALUE": "33@example.com"}])
+    before = writes(control)
+    made = leadline("plan", "--json")
+    assert writes(control) == before
+    assert kinds(made) == {ann: "match", bob: "ambiguous", cid: "create"}
+    by_user = {one["user_id"]: one for one in made.lines if "kind" in one}
+    assert by_user[ann]["lead_id"] == by_email
+    assert by_user[bob]["lead_ids"] == several
+    manual_hold.release()
+    monkeypatch.setenv("LEADLINE_DUPLICATES", "hold")
+    process.forget(settings)
+    assert leadline("apply", "--yes").code == 0
+    for _ in range(10):
+        pipeline.once()
+    origins = {id_: str(one["ORIGIN_ID"] or "") for id_, one in all_leads(control).items()}
+    assert origins[by_email] == str(ann)
+    assert [origins[one] for one in several] == ["", ""]
+    assert sorted(filter(None, origins.values())) == [str(ann), str(cid)]
+    assert kinds(leadline("plan", "--json")) == {bob: "ambiguous"}
+
+
 def test_apply_asks_and_names_its_plan(leadline: Leadline) -> None:
     assert leadline("apply").code == 2
     user(1)

@@ -59,7 +59,7 @@ export const TEXTS = {
   keys: "Keyboard", keysHelp: "Keyboard shortcuts", key_search: "search", key_next: "next entry of the list", key_previous: "previous entry", key_open: "open the entry", key_help: "this help",
   key_views: "the six views", noLeadFound: "No user has the lead {id}.",
   openFields: "The lead could not take: {fields}. They are written once they fit the portal.", valueYes: "yes", valueNo: "no",
-  held: "Users held for a person", heldHint: "Several open leads, or contacts, have their phone. Decide which lead is theirs, or have a new one created.",
+  held: "Users held for a person", heldHint: "Several open leads, or contacts, have their phone or e-mail. Decide which lead is theirs, or have a new one created.",
   heldSome: "{n} shown.", heldNone: "No user is held.", linkTo: "Link to lead {lead}", linkUser: "Link user {user} to lead {lead}",
   createAnyway: "Create a lead", createFor: "Create a lead for user {user}", decided: "Entered for user {user}.", contact: "contact",
   plan: "Newest plan", planHint: "What leadline apply would write; the first 200 lines. Nothing is written before.", planNone: "There is none: run leadline plan.",

@@ -24,7 +24,7 @@ def held(
         int | None, typer.Option(min=1, metavar="LEAD", help="The lead is this user's.")
     ] = None,
     create: Annotated[
-        bool, typer.Option("--create", help="Create a lead, even if others have the phone.")
+        bool, typer.Option("--create", help="Create a lead, even if others were found.")
     ] = False,
     limit: Limit = 50,
     after: After = 0,
@@ -32,8 +32,8 @@ def held(
 ) -> None:
     """List users that are held for a person, or decide about one.
 
-    With LEADLINE_DUPLICATES=hold, no lead is created for a user whose phone several open leads
-    have. Such a user waits until one of them is named, or a lead is to be created anyway; each
+    With LEADLINE_DUPLICATES=hold, no lead is created for a user whose phone or e-mail several
+    open leads have. Such a user waits until one of them is named, or a lead is to be created anyway; each
     decision is in the audit trail. Exit code 1: users are held.
 
     Examples:

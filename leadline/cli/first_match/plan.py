@@ -19,10 +19,16 @@ from leadline.operations.first_match import planning, plans
 from leadline.operations.first_match.lines import APPLIED, KINDS
 from leadline.operations.first_match.plans import Plan
 from leadline.runtime.telemetry import trace_context
+from leadline.settings import settings
 from leadline.users import snapshots
 
 #: Exit code: done, and `apply` would write something.
 WOULD_CHANGE = 2
+#: Before `portal resume` it is not too late.
+NOT_HELD = (
+    "{} ambiguous: users of these that wait get a lead of their own once calls resume; to hold them"
+    " for a person, set LEADLINE_DUPLICATES=hold for the workers, and here"
+)
 #: Lines that are read at a time.
 PAGE = 500
 
@@ -39,8 +45,8 @@ def plan(
 ) -> None:
     """Compare all users with all leads, and list what would be written.
 
-    create: no lead · update: its lead differs · match: one open lead without origin has its phone ·
-    ambiguous: several may be meant, or several users the same lead · foreign: its lead belongs to
+    create: no lead · update: its lead differs · match: one open lead without origin has its phone
+    or e-mail · ambiguous: several may be meant, or several users the same lead · foreign: its lead belongs to
     another installation, or a lead of ours to no user · linked: counted only, nothing to write.
     Exit code 2: `leadline apply` would write something.
 
@@ -62,6 +68,8 @@ def plan(
         "linked": shown.linked,
     }
     summary |= {kind: counts[kind] for kind in KINDS}
+    if counts["ambiguous"] and "hold" not in settings().duplicates:
+        print_note(NOT_HELD.format(counts["ambiguous"]))
     if json:
         print_json({"summary": summary})
     else:

@@ -66,7 +66,7 @@ def _apply(plan: Plan, batch: Sequence[dict[str, Any]], also: Sequence[str]) -> 
 
 def _candidates(without: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) -> Candidates:
     """What the portal finds now, and what the plan had found in notations that it can't find."""
-    found = comparison.find_by_phones(without)
+    found = comparison.find_in_portal(without)
     lead_ids = {lead_id for line in batch for lead_id in line["lead_ids"]}
     contact_ids = {contact_id for line in batch for contact_id in line["contact_ids"]}
     return Candidates(lead_ids | set(found.lead_ids), contact_ids | set(found.contact_ids))

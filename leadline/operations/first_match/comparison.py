@@ -1,28 +1,25 @@
 """Compares a group of users with the portal's leads, and makes their lines."""
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from leadline.bitrix24 import duplicates, lead_parsing
-from leadline.bitrix24.command import Command
-from leadline.bitrix24.duplicates import Entity
+from leadline.bitrix24.duplicates import Entity, Kind
+from leadline.bitrix24.lead_fields.contact_details import ContactDetails
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import PAGE
+from leadline.operations.first_match import match_keys
 from leadline.operations.first_match.lines import Line, line_for, matching
 from leadline.sync.duplicates.commands import finds_contacts
 from leadline.sync.reconcile import compare, scan, throttled_reads
 from leadline.sync.reconcile.originator import originator_id
-from leadline.users import phones, snapshots
+from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
-
-#: Users whose phones are found by one command, each in up to three notations.
-_USERS_PER_FIND = duplicates.VALUES_MAX // 3
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Ids of leads and contacts that may have the phones of a group of users."""
+    """Ids of leads and contacts that may have the phones or e-mails of a group of users."""
 
     lead_ids: Collection[int]
     contact_ids: Collection[int] = ()
@@ -33,7 +30,7 @@ def lines_of(
 ) -> dict[int, Line | None]:
     """The line of each user, by id; None if it is linked.
 
-    `find` finds leads and contacts by the phones of the users that have no lead.
+    `find` finds leads and contacts by phones and e-mails of the users that have no lead.
 
     Raises:
         BitrixError: as `throttled_reads.read_all`.
@@ -51,58 +48,70 @@ def lines_of(
         )
     ]
     found = find(without)
-    leads = _by_tail(_free_leads(found.lead_ids))
-    contacts = _by_tail(_fetch_contacts(found.contact_ids))
+    leads = match_keys.grouped(_free_leads(found.lead_ids))
+    contacts = match_keys.grouped(_fetch_contacts(found.contact_ids))
     without_ids = {user.id for user in without}
     made: dict[int, Line | None] = {}
     for user in users:
-        is_without, key = user.id in without_ids, phones.tail(user.phone)
-        candidates = matching(user, leads.get(key, ())) if is_without else []
+        is_without = user.id in without_ids
+        candidates = matching(user, match_keys.sharing(user, leads)) if is_without else []
         named = by_id.get(user.lead_id or 0)
         line = line_for(user, by_origin.get(user.id, ()), named, candidates, originator)
         if line is not None and is_without:
+            details = ContactDetails.of(user)
+            sharing = match_keys.sharing(user, contacts)
             having = [
-                contact.lead_id
-                for contact in contacts.get(key, ())
-                if contact.has_phone(user.phone)
+                contact.lead_id for contact in sharing if contact.contact_details.matches(details)
             ]
             line = replace(line, contact_ids=tuple(having))
         made[user.id] = line
     return made
 
 
-def find_by_phones(users: Sequence[UserSnapshot]) -> Candidates:
+def find_in_portal(users: Sequence[UserSnapshot]) -> Candidates:
     """Find leads and contacts by asking the portal.
 
     Raises:
         BitrixError, QueueDown: as `lines_of`.
     """
-    groups = [users[at : at + _USERS_PER_FIND] for at in range(0, len(users), _USERS_PER_FIND)]
+    details = [ContactDetails.of(user) for user in users]
     found: dict[Entity, set[int]] = {"LEAD": set(), "CONTACT": set()}
     for entity in found:
         if entity == "LEAD" or finds_contacts():
-            found[entity] = _find(entity, groups)
+            for kind in duplicates.KINDS:
+                values = [duplicates.values_of(detail, kind) for detail in details]
+                found[entity] |= _find(entity, kind, [mine for mine in values if mine])
     return Candidates(found["LEAD"], found["CONTACT"])
 
 
-def _find(entity: Entity, groups: Sequence[Sequence[UserSnapshot]]) -> set[int]:
-    """The ids for all groups; a group with more than an answer holds is looked up one by one."""
+def _find(entity: Entity, kind: Kind, values: Sequence[tuple[str, ...]]) -> set[int]:
+    """The ids for the values of all users.
+
+    Users whose shared answer is full are looked up one by one.
+    """
+    groups = duplicates.shared(values)
+    ids, overfull = _ask(entity, kind, [[values[at] for at in group] for group in groups])
+    alone, _ = _ask(entity, kind, [[mine] for mine in overfull])
+    return ids | alone
+
+
+def _ask(
+    entity: Entity, kind: Kind, groups: Sequence[Sequence[tuple[str, ...]]]
+) -> tuple[set[int], list[tuple[str, ...]]]:
+    """The ids for these groups, and the values of groups that may have more."""
+    commands = {
+        f"f{at}": duplicates.find(kind, [value for values in group for value in values], entity)
+        for at, group in enumerate(groups)
+    }
+    answers = throttled_reads.read_all(commands, while_held=True) if commands else {}
     ids: set[int] = set()
-    commands = {f"f{at}": _command(entity, group) for at, group in enumerate(groups)}
-    answers = throttled_reads.read_all(commands, while_held=True)
-    overfull: list[UserSnapshot] = []
+    overfull: list[tuple[str, ...]] = []
     for at, group in enumerate(groups):
         found = duplicates.parse_found(answers[f"f{at}"], entity)
         ids.update(found.ids)
-        if not found.is_complete and len(group) > 1:
+        if not found.is_complete:
             overfull += group
-    return ids | _find(entity, [[user] for user in overfull]) if overfull else ids
-
-
-def _command(entity: Entity, users: Sequence[UserSnapshot]) -> Command:
-    return duplicates.find(
-        [notation for user in users for notation in phones.notations(user.phone)], entity
-    )
+    return ids, overfull
 
 
 def _free_leads(lead_ids: Iterable[int]) -> list[FoundLead]:
@@ -120,13 +129,4 @@ def _fetch_contacts(contact_ids: Iterable[int]) -> list[FoundLead]:
         for at in range(0, len(ids), PAGE)
     }
     pages = throttled_reads.read_all(commands, while_held=True).values()
-    return [contact for page in pages for contact in lead_parsing.parse_leads(page)]
-
-
-def _by_tail(found: Iterable[FoundLead]) -> dict[int | None, list[FoundLead]]:
-    """Leads or contacts by the last digits of each of their phones."""
-    grouped: dict[int | None, list[FoundLead]] = defaultdict(list)
-    for lead in found:
-        for key in {phones.tail(number) for number, _ in lead.phones}:
-            grouped[key].append(lead)
-    return grouped
+    return [one for page in pages for one in lead_parsing.parse_leads(page)]

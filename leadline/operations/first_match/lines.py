@@ -4,14 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from leadline.bitrix24.lead_fields.contact_details import ContactDetails
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState
 from leadline.sync.reconcile.compare import drifted_fields, ours_of
 from leadline.users.snapshots import UserSnapshot
 
 #: `create`: no lead; `update`: its lead differs; `match`: one open lead without origin has its
-#: phone; `ambiguous`: several may be meant; `foreign`: its lead is another installation's, or a
-#: lead of ours has no user.
+#: phone or e-mail; `ambiguous`: several may be meant; `foreign`: its lead is another
+#: installation's, or a lead of ours has no user.
 Kind = Literal["create", "update", "match", "ambiguous", "foreign"]
 KINDS: tuple[Kind, ...] = ("create", "update", "match", "ambiguous", "foreign")
 #: The kinds that `apply` writes.
@@ -32,7 +33,7 @@ class Line:
     lead_id: int | None = None
     #: All leads that may be meant.
     lead_ids: tuple[int, ...] = ()
-    #: Contacts that have the user's phone.
+    #: Contacts that have the user's phone or one of its e-mails.
     contact_ids: tuple[int, ...] = ()
     changes: Changes = field(default_factory=dict)
 
@@ -78,8 +79,9 @@ def _line_of_linked(user: UserSnapshot, lead: FoundLead) -> Line | None:
 
 
 def matching(user: UserSnapshot, found: Iterable[FoundLead]) -> list[FoundLead]:
-    """The open leads without an origin that have the user's phone, in any notation."""
-    return [lead for lead in found if lead.is_free and lead.has_phone(user.phone)]
+    """The open leads without an origin that have the user's phone, or one of its e-mails."""
+    details = ContactDetails.of(user)
+    return [lead for lead in found if lead.is_free and lead.contact_details.matches(details)]
 
 
 def _changes(user: UserSnapshot, lead: FoundLead) -> Changes:

@@ -5,14 +5,14 @@ from functools import partial
 
 from leadline.bitrix24 import duplicates, leads
 from leadline.bitrix24.lead_parsing import FoundLead
-from leadline.operations.first_match import comparison, plans
+from leadline.operations.first_match import comparison, match_keys, plans
 from leadline.operations.first_match.comparison import Candidates
 from leadline.operations.first_match.lines import Line
 from leadline.operations.first_match.plans import Plan, Progress
 from leadline.sync.duplicates.commands import finds_contacts
 from leadline.sync.reconcile import scan, throttled_reads
 from leadline.sync.reconcile.originator import originator_id
-from leadline.users import phones, snapshots
+from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
 
 _read = partial(throttled_reads.read_all, while_held=True)
@@ -70,10 +70,7 @@ def _read_contacts(after: int) -> Progress:
 
 
 def _keys(found: Sequence[FoundLead]) -> list[tuple[int, int]]:
-    tails = {
-        (phones.tail(number), entity.lead_id) for entity in found for number, _ in entity.phones
-    }
-    return [(key, entity_id) for key, entity_id in tails if key is not None]
+    return [(key, entity.lead_id) for entity in found for key in match_keys.of_found(entity)]
 
 
 def _compare_users(plan: Plan) -> Progress:
@@ -82,8 +79,8 @@ def _compare_users(plan: Plan) -> Progress:
         return Progress("done", 0)
 
     def find(without: Sequence[UserSnapshot]) -> Candidates:
-        tails = [key for user in without if (key := phones.tail(user.phone)) is not None]
-        return Candidates(*plans.keyed(plan, tails))
+        keys = {key for user in without for key in match_keys.of_user(user)}
+        return Candidates(*plans.keyed(plan, keys))
 
     made = comparison.lines_of(users, find)
     lines = [line for line in made.values() if line is not None]

@@ -50,7 +50,7 @@ class Progress:
     contacts: int = 0
     linked: int = 0
     lines: Sequence[Line] = ()
-    #: Last digits of phones, with the id of the lead or contact that has them.
+    #: Match keys, each with the id of the lead or contact that has it.
     keys: Sequence[tuple[int, int]] = ()
     entity: Literal["lead", "contact"] = "lead"
 
@@ -171,7 +171,7 @@ def store(plan: Plan, progress: Progress) -> Plan:
 
 
 def keyed(plan: Plan, keys: Iterable[int]) -> tuple[set[int], set[int]]:
-    """The leads and the contacts that have a phone with one of these last digits.
+    """The leads and the contacts that have one of these match keys.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

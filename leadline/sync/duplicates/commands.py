@@ -1,15 +1,14 @@
 """The commands of a search, which many users share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from leadline.bitrix24 import duplicates, leads
 from leadline.bitrix24.command import Command
+from leadline.bitrix24.duplicates import Kind
+from leadline.bitrix24.lead_fields.contact_details import ContactDetails
 from leadline.settings import settings
-from leadline.users import phones
 from leadline.workqueue.entries.entry import Entry
 
-#: Users that share a `Find`, each with up to three notations of its phone.
-USERS_PER_FIND = duplicates.VALUES_MAX // 3
 #: Leads or contacts that a shared `Read` lists: fewer than a page.
 READ_MAX = leads.PAGE - 1
 
@@ -30,20 +29,33 @@ def finds_contacts() -> bool:
 
 def finds(entries: Sequence[Entry]) -> ByUser:
     """The commands that find leads and contacts for these users."""
-    by_user: ByUser = {}
-    groups = [[entry] for entry in entries if entry.needs_own_request]
-    shared = [entry for entry in entries if not entry.needs_own_request]
-    groups += [shared[at : at + USERS_PER_FIND] for at in range(0, len(shared), USERS_PER_FIND)]
-    for number, group in enumerate(groups):
-        numbers = [entry.state.phone for entry in group if entry.state]
-        values = [notation for phone in numbers for notation in phones.notations(phone)]
-        commands = {}
-        if finds_leads():
-            commands[f"find_{LEADS}{number}"] = duplicates.find(values, "LEAD")
-        if finds_contacts():
-            commands[f"find_{CONTACTS}{number}"] = duplicates.find(values, "CONTACT")
-        by_user |= dict.fromkeys((entry.user_id for entry in group), commands)
+    by_user: ByUser = {entry.user_id: {} for entry in entries}
+    for kind in duplicates.KINDS:
+        for number, (group, values) in enumerate(_find_groups(entries, kind)):
+            commands = {}
+            if finds_leads():
+                key = f"find_{kind.lower()}_{LEADS}{number}"
+                commands[key] = duplicates.find(kind, values, "LEAD")
+            if finds_contacts():
+                key = f"find_{kind.lower()}_{CONTACTS}{number}"
+                commands[key] = duplicates.find(kind, values, "CONTACT")
+            for entry in group:
+                by_user[entry.user_id] |= commands
     return by_user
+
+
+def _find_groups(entries: Sequence[Entry], kind: Kind) -> Iterator[tuple[list[Entry], list[str]]]:
+    """The users that share a search, and what is searched for."""
+    wanted = [
+        (entry, values)
+        for entry in entries
+        if entry.state and (values := duplicates.values_of(ContactDetails.of(entry.state), kind))
+    ]
+    yield from (([entry], list(values)) for entry, values in wanted if entry.needs_own_request)
+    sharing = [(entry, values) for entry, values in wanted if not entry.needs_own_request]
+    for group in duplicates.shared([values for _, values in sharing]):
+        members = [sharing[at] for at in group]
+        yield [entry for entry, _ in members], [value for _, values in members for value in values]
 
 
 def reads(entries: Sequence[Entry]) -> ByUser:

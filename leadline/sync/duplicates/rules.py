@@ -1,8 +1,8 @@
 """Decides whether to search before a create, and what a search means. Pure rules, no I/O.
 
-A create is preceded by two steps: `Find` asks which leads and contacts may have the phone, `Read`
-reads those. Then the user is linked to the one open lead that no one has, held for a person, or its
-lead is created, perhaps attached to a contact.
+A create is preceded by two steps: `Find` asks which leads and contacts may have the phone or an
+e-mail, `Read` reads those. Then the user is linked to the one open lead that no one has, held for a
+person, or its lead is created, perhaps attached to a contact.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.duplicates import Found, Search
+from leadline.bitrix24.lead_fields.contact_details import ContactDetails
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.settings import settings
 from leadline.sync import decide
@@ -22,8 +23,8 @@ from leadline.workqueue.entries.settlement import Settlement
 #: For how long a result may be used: a lead may be linked, closed or made meanwhile. Longer than
 #: the call that a step may have to wait for.
 FRESH_MS = 120_000
-SEVERAL_LEADS = "several open leads have this phone: {}"
-SEVERAL_CONTACTS = "several contacts have this phone: {}"
+SEVERAL_LEADS = "several open leads have this {}: {}"
+SEVERAL_CONTACTS = "several contacts have this {}: {}"
 
 
 def plan(entry: Entry, planned: Plan) -> Plan:
@@ -70,23 +71,26 @@ def settle_read(
     search = entry.search
     if search is None or entry.state is None:
         return Settlement(entry)
-    phone = entry.state.phone
+    details = ContactDetails.of(entry.state)
     free = [
         lead
         for lead in found
-        if lead.is_free and lead.lead_id not in search.taken and lead.has_phone(phone)
+        if lead.is_free
+        and lead.lead_id not in search.taken
+        and lead.contact_details.matches(details)
     ]
     ids = tuple(lead.lead_id for lead in free)
     if len(free) > 1 and "hold" in settings().duplicates:
-        return _held(entry, SEVERAL_LEADS, ids, ())
+        return _held(entry, _reason(SEVERAL_LEADS, free, details), ids, ())
     if len(free) == 1 and finds_leads():
         linked = decide.settle_lookup(entry, free[0], now_ms)
         fields = linked.fields | {"search": replace(search, linked=ids[0]).dumps()}
         return replace(linked, fields=fields)
-    having = tuple(contact.lead_id for contact in contacts if contact.has_phone(phone))
+    having = [contact for contact in contacts if contact.contact_details.matches(details)]
+    contact_ids = tuple(contact.lead_id for contact in having)
     if len(having) > 1 and "hold" in settings().duplicates:
-        return _held(entry, SEVERAL_CONTACTS, (), having)
-    contact_id = having[0] if len(having) == 1 else None
+        return _held(entry, _reason(SEVERAL_CONTACTS, having, details), (), contact_ids)
+    contact_id = contact_ids[0] if len(having) == 1 else None
     return _ahead(entry, replace(search, is_read=True, contact_id=contact_id))
 
 
@@ -106,11 +110,17 @@ def _ahead(entry: Entry, search: Search) -> Settlement:
     return Settlement(entry, {"search": search.dumps(), "alone": ""}, delay_ms=AHEAD_MS)
 
 
+def _reason(text: str, found: Sequence[FoundLead], details: ContactDetails) -> str:
+    """Why a person has to choose: what all that were found have, and their ids."""
+    by_phone = all(entity.contact_details.has_phone(details) for entity in found)
+    what = "phone" if by_phone else "phone or e-mail"
+    return text.format(what, ", ".join(str(entity.lead_id) for entity in found))
+
+
 def _held(
     entry: Entry, reason: str, lead_ids: tuple[int, ...], contact_ids: tuple[int, ...]
 ) -> Settlement:
     """Hold the user for a person: its events stay open in the ledger."""
-    text = reason.format(", ".join(map(str, lead_ids or contact_ids)))
 
     def held(event: PendingEvent) -> PendingEvent:
         if event.outcome is not None:
@@ -118,7 +128,7 @@ def _held(
         outcome = Outcome(
             "held",
             event.attempts + 1,
-            reason=text,
+            reason=reason,
             fence=entry.fence,
             lead_ids=lead_ids,
             contact_ids=contact_ids,

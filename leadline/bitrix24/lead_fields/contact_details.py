@@ -1,0 +1,80 @@
+"""The phones and e-mails by which a user and a lead made by hand are recognised as one person."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from leadline.bitrix24.lead_fields.applied_fields import Row
+from leadline.mapping.current import field_map
+from leadline.settings import settings
+from leadline.users import phones
+
+
+class Person(Protocol):
+    """A user as stored in Postgres, or as a message carries it."""
+
+    @property
+    def phone(self) -> str:
+        """In E.164, except from senders that leave it as it was typed."""
+
+    @property
+    def fields(self) -> Mapping[str, Any] | None:
+        """Values of further fields by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactDetails:
+    """Of a user."""
+
+    #: In E.164 if it can be.
+    phone: str
+    #: Each in lower case: those of the field map that live in EMAIL.
+    emails: tuple[str, ...]
+
+    @classmethod
+    def of(cls, user: Person) -> "ContactDetails":
+        """The details of this user."""
+        return cls(phones.canonical(user.phone, settings().phone_region), _emails(user.fields))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDetails:
+    """Of a lead or a contact."""
+
+    #: In the notation of whoever typed them.
+    phones: tuple[str, ...]
+    emails: frozenset[str]
+
+    @classmethod
+    def of(cls, numbers: Iterable[str], rows: Mapping[str, Sequence[Row]]) -> "FoundDetails":
+        """Its own phones, and the rows of the map's multi-fields, of any value type."""
+        others = (row.value for row in rows.get("PHONE", ()))
+        emails = frozenset(normalized(row.value) for row in rows.get("EMAIL", ()))
+        return cls(tuple(dict.fromkeys((*numbers, *others))), emails)
+
+    def has_phone(self, details: ContactDetails) -> bool:
+        """Whether one of its phones, in any notation, is the user's."""
+        return any(phones.is_same(number, details.phone) for number in self.phones)
+
+    def matches(self, details: ContactDetails) -> bool:
+        """Whether it has the user's phone or one of the user's e-mails."""
+        return self.has_phone(details) or not self.emails.isdisjoint(details.emails)
+
+
+def normalized(email: str) -> str:
+    """An e-mail as Bitrix24 compares it: without regard to case."""
+    return email.strip().lower()
+
+
+def _emails(fields: Mapping[str, Any] | None) -> tuple[str, ...]:
+    chosen = field_map() if fields else None
+    if chosen is None or not fields:
+        return ()
+    values = (fields.get(name) for name in chosen.email_names)
+    return tuple(dict.fromkeys(normalized(value) for value in values if isinstance(value, str)))
+
+
+def reads_emails() -> bool:
+    """Whether users have e-mails that leads and contacts may share."""
+    chosen = field_map()
+    return chosen is not None and bool(chosen.email_names)
