@@ -95,6 +95,17 @@ class Container:
             for volume in self.pod.get("volumes", [])
             if mounts.get(volume["name"]) == SECRETS
             for source in volume["projected"]["sources"]
+            if "secret" in source
+        }
+
+    @property
+    def field_map(self) -> set[str]:
+        """The ConfigMaps next to the secrets, which may be missing."""
+        return {
+            source["configMap"]["name"]
+            for volume in self.pod.get("volumes", [])
+            for source in volume.get("projected", {}).get("sources", [])
+            if source.get("configMap", {}).get("optional")
         }
 
     @property

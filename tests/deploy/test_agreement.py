@@ -160,6 +160,13 @@ def test_each_workload_gets_the_addresses_of_its_own_login_on_each_platform(name
         assert declared == {f"{variable}_FILE": secret for variable, secret in of_login.items()}
 
 
+@pytest.mark.parametrize("name", [*NAMES, *PROCESSES])
+def test_the_field_map_reaches_whatever_may_read_it(name: str) -> None:
+    reads = CHECKOUT / "leadline/mapping/current.py" in modules_of(source_of(name))
+    found = {**functions(), **workloads()}[name].field_map
+    assert found == {"leadline-mapping"} or (not found and not reads)
+
+
 def _keys_of(name: str) -> set[str]:
     """Functions authenticate callers by key, three of them by the key of connector and schedule."""
     if name in ("connector", "relay"):

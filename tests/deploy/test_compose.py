@@ -27,6 +27,8 @@ TEXT = (CHECKOUT / "local/docker-compose.yml").read_text(encoding="utf-8")
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?\}")
+#: The folder of the field map, next to the compose file.
+FIELD_MAPS = "./mapping"
 #: May differ: compose runs one replica of each, on its own machine.
 COMPOSES_OWN = {"THREADS", "LEADLINE_AUTH"}
 
@@ -91,6 +93,12 @@ def test_the_example_offers_each_choice_with_its_default() -> None:
     assert {name: offered[name] for name in shown} == {name: defaults[name] for name in shown}
 
 
+def test_the_folder_of_field_maps_is_mounted_wherever_the_setting_is() -> None:
+    for name, service in SERVICES.items():
+        if "LEADLINE_MAPPING" in (service.get("environment") or {}) and name != "migrate":
+            assert f"{FIELD_MAPS}:/etc/leadline:ro" in service["volumes"], name
+
+
 def test_every_foreign_image_may_be_replaced_or_pinned() -> None:
     images = {name: service["image"] for name, service in yaml.safe_load(TEXT)["services"].items()}
     foreign = {image for name, image in images.items() if name not in OURS}
@@ -152,6 +160,7 @@ def test_our_containers_have_no_rights_and_write_only_to_their_volumes() -> None
 def test_volumes_are_named_and_secrets_are_where_the_code_looks() -> None:
     for name, service in SERVICES.items():
         mounts = dict(volume.split(":")[:2] for volume in service.get("volumes", ()))
+        mounts.pop(FIELD_MAPS, None)
         assert mounts.keys() <= COMPOSE["volumes"].keys(), name
         assert mounts.get("secrets", secrets.DEFAULT_FOLDER) == secrets.DEFAULT_FOLDER, name
         login = "owner" if name == "migrate" else table.PARTS.get(name)
@@ -181,6 +190,7 @@ def test_a_container_sees_its_own_files_only() -> None:
     ticks = mounted.pop("ticks")
     state = "/var/lib/leadline"
     assert ticks == {"relay": state, "cli": state, "edge": f"{state}:ro"}
+    assert set(mounted.pop(FIELD_MAPS).values()) == {"/etc/leadline:ro"}
     for volume, services in mounted.items():
         others = services.keys() - {"secrets"}
         if volume.startswith("login-"):

@@ -1,4 +1,4 @@
-"""A CRM that has leads is adopted: the whole way, small, with lost answers."""
+"""A CRM that has leads is adopted: the whole way, small, with lost answers and kills."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,4 +12,5 @@ def test_no_one_is_doubled_when_an_existing_crm_is_adopted(
 ) -> None:
     system = new_system(**SETTINGS)
     system.start()
-    judge(system, Size(users=60, leads=70, same=24, ambiguous=3), tmp_path, lost_share=0.2)
+    size = Size(users=60, leads=70, same=24, ambiguous=3)
+    judge(system, size, tmp_path, lost_share=0.2, kills=True)

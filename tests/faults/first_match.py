@@ -1,6 +1,8 @@
 """A first match with an existing CRM: `plan` writes nothing, `apply` just its list, no one doubled.
 
 python -m tests.faults.first_match              5,000 users, 5,000 leads, 5 % of answers lost
+python -m tests.faults.first_match --lost-share 0
+python -m tests.faults.first_match --kills      `plan`, `apply` and workers are killed on the way
 python -m tests.faults.first_match --users 60 --leads 60 --same 24 --ambiguous 3
 """
 
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from local.runner.state import State
+from local.sandbox.waiting import NotInTime
 from tests.faults import portal, story
 from tests.faults.portal import SHORT_WAITS
 from tests.servers import eventually
@@ -28,6 +31,11 @@ _WRITING = ("add", "update", "delete", "Import", "import", "mergeBatch")
 _NOTATIONS = ("+7 701 {}", "8 (701) {}", "8701{}", "7 701 {}", "+7701{}")
 #: For how long a command that can't reach Postgres is repeated.
 _REPEATED_FOR_S = 60
+#: A busy machine needs long: at two requests a second it takes five minutes.
+_DRAIN_S = 1800
+#: How often a worker is killed while users are linked, and after how long each time.
+_WORKERS_KILLED = 5
+_KILLED_AFTER_S = 2
 SETTINGS = {**SHORT_WAITS, "LEADLINE_DUPLICATES": "hold"}
 
 
@@ -53,12 +61,19 @@ class Result:
     lost: int
 
 
-def judge(system: System, size: Size, folder: Path, lost_share: float = 0.05) -> Result:
-    """Run it on a system whose LEADLINE_DUPLICATES is `hold`; raises AssertionError."""
+def judge(
+    system: System, size: Size, folder: Path, lost_share: float = 0.05, *, kills: bool = False
+) -> Result:
+    """Run it on a system whose LEADLINE_DUPLICATES is `hold`; raises AssertionError.
+
+    `kills`: the commands are killed and repeated, and workers are killed while they link.
+    """
     _leads_made_by_hand(system, size)
     _command(system, folder, "portal", "pause", "--reason", "first match", "--yes")
     _import(system, size, folder)
     before, began = _calls(system), time.monotonic()
+    if kills:
+        _killed(system, folder, "plan", "--json")
     code, lines = _command(system, folder, "plan", "--json")
     plan_s = time.monotonic() - began
     after = _calls(system)
@@ -69,15 +84,29 @@ def judge(system: System, size: Size, folder: Path, lost_share: float = 0.05) ->
     assert kinds == {"create": new, "match": size.same, "ambiguous": size.ambiguous}
     matched = {line["user_id"]: line["lead_id"] for line in lines if line.get("kind") == "match"}
 
-    portal.breaks(system, "drop_after", share=lost_share)
+    if lost_share:
+        portal.breaks(system, "drop_after", share=lost_share)
     began = time.monotonic()
+    if kills:
+        _killed(system, folder, "apply", "--yes", "--json")
     code, (applied,) = _command(system, folder, "apply", "--yes", "--json")
     apply_s = time.monotonic() - began
-    assert (code, applied["entered"], applied["changed"]) == (0, new + size.same, [])
+    assert (code, applied["changed"]) == (0, [])
+    assert kills or applied["entered"] == new + size.same
+    _, lines = _command(system, folder, "plan", str(applied["plan"]), "--json")
+    outcomes = Counter((one["kind"], one["outcome"]) for one in lines if "kind" in one)
+    assert outcomes == {
+        ("create", "entered"): new,
+        ("match", "entered"): size.same,
+        ("ambiguous", None): size.ambiguous,
+    }
     assert _writes(_calls(system)) == _writes(before), "workers write, not the command"
     _command(system, folder, "portal", "resume")
     began = time.monotonic()
-    eventually(lambda: _is_done(system, folder, size.ambiguous), 900, "all but the held are synced")
+    for _ in range(_WORKERS_KILLED if kills else 0):
+        time.sleep(_KILLED_AFTER_S)
+        system.await_restart("worker", system.kill("worker"))
+    _await_done(system, folder, size)
     drain_s, lost = time.monotonic() - began, portal.hits(system)
     portal.clear_faults(system)
     _check_leads(system, size, matched)
@@ -125,21 +154,12 @@ def _import(system: System, size: Size, folder: Path) -> None:
 
 def _command(system: System, folder: Path, *words: str) -> tuple[int, list[dict[str, Any]]]:
     """A command of an operator: its exit code and its lines of JSON."""
-    environment = {
-        **os.environ,
-        **system.env,
-        "DATABASE_URL": system.url("database"),
-        "AMQP_URL": system.url("amqp"),
-        "REDIS_URL": system.url("redis"),
-        "BITRIX_WEBHOOK_URL": f"{system.url('bitrix24')}/rest/1/local-webhook-code/",
-        "LEADLINE_STATE": str(folder),
-    }
     ends_at = time.monotonic() + _REPEATED_FOR_S
     while True:
         done = subprocess.run(
             (sys.executable, "-m", "leadline", *words),
             cwd=CHECKOUT,
-            env=environment,
+            env=_environment(system, folder),
             capture_output=True,
             check=False,
         )
@@ -153,11 +173,52 @@ def _command(system: System, folder: Path, *words: str) -> tuple[int, list[dict[
     return done.returncode, [json.loads(text) for text in texts]
 
 
-def _is_done(system: System, folder: Path, held: int) -> bool:
-    _, (status,) = _command(system, folder, "status", "--json")
-    ledger = status["ledger"]
-    assert ledger["failed"] == ledger["retrying"], "nothing fails for good"
-    return bool(ledger["waiting"] == ledger["held"] == held and not ledger["failed"])
+def _environment(system: System, folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        **system.env,
+        "DATABASE_URL": system.url("database"),
+        "AMQP_URL": system.url("amqp"),
+        "REDIS_URL": system.url("redis"),
+        "BITRIX_WEBHOOK_URL": f"{system.url('bitrix24')}/rest/1/local-webhook-code/",
+        "LEADLINE_STATE": str(folder),
+    }
+
+
+def _killed(system: System, folder: Path, *words: str) -> None:
+    """The command, killed in the midst of its work."""
+    process = subprocess.Popen(
+        (sys.executable, "-m", "leadline", *words),
+        cwd=CHECKOUT,
+        env=_environment(system, folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    before = _calls(system)["requests"]
+    eventually(
+        lambda: _calls(system)["requests"] > before + 1 or process.poll() is not None,
+        _REPEATED_FOR_S,
+        "it has begun",
+    )
+    process.kill()
+    process.wait()
+
+
+def _await_done(system: System, folder: Path, size: Size) -> None:
+    """Wait until all but the ambiguous are synced."""
+    seen: dict[str, Any] = {}
+
+    def is_done() -> bool:
+        _, (status,) = _command(system, folder, "status", "--json")
+        seen.update(ledger := status["ledger"])
+        assert ledger["failed"] == ledger["retrying"], "nothing fails for good"
+        waiting, held = ledger["waiting"], ledger["held"]
+        return bool(waiting == held == size.ambiguous and not ledger["failed"])
+
+    try:
+        eventually(is_done, _DRAIN_S, "all but the held are synced")
+    except NotInTime as error:
+        raise AssertionError(f"{error}; at last: {seen}") from None
 
 
 def _check_leads(system: System, size: Size, matched: dict[int, int]) -> None:
@@ -185,12 +246,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in vars(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    size = Size(**vars(parser.parse_args()))
+    parser.add_argument("--lost-share", type=float, default=0.05)
+    parser.add_argument("--kills", action="store_true")
+    chosen = vars(parser.parse_args())
+    lost_share, kills = chosen.pop("lost_share"), chosen.pop("kills")
+    size = Size(**chosen)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         root = Path(folder)
         with story.running(System(State(root / "system"), dict(SETTINGS))) as system:
             (root / "state").mkdir()
-            result = judge(system, size, root / "state")
+            result = judge(system, size, root / "state", lost_share, kills=kills)
     sys.stdout.write(f"{json.dumps(vars(result) | vars(size))}\n")
 
 

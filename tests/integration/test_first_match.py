@@ -267,7 +267,8 @@ def test_a_plan_matches_by_email_too(
     maps.use(configured, tmp_path, '[fields.email]\ntype = "email"\nlead = "EMAIL"\n')
 
     def emailed(number: int, email: str) -> int:
-        given = with_fields(NewUser)(full_name=f"User {number}", phone=phone(number), email=email)
+        content = {"full_name": f"User {number}", "phone": phone(number), "email": email}
+        given = with_fields(NewUser).model_validate(content)
         return accept.create(given, None).event.user.id
 
     ann, bob, cid = (emailed(at, f"{at}@example.com") for at in (1, 2, 3))

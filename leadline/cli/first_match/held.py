@@ -33,8 +33,8 @@ def held(
     """List users that are held for a person, or decide about one.
 
     With LEADLINE_DUPLICATES=hold, no lead is created for a user whose phone or e-mail several
-    open leads have. Such a user waits until one of them is named, or a lead is to be created anyway; each
-    decision is in the audit trail. Exit code 1: users are held.
+    open leads have. Such a user waits until one of them is named, or a lead is to be created
+    anyway; each decision is in the audit trail. Exit code 1: users are held.
 
     Examples:
         leadline held

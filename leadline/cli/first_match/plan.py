@@ -46,8 +46,9 @@ def plan(
     """Compare all users with all leads, and list what would be written.
 
     create: no lead · update: its lead differs · match: one open lead without origin has its phone
-    or e-mail · ambiguous: several may be meant, or several users the same lead · foreign: its lead belongs to
-    another installation, or a lead of ours to no user · linked: counted only, nothing to write.
+    or e-mail · ambiguous: several may be meant, or several users the same lead · foreign: its lead
+    belongs to another installation, or a lead of ours to no user · linked: counted only, nothing to
+    write.
     Exit code 2: `leadline apply` would write something.
 
     It writes nothing to Bitrix24, shares its limits with the workers and yields to them, and also

@@ -129,4 +129,4 @@ def _fetch_contacts(contact_ids: Iterable[int]) -> list[FoundLead]:
         for at in range(0, len(ids), PAGE)
     }
     pages = throttled_reads.read_all(commands, while_held=True).values()
-    return [one for page in pages for one in lead_parsing.parse_leads(page)]
+    return [contact for page in pages for contact in lead_parsing.parse_leads(page)]

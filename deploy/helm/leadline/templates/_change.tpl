@@ -42,9 +42,11 @@ How values change an object of the manifests. Each takes root and document (or p
 {{- $secrets := include "leadline.secrets" .root | fromJson -}}
 {{- range $volume := $pod.volumes -}}
 {{- range $source := dig "projected" "sources" list $volume -}}
-{{- $path := $source.secret.name -}}
+{{- with $source.secret -}}
+{{- $path := .name -}}
 {{- with get $secrets $path -}}
 {{- $_ := set $source "secret" (dict "name" .name "items" (list (dict "key" .key "path" $path))) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

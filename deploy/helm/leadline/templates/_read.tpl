@@ -37,6 +37,7 @@ What the files say, with this release's names: read once, here, by every templat
 {{- $pair := regexSplit "=" . 2 -}}
 {{- $_ := set $settings (first $pair) (last $pair) -}}
 {{- end -}}
+{{- if .Values.mapping -}}{{- $_ := set $settings "LEADLINE_MAPPING" "/var/openfaas/secrets/leadline.toml" -}}{{- end -}}
 {{- $settings = mergeOverwrite $settings .Values.settings -}}
 {{- if .Values.emulator.enabled -}}
 {{- $_ := set $settings "LEADLINE_CLEARTEXT" (printf "%s,bitrix24" $settings.LEADLINE_CLEARTEXT | trimPrefix ",") -}}
