@@ -179,7 +179,8 @@ def _parse_lead(row: Any) -> FoundLead | None:
     if lead_id is None:
         return None
     phones = _phones(row.get("PHONE"), "TYPE_ID", "VALUE", "ID", "VALUE_TYPE")
-    if phones is None:
+    further = further_parsing.parse_row(row)
+    if phones is None or further is None:
         return None
     return FoundLead(
         lead_id,
@@ -189,7 +190,7 @@ def _parse_lead(row: Any) -> FoundLead | None:
         _text(row, "STATUS_ID") or "",
         _text(row, "ORIGIN_ID") or "",
         _text(row, "ORIGINATOR_ID") or "",
-        further_parsing.parse_row(row),
+        further,
         _text(row, "STATUS_SEMANTIC_ID") or "",
     )
 

@@ -61,6 +61,20 @@ def test_a_mistake_with_links_is_detected(mistake: str) -> None:
     assert many.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.links:{mistake}")
 
 
+@pytest.mark.slow("plays 150 histories")
+def test_no_history_loses_a_further_field() -> None:
+    failed = many.play(range(1, 151), prepare="tests.simulation.mapped:with_map")
+    assert not failed, "\n".join(f"seed {failure.seed}: {failure.broken}" for failure in failed)
+
+
+@pytest.mark.slow("plays up to 150 histories")
+@pytest.mark.parametrize(
+    "mistake", ["last_applied_lacks_fields", "answers_are_not_read", "rows_are_added"]
+)
+def test_a_mistake_with_further_fields_is_detected(mistake: str) -> None:
+    assert many.play(range(1, 151), jobs=1, prepare=f"tests.simulation.mapped:{mistake}")
+
+
 @pytest.mark.slow("plays histories twice, in separate processes")
 def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
     seeds = range(1, 16)

@@ -11,6 +11,7 @@ from leadline.bitrix24.lead_fields.applied_fields import AppliedFields
 from leadline.bitrix24.lead_fields.further_fields import needs_lookup
 from leadline.bitrix24.lead_parsing import FoundLead, parse_leads, parse_written
 from leadline.bitrix24.leads import DesiredState, LastApplied
+from leadline.errors import OutcomeUnknown
 from tests.unit import maps
 from tests.unit.conftest import Configure
 
@@ -214,6 +215,29 @@ def test_a_user_field_that_the_portal_has_dropped_is_unknown() -> None:
     last = parse_written(answer, leads.create(7, having(**VALUES), "leadline"), having(**VALUES))
     assert "UF_CRM_CITY" not in last.further.values
     assert last.further.values["SOURCE_ID"] == "CALL"  # every portal has it
+
+
+@pytest.mark.parametrize(
+    "fm", [5, "x", {"a": 1}, [5], [{"typeId": "EMAIL", "value": "ann@example.com"}]]
+)
+def test_unreadable_rows_are_no_proof_that_a_lead_has_none(fm: object) -> None:
+    """Else the e-mail would be added a second time."""
+    answer = {"item": {"id": 55, **ITEM, "fm": fm}}
+    last = parse_written(answer, leads.create(7, having(**VALUES), "leadline"), having(**VALUES))
+    assert "EMAIL:WORK" not in last.further.values
+    assert needs_lookup(last.further, having(**VALUES))
+    assert "fm" not in written(last, having(**VALUES))
+
+
+@pytest.mark.parametrize("rows", [5, [5], [{"VALUE": "ann@example.com"}]])
+def test_a_found_lead_with_unreadable_rows_is_unreadable(rows: object) -> None:
+    with pytest.raises(OutcomeUnknown):
+        found(EMAIL=rows)
+
+
+@pytest.mark.parametrize("rows", ["", None, []])
+def test_a_lead_without_emails_has_none(rows: object) -> None:
+    assert found(EMAIL=rows).last_applied(having()).further.values["EMAIL:WORK"] is None
 
 
 def test_a_found_lead_is_read() -> None:

@@ -1,6 +1,6 @@
 """Parses the further fields of a lead: of one that was written, of one in a list."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leadline.bitrix24.lead_fields.applied_fields import (
@@ -39,14 +39,15 @@ def parse_item(item: Mapping[str, Any], state: Desired) -> AppliedFields:
         elif target in sent and not targets.is_user_field(target):
             values[target] = sent[target]
     rows = _item_rows(item.get("fm"))
+    if "fm" not in item or rows is None:
+        return as_written(AppliedFields(values))
     found = FoundFields(values, rows).as_applied(sent)
-    if "fm" in item:
-        values |= {target: found.values[target] for target in found.values if is_multifield(target)}
+    values |= {target: found.values[target] for target in found.values if is_multifield(target)}
     return as_written(AppliedFields(values, found.rows))
 
 
-def parse_row(row: Mapping[str, Any]) -> FoundFields:
-    """The fields of a lead in a list."""
+def parse_row(row: Mapping[str, Any]) -> FoundFields | None:
+    """The fields of a lead in a list; None if the rows of a multi-field are unreadable."""
     mapping = field_map()
     if mapping is None:
         return NOTHING_FOUND
@@ -54,8 +55,10 @@ def parse_row(row: Mapping[str, Any]) -> FoundFields:
     rows: dict[str, Sequence[Row]] = {}
     for target, (_, user_field) in mapping.by_target.items():
         if is_multifield(target):
-            found = row.get(user_field.lead) or ()
-            rows[user_field.lead] = tuple(_rows(found, "VALUE", "ID", "VALUE_TYPE"))
+            found = _rows(row.get(user_field.lead), "VALUE", "ID", "VALUE_TYPE")
+            if found is None:
+                return None
+            rows[user_field.lead] = found
         elif target in row:
             values |= _parse_value(target, user_field, row[target])
     return FoundFields(values, rows)
@@ -69,18 +72,30 @@ def _parse_value(target: str, user_field: "UserField", raw: Any) -> LeadValues:
         return {}
 
 
-def _item_rows(fm: Any) -> dict[str, list[Row]]:
+def _item_rows(fm: Any) -> dict[str, list[Row]] | None:
+    """The rows by kind; None if one is unreadable: then it is unknown what the lead has."""
     rows: dict[str, list[Row]] = {}
-    for row in fm if isinstance(fm, list) else ():
-        if isinstance(row, dict):
-            rows.setdefault(str(row.get("typeId")), []).extend(
-                _rows([row], "value", "id", "valueType")
-            )
+    if fm and not isinstance(fm, list):
+        return None
+    for row in fm or ():
+        found = _rows([row], "value", "id", "valueType")
+        if found is None:
+            return None
+        rows.setdefault(str(row.get("typeId")), []).extend(found)
     return rows
 
 
-def _rows(rows: Any, value: str, row_id: str, value_type: str) -> Iterator[Row]:
-    for row in rows if isinstance(rows, list | tuple) else ():
-        number = str(row.get(row_id, "")) if isinstance(row, dict) else ""
-        if number.isascii() and number.isdigit() and row.get(value):
-            yield Row(str(row[value]), int(number), str(row.get(value_type, "")))
+def _rows(rows: Any, value: str, row_id: str, value_type: str) -> tuple[Row, ...] | None:
+    """The rows that have a value; None if one is unreadable."""
+    if not rows:
+        return ()
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return None
+    numbers = [str(row.get(row_id, "")) for row in rows]
+    if not all(number.isascii() and number.isdigit() for number in numbers):
+        return None
+    return tuple(
+        Row(str(row[value]), int(number), str(row.get(value_type, "")))
+        for row, number in zip(rows, numbers, strict=True)
+        if row.get(value)
+    )
