@@ -229,13 +229,15 @@ def _choose_phone(
     candidates: tuple[Phone, ...], phone: str, previous: LastApplied | None
 ) -> Phone | None:
     """Choose the user's own phone, in any notation, else the one last applied, else the first."""
+    if len(candidates) <= 1:
+        return candidates[0] if candidates else None
     row, number = (previous.phone_row, previous.phone) if previous else (None, None)
 
     def rank(candidate: Phone) -> tuple[bool, bool, bool, bool]:
         text, row_id = candidate
         return text != phone, not phones.is_similar(text, phone), row_id != row, text != number
 
-    return min(candidates, key=rank, default=None)
+    return min(candidates, key=rank)
 
 
 def _text(row: dict[str, Any], name: str) -> str | None:

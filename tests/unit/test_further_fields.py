@@ -8,7 +8,7 @@ import pytest
 
 from leadline.bitrix24 import leads, stored_lead
 from leadline.bitrix24.lead_fields.applied_fields import AppliedFields
-from leadline.bitrix24.lead_fields.further_fields import needs_lookup
+from leadline.bitrix24.lead_fields.further_fields import needs_lookup, open_fields
 from leadline.bitrix24.lead_parsing import FoundLead, parse_leads, parse_written
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import OutcomeUnknown
@@ -238,6 +238,14 @@ def test_a_found_lead_with_unreadable_rows_is_unreadable(rows: object) -> None:
 @pytest.mark.parametrize("rows", ["", None, []])
 def test_a_lead_without_emails_has_none(rows: object) -> None:
     assert found(EMAIL=rows).last_applied(having()).further.values["EMAIL:WORK"] is None
+
+
+def test_a_value_that_could_not_be_written_or_cleared_stays_open() -> None:
+    dropped = AppliedFields({"SOURCE_ID": "CALL"})
+    assert open_fields(dropped, having(city="Almaty", source="call")) == ["city"]
+    assert open_fields(dropped, having(city=None, source=None)) == ["city"]
+    assert open_fields(dropped, having(source="call")) == []
+    assert open_fields(dropped, having(note=None)) == []  # the CRM's own
 
 
 def test_a_found_lead_is_read() -> None:
