@@ -207,7 +207,9 @@ def _differing(system: System) -> Iterator[str]:
         if emails != [email]:
             yield f"lead {lead.lead_id} has the e-mails {emails}, its user {email}"
         held = portal.cities.get(lead.lead_id, "")
-        if held != (city or "") and "city" not in (left_open or ""):
+        # A portal forgets the values of a field that it drops: none was left to clear.
+        is_gone = city is None and portal.dropped[0] < portal.dropped[1]
+        if held != (city or "") and not is_gone and "city" not in (left_open or ""):
             yield f"lead {lead.lead_id} has the city {held!r}, its user {city!r}"
 
 

@@ -1,5 +1,6 @@
 """Further fields in a lead: what is written, what is read, and what counts as different."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,9 @@ def test_a_lead_without_emails_has_none(rows: object) -> None:
 def test_a_value_that_could_not_be_written_or_cleared_stays_open() -> None:
     dropped = AppliedFields({"SOURCE_ID": "CALL"})
     assert open_fields(dropped, having(city="Almaty", source="call")) == ["city"]
-    assert open_fields(dropped, having(city=None, source=None)) == ["city"]
+    assert open_fields(dropped, having(city=None, source=None)) == []  # its values are gone
+    refused = replace(having(city=None), refused=frozenset({"UF_CRM_CITY"}))
+    assert open_fields(dropped, refused) == ["city"]
     assert open_fields(dropped, having(source="call")) == []
     assert open_fields(dropped, having(note=None)) == []  # the CRM's own
 

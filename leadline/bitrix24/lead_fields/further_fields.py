@@ -185,8 +185,8 @@ def differences(found: FoundFields, state: Desired) -> dict[str, tuple[str | Non
 def open_fields(applied: AppliedFields, state: Desired) -> list[str]:
     """The names of the fields that this written lead did not get.
 
-    The portal refused the value, or to clear it, or has dropped the field; or the map no longer
-    allows the value.
+    The portal refused the value, or to clear it, or has dropped the field that had one; or the map
+    no longer allows the value.
     """
     mapping = field_map()
     if mapping is None:
@@ -195,7 +195,7 @@ def open_fields(applied: AppliedFields, state: Desired) -> list[str]:
     return [
         name
         for target, (name, user_field) in mapping.by_target.items()
-        if name in state.fields
+        if (state.fields.get(name) is not None or target in state.refused)
         and user_field.owner == "leadline"
         and (target not in values or target not in applied.values)
     ]
