@@ -249,6 +249,25 @@ def test_several_leads_hold_the_user_until_a_person_decides(
     assert b"link held user" in leadline("audit", "--orders").out
 
 
+def test_a_held_user_stays_held_when_redis_loses_all(
+    control: Control, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    doubles = [lead(1), lead(1)]
+    held = user(1)
+    for _ in range(6):
+        pipeline.once()
+    client().flushdb()
+    for _ in range(6):
+        rows("UPDATE events SET due_at = now() WHERE state = 'open'")
+        pipeline.once()
+    assert len(all_leads(control)) == 2, "no lead is created"
+    (shown,) = leadline("held", "--json").json["held"]
+    assert (shown["user_id"], shown["lead_ids"]) == (held, doubles)
+    assert leadline("held", held, "--link", doubles[0]).code == 0
+    pipeline.settle()
+    assert all_leads(control)[doubles[0]]["ORIGIN_ID"] == str(held)
+
+
 def test_a_held_user_can_get_a_lead_of_its_own(
     control: Control, pipeline: Pipeline, leadline: Leadline
 ) -> None:
