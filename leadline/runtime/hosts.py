@@ -10,14 +10,21 @@ _URL = re.compile(r"([^/?#]*//)([^/?#]*@)?([^/?#]*)(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that a URL names, and how it answered."""
+    """A node of a cluster, and how it answered."""
 
     #: Host and port.
     address: str
-    #: Its role in the cluster; "" if it did not answer.
+    #: Its role in the cluster; "" if it has none.
     role: str
-    #: Why it did not answer; "" if it did.
+    #: Why it has no role, such as that it does not answer; "" if it has one.
     error: str = ""
+    #: Which server it is, where a proxy may lead to any.
+    server: str = ""
+
+
+def silent(address: str, reason: str) -> Node:
+    """A node that does not answer."""
+    return Node(address, "", f"does not answer: {reason}")
 
 
 def order_from(first: int, count: int) -> list[int]:

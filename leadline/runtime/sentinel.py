@@ -5,13 +5,14 @@ watch, and the database. User and password are those of Redis; `sentinel_usernam
 `sentinel_password` in the query are those of the Sentinels. With `rediss+sentinel://` both use TLS.
 """
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import redis
 
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.hosts import Node, each_host, order_from, with_first_host
+from leadline.runtime.hosts import Node, each_host, order_from, silent, with_first_host
 from leadline.runtime.secrets import UrlSource
 
 PORT = 26379
@@ -37,6 +38,20 @@ def redis_url(url: str) -> str:
     parts = with_first_host(url)
     database = parts.path.strip("/").partition("/")[2]
     return _plain(parts)._replace(path=f"/{database}").geturl()
+
+
+def server_url(url: str, host: str, port: int) -> str:
+    """The Redis URL of one of the servers that the Sentinels watch, with our login.
+
+    Raises:
+        ValueError: the URL is invalid.
+        BadConfiguration: the server is on another machine, and the URL is without TLS.
+    """
+    host = f"[{host}]" if ":" in host else host
+    server = urlsplit(redis_url(url))._replace(netloc=f"{host}:{port}")
+    cleartext.require_tls("redis", server.geturl())
+    credentials, at, _ = with_first_host(url).netloc.rpartition("@")
+    return server._replace(netloc=f"{credentials}{at}{server.netloc}").geturl()
 
 
 class Sentinels:
@@ -77,13 +92,24 @@ def nodes(url: str) -> list[Node]:
     return [_node(sentinel_url) for sentinel_url in each_host(url)]
 
 
+def watched(url: str) -> list[tuple[str, int]]:
+    """Host and port of each master and replica that any of these Sentinels knows."""
+    found: set[tuple[str, int]] = set()
+    for sentinel_url in each_host(url):
+        with suppress(redis.RedisError), _client(sentinel_url) as client:
+            master: Any = client.sentinel_master(_name(url))
+            replicas: Any = client.sentinel_slaves(_name(url))
+            found |= {(str(each["ip"]), int(each["port"])) for each in (master, *replicas)}
+    return sorted(found)
+
+
 def _node(url: str) -> Node:
     parts = urlsplit(url)
     address = f"{parts.hostname}:{parts.port or PORT}"
     try:
         master = _ask(url)
     except redis.RedisError as error:
-        return Node(address, "", type(error).__name__)
+        return silent(address, type(error).__name__)
     if master is None:
         return Node(address, "", f"it watches no master {_name(url)!r}")
     return Node(address, f"the master is {master[0]}:{master[1]}")

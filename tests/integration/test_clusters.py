@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -12,9 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
+from leadline.cli.checks import nodes
+from leadline.cli.checks.check import Check
 from leadline.connector.queue_depths import depths
 from leadline.errors import BadConfiguration, DatabaseDown, QueueDown
 from leadline.messages import topology
+from leadline.runtime import redis_nodes, sentinel
+from leadline.runtime.hosts import Node
 from leadline.runtime.postgres import cluster
 from leadline.runtime.postgres.migrate import migrate
 from leadline.runtime.postgres.pool import Database
@@ -42,6 +46,11 @@ def with_dead_hosts(url: str, free_port: FreePort, count: int = 6) -> str:
     host = urlsplit(url).netloc.rpartition("@")[2]
     dead = ",".join(f"127.0.0.1:{free_port()}" for _ in range(count))
     return url.replace(host, f"{dead},{host}")
+
+
+def problems(found: Iterable[Check]) -> set[str]:
+    """The names of the checks of `leadline doctor` that found something."""
+    return {check.name for check in found if not check.is_ok}
 
 
 # RabbitMQ
@@ -161,6 +170,30 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
         with closing(database):
             assert port_of(database) == of_standby
             database.run("CREATE TABLE after_the_failover ()")
+
+
+@pytest.mark.slow("copies a server")
+def test_doctor_shows_two_primaries_and_none(tmp_path: Path) -> None:
+    """As after a failover that did not end the old primary."""
+    with primary_and_standby(tmp_path) as (primary, standby):
+        url = pair_url(standby, primary, "read-write")
+        assert problems(nodes.postgres(url)) == {"Postgres' standby"}
+        proxy = Proxy(urlsplit(primary.url).port or 0)
+        by_proxies = pair_url(standby, primary, "read-write").replace(
+            f"{urlsplit(primary.url).port}/",
+            f"{urlsplit(primary.url).port},127.0.0.1:{proxy.port}/",
+        )
+        assert problems(nodes.postgres(by_proxies)) == {"Postgres' standby"}
+        proxy.close()
+        assert "Postgres' hosts" in problems(nodes.postgres(pair_url(standby, primary, "any")))
+        with owner(standby) as connection:
+            connection.run("SELECT pg_promote()")
+        (split,) = (one for one in nodes.postgres(url) if one.name == "Postgres' primary")
+        assert not split.is_ok
+        assert all(urlsplit(each.url).netloc[-5:] in split.result for each in (primary, standby))
+        for each in (primary, standby):
+            each.stop()
+        assert "Postgres' primary" in problems(nodes.postgres(url))
 
 
 @pytest.mark.slow("copies a server")
@@ -320,6 +353,47 @@ def test_writes_move_from_a_demoted_master_to_the_new_one(sentinels: Sentinels) 
             return False
 
         eventually(is_moved, 20, "writes go to the new master")
+
+
+@pytest.mark.slow("Sentinels need seconds to find each other")
+def test_doctor_shows_each_redis_server_and_two_masters(sentinels: Sentinels) -> None:
+    master, replica = (urlsplit(server.url).port for server in sentinels.servers)
+    url = sentinels.url
+    roles = {node.address: node.role for node in redis_nodes.nodes(url)}
+    assert roles == {
+        f"127.0.0.1:{master}": redis_nodes.UNGUARDED_MASTER,
+        f"127.0.0.1:{replica}": redis_nodes.REPLICA,
+    }
+    assert problems(nodes.redis(url)) == {"Redis' replicas"}
+    password = urlsplit(url).password
+    with (
+        redis.Redis(port=master or 0, password=password) as first,
+        redis.Redis(port=replica or 0, password=password) as second,
+    ):
+        for server in (first, second):
+            server.config_set("min-replicas-to-write", 1)
+        assert problems(nodes.redis(url)) == set()
+        second.replicaof("NO", "ONE")
+        (split,) = (one for one in nodes.redis(url) if not one.is_ok)
+        assert split.name == "Redis' master"
+        assert all(str(port) in split.result for port in (master, replica))
+    sentinels.kill_a_sentinel()
+    sentinels.servers[0].kill()
+    gone = {f"Sentinel 127.0.0.1:{sentinels.ports[0]}", f"Redis 127.0.0.1:{master}"}
+    assert gone <= problems(nodes.redis(url))
+
+
+def test_sentinels_that_disagree_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while one of them is cut off from the others."""
+    named = [Node("one:26379", "the master is a:6379"), Node("two:26379", "the master is b:6379")]
+    servers = [Node("a:6379", redis_nodes.MASTER), Node("b:6379", redis_nodes.REPLICA)]
+    monkeypatch.setattr(sentinel, "nodes", lambda _url: named)
+    monkeypatch.setattr(redis_nodes, "nodes", lambda _url: servers)
+    assert problems(nodes.redis("redis+sentinel://one,two/main")) == {"Redis' master"}
+    named.pop()
+    assert problems(nodes.redis("redis+sentinel://one,two/main")) == set()
+    servers.append(Node("c:6379", "", "cut off from its master"))
+    assert problems(nodes.redis("redis+sentinel://one,two/main")) == {"Redis c:6379"}
 
 
 @pytest.mark.slow("Sentinels need seconds to find each other")

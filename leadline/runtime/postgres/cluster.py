@@ -11,7 +11,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.hosts import Node, order_from
+from leadline.runtime.hosts import Node, order_from, silent
 from leadline.runtime.postgres.connection import ANSWER_CHECK_S, Session, sqlstate
 from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.secrets import UrlSource
@@ -104,7 +104,8 @@ PRIMARY, SYNCHRONOUS_PRIMARY, STANDBY = "primary", "primary with a synchronous s
 _ROLE = f"""
 SELECT CASE WHEN pg_is_in_recovery() THEN '{STANDBY}'
             WHEN current_setting('synchronous_standby_names') = '' THEN '{PRIMARY}'
-            ELSE '{SYNCHRONOUS_PRIMARY}' END AS role
+            ELSE '{SYNCHRONOUS_PRIMARY}' END AS role,
+       concat_ws(' ', inet_server_addr(), inet_server_port(), pg_postmaster_start_time()) AS server
 """
 _ASK_S = 3.0
 
@@ -123,5 +124,5 @@ def _node(options: Mapping[str, Any]) -> Node:
         finally:
             session.close()
     except (DatabaseError, InterfaceError, OSError) as error:
-        return Node(address, "", type(error).__name__)
-    return Node(address, str(row["role"]))
+        return silent(address, type(error).__name__)
+    return Node(address, str(row["role"]), server=str(row["server"]))

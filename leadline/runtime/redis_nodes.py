@@ -1,0 +1,36 @@
+"""The role of each Redis server that Sentinels watch, as the server itself sees it."""
+
+from typing import Any
+
+import redis
+
+from leadline.errors import BadConfiguration
+from leadline.runtime import sentinel
+from leadline.runtime.hosts import Node, silent
+
+MASTER, UNGUARDED_MASTER = "master", "master that accepts writes without a replica"
+REPLICA = "replica"
+_ASK_S = 3.0
+
+
+def nodes(url: str) -> list[Node]:
+    """Each server: one of the constants above, or why there is none."""
+    return [_node(url, host, port) for host, port in sentinel.watched(url)]
+
+
+def _node(url: str, host: str, port: int) -> Node:
+    address = f"{host}:{port}"
+    try:
+        server_url = sentinel.server_url(url, host, port)
+        with redis.Redis.from_url(
+            server_url, socket_connect_timeout=_ASK_S, socket_timeout=_ASK_S
+        ) as client:
+            info: dict[str, Any] = client.info("replication")
+    except (redis.RedisError, BadConfiguration) as error:
+        return silent(address, type(error).__name__)
+    if info["role"] != "master":
+        is_linked = info.get("master_link_status") == "up"
+        return Node(address, REPLICA) if is_linked else Node(address, "", "cut off from its master")
+    # Redis reports it only if min-replicas-to-write is set.
+    is_guarded = "min_slaves_good_slaves" in info
+    return Node(address, MASTER if is_guarded else UNGUARDED_MASTER)
