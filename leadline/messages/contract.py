@@ -76,7 +76,8 @@ Reason = Annotated[
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    # Validators are built at their first use: writing functions and the relay need none of them.
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, defer_build=True)
 
 
 class WireUser(_Message):

@@ -104,7 +104,8 @@ Stage = Annotated[
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Validators are built at their first use: a function needs one or two of these models.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """An idempotency key is bound to this text, in which an absent external id is left out."""

@@ -52,7 +52,8 @@ def _rfc_3339(text: object) -> object:
 class Query(BaseModel):
     """The query of GET /users: users that meet all of its conditions."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built at its first use: the relay imports it, too.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     stage: Stage | None = None
     sync: Literal["waiting", "synced", "failed"] | None = None

@@ -97,3 +97,67 @@ def test_a_long_running_process_loads_no_optional_package(module: str) -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "structlog" in loaded
     assert not {"opentelemetry.sdk.metrics._internal", "rich.pretty"} & loaded
+
+
+FIRST_USE = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+from leadline.messages.contract import Reply
+from leadline.users.model import Changes, NewUser
+
+body = {"full_name": "Анна", "phone": "+77001112233"}
+wrong = []
+begin = threading.Barrier(16)
+
+def use():
+    begin.wait()
+    if NewUser.model_validate(body).full_name != "Анна":
+        wrong.append("a user")
+    if Changes.model_validate({"full_name": "Анна"}).phone is not None:
+        wrong.append("a change")
+    reply = {"status": "success", "action": "create_card", "user_id": 1}
+    if Reply.model_validate(reply).attempts != 1:
+        wrong.append("a reply")
+
+def noted():
+    try:
+        use()
+    except BaseException as error:
+        wrong.append(repr(error))
+
+threads = [threading.Thread(target=noted) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not wrong, wrong
+"""
+
+
+def test_models_are_built_at_their_first_use_by_whichever_thread() -> None:
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_USE],
+            cwd=CHECKOUT,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+UNUSED_MODELS = """
+from leadline.users import model, views
+from leadline.messages import contract
+for found in (model.NewUser, model.Changes, views.Query, contract.Request, contract.Reply):
+    assert not found.__pydantic_complete__, found
+"""
+
+
+def test_no_model_is_built_by_its_import() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNUSED_MODELS],
+        cwd=CHECKOUT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ UserNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
 class Body(BaseModel):
     """A request with these fields only."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Empty(Body):

@@ -27,7 +27,7 @@ class Selection(BaseModel):
     It is stored, so it has no text of a reason: that may quote a person.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     user_ids: tuple[int, ...] = ()
     #: FailedFilter users of these groups (`users.failures`), that failed at this moment or later.
