@@ -25,6 +25,39 @@ def test_the_environment_wins_over_the_file(file: Path) -> None:
     assert "WORKERS" not in environment
 
 
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [
+        ("", "mapping/leadline.toml"),
+        ("./maps", "maps/leadline.toml"),
+        ("/maps", "/maps/leadline.toml"),
+    ],
+)
+def test_a_field_map_is_where_compose_mounts_it_from(
+    folder: str, found: str, tmp_path: Path
+) -> None:
+    path = tmp_path / ".env"
+    lines = ["LEADLINE_MAPPING=/etc/leadline/leadline.toml", f"LEADLINE_MAPPING_FOLDER={folder}"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    environment = {"LEADLINE_ENV_FILE": str(path)}
+    env_file.load(environment)
+    assert Path(environment["LEADLINE_MAPPING"]) == tmp_path / found
+
+
+def test_another_path_of_a_field_map_stays(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("LEADLINE_MAPPING=/srv/leadline.toml", encoding="utf-8")
+    environment = {"LEADLINE_ENV_FILE": str(path)}
+    env_file.load(environment)
+    assert environment["LEADLINE_MAPPING"] == "/srv/leadline.toml"
+
+
+def test_the_mount_is_that_of_docker_compose() -> None:
+    text = env_file.DEFAULT.parent.joinpath("docker-compose.yml").read_text(encoding="utf-8")
+    mount = env_file.MAPPING_MOUNT.rstrip("/")
+    assert f"${{LEADLINE_MAPPING_FOLDER:-{env_file.MAPPING_FOLDER}}}:{mount}:ro" in text
+
+
 @pytest.mark.parametrize("name", ["", "no such file"])
 def test_without_a_file_nothing_changes(name: str, tmp_path: Path) -> None:
     environment = {"LEADLINE_ENV_FILE": name and str(tmp_path / name)}
