@@ -256,7 +256,9 @@ def main() -> None:
         with story.running(System(State(root / "system"), dict(SETTINGS))) as system:
             (root / "state").mkdir()
             result = judge(system, size, root / "state", lost_share, kills=kills)
-    sys.stdout.write(f"{json.dumps(vars(result) | vars(size))}\n")
+            # Before the search for personal data in all logs, which takes minutes.
+            sys.stdout.write(f"{json.dumps(vars(result) | vars(size))}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
