@@ -59,10 +59,12 @@ class _MapFile:
             self.map = _read(self._path)
         except BadConfiguration as error:
             self.defect = str(error)
-            log.exception("field map invalid, last good one stays in use")
+        else:
+            self.defect = None
+            log.info("field map read", fields=len(self.map.fields))
             return
-        self.defect = None
-        log.info("field map read", fields=len(self.map.fields))
+        # The text quotes the map's file only.
+        log.error("field map invalid, last good one stays in use", mistake=self.defect)
 
 
 def _read(path: Path) -> "FieldMap":

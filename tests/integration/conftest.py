@@ -158,6 +158,8 @@ def leadline(
         out, err = capsysbinary.readouterr()
         return CommandOutput(int(str(code or 0)), out, err.decode())
 
+    # Threads of the test may log while a command begins: not into its output.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(io.StringIO()))
     yield run
     structlog.reset_defaults()
 
