@@ -6,11 +6,13 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from emulator.clock import Clock
-from emulator.entities.categories import Categories
+from emulator.entities.records import Records
 from emulator.entities.recycle_bin import RecycleBin
-from emulator.entities.statuses import Directories
+from emulator.entities.setup.categories import Categories
+from emulator.entities.setup.statuses import Directories
+from emulator.entities.setup.types import Types
+from emulator.entities.setup.userfields import Schemas
 from emulator.entities.store import Store
-from emulator.entities.userfields import Schemas
 from emulator.events.offline import OfflineQueue
 from emulator.events.online import EventSender
 from emulator.faults import FaultRules
@@ -29,10 +31,12 @@ class Portal:
         self.clock = Clock()
         self.journal = journal or Journal()
         self.store = store
-        self.schemas = Schemas(store)
+        self.types = Types(store)
+        self.records = Records(store)
+        self.schemas = Schemas(store, self.types)
         self.directories = Directories(store)
         self.categories = Categories(store, self.directories)
-        self.bin = RecycleBin(store)
+        self.bin = RecycleBin(store, self.types)
         self.stream = LiveStream()
         self.events = EventSender(store, self.clock)
         self.offline = OfflineQueue(store)
@@ -76,6 +80,7 @@ class Portal:
         """Return to the initial state; work in progress is cancelled and commits nothing."""
         await self.stop()
         self.store.clear()
+        self.types.load()
         self.schemas.load()
         self.directories.load()
         self.categories.load()

@@ -60,6 +60,7 @@ class Settings:
     outgoing_webhook_url: Annotated[str | None, WebAddress()] = None
     application_token: Annotated[str, Text(200)] = "local-application-token"  # noqa: S105
     event_bind: Annotated[str, Choice("allowed", "wrong_auth_type")] = "allowed"
+    application_methods: Annotated[str, Choice("allowed", "refused")] = "allowed"
     event_delay_ms: Annotated[float, Number(0, 1e7)] = 0
     event_copies: Annotated[int, Whole(0, 100)] = 1
     slow_handler_s: Annotated[float, Number(0, 1e6)] = 5

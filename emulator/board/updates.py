@@ -9,7 +9,7 @@ from aiohttp import web
 
 from emulator.control.json_body import json_response, problem
 from emulator.control.statistics import now
-from emulator.entities.entity import BY_TYPE_ID, CONTACT, DEAL, LEAD, Entity
+from emulator.entities.entity import CONTACT, DEAL, LEAD, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.views import card
 from emulator.portal import Portal
@@ -23,8 +23,9 @@ _SHOWN = (LEAD, DEAL, CONTACT)
 async def snapshot(request: web.Request) -> web.Response:
     """GET: the stages of a type (`?type=`, leads), their newest cards, and the statistics."""
     portal = request.app[PORTAL]
-    entity = BY_TYPE_ID.get(positive_int(request.query.get("type", "1")) or 0)
-    if entity not in _SHOWN:
+    type_id = positive_int(request.query.get("type", "1"))
+    entity = next((kind for kind in _SHOWN if kind.type_id == type_id), None)
+    if entity is None:
         return problem(404, "no such board")
     counts = _counts(portal, entity)
     cards = [card(entity, item) for stage in counts for item in _newest(portal, entity, stage)]

@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from emulator.control.json_body import InvalidJson, json_response, problem, read_json
-from emulator.entities.entity import BY_TYPE_ID, Entity
+from emulator.entities.entity import Entity
 from emulator.entities.multifields import from_upper_fields, positive_int
 from emulator.entities.recycle_bin import Deleted
 from emulator.entities.store import Item
@@ -92,7 +92,7 @@ def _found(request: web.Request) -> tuple[Portal, Entity | None, Item | None]:
 
 
 def _entity(request: web.Request) -> Entity | None:
-    return BY_TYPE_ID.get(positive_int(request.match_info["type"]) or 0)
+    return request.app[PORTAL].types.get(positive_int(request.match_info["type"]))
 
 
 def _reason(sent: Any) -> str:

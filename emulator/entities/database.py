@@ -3,14 +3,15 @@
 import sqlite3
 from pathlib import Path
 
-from emulator.entities.entity import ENTITIES
+from emulator.entities.entity import BUILT_IN
 from emulator.entities.like import like
 
 #: Tables whose rows a reset deletes.
 TABLES = (
     *("write", "multifield", "handler", "offline_handler", "offline_event", "stage_history"),
-    *("user_field", "status", "category", "deleted", "product_row"),
-    *(entity.table for entity in ENTITIES),
+    *("user_field", "status", "category", "deleted", "product_row", "pipeline", "smart_process"),
+    *("record", "record_family"),
+    *(entity.table for entity in BUILT_IN),
 )
 
 _OBJECTS = """
@@ -39,7 +40,7 @@ CREATE TABLE IF NOT EXISTS offline_handler (
 CREATE TABLE IF NOT EXISTS offline_event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, connector TEXT NOT NULL,
     owner_id INTEGER NOT NULL, time REAL NOT NULL, process_id TEXT,
-    error INTEGER NOT NULL DEFAULT 0);
+    error INTEGER NOT NULL DEFAULT 0, type_id INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS stage_history (
     id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL, owner_id INTEGER NOT NULL,
     kind INTEGER NOT NULL, time TEXT NOT NULL, stage TEXT NOT NULL, semantics TEXT NOT NULL,
@@ -53,6 +54,12 @@ CREATE TABLE IF NOT EXISTS user_field (
     id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL, definition TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS status (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS category (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS pipeline (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS smart_process (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS record (
+    family TEXT NOT NULL, id INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (family, id));
+CREATE TABLE IF NOT EXISTS record_family (name TEXT PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS deleted (
     id INTEGER PRIMARY KEY AUTOINCREMENT, entity INTEGER NOT NULL, owner_id INTEGER NOT NULL,
     time TEXT NOT NULL, data TEXT NOT NULL, rows TEXT NOT NULL);
@@ -73,7 +80,14 @@ _ADDED = (
     ("handler", "auth_type", "INTEGER NOT NULL DEFAULT 0"),
     ("handler", "min_timeout", "REAL NOT NULL DEFAULT 1"),
     ("offline_event", "error", "INTEGER NOT NULL DEFAULT 0"),
+    ("offline_event", "type_id", "INTEGER NOT NULL DEFAULT 0"),
 )
+
+
+def create_table(db: sqlite3.Connection, table: str) -> None:
+    """Create the table of a type of objects."""
+    for statement in _OBJECTS.format(name=table).split(";"):
+        db.execute(statement)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -90,7 +104,7 @@ def connect(path: Path) -> sqlite3.Connection:
         columns = _columns(db, table)
         if columns and name not in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-    db.executescript("".join(_OBJECTS.format(name=entity.table) for entity in ENTITIES) + _SCHEMA)
+    db.executescript("".join(_OBJECTS.format(name=entity.table) for entity in BUILT_IN) + _SCHEMA)
     return db
 
 

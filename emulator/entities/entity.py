@@ -1,9 +1,12 @@
 """The types of CRM objects that this portal has."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from emulator.entities.fields import contacts, deals, leads
+from emulator.entities.fields import contacts, deals, invoices, leads, quotes
 from emulator.entities.fields.field import Field
+
+INVOICE_ID = 31
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,20 +28,50 @@ class Entity:
     has_rows: bool = True
     #: Fields that crm.item.add fills with the first item of a directory.
     first_items: tuple[tuple[str, str], ...] = ()
+    #: Whether each pipeline has its own stages.
+    has_pipelines: bool = False
+    #: Whether its pipelines may be changed.
+    has_own_pipelines: bool = False
+    #: The field that holds the number of a new object.
+    number: str = ""
+    #: The id of the smart process, which names its user fields.
+    process_id: int = 0
 
-    @property
+    @cached_property
     def table(self) -> str:
         """Its table, and the middle of its methods' names."""
         return self.name.lower()
 
+    @cached_property
+    def field_names(self) -> frozenset[str]:
+        """The names of its own fields."""
+        return frozenset(field.name for field in self.fields)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether crm.item.* alone knows it: invoices and smart processes."""
+        return self.type_id == INVOICE_ID or bool(self.process_id)
+
     @property
     def user_fields(self) -> str:
         """The ENTITY_ID of its user fields."""
-        return f"CRM_{self.name}"
+        return f"CRM_{self.process_id or self.name}"
+
+    def directory(self, category: object) -> str:
+        """The directory of its stages in a pipeline."""
+        if not self.has_pipelines or category in (None, "", 0, "0"):
+            return self.stages
+        return f"{self.stages}_{category}"
+
+    def stage_prefix(self, category: int) -> str:
+        """What the codes of a pipeline's stages begin with."""
+        if not category:
+            return ""
+        return f"DT{self.type_id}_{category}:" if self.is_dynamic else f"C{category}:"
 
     def event(self, verb: str) -> str:
         """The name of an event: ONCRMLEADADD."""
-        return f"ONCRM{self.name}{verb}"
+        return f"ONCRM{'DYNAMICITEM' if self.is_dynamic else self.name}{verb}"
 
 
 LEAD = Entity(
@@ -63,6 +96,8 @@ DEAL = Entity(
     "DEAL_STAGE",
     has_rows=False,
     first_items=(("TYPE_ID", "DEAL_TYPE"), ("SOURCE_ID", "SOURCE")),
+    has_pipelines=True,
+    has_own_pipelines=True,
 )
 CONTACT = Entity(
     3,
@@ -85,8 +120,37 @@ COMPANY = Entity(
     ),
 )
 
-ENTITIES = (LEAD, DEAL, CONTACT, COMPANY)
-BY_TYPE_ID = {entity.type_id: entity for entity in ENTITIES}
-BY_NAME = {entity.name: entity for entity in ENTITIES}
+QUOTE = Entity(
+    7,
+    "QUOTE",
+    "Estimate",
+    "Q",
+    quotes.FIELDS,
+    "STATUS_ID",
+    "STATUS_SEMANTIC_ID",
+    "QUOTE_STATUS",
+    has_rows=False,
+    number="QUOTE_NUMBER",
+)
+INVOICE = Entity(
+    INVOICE_ID,
+    "SMART_INVOICE",
+    "Invoice",
+    "SI",
+    invoices.FIELDS,
+    "STAGE_ID",
+    "STAGE_SEMANTIC_ID",
+    "SMART_INVOICE_STAGE",
+    has_rows=False,
+    number="ACCOUNT_NUMBER",
+    has_pipelines=True,
+)
+
+#: The types with their own methods, such as crm.lead.add.
+ENTITIES = (LEAD, DEAL, CONTACT, COMPANY, QUOTE)
+#: The types that every portal has.
+BUILT_IN = (*ENTITIES, INVOICE)
 #: Events of all objects.
-EVENTS = tuple(entity.event(verb) for entity in ENTITIES for verb in ("ADD", "UPDATE", "DELETE"))
+EVENTS = tuple(
+    dict.fromkeys(entity.event(verb) for entity in BUILT_IN for verb in ("ADD", "UPDATE", "DELETE"))
+)

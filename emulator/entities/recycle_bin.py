@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.entities.entity import BY_TYPE_ID, Entity
+from emulator.entities.entity import Entity
 from emulator.entities.multifields import RowChange
+from emulator.entities.setup.types import Types
 from emulator.entities.store import Item, Store
 
 
@@ -24,8 +25,9 @@ class Deleted:
 class RecycleBin:
     """Deleted objects of all types."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, types: Types) -> None:
         self._store = store
+        self._types = types
 
     def put(self, entity: Entity, item: Item, time: str) -> None:
         """Keep an object that is being deleted."""
@@ -53,13 +55,14 @@ class RecycleBin:
         return [
             Deleted(
                 number,
-                BY_TYPE_ID[type_id],
+                entity,
                 item_id,
                 time,
                 json.loads(data),
                 [RowChange(*row) for row in json.loads(rows)],
             )
             for number, type_id, item_id, time, data, rows in cursor
+            if (entity := self._types.get(type_id))
         ]
 
 

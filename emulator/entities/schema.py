@@ -11,10 +11,14 @@ from emulator.entities.fields.kinds import as_item, as_upper
 class Schema:
     """What this portal knows of an entity's fields; rebuilt when a user field changes."""
 
-    def __init__(self, entity: Entity, user_fields: Iterable[Field]) -> None:
+    def __init__(
+        self, entity: Entity, user_fields: Iterable[Field], parents: Iterable[Field] = ()
+    ) -> None:
         self.entity = entity
         self.user_fields = {field.name: field for field in user_fields}
-        static = [field for field in entity.fields if field.name]
+        #: The entity's own fields, and those of its parents.
+        self.own = (*entity.fields, *parents)
+        static = [field for field in self.own if field.name]
         #: All fields with their own value.
         self.fields: dict[str, Field] = {field.name: field for field in static} | self.user_fields
         #: The same by their names in crm.item.*.
@@ -36,12 +40,12 @@ class Schema:
         self.initial = {
             field.name: field.initial for field in self.fields.values() if field.initial is not None
         }
-        self.item = _item_template(entity, self.user_fields)
+        self.item = _item_template(self.own, self.user_fields)
 
     def described(self, mandatory: Iterable[str]) -> dict[str, Any]:
         """The result of crm.lead.fields and the like."""
         required = set(mandatory)
-        shown = [field for field in self.entity.fields if "f" in field.where]
+        shown = [field for field in self.own if "f" in field.where]
         many = _multifields(self.entity) if self.entity.has_rows else []
         return {
             field.name: field.described(required=field.name in required)
@@ -53,7 +57,7 @@ class Schema:
     ) -> dict[str, Any]:
         """The `fields` of crm.item.fields."""
         required = set(mandatory)
-        shown = [field for field in self.entity.fields if "d" in field.where]
+        shown = [field for field in self.own if "d" in field.where]
         described = {
             field.name if original_names and field.dynamic else field.camel: field.described_item(
                 required=field.name in required
@@ -79,9 +83,9 @@ def _multifields(entity: Entity) -> list[Field]:
     ]
 
 
-def _item_template(entity: Entity, user_fields: Mapping[str, Field]) -> dict[str, Any]:
+def _item_template(own: Iterable[Field], user_fields: Mapping[str, Field]) -> dict[str, Any]:
     template: dict[str, Any] = {}
-    for field in [*entity.fields, *user_fields.values()]:
+    for field in [*own, *user_fields.values()]:
         if "i" in field.where:
             shown = as_item(field.kind, field.default)
             template[field.camel] = field.item_default if shown is None else shown

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emulator.entities.database import TABLES, connect
+from emulator.entities.database import TABLES, connect, create_table
 from emulator.entities.entity import Entity
 from emulator.entities.multifields import Row, RowChange, digest
+
+#: The tables of smart processes.
+_PROCESSES = ("dynamic_[0-9]*[0-9]",)
 
 
 @dataclass
@@ -35,9 +38,18 @@ class Store:
     def clear(self) -> None:
         """Delete everything; ids restart at 1."""
         with self.transaction():
+            processes = self.db.execute(
+                "SELECT name FROM sqlite_master WHERE name GLOB ?", _PROCESSES
+            )
+            for (table,) in processes.fetchall():
+                self.db.execute(f"DROP TABLE {table}")
             for table in TABLES:
                 self.db.execute(f"DELETE FROM {table}")  # noqa: S608 (our own names)
             self.db.execute("DELETE FROM sqlite_sequence")
+
+    def create_table(self, entity: Entity) -> None:
+        """Create the table of a type of objects, if there is none."""
+        create_table(self.db, entity.table)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -22,6 +22,8 @@ class OfflineEvent:
     time: float
     process_id: str | None = None
     error: int = 0
+    #: What the object is, where the event's name does not tell.
+    type_id: int = 0
 
 
 class OfflineQueue:
@@ -56,7 +58,7 @@ class OfflineQueue:
         self.load()
         return count
 
-    def add(self, event: str, owner_id: int, by: str, time: float) -> bool:
+    def add(self, event: str, owner_id: int, by: str, time: float, type_id: int = 0) -> bool:
         """Queue the event of a write made by the connector `by`; whether any queue got it."""
         queues = [
             connector
@@ -64,14 +66,14 @@ class OfflineQueue:
             if bound == event and (not by or by != connector)
         ]
         for connector in queues:
-            self._put(event, connector, owner_id, time)
+            self._put(event, connector, owner_id, time, type_id)
         return bool(queues)
 
     def read(self, connector: str, where: Where, order: str, page: str = "") -> list[OfflineEvent]:
         """The events of a connector that a filter finds, reserved ones included."""
         conditions = Where(["connector = ?", *where.conditions], [connector, *where.values])
         cursor = self._store.db.execute(
-            "SELECT id, event, owner_id, time, process_id, error"  # noqa: S608 (our clauses)
+            "SELECT id, event, owner_id, time, process_id, error, type_id"  # noqa: S608 (our clauses)
             f" FROM offline_event {conditions.sql} ORDER BY {order} {page}",
             conditions.values,
         )
@@ -95,7 +97,7 @@ class OfflineQueue:
     def reserved(self, process_id: str, ids: Sequence[int] | None) -> list[OfflineEvent]:
         """The events reserved under a process id, all or those named by id."""
         cursor = self._store.db.execute(
-            "SELECT id, event, owner_id, time, process_id, error FROM offline_event"
+            "SELECT id, event, owner_id, time, process_id, error, type_id FROM offline_event"
             " WHERE process_id = ? ORDER BY id",
             (process_id,),
         )
@@ -108,14 +110,15 @@ class OfflineQueue:
             "UPDATE offline_event SET error = 1 WHERE id = ?", [(event.id,) for event in events]
         )
 
-    def _put(self, event: str, connector: str, owner_id: int, time: float) -> None:
+    def _put(self, event: str, connector: str, owner_id: int, time: float, type_id: int) -> None:
         with self._store.transaction():
             self._store.db.execute(
                 "DELETE FROM offline_event WHERE process_id IS NULL"
-                " AND event = ? AND connector = ? AND owner_id = ?",
-                (event, connector, owner_id),
+                " AND event = ? AND connector = ? AND owner_id = ? AND type_id = ?",
+                (event, connector, owner_id, type_id),
             )
             self._store.db.execute(
-                "INSERT INTO offline_event (event, connector, owner_id, time) VALUES (?, ?, ?, ?)",
-                (event, connector, owner_id, time),
+                "INSERT INTO offline_event (event, connector, owner_id, time, type_id)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (event, connector, owner_id, time, type_id),
             )

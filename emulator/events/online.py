@@ -87,13 +87,18 @@ class EventSender:
         """How much later slow handlers are called, in seconds, by URL."""
         return {url: seconds for url, seconds in self._penalties.items() if seconds}
 
-    def send(self, event: str, owner_id: int, settings: Settings, user: int) -> None:
-        """Send an event of a write by `user` (0: none) to all handlers, without waiting."""
+    def send(
+        self, event: str, owner_id: int, settings: Settings, user: int, type_id: int = 0
+    ) -> None:
+        """Send an event of a write by `user` (0: none) to all handlers, without waiting.
+
+        `type_id` tells what the object is where the event's name does not.
+        """
         if not self._handlers and not settings.outgoing_webhook_url:
             return
         for handler in self._handlers_for(event, settings):
             for _ in range(settings.event_copies):
-                self._start(handler, event, owner_id, settings, user)
+                self._start(handler, event, (owner_id, type_id), settings, user)
 
     def announce(self, settings: Settings) -> None:
         """Tell handlers of ONOFFLINEEVENT that a queue has grown, not more often than they like."""
@@ -110,7 +115,9 @@ class EventSender:
         await self._clock.sleep(due - self._clock.now())
         self._announced.discard(handler.id)
         self._announced_at[handler.id] = self._clock.now()
-        form = _form(handler, OFFLINE_EVENT, 0, settings.application_token, handler.auth_type or 1)
+        form = _form(
+            handler, OFFLINE_EVENT, (0, 0), settings.application_token, handler.auth_type or 1
+        )
         await self._post(handler.url, form, 0, None, settings)
 
     async def stop(self) -> None:
@@ -136,9 +143,14 @@ class EventSender:
                 yield handler
 
     def _start(
-        self, handler: Handler, event: str, owner_id: int, settings: Settings, user: int
+        self,
+        handler: Handler,
+        event: str,
+        owner: tuple[int, int],
+        settings: Settings,
+        user: int,
     ) -> None:
-        form = _form(handler, event, owner_id, settings.application_token, user)
+        form = _form(handler, event, owner, settings.application_token, user)
         delay = settings.event_delay_ms / 1000 + self._penalties.get(handler.url, 0)
         if settings.event_order == "shuffled":
             delay += self._generator.random()
@@ -181,12 +193,16 @@ class EventSender:
             self._penalties[url] = penalty / 2 if penalty > 1 else 0.0
 
 
-def _form(handler: Handler, event: str, owner_id: int, token: str, user: int) -> dict[str, str]:
+def _form(
+    handler: Handler, event: str, owner: tuple[int, int], token: str, user: int
+) -> dict[str, str]:
     """The form; an application's handler gets the token of its user or of the writing one."""
+    owner_id, type_id = owner
     form = {
         "event": event,
         "event_handler_id": str(handler.id),
         **({"data[FIELDS][ID]": str(owner_id)} if owner_id else {}),
+        **({"data[FIELDS][ENTITY_TYPE_ID]": str(type_id)} if type_id else {}),
         "ts": "",
     }
     auth = {

@@ -2,20 +2,39 @@
 
 from collections.abc import Callable
 
+from emulator.methods.families import (
+    addresses,
+    currencies,
+    duplicate_fields,
+    preset_fields,
+    requisite_links,
+    requisites,
+    workspaces,
+)
 from emulator.methods.objects import (
     bindings,
     by_type,
     duplicates,
     imports,
+    item_product_rows,
     items,
     lists,
     merge,
     product_rows,
     stage_history,
 )
-from emulator.methods.portal import event_handlers, offline_events, portal_info, users
+from emulator.methods.portal import event_handlers, offline_events, options, portal_info, users
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.setup import categories, statuses, userfield_info, userfields
+from emulator.methods.setup import (
+    card_forms,
+    categories,
+    smart_processes,
+    statuses,
+    userfield_configs,
+    userfield_info,
+    userfields,
+)
+from emulator.methods.timeline import activities, activity_bindings, comments, notes, pictures
 
 Method = Callable[[Call], MethodResult]
 
@@ -27,17 +46,36 @@ METHODS: dict[str, Method] = {
     **merge.METHODS,
     **bindings.METHODS,
     **product_rows.METHODS,
+    **item_product_rows.METHODS,
     **duplicates.METHODS,
     **stage_history.METHODS,
     **statuses.METHODS,
     **categories.METHODS,
+    **card_forms.METHODS,
+    **smart_processes.METHODS,
     **userfields.METHODS,
+    **userfield_configs.METHODS,
     **userfield_info.METHODS,
+    **requisites.METHODS,
+    **preset_fields.METHODS,
+    **requisite_links.METHODS,
+    **addresses.METHODS,
+    **comments.METHODS,
+    **notes.METHODS,
+    **pictures.METHODS,
+    **activities.METHODS,
+    **currencies.METHODS,
+    **duplicate_fields.METHODS,
+    **workspaces.METHODS,
+    **options.METHODS,
+    **activity_bindings.METHODS,
     **event_handlers.METHODS,
     **offline_events.METHODS,
     **users.METHODS,
     **portal_info.METHODS,
 }
+#: Methods named like those on users that need no scope.
+_FREE = {"user.admin", "user.access", "user.option.get", "user.option.set"}
 _USER_SCOPES = {"user", "user_basic", "user_brief"}
 
 
@@ -45,7 +83,7 @@ def allowed(method: str, scopes: tuple[str, ...]) -> bool:
     """Whether a webhook with these scopes may call a method."""
     if method.startswith("crm."):
         return "crm" in scopes
-    needs_user = method.startswith("user.") and method not in {"user.admin", "user.access"}
+    needs_user = method.startswith("user.") and method not in _FREE
     return not needs_user or bool(_USER_SCOPES & set(scopes))
 
 

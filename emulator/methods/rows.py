@@ -1,5 +1,6 @@
 """Lists that are small enough to be filtered and sorted in memory."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,20 +22,24 @@ def matching(rows: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
     return found
 
 
-def ordered(rows: Sequence[Row], order: Mapping[str, Any]) -> list[Row]:
-    """The rows by several fields, each ASC or DESC; numbers as numbers, before other texts."""
+def ordered(rows: Sequence[Row], order: Mapping[str, Any], *, as_named: bool = False) -> list[Row]:
+    """The rows by several fields, each ASC or DESC; numbers as numbers, before other texts.
+
+    Names are taken in upper case, or `as_named`.
+    """
     found = list(rows)
     for name, direction in reversed(list(order.items())):
-        by = str(name).upper()
+        by = str(name) if as_named else str(name).upper()
         is_descending = str(direction).upper() == "DESC"
         found = _sorted(found, by, is_descending=is_descending)
     return found
 
 
-def sort_key(value: Any) -> tuple[int, int, str]:
+def sort_key(value: Any) -> tuple[int, float, str]:
     """A key that sorts numbers as numbers, also as texts, and other texts after them."""
     text = "" if value is None or isinstance(value, dict | list) else str(value)
-    return (0, int(text), "") if text.isdecimal() and len(text) < 20 else (1, 0, text)
+    is_number = re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text) is not None
+    return (0, float(text), "") if is_number else (1, 0, text)
 
 
 def _sorted(rows: list[Row], name: str, *, is_descending: bool) -> list[Row]:

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emulator.errors import RestError
+from emulator.entities.entity import ENTITIES
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import argument
 from emulator.faults import canonical_name
 from emulator.http.params import Params
-from emulator.methods.objects.items import entity_of
 from emulator.requests.batch import Command
+
+_TABLES = {entity.type_id: entity.table for entity in ENTITIES}
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,5 @@ class ParsedRequest:
 def _name(method: str, params: Params) -> str:
     if not method.startswith("crm.item."):
         return method
-    try:
-        entity = entity_of(params)
-    except RestError:
-        return method
-    return canonical_name(method, entity.table)
+    table = _TABLES.get(positive_int(argument(params, "entityTypeId")) or 0)
+    return canonical_name(method, table) if table else method

@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, Entity
+from emulator.entities.entity import COMPANY, CONTACT, LEAD, Entity
 
-#: The field of the first one, and the field of all.
+#: The field of the first one, and the field of all; a company has only the latter.
 _BOUND = {
-    LEAD.type_id: ("CONTACT_ID", "CONTACT_IDS"),
-    DEAL.type_id: ("CONTACT_ID", "CONTACT_IDS"),
+    COMPANY.type_id: ("", "CONTACT_ID"),
     CONTACT.type_id: ("COMPANY_ID", "COMPANY_IDS"),
 }
 
 
 def fields(entity: Entity) -> tuple[str, str]:
-    """The field of the first bound object, and of all; a company has only the latter."""
-    return _BOUND.get(entity.type_id, ("", "CONTACT_ID"))
+    """The field of the first bound object, and of all."""
+    return _BOUND.get(entity.type_id, ("CONTACT_ID", "CONTACT_IDS"))
 
 
 def bind(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> None:
@@ -25,7 +24,7 @@ def bind(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> N
     """
     if entity is COMPANY:
         return
-    first, every = _BOUND[entity.type_id]
+    first, every = fields(entity)
     if every in changes:
         changes[first] = changes[every][0] if changes[every] else None
     elif first in changes:

@@ -9,9 +9,9 @@ from emulator.writes.write import Write
 
 def notify(portal: Portal, verb: str, entity: Entity, item: Item, write: Write) -> None:
     """Send the event of a write to handlers, offline queues and the board."""
-    event = entity.event(verb)
-    if portal.offline.add(event, item.id, write.connector, portal.clock.wall()):
+    event, type_id = entity.event(verb), entity.type_id if entity.is_dynamic else 0
+    if portal.offline.add(event, item.id, write.connector, portal.clock.wall(), type_id):
         portal.events.announce(portal.settings)
-    portal.events.send(event, item.id, portal.settings, write.acting_user)
+    portal.events.send(event, item.id, portal.settings, write.acting_user, type_id)
     if portal.stream.has_subscribers:
         portal.stream.send("write" if verb != "DELETE" else "delete", card(entity, item))

@@ -8,8 +8,8 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.entity import CONTACT, Entity
+from emulator.entities.setup.userfields import Schemas
 from emulator.entities.store import Item
-from emulator.entities.userfields import Schemas
 from emulator.entities.values import Refused, writable
 from emulator.portal import Portal
 from emulator.writes import clients, conversion, mandatory, robots, stages
@@ -40,8 +40,7 @@ def add(portal: Portal, write: Write) -> Item:
     mandatory.require_on_add(portal, write, data)
     with portal.store.transaction():
         item_id = portal.store.insert(entity, data)
-        if entity is not CONTACT and not data.get("TITLE"):
-            data["TITLE"] = f"{entity.title} #{item_id}"
+        if _name(entity, item_id, data):
             portal.store.save(entity, item_id, data)
         item = Item(item_id, data, portal.store.change_rows(entity, item_id, write.rows))
         _record(portal, item_id, write)
@@ -74,6 +73,8 @@ def update(portal: Portal, item: Item, write: Write, *, skip_unchanged: bool = F
             _sign(data, "DATE_MODIFY", now, "MODIFY_BY_ID", write.user)
         if is_moved:
             stages.enter(portal, entity, data, now)
+            if "PREVIOUS_STAGE_ID" in entity.field_names:
+                data["PREVIOUS_STAGE_ID"] = item.data.get(entity.stage)
             _sign(data, "MOVED_TIME", now, "MOVED_BY_ID", write.user)
             stages.record(portal, entity, item.id, data, stages.kind(item, data, entity))
         portal.store.save(entity, item.id, data)
@@ -97,6 +98,17 @@ def stored(portal: Portal, entity: Entity, item_id: int) -> Item:
     if item is None:
         raise LookupError(item_id)
     return item
+
+
+def _name(entity: Entity, item_id: int, data: dict[str, Any]) -> bool:
+    """Give a new object the title and number that follow from its id; whether it lacked any."""
+    is_unnamed = entity is not CONTACT and not data.get("TITLE")
+    if is_unnamed:
+        data["TITLE"] = f"{entity.title} #{item_id}"
+    is_unnumbered = bool(entity.number) and not data.get(entity.number)
+    if is_unnumbered:
+        data[entity.number] = str(item_id)
+    return is_unnamed or is_unnumbered
 
 
 def _sign(data: dict[str, Any], date: str, now: str, author: str, user: int) -> None:

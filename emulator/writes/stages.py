@@ -18,15 +18,16 @@ CREATED, MOVED, FINISHED, CHANGED_PIPELINE = 1, 2, 3, 5
 
 
 def directory(entity: Entity, data: Mapping[str, Any]) -> str:
-    """The directory of an object's stages: deals have one for each pipeline."""
-    category = data.get("CATEGORY_ID") if entity is DEAL else None
-    return f"{entity.stages}_{category}" if category not in (None, "", "0") else entity.stages
+    """The directory of an object's stages: some types have one for each pipeline."""
+    return entity.directory(data.get("CATEGORY_ID")) if entity.has_pipelines else entity.stages
 
 
 def enter_first(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
     """Give a new object its stage, by default the first one of its pipeline."""
-    if entity is DEAL:
+    if "CLOSEDATE" in entity.field_names:
         _set_dates(data, now)
+    if entity.has_pipelines and entity is not DEAL and not data.get("CATEGORY_ID"):
+        data["CATEGORY_ID"] = str(portal.categories.default(entity).id)
     if entity.stage:
         first = portal.directories.first(directory(entity, data))
         data[entity.stage] = data.get(entity.stage) or first
@@ -35,7 +36,7 @@ def enter_first(portal: Portal, entity: Entity, data: dict[str, Any], now: str) 
 
 
 def _set_dates(data: dict[str, Any], now: str) -> None:
-    """A deal begins today and ends in a week (crm/universal/crm-item-add.md)."""
+    """An object with dates begins today and ends in a week (crm/universal/crm-item-add.md)."""
     today = datetime.fromisoformat(now)
     for name, days in (("BEGINDATE", 0), ("CLOSEDATE", 7)):
         if not data.get(name):
@@ -44,15 +45,16 @@ def _set_dates(data: dict[str, Any], now: str) -> None:
 
 def enter(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
     """Set what depends on the stage."""
-    stage = data[entity.stage] or ""
+    stage, names = data[entity.stage] or "", entity.field_names
     meaning = portal.directories.semantics(directory(entity, data), stage)
     data[entity.semantics] = meaning
-    if entity is DEAL:
+    if "DATE_CLOSED" in names:
+        data["DATE_CLOSED"] = "" if meaning == "P" else now
+    if "CLOSED" in names:
         data["CLOSED"] = "N" if meaning == "P" else "Y"
+    if "IS_NEW" in names:
         first = portal.directories.first(directory(entity, data))
         data["IS_NEW"] = "Y" if stage == first else "N"
-    else:
-        data["DATE_CLOSED"] = "" if meaning == "P" else now
 
 
 def kind(before: Item, data: Mapping[str, Any], entity: Entity) -> int:

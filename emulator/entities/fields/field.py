@@ -16,6 +16,7 @@ INTEGERS = frozenset(
         "crm_deal",
         "crm_category",
         "crm_quote",
+        "crm_entity",
     ]
 )
 _ITEM_TYPES = {"char": "boolean"}
@@ -76,11 +77,12 @@ class Field:
     @property
     def upper_name(self) -> str:
         """`camel` in upper case with underscores; for a user field, its name."""
-        return self.name if self.dynamic else upper_name(self.camel)
+        is_named = self.dynamic or self.kind == "crm_entity"
+        return self.name if is_named else upper_name(self.camel)
 
 
 def upper_name(camel: str) -> str:
-    """`createdTime` as `CREATED_TIME`, `parentId12` as `PARENT_ID12`."""
+    """`createdTime` as `CREATED_TIME`."""
     return "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in camel)
 
 
@@ -101,6 +103,27 @@ def status(entity_id: str) -> dict[str, Any]:
 def parent(type_id: int) -> dict[str, Any]:
     """The description's key that names the other object's type."""
     return {"settings": {"parentEntityTypeId": type_id}}
+
+
+def parent_field(type_id: int, title: str) -> Field:
+    """The field of an object's parent of another type."""
+    name, camel = f"PARENT_ID_{type_id}", f"parentId{type_id}"
+    return Field(name, camel, title, "crm_entity", extra=parent(type_id))
+
+
+def my_company(where: str = "di") -> Field:
+    """The field of one's own company."""
+    settings = {"isMyCompany": True, "parentEntityTypeId": 4, "isEmbeddedEditorEnabled": True}
+    extra = {} if "f" in where else {"settings": settings}
+    return Field(
+        "MYCOMPANY_ID",
+        "mycompanyId",
+        "Details of your company",
+        "crm_company",
+        where=where,
+        item_default=0,
+        extra=extra,
+    )
 
 
 def switched_off(*names: str) -> tuple[Field, ...]:
@@ -187,6 +210,7 @@ MONEY = (
     Field("OPPORTUNITY", "opportunity", "Amount", "double", "0.00"),
     Field("IS_MANUAL_OPPORTUNITY", "isManualOpportunity", "Manual amount", "char", "N"),
 )
+TAX = Field("TAX_VALUE", "taxValue", "Tax", "double", "0.00")
 CLIENT = (
     Field("COMPANY_ID", "companyId", "Company", "crm_company", item_default=0, extra=parent(4)),
     Field(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, Entity
+from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.store import Item
 from emulator.errors import RestError
@@ -155,6 +155,7 @@ def _save(binding: Binding, call: Call, owner: Item, bound: list[str]) -> None:
 _BINDINGS = (
     Binding(LEAD, CONTACT),
     Binding(DEAL, CONTACT),
+    Binding(QUOTE, CONTACT),
     Binding(CONTACT, COMPANY),
     Binding(COMPANY, CONTACT),
 )

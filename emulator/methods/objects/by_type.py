@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from emulator.entities.entity import COMPANY, CONTACT, DEAL, ENTITIES, LEAD, Entity
+from emulator.entities.entity import COMPANY, CONTACT, DEAL, ENTITIES, LEAD, QUOTE, Entity
 from emulator.entities.multifields import RowChange, from_upper_fields, positive_int
 from emulator.entities.store import Item
 from emulator.entities.views import multifields, upper
@@ -49,13 +49,14 @@ def fields(entity: Entity, call: Call) -> MethodResult:
 
 
 def _missing_on_update(entity: Entity) -> RestError:
-    """Each type of object has its own words (crm-contact-update.md, crm-company-update.md)."""
-    is_client = entity in {CONTACT, COMPANY}
-    return RestError("", f"{entity.title} is not found") if is_client else not_found()
+    """Some types have their own words (crm-contact-update.md, crm-quote-update.md…)."""
+    words = {CONTACT: "Contact is not found", COMPANY: "Company is not found"}
+    words[QUOTE] = "Quote is not found"
+    return RestError("", words[entity]) if entity in words else not_found()
 
 
 def _missing_on_delete(entity: Entity) -> RestError:
-    if entity is CONTACT:
+    if entity in {CONTACT, QUOTE}:
         return RestError("ERROR_CORE", "Element not found")
     return _missing_on_update(entity)
 

@@ -23,7 +23,7 @@ _AUTHORS = {"createdBy": "CREATED_BY_ID", "updatedBy": "MODIFY_BY_ID", "movedBy"
 
 def import_one(call: Call) -> MethodResult:
     """crm.item.import: the new object's id."""
-    entity = entity_of(call.params)
+    entity = entity_of(call)
     sent = call.argument("fields")
     if sent is None:
         raise RestError("100", "Could not find value for parameter {fields}")
@@ -34,7 +34,7 @@ def import_one(call: Call) -> MethodResult:
 
 def import_many(call: Call) -> MethodResult:
     """crm.item.batchImport: for each of at most 20 objects its id or its own error."""
-    entity = entity_of(call.params)
+    entity = entity_of(call)
     sent = call.argument("data")
     if sent is None:
         raise RestError("100", "Could not find value for parameter {data}")

@@ -5,13 +5,11 @@ Documentation: crm/universal/.
 
 from typing import Any
 
-from emulator.entities.entity import BY_TYPE_ID, LEAD, Entity
+from emulator.entities.entity import LEAD, Entity
 from emulator.entities.multifields import from_item_fm, positive_int
-from emulator.entities.query import argument
 from emulator.entities.store import Item
 from emulator.entities.views import fm, typed
 from emulator.errors import RestError, item_not_found
-from emulator.http.params import Params
 from emulator.methods.result import Call, MethodResult
 from emulator.writes import mandatory, save
 from emulator.writes.write import Write
@@ -19,7 +17,7 @@ from emulator.writes.write import Write
 
 def add(call: Call) -> MethodResult:
     """crm.item.add: the new object, with the ids of its multifield rows."""
-    entity = entity_of(call.params)
+    entity = entity_of(call)
     return _view(call, entity, save.add(call.portal, _write(entity, "crm.item.add", call)))
 
 
@@ -45,19 +43,19 @@ def delete(call: Call) -> MethodResult:
 
 def fields(call: Call) -> MethodResult:
     """crm.item.fields: the fields of an object, in camel case."""
-    entity = entity_of(call.params)
+    entity = entity_of(call)
     names = mandatory.names(call.portal, entity)
     schema = call.portal.schemas[entity]
     described = schema.described_items(names, original_names=call.original_names)
     return MethodResult({"fields": described})
 
 
-def entity_of(params: Params) -> Entity:
+def entity_of(call: Call) -> Entity:
     """The type of object that `entityTypeId` names; raises RestError."""
-    sent = argument(params, "entityTypeId")
+    sent = call.argument("entityTypeId")
     if sent is None:
         raise _missing("entityTypeId")
-    entity = BY_TYPE_ID.get(positive_int(sent) or 0)
+    entity = call.portal.types.get(positive_int(sent))
     if entity is None:
         raise RestError("NOT_FOUND", "Smart process not found")
     return entity
@@ -73,7 +71,7 @@ def item_fields(call: Call, entity: Entity, sent: dict[str, Any]) -> dict[str, A
 
 
 def _existing(call: Call, denial: str) -> tuple[Entity, Item]:
-    entity = entity_of(call.params)
+    entity = entity_of(call)
     sent = call.argument("id")
     if sent is None:
         raise _missing("id")

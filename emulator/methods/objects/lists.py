@@ -37,7 +37,7 @@ def object_list(entity: Entity, call: Call) -> MethodResult:
 
 def item_list(call: Call) -> MethodResult:
     """crm.item.list: the same in camel case; `fm` comes with `*` and cannot be selected alone."""
-    schema = call.portal.schemas[entity_of(call.params)]
+    schema = call.portal.schemas[entity_of(call)]
     selection = selected(call.params)
     is_old = call.portal.settings.date_filter == "not_iso"
     names = Names(schema, is_item=True, ignores_iso_dates=is_old)

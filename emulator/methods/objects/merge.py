@@ -9,7 +9,7 @@ Documentation: crm/duplicates/crm-entity-merge-batch.md.
 from collections.abc import Callable
 from typing import Any
 
-from emulator.entities.entity import BY_TYPE_ID, LEAD, Entity
+from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, Entity
 from emulator.entities.multifields import RowChange, digest, positive_int
 from emulator.entities.schema import Schema
 from emulator.entities.store import Item
@@ -19,6 +19,7 @@ from emulator.writes import save
 from emulator.writes.write import Write
 
 _EMPTY: tuple[object, ...] = (None, "", [], "0.00")
+_MERGED = {entity.type_id: entity for entity in (LEAD, DEAL, CONTACT, COMPANY)}
 #: Fields in which the objects may differ: the first one's value stays.
 _FREE = {
     *("ORIGINATOR_ID", "ORIGIN_ID", "ORIGIN_VERSION", "ASSIGNED_BY_ID", "OPENED", "TITLE"),
@@ -50,7 +51,7 @@ def _entity(sent: dict[str, Any]) -> Entity:
     type_id = sent.get("entityTypeId")
     if type_id in (None, ""):
         raise RestError(0, "The parameter entityTypeId is required.")
-    entity = BY_TYPE_ID.get(positive_int(type_id) or 0)
+    entity = _MERGED.get(positive_int(type_id) or 0)
     if entity is None:
         raise RestError(0, f"Entity type {str(type_id)[:50]} is not supported")
     return entity

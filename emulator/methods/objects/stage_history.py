@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emulator.clock import portal_iso
-from emulator.entities.entity import BY_TYPE_ID, LEAD, Entity
+from emulator.entities.entity import LEAD, QUOTE, Entity
 from emulator.entities.filters import LISTED, Where
 from emulator.entities.multifields import positive_int
 from emulator.entities.query import PAGE, selected, start
@@ -55,8 +55,8 @@ def listed(call: Call) -> MethodResult:
 
 def _entity(call: Call) -> Entity:
     sent = call.argument("entityTypeId")
-    entity = BY_TYPE_ID.get(positive_int(sent) or 0)
-    if entity is None or not entity.stage:
+    entity = call.portal.types.get(positive_int(sent))
+    if entity is None or entity is QUOTE or not entity.stage:
         name = entity.name if entity else str(sent)[:50]
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {name} is not supported")
     return entity

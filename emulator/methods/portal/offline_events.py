@@ -142,11 +142,12 @@ def _is_on(call: Call, name: str) -> bool:
 
 
 def _shown(event: OfflineEvent) -> dict[str, Any]:
+    kind = {"ENTITY_TYPE_ID": str(event.type_id)} if event.type_id else {}
     return {
         "ID": str(event.id),
         "TIMESTAMP_X": iso(event.time),
         "EVENT_NAME": event.event,
-        "EVENT_DATA": {"FIELDS": {"ID": str(event.owner_id)}},
+        "EVENT_DATA": {"FIELDS": {"ID": str(event.owner_id), **kind}},
         "EVENT_ADDITIONAL": False,
         "MESSAGE_ID": str(event.id),
     }

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from emulator.clock import iso
-from emulator.entities.entity import ENTITIES
 from emulator.errors import RestError
+from emulator.methods.described import described
 from emulator.methods.result import Call, MethodResult
 
 _OTHER_TYPES = (
     (5, "Invoice (old)", "INVOICE", "I"),
-    (7, "Estimate", "QUOTE", "Q"),
     (8, "Requisites", "REQUISITE", "RQ"),
-    (31, "Invoice", "SMART_INVOICE", "SI"),
+    (36, "Document", "SMART_DOCUMENT", "DO"),
+    (39, "Company document", "SMART_B2E_DOC", "SBD"),
 )
 _ADDRESSES = {
     11: "Shipping address",
@@ -36,9 +36,10 @@ def modes(_: Call) -> MethodResult:
     return MethodResult([_named(1, "Classic CRM"), _named(2, "Simple CRM")])
 
 
-def types(_: Call) -> MethodResult:
+def types(call: Call) -> MethodResult:
     """crm.enum.ownertype: the types of CRM objects."""
-    own = [_named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in ENTITIES]
+    every = call.portal.types.all()
+    own = [_named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in every]
     return MethodResult([*own, *(_named(*other) for other in _OTHER_TYPES)])
 
 
@@ -46,6 +47,13 @@ def type_fields(_: Call) -> MethodResult:
     """crm.enum.fields: the fields of an entry of crm.enum.*."""
     kinds = {"ID": "int", "NAME": "string", "SYMBOL_CODE": "string", "SYMBOL_CODE_SHORT": "string"}
     return MethodResult({name: _described(name, kind) for name, kind in kinds.items()})
+
+
+def multifield_fields(_: Call) -> MethodResult:
+    """crm.multifield.fields: the fields of a phone or the like."""
+    columns = {"ID": ("int", "o", "ID"), "TYPE_ID": ("string", "o", "Kind")}
+    columns |= {"VALUE": ("string", "", "Value"), "VALUE_TYPE": ("string", "", "Type of the value")}
+    return MethodResult(described(columns))
 
 
 def address_types(_: Call) -> MethodResult:
@@ -133,6 +141,7 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.enum.settings.mode": modes,
     "crm.enum.ownertype": types,
     "crm.enum.fields": type_fields,
+    "crm.multifield.fields": multifield_fields,
     "crm.enum.addresstype": address_types,
     "crm.enum.getorderownertypes": order_owners,
     "access.name": access_names,

@@ -1,45 +1,51 @@
-"""crm.category.*: pipelines of deals. Documentation: crm/universal/category/."""
+"""crm.category.*: pipelines of deals, invoices and smart processes.
+
+Documentation: crm/universal/category/.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from emulator.entities.categories import Category
-from emulator.entities.entity import BY_TYPE_ID, DEAL
-from emulator.entities.fields.field import upper_name
+from emulator.entities.entity import DEAL, Entity
 from emulator.entities.multifields import positive_int
+from emulator.entities.setup.categories import Category
 from emulator.errors import RestError
+from emulator.methods.described import described
 from emulator.methods.result import Call, MethodResult
 from emulator.users import ADMIN
 
 
 def listed(call: Call) -> MethodResult:
     """crm.category.list: all pipelines."""
-    _require_pipelines(call)
-    shown = [category.shown() for category in call.portal.categories.all()]
+    entity = _entity(call)
+    shown = [category.shown() for category in call.portal.categories.all(entity)]
     return MethodResult({"categories": shown}, total=len(shown))
 
 
 def get(call: Call) -> MethodResult:
     """crm.category.get: a pipeline."""
-    return MethodResult({"category": _existing(call).shown()})
+    _, category = _existing(call)
+    return MethodResult({"category": category.shown()})
 
 
 def add(call: Call) -> MethodResult:
     """crm.category.add: the new pipeline."""
     _require_admin(call)
-    _require_pipelines(call)
-    sent = _fields(call)
+    entity, sent = _entity(call), _fields(call)
+    if not entity.has_own_pipelines:
+        raise RestError("ADDING_DISABLED", "Adding a system category is prohibited")
     if not sent.get("name"):
         raise RestError(0, "Field 'NAME' is required")
-    made = call.portal.categories.add(_changed(Category(0, ""), sent))
+    made = call.portal.categories.add(entity, _changed(Category(0, ""), sent))
     return MethodResult({"category": made.shown()})
 
 
 def update(call: Call) -> MethodResult:
     """crm.category.update: the changed pipeline."""
     _require_admin(call)
-    changed = _changed(_existing(call), _fields(call))
+    _, category = _existing(call)
+    changed = _changed(category, _fields(call))
     call.portal.categories.put(changed)
     return MethodResult({"category": changed.shown()})
 
@@ -47,43 +53,37 @@ def update(call: Call) -> MethodResult:
 def delete(call: Call) -> MethodResult:
     """crm.category.delete: null; neither the default pipeline nor one with deals can go."""
     _require_admin(call)
-    category = _existing(call)
-    if category.is_default or not category.id:
-        raise RestError(0, "Default deal category cannot be deleted")
+    entity, category = _existing(call)
     condition = "WHERE json_extract(data, '$.CATEGORY_ID') = ?"
-    if call.portal.store.count(DEAL, condition, (str(category.id),)):
-        raise RestError(0, f"Deals related to the funnel {category.name} found")
-    call.portal.categories.delete(category)
+    is_used = call.portal.store.count(entity, condition, (str(category.id),)) > 0
+    if entity is DEAL:
+        if category.is_default or not category.id:
+            raise RestError(0, "Default deal category cannot be deleted")
+        if is_used:
+            raise RestError(0, f"Deals related to the funnel {category.name} found")
+    elif not entity.has_own_pipelines:
+        raise RestError("REMOVING_DISABLED", "Deletion of system category is prohibited")
+    elif category.is_default:
+        raise RestError("BX_ERROR", "This funnel is the default funnel")
+    elif is_used:
+        raise RestError("BX_ERROR", "Elements related to the funnel found")
+    call.portal.categories.delete(entity, category)
     return MethodResult(None)
 
 
 def fields(call: Call) -> MethodResult:
     """crm.category.fields: the fields of a pipeline."""
-    _require_pipelines(call)
-    return MethodResult(
-        {"fields": {name: _described(name, *description) for name, description in _FIELDS.items()}}
-    )
+    _entity(call)
+    return MethodResult({"fields": described(_FIELDS, upper_names=True)})
 
 
-def _described(name: str, kind: str, flags: str) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "isRequired": "r" in flags,
-        "isReadOnly": "o" in flags,
-        "isImmutable": False,
-        "isMultiple": False,
-        "isDynamic": False,
-        "title": upper_name(name),
-        "upperName": upper_name(name),
-    }
-
-
-def _require_pipelines(call: Call) -> None:
-    entity = BY_TYPE_ID.get(positive_int(call.argument("entityTypeId")) or 0)
+def _entity(call: Call) -> Entity:
+    entity = call.portal.types.get(positive_int(call.argument("entityTypeId")))
     if entity is None:
         raise RestError("NOT_FOUND", "Smart process not found")
-    if entity is not DEAL:
+    if not entity.has_pipelines:
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {entity.name} is not supported")
+    return entity
 
 
 def _require_admin(call: Call) -> None:
@@ -91,14 +91,14 @@ def _require_admin(call: Call) -> None:
         raise RestError("ACCESS_DENIED", "Access denied")
 
 
-def _existing(call: Call) -> Category:
-    _require_pipelines(call)
+def _existing(call: Call) -> tuple[Entity, Category]:
+    entity = _entity(call)
     sent = call.argument("id")
     category_id = 0 if sent in (0, "0") else positive_int(sent)
-    found = None if category_id is None else call.portal.categories.get(category_id)
+    found = None if category_id is None else call.portal.categories.get(entity, category_id)
     if found is None:
         raise RestError("NOT_FOUND", "Element not found")
-    return found
+    return entity, found
 
 
 def _fields(call: Call) -> dict[str, Any]:
@@ -123,13 +123,13 @@ def _changed(category: Category, sent: dict[str, Any]) -> Category:
 
 
 _FIELDS = {
-    "id": ("integer", "o"),
-    "name": ("string", ""),
-    "sort": ("integer", ""),
-    "entityTypeId": ("integer", "ro"),
-    "isDefault": ("boolean", "o"),
-    "originId": ("string", ""),
-    "originatorId": ("string", ""),
+    "id": ("integer", "o", "ID"),
+    "name": ("string", "", "NAME"),
+    "sort": ("integer", "", "SORT"),
+    "entityTypeId": ("integer", "ro", "ENTITY_TYPE_ID"),
+    "isDefault": ("boolean", "o", "IS_DEFAULT"),
+    "originId": ("string", "", "ORIGIN_ID"),
+    "originatorId": ("string", "", "ORIGINATOR_ID"),
 }
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.category.list": listed,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from emulator.entities.entity import DEAL, LEAD
+from emulator.entities.entity import DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
-from emulator.entities.statuses import Status
+from emulator.entities.setup.status import Status
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.rows import matching, ordered
@@ -24,6 +24,7 @@ _NAMES = {
     "INDUSTRY": "Industry",
     "DEAL_TYPE": "Deal types",
     "DEAL_STAGE": "Deal stages",
+    "QUOTE_STATUS": "Estimate stages",
     "HONORIFIC": "Salutations",
 }
 
@@ -60,7 +61,7 @@ def add(call: Call) -> MethodResult:
         raise RestError("", "Specified entity type is not supported.")
     if not sent.get("NAME"):
         raise RestError("", "The field Title is required.")
-    code = _code(entity_id, str(sent["STATUS_ID"]))
+    code = _code(call, entity_id, str(sent["STATUS_ID"]))
     if directories.has(entity_id, code):
         raise RestError("ERROR_CORE", "The specified status ID already exists.")
     made = Status(
@@ -72,7 +73,7 @@ def add(call: Call) -> MethodResult:
         str(sent.get("COLOR") or ""),
         str(sent.get("SEMANTICS") or "").upper()[:1].replace("P", ""),
         system=False,
-        category_id=_category(entity_id),
+        category_id=_pipeline(call, entity_id)[1] or None,
     )
     _require_order(call, made)
     return MethodResult(directories.add(made))
@@ -153,25 +154,33 @@ def entity_types(call: Call) -> dict[str, dict[str, Any]]:
         entity_id: {"ID": entity_id, "NAME": name} for entity_id, name in _NAMES.items()
     }
     found[LEAD.stages] |= {"SEMANTIC_INFO": _final("NEW", "CONVERTED", "JUNK"), "ENTITY_TYPE_ID": 1}
-    found[DEAL.stages] |= _of_deals("", 0)
-    for category in call.portal.categories.all():
-        if category.id:
-            entity_id = f"{DEAL.stages}_{category.id}"
-            found[entity_id] = {
-                "ID": entity_id,
-                "NAME": f"{category.name}: deal stages",
-                "PARENT_ID": DEAL.stages,
-                "PREFIX": f"C{category.id}",
-                **_of_deals(f"C{category.id}:", category.id),
-            }
+    found[DEAL.stages] |= _of_pipeline(call, DEAL, 0)
+    found[QUOTE.stages] |= {
+        "SEMANTIC_INFO": _final("DRAFT", "APPROVED", "DECLAINED"),
+        "ENTITY_TYPE_ID": QUOTE.type_id,
+    }
+    for entity in call.portal.types.all():
+        for category in call.portal.categories.all(entity) if entity.has_pipelines else ():
+            if category.id:
+                entity_id = entity.directory(category.id)
+                found[entity_id] = {
+                    "ID": entity_id,
+                    "NAME": f"{category.name}: stages of {entity.title.lower()}s",
+                    **({"PARENT_ID": DEAL.stages} if entity is DEAL else {}),
+                    "PREFIX": entity.stage_prefix(category.id).rstrip(":"),
+                    **_of_pipeline(call, entity, category.id),
+                }
     return found
 
 
-def _of_deals(prefix: str, category_id: int) -> dict[str, Any]:
+def _of_pipeline(call: Call, entity: Entity, category_id: int) -> dict[str, Any]:
+    stages = call.portal.directories.items(entity.directory(category_id))
+    ends = {stage.semantics: stage.status for stage in reversed(stages)}
+    first = stages[0].status if stages else ""
     return {
-        "SEMANTIC_INFO": _final(f"{prefix}NEW", f"{prefix}WON", f"{prefix}LOSE"),
+        "SEMANTIC_INFO": _final(first, ends.get("S", ""), ends.get("F", "")),
         "FIELD_ATTRIBUTE_SCOPE": f"category_{category_id}" if category_id else "",
-        "ENTITY_TYPE_ID": DEAL.type_id,
+        "ENTITY_TYPE_ID": entity.type_id,
         "CATEGORY_ID": category_id,
     }
 
@@ -202,20 +211,28 @@ def _existing(call: Call) -> Status:
     return found
 
 
-def _code(entity_id: str, sent: str) -> str:
+def _code(call: Call, entity_id: str, sent: str) -> str:
     """The stored code: a pipeline's stages have its prefix, others are short and plain."""
-    category, code = _category(entity_id), sent
-    if category and not code.startswith(f"C{category}:"):
-        code = f"C{category}:{code}"
+    entity, category = _pipeline(call, entity_id)
+    prefix, code = entity.stage_prefix(category) if entity else "", sent
+    if not code.startswith(prefix):
+        code = prefix + code
     limit = _STAGE_MAX.get(entity_id, _CODE_MAX)
-    is_stage = entity_id in _STAGE_MAX or bool(category)
+    is_stage = entity_id in _STAGE_MAX or bool(prefix)
     if len(code) > limit or (is_stage and not _STAGE_CODE.fullmatch(code)):
         raise RestError("", "Error on creating status.")
     return code
 
 
-def _category(entity_id: str) -> int | None:
-    return positive_int(entity_id.removeprefix(f"{DEAL.stages}_"))
+def _pipeline(call: Call, entity_id: str) -> tuple[Entity | None, int]:
+    """The type of object whose stages a directory holds, and their pipeline."""
+    for entity in call.portal.types.all():
+        if entity.stages and entity_id == entity.stages:
+            return entity, 0
+        rest = entity_id.removeprefix(f"{entity.stages}_")
+        if entity.has_pipelines and rest != entity_id and rest.isdecimal():
+            return entity, int(rest)
+    return None, 0
 
 
 def _require_order(call: Call, made: Status) -> None:
@@ -236,7 +253,9 @@ def _require_order(call: Call, made: Status) -> None:
 
 
 def _is_used(call: Call, status: Status) -> bool:
-    entity = LEAD if status.entity_id == LEAD.stages else DEAL
+    entity, _ = _pipeline(call, status.entity_id)
+    if entity is None:
+        return False
     condition = f"WHERE json_extract(data, '$.{entity.stage}') = ?"
     return call.portal.store.count(entity, condition, (status.status,)) > 0
 

@@ -6,7 +6,7 @@ Documentation: crm/universal/user-defined-fields/.
 from typing import Any
 
 from emulator.entities.fields.kinds import USER_TYPES
-from emulator.entities.userfields import SETTINGS
+from emulator.entities.setup.userfields import SETTINGS
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
 

@@ -6,7 +6,7 @@ Documentation: crm/leads/userfield/crm-lead-userfield-update.md#uf_enum_element.
 from typing import Any
 
 from emulator.entities.multifields import positive_int
-from emulator.entities.userfields import UserField, xml_id
+from emulator.entities.setup.userfields import UserField, xml_id
 from emulator.errors import RestError
 from emulator.methods.result import Call
 

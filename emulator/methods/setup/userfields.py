@@ -11,7 +11,7 @@ from typing import Any
 from emulator.entities.entity import ENTITIES, Entity
 from emulator.entities.fields.kinds import USER_TYPES
 from emulator.entities.multifields import positive_int
-from emulator.entities.userfields import LABELS, LANGUAGES, SETTINGS, UserField
+from emulator.entities.setup.userfields import LABELS, LANGUAGES, SETTINGS, UserField
 from emulator.errors import RestError, invalid_id
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.rows import matching, ordered
@@ -34,14 +34,19 @@ def add(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.add: the new field's id."""
     call.require_admin()
     sent = _fields(call)
-    definition = _new_definition(call, entity, sent)
+    definition = new_definition(call, entity, sent)
     return MethodResult(call.portal.schemas.add(entity, definition))
 
 
 def update(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.update: true; settings not sent stay, labels are replaced."""
     call.require_admin()
-    field, sent = _existing(entity, call), _fields(call)
+    change(call, _existing(entity, call), _fields(call))
+    return MethodResult(result=True)
+
+
+def change(call: Call, field: UserField, sent: Mapping[str, Any]) -> None:
+    """Change a field's definition as crm.lead.userfield.update does."""
     changes: dict[str, Any] = {
         name: flag(sent[name], default)
         for name, default in _FLAGS.items()
@@ -59,7 +64,6 @@ def update(entity: Entity, call: Call) -> MethodResult:
     if "LIST" in sent and field.definition["USER_TYPE_ID"] == "enumeration":
         changes["LIST"] = changed_list(call, field, sent["LIST"])
     call.portal.schemas.change(field, {**field.definition, **changes})
-    return MethodResult(result=True)
 
 
 def get(entity: Entity, call: Call) -> MethodResult:
@@ -104,7 +108,8 @@ def _existing(entity: Entity, call: Call) -> UserField:
     raise RestError("ERROR_NOT_FOUND", f"The entity with ID '{field_id}' is not found.")
 
 
-def _new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, Any]:
+def new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The definition of a new field; raises RestError."""
     name, kind = _name(call, entity, sent), sent.get("USER_TYPE_ID")
     if not isinstance(kind, str) or not kind:
         raise RestError("", "The 'USER_TYPE_ID' field is not found.")

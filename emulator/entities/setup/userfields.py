@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.entities.entity import BY_TYPE_ID, ENTITIES, Entity
-from emulator.entities.fields.field import Field, camel_name
+from emulator.entities.entity import Entity
+from emulator.entities.fields.field import Field, camel_name, parent_field
 from emulator.entities.fields.kinds import stored
 from emulator.entities.schema import Schema
+from emulator.entities.setup.types import Types
 from emulator.entities.store import Store
 
 LANGUAGES = [
@@ -181,25 +182,48 @@ class UserField:
 class Schemas:
     """The schemas of all entities, and the user fields that shape them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, types: Types) -> None:
         self._store = store
+        self._types = types
         self._user_fields: dict[int, list[UserField]] = {}
         self._schemas: dict[int, Schema] = {}
         self.load()
 
     def load(self) -> None:
         """Read all user fields again."""
-        self._user_fields = {entity.type_id: [] for entity in ENTITIES}
+        entities = self._types.all()
+        self._user_fields = {entity.type_id: [] for entity in entities}
         cursor = self._store.db.execute("SELECT id, entity, definition FROM user_field ORDER BY id")
         for field_id, type_id, definition in cursor:
-            entity = BY_TYPE_ID[type_id]
-            self._user_fields[type_id].append(UserField(field_id, entity, json.loads(definition)))
+            if entity := self._types.get(type_id):
+                field = UserField(field_id, entity, json.loads(definition))
+                self._user_fields[type_id].append(field)
         self._schemas = {
             entity.type_id: Schema(
-                entity, [user_field.as_field() for user_field in self._user_fields[entity.type_id]]
+                entity,
+                [user_field.as_field() for user_field in self._user_fields[entity.type_id]],
+                self._parents(entity),
             )
-            for entity in ENTITIES
+            for entity in entities
         }
+
+    def _parents(self, entity: Entity) -> list[Field]:
+        """The fields for the parents of an entity's objects, as smart processes relate them."""
+        parents: dict[int, Entity] = {}
+        for process in self._types.processes():
+            others = [
+                (kind, other)
+                for kind in ("parent", "child")
+                for relation in process.relations.get(kind, ())
+                if (other := self._types.get(relation["entityTypeId"]))
+            ]
+            for kind, other in others:
+                child, parent = (
+                    (process.entity, other) if kind == "parent" else (other, process.entity)
+                )
+                if child.type_id == entity.type_id:
+                    parents[parent.type_id] = parent
+        return [parent_field(entity.type_id, entity.title) for entity in parents.values()]
 
     def __getitem__(self, entity: Entity) -> Schema:
         return self._schemas[entity.type_id]

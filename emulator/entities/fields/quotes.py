@@ -1,0 +1,70 @@
+"""The fields of an estimate, in the order of crm.quote.get.
+
+Documentation: crm/quote/crm-quote-fields.md, crm/quote/crm-quote-get.md, crm/universal/
+object-fields.md#quote.
+"""
+
+from dataclasses import replace
+
+from emulator.entities.fields.field import (
+    AUTHORS,
+    CLIENT,
+    LAST_ACTIVITY,
+    MONEY,
+    OPENED,
+    TAX,
+    UTM,
+    Field,
+    my_company,
+    status,
+    switched_off,
+)
+
+_FREE_TEXTS = (("COMMENTS", "Comment"), ("CONTENT", "Content"), ("TERMS", "Terms"))
+_CLIENT_TEXTS = (
+    ("CLIENT_TITLE", "clientTitle", "Client"),
+    ("CLIENT_ADDR", "clientAddr", "Client's address"),
+    ("CLIENT_CONTACT", "clientContact", "Contact person"),
+    ("CLIENT_EMAIL", "clientEmail", "Client's e-mail"),
+    ("CLIENT_PHONE", "clientPhone", "Client's phone"),
+    ("CLIENT_TP_ID", "clientTpId", "Client's tax id"),
+    ("CLIENT_TPA_ID", "clientTpaId", "Client's tax code"),
+)
+
+FIELDS = (
+    Field("ID", "id", "ID", "integer", read_only=True),
+    Field("TITLE", "title", "Subject", max_length=255, required=True),
+    Field("STATUS_ID", "stageId", "Stage", "crm_status", extra=status("QUOTE_STATUS")),
+    *(replace(field, where="di") if field.kind == "char" else field for field in MONEY),
+    TAX,
+    *(replace(field, extra={}) if field.name == "COMPANY_ID" else field for field in CLIENT),
+    my_company("fgdi"),
+    Field("BEGINDATE", "begindate", "Issued", "date"),
+    Field("CLOSEDATE", "closedate", "Closed on", "date"),
+    Field("ACTUAL_DATE", "actualDate", "Valid until", "date"),
+    *AUTHORS,
+    OPENED,
+    Field("CLOSED", "closed", "Closed", "char", "N"),
+    *(Field(name, name.lower(), title, "text") for name, title in _FREE_TEXTS),
+    *(
+        Field("", f"{name.lower()}Type", title, "integer", where="di", read_only=True)
+        for name, title in _FREE_TEXTS
+    ),
+    Field("LEAD_ID", "leadId", "Lead", "crm_lead"),
+    Field("DEAL_ID", "dealId", "Deal", "crm_deal"),
+    Field("QUOTE_NUMBER", "quoteNumber", "Number", read_only=True),
+    Field("PERSON_TYPE_ID", "personTypeId", "Kind of client", "integer", "1"),
+    Field("LOCATION_ID", "locationId", "Location", "location"),
+    *(Field(*texts) for texts in _CLIENT_TEXTS),
+    *UTM,
+    Field(
+        "LAST_COMMUNICATION_TIME",
+        "lastCommunicationTime",
+        "Last communication",
+        where="fg",
+        read_only=True,
+    ),
+    *LAST_ACTIVITY,
+    *switched_off("dateCreateShort", "dateModifyShort", "begindateShort", "closedateShort"),
+    *switched_off("storageTypeId", "storageElementIds", "searchContent", "hasProducts"),
+)

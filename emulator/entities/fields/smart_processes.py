@@ -1,0 +1,79 @@
+"""The fields of a smart process's items, which its settings choose.
+
+Documentation: crm/universal/object-fields.md#spa, crm/universal/crm-item-fields.md.
+"""
+
+from collections.abc import Mapping
+
+from emulator.entities.fields.field import (
+    AUTHORS,
+    CLIENT,
+    LAST_ACTIVITY,
+    MONEY,
+    MOVED,
+    OBSERVERS,
+    SOURCE,
+    TAX,
+    WEBFORM,
+    Field,
+    my_company,
+    status,
+    switched_off,
+)
+
+BEGINNING = (
+    Field("ID", "id", "ID", "integer", read_only=True),
+    Field("TITLE", "title", "Name", max_length=255),
+    Field("XML_ID", "xmlId", "External code", max_length=255),
+    *AUTHORS,
+    Field("OPENED", "opened", "Available to everyone", "char", "Y", required=True),
+    WEBFORM,
+)
+DATES = (
+    Field("BEGINDATE", "begindate", "Start date", "date"),
+    Field("CLOSEDATE", "closedate", "End date", "date"),
+)
+CONTACTS = (
+    *CLIENT,
+    Field("", "contacts", "CONTACTS", "crm_contact", where="d", multiple=True),
+)
+CATEGORY = Field("CATEGORY_ID", "categoryId", "Pipeline", "crm_category")
+
+
+def stages(directory: str) -> tuple[Field, ...]:
+    """The fields of a stage."""
+    return (
+        *MOVED,
+        Field("STAGE_ID", "stageId", "Stage", "crm_status", max_length=50, extra=status(directory)),
+        Field(
+            "PREVIOUS_STAGE_ID",
+            "previousStageId",
+            "Previous stage",
+            "crm_status",
+            read_only=True,
+            extra=status(directory),
+        ),
+    )
+
+
+def fields(settings: Mapping[str, object], directory: str) -> tuple[Field, ...]:
+    """The fields of the items of a smart process with these settings."""
+    groups = (
+        ("isBeginCloseDatesEnabled", DATES),
+        ("isClientEnabled", CONTACTS),
+        ("isObserversEnabled", (OBSERVERS,)),
+        ("", (CATEGORY,)),
+        ("isStagesEnabled", stages(directory)),
+        ("isSourceEnabled", SOURCE),
+        ("isLinkWithProductsEnabled", (*MONEY, TAX, *_OLD_MONEY)),
+        ("isMycompanyEnabled", (my_company(),)),
+    )
+    chosen = [field for name, group in groups for field in group if _is_on(settings, name)]
+    return (*BEGINNING, *chosen, *LAST_ACTIVITY)
+
+
+def _is_on(settings: Mapping[str, object], name: str) -> bool:
+    return not name or settings.get(name) == "Y"
+
+
+_OLD_MONEY = switched_off("opportunityAccount", "taxValueAccount", "accountCurrencyId")

@@ -1,0 +1,119 @@
+"""Pipelines of deals, invoices and smart processes. Documentation: crm/universal/category/.
+
+The ids of deals' pipelines are counted apart from the others.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from emulator.entities.entity import DEAL, INVOICE, Entity
+from emulator.entities.setup.statuses import Directories
+from emulator.entities.setup.usual import of_pipeline
+from emulator.entities.store import Store
+
+
+@dataclass(frozen=True)
+class Category:
+    """A pipeline; 0 is the general one of deals, which cannot be deleted."""
+
+    id: int
+    name: str
+    sort: int = 200
+    is_default: bool = False
+    origin_id: str = ""
+    originator_id: str = ""
+    type_id: int = DEAL.type_id
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells it from all others."""
+        return self.type_id, self.id
+
+    def shown(self) -> dict[str, Any]:
+        """As crm.category.get returns it."""
+        is_simple = not self.id or self.type_id != DEAL.type_id
+        origin = {"originId": self.origin_id, "originatorId": self.originator_id}
+        return {
+            "id": self.id,
+            "name": self.name,
+            "sort": self.sort,
+            "entityTypeId": self.type_id,
+            "isDefault": "Y" if self.is_default else "N",
+            **({} if is_simple else origin),
+        }
+
+
+class Categories:
+    """The pipelines of this portal; each new one gets the usual stages of its type."""
+
+    def __init__(self, store: Store, directories: Directories) -> None:
+        self._store = store
+        self._directories = directories
+        self._rows: dict[tuple[int, int], Category] = {}
+        self.load()
+
+    def load(self) -> None:
+        """Read the pipelines again."""
+        general = Category(0, "General", 300, is_default=True)
+        self._rows = {general.key: general}
+        for table in ("category", "pipeline"):
+            rows = self._store.db.execute(f"SELECT id, data FROM {table} ORDER BY id")  # noqa: S608
+            for row_id, data in rows:  # the general one is stored once it was changed
+                category = Category(row_id, **json.loads(data))
+                self._rows[category.key] = category
+        if not self.all(INVOICE):
+            self.add(INVOICE, Category(0, "General", is_default=True))
+
+    def all(self, entity: Entity = DEAL) -> list[Category]:
+        """All pipelines of a type in their order."""
+        found = [category for category in self._rows.values() if category.type_id == entity.type_id]
+        return sorted(found, key=lambda category: (category.sort, category.id))
+
+    def get(self, entity: Entity, category_id: int) -> Category | None:
+        """A pipeline by its id."""
+        return self._rows.get((entity.type_id, category_id))
+
+    def default(self, entity: Entity) -> Category:
+        """The pipeline of objects that name none."""
+        every = self.all(entity)
+        return next((category for category in every if category.is_default), every[0])
+
+    def add(self, entity: Entity, category: Category) -> Category:
+        """Add a pipeline, whose id is given here, with its stages."""
+        table = _table(entity.type_id)
+        last = self._store.db.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608
+        made = replace(category, id=(last or 0) + 1, type_id=entity.type_id)
+        self.put(made)
+        self._directories.add_all(of_pipeline(entity, made.id))
+        return made
+
+    def put(self, category: Category) -> None:
+        """Add or replace a pipeline; one that becomes the default takes that from the others."""
+        if category.is_default:
+            for other in list(self._rows.values()):
+                is_other = other.type_id == category.type_id and other.id != category.id
+                if is_other and other.is_default:
+                    self._save(replace(other, is_default=False))
+        self._save(category)
+
+    def delete(self, entity: Entity, category: Category) -> None:
+        """Delete a pipeline and its stages."""
+        for stage in self._directories.items(entity.directory(category.id)):
+            self._directories.delete(stage)
+        table = _table(category.type_id)
+        self._store.db.execute(f"DELETE FROM {table} WHERE id = ?", (category.id,))  # noqa: S608
+        del self._rows[category.key]
+
+    def _save(self, category: Category) -> None:
+        self._rows[category.key] = category
+        data = {name: value for name, value in vars(category).items() if name != "id"}
+        self._store.db.execute(
+            f"INSERT OR REPLACE INTO {_table(category.type_id)} (id, data)"  # noqa: S608
+            " VALUES (?, ?)",
+            (category.id, json.dumps(data, ensure_ascii=False)),
+        )
+
+
+def _table(type_id: int) -> str:
+    return "category" if type_id == DEAL.type_id else "pipeline"

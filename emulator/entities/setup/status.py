@@ -1,0 +1,55 @@
+"""An item of a directory. Documentation: crm/status/."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from emulator.entities.entity import LEAD, QUOTE
+
+_MEANINGS = {"": "process", "S": "success", "F": "failure"}
+_STAGES = (LEAD.stages, QUOTE.stages)
+
+
+@dataclass(frozen=True)
+class Status:
+    """An item of a directory; `semantics` of a stage is empty while in work, then S or F."""
+
+    id: int
+    entity_id: str
+    status: str
+    name: str
+    sort: int
+    color: str = ""
+    semantics: str = ""
+    system: bool = True
+    category_id: int | None = None
+    #: The first name of a system item that was renamed.
+    name_init: str = ""
+
+    @property
+    def is_stage(self) -> bool:
+        """Whether it is a stage of any type of object."""
+        return self.entity_id.startswith(_STAGES) or "_STAGE" in self.entity_id
+
+    def described(self) -> dict[str, Any]:
+        """The row of crm.status.get."""
+        return {
+            "ID": str(self.id),
+            "ENTITY_ID": self.entity_id,
+            "STATUS_ID": self.status,
+            "NAME": self.name,
+            "NAME_INIT": (self.name_init or self.name) if self.system else "",
+            "SORT": str(self.sort),
+            "SYSTEM": "Y" if self.system else "N",
+            "CATEGORY_ID": None if self.category_id is None else str(self.category_id),
+            "COLOR": self.color or None,
+            "SEMANTICS": self.semantics or None,
+        }
+
+    def listed(self) -> dict[str, Any]:
+        """The row of crm.status.list."""
+        if not self.is_stage:
+            return self.described()
+        extra = {"SEMANTICS": _MEANINGS[self.semantics], "COLOR": self.color}
+        if self.status.rpartition(":")[2] == "APOLOGY":
+            extra["SEMANTICS"] = "apology"
+        return {**self.described(), "EXTRA": extra}

@@ -1,0 +1,137 @@
+"""The directories of a new portal. The items of DEAL_STAGE and SOURCE are those of crm/status/."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from emulator.entities.entity import DEAL, INVOICE, QUOTE, Entity
+from emulator.entities.setup.status import Status
+
+#: Code, name, color, group, whether it is one of the portal's own.
+_Stage = tuple[str, str, str, str, bool]
+
+
+def usual() -> list[Status]:
+    """The directories of a new portal."""
+    leads = [
+        Status(1, "STATUS", "NEW", "Not processed", 10, "#00FFFF"),
+        Status(3, "STATUS", "IN_PROCESS", "In progress", 20, "#2FC6F6"),
+        Status(5, "STATUS", "PROCESSED", "Processed", 30, "#55D0E0"),
+        Status(19, "STATUS", "UC_ZA04R1", "Waiting for documents", 40, "#FFA900", system=False),
+        Status(15, "STATUS", "CONVERTED", "Converted", 50, "#37B44A", "S"),
+        Status(17, "STATUS", "JUNK", "Low-quality lead", 60, "#F54819", "F"),
+    ]
+    deals = _stages(DEAL.stages, _DEAL_STAGES, 101)
+    number = 201
+    others: list[Status] = []
+    for entity_id, items in _OTHERS.items():
+        for place, (code, name) in enumerate(items.items(), 1):
+            others.append(Status(number, entity_id, code, name, 10 * place))
+            number += 2
+    stages = _stages(QUOTE.stages, _QUOTE_STAGES, number)
+    return [*sorted(leads, key=lambda status: status.id), *deals, *others, *stages]
+
+
+def of_pipeline(entity: Entity, category_id: int) -> list[Status]:
+    """The stages of a new pipeline; their ids are not given yet."""
+    kinds = {DEAL.type_id: _DEAL_STAGES, INVOICE.type_id: _INVOICE_STAGES}
+    stages = kinds.get(entity.type_id, _PROCESS_STAGES)
+    prefix = entity.stage_prefix(category_id)
+    return [
+        replace(stage, id=0, status=prefix + stage.status, category_id=category_id)
+        for stage in _stages(entity.directory(category_id), stages, 0)
+    ]
+
+
+def _stages(entity_id: str, stages: Iterable[_Stage], number: int) -> list[Status]:
+    return [
+        Status(number + 2 * n, entity_id, code, name, 10 * (n + 1), color, semantics, system)
+        for n, (code, name, color, semantics, system) in enumerate(stages)
+    ]
+
+
+_DEAL_STAGES = (
+    ("NEW", "New", "#39A8EF", "", True),
+    ("PREPARATION", "Documents", "#2FC6F6", "", False),
+    ("PREPAYMENT_INVOICE", "Prepayment", "#55D0E0", "", False),
+    ("EXECUTING", "In progress", "#47E4C2", "", False),
+    ("FINAL_INVOICE", "Final invoice", "#FFA900", "", False),
+    ("WON", "Won", "#7BD500", "S", True),
+    ("LOSE", "Lost", "#FF5752", "F", True),
+    ("APOLOGY", "Reason of the loss", "#FF5752", "F", False),
+)
+_QUOTE_STAGES = (
+    ("DRAFT", "New", "#39A8EF", "", True),
+    ("SENT", "Sent to the client", "#2FC6F6", "", False),
+    ("UNANSWERED", "No answer", "#FFA900", "", False),
+    ("APPROVED", "Accepted", "#7BD500", "S", True),
+    ("DECLAINED", "Declined", "#FF5752", "F", True),
+)
+_INVOICE_STAGES = (
+    ("N", "New", "#39A8EF", "", True),
+    ("S", "Sent to the client", "#2FC6F6", "", False),
+    ("P", "Paid", "#7BD500", "S", True),
+    ("D", "Not paid", "#FF5752", "F", True),
+)
+_PROCESS_STAGES = (
+    ("NEW", "Beginning", "#22B9FF", "", True),
+    ("PREPARATION", "Preparation", "#88B9FF", "", False),
+    ("CLIENT", "Agreement with the client", "#10E5FC", "", False),
+    ("SUCCESS", "Success", "#00FF00", "S", True),
+    ("FAIL", "Failure", "#FF0000", "F", True),
+)
+_OTHERS = {
+    "SOURCE": {
+        "CALL": "Call",
+        "EMAIL": "E-mail",
+        "WEB": "Website",
+        "ADVERTISING": "Advertising",
+        "PARTNER": "Existing client",
+        "RECOMMENDATION": "Recommendation",
+        "TRADE_SHOW": "Trade show",
+        "WEBFORM": "CRM form",
+        "CALLBACK": "Callback",
+        "RC_GENERATOR": "Sales generator",
+        "STORE": "Online store",
+        "OTHER": "Other",
+    },
+    "HONORIFIC": {"HNR_EN_1": "Mr.", "HNR_EN_2": "Mrs.", "HNR_EN_3": "Ms.", "HNR_EN_4": "Dr."},
+    "CONTACT_TYPE": {
+        "CLIENT": "Client",
+        "SUPPLIER": "Supplier",
+        "PARTNER": "Partner",
+        "OTHER": "Other",
+    },
+    "COMPANY_TYPE": {
+        "CUSTOMER": "Client",
+        "SUPPLIER": "Supplier",
+        "COMPETITOR": "Competitor",
+        "PARTNER": "Partner",
+        "OTHER": "Other",
+    },
+    "EMPLOYEES": {
+        "EMPLOYEES_1": "Fewer than 50",
+        "EMPLOYEES_2": "50 to 250",
+        "EMPLOYEES_3": "250 to 500",
+        "EMPLOYEES_4": "More than 500",
+    },
+    "INDUSTRY": {
+        "IT": "Information technology",
+        "TELECOM": "Telecommunications",
+        "MANUFACTURING": "Manufacturing",
+        "BANKING": "Banking",
+        "CONSULTING": "Consulting",
+        "FINANCE": "Finance",
+        "GOVERNMENT": "Government",
+        "DELIVERY": "Delivery",
+        "ENTERTAINMENT": "Entertainment",
+        "NOTPROFIT": "Non-profit",
+        "OTHER": "Other",
+    },
+    "DEAL_TYPE": {
+        "SALE": "Sale",
+        "COMPLEX": "Complex sale",
+        "GOODS": "Goods",
+        "SERVICES": "Services",
+        "SERVICE": "After-sales service",
+    },
+}

@@ -1,0 +1,1 @@
+"""Methods on small records that are no CRM objects: requisites, addresses, currencies."""

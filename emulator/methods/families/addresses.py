@@ -1,0 +1,117 @@
+"""crm.address.*: addresses of requisites, leads and the like, one of each type.
+
+Documentation: crm/requisites/addresses/.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import selected, start
+from emulator.entities.records import Record
+from emulator.errors import RestError
+from emulator.methods.described import Column, described
+from emulator.methods.families.family import fields, stored_value, texts
+from emulator.methods.families.requisites import REQUISITE
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.select import loosely_selected, page
+
+_FAMILY = "crm.address"
+_REQUISITE = "8"
+_KEY = ("TYPE_ID", "ENTITY_TYPE_ID", "ENTITY_ID")
+_COLUMNS: dict[str, Column] = {
+    **{name: ("integer", "ri", name) for name in _KEY},
+    **texts("ADDRESS_1", "ADDRESS_2", "CITY", "POSTAL_CODE", "REGION", "PROVINCE", "COUNTRY"),
+    "COUNTRY_CODE": ("string", "", "COUNTRY_CODE"),
+    "LOC_ADDR_ID": ("integer", "", "LOC_ADDR_ID"),
+    "ANCHOR_TYPE_ID": ("integer", "o", "ANCHOR_TYPE_ID"),
+    "ANCHOR_ID": ("integer", "o", "ANCHOR_ID"),
+}
+
+
+def add(call: Call) -> MethodResult:
+    """crm.address.add: true."""
+    sent, key = _named(call)
+    if _found(call, key):
+        raise RestError("", "TypeAddress exists.")
+    record = dict.fromkeys(_COLUMNS) | _values(sent) | key
+    record |= _anchor(call, key)
+    call.portal.records.add(_FAMILY, record)
+    return MethodResult(result=True)
+
+
+def update(call: Call) -> MethodResult:
+    """crm.address.update: true."""
+    sent, key = _named(call)
+    number, record = _existing(call, key)
+    call.portal.records.put(_FAMILY, number, {**record, **_values(sent), **key})
+    return MethodResult(result=True)
+
+
+def delete(call: Call) -> MethodResult:
+    """crm.address.delete: true."""
+    _, key = _named(call)
+    number, _ = _existing(call, key)
+    call.portal.records.delete(_FAMILY, number)
+    return MethodResult(result=True)
+
+
+def listed(call: Call) -> MethodResult:
+    """crm.address.list: the addresses that a filter finds."""
+    found = loosely_selected(list(call.portal.records.all(_FAMILY).values()), call)
+    rows, total, following = page(found, start(call.params))
+    chosen = selected(call.params)
+    if "*" not in chosen:
+        rows = [{name: row[name] for name in row if name in chosen} for row in rows]
+    return MethodResult(rows, total, following)
+
+
+def _named(call: Call) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """What was sent, and the type and owner that it names."""
+    sent, key = fields(call), {}
+    for name in _KEY:
+        number = positive_int(sent.get(name))
+        if number is None:
+            raise RestError("", f"{name} is not defined or invalid.")
+        key[name] = str(number)
+    return sent, key
+
+
+def _found(call: Call, key: Mapping[str, str]) -> tuple[int, Record] | None:
+    for number, record in call.portal.records.all(_FAMILY).items():
+        if all(record[name] == value for name, value in key.items()):
+            return number, record
+    return None
+
+
+def _existing(call: Call, key: Mapping[str, str]) -> tuple[int, Record]:
+    found = _found(call, key)
+    if found is None:
+        raise RestError("", "TypeAddress not found.")
+    return found
+
+
+def _values(sent: Mapping[str, Any]) -> Record:
+    return {
+        name: stored_value(kind, sent[name])
+        for name, (kind, flags, _) in _COLUMNS.items()
+        if name in sent and not flags
+    }
+
+
+def _anchor(call: Call, key: Mapping[str, str]) -> Record:
+    """The object that an address belongs to in the end: the owner of its requisites."""
+    owner = (key["ENTITY_TYPE_ID"], key["ENTITY_ID"])
+    if owner[0] == _REQUISITE:
+        found = call.portal.records.get(REQUISITE.name, int(owner[1]))
+        owner = (found["ENTITY_TYPE_ID"], found["ENTITY_ID"]) if found else owner
+    return {"ANCHOR_TYPE_ID": owner[0], "ANCHOR_ID": owner[1]}
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.address.add": add,
+    "crm.address.update": update,
+    "crm.address.delete": delete,
+    "crm.address.list": listed,
+    "crm.address.fields": lambda _: MethodResult(described(_COLUMNS)),
+}

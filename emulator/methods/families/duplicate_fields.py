@@ -1,0 +1,89 @@
+"""crm.duplicate.volatileType.*: further fields that the search for duplicates looks at.
+
+Documentation: crm/duplicates/volatile-type/.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from emulator.entities.entity import COMPANY, CONTACT, LEAD, Entity
+from emulator.entities.multifields import positive_int
+from emulator.errors import RestError
+from emulator.methods.families.family import required
+from emulator.methods.result import Call, MethodResult
+from emulator.users import ADMIN
+
+_FAMILY = "crm.duplicate.volatiletype"
+_TYPES = {entity.type_id: entity for entity in (LEAD, CONTACT, COMPANY)}
+_REGISTERED_MAX = 7
+
+
+def fields(call: Call) -> MethodResult:
+    """crm.duplicate.volatileType.fields: the fields that may be registered."""
+    _require_admin(call)
+    wanted = positive_int(call.argument("entityTypeId"))
+    rows: list[dict[str, Any]] = [
+        {"entityTypeId": entity.type_id, "fieldCode": code, "fieldTitle": title}
+        for entity in _TYPES.values()
+        if wanted in (None, entity.type_id)
+        for code, title in _available(call, entity).items()
+    ]
+    return MethodResult(rows)
+
+
+def registered(call: Call) -> MethodResult:
+    """crm.duplicate.volatileType.list: the registered fields."""
+    _require_admin(call)
+    rows = call.portal.records.all(_FAMILY)
+    return MethodResult([{"id": number, **record} for number, record in rows.items()])
+
+
+def register(call: Call) -> MethodResult:
+    """crm.duplicate.volatileType.register: the id of the registered field."""
+    _require_admin(call)
+    required(call, ("entityTypeId", "fieldCode"))
+    entity = _TYPES.get(positive_int(call.argument("entityTypeId")) or 0)
+    code = str(call.argument("fieldCode"))
+    if entity is None or code not in _available(call, entity):
+        raise RestError("FIELD_NOT_FOUND", "Field not found")
+    record = {"entityTypeId": entity.type_id, "fieldCode": code}
+    rows = call.portal.records.all(_FAMILY)
+    known = next((number for number, row in rows.items() if row == record), None)
+    if known is None and len(rows) >= _REGISTERED_MAX:
+        text = "There is already a maximum number of volatile types"
+        raise RestError("MAX_TYPES_COUNT_EXCEEDED", text)
+    return MethodResult({"id": known or call.portal.records.add(_FAMILY, record)})
+
+
+def unregister(call: Call) -> MethodResult:
+    """crm.duplicate.volatileType.unregister: true."""
+    _require_admin(call)
+    required(call, ("id",))
+    number = positive_int(call.argument("id"))
+    if number is None or call.portal.records.get(_FAMILY, number) is None:
+        raise RestError("TYPE_IS_NOT_ASSIGNED", "This type is not assigned")
+    call.portal.records.delete(_FAMILY, number)
+    return MethodResult(result=True)
+
+
+def _require_admin(call: Call) -> None:
+    if call.user != ADMIN:
+        raise RestError("ACCESS_DENIED", "Access denied")
+
+
+def _available(call: Call, entity: Entity) -> dict[str, str]:
+    """The text fields of a type of object, with their titles."""
+    schema = call.portal.schemas[entity]
+    own: dict[str, str] = {
+        name: schema.title(name) for name in ("TITLE", "ADDRESS") if name in schema.fields
+    }
+    texts = (field for field in schema.user_fields.values() if field.kind == "string")
+    return own | {field.name: field.title for field in texts}
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.duplicate.volatiletype.fields": fields,
+    "crm.duplicate.volatiletype.list": registered,
+    "crm.duplicate.volatiletype.register": register,
+    "crm.duplicate.volatiletype.unregister": unregister,
+}

@@ -1,0 +1,166 @@
+"""A family of records with the methods add, update, get, list, delete and fields.
+
+Names are in upper case and values are texts, as in crm.lead.*; what a family needs beyond its table
+of columns it checks by itself.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.clock import iso, portal_iso
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import selected, start
+from emulator.entities.records import Record
+from emulator.errors import RestError, invalid_id
+from emulator.methods.described import Column, described
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.select import loosely_selected, page
+
+Check = Callable[[Call, Record], None]
+_TEXT_MAX = 65_535
+_INTEGERS = {"integer", "int", "user", "crm_enum_ownertype", "crm_enum_activitytype"}
+
+
+def nothing(_call: Call, _record: Record) -> None:
+    """A check that a family does not have."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A table of records; `title` is how errors call one of them."""
+
+    name: str
+    title: str
+    columns: Mapping[str, Column]
+    #: The values of a new record.
+    initial: Mapping[str, Any] = field(default_factory=dict)
+    #: Columns that have to hold an id in a new record.
+    ids: tuple[str, ...] = ()
+    #: Columns with the time and the author: created, changed.
+    stamps: tuple[str, str] = ("DATE_CREATE", "DATE_MODIFY")
+    authors: tuple[str, str] = ("CREATED_BY_ID", "MODIFY_BY_ID")
+    #: Columns that get does not show.
+    hidden: frozenset[str] = frozenset()
+    #: Raises RestError if a new or changed record cannot be kept.
+    check: Check = nothing
+    check_delete: Check = nothing
+
+    def add(self, call: Call) -> MethodResult:
+        """The new record's id."""
+        sent = fields(call)
+        for name in self.ids:
+            if positive_int(sent.get(name)) is None:
+                raise RestError("", f"{name} is not defined or invalid.")
+        now, author = iso(call.portal.clock.wall()), str(call.user)
+        record = {**self.initial, **self.stored(sent, is_new=True)}
+        record |= dict(zip((self.stamps[0], self.authors[0]), (now, author), strict=True))
+        self.check(call, record)
+        return MethodResult(call.portal.records.add(self.name, record))
+
+    def update(self, call: Call) -> MethodResult:
+        """True."""
+        record_id, record = self.existing(call)
+        now, author = iso(call.portal.clock.wall()), str(call.user)
+        changed = {**record, **self.stored(fields(call), is_new=False)}
+        changed |= dict(zip((self.stamps[1], self.authors[1]), (now, author), strict=True))
+        self.check(call, changed)
+        call.portal.records.put(self.name, record_id, changed)
+        return MethodResult(result=True)
+
+    def get(self, call: Call) -> MethodResult:
+        """A record by its id."""
+        return MethodResult(self.shown(*self.existing(call)))
+
+    def listed(self, call: Call) -> MethodResult:
+        """The records that a filter finds."""
+        every = call.portal.records.all(self.name)
+        rows = [self.shown(record_id, record) for record_id, record in every.items()]
+        found, selection = loosely_selected(rows, call), selected(call.params)
+        rows, total, following = page(found, start(call.params))
+        if "*" not in selection:
+            rows = [{name: row[name] for name in row if name in selection} for row in rows]
+        return MethodResult(rows, total, following)
+
+    def delete(self, call: Call) -> MethodResult:
+        """True."""
+        record_id, record = self.existing(call)
+        self.check_delete(call, {**record, "ID": record_id})
+        call.portal.records.delete(self.name, record_id)
+        return MethodResult(result=True)
+
+    def fields(self, _: Call) -> MethodResult:
+        """The fields of a record."""
+        return MethodResult(described(self.columns))
+
+    def existing(self, call: Call) -> tuple[int, Record]:
+        """The record that `id` names; raises RestError."""
+        record_id = positive_int(call.argument("id"))
+        if record_id is None:
+            raise invalid_id()
+        return record_id, self.by_id(call, record_id)
+
+    def by_id(self, call: Call, record_id: int) -> Record:
+        """A record by its id; raises RestError."""
+        record = call.portal.records.get(self.name, record_id)
+        if record is None:
+            raise RestError("", f"The {self.title} with ID '{record_id}' is not found")
+        return record
+
+    def stored(self, sent: Mapping[str, Any], *, is_new: bool) -> Record:
+        """What a client may set, as it is kept."""
+        found: Record = {}
+        for name, value in sent.items():
+            kind, flags, _ = self.columns.get(str(name).upper(), ("", "o", ""))
+            if "o" not in flags and (is_new or "i" not in flags):
+                found[str(name).upper()] = stored_value(kind, value)
+        return found
+
+    def shown(self, record_id: int, record: Record) -> dict[str, Any]:
+        """As get returns it."""
+        empty = {self.stamps[1]: ""}
+        values = {**empty, **record, "ID": str(record_id)}
+        return {name: values.get(name) for name in self.columns if name not in self.hidden}
+
+    def methods(self, *verbs: str) -> dict[str, Callable[[Call], MethodResult]]:
+        """Its methods by name, all or those named."""
+        known = {
+            "add": self.add,
+            "update": self.update,
+            "get": self.get,
+            "list": self.listed,
+            "delete": self.delete,
+            "fields": self.fields,
+        }
+        return {f"{self.name}.{verb}": known[verb] for verb in verbs or known}
+
+
+def fields(call: Call) -> Mapping[str, Any]:
+    """The `fields` of a call; raises RestError."""
+    sent = call.argument("fields")
+    if not isinstance(sent, dict):
+        raise RestError("", "Parameter 'fields' must be array.")
+    return sent
+
+
+def stored_value(kind: str, value: Any) -> Any:
+    """A client's value as a text, or as it is if it is an object."""
+    if value is None or isinstance(value, dict | list):
+        return value if value is None or kind not in {"string", "char", *_INTEGERS} else None
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    if kind in {"date", "datetime"}:
+        return portal_iso(str(value)) or ""
+    return str(value)[:_TEXT_MAX]
+
+
+def texts(*columns: str, kind: str = "string") -> dict[str, Column]:
+    """Columns of one kind, named like their titles."""
+    return {name: (kind, "", name) for name in columns}
+
+
+def required(call: Call, names: Iterable[str]) -> None:
+    """Raise RestError 100 if a parameter is missing."""
+    for name in names:
+        if call.argument(name) in (None, ""):
+            raise RestError("100", f"Could not find value for parameter {{{name}}}")

@@ -1,0 +1,112 @@
+"""crm.requisite.preset.field.*: the fields that a template of requisites shows.
+
+Documentation: crm/requisites/presets/.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from emulator.entities.multifields import positive_int
+from emulator.entities.records import Record
+from emulator.errors import RestError
+from emulator.methods.families.family import Family, fields
+from emulator.methods.families.requisites import PRESET, RQ
+from emulator.methods.result import Call, MethodResult
+
+_COUNTRIES = (
+    *((1, "RU", "Russia"), (4, "BY", "Belarus"), (6, "KZ", "Kazakhstan"), (14, "UA", "Ukraine")),
+    *((34, "BR", "Brazil"), (46, "DE", "Germany"), (77, "CO", "Colombia"), (110, "PL", "Poland")),
+    *((122, "US", "United States"), (132, "FR", "France")),
+)
+_PRESET_FIELD = Family(
+    "crm.requisite.preset.field",
+    "PresetField",
+    {
+        "ID": ("integer", "o", "ID"),
+        "FIELD_NAME": ("string", "r", "Name"),
+        "FIELD_TITLE": ("string", "", "Title in the template"),
+        "IN_SHORT_LIST": ("char", "", "In the short list"),
+        "SORT": ("integer", "", "Sorting"),
+    },
+)
+
+
+def _fields_of(call: Call) -> Family:
+    """The fields of the template that a call names, as its own family."""
+    sent = call.argument("preset")
+    preset = positive_int(sent.get("ID")) if isinstance(sent, dict) else None
+    PRESET.by_id(call, preset or 0)
+    return replace(_PRESET_FIELD, name=f"{_PRESET_FIELD.name}.{preset}")
+
+
+def field_add(call: Call) -> MethodResult:
+    """crm.requisite.preset.field.add: the field's id within its template."""
+    family = _fields_of(call)
+    sent = fields(call)
+    name = str(sent.get("FIELD_NAME") or "")[:100]
+    if name not in _available(call, family):
+        raise RestError("", f"The field '{name}' can not be added.")
+    record = {"FIELD_TITLE": "", "IN_SHORT_LIST": "N", "SORT": "500"}
+    record |= family.stored(sent, is_new=True)
+    return MethodResult(call.portal.records.add(family.name, record))
+
+
+def field_change(call: Call) -> MethodResult:
+    """crm.requisite.preset.field.update: true."""
+    family = _fields_of(call)
+    return family.update(call)
+
+
+def field_get(call: Call) -> MethodResult:
+    """crm.requisite.preset.field.get: a field, with its numbers as such."""
+    family = _fields_of(call)
+    return MethodResult(_field_shown(*family.existing(call)))
+
+
+def field_list(call: Call) -> MethodResult:
+    """crm.requisite.preset.field.list: the fields of a template."""
+    family = _fields_of(call)
+    every = call.portal.records.all(family.name)
+    return MethodResult([_field_shown(number, record) for number, record in every.items()])
+
+
+def field_delete(call: Call) -> MethodResult:
+    """crm.requisite.preset.field.delete: true."""
+    family = _fields_of(call)
+    return family.delete(call)
+
+
+def available(call: Call) -> MethodResult:
+    """crm.requisite.preset.field.availabletoadd: the fields that a template does not have yet."""
+    family = _fields_of(call)
+    return MethodResult(_available(call, family))
+
+
+def countries(_: Call) -> MethodResult:
+    """crm.requisite.preset.countries: the countries that a template may be for."""
+    return MethodResult(
+        [{"ID": number, "CODE": code, "TITLE": title} for number, code, title in _COUNTRIES]
+    )
+
+
+def _available(call: Call, family: Family) -> list[str]:
+    taken = {row["FIELD_NAME"] for row in call.portal.records.all(family.name).values()}
+    return [name for name in RQ if name not in taken]
+
+
+def _field_shown(number: int, record: Record) -> dict[str, Any]:
+    texts_of = {name: record.get(name) for name in ("FIELD_NAME", "FIELD_TITLE", "IN_SHORT_LIST")}
+    return {"ID": number, **texts_of, "SORT": positive_int(record.get("SORT")) or 0}
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.requisite.preset.countries": countries,
+    "crm.requisite.preset.field.add": field_add,
+    "crm.requisite.preset.field.update": field_change,
+    "crm.requisite.preset.field.get": field_get,
+    "crm.requisite.preset.field.list": field_list,
+    "crm.requisite.preset.field.delete": field_delete,
+    "crm.requisite.preset.field.fields": _PRESET_FIELD.fields,
+    "crm.requisite.preset.field.availabletoadd": available,
+}

@@ -1,0 +1,98 @@
+"""crm.requisite.link.*: the requisites that an object is about.
+
+Documentation: crm/requisites/links/.
+"""
+
+from collections.abc import Callable
+
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import start
+from emulator.entities.records import Record
+from emulator.errors import RestError
+from emulator.methods.described import Column, described
+from emulator.methods.families.family import fields
+from emulator.methods.families.requisites import BANK_DETAIL, REQUISITE
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.select import loosely_selected, page
+
+_LINK = "crm.requisite.link"
+_LINK_COLUMNS: dict[str, Column] = {
+    "ENTITY_TYPE_ID": ("integer", "ri", "Type of object"),
+    "ENTITY_ID": ("integer", "ri", "Object"),
+    "REQUISITE_ID": ("integer", "r", "Requisites"),
+    "BANK_DETAIL_ID": ("integer", "r", "Bank details"),
+    "MC_REQUISITE_ID": ("integer", "r", "Requisites of your company"),
+    "MC_BANK_DETAIL_ID": ("integer", "r", "Bank details of your company"),
+}
+
+
+def link_register(call: Call) -> MethodResult:
+    """crm.requisite.link.register: true; an object has one link."""
+    sent = fields(call)
+    for name in ("ENTITY_TYPE_ID", "ENTITY_ID"):
+        if positive_int(sent.get(name)) is None:
+            raise RestError("", f"{name} is not defined or invalid.")
+    entity = call.portal.types.get(positive_int(sent["ENTITY_TYPE_ID"]))
+    if entity is None or call.item(entity, positive_int(sent["ENTITY_ID"])) is None:
+        raise RestError("", "Entity is not found")
+    record = {name: str(positive_int(sent.get(name)) or 0) for name in _LINK_COLUMNS}
+    for name, family in (("REQUISITE_ID", REQUISITE), ("BANK_DETAIL_ID", BANK_DETAIL)):
+        for column in (name, f"MC_{name}"):
+            if record[column] != "0":
+                family.by_id(call, int(record[column]))
+    found = _link(call, record["ENTITY_TYPE_ID"], record["ENTITY_ID"])
+    if found:
+        call.portal.records.put(_LINK, found[0], record)
+    else:
+        call.portal.records.add(_LINK, record)
+    return MethodResult(result=True)
+
+
+def link_get(call: Call) -> MethodResult:
+    """crm.requisite.link.get: the link of an object."""
+    kind, item_id = _linked(call)
+    found = _link(call, kind, item_id)
+    if found is None:
+        raise RestError("", "Not found")
+    own = {"ENTITY_TYPE_ID": int(kind), "ENTITY_ID": int(item_id)}
+    return MethodResult({**found[1], **own})
+
+
+def link_list(call: Call) -> MethodResult:
+    """crm.requisite.link.list: the links that a filter finds."""
+    found = loosely_selected(list(call.portal.records.all(_LINK).values()), call)
+    return MethodResult(*page(found, start(call.params)))
+
+
+def link_unregister(call: Call) -> MethodResult:
+    """crm.requisite.link.unregister: true."""
+    found = _link(call, *_linked(call))
+    if found:
+        call.portal.records.delete(_LINK, found[0])
+    return MethodResult(result=True)
+
+
+def _linked(call: Call) -> tuple[str, str]:
+    numbers = []
+    for name in ("entityTypeId", "entityId"):
+        number = positive_int(call.argument(name))
+        if number is None:
+            raise RestError("", f"{name} is not defined or invalid.")
+        numbers.append(str(number))
+    return numbers[0], numbers[1]
+
+
+def _link(call: Call, kind: str, item_id: str) -> tuple[int, Record] | None:
+    for number, record in call.portal.records.all(_LINK).items():
+        if (record["ENTITY_TYPE_ID"], record["ENTITY_ID"]) == (kind, item_id):
+            return number, record
+    return None
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.requisite.link.register": link_register,
+    "crm.requisite.link.get": link_get,
+    "crm.requisite.link.list": link_list,
+    "crm.requisite.link.unregister": link_unregister,
+    "crm.requisite.link.fields": lambda _: MethodResult(described(_LINK_COLUMNS)),
+}

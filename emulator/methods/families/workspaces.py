@@ -1,0 +1,107 @@
+"""crm.automatedsolution.*: workspaces that gather smart processes.
+
+Documentation: crm/automated-solution/.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import start
+from emulator.entities.records import Record
+from emulator.errors import RestError
+from emulator.methods.described import Column, described
+from emulator.methods.families.family import required
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.select import page, selected_rows
+from emulator.users import ADMIN
+
+_FAMILY = "crm.automatedsolution"
+_COLUMNS: dict[str, Column] = {
+    "id": ("integer", "o", "ID"),
+    "title": ("string", "r", "TITLE"),
+    "typeIds": ("crm_dynamic_type", "m", "TYPE_IDS"),
+}
+
+
+def add(call: Call) -> MethodResult:
+    """crm.automatedsolution.add: the new workspace."""
+    _require_admin(call)
+    record = _changed(call, {"typeIds": []})
+    return _shown(call.portal.records.add(_FAMILY, record), record)
+
+
+def update(call: Call) -> MethodResult:
+    """crm.automatedsolution.update: the changed workspace."""
+    _require_admin(call)
+    number, record = _existing(call)
+    changed = _changed(call, record)
+    call.portal.records.put(_FAMILY, number, changed)
+    return _shown(number, changed)
+
+
+def get(call: Call) -> MethodResult:
+    """crm.automatedsolution.get: a workspace by its id."""
+    return _shown(*_existing(call))
+
+
+def listed(call: Call) -> MethodResult:
+    """crm.automatedsolution.list: the workspaces that a filter finds."""
+    rows = [{"id": number, **row} for number, row in call.portal.records.all(_FAMILY).items()]
+    found, total, following = page(selected_rows(rows, call, _COLUMNS), start(call.params))
+    return MethodResult({"automatedSolutions": found}, total, following)
+
+
+def delete(call: Call) -> MethodResult:
+    """crm.automatedsolution.delete: null; one with smart processes stays."""
+    _require_admin(call)
+    number, record = _existing(call)
+    if record["typeIds"]:
+        text = "Cannot delete the workplace that has SPAs. Move them to another workplace"
+        raise RestError("HAS_BOUND_TYPES", text)
+    call.portal.records.delete(_FAMILY, number)
+    return MethodResult(None)
+
+
+def _require_admin(call: Call) -> None:
+    if call.user != ADMIN:
+        raise RestError("ACCESS_DENIED", "Insufficient permissions")
+
+
+def _changed(call: Call, record: Record) -> Record:
+    sent = call.argument("fields")
+    named = sent if isinstance(sent, dict) else {}
+    changed = dict(record)
+    if "title" in named:
+        changed["title"] = str(named["title"] or "")[:255]
+    ids = named.get("typeIds")
+    if isinstance(ids, list):
+        known = {process.id for process in call.portal.types.processes()}
+        changed["typeIds"] = [type_id for value in ids if (type_id := positive_int(value)) in known]
+    if not changed.get("title"):
+        raise RestError("BX_EMPTY_REQUIRED", "The required field 'Title' is not filled")
+    return changed
+
+
+def _existing(call: Call) -> tuple[int, Record]:
+    required(call, ("id",))
+    number = positive_int(call.argument("id"))
+    record = call.portal.records.get(_FAMILY, number)
+    if number is None or record is None:
+        raise RestError("NOT_FOUND", "Digital workplace with such id not found")
+    return number, record
+
+
+def _shown(number: int, record: Record) -> MethodResult:
+    shown: dict[str, Any] = {"id": number, "title": record["title"], "typeIds": record["typeIds"]}
+    return MethodResult({"automatedSolution": shown})
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.automatedsolution.add": add,
+    "crm.automatedsolution.update": update,
+    "crm.automatedsolution.get": get,
+    "crm.automatedsolution.list": listed,
+    "crm.automatedsolution.delete": delete,
+    "crm.automatedsolution.fields": lambda _: MethodResult(described(_COLUMNS, upper_names=True)),
+}

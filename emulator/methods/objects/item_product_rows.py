@@ -1,0 +1,229 @@
+"""crm.item.productrow.*: product rows one by one, for all types of objects that have them.
+
+Prices are rounded to two decimals at each step. Documentation: crm/universal/product-rows/.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emulator.entities.entity import Entity
+from emulator.entities.fields.field import upper_name
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import start
+from emulator.entities.store import Item
+from emulator.errors import RestError
+from emulator.methods.described import Column, described
+from emulator.methods.objects.product_row import (
+    ROWS_MAX,
+    count_again,
+    insert_row,
+    product_row,
+    replace_rows,
+    rows_of,
+)
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.select import page, selected_rows
+
+_MEASURES = {6: "m", 112: "l", 163: "g", 166: "kg", 796: "pcs"}
+_PIECES = 796
+
+
+def add(call: Call) -> MethodResult:
+    """crm.item.productrow.add: the new row."""
+    sent = _required(call, "fields")
+    entity, item = _owner(call, sent)
+    row_id = insert_row(call.portal.store, entity, item.id, _row(sent))
+    count_again(call, entity, item, "crm.item.productrow.add", sent)
+    return _view(call, entity, item.id, row_id)
+
+
+def update(call: Call) -> MethodResult:
+    """crm.item.productrow.update: the changed row; the owner stays."""
+    entity, item, row_id = _existing(call)
+    sent = _required(call, "fields")
+    for name in sent:
+        if name not in _FIELDS or _FIELDS[name][1] in {"o", "ri"}:
+            raise RestError("INVALID_ARG_VALUE", f"Field '{name}' is not available for update")
+    kept = rows_of(call.portal.store, entity, item.id)[row_id]
+    row = _row({**{name: kept.get(upper_name(name)) for name in _FIELDS}, **sent})
+    call.portal.store.db.execute(
+        "UPDATE product_row SET data = ? WHERE id = ?",
+        (json.dumps(row, ensure_ascii=False), row_id),
+    )
+    count_again(call, entity, item, "crm.item.productrow.update", sent)
+    return _view(call, entity, item.id, row_id)
+
+
+def get(call: Call) -> MethodResult:
+    """crm.item.productrow.get: a row by its id."""
+    entity, item, row_id = _existing(call)
+    row = rows_of(call.portal.store, entity, item.id)[row_id]
+    return MethodResult({"productRow": _kept(_shown(entity, item.id, row_id, row))})
+
+
+def delete(call: Call) -> MethodResult:
+    """crm.item.productrow.delete: null."""
+    entity, item, row_id = _existing(call)
+    call.portal.store.db.execute("DELETE FROM product_row WHERE id = ?", (row_id,))
+    count_again(call, entity, item, "crm.item.productrow.delete", {})
+    return MethodResult(None)
+
+
+def replace(call: Call) -> MethodResult:
+    """crm.item.productrow.set: the rows, which are now the only ones of their owner."""
+    owner = {name: _required(call, name) for name in ("ownerType", "ownerId")}
+    sent = _required(call, "productRows")
+    entity, item = _owner(call, owner)
+    rows = list(sent.values()) if isinstance(sent, dict) else sent
+    if not isinstance(rows, list):
+        raise RestError("100", "Expected iterable value for multiple field")
+    made = [_row(sent_row) for sent_row in rows[:ROWS_MAX] if isinstance(sent_row, dict)]
+    replace_rows(call.portal.store, entity, item.id, made)
+    count_again(call, entity, item, "crm.item.productrow.set", sent)
+    return MethodResult({"productRows": _rows(call, entity, item.id)})
+
+
+def listed(call: Call) -> MethodResult:
+    """crm.item.productrow.list: the rows of the owner that the filter must name."""
+    wanted = call.argument("filter")
+    keys = wanted if isinstance(wanted, dict) else {}
+    owner = {name: keys.get(f"={name}", keys.get(name)) for name in ("ownerType", "ownerId")}
+    for name, value in owner.items():
+        if value is None:
+            raise RestError("INVALID_ARG_VALUE", f"Filter by '={name}' is required")
+    entity, item = _owner(call, owner)
+    rows = _rows(call, entity, item.id)
+    found = [_kept(row) for row in selected_rows(rows, call, _FIELDS)]
+    shown, total, following = page(found, start(call.params))
+    return MethodResult({"productRows": shown}, total, following)
+
+
+def available(call: Call) -> MethodResult:
+    """crm.item.productrow.getAvailableForPayment: all rows, as nothing is ever paid here."""
+    owner = {name: _required(call, name) for name in ("ownerType", "ownerId")}
+    entity, item = _owner(call, owner)
+    return MethodResult({"productRows": _rows(call, entity, item.id)})
+
+
+def fields(_: Call) -> MethodResult:
+    """crm.item.productrow.fields: the fields of a row."""
+    return MethodResult({"fields": described(_FIELDS)})
+
+
+def _required(call: Call, name: str) -> Any:
+    sent = call.argument(name)
+    if sent is None:
+        raise RestError("100", f"Could not find value for parameter {{{name}}}")
+    return sent
+
+
+def _owner(call: Call, sent: object) -> tuple[Entity, Item]:
+    named = sent if isinstance(sent, Mapping) else {}
+    for name in ("ownerId", "ownerType"):
+        if named.get(name) in (None, ""):
+            raise RestError("100", f"Could not find value for parameter {{{name}}}")
+    code = str(named["ownerType"])
+    entity = next((kind for kind in call.portal.types.all() if kind.prefix == code), None)
+    if entity is None or "OPPORTUNITY" not in entity.field_names:
+        text = f"Working with objects of the type '{code[:20]}' is not supported"
+        raise RestError("ENTITY_TYPE_NOT_SUPPORTED", text)
+    return entity, _readable(call, call.item(entity, positive_int(named["ownerId"])))
+
+
+def _readable(call: Call, item: Item | None) -> Item:
+    if item is None:
+        raise RestError("OWNER_NOT_FOUND", "Owner was not found")
+    if not call.may_read(item):
+        raise RestError("ACCESS_DENIED", "Access denied")
+    return item
+
+
+def _existing(call: Call) -> tuple[Entity, Item, int]:
+    row_id = positive_int(_required(call, "id"))
+    row = call.portal.store.db.execute(
+        "SELECT entity, owner_id FROM product_row WHERE id = ?", (row_id,)
+    ).fetchone()
+    entity = call.portal.types.get(row[0]) if row else None
+    if row_id is None or entity is None:
+        raise RestError("NOT_FOUND", "Item not found")
+    return entity, _readable(call, call.item(entity, row[1])), row_id
+
+
+def _row(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as stored: named and computed as crm.lead.productrows.set does it, then rounded."""
+    row = product_row({upper_name(name): value for name, value in sent.items()})
+    exclusive = round(row["PRICE_EXCLUSIVE"], 2)
+    rate = row["DISCOUNT_RATE"]
+    netto = round(exclusive / (1 - rate / 100), 2) if rate < 100 else round(row["PRICE_NETTO"], 2)
+    measure = row["MEASURE_CODE"] or _PIECES
+    return row | {
+        "PRICE_EXCLUSIVE": exclusive,
+        "PRICE_NETTO": netto,
+        "PRICE_BRUTTO": round(netto * (1 + (row["TAX_RATE"] or 0) / 100), 2),
+        "DISCOUNT_SUM": round(netto - exclusive, 2),
+        "MEASURE_CODE": measure,
+        "MEASURE_NAME": row["MEASURE_NAME"] or _MEASURES.get(measure, ""),
+    }
+
+
+def _rows(call: Call, entity: Entity, item_id: int) -> list[dict[str, Any]]:
+    rows = rows_of(call.portal.store, entity, item_id)
+    return [_shown(entity, item_id, row_id, row) for row_id, row in rows.items()]
+
+
+def _view(call: Call, entity: Entity, item_id: int, row_id: int) -> MethodResult:
+    row = rows_of(call.portal.store, entity, item_id)[row_id]
+    return MethodResult({"productRow": _shown(entity, item_id, row_id, row)})
+
+
+def _shown(entity: Entity, item_id: int, row_id: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: row[upper_name(name)] for name in _SHOWN}
+    shown["productName"] = shown["productName"] or f"[{row_id}]"
+    shown["priceAccount"] = row["PRICE"]
+    return {"id": row_id, "ownerId": item_id, "ownerType": entity.prefix, **shown}
+
+
+def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
+    """As get and list return it, with the warehouse; add, set and update leave that out."""
+    return {**row, "storeId": None}
+
+
+_FIELDS: dict[str, Column] = {
+    "id": ("integer", "o", "ID"),
+    "ownerId": ("integer", "ri", "Id of the object"),
+    "ownerType": ("string", "ri", "Type of the object"),
+    "productId": ("integer", "r", "Product"),
+    "productName": ("string", "", "Name of the product"),
+    "price": ("double", "", "Price"),
+    "priceExclusive": ("double", "o", "Price without tax, with the discount"),
+    "priceNetto": ("double", "o", "Price without tax and discount"),
+    "priceBrutto": ("double", "o", "Price with tax, without the discount"),
+    "quantity": ("double", "", "Quantity"),
+    "discountTypeId": ("integer", "", "Kind of discount"),
+    "discountRate": ("double", "", "Discount in percent"),
+    "discountSum": ("double", "", "Discount as a sum"),
+    "taxRate": ("double", "", "Tax"),
+    "taxIncluded": ("char", "", "Tax is in the price"),
+    "customized": ("char", "", "Changed"),
+    "measureCode": ("integer", "", "Code of the unit of measure"),
+    "measureName": ("string", "", "Unit of measure"),
+    "sort": ("integer", "", "Sorting"),
+    "type": ("integer", "o", "Type"),
+    "storeId": ("integer", "o", "Warehouse"),
+}
+_SHOWN = (
+    *("productId", "productName", "price", "priceAccount", "priceExclusive", "priceNetto"),
+    *("priceBrutto", "quantity", "discountTypeId", "discountRate", "discountSum", "taxRate"),
+    *("taxIncluded", "customized", "measureCode", "measureName", "sort", "xmlId", "type"),
+)
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.item.productrow.add": add,
+    "crm.item.productrow.update": update,
+    "crm.item.productrow.get": get,
+    "crm.item.productrow.delete": delete,
+    "crm.item.productrow.set": replace,
+    "crm.item.productrow.list": listed,
+    "crm.item.productrow.getavailableforpayment": available,
+    "crm.item.productrow.fields": fields,
+}

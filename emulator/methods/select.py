@@ -1,0 +1,127 @@
+"""Filter, order and pages of rows that are small enough to be kept in memory.
+
+As crm.item.list names them: fields that are not known are refused.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from emulator.entities.like import like
+from emulator.entities.query import PAGE
+from emulator.errors import RestError
+from emulator.methods.result import Call
+from emulator.methods.rows import Row, ordered, sort_key
+
+_KEY = re.compile(r"(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)")
+_DEPTH_MAX = 5
+_Test = Callable[[Row], bool]
+
+
+def selected_rows(rows: Sequence[Row], call: Call, names: Collection[str]) -> list[Row]:
+    """The rows that a call's `filter` finds, in its `order`; raises RestError for other names."""
+    wanted, order = call.argument("filter"), call.argument("order")
+    found = list(rows)
+    if isinstance(wanted, dict | list) and wanted:
+        test = _tests(wanted, names, 0)
+        found = [row for row in found if test(row)]
+    return ordered_rows(found, order if isinstance(order, dict) else {}, names)
+
+
+def loosely_selected(rows: Sequence[Row], call: Call) -> list[Row]:
+    """The same as crm.lead.list does it: in any case, names that are not known have no effect."""
+    wanted, order = call.argument("filter"), call.argument("order")
+    for name, sent in (("order", order), ("filter", wanted)):
+        if sent not in (None, "", []) and not isinstance(sent, dict):
+            raise RestError("", f"Parameter '{name}' must be array.")
+    names = {str(name).upper(): name for row in rows[:1] for name in row}
+    found = list(rows)
+    for key, value in (wanted or {}).items():
+        match = _KEY.fullmatch(str(key))
+        if match and match.group(2).upper() in names:
+            test = _test(match.group(1) + names[match.group(2).upper()], value, names.values())
+            found = [row for row in found if test(row)]
+    known = {
+        names[name.upper()]: direction
+        for name, direction in (order or {}).items()
+        if name.upper() in names
+    }
+    return ordered(found, known, as_named=True)
+
+
+def ordered_rows(rows: list[Row], order: Mapping[str, Any], names: Collection[str]) -> list[Row]:
+    """The rows by several fields; raises RestError for other names and directions."""
+    for name, direction in order.items():
+        if name not in names:
+            text = f"Invalid order: field '{name}' is not allowed in order"
+            raise RestError("INVALID_ARG_VALUE", text)
+        if str(direction).upper() not in {"ASC", "DESC"}:
+            text = (
+                "Invalid order: allowed sort directions are `ASC, DESC`."
+                f" But got '{direction}' for field '{name}'"
+            )
+            raise RestError("INVALID_ARG_VALUE", text)
+    return ordered(rows, order, as_named=True)
+
+
+def page(rows: Sequence[Row], first: int | None) -> tuple[list[Row], int, int | None]:
+    """50 rows, the number of all, and where the next page begins."""
+    begin = first or 0
+    following = begin + PAGE
+    total = len(rows) if first is not None else 0
+    return list(rows[begin:following]), total, following if following < total else None
+
+
+def _tests(wanted: Mapping[str, Any] | list[Any], names: Collection[str], depth: int) -> _Test:
+    """A filter as one test; groups with `logic` may lie within each other."""
+    pairs = list(wanted.items()) if isinstance(wanted, Mapping) else list(enumerate(wanted))
+    logic = next((value for key, value in pairs if str(key) == "logic"), "AND")
+    tests: list[_Test] = []
+    for key, value in pairs:
+        name = str(key)
+        if name == "logic":
+            continue
+        if name.isdigit() and isinstance(value, dict | list):
+            if depth < _DEPTH_MAX:
+                tests.append(_tests(value, names, depth + 1))
+            continue
+        tests.append(_test(name, value, names))
+    every = any if str(logic).upper() == "OR" else all
+    return lambda row: not tests or every(test(row) for test in tests)
+
+
+def _test(key: str, value: Any, names: Collection[str]) -> _Test:
+    match = _KEY.fullmatch(key)
+    if match is None or match.group(2) not in names:
+        text = (
+            f"Invalid filter: field '{match.group(2) if match else key}' is not allowed in filter"
+        )
+        raise RestError("INVALID_ARG_VALUE", text)
+    operator, name = match.groups()
+    sent = list(value.values()) if isinstance(value, dict) else value
+    values = sent if isinstance(sent, list) else [sent]
+    matches = _comparison(operator.removeprefix("!"), values)
+    is_negated = operator.startswith("!")
+    return lambda row: matches(row.get(name)) != is_negated
+
+
+def _comparison(operator: str, values: list[Any]) -> Callable[[Any], bool]:
+    texts = {_text(value) for value in values}
+    if "%" in operator:
+        patterns = [value if "=" in operator else f"%{value}%" for value in texts]
+        return lambda own: any(like(pattern, _text(own)) for pattern in patterns)
+    if operator[:1] in {">", "<"}:
+        other = sort_key(values[0] if values else "")
+        return {
+            ">": lambda own: sort_key(own) > other,
+            ">=": lambda own: sort_key(own) >= other,
+            "<": lambda own: sort_key(own) < other,
+            "<=": lambda own: sort_key(own) <= other,
+        }[operator]
+    return lambda own: _text(own) in texts
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    return "" if value is None else str(value)

@@ -1,0 +1,174 @@
+"""crm.lead.details.configuration.* and the like: the form of an object's card.
+
+A form is a list of sections with the fields in them, personal (P) or common (C). Documentation:
+crm/universal/item-details-configuration/, crm/leads/custom-form/ and their neighbours.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, QUOTE, Entity
+from emulator.entities.multifields import positive_int
+from emulator.errors import RestError
+from emulator.methods.result import Call, MethodResult
+from emulator.users import ADMIN
+
+_FAMILY = "card_form"
+_SECTIONS_MAX = 100
+
+
+def get(entity: Entity | None, call: Call) -> MethodResult:
+    """The form that was set, or that of a new portal."""
+    found = _entity(entity, call)
+    key = _key(found, call)
+    stored = _stored(call, key)
+    return MethodResult(stored[1] if stored else _usual(found))
+
+
+def replace(entity: Entity | None, call: Call) -> MethodResult:
+    """True; the form is what was sent."""
+    key = _key(_entity(entity, call), call)
+    sent = call.argument("data")
+    if not isinstance(sent, list | dict):
+        raise RestError("", "Parameter 'data' must be array.")
+    if not sent:
+        raise RestError("", "There are no data to write.")
+    if isinstance(sent, dict):
+        raise RestError("", "The data must be indexed array.")
+    sections = [_section(place, section) for place, section in enumerate(sent[:_SECTIONS_MAX])]
+    stored, records = _stored(call, key), call.portal.records
+    record = {"key": key, "sections": sections}
+    if stored:
+        records.put(_FAMILY, stored[0], record)
+    else:
+        records.add(_FAMILY, record)
+    return MethodResult(result=True)
+
+
+def reset(entity: Entity | None, call: Call) -> MethodResult:
+    """True; the form is that of a new portal again."""
+    stored = _stored(call, _key(_entity(entity, call), call))
+    if stored:
+        call.portal.records.delete(_FAMILY, stored[0])
+    return MethodResult(result=True)
+
+
+def force_common(entity: Entity | None, call: Call) -> MethodResult:
+    """True; all personal forms are gone, so that everyone sees the common one."""
+    found = _entity(entity, call)
+    if call.user != ADMIN:
+        raise RestError("", "Access denied.")
+    for record_id, record in call.portal.records.all(_FAMILY).items():
+        kind, scope, _, extras = record["key"]
+        if [kind, scope, extras] == [found.type_id, "P", _extras(call)]:
+            call.portal.records.delete(_FAMILY, record_id)
+    return MethodResult(result=True)
+
+
+def _entity(entity: Entity | None, call: Call) -> Entity:
+    """The type that a method is for, or that crm.item.* names."""
+    if entity is not None:
+        return entity
+    sent = call.argument("entityTypeId")
+    if sent in (None, ""):
+        raise RestError("", "Parameter 'entityTypeId' is not defined")
+    found = call.portal.types.get(positive_int(sent))
+    if found is None or found is QUOTE:
+        name = found.name if found else str(sent)[:50]
+        text = f"The entity type '{name}' is not supported in current context."
+        raise RestError("", text)
+    return found
+
+
+def _key(entity: Entity, call: Call) -> list[Any]:
+    scope = "C" if call.argument("scope") == "C" else "P"
+    user = positive_int(call.argument("userId")) or call.user
+    if call.user != ADMIN and (scope == "C" or user != call.user):
+        raise RestError("", "Access denied.")
+    return [entity.type_id, scope, 0 if scope == "C" else user, _extras(call)]
+
+
+def _extras(call: Call) -> int:
+    """The pipeline, or the kind of lead, that the form is for."""
+    sent = call.argument("extras")
+    extras = sent if isinstance(sent, dict) else {}
+    names = ("dealCategoryId", "categoryId", "leadCustomerType")
+    return next((number for name in names if (number := positive_int(extras.get(name)))), 0)
+
+
+def _stored(call: Call, key: list[Any]) -> tuple[int, list[Any]] | None:
+    for record_id, record in call.portal.records.all(_FAMILY).items():
+        if record["key"] == key:
+            return record_id, record["sections"]
+    return None
+
+
+def _section(place: int, sent: Any) -> dict[str, Any]:
+    section = sent if isinstance(sent, dict) else {}
+    if section.get("type") != "section":
+        kind = str(section.get("type", ""))[:50]
+        text = f"Section at index {place} have type {kind}. The expected type is 'section'."
+        raise RestError("", text)
+    for name in ("name", "title"):
+        if not section.get(name):
+            raise RestError("", f"Section at index {place} does not have {name}.")
+    sent_elements = section.get("elements")
+    elements = []
+    for index, element in enumerate(sent_elements if isinstance(sent_elements, list) else []):
+        if not isinstance(element, dict) or not element.get("name"):
+            text = f"Element at index {index} in section at index {place} does not have name."
+            raise RestError("", text)
+        elements.append(_element(element))
+    named = {name: str(section[name])[:255] for name in ("name", "title", "type")}
+    return {**named, "elements": elements}
+
+
+def _element(sent: dict[str, Any]) -> dict[str, Any]:
+    options = sent.get("options")
+    return {
+        "name": str(sent["name"])[:255],
+        "optionFlags": str(positive_int(sent.get("optionFlags")) or 0),
+        **({"options": options} if isinstance(options, dict) and options else {}),
+    }
+
+
+def _usual(entity: Entity) -> list[dict[str, Any]]:
+    main = ("TITLE", "NAME", "LAST_NAME", entity.stage, "OPPORTUNITY", "CONTACT_ID")
+    additional = ("TYPE_ID", "SOURCE_ID", "OPENED", "ASSIGNED_BY_ID", "OBSERVERS", "COMMENTS")
+    names = {"OPPORTUNITY": "OPPORTUNITY_WITH_CURRENCY", "CONTACT_ID": "CLIENT"}
+    names["OBSERVERS"] = "OBSERVER"
+    sections = (
+        ("main", f"About the {entity.title.lower()}", main),
+        ("additional", "Additional", additional),
+    )
+    return [
+        {
+            "name": name,
+            "title": title,
+            "type": "section",
+            "elements": [
+                _element({"name": names.get(field, field)})
+                for field in fields
+                if field in entity.field_names
+            ],
+        }
+        for name, title, fields in sections
+    ]
+
+
+_VERBS: dict[str, Callable[[Entity | None, Call], MethodResult]] = {
+    "get": get,
+    "set": replace,
+    "reset": reset,
+    "forcecommonscopeforall": force_common,
+}
+_FAMILIES: dict[str, Entity | None] = {
+    "crm.item": None,
+    **{f"crm.{entity.table}": entity for entity in (LEAD, DEAL, CONTACT, COMPANY)},
+}
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    f"{family}.details.configuration.{verb}": partial(method, entity)
+    for family, entity in _FAMILIES.items()
+    for verb, method in _VERBS.items()
+}

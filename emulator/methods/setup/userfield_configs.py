@@ -1,0 +1,193 @@
+"""userfieldconfig.*: user fields of all types of objects, smart processes too, in camel case.
+
+Documentation: crm/universal/userfieldconfig/.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emulator.entities.entity import Entity
+from emulator.entities.fields.field import camel_name, upper_name
+from emulator.entities.fields.kinds import USER_TYPES
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import argument, start
+from emulator.entities.setup.userfields import LABELS, UserField
+from emulator.errors import RestError
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.select import page, selected_rows
+from emulator.methods.setup.userfields import change, new_definition
+from emulator.users import ADMIN
+
+_LANGUAGES = ("en", "de")
+_PLAIN = (
+    *("ID", "ENTITY_ID", "FIELD_NAME", "USER_TYPE_ID", "XML_ID", "SORT", "MULTIPLE"),
+    *("MANDATORY", "SHOW_FILTER", "SHOW_IN_LIST", "EDIT_IN_LIST", "IS_SEARCHABLE", "SETTINGS"),
+)
+_NAMES = tuple(camel_name(name) for name in _PLAIN)
+
+
+def add(call: Call) -> MethodResult:
+    """userfieldconfig.add: the new field."""
+    sent = _sent(call)
+    if call.user != ADMIN:
+        raise RestError("", "Access denied")
+    entity = _entity(call, sent)
+    if entity is None:
+        raise RestError("", "You cannot create custom fields")
+    definition = new_definition(call, entity, {"SHOW_IN_LIST": "Y", **_upper(sent)})
+    field_id = call.portal.schemas.add(entity, definition)
+    field = next(field for field in call.portal.schemas.user_fields(entity) if field.id == field_id)
+    return MethodResult({"field": _whole(field)})
+
+
+def update(call: Call) -> MethodResult:
+    """userfieldconfig.update: the changed field."""
+    field = _existing(call, "You cannot change the settings of the user field", writes=True)
+    change(call, field, _upper(_sent(call)))
+    changed = _existing(call, "")
+    return MethodResult({"field": _whole(changed)})
+
+
+def get(call: Call) -> MethodResult:
+    """userfieldconfig.get: a field by its id."""
+    denial = "You do not have permission to view user field settings"
+    return MethodResult({"field": _whole(_existing(call, denial))})
+
+
+def delete(call: Call) -> MethodResult:
+    """userfieldconfig.delete: null."""
+    field = _existing(call, "You cannot delete the user field", writes=True)
+    call.portal.schemas.delete(field)
+    return MethodResult(None)
+
+
+def listed(call: Call) -> MethodResult:
+    """userfieldconfig.list: the fields that a filter finds; labels in the language of `select`."""
+    _require_module(call)
+    select = call.argument("select")
+    language = argument(select, "language") if isinstance(select, dict) else None
+    found = selected_rows([_plain(field) for field in _all(call)], call, _NAMES)
+    shown, total, following = page(found, start(call.params))
+    if language:
+        by_id = {str(field.id): field for field in _all(call)}
+        shown = [{**row, **_labels(by_id[row["id"]], str(language))} for row in shown]
+    return MethodResult({"fields": shown}, total, following)
+
+
+def types(call: Call) -> MethodResult:
+    """userfieldconfig.getTypes: the types that a field may have."""
+    _require_module(call)
+    shown = {name: {"userTypeId": name, "description": title} for name, title in USER_TYPES.items()}
+    return MethodResult({"types": shown})
+
+
+def _require_module(call: Call) -> None:
+    sent = call.argument("moduleId")
+    if sent is None:
+        raise RestError("100", "Could not find value for parameter {moduleId}")
+    if sent != "crm":
+        raise RestError("", "No settings for UserFieldAccess")
+
+
+def _sent(call: Call) -> Mapping[str, Any]:
+    _require_module(call)
+    sent = call.argument("field")
+    if sent is None:
+        raise RestError("100", "Could not find value for parameter {field}")
+    return sent if isinstance(sent, dict) else {}
+
+
+def _entity(call: Call, sent: Mapping[str, Any]) -> Entity | None:
+    code = sent.get("entityId")
+    return next((entity for entity in call.portal.types.all() if entity.user_fields == code), None)
+
+
+def _all(call: Call) -> list[UserField]:
+    schemas = call.portal.schemas
+    fields = [field for entity in call.portal.types.all() for field in schemas.user_fields(entity)]
+    return sorted(fields, key=lambda field: field.id)
+
+
+def _existing(call: Call, denial: str, *, writes: bool = False) -> UserField:
+    """The field; one that is missing is refused as one that may not be seen."""
+    _require_module(call)
+    if call.argument("id") is None:
+        raise RestError("100", "Could not find value for parameter {id}")
+    field_id = positive_int(call.argument("id"))
+    found = next((field for field in _all(call) if field.id == field_id), None)
+    if found is None or (writes and call.user != ADMIN):
+        raise RestError("", denial)
+    return found
+
+
+def _upper(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """A client's definition with the names of crm.lead.userfield.add."""
+    found = {upper_name(str(name)): value for name, value in sent.items()}
+    items = found.pop("ENUM", None)
+    if isinstance(items, list | dict):
+        rows = items.values() if isinstance(items, dict) else items
+        found["LIST"] = [
+            {upper_name(str(name)): value for name, value in row.items()}
+            for row in rows
+            if isinstance(row, dict)
+        ]
+    return found
+
+
+def _plain(field: UserField) -> dict[str, Any]:
+    shown = field.shown()
+    return {camel_name(name): shown[name] for name in _PLAIN}
+
+
+def _labels(field: UserField, language: str) -> dict[str, Any]:
+    labels: dict[str, Any] = {"languageId": {language: language}}
+    for name in LABELS:
+        text = (field.definition.get(name) or {}).get(language)
+        labels[camel_name(name)] = {language: text} if text else None
+    return labels
+
+
+def _whole(field: UserField) -> dict[str, Any]:
+    """As userfieldconfig.get returns it, with all labels and the items of a list."""
+    own = {
+        language
+        for name in LABELS
+        for language, text in (field.definition.get(name) or {}).items()
+        if text
+    }
+    languages = [*_LANGUAGES, *sorted(own.difference(_LANGUAGES))]
+    labels = {
+        camel_name(name): {
+            language: (field.definition.get(name) or {}).get(language) or None
+            for language in languages
+        }
+        for name in LABELS
+    }
+    shown = {
+        **_plain(field),
+        "languageId": {language: language for language in languages},
+        **labels,
+    }
+    if "LIST" in field.definition:
+        shown["enum"] = [
+            {
+                "id": item["ID"],
+                "userFieldId": str(field.id),
+                "value": item["VALUE"],
+                "def": item["DEF"],
+                "sort": item["SORT"],
+                "xmlId": item["XML_ID"],
+            }
+            for item in field.definition["LIST"]
+        ]
+    return shown
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "userfieldconfig.add": add,
+    "userfieldconfig.update": update,
+    "userfieldconfig.get": get,
+    "userfieldconfig.delete": delete,
+    "userfieldconfig.list": listed,
+    "userfieldconfig.gettypes": types,
+}

@@ -1,0 +1,1 @@
+"""The timeline of CRM objects: comments, notes, entries, activities."""

@@ -1,0 +1,305 @@
+"""crm.activity.*: calls, meetings, letters and to-dos of CRM objects.
+
+Documentation: crm/timeline/activities/activity-base/.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emulator.clock import iso
+from emulator.entities.multifields import positive_int
+from emulator.entities.query import selected, start
+from emulator.entities.records import Record
+from emulator.errors import RestError, access_denied
+from emulator.methods.described import Column, described
+from emulator.methods.families.family import Family, fields, texts
+from emulator.methods.result import Call, MethodResult
+from emulator.methods.select import loosely_selected, page
+from emulator.methods.timeline.files import kept
+
+MEETING, CALL, TASK, EMAIL, PROVIDER = 1, 2, 3, 4, 6
+_PROVIDERS = {
+    MEETING: ("CRM_MEETING", "MEETING"),
+    CALL: ("CRM_CALL", "CALL"),
+    TASK: ("CRM_TASK", "TASK"),
+    EMAIL: ("CRM_EMAIL", "EMAIL"),
+}
+_COMMUNICATION: dict[str, Column] = {
+    "ID": ("integer", "o", "ID"),
+    "ACTIVITY_ID": ("integer", "o", "Activity"),
+    "ENTITY_ID": ("integer", "", "Object"),
+    "ENTITY_TYPE_ID": ("integer", "", "Type of the object"),
+    "TYPE": ("string", "", "Kind"),
+    "VALUE": ("string", "", "Value"),
+}
+_COLUMNS: dict[str, Column] = {
+    "ID": ("integer", "o", "ID"),
+    "OWNER_ID": ("integer", "i", "Object"),
+    "OWNER_TYPE_ID": ("crm_enum_ownertype", "i", "Type of the object"),
+    "TYPE_ID": ("crm_enum_activitytype", "ri", "Type"),
+    "PROVIDER_ID": ("string", "", "Provider"),
+    "PROVIDER_TYPE_ID": ("string", "", "Type within the provider"),
+    "PROVIDER_GROUP_ID": ("string", "", "Connector"),
+    "ASSOCIATED_ENTITY_ID": ("integer", "o", "Object of another module"),
+    "SUBJECT": ("string", "r", "Subject"),
+    "CREATED": ("datetime", "o", "Created"),
+    "LAST_UPDATED": ("datetime", "o", "Modified"),
+    "START_TIME": ("datetime", "", "Begins"),
+    "END_TIME": ("datetime", "", "Ends"),
+    "DEADLINE": ("datetime", "", "Deadline"),
+    "COMPLETED": ("char", "", "Done"),
+    "STATUS": ("crm_enum_activitystatus", "", "State"),
+    "RESPONSIBLE_ID": ("user", "r", "Responsible"),
+    "PRIORITY": ("crm_enum_activitypriority", "", "Priority"),
+    "NOTIFY_TYPE": ("crm_enum_activitynotifytype", "", "Reminder"),
+    "NOTIFY_VALUE": ("integer", "", "Reminder's value"),
+    "DESCRIPTION": ("string", "", "Description"),
+    "DESCRIPTION_TYPE": ("crm_enum_contenttype", "", "Type of the description"),
+    "DIRECTION": ("crm_enum_activitydirection", "", "Direction"),
+    "LOCATION": ("string", "", "Place"),
+    "SETTINGS": ("object", "", "Settings"),
+    **texts("ORIGINATOR_ID", "ORIGIN_ID"),
+    "AUTHOR_ID": ("user", "o", "Created by"),
+    "EDITOR_ID": ("user", "o", "Modified by"),
+    "PROVIDER_PARAMS": ("object", "", "Parameters of the provider"),
+    "PROVIDER_DATA": ("string", "", "Data of the provider"),
+    **texts("RESULT_MARK", kind="integer"),
+    **texts("RESULT_VALUE", "RESULT_SUM", kind="double"),
+    **texts("RESULT_CURRENCY_ID"),
+    **texts("RESULT_STATUS", "RESULT_STREAM", kind="integer"),
+    **texts("RESULT_SOURCE_ID"),
+    "AUTOCOMPLETE_RULE": ("integer", "", "Done by itself"),
+    "BINDINGS": ("crm_activity_binding", "om", "Bindings"),
+    "COMMUNICATIONS": ("crm_activity_communication", "rm", "Who is addressed"),
+    "FILES": ("diskfile", "m", "Files"),
+    "WEBDAV_ELEMENTS": ("diskfile", "m", "Added files"),
+    "IS_INCOMING_CHANNEL": ("char", "o", "Incoming"),
+}
+_EXTRA = ("BINDINGS", "COMMUNICATIONS", "FILES", "WEBDAV_ELEMENTS", "IS_INCOMING_CHANNEL")
+_INITIAL: dict[str, Any] = {
+    "COMPLETED": "N",
+    "STATUS": "1",
+    "PRIORITY": "2",
+    "NOTIFY_TYPE": "0",
+    "NOTIFY_VALUE": "0",
+    "DESCRIPTION": "",
+    "DESCRIPTION_TYPE": "1",
+    "DIRECTION": "0",
+    "LOCATION": "",
+    "SETTINGS": [],
+    "PROVIDER_PARAMS": [],
+    "ASSOCIATED_ENTITY_ID": "0",
+    "RESULT_MARK": "0",
+    "RESULT_STATUS": "0",
+    "RESULT_STREAM": "0",
+    "AUTOCOMPLETE_RULE": "0",
+}
+ACTIVITY = Family(
+    "crm.activity",
+    "Activity",
+    _COLUMNS,
+    _INITIAL,
+    stamps=("CREATED", "LAST_UPDATED"),
+    authors=("AUTHOR_ID", "EDITOR_ID"),
+    hidden=frozenset(_EXTRA),
+)
+
+
+def add(call: Call) -> MethodResult:
+    """crm.activity.add: the new activity's id."""
+    sent = fields(call)
+    kind = positive_int(sent.get("TYPE_ID"))
+    if kind is None:
+        raise RestError("", "The field TYPE_ID is not defined or invalid.")
+    if not sent.get("SUBJECT"):
+        raise RestError("", "The field SUBJECT is not defined or empty.")
+    if positive_int(sent.get("RESPONSIBLE_ID")) is None:
+        raise RestError("", "The field RESPONSIBLE_ID is not defined or invalid.")
+    if kind == PROVIDER and not sent.get("PROVIDER_ID"):
+        text = "The custom activity without provider is not supported in current context."
+        raise RestError("", text)
+    owner = _owner(call, sent)
+    record = ACTIVITY.stored(sent, is_new=True)
+    record |= {"COMMUNICATIONS": _communications(sent, kind), "FILES": kept(sent.get("FILES"))}
+    return MethodResult(make(call, owner, record))
+
+
+def make(call: Call, owner: tuple[int, int], record: Record) -> int:
+    """Keep a new activity of an object; its id."""
+    now, by = iso(call.portal.clock.wall()), str(call.user)
+    kind = positive_int(record.get("TYPE_ID")) or PROVIDER
+    provider, of_provider = _PROVIDERS.get(kind, ("REST_APP", ""))
+    times = {"START_TIME": record.get("START_TIME") or now}
+    times["END_TIME"] = record.get("END_TIME") or times["START_TIME"]
+    times["DEADLINE"] = record.get("DEADLINE") or times["END_TIME"]
+    made = {
+        **_INITIAL,
+        "PROVIDER_ID": provider,
+        "PROVIDER_TYPE_ID": of_provider,
+        **record,
+        **times,
+        "CREATED": now,
+        "LAST_UPDATED": now,
+        "AUTHOR_ID": by,
+        "EDITOR_ID": by,
+        "OWNER_TYPE_ID": str(owner[0]),
+        "OWNER_ID": str(owner[1]),
+        "bindings": [list(owner)],
+    }
+    made["STATUS"] = "2" if made["COMPLETED"] == "Y" else made["STATUS"]
+    return call.portal.records.add(ACTIVITY.name, made)
+
+
+def update(call: Call) -> MethodResult:
+    """crm.activity.update: true."""
+    number, record = existing(call)
+    sent = fields(call)
+    if "SUBJECT" in sent and not sent["SUBJECT"]:
+        raise RestError("", "The field SUBJECT is not defined or empty.")
+    changed = {**record, **ACTIVITY.stored(sent, is_new=False)}
+    if "COMMUNICATIONS" in sent:
+        changed["COMMUNICATIONS"] = _communications(sent, int(record["TYPE_ID"]))
+    save(call, number, changed)
+    return MethodResult(result=True)
+
+
+def save(call: Call, number: int, record: Record) -> None:
+    """Keep a changed activity."""
+    record["STATUS"] = "2" if record["COMPLETED"] == "Y" else "1"
+    record["LAST_UPDATED"] = iso(call.portal.clock.wall())
+    record["EDITOR_ID"] = str(call.user)
+    call.portal.records.put(ACTIVITY.name, number, record)
+
+
+def get(call: Call) -> MethodResult:
+    """crm.activity.get: an activity by its id."""
+    number, record = existing(call, "Not found")
+    return MethodResult(ACTIVITY.shown(number, record))
+
+
+def delete(call: Call) -> MethodResult:
+    """crm.activity.delete: true."""
+    number, _ = existing(call)
+    call.portal.records.delete(ACTIVITY.name, number)
+    return MethodResult(result=True)
+
+
+def listed(call: Call) -> MethodResult:
+    """crm.activity.list: the activities that a filter finds; who is addressed only if selected."""
+    every = call.portal.records.all(ACTIVITY.name)
+    wanted = call.argument("filter")
+    bound = _bindings(wanted) if isinstance(wanted, dict) else []
+    chosen = selected(call.params)
+    rows = []
+    for number, record in every.items():
+        if not bound or any(binding in bound for binding in record["bindings"]):
+            row = ACTIVITY.shown(number, record)
+            row["COMMUNICATIONS"] = _communications_shown(call, number, record)
+            row["FILES"] = _files_shown(number, record)
+            rows.append(row)
+    rows, total, following = page(loosely_selected(rows, call), start(call.params))
+    extra = {"COMMUNICATIONS", "FILES"} & chosen
+    names = [name for name in _COLUMNS if name not in _EXTRA and ({name, "*"} & chosen)]
+    shown = [{name: row[name] for name in ("ID", *names, *sorted(extra))} for row in rows]
+    return MethodResult(shown, total, following)
+
+
+def described_fields(_: Call) -> MethodResult:
+    """crm.activity.fields: the fields of an activity."""
+    shown = described(_COLUMNS)
+    shown["WEBDAV_ELEMENTS"]["isDeprecated"] = True
+    return MethodResult(shown)
+
+
+def existing(call: Call, text: str = "Activity is not found.") -> tuple[int, Record]:
+    """The activity that `id` names; raises RestError."""
+    number = positive_int(call.argument("id"))
+    record = call.portal.records.get(ACTIVITY.name, number)
+    if number is None or record is None:
+        raise RestError("", text)
+    return number, record
+
+
+def _owner(call: Call, sent: Mapping[str, Any]) -> tuple[int, int]:
+    """The object of an activity: the one that was sent, or the first one that is addressed."""
+    type_id, item_id = (positive_int(sent.get(name)) for name in ("OWNER_TYPE_ID", "OWNER_ID"))
+    if type_id is None or item_id is None:
+        first = next(iter(_rows(sent.get("COMMUNICATIONS"))), {})
+        type_id, item_id = (
+            positive_int(first.get(name)) for name in ("ENTITY_TYPE_ID", "ENTITY_ID")
+        )
+    entity = call.portal.types.get(type_id)
+    if entity is None or item_id is None:
+        text = "Could not build binding. Please ensure that owner info and communications are"
+        raise RestError("", f"{text} defined correctly.")
+    item = call.item(entity, item_id)
+    if item is None or not call.may_read(item):
+        raise access_denied()
+    return entity.type_id, item_id
+
+
+def _rows(sent: Any) -> list[dict[str, Any]]:
+    rows = list(sent.values()) if isinstance(sent, dict) else sent
+    return [row for row in (rows if isinstance(rows, list) else []) if isinstance(row, dict)]
+
+
+def _communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, Any]]:
+    rows = _rows(sent.get("COMMUNICATIONS"))
+    if kind in {CALL, EMAIL} and not rows:
+        raise RestError("", "The field COMMUNICATIONS is not defined or invalid.")
+    if kind == CALL and len(rows) > 1:
+        text = "The only one communication is allowed for activity of specified type."
+        raise RestError("", text)
+    shown = ("TYPE", "VALUE", "ENTITY_ID", "ENTITY_TYPE_ID")
+    default = {CALL: "PHONE", EMAIL: "EMAIL"}.get(kind, "")
+    return [
+        {name: str(row.get(name) or (default if name == "TYPE" else ""))[:255] for name in shown}
+        for row in rows[:50]
+    ]
+
+
+def _communications_shown(call: Call, number: int, record: Record) -> list[dict[str, Any]]:
+    rows = record.get("COMMUNICATIONS", [])
+    return [
+        {"ID": str(50 * number + place), **row, "ENTITY_SETTINGS": _named(call, row)}
+        for place, row in enumerate(rows)
+    ]
+
+
+def _named(call: Call, row: Mapping[str, str]) -> dict[str, Any]:
+    """The names of the object that is addressed."""
+    entity = call.portal.types.get(positive_int(row["ENTITY_TYPE_ID"]))
+    item = call.item(entity, positive_int(row["ENTITY_ID"])) if entity else None
+    data = item.data if item and call.may_read(item) else {}
+    names = ("HONORIFIC", "NAME", "SECOND_NAME", "LAST_NAME", "COMPANY_TITLE", "COMPANY_ID")
+    return {name: data.get(name) or "" for name in names}
+
+
+def _files_shown(number: int, record: Record) -> list[dict[str, Any]]:
+    address = "https://portal.bitrix24.local/bitrix/tools/crm_show_file.php"
+    return [
+        {
+            "id": 50 * number + place,
+            "url": f"{address}?fileId={50 * number + place}&ownerTypeId=6&ownerId={number}&auth=",
+        }
+        for place, _ in enumerate(record.get("FILES", []))
+    ]
+
+
+def _bindings(wanted: Mapping[str, Any]) -> list[list[int]]:
+    """The objects that the filter's BINDINGS names."""
+    return [
+        [positive_int(row.get("OWNER_TYPE_ID")) or 0, positive_int(row.get("OWNER_ID")) or 0]
+        for row in _rows(wanted.get("BINDINGS"))
+    ]
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    "crm.activity.add": add,
+    "crm.activity.update": update,
+    "crm.activity.get": get,
+    "crm.activity.list": listed,
+    "crm.activity.delete": delete,
+    "crm.activity.fields": described_fields,
+    "crm.activity.communication.fields": lambda _: MethodResult(described(_COMMUNICATION)),
+}

@@ -1,0 +1,35 @@
+"""The CRM objects that records of the timeline belong to."""
+
+from typing import Any
+
+from emulator.entities.entity import Entity
+from emulator.entities.multifields import positive_int
+from emulator.errors import RestError
+from emulator.methods.families.family import required
+from emulator.methods.result import Call
+
+
+def by_name(call: Call, name: Any) -> Entity | None:
+    """A type by its name in small letters: `deal`, `dynamic_130`."""
+    wanted = str(name or "").lower()
+    return next((entity for entity in call.portal.types.all() if entity.table == wanted), None)
+
+
+def require_owner(call: Call, entity: Entity | None, item_id: Any) -> None:
+    """Raise RestError unless the object exists and the user may see it."""
+    item = call.item(entity, positive_int(item_id)) if entity else None
+    if item is None:
+        raise RestError("OWNER_NOT_FOUND", "Owner was not found")
+    if not call.may_read(item):
+        raise RestError("ACCESS_DENIED", "Access denied.")
+
+
+def owner_of(
+    call: Call, type_name: str = "ownerTypeId", id_name: str = "ownerId"
+) -> tuple[int, int]:
+    """The type and id of the object that two parameters name; raises RestError."""
+    required(call, (type_name, id_name))
+    entity = call.portal.types.get(positive_int(call.argument(type_name)))
+    item_id = positive_int(call.argument(id_name)) or 0
+    require_owner(call, entity, item_id)
+    return (entity.type_id if entity else 0), item_id

@@ -1,0 +1,84 @@
+"""crm.timeline.icon.* and crm.timeline.logo.*: pictures with a code; some are the system's own.
+
+Documentation: crm/timeline/logmessage/icons/, crm/timeline/logmessage/logo/.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from emulator.errors import RestError
+from emulator.methods.families.family import required
+from emulator.methods.result import Call, MethodResult
+
+_SYSTEM = ("call", "arrow-down", "mail", "task", "comment")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of one kind: icon, logo."""
+
+    kind: str
+
+    @property
+    def family(self) -> str:
+        """The beginning of its methods' names."""
+        return f"crm.timeline.{self.kind}"
+
+    def add(self, call: Call) -> MethodResult:
+        """The new picture."""
+        required(call, ("code", "fileContent"))
+        code = _code(call)
+        if code not in self._own(call):
+            call.portal.records.add(self.family, {"code": code})
+        return MethodResult({self.kind: self._shown(code, is_system=False)})
+
+    def get(self, call: Call) -> MethodResult:
+        """A picture by its code."""
+        code, own = _code(call), self._own(call)
+        if code not in own and code not in _SYSTEM:
+            raise self._missing(code)
+        return MethodResult({self.kind: self._shown(code, is_system=code not in own)})
+
+    def listed(self, call: Call) -> MethodResult:
+        """The system's pictures, then the others."""
+        own = self._own(call)
+        rows = [self._shown(code, is_system=True) for code in _SYSTEM if code not in own]
+        rows += [self._shown(code, is_system=False) for code in own]
+        return MethodResult({f"{self.kind}s": rows}, total=len(rows))
+
+    def delete(self, call: Call) -> MethodResult:
+        """True; the system's pictures stay."""
+        code, own = _code(call), self._own(call)
+        if code not in own:
+            raise self._missing(code)
+        call.portal.records.delete(self.family, own[code])
+        return MethodResult(result=True)
+
+    def _own(self, call: Call) -> dict[str, int]:
+        rows = call.portal.records.all(self.family)
+        return {row["code"]: number for number, row in rows.items()}
+
+    def _shown(self, code: str, *, is_system: bool) -> dict[str, Any]:
+        address = "" if is_system else f"/upload/crm/{self.kind}/{code}"
+        return {"code": code, "isSystem": is_system, "fileUri": address}
+
+    def _missing(self, code: str) -> RestError:
+        return RestError("NOT_FOUND", f"{self.kind.capitalize()} not found for code `{code}`")
+
+
+def _code(call: Call) -> str:
+    required(call, ("code",))
+    return str(call.argument("code"))[:50]
+
+
+METHODS: dict[str, Callable[[Call], MethodResult]] = {
+    f"{pictures.family}.{verb}": method
+    for pictures in (Pictures("icon"), Pictures("logo"))
+    for verb, method in (
+        ("add", pictures.add),
+        ("get", pictures.get),
+        ("list", pictures.listed),
+        ("delete", pictures.delete),
+    )
+}

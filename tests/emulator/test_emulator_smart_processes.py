@@ -1,0 +1,188 @@
+"""Smart processes, invoices and estimates, and their product rows.
+
+Documentation: crm/universal/user-defined-object-types/, crm/universal/object-fields.md#spa,
+crm/universal/product-rows/, crm/quote/.
+"""
+
+from typing import Any
+
+from tests.emulator.emulator_process import Emulator
+
+PROCESS = 1030
+
+
+def make(emulator: Emulator, **settings: Any) -> Any:
+    fields = {"title": "Repairs", "isStagesEnabled": "Y", **settings}
+    return emulator.result("crm.type.add", {"fields": fields})["type"]
+
+
+def item(emulator: Emulator, type_id: int, **fields: Any) -> Any:
+    params = {"entityTypeId": type_id, "fields": fields}
+    return emulator.result("crm.item.add", params)["item"]
+
+
+def error(emulator: Emulator, method: str, params: object) -> Any:
+    response = emulator.post(method, params)
+    assert response.status_code == 400, response.text
+    return response.json()["error"]
+
+
+def test_a_smart_process_has_the_fields_that_its_settings_choose(emulator: Emulator) -> None:
+    made = make(emulator, isClientEnabled="Y", isSourceEnabled="true")
+    assert (made["id"], made["entityTypeId"], made["isSourceEnabled"]) == (1, PROCESS, "Y")
+    assert [row["entityTypeId"] for row in made["relations"]["parent"]] == [3, 4]
+    fields = emulator.result("crm.item.fields", {"entityTypeId": PROCESS})["fields"]
+    assert {"stageId", "contactIds", "sourceId", "categoryId"} <= fields.keys()
+    assert fields["stageId"]["statusType"] == f"DYNAMIC_{PROCESS}_STAGE_2"
+    assert not {"opportunity", "observers", "begindate"} & fields.keys()
+    changed = {"id": 1, "fields": {"isObserversEnabled": "Y", "isClientEnabled": "N"}}
+    emulator.result("crm.type.update", changed)
+    fields = emulator.result("crm.item.fields", {"entityTypeId": PROCESS})["fields"]
+    assert "observers" in fields
+    assert "contactIds" not in fields
+
+
+def test_items_of_a_smart_process_move_between_its_stages(emulator: Emulator) -> None:
+    make(emulator)
+    first = item(emulator, PROCESS, title="Screen")
+    assert (first["stageId"], first["previousStageId"]) == (f"DT{PROCESS}_2:NEW", None)
+    move = {"entityTypeId": PROCESS, "id": 1, "fields": {"stageId": f"DT{PROCESS}_2:SUCCESS"}}
+    moved = emulator.result("crm.item.update", move)["item"]
+    assert moved["previousStageId"] == f"DT{PROCESS}_2:NEW"
+    history = emulator.result("crm.stagehistory.list", {"entityTypeId": PROCESS})["items"]
+    assert [row["STAGE_SEMANTIC_ID"] for row in history] == ["P", "S"]
+    wanted = {"entityTypeId": PROCESS, "filter": {"@stageId": [moved["stageId"]]}}
+    assert emulator.call("crm.item.list", wanted)["total"] == 1
+    assert error(emulator, "crm.type.delete", {"id": 1}) == "BX_ERROR"
+    emulator.result("crm.item.delete", {"entityTypeId": PROCESS, "id": 1})
+    assert emulator.result("crm.type.delete", {"id": 1}) == []
+    assert error(emulator, "crm.item.list", wanted) == "NOT_FOUND"
+
+
+def test_pipelines_of_a_smart_process_are_its_own_only_if_it_wants(emulator: Emulator) -> None:
+    made = make(emulator)
+    pipeline = {"entityTypeId": PROCESS, "fields": {"name": "Second"}}
+    assert error(emulator, "crm.category.add", pipeline) == "ADDING_DISABLED"
+    emulator.result("crm.type.update", {"id": made["id"], "fields": {"isCategoriesEnabled": "Y"}})
+    category = emulator.result("crm.category.add", pipeline)["category"]
+    assert (category["entityTypeId"], category["isDefault"]) == (PROCESS, "N")
+    other = item(emulator, PROCESS, categoryId=category["id"])
+    assert other["stageId"] == f"DT{PROCESS}_{category['id']}:NEW"
+    named = {"entityTypeId": PROCESS, "id": category["id"]}
+    assert error(emulator, "crm.category.delete", named) == "BX_ERROR"
+    deals = emulator.result("crm.category.list", {"entityTypeId": 2})["categories"]
+    assert [row["id"] for row in deals] == [0]
+
+
+def test_a_type_outside_the_range_or_unknown_is_refused(emulator: Emulator) -> None:
+    for type_id in (1, 127, 193, 1031, "x"):
+        fields = {"title": "No", "entityTypeId": type_id}
+        assert error(emulator, "crm.type.add", {"fields": fields}) == "INVALID_ARG_VALUE"
+    make(emulator)
+    fields = {"title": "Twice", "entityTypeId": PROCESS}
+    assert error(emulator, "crm.type.add", {"fields": fields}) == "INVALID_ARG_VALUE"
+    assert error(emulator, "crm.type.get", {"id": 9}) == 0
+    unknown = {"filter": {"nothing": 1}}
+    assert error(emulator, "crm.type.list", unknown) == "INVALID_ARG_VALUE"
+
+
+def test_types_are_found_by_a_filter_with_groups(emulator: Emulator) -> None:
+    for title in ("Repairs", "Returns", "Visits"):
+        make(emulator, title=title)
+    wanted = {"logic": "OR", "0": {"%title": "pair"}, "1": {"=title": "Visits"}}
+    found = emulator.call("crm.type.list", {"filter": {"0": wanted}, "order": {"id": "DESC"}})
+    assert [row["title"] for row in found["result"]["types"]] == ["Visits", "Repairs"]
+    assert found["total"] == 2
+
+
+def test_relations_give_objects_a_parent(emulator: Emulator) -> None:
+    """Documentation: crm/universal/object-fields.md#common."""
+    relations = {"parent": [{"entityTypeId": 2}], "child": [{"entityTypeId": 1}]}
+    make(emulator, relations=relations)
+    deal = item(emulator, 2, title="Parent")["id"]
+    child = item(emulator, PROCESS, parentId2=deal)
+    assert child["parentId2"] == deal
+    wanted = {"entityTypeId": PROCESS, "filter": {"parentId2": deal}}
+    assert emulator.call("crm.item.list", wanted)["total"] == 1
+    lead = emulator.add(**{f"PARENT_ID_{PROCESS}": child["id"]})
+    assert emulator.get(lead)[f"PARENT_ID_{PROCESS}"] == str(child["id"])
+
+
+def test_smart_processes_survive_a_reset_as_little_as_leads(emulator: Emulator) -> None:
+    make(emulator)
+    item(emulator, PROCESS)
+    emulator.control("POST", "reset")
+    assert emulator.result("crm.type.list")["types"] == []
+    assert make(emulator)["id"] == 1
+    assert item(emulator, PROCESS)["id"] == 1
+
+
+def test_an_invoice_is_an_item_with_a_number(emulator: Emulator) -> None:
+    """Documentation: crm/universal/object-fields.md#invoice."""
+    made = item(emulator, 31, title="For the screen")
+    assert (made["accountNumber"], made["stageId"]) == ("1", "DT31_1:N")
+    paid = {"entityTypeId": 31, "id": 1, "fields": {"stageId": "DT31_1:P"}}
+    assert emulator.result("crm.item.update", paid)["item"]["previousStageId"] == "DT31_1:N"
+    assert error(emulator, "crm.category.add", {"entityTypeId": 31, "fields": {"name": "x"}})
+
+
+def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
+    number = emulator.result("crm.quote.add", {"fields": {"TITLE": "Furniture"}})
+    shown = emulator.result("crm.quote.get", {"id": number})
+    assert (shown["QUOTE_NUMBER"], shown["STATUS_ID"], shown["CLOSED"]) == ("1", "DRAFT", "N")
+    sent = {"id": number, "fields": {"STATUS_ID": "APPROVED"}}
+    assert emulator.result("crm.quote.update", sent) is True
+    typed = emulator.result("crm.item.get", {"entityTypeId": 7, "id": number})["item"]
+    assert (typed["stageId"], typed["closed"]) == ("APPROVED", "Y")
+    gone = emulator.post("crm.quote.update", {"id": 9, "fields": {}}).json()
+    assert gone["error_description"] == "Quote is not found"
+    assert error(emulator, "crm.quote.delete", {"id": 9}) == "ERROR_CORE"
+
+
+def test_product_rows_of_an_item_have_rounded_prices(emulator: Emulator) -> None:
+    """The documented examples: crm-item-productrow-add.md, crm-item-productrow-update.md."""
+    deal = item(emulator, 2)["id"]
+    sent = {"ownerId": deal, "ownerType": "D", "productId": 9621, "price": 80000, "quantity": 2}
+    sent |= {"discountTypeId": 2, "discountRate": 20, "taxRate": 20, "taxIncluded": "Y"}
+    row = emulator.result("crm.item.productrow.add", {"fields": sent})["productRow"]
+    prices = {name: row[name] for name in ("priceExclusive", "priceNetto", "priceBrutto")}
+    assert prices == {"priceExclusive": 66666.67, "priceNetto": 83333.34, "priceBrutto": 100000.01}
+    assert (row["discountSum"], row["measureCode"], row["customized"]) == (16666.67, 796, "Y")
+    typed = emulator.result("crm.item.get", {"entityTypeId": 2, "id": deal})["item"]
+    assert typed["opportunity"] == 160000
+    change = {"id": row["id"], "fields": {"price": 90000, "discountRate": 10, "taxRate": 10}}
+    row = emulator.result("crm.item.productrow.update", change)["productRow"]
+    assert (row["priceNetto"], row["priceBrutto"], row["quantity"]) == (90909.09, 100000, 2)
+    owner = {"id": row["id"], "fields": {"ownerId": 2}}
+    assert error(emulator, "crm.item.productrow.update", owner) == "INVALID_ARG_VALUE"
+
+
+def test_product_rows_are_listed_replaced_and_deleted(emulator: Emulator) -> None:
+    owner = {"ownerType": "SI", "ownerId": item(emulator, 31)["id"]}
+    rows = [{"productId": 1, "price": 99.5}, {"productId": 2, "price": 10, "quantity": 3}]
+    params = {**owner, "productRows": rows}
+    made = emulator.result("crm.item.productrow.set", params)["productRows"]
+    assert [row["price"] for row in made] == [99.5, 10]
+    wanted = {"=ownerType": "SI", "=ownerId": owner["ownerId"], ">price": 50}
+    found = emulator.call("crm.item.productrow.list", {"filter": wanted})
+    assert ([row["id"] for row in found["result"]["productRows"]], found["total"]) == ([1], 1)
+    assert emulator.result("crm.item.productrow.delete", {"id": 1}) is None
+    assert error(emulator, "crm.item.productrow.get", {"id": 1}) == "NOT_FOUND"
+    typed = emulator.result("crm.item.get", {"entityTypeId": 31, "id": owner["ownerId"]})["item"]
+    assert typed["opportunity"] == 30
+    missing = {"fields": {"ownerType": "D", "ownerId": 99}}
+    assert error(emulator, "crm.item.productrow.add", missing) == "OWNER_NOT_FOUND"
+    assert error(emulator, "crm.item.productrow.list", {"filter": {}}) == "INVALID_ARG_VALUE"
+    contact = {"fields": {"ownerType": "C", "ownerId": 1}}
+    assert error(emulator, "crm.item.productrow.add", contact) == "ENTITY_TYPE_NOT_SUPPORTED"
+
+
+def test_an_event_of_a_smart_process_tells_its_type(emulator: Emulator) -> None:
+    """Documentation: crm/universal/events/on-crm-dynamic-item-add.md."""
+    emulator.result("event.bind", {"event": "onCrmDynamicItemAdd", "event_type": "offline"})
+    make(emulator)
+    item(emulator, PROCESS)
+    item(emulator, 31)
+    events = emulator.result("event.offline.list")
+    types = [row["EVENT_DATA"]["FIELDS"]["ENTITY_TYPE_ID"] for row in events]
+    assert types == [str(PROCESS), "31"]
