@@ -26,6 +26,7 @@ class Settings:
     request_ms: Annotated[float, Number(0, 1e7)] = 0
     command_ms: Annotated[float, Number(0, 1e7)] = 0
     latency: Annotated[str, Choice("fixed", "exponential")] = "fixed"
+    phones_after_ms: Annotated[float, Number(0, 1e7)] = 0
     request_limit_s: Annotated[float, Number(0.001, 1e6)] = 60
     operating_limit_s: Annotated[float | None, Number(0, 1e9, optional=True)] = 480
     operating_floor_s: Annotated[float, Number(0, 1e6)] = 0.1
@@ -54,6 +55,7 @@ class Settings:
     reads: Annotated[str, Choice("all", "own", "none")] = "all"
     manager_reads: Annotated[str, Choice("all", "own", "none")] = "own"
     crm_mode: Annotated[str, Choice("classic", "simple")] = "classic"
+    conversion_delay_ms: Annotated[float, Number(0, 1e9)] = 0
     simple_mode_leads: Annotated[str, Choice("converted", "gone")] = "converted"
     deleted_status: Annotated[int, Choice(500, 410)] = 500
 

@@ -85,6 +85,20 @@ class Store:
         rows = [self._change_row(entity, item_id, change) for change in changes]
         return [row for row in rows if row is not None]
 
+    def hide_rows(self, entity: Entity, item_id: int) -> None:
+        """Keep the multifield rows of a new object where no call finds them."""
+        self.db.execute(
+            "UPDATE multifield SET entity = -entity WHERE owner_id = ? AND entity = ?",
+            (item_id, entity.type_id),
+        )
+
+    def show_rows(self, type_id: int, item_id: int) -> None:
+        """Show hidden multifield rows."""
+        self.db.execute(
+            "UPDATE multifield SET entity = -entity WHERE owner_id = ? AND entity = ?",
+            (item_id, -type_id),
+        )
+
     def record(
         self, entity: Entity, item_id: int, time: float, method: str, fields: object
     ) -> None:

@@ -46,7 +46,18 @@ async def execute(
     finally:
         bill(context, meter, seconds)
         portal.counts.count_command(method, portal.clock.wall())
+    if portal.late_rows:
+        await _show_late_rows(context)
     return TimedResult(result, stopwatch.read(meter))
+
+
+async def _show_late_rows(context: RequestContext) -> None:
+    """Let others see the phones of the objects that this call has added, some time after these."""
+    portal = context.portal
+    added, portal.late_rows = portal.late_rows, []
+    await context.work(portal.settings.phones_after_ms / 1000)
+    for type_id, item_id in added:
+        portal.store.show_rows(type_id, item_id)
 
 
 def meter_within_limit(context: RequestContext, method: str) -> Meter:

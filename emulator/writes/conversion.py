@@ -1,4 +1,4 @@
-"""Simple CRM mode: a new lead with a name becomes a contact and a deal at once.
+"""Simple CRM mode: a new lead with a name becomes a contact and a deal, at once or later.
 
 Documentation: tutorials/crm/how-to-add-crm-objects/how-to-add-objects-with-crm-mode.md. In classic
 mode nothing is created, whatever stage a lead enters (crm/leads/index.md).
@@ -10,6 +10,7 @@ from typing import Any
 from emulator.entities.entity import CONTACT, DEAL, LEAD, Entity
 from emulator.entities.multifields import RowChange
 from emulator.entities.store import Item
+from emulator.errors import RestError
 from emulator.portal import Portal
 from emulator.writes.write import Write
 
@@ -26,8 +27,28 @@ _TO_DEAL = (
 
 
 def applies(portal: Portal, entity: Entity, data: Mapping[str, Any]) -> bool:
-    """Whether a new object is converted at once."""
+    """Whether a new object is converted by itself."""
     return entity is LEAD and portal.settings.crm_mode == "simple" and bool(data.get("NAME"))
+
+
+async def convert_later(
+    portal: Portal,
+    lead_id: int,
+    write: Write,
+    add: Callable[[Portal, Write], Item],
+    update: Callable[[Portal, Item, Write], Item],
+) -> None:
+    """Convert a lead as it is some time after its creation (`conversion_delay_ms`)."""
+    await portal.clock.sleep(portal.settings.conversion_delay_ms / 1000)
+    lead = portal.store.get(LEAD, lead_id)
+    if lead is None or lead.data.get(LEAD.stage) == CONVERTED:
+        return
+    fields = {LEAD.stage: CONVERTED}
+    try:
+        moved = update(portal, lead, Write(LEAD, "conversion", fields, fields, user=write.user))
+    except RestError:
+        return  # a mandatory field is missing: the lead stays a lead
+    convert(portal, moved, write, add)
 
 
 def convert(portal: Portal, lead: Item, write: Write, add: Callable[[Portal, Write], Item]) -> None:

@@ -33,7 +33,8 @@ def add(portal: Portal, write: Write) -> Item:
         data[name] = now
     clients.bind(entity, data, data)
     is_converted = conversion.applies(portal, entity, data)
-    if is_converted:
+    is_late = is_converted and portal.settings.conversion_delay_ms > 0
+    if is_converted and not is_late:
         data[entity.stage] = conversion.CONVERTED
     stages.enter_first(portal, entity, data, now)
     data.update(write.system)
@@ -43,10 +44,15 @@ def add(portal: Portal, write: Write) -> Item:
         if _name(entity, item_id, data):
             portal.store.save(entity, item_id, data)
         item = Item(item_id, data, portal.store.change_rows(entity, item_id, write.rows))
+        if item.rows and portal.settings.phones_after_ms and write.method.startswith("crm."):
+            portal.store.hide_rows(entity, item_id)
+            portal.late_rows.append((entity.type_id, item_id))
         _record(portal, item_id, write)
         stages.record(portal, entity, item_id, data, stages.CREATED)
     notify(portal, "ADD", entity, item, write)
-    if is_converted:
+    if is_late:
+        portal.start(conversion.convert_later(portal, item_id, write, add, update))
+    elif is_converted:
         conversion.convert(portal, item, write, add)
     robots.react(portal, item, write, "add", update)
     return item

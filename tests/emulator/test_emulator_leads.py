@@ -1,10 +1,12 @@
 """crm.lead.*."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
 
 from tests.emulator.emulator_process import Emulator
+from tests.servers import eventually
 
 NOT_FOUND = {"error": "", "error_description": "Not found"}
 INVALID_ID = {"error": "", "error_description": "ID is not defined or invalid."}
@@ -140,6 +142,39 @@ def test_simple_mode_may_hide_the_converted_lead(emulator: Emulator) -> None:
     emulator.set(crm_mode="simple", simple_mode_leads="gone")
     lead_id = emulator.add(NAME="Klaus")
     assert emulator.post("crm.lead.get", {"id": lead_id}).json() == NOT_FOUND
+
+
+def test_simple_mode_may_convert_a_lead_later(emulator: Emulator) -> None:
+    """What the lead has become by then is what its contact and deal take over."""
+    emulator.set(crm_mode="simple", conversion_delay_ms=600_000)
+    lead_id, gone = emulator.add(NAME="Klaus"), emulator.add(NAME="Gone")
+    assert emulator.get(lead_id)["STATUS_ID"] == "NEW"
+    emulator.result("crm.lead.update", {"id": lead_id, "fields": {"NAME": "Peter"}})
+    emulator.result("crm.lead.delete", {"id": gone})
+    emulator.set(speed=100_000)
+    eventually(
+        lambda: emulator.get(lead_id)["STATUS_ID"] == "CONVERTED", 20, "the lead is converted"
+    )
+    eventually(lambda: emulator.result("crm.deal.list"), 20, "its deal is made")
+    assert [row["NAME"] for row in emulator.result("crm.contact.list")] == ["Peter"]
+    assert emulator.leads()[0]["history"][-1]["method"] == "conversion"
+
+
+def test_others_see_a_lead_before_its_phones(emulator: Emulator) -> None:
+    emulator.set(phones_after_ms=600_000, request_limit_s=10**6)
+    fields = {"ORIGIN_ID": "7", "PHONE": [{"VALUE": "+7700"}]}
+    wanted = {"filter": {"ORIGIN_ID": "7"}, "select": ["ID", "PHONE"]}
+    same = {"type": "PHONE", "values": ["+7700"]}
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(emulator.result, "crm.lead.add", {"fields": fields})
+        eventually(lambda: emulator.result("crm.lead.list", wanted), 20, "the lead is seen")
+        assert emulator.result("crm.lead.list", wanted) == [{"ID": "1"}]
+        assert emulator.result("crm.duplicate.findbycomm", same) == []
+        assert not answer.done()
+        emulator.set(speed=100_000)
+        assert answer.result() == 1
+    assert emulator.get(1)["PHONE"][0]["VALUE"] == "+7700"
+    assert emulator.result("crm.duplicate.findbycomm", same) == {"LEAD": [1]}
 
 
 def test_a_field_can_be_mandatory(emulator: Emulator) -> None:
