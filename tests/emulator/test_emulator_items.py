@@ -108,7 +108,7 @@ def test_a_missing_item_is_not_found(emulator: Emulator, method: str) -> None:
 
 
 def test_other_entity_types_are_refused(emulator: Emulator) -> None:
-    response = emulator.post("crm.item.add", {"entityTypeId": 31, "fields": {}})
+    response = emulator.post("crm.item.add", {"entityTypeId": 1030, "fields": {}})
     assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
     response = emulator.post("crm.item.add", {"fields": {}})
     assert (response.status_code, response.json()["error"]) == (400, "100")
