@@ -13,6 +13,7 @@ from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.store import Item
 from emulator.errors import RestError
+from emulator.methods.described import Column, described
 from emulator.methods.result import Call, MethodResult
 from emulator.writes import clients, save
 from emulator.writes.write import Write
@@ -59,22 +60,12 @@ def delete(binding: Binding, call: Call) -> MethodResult:
 
 def fields(binding: Binding, _: Call) -> MethodResult:
     """The fields of a binding."""
-    kinds = {"SORT": ("integer", "Sorting"), "IS_PRIMARY": ("char", "Primary")}
-    kinds[binding.name] = ("integer", binding.other.title)
-    return MethodResult(
-        {
-            name: {
-                "type": kind,
-                "isRequired": name == binding.name,
-                "isReadOnly": False,
-                "isImmutable": False,
-                "isMultiple": False,
-                "isDynamic": False,
-                "title": title,
-            }
-            for name, (kind, title) in kinds.items()
-        }
-    )
+    columns: dict[str, Column] = {
+        "SORT": ("integer", "", "Sorting"),
+        "IS_PRIMARY": ("char", "", "Primary"),
+        binding.name: ("integer", "r", binding.other.title),
+    }
+    return MethodResult(described(columns))
 
 
 def items(binding: Binding, call: Call) -> MethodResult:

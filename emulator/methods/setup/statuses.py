@@ -9,6 +9,7 @@ from emulator.entities.entity import DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.status import Status
 from emulator.errors import RestError
+from emulator.methods.described import Column, described
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.rows import matching, ordered
 
@@ -115,20 +116,7 @@ def delete(call: Call) -> MethodResult:
 
 def fields(_: Call) -> MethodResult:
     """crm.status.fields: the fields of an item."""
-    return MethodResult(
-        {
-            name: {
-                "type": kind,
-                "isRequired": "r" in flags,
-                "isReadOnly": "o" in flags,
-                "isImmutable": "i" in flags,
-                "isMultiple": False,
-                "isDynamic": False,
-                "title": title,
-            }
-            for name, kind, flags, title in _FIELDS
-        }
-    )
+    return MethodResult(described(_FIELDS))
 
 
 def items(call: Call) -> MethodResult:
@@ -260,19 +248,19 @@ def _is_used(call: Call, status: Status) -> bool:
     return call.portal.store.count(entity, condition, (status.status,)) > 0
 
 
-_FIELDS = (
-    ("ID", "integer", "o", "ID"),
-    ("ENTITY_ID", "string", "ri", "Directory"),
-    ("STATUS_ID", "string", "ri", "Code"),
-    ("SORT", "integer", "", "Sorting"),
-    ("NAME", "string", "r", "Name"),
-    ("NAME_INIT", "string", "o", "First name"),
-    ("SYSTEM", "char", "o", "System"),
-    ("CATEGORY_ID", "integer", "i", "Pipeline"),
-    ("COLOR", "string", "", "Color"),
-    ("SEMANTICS", "char", "i", "Group"),
-    ("EXTRA", "crm_status_extra", "", "Further fields"),
-)
+_FIELDS: dict[str, Column] = {
+    "ID": ("integer", "o", "ID"),
+    "ENTITY_ID": ("string", "ri", "Directory"),
+    "STATUS_ID": ("string", "ri", "Code"),
+    "SORT": ("integer", "", "Sorting"),
+    "NAME": ("string", "r", "Name"),
+    "NAME_INIT": ("string", "o", "First name"),
+    "SYSTEM": ("char", "o", "System"),
+    "CATEGORY_ID": ("integer", "i", "Pipeline"),
+    "COLOR": ("string", "", "Color"),
+    "SEMANTICS": ("char", "i", "Group"),
+    "EXTRA": ("crm_status_extra", "", "Further fields"),
+}
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.status.list": listed,
     "crm.status.get": get,

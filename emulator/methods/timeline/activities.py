@@ -15,22 +15,24 @@ from emulator.methods.described import Column, described
 from emulator.methods.families.family import Family, fields, texts
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
+from emulator.methods.timeline.communications import (
+    CALL,
+    COMMUNICATION,
+    EMAIL,
+    MEETING,
+    PROVIDER,
+    TASK,
+    kept_communications,
+    rows_of,
+    shown_communications,
+)
 from emulator.methods.timeline.files import kept
 
-MEETING, CALL, TASK, EMAIL, PROVIDER = 1, 2, 3, 4, 6
 _PROVIDERS = {
     MEETING: ("CRM_MEETING", "MEETING"),
     CALL: ("CRM_CALL", "CALL"),
     TASK: ("CRM_TASK", "TASK"),
     EMAIL: ("CRM_EMAIL", "EMAIL"),
-}
-_COMMUNICATION: dict[str, Column] = {
-    "ID": ("integer", "o", "ID"),
-    "ACTIVITY_ID": ("integer", "o", "Activity"),
-    "ENTITY_ID": ("integer", "", "Object"),
-    "ENTITY_TYPE_ID": ("integer", "", "Type of the object"),
-    "TYPE": ("string", "", "Kind"),
-    "VALUE": ("string", "", "Value"),
 }
 _COLUMNS: dict[str, Column] = {
     "ID": ("integer", "o", "ID"),
@@ -120,7 +122,7 @@ def add(call: Call) -> MethodResult:
         raise RestError("", text)
     owner = _owner(call, sent)
     record = ACTIVITY.stored(sent, is_new=True)
-    record |= {"COMMUNICATIONS": _communications(sent, kind), "FILES": kept(sent.get("FILES"))}
+    record |= {"COMMUNICATIONS": kept_communications(sent, kind), "FILES": kept(sent.get("FILES"))}
     return MethodResult(make(call, owner, record))
 
 
@@ -158,7 +160,7 @@ def update(call: Call) -> MethodResult:
         raise RestError("", "The field SUBJECT is not defined or empty.")
     changed = {**record, **ACTIVITY.stored(sent, is_new=False)}
     if "COMMUNICATIONS" in sent:
-        changed["COMMUNICATIONS"] = _communications(sent, int(record["TYPE_ID"]))
+        changed["COMMUNICATIONS"] = kept_communications(sent, int(record["TYPE_ID"]))
     save(call, number, changed)
     return MethodResult(result=True)
 
@@ -194,7 +196,7 @@ def listed(call: Call) -> MethodResult:
     for number, record in every.items():
         if not bound or any(binding in bound for binding in record["bindings"]):
             row = ACTIVITY.shown(number, record)
-            row["COMMUNICATIONS"] = _communications_shown(call, number, record)
+            row["COMMUNICATIONS"] = shown_communications(call, number, record)
             row["FILES"] = _files_shown(number, record)
             rows.append(row)
     rows, total, following = page(loosely_selected(rows, call), start(call.params))
@@ -224,7 +226,7 @@ def _owner(call: Call, sent: Mapping[str, Any]) -> tuple[int, int]:
     """The object of an activity: the one that was sent, or the first one that is addressed."""
     type_id, item_id = (positive_int(sent.get(name)) for name in ("OWNER_TYPE_ID", "OWNER_ID"))
     if type_id is None or item_id is None:
-        first = next(iter(_rows(sent.get("COMMUNICATIONS"))), {})
+        first = next(iter(rows_of(sent.get("COMMUNICATIONS"))), {})
         type_id, item_id = (
             positive_int(first.get(name)) for name in ("ENTITY_TYPE_ID", "ENTITY_ID")
         )
@@ -236,43 +238,6 @@ def _owner(call: Call, sent: Mapping[str, Any]) -> tuple[int, int]:
     if item is None or not call.may_read(item):
         raise access_denied()
     return entity.type_id, item_id
-
-
-def _rows(sent: Any) -> list[dict[str, Any]]:
-    rows = list(sent.values()) if isinstance(sent, dict) else sent
-    return [row for row in (rows if isinstance(rows, list) else []) if isinstance(row, dict)]
-
-
-def _communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, Any]]:
-    rows = _rows(sent.get("COMMUNICATIONS"))
-    if kind in {CALL, EMAIL} and not rows:
-        raise RestError("", "The field COMMUNICATIONS is not defined or invalid.")
-    if kind == CALL and len(rows) > 1:
-        text = "The only one communication is allowed for activity of specified type."
-        raise RestError("", text)
-    shown = ("TYPE", "VALUE", "ENTITY_ID", "ENTITY_TYPE_ID")
-    default = {CALL: "PHONE", EMAIL: "EMAIL"}.get(kind, "")
-    return [
-        {name: str(row.get(name) or (default if name == "TYPE" else ""))[:255] for name in shown}
-        for row in rows[:50]
-    ]
-
-
-def _communications_shown(call: Call, number: int, record: Record) -> list[dict[str, Any]]:
-    rows = record.get("COMMUNICATIONS", [])
-    return [
-        {"ID": str(50 * number + place), **row, "ENTITY_SETTINGS": _named(call, row)}
-        for place, row in enumerate(rows)
-    ]
-
-
-def _named(call: Call, row: Mapping[str, str]) -> dict[str, Any]:
-    """The names of the object that is addressed."""
-    entity = call.portal.types.get(positive_int(row["ENTITY_TYPE_ID"]))
-    item = call.item(entity, positive_int(row["ENTITY_ID"])) if entity else None
-    data = item.data if item and call.may_read(item) else {}
-    names = ("HONORIFIC", "NAME", "SECOND_NAME", "LAST_NAME", "COMPANY_TITLE", "COMPANY_ID")
-    return {name: data.get(name) or "" for name in names}
 
 
 def _files_shown(number: int, record: Record) -> list[dict[str, Any]]:
@@ -290,7 +255,7 @@ def _bindings(wanted: Mapping[str, Any]) -> list[list[int]]:
     """The objects that the filter's BINDINGS names."""
     return [
         [positive_int(row.get("OWNER_TYPE_ID")) or 0, positive_int(row.get("OWNER_ID")) or 0]
-        for row in _rows(wanted.get("BINDINGS"))
+        for row in rows_of(wanted.get("BINDINGS"))
     ]
 
 
@@ -301,5 +266,5 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.activity.list": listed,
     "crm.activity.delete": delete,
     "crm.activity.fields": described_fields,
-    "crm.activity.communication.fields": lambda _: MethodResult(described(_COMMUNICATION)),
+    "crm.activity.communication.fields": lambda _: MethodResult(described(COMMUNICATION)),
 }

@@ -12,7 +12,8 @@ from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.families.family import required
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.timeline.activities import ACTIVITY, PROVIDER, make, save
+from emulator.methods.timeline.activities import ACTIVITY, make, save
+from emulator.methods.timeline.communications import PROVIDER
 from emulator.methods.timeline.owners import owner_of
 
 _TODO = "CRM_TODO"
