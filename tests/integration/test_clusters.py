@@ -1,6 +1,7 @@
 """URLs that name the nodes of a cluster: any of them may be gone, and the right one is found."""
 
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,47 @@ def with_dead_hosts(url: str, free_port: FreePort, count: int = 6) -> str:
     host = urlsplit(url).netloc.rpartition("@")[2]
     dead = ",".join(f"127.0.0.1:{free_port()}" for _ in range(count))
     return url.replace(host, f"{dead},{host}")
+
+
+#: Far less than the two minutes for which Linux tries to connect, far longer than our time-outs.
+SOON_S = 30
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that neither accepts nor refuses connections, as on a machine that is cut off."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = int(listener.getsockname()[1])
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.settimeout(0)
+            each.connect_ex(("127.0.0.1", port))
+        yield port
+        for each in waiting:
+            each.close()
+
+
+@pytest.mark.slow("each host that does not answer is waited for, for three seconds")
+def test_a_host_that_does_not_answer_is_left_for_the_next(amqp_url: str, database_url: str) -> None:
+    begun = time.monotonic()
+    with black_hole() as port:
+
+        def behind_the_hole(url: str) -> str:
+            host = urlsplit(url).netloc.rpartition("@")[2]
+            return url.replace(host, f"127.0.0.1:{port},{host}")
+
+        database = Database(behind_the_hole(database_url))
+        with closing(database):
+            assert database.run("SELECT 1 AS one") == [{"one": 1}]
+        while parameters(url := behind_the_hole(amqp_url))[0].port != port:
+            pass  # the order is random
+        publisher = Publisher(url, topology.queues_of(topology.REQUESTS))
+        with closing(publisher):
+            message = Message(topology.REQUESTS, b"{}", "one")
+            assert publisher.publish([message], timeout_s=SOON_S) == [True]
+        checks.check_rabbitmq(url)
+        assert {node.role for node in rabbitmq_nodes(url)} == {"", "answers"}
+    assert time.monotonic() - begun < 2 * SOON_S
 
 
 def problems(found: Iterable[Check]) -> set[str]:

@@ -1,6 +1,8 @@
 """TLS to RabbitMQ and Redis as the URL demands, never weaker."""
 
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,13 @@ import trustme
 from pika.exceptions import AMQPError
 
 from leadline.errors import BadConfiguration
+from leadline.runtime import redis_nodes
 from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect
 from local.runner.processes import unprivileged
 from local.runner.processes.program import Program
 from local.runner.servers.selection import Server
+from local.sandbox.waiting import eventually
 from tests.servers import PrivateServer, private
 
 
@@ -98,6 +102,36 @@ def redis_server(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def sentinel(
+    certificates: Path, redis_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A Sentinel that speaks TLS only, as does the master that it names by its host name."""
+    port, config = _free_port(), tmp_path_factory.mktemp("tls-sentinel") / "sentinel.conf"
+    master = urlsplit(redis_server.replace("HOST", "localhost"))
+    lines = (
+        *("port 0", f"tls-port {port}", "bind 127.0.0.1", "requirepass for-sentinels"),
+        *("tls-auth-clients no", "tls-replication yes"),
+        f"tls-ca-cert-file {certificates}/roots.pem",
+        f"tls-cert-file {certificates}/certificate.pem",
+        f"tls-key-file {certificates}/key.pem",
+        *("sentinel resolve-hostnames yes", "sentinel announce-hostnames yes"),
+        f"sentinel monitor main localhost {master.port} 1",
+        f"sentinel auth-pass main {master.password}",
+    )
+    config.write_text("\n".join(lines), encoding="utf-8")
+    program = shutil.which("redis-server") or "redis-server"
+    process = subprocess.Popen((program, str(config), "--sentinel"), stdout=subprocess.DEVNULL)
+    try:
+        yield (
+            f"rediss+sentinel://:{master.password}@HOST:{port}/main/0"
+            f"?sentinel_password=for-sentinels&ssl_ca_certs={certificates}/roots.pem"
+        )
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _talks_to_rabbitmq(url: str) -> bool:
     try:
         pika.BlockingConnection(connection.parameters(url)).close()
@@ -110,7 +144,7 @@ def _talks_to_redis(url: str) -> bool:
     try:
         with connect(url) as client:
             return bool(client.ping())
-    except redis.ConnectionError:
+    except (redis.ConnectionError, redis.AuthenticationError):
         return False
 
 
@@ -134,6 +168,21 @@ def test_redis_certificate_is_verified_by_ca_and_name(
     assert not _talks_to_redis(f"{redis_server.replace('HOST', 'localhost')}?ssl_ca_certs={others}")
     assert not _talks_to_redis(redis_server.replace("HOST", "localhost"))
     assert _talks_to_redis(f"{redis_server.replace('HOST', '127.0.0.1')}?ssl_cert_reqs=none")
+
+
+def test_sentinels_and_the_master_that_they_name_are_verified(
+    sentinel: str, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = sentinel.replace("HOST", "localhost")
+    eventually(lambda: _talks_to_redis(url), 20, "the Sentinel has found its master")
+    eventually(lambda: [node.role for node in redis_nodes.nodes(url)] != [""], 20, "it answers")
+    assert not _talks_to_redis(sentinel.replace("HOST", "127.0.0.1"))
+    assert not _talks_to_redis(url.replace("roots.pem", "others.pem"))
+    assert not _talks_to_redis(url.replace("for-sentinels", "wrong"))
+    assert not _talks_to_redis(url.replace(str(urlsplit(url).password), "wrong"))
+    monkeypatch.setenv("LEADLINE_CLEARTEXT", "redis")
+    plain, certificate = url.replace("rediss+", "redis+"), f"&ssl_ca_certs={certificates}/roots.pem"
+    assert not _talks_to_redis(plain.replace(certificate, ""))
 
 
 @pytest.mark.parametrize(
