@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import redis
+import structlog
 from redis.backoff import ConstantBackoff
 from redis.exceptions import MasterDownError
 from redis.retry import Retry
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     _Base = redis.Connection
 else:
     _Base = object
+
+log = structlog.get_logger()
 
 CONNECT_TIMEOUT_S = 3
 RESPONSE_TIMEOUT_S = 5
@@ -58,6 +61,16 @@ class _SentinelMixin(_FailoverMixin):
     """Connects to the master that the Sentinels name at that time."""
 
     sentinels: Sentinels
+
+    def connect(self) -> None:
+        """As redis-py's, whose pool calls it before it hands out a connection.
+
+        Not before each command: a transaction that watches keys must not change its connection.
+        """
+        if self.is_connected and not self.sentinels.is_master(self.host, self.port):
+            log.warning("the Sentinels name another master, leaving the former one")
+            self.disconnect()  # type: ignore[no-untyped-call]
+        super().connect()  # type: ignore[no-untyped-call]
 
     def connect_check_health(self, *args: Any, **options: Any) -> None:
         """As redis-py's, which calls it before each command."""

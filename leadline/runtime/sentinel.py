@@ -5,12 +5,15 @@ watch, and the database. User and password are those of Redis; `sentinel_usernam
 `sentinel_password` in the query are those of the Sentinels. With `rediss+sentinel://` both use TLS.
 """
 
+import threading
+import time
 from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import redis
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext, secrets
 from leadline.runtime.hosts import Node, each_host, order_from, silent, with_first_host
 from leadline.runtime.secrets import UrlSource
@@ -18,6 +21,8 @@ from leadline.runtime.secrets import UrlSource
 PORT = 26379
 #: For connecting, and for the answer of each Sentinel: a dead one must not delay a failover.
 TIMEOUT_S = 1.0
+#: How often they are asked whether the master has moved, and how long after the last use.
+ASK_EVERY_S, IDLE_AFTER_S = 1.0, 10.0
 _SUFFIX = "+sentinel"
 _USERNAME, _PASSWORD = "sentinel_username", "sentinel_password"
 
@@ -55,12 +60,38 @@ def server_url(url: str, host: str, port: int) -> str:
 
 
 class Sentinels:
-    """The Sentinels of a URL."""
+    """The Sentinels of a URL.
+
+    While `is_master` is in use, a thread asks them each second: they name a new master some ten
+    seconds before they demote the former one, and what that one accepts until then is lost.
+    """
 
     def __init__(self, source: UrlSource) -> None:
         self._source = source
         #: The Sentinel that answered last is asked first.
         self._last = 0
+        self._named: tuple[str, int] | None = None
+        self._used_at = float("-inf")
+        self._watch: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def is_master(self, host: str, port: int) -> bool:
+        """Whether they have not named another master since; does not wait for an answer."""
+        self._used_at = time.monotonic()
+        with self._lock:
+            if self._watch is None or not self._watch.is_alive():
+                self._watch = threading.Thread(
+                    target=self._ask_while_used, name="sentinels", daemon=True
+                )
+                with suppress(RuntimeError):  # at the end of the process
+                    self._watch.start()
+        return self._named in (None, (host, port))
+
+    def _ask_while_used(self) -> None:
+        while time.monotonic() - self._used_at < IDLE_AFTER_S:
+            with suppress(redis.RedisError, BadConfiguration, ValueError):
+                self.master()
+            time.sleep(ASK_EVERY_S)
 
     def master(self) -> tuple[str, int]:
         """The master's host and port.
@@ -83,6 +114,7 @@ class Sentinels:
                 cleartext.require_tls(
                     "redis", f"{_plain(with_first_host(url)).scheme}://{url_host}"
                 )
+                self._named = host, port
                 return host, port
         raise redis.ConnectionError("no Sentinel knows the master")
 

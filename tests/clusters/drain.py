@@ -1,5 +1,6 @@
 """10,000 users drain at the portal's standard limits while a node of each cluster is gone."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Drained:
     synced: int
     doubled: int
     took_s: float
+    #: When each request arrived at the portal, from the moment that calls were released.
+    requests_s: tuple[float, ...]
 
     @property
     def ideal_s(self) -> float:
@@ -47,7 +50,9 @@ class Drained:
     def __str__(self) -> str:
         return (
             f"{self.users:,} users, {self.synced:,} synced, {self.doubled} doubled:"
-            f" {self.took_s:.1f} s, ideal {self.ideal_s:.1f} s, {self.ideal_s / self.took_s:.1%}"
+            f" {self.took_s:.1f} s, ideal {self.ideal_s:.1f} s, {self.ideal_s / self.took_s:.1%};"
+            f" {len(self.requests_s)} requests, the first after {self.requests_s[0]:.1f} s, the"
+            f" last after {self.requests_s[-1]:.1f} s"
         )
 
 
@@ -80,7 +85,15 @@ def measure(bench: ClusterBench, users: int) -> Drained:
     eventually(lambda: bench.rows(_LEFT) == [{"n": 0}], limit_s, "all are answered", 1)
     (done,) = bench.rows(_DONE, after=before["id"])
     doubled = len(bench.control("GET", "duplicates"))
-    return Drained(done["events"], done["synced"], doubled, done["last"] - began)
+    requests_s = _requests_since(bench, began)
+    return Drained(done["events"], done["synced"], doubled, done["last"] - began, requests_s)
+
+
+def _requests_since(bench: ClusterBench, began: float) -> tuple[float, ...]:
+    lines = map(json.loads, bench.journal.read_text(encoding="utf-8").splitlines())
+    return tuple(
+        line["at"] - began for line in lines if line["what"] == "arrived" and line["at"] >= began
+    )
 
 
 def _create(bench: ClusterBench, first: int, count: int) -> None:

@@ -397,6 +397,84 @@ def test_writes_move_from_a_demoted_master_to_the_new_one(sentinels: Sentinels) 
         eventually(is_moved, 20, "writes go to the new master")
 
 
+class Moving:
+    """Two Redis servers that accept everything; Sentinels name one of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.servers = [private("redis", folder / name) for name in ("a", "b")]
+        for server in self.servers:
+            server.start()
+        password = urlsplit(self.servers[0].url).password or ""
+        with redis.Redis.from_url(self.servers[1].url) as other:
+            other.config_set("requirepass", password)
+        self.url = f"redis+sentinel://:{password}@127.0.0.1/main/0"
+        self.named = 0
+        self.is_answering = True
+
+    def ask(self, _url: str) -> tuple[str, int]:
+        if not self.is_answering:
+            raise redis.ConnectionError
+        return "127.0.0.1", self.port(self.named)
+
+    def port(self, number: int) -> int:
+        return urlsplit(self.servers[number].url).port or 0
+
+
+@pytest.fixture
+def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
+    made = Moving(tmp_path)
+    monkeypatch.setattr(sentinel, "_ask", made.ask)
+    yield made
+    for server in made.servers:
+        server.stop()
+
+
+def port_in_use(client: redis.Redis) -> int:
+    return int(client.info("server")["tcp_port"])
+
+
+def test_a_master_that_was_replaced_is_left_before_it_rejects_anything(moving: Moving) -> None:
+    """Sentinels demote it only some ten seconds after they have promoted another one."""
+    with closing(connect(moving.url)) as client:
+        assert port_in_use(client) == moving.port(0)
+        moving.named = 1
+        eventually(lambda: port_in_use(client) == moving.port(1), 10, "the client has moved")
+
+
+def test_a_master_is_kept_while_no_sentinel_answers(moving: Moving) -> None:
+    with closing(connect(moving.url)) as client:
+        assert port_in_use(client) == moving.port(0)
+        moving.is_answering = False
+        until = time.monotonic() + 2 * sentinel.ASK_EVERY_S
+        while time.monotonic() < until:
+            assert port_in_use(client) == moving.port(0)
+            time.sleep(0.05)
+
+
+def test_a_transaction_that_watches_keys_does_not_move(moving: Moving) -> None:
+    """On another connection it would not notice that a watched key was changed."""
+    with closing(connect(moving.url)) as client, closing(connect(moving.url)) as other:
+        client.set("n", 1)
+        with client.pipeline() as transaction:
+            transaction.watch("n")  # type: ignore[no-untyped-call]
+            moving.named = 1
+            eventually(lambda: port_in_use(other) == moving.port(1), 10, "another has moved")
+            eventually(lambda: not _names(client, moving.port(0)), 10, "this one knows, too")
+            with redis.Redis.from_url(moving.servers[0].url) as third:
+                third.set("n", 2)
+            transaction.multi()
+            transaction.set("n", 3)
+            with pytest.raises(redis.WatchError):
+                transaction.execute()
+        assert port_in_use(client) == moving.port(1)
+
+
+def _names(client: redis.Redis, port: int) -> bool:
+    made = client.connection_pool.connection_class
+    named: sentinel.Sentinels = made.sentinels
+    return named.is_master("127.0.0.1", port)
+
+
 @pytest.mark.slow("Sentinels need seconds to find each other")
 def test_doctor_shows_each_redis_server_and_two_masters(sentinels: Sentinels) -> None:
     master, replica = (urlsplit(server.url).port for server in sentinels.servers)

@@ -33,6 +33,7 @@ _ERASE = "tests/integration/test_erase.py::"
 _DUPLICATES = "tests/integration/test_duplicates.py::"
 _DUPLICATE_RULES = "tests/unit/test_duplicate_rules.py::"
 _FIRST_MATCH = "tests/integration/test_first_match.py::"
+_CLUSTERS = "tests/integration/test_clusters.py::"
 _CONNECTOR = "tests/integration/test_connector.py::"
 
 MUTATIONS = (
@@ -422,5 +423,33 @@ MUTATIONS = (
         "    UPDATE match_lines SET changes = NULL WHERE user_id = NEW.id;\n",
         "",
         (_FIRST_MATCH + "test_an_erasure_forgets_what_a_plan_quotes",),
+    ),
+    Mutation(
+        "a master that was replaced is used until it rejects a command",
+        "leadline/runtime/redis.py",
+        "if self.is_connected and not self.sentinels.is_master(self.host, self.port):",
+        "if False:",
+        (_CLUSTERS + "test_a_master_that_was_replaced_is_left_before_it_rejects_anything",),
+    ),
+    Mutation(
+        "a connection moves to another master within a transaction",
+        "leadline/runtime/redis.py",
+        "def connect(self) -> None:",
+        "def check_health(self) -> None:",
+        (_CLUSTERS + "test_a_transaction_that_watches_keys_does_not_move",),
+    ),
+    Mutation(
+        "the doctor finds nothing wrong with two primaries",
+        "leadline/cli/checks/nodes.py",
+        "if len({node.server for node in primaries}) != 1:",
+        "if not primaries:",
+        (_CLUSTERS + "test_doctor_shows_two_primaries_and_none",),
+    ),
+    Mutation(
+        "the hosts of a URL are split as Python does",
+        "leadline/runtime/hosts.py",
+        "match = _URL.fullmatch(url)",
+        "match = _URL.fullmatch(urlsplit(url).geturl())",
+        ("tests/unit/test_hosts.py::test_hosts_may_be_ipv6_addresses",),
     ),
 )
