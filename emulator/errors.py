@@ -3,8 +3,7 @@
 RestError                 status, code, description
 ├── not_found             400 "" "Not found": no such object
 ├── invalid_id            400 "" "ID is not defined or invalid."
-├── access_denied         400 "" "Access denied."
-└── item_not_found        400 NOT_FOUND, the wording of crm.item.*
+└── access_denied         400 "" "Access denied."
 """
 
 
@@ -35,8 +34,3 @@ def invalid_id() -> RestError:
 def access_denied() -> RestError:
     """The error of crm.lead.* and the like for an object that the user must not see."""
     return RestError("", "Access denied.")
-
-
-def item_not_found() -> RestError:
-    """The error of crm.item.* for a missing object."""
-    return RestError("NOT_FOUND", "Element not found")

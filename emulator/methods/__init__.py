@@ -34,7 +34,14 @@ from emulator.methods.setup import (
     userfield_info,
     userfields,
 )
-from emulator.methods.timeline import activities, activity_bindings, comments, notes, pictures
+from emulator.methods.timeline import (
+    activities,
+    activity_bindings,
+    activity_types,
+    comments,
+    notes,
+    pictures,
+)
 
 Method = Callable[[Call], MethodResult]
 
@@ -69,6 +76,7 @@ METHODS: dict[str, Method] = {
     **workspaces.METHODS,
     **options.METHODS,
     **activity_bindings.METHODS,
+    **activity_types.METHODS,
     **event_handlers.METHODS,
     **offline_events.METHODS,
     **users.METHODS,

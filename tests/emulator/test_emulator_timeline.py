@@ -182,3 +182,20 @@ def test_an_activity_is_bound_moved_and_unbound(emulator_with_objects: Emulator)
     change = {"id": 1, "ownerTypeId": 2, "ownerId": 2, "value": "x"}
     code = refused(emulator, "crm.activity.todo.updateDescription", change)[0]
     assert code == "CAN_NOT_UPDATE_COMPLETED_TODO"
+
+
+def test_applications_bring_badges_and_types_of_activities(emulator: Emulator) -> None:
+    """Documentation: crm/timeline/activities/configurable/badges/, .../types/."""
+    badge = {"code": "missed", "title": "Call", "value": "Missed", "type": "failure"}
+    assert emulator.result("crm.activity.badge.add", badge) == {"badge": badge}
+    assert emulator.result("crm.activity.badge.list") == {"badges": [badge]}
+    code = refused(emulator, "crm.activity.badge.add", {"code": "x"})[0]
+    assert code == "REQUIRED_ARG_MISSING"
+    assert emulator.result("crm.activity.badge.delete", {"code": "missed"}) is True
+    assert refused(emulator, "crm.activity.badge.get", {"code": "missed"})[0] == "NOT_FOUND"
+    fields = {"TYPE_ID": "1C", "NAME": "1C case", "IS_CONFIGURABLE_TYPE": "Y"}
+    assert emulator.result("crm.activity.type.add", {"fields": fields}) is True
+    again = refused(emulator, "crm.activity.type.add", {"fields": fields})
+    assert again[0] == "INVALID_ARG_VALUE"
+    assert emulator.result("crm.activity.type.list") == [{**fields, "ICON_ID": "0"}]
+    assert emulator.result("crm.activity.type.delete", {"TYPE_ID": "1C"}) is True

@@ -9,7 +9,7 @@ from emulator.entities.entity import LEAD, Entity
 from emulator.entities.multifields import from_item_fm, positive_int
 from emulator.entities.store import Item
 from emulator.entities.views import fm, typed
-from emulator.errors import RestError, item_not_found
+from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
 from emulator.writes import mandatory, save
 from emulator.writes.write import Write
@@ -35,7 +35,7 @@ def get(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.item.delete: an empty list."""
-    entity, item = _existing(call, "Access denied")
+    entity, item = _existing(call, "Access denied", "Item not found")
     write = Write(entity, "crm.item.delete", {}, {}, (), call.connector, call.user)
     save.delete(call.portal, item, write)
     return MethodResult([], lead=item.id if entity is LEAD else None)
@@ -70,14 +70,14 @@ def item_fields(call: Call, entity: Entity, sent: dict[str, Any]) -> dict[str, A
     return known
 
 
-def _existing(call: Call, denial: str) -> tuple[Entity, Item]:
+def _existing(call: Call, denial: str, missing: str = "Element not found") -> tuple[Entity, Item]:
     entity = entity_of(call)
     sent = call.argument("id")
     if sent is None:
         raise _missing("id")
     item = call.item(entity, positive_int(sent))
     if item is None:
-        raise item_not_found()
+        raise RestError("NOT_FOUND", missing)
     if not call.may_read(item):
         raise RestError("ACCESS_DENIED", denial)
     return entity, item

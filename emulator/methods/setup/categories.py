@@ -15,10 +15,13 @@ from emulator.methods.described import described
 from emulator.methods.result import Call, MethodResult
 from emulator.users import ADMIN
 
+#: What crm.category.list and update say of an unknown type, unlike the other methods.
+_MISSING = "Smart process not found"
+
 
 def listed(call: Call) -> MethodResult:
     """crm.category.list: all pipelines."""
-    entity = _entity(call)
+    entity = _entity(call, _MISSING)
     shown = [category.shown() for category in call.portal.categories.all(entity)]
     return MethodResult({"categories": shown}, total=len(shown))
 
@@ -44,7 +47,7 @@ def add(call: Call) -> MethodResult:
 def update(call: Call) -> MethodResult:
     """crm.category.update: the changed pipeline."""
     _require_admin(call)
-    _, category = _existing(call)
+    _, category = _existing(call, _MISSING)
     changed = _changed(category, _fields(call))
     call.portal.categories.put(changed)
     return MethodResult({"category": changed.shown()})
@@ -77,10 +80,10 @@ def fields(call: Call) -> MethodResult:
     return MethodResult({"fields": described(_FIELDS, upper_names=True)})
 
 
-def _entity(call: Call) -> Entity:
+def _entity(call: Call, missing: str = "SPA not found") -> Entity:
     entity = call.portal.types.get(positive_int(call.argument("entityTypeId")))
     if entity is None:
-        raise RestError("NOT_FOUND", "Smart process not found")
+        raise RestError("NOT_FOUND", missing)
     if not entity.has_pipelines:
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {entity.name} is not supported")
     return entity
@@ -91,8 +94,8 @@ def _require_admin(call: Call) -> None:
         raise RestError("ACCESS_DENIED", "Access denied")
 
 
-def _existing(call: Call) -> tuple[Entity, Category]:
-    entity = _entity(call)
+def _existing(call: Call, missing: str = "SPA not found") -> tuple[Entity, Category]:
+    entity = _entity(call, missing)
     sent = call.argument("id")
     category_id = 0 if sent in (0, "0") else positive_int(sent)
     found = None if category_id is None else call.portal.categories.get(entity, category_id)

@@ -22,7 +22,7 @@ _COLORS = {str(number) for number in range(1, 9)} | {"default"}
 
 def bind(call: Call) -> MethodResult:
     """crm.activity.binding.add: true."""
-    number, record = _existing(call, "activityId")
+    number, record = _existing(call, "activityId", "Entity not found")
     owner = list(owner_of(call, "entityTypeId", "entityId"))
     if owner in record["bindings"]:
         text = "Activity is already bound to this entity"
@@ -34,7 +34,7 @@ def bind(call: Call) -> MethodResult:
 
 def unbind(call: Call) -> MethodResult:
     """crm.activity.binding.delete: true; the last object of an activity stays."""
-    number, record = _existing(call, "activityId")
+    number, record = _existing(call, "activityId", "Element not found")
     owner = list(owner_of(call, "entityTypeId", "entityId"))
     if owner not in record["bindings"]:
         raise RestError("BINDING_NOT_FOUND", "Activity is not bound to this entity")
@@ -48,7 +48,7 @@ def unbind(call: Call) -> MethodResult:
 
 def bindings(call: Call) -> MethodResult:
     """crm.activity.binding.list: the objects of an activity."""
-    _, record = _existing(call, "activityId")
+    _, record = _existing(call, "activityId", "Element not found")
     return MethodResult(
         [{"entityTypeId": kind, "entityId": item_id} for kind, item_id in record["bindings"]]
     )
@@ -57,7 +57,7 @@ def bindings(call: Call) -> MethodResult:
 def move(call: Call) -> MethodResult:
     """crm.activity.binding.move: true; to another object of the same type."""
     names = ("sourceEntityTypeId", "sourceEntityId", "targetEntityTypeId", "targetEntityId")
-    number, record = _existing(call, "activityId")
+    number, record = _existing(call, "activityId", "Element not found")
     required(call, names)
     source = [positive_int(call.argument(name)) or 0 for name in names[:2]]
     target = list(owner_of(call, *names[2:]))
@@ -153,12 +153,12 @@ def _todo_changes(call: Call, names: dict[str, str]) -> Record:
     return changes
 
 
-def _existing(call: Call, name: str) -> tuple[int, Any]:
+def _existing(call: Call, name: str, missing: str = "Not found.") -> tuple[int, Any]:
     required(call, (name,))
     number = positive_int(call.argument(name))
     record = call.portal.records.get(ACTIVITY.name, number)
     if number is None or record is None:
-        raise RestError("NOT_FOUND", "Not found.")
+        raise RestError("NOT_FOUND", missing)
     return number, record
 
 
