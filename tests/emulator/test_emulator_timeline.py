@@ -199,3 +199,20 @@ def test_applications_bring_badges_and_types_of_activities(emulator: Emulator) -
     assert again[0] == "INVALID_ARG_VALUE"
     assert emulator.result("crm.activity.type.list") == [{**fields, "ICON_ID": "0"}]
     assert emulator.result("crm.activity.type.delete", {"TYPE_ID": "1C"}) is True
+
+
+def test_changes_of_the_timeline_are_events(emulator_with_objects: Emulator) -> None:
+    """Documentation: crm/timeline/activities/events/, crm/timeline/comments/events/."""
+    emulator = emulator_with_objects
+    names = ["ONCRMACTIVITYADD", "ONCRMTIMELINECOMMENTADD", "ONCRMTIMELINECOMMENTDELETE"]
+    for name in names:
+        emulator.result("event.bind", {"event": name, "event_type": "offline"})
+    todo = {"ownerTypeId": 2, "ownerId": 1, "deadline": "2026-12-31T10:00:00+03:00"}
+    emulator.result("crm.activity.todo.add", todo)
+    fields = {"ENTITY_ID": 1, "ENTITY_TYPE": "deal", "COMMENT": "New"}
+    emulator.result("crm.timeline.comment.add", {"fields": fields})
+    emulator.result("crm.timeline.comment.delete", {"id": 1})
+    events = emulator.result("event.offline.list")
+    assert [(row["EVENT_NAME"], row["EVENT_DATA"]["FIELDS"]["ID"]) for row in events] == [
+        (name, "1") for name in names
+    ]

@@ -14,6 +14,7 @@ from emulator.entities.query import selected, start
 from emulator.entities.records import Record
 from emulator.errors import RestError, invalid_id
 from emulator.methods.described import Column, described
+from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
 
@@ -40,6 +41,8 @@ class Family:
     #: Columns with the time and the author: created, changed.
     stamps: tuple[str, str] = ("DATE_CREATE", "DATE_MODIFY")
     authors: tuple[str, str] = ("CREATED_BY_ID", "MODIFY_BY_ID")
+    #: The middle of the names of its events, if it has any.
+    event: str = ""
     #: Columns that get does not show.
     hidden: frozenset[str] = frozenset()
     #: Raises RestError if a new or changed record cannot be kept.
@@ -56,7 +59,9 @@ class Family:
         record = {**self.initial, **self.stored(sent, is_new=True)}
         record |= dict(zip((self.stamps[0], self.authors[0]), (now, author), strict=True))
         self.check(call, record)
-        return MethodResult(call.portal.records.add(self.name, record))
+        record_id = call.portal.records.add(self.name, record)
+        self._announce(call, "ADD", record_id)
+        return MethodResult(record_id)
 
     def update(self, call: Call) -> MethodResult:
         """True."""
@@ -66,6 +71,7 @@ class Family:
         changed |= dict(zip((self.stamps[1], self.authors[1]), (now, author), strict=True))
         self.check(call, changed)
         call.portal.records.put(self.name, record_id, changed)
+        self._announce(call, "UPDATE", record_id)
         return MethodResult(result=True)
 
     def get(self, call: Call) -> MethodResult:
@@ -87,7 +93,12 @@ class Family:
         record_id, record = self.existing(call)
         self.check_delete(call, {**record, "ID": record_id})
         call.portal.records.delete(self.name, record_id)
+        self._announce(call, "DELETE", record_id)
         return MethodResult(result=True)
+
+    def _announce(self, call: Call, verb: str, record_id: int) -> None:
+        if self.event:
+            announce(call, self.event, verb, record_id)
 
     def fields(self, _: Call) -> MethodResult:
         """The fields of a record."""

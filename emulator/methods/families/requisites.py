@@ -80,6 +80,7 @@ REQUISITE = Family(
     },
     {**_ON, "ADDRESS_ONLY": "N"},
     ("ENTITY_TYPE_ID", "ENTITY_ID", "PRESET_ID"),
+    event="REQUISITE",
     check=_require_owner,
 )
 BANK_DETAIL = Family(
@@ -97,6 +98,7 @@ BANK_DETAIL = Family(
     },
     _ON,
     ("ENTITY_ID",),
+    event="BANKDETAIL",
     check=_require_requisite,
 )
 PRESET = Family(

@@ -6,6 +6,7 @@ from emulator.entities.entity import EVENTS
 from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
 from emulator.events.online import OFFLINE_EVENT
+from emulator.methods import record_events
 from emulator.methods.result import Call, MethodResult
 from emulator.users import ADMIN
 from emulator.validators import is_web_address
@@ -66,7 +67,7 @@ def get(call: Call) -> MethodResult:
 
 def events(_: Call) -> MethodResult:
     """The names of the events that this portal has."""
-    return MethodResult([*EVENTS, OFFLINE_EVENT])
+    return MethodResult([*EVENTS, *record_events.EVENTS, OFFLINE_EVENT])
 
 
 def require_events_allowed(call: Call) -> None:
@@ -90,7 +91,7 @@ def _min_timeout(call: Call) -> float:
 def _event(call: Call) -> str:
     require_events_allowed(call)
     event = str(call.argument("event") or "").upper()
-    if event not in (*EVENTS, OFFLINE_EVENT):
+    if event not in (*EVENTS, *record_events.EVENTS, OFFLINE_EVENT):
         raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found")
     return event
 

@@ -13,6 +13,7 @@ from emulator.entities.setup.categories import Category
 from emulator.entities.setup.types import SmartProcess
 from emulator.errors import RestError
 from emulator.methods.described import Column, described
+from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import page, selected_rows
 from emulator.users import ADMIN
@@ -43,6 +44,7 @@ def add(call: Call) -> MethodResult:
     pipeline = Category(0, "General", is_default=True)
     category = portal.categories.add(process.entity, pipeline)
     shown = _saved(call, process.id, {**process.settings, "categoryId": category.id})
+    announce(call, "TYPE", "ADD", process.id)
     if not settings["code"]:
         del shown.result["type"]["code"]
     return shown
@@ -53,7 +55,9 @@ def update(call: Call) -> MethodResult:
     _require_admin(call)
     process, sent = _existing(call), _fields(call)
     changes = {"updatedTime": iso(call.portal.clock.wall()), "updatedBy": call.user}
-    return _saved(call, process.id, _changed({**process.settings, **changes}, sent))
+    shown = _saved(call, process.id, _changed({**process.settings, **changes}, sent))
+    announce(call, "TYPE", "UPDATE", process.id)
+    return shown
 
 
 def get(call: Call) -> MethodResult:
@@ -90,6 +94,7 @@ def delete(call: Call) -> MethodResult:
         portal.categories.delete(process.entity, category)
     portal.types.delete(process)
     portal.schemas.load()
+    announce(call, "TYPE", "DELETE", process.id)
     return MethodResult([])
 
 

@@ -13,6 +13,7 @@ from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied
 from emulator.methods.described import Column, described
 from emulator.methods.families.family import Family, fields, texts
+from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
 from emulator.methods.timeline.communications import (
@@ -149,7 +150,9 @@ def make(call: Call, owner: tuple[int, int], record: Record) -> int:
         "bindings": [list(owner)],
     }
     made["STATUS"] = "2" if made["COMPLETED"] == "Y" else made["STATUS"]
-    return call.portal.records.add(ACTIVITY.name, made)
+    number = call.portal.records.add(ACTIVITY.name, made)
+    announce(call, "ACTIVITY", "ADD", number)
+    return number
 
 
 def update(call: Call) -> MethodResult:
@@ -171,6 +174,7 @@ def save(call: Call, number: int, record: Record) -> None:
     record["LAST_UPDATED"] = iso(call.portal.clock.wall())
     record["EDITOR_ID"] = str(call.user)
     call.portal.records.put(ACTIVITY.name, number, record)
+    announce(call, "ACTIVITY", "UPDATE", number)
 
 
 def get(call: Call) -> MethodResult:
@@ -183,6 +187,7 @@ def delete(call: Call) -> MethodResult:
     """crm.activity.delete: true."""
     number, _ = existing(call)
     call.portal.records.delete(ACTIVITY.name, number)
+    announce(call, "ACTIVITY", "DELETE", number)
     return MethodResult(result=True)
 
 

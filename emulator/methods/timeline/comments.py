@@ -12,6 +12,7 @@ from emulator.entities.query import selected, start
 from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied, invalid_id
 from emulator.methods.described import Column, described
+from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
 from emulator.methods.timeline.files import kept, shown_files
@@ -50,7 +51,9 @@ def add(call: Call) -> MethodResult:
         "AUTHOR_ID": str(positive_int(sent.get("AUTHOR_ID")) or call.user),
         "FILES": kept(sent.get("FILES")),
     }
-    return MethodResult(call.portal.records.add(_COMMENT, record))
+    number = call.portal.records.add(_COMMENT, record)
+    announce(call, "TIMELINECOMMENT", "ADD", number)
+    return MethodResult(number)
 
 
 def update(call: Call) -> MethodResult:
@@ -61,6 +64,7 @@ def update(call: Call) -> MethodResult:
     if "FILES" in sent:
         changes["FILES"] = kept(sent["FILES"])
     call.portal.records.put(_COMMENT, number, {**record, **changes})
+    announce(call, "TIMELINECOMMENT", "UPDATE", number)
     return MethodResult(number)
 
 
@@ -84,6 +88,7 @@ def delete(call: Call) -> MethodResult:
         if [str(item_id), entity.table if entity else ""] not in record["bindings"]:
             raise RestError("NOT_FOUND", "Not found.")
     call.portal.records.delete(_COMMENT, number)
+    announce(call, "TIMELINECOMMENT", "DELETE", number)
     return MethodResult(None)
 
 
