@@ -6,9 +6,10 @@ GET query, JSON, urlencoded form and multipart give the same nested parameters. 
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from aiohttp import web
 
@@ -17,6 +18,8 @@ from emulator.errors import RestError
 Params = dict[str, Any]
 
 _DEPTH_MAX = 64
+#: Names of parameters repeat from command to command; longer ones are not kept.
+_CACHED_LENGTH = 100
 _BRACKETS = re.compile(r"\[([^\]]*)\]")
 
 
@@ -37,11 +40,9 @@ async def read(request: web.Request) -> Params:
 
 def from_query(text: str) -> Params:
     """The tree of a query string or urlencoded form."""
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="replace")
-    except ValueError:
-        raise RestError("INVALID_REQUEST", "Unreadable form") from None
-    return nest(pairs)
+    # As parse_qsl, which took a sixth of a command's time: it decodes each name again.
+    parts = (pair.partition("=") for pair in text.split("&") if pair)
+    return _tree((_path_of(name), _unquoted(value)) for name, _, value in parts)
 
 
 def from_json(body: bytes) -> Params:
@@ -59,9 +60,13 @@ def from_json(body: bytes) -> Params:
 
 def nest(pairs: Iterable[tuple[str, str]]) -> Params:
     """Bracketed names as a tree."""
+    return _tree((_path(name), value) for name, value in pairs)
+
+
+def _tree(pairs: Iterable[tuple[Sequence[str], str]]) -> Params:
     tree: Params = {}
-    for name, value in pairs:
-        _put(tree, _path(name), value)
+    for path, value in pairs:
+        _put(tree, path, value)
     return {name: _listed(value) for name, value in tree.items()}
 
 
@@ -84,14 +89,27 @@ async def _multipart(request: web.Request) -> Params:
     return nest((name, value) for name, value in form.items() if isinstance(value, str))
 
 
-def _path(name: str) -> list[str]:
+def _path_of(quoted: str) -> Sequence[str]:
+    return _cached_path(quoted) if len(quoted) <= _CACHED_LENGTH else _path(_unquoted(quoted))
+
+
+@lru_cache(1000)
+def _cached_path(quoted: str) -> Sequence[str]:
+    return _path(_unquoted(quoted))
+
+
+def _unquoted(text: str) -> str:
+    return unquote_plus(text, errors="replace")
+
+
+def _path(name: str) -> Sequence[str]:
     start = name.find("[")
     if start <= 0:
         return [name]
     return [name[:start], *_BRACKETS.findall(name[start:])[:_DEPTH_MAX]]
 
 
-def _put(tree: Params, path: list[str], value: str) -> None:
+def _put(tree: Params, path: Sequence[str], value: str) -> None:
     for step in path[:-1]:
         below = tree.setdefault(_key(tree, step), {})
         if not isinstance(below, dict):
