@@ -16,6 +16,8 @@ from leadline.sync.decide import AHEAD_MS, Find, Plan, Read, defer, plan
 from leadline.sync.duplicates import claims
 from leadline.sync.duplicates import rules as duplicates
 from leadline.sync.erasure import rules as erasure
+from leadline.sync.fields import last_check, refusals
+from leadline.sync.fields.last_check import NO_CHECK, FieldCheck
 from leadline.sync.job_observer import JobObserver
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.settlement import Settlement
@@ -34,6 +36,7 @@ class BatchCall:
         self._observer = JobObserver(len(leased.entries))
         self._error: BitrixError | None = None
         self._took_ms = 0
+        self._field_check = NO_CHECK
         #: Settlements of users that may not be linked now.
         self._denied: list[Settlement] = []
 
@@ -70,6 +73,7 @@ class BatchCall:
         took_s = time.monotonic() - began
         portal_session.operating_budget().record(reserved, batch.timings, took_s)
         self._took_ms = int(took_s * 1000)
+        self._field_check = _field_check(allowed, batch)
         settlements = [
             self._settle(step, batch, allowed.commands)
             if allowed.covers(step)
@@ -104,7 +108,9 @@ class BatchCall:
             if portal_session.quiet_import().refuse():
                 self._observer.imports_refused(batch.results[step.keys[0]])
             return Settlement(step.entry, delay_ms=AHEAD_MS)
-        settlement = interpret.settle(step, batch.results, self._leased.now_ms)
+        settlement = interpret.settle(step, batch.results, self._leased.now_ms, self._field_check)
+        if settlement.refused_fields:
+            self._observer.fields_refused(settlement.refused_fields, batch.results[step.keys[0]])
         settlement = settlement.with_calls(self._calls(step, batch, commands))
         error = settlement.error
         # An error of the whole request was handled when it was caught.
@@ -151,6 +157,16 @@ class BatchCall:
         self._queue.release([_for_release(settlement, confirmed) for settlement in ours])
         for settlement in ours:
             self._observer.settled(settlement)
+
+
+def _field_check(request: BatchRequest, batch: BatchResponse) -> FieldCheck:
+    """The last check of the field map, if a field may be why the portal refused a write."""
+    is_needed = any(
+        refusals.may_concern(step.entry, step.plan, batch.results.get(key))
+        for step in request.steps
+        for key in step.keys
+    )
+    return last_check.after_refusal() if is_needed else NO_CHECK
 
 
 def _plan(entry: Entry) -> Plan:

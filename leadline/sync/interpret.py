@@ -1,4 +1,7 @@
-"""Interprets the portal's answers: from the results of a step's commands to its settlement."""
+"""Interprets the portal's answers: from the results of a step's commands to its settlement.
+
+Pure, no I/O: what is to be logged, counted or requested is in the settlement.
+"""
 
 from dataclasses import replace
 
@@ -23,12 +26,18 @@ from leadline.sync.duplicates import commands as searches
 from leadline.sync.duplicates import rules as duplicates
 from leadline.sync.erasure import rules as erasure
 from leadline.sync.fields import refusals
+from leadline.sync.fields.last_check import NO_CHECK, FieldCheck
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.settlement import Settlement
 
 
-def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settlement:
-    """The settlement of the step's user; has the `error` if a command of the step failed."""
+def settle(
+    step: Step, results: dict[str, CommandResult], now_ms: int, check: FieldCheck = NO_CHECK
+) -> Settlement:
+    """The settlement of the step's user; has the `error` if a command of the step failed.
+
+    `check`: the last check of the field map, needed if the portal refused a write.
+    """
     entry = step.entry
     try:
         values = [_value(results[key]) for key in step.keys]
@@ -40,7 +49,7 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
         if isinstance(step.plan, Find | Read):
             return _settle_search(step, values, now_ms).with_attempt(now_ms)
     except BitrixError as error:
-        if (without_field := refusals.settle(entry, step.plan, error)) is not None:
+        if without_field := refusals.settle(entry, step.plan, error, check):
             return without_field
         is_write = isinstance(step.plan, Write)
         settle_error = erasure.settle_failure if entry.erased else settle_failure

@@ -4,7 +4,7 @@ Log lines contain ids, attempts and outcomes, nothing personal.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -73,6 +73,10 @@ class JobObserver:
     def imports_refused(self, error: BitrixError) -> None:
         """The portal takes no imports: leads are created one by one, and robots start."""
         log.warning("no quiet import here: robots start as usual", **_error_fields(error))
+
+    def fields_refused(self, fields: Sequence[str], error: BitrixError) -> None:
+        """The portal refuses these fields of a lead: it is written again without them."""
+        log.warning("field refused, written without it", fields=fields, **_error_fields(error))
 
     def leases_lost(self, users: int) -> None:
         """Other workers have leased these users meanwhile: their settlements are rejected."""

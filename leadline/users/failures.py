@@ -23,10 +23,11 @@ GROUP BY 1 ORDER BY users DESC, reason LIMIT :limit
 
 
 def groups() -> list[dict[str, Any]]:
-    """Groups of failed users, the largest first, `MAX_GROUPS` at most.
+    """Groups of all failed users, the largest first, `MAX_GROUPS` at most.
 
     Each has the `reason` of one of them, how many `users` and how many of these are `retrying`
-    automatically, and `since` when and until when (`latest`) they failed.
+    automatically, and `since` when and until when (`latest`) they failed. The console polls it; the
+    command line's `failed_users.groups` also filters, and reads each event for what is common.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -1,4 +1,9 @@
-"""Select users newest first, by filters: for searches, which end at the first few pages."""
+"""Selects users newest first, by filters, for searches, which end at the first few pages.
+
+Apart from `filters.select`, whose callers read to the end: that one takes candidates from a single
+index, so that a page costs the same wherever it begins. Here the first page must come soon even if
+every filter is common: candidates are those of all filters.
+"""
 
 from collections.abc import Sequence
 

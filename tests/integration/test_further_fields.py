@@ -523,6 +523,7 @@ def test_a_value_that_the_portal_refuses_is_left_out(
     settle()
     assert (sync_of(user)["status"], sync_of(user)["open_fields"]) == ("synced", ["size"])
     assert lead_of(user)["EMAIL"] == ["ann@example.com"]
+    assert last_check.claim_requested(), "a refusal has the map checked again"
     patch(user, budget=7)
     settle()
     assert (lead_of(user)["OPPORTUNITY"], sync_of(user)["open_fields"]) == ("7.00", ["size"])

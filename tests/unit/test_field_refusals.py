@@ -8,10 +8,11 @@ import pytest
 
 from leadline.bitrix24.leads import DesiredState
 from leadline.errors import BitrixError, LeadGone, OutcomeUnknown, Rejected
+from leadline.mapping.portal_fields import Misfit
 from leadline.sync import interpret
 from leadline.sync.batch_request import Step
-from leadline.sync.decide import Write, plan, settle_applied
-from leadline.sync.fields import last_check
+from leadline.sync.decide import Lookup, Write, plan, settle_applied
+from leadline.sync.fields import refusals
 from leadline.sync.fields.last_check import FieldCheck
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.settlement import Settlement
@@ -25,20 +26,18 @@ TITLES = {"UF_CRM_CITY": "City", "SOURCE_ID": "Источник", "EMAIL": "E-ma
 NOW = 1_000_000
 
 
+CHECK = FieldCheck(0, "", (), TITLES)
+
+
 @pytest.fixture(autouse=True)
-def requested(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """With a map and the portal's titles; returns which checks were requested."""
-    found: list[bool] = []
+def _map(configure: Configure, tmp_path: Path) -> None:
     maps.use(configure, tmp_path)
-    monkeypatch.setattr(last_check, "load", lambda: FieldCheck(0, "", (), TITLES))
-    monkeypatch.setattr(last_check, "request", lambda: found.append(True))
-    return found
 
 
 def refused(leased: Entry, error: BitrixError) -> Settlement:
     decided = plan(leased)
     assert isinstance(decided, Write)
-    return interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW)
+    return interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW, CHECK)
 
 
 def again(leased: Entry, settlement: Settlement) -> Entry:
@@ -59,20 +58,40 @@ def again(leased: Entry, settlement: Settlement) -> Entry:
         ('Invalid value of field "Open"', "OPENED"),  # a constant
     ],
 )
-def test_the_named_field_is_left_out_at_once_and_costs_no_attempt(
-    text: str, target: str, requested: list[bool]
-) -> None:
+def test_the_named_field_is_left_out_at_once_and_costs_no_attempt(text: str, target: str) -> None:
     leased = entry(pending(), state=STATE)
     settlement = refused(leased, Rejected(text, code="CRM_FIELD_ERROR_VALUE_NOT_VALID"))
     assert settlement.fields == {"refused": target}
     assert (settlement.events, settlement.error) == ((), None)
     assert settlement.delay_ms <= 1
-    assert requested
+    assert settlement.refused_fields == (target,)
     decided = plan(again(leased, settlement))
     assert isinstance(decided, Write)
     sent = str(decided.command.params["fields"])
     value = {"UF_CRM_CITY": "Almaty", "SOURCE_ID": "CALL", "EMAIL:WORK": "ann@", "OPENED": "opened"}
     assert [key for key in value if value[key] not in sent] == [target]
+
+
+def test_a_field_that_did_not_fit_is_the_likely_cause_of_an_error_that_names_none() -> None:
+    leased = entry(pending(), state=STATE)
+    decided = plan(leased)
+    check = FieldCheck(0, "", (Misfit("city", "UF_CRM_CITY", "the portal has no such field"),))
+    error = Rejected("Bad request")
+    settlement = interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW, check)
+    assert settlement.refused_fields == ("UF_CRM_CITY",)
+
+
+@pytest.mark.parametrize(
+    ("result", "is_fields"),
+    [(Rejected("no"), True), (LeadGone("no"), False), (OutcomeUnknown("no"), False), ({}, False)],
+)
+def test_only_a_refused_write_requests_a_check(result: object, *, is_fields: bool) -> None:
+    leased = entry(pending(), state=STATE)
+    assert refusals.may_concern(leased, plan(leased), result) is is_fields
+    assert not refusals.may_concern(leased, Lookup(), result)
+    assert not refusals.may_concern(
+        known(pending(2), state=STATE, erased="1"), plan(leased), result
+    )
 
 
 def test_a_second_field_is_left_out_as_well() -> None:
@@ -143,5 +162,5 @@ def test_an_erased_lead_is_no_exception() -> None:
     leased = known(pending(2), state=STATE, erased="1")
     decided = Write(plan(entry(pending(), state=STATE)).command, is_create=False)  # type: ignore[union-attr]
     error = Rejected("City is wrong")
-    settlement = interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW)
+    settlement = interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW, CHECK)
     assert settlement.error is error

@@ -1,14 +1,23 @@
 """The result of the last check of the field map against the portal, stored in Redis."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import orjson
+import structlog
 
+from leadline.errors import QueueError
 from leadline.mapping.portal_fields import Misfit
+from leadline.process import per_process
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.redis import client, reachable
 from leadline.workqueue.queue import work_queue
 
+log = structlog.get_logger()
+
+#: How often a process reads the last check when writes are refused.
+_READ_EVERY_S = 60.0
 #: How long a result is kept without another check.
 _KEEP_S = 30 * 86400
 #: How long a requested check waits for a process that runs it.
@@ -26,6 +35,41 @@ class FieldCheck:
     misfits: Sequence[Misfit] = ()
     #: The portal's titles of all its fields by name, as its errors quote them.
     titles: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_CHECK = FieldCheck(0, "")
+
+
+class _Recent:
+    """The last check as this process has last read it."""
+
+    def __init__(self) -> None:
+        self._reads = Interval(_READ_EVERY_S)
+        self._check: FieldCheck | None = None
+
+    def current(self) -> FieldCheck:
+        if self._check is None or self._reads.claim():
+            with contextlib.suppress(QueueError):
+                self._check = load()
+        return self._check or NO_CHECK
+
+
+@per_process
+def _recent() -> _Recent:
+    return _Recent()
+
+
+def after_refusal() -> FieldCheck:
+    """The last check, to interpret a refused write by; requests another one.
+
+    It is up to a minute old. Without Redis it is the one known to this process, and none is
+    requested.
+    """
+    try:
+        request()
+    except QueueError:
+        log.warning("field map check not requested: Redis can't be reached")
+    return _recent().current()
 
 
 @reachable()

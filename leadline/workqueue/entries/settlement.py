@@ -23,6 +23,8 @@ class Settlement:
     error: BitrixError | None = None
     #: How many leads of this user a lookup found.
     leads_found: int = 0
+    #: Fields of the map that the portal refused: the lead is written again without them.
+    refused_fields: tuple[str, ...] = ()
     #: An event of which only its attempt log has changed.
     logged: tuple[PendingEvent, ...] = ()
 
