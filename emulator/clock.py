@@ -1,7 +1,7 @@
 """The emulator's time: durations may run faster, the time of day stays real.
 
-Buckets drain, baskets age and simulated work finishes `speed` times as fast. Times of day on the
-wire stay real, so that they agree with the client's clock at any speed.
+Buckets drain, operating budgets recover and simulated work finishes `speed` times as fast. Times of
+day on the wire stay real, so that they agree with the client's clock at any speed.
 """
 
 import asyncio

@@ -69,18 +69,18 @@ async def serve(host: str, port: int, listen: int) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    open_ones: set[asyncio.Task[None]] = set()
+    connections: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(forward((reader, writer), host, port))
-        open_ones.add(task)
-        task.add_done_callback(open_ones.discard)
+        connections.add(task)
+        task.add_done_callback(connections.discard)
 
     listener = await asyncio.start_server(accept, "0.0.0.0", listen, backlog=1024)  # noqa: S104
     await stopped.wait()
     listener.close()
-    if open_ones:
-        await asyncio.wait(open_ones, timeout=_STOP_S)
+    if connections:
+        await asyncio.wait(connections, timeout=_STOP_S)
 
 
 if __name__ == "__main__":

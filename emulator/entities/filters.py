@@ -203,8 +203,8 @@ def _add_multiple(clause: Where, operator: str, known: Field, values: list[Any])
     verb = "NOT EXISTS" if operator.startswith("!") else "EXISTS"
     if non_empty:
         clause.add(
-            f"{verb} (SELECT 1 FROM json_each(data, ?) AS each"  # noqa: S608 (our own names)
-            f" WHERE each.value IN {LISTED})",
+            f"{verb} (SELECT 1 FROM json_each(data, ?) AS element"  # noqa: S608 (our own names)
+            f" WHERE element.value IN {LISTED})",
             path,
             json.dumps(non_empty),
         )

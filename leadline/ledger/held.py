@@ -23,7 +23,7 @@ AND users.erased_at IS NULL
 # Users are locked before their events, in id order, as when a reply is settled.
 _RECORD = """
 WITH reply AS (
-    SELECT * FROM json_to_recordset(CAST(:replies AS json)) AS one (
+    SELECT * FROM json_to_recordset(CAST(:replies AS json)) AS reply (
         event_id uuid, user_id bigint, reason text, lead_ids bigint[], contact_ids bigint[]
     )
 ), owner AS (

@@ -104,7 +104,7 @@ FROM (
     UNION ALL
     (SELECT endpoint, due_at, given_up_at, seq FROM result_deliveries
      WHERE due_at IS NULL ORDER BY given_up_at DESC LIMIT :counted)
-) AS one JOIN results USING (seq) GROUP BY endpoint
+) AS delivery JOIN results USING (seq) GROUP BY endpoint
 """
 _REPLAY = """
 INSERT INTO result_deliveries (endpoint, user_id, seq)

@@ -22,7 +22,7 @@ _PAGE = """\
 _NO_KEYS = "Calls need no key: <code>LEADLINE_AUTH=off</code>."
 _KEYS = """\
 Calls need a key: <code>Authorization: Bearer KEY</code>. Keys are in the secret
-<code>api-keys</code>. The one that was generated for lack of others:
+<code>api-keys</code>. If you set none, one was generated:
 <code>cut -d: -f3 .local/secrets/api-keys</code> (make run) or
 <code>docker compose -f local/docker-compose.yml exec console cut -d: -f3
 /var/openfaas/secrets/api-keys</code>."""

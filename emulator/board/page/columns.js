@@ -20,7 +20,7 @@ export function stageBeside(stage, step) {
 }
 
 export function names() {
-  return [...columns].map(([status, each]) => [status, each.name]);
+  return [...columns].map(([status, column]) => [status, column.name]);
 }
 
 export function put(data, { fresh = false } = {}) {
@@ -47,11 +47,11 @@ export function remove(data) {
 
 export function count(counts) {
   for (const stage of Object.keys(counts)) column(stage, stage);
-  for (const [stage, each] of columns) {
+  for (const [stage, column] of columns) {
     const total = counts[stage] ?? 0;
-    each.count.textContent = number(total);
-    const hidden = total - each.cards.childElementCount;
-    each.more.textContent = hidden > 0 ? t("and {n} more", { n: number(hidden) }) : "";
+    column.count.textContent = number(total);
+    const hidden = total - column.cards.childElementCount;
+    column.more.textContent = hidden > 0 ? t("and {n} more", { n: number(hidden) }) : "";
   }
 }
 

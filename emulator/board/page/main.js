@@ -18,7 +18,7 @@ async function loadAll() {
   const board = await api.load(type);
   columns.build(board.stages);
   plot.clear();
-  for (const card of board.cards.sort((one, other) => one.id - other.id)) columns.put(card);
+  for (const card of board.cards.sort((left, right) => left.id - right.id)) columns.put(card);
   tick(board);
   // The address of a lead's card in Bitrix24 leads here.
   if (linked) details.open(1, Number(linked), columns.names());
@@ -29,13 +29,13 @@ function tick(news) {
   columns.count(news.by_type[type]);
   plot.draw(news);
   faults.show(news);
-  const total = Object.values(news.counts).reduce((sum, each) => sum + each, 0);
+  const total = Object.values(news.counts).reduce((sum, count) => sum + count, 0);
   byId("leads").textContent = number(total);
 }
 
 function choose(wanted) {
   type = wanted;
-  for (const each of document.querySelectorAll("[data-type]")) each.ariaPressed = String(Number(each.dataset.type) === type);
+  for (const button of document.querySelectorAll("[data-type]")) button.ariaPressed = String(Number(button.dataset.type) === type);
   return loadAll().catch((error) => say(error.message));
 }
 
@@ -47,7 +47,7 @@ function later(act) {
     requestAnimationFrame(() => {
       const due = pending;
       pending = [];
-      for (const each of due) each();
+      for (const run of due) run();
     });
   }
 }
@@ -65,7 +65,7 @@ drag.enable({
   onOpen: (id) => details.open(type, id, type === 3 ? [] : columns.names()),
   stageBeside: columns.stageBeside,
 });
-for (const each of document.querySelectorAll("[data-type]")) each.addEventListener("click", () => choose(Number(each.dataset.type)));
+for (const button of document.querySelectorAll("[data-type]")) button.addEventListener("click", () => choose(Number(button.dataset.type)));
 api.listen({
   open: () => { live(true); choose(type); },
   error: () => live(false),

@@ -36,12 +36,12 @@ export const number = (value) => value.toLocaleString(language);
 export function speak() {
   document.documentElement.lang = language;
   document.title = t("Leads · Bitrix24 emulator");
-  for (const each of document.querySelectorAll("[data-text]")) each.textContent = t(each.textContent);
-  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", t(each.getAttribute("aria-label")));
-  for (const each of document.querySelectorAll("[data-language]")) {
-    each.setAttribute("aria-pressed", String(each.dataset.language === language));
-    each.addEventListener("click", () => {
-      localStorage.setItem(CHOICE, each.dataset.language);
+  for (const node of document.querySelectorAll("[data-text]")) node.textContent = t(node.textContent);
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.getAttribute("aria-label")));
+  for (const button of document.querySelectorAll("[data-language]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.language === language));
+    button.addEventListener("click", () => {
+      localStorage.setItem(CHOICE, button.dataset.language);
       location.reload();
     });
   }

@@ -1,7 +1,7 @@
 """crm.entity.mergeBatch: several objects become the first of them; the others are deleted.
 
-Empty fields of the first one are filled, its phones and the like completed. Two different values of
-a field are a conflict, and nothing changes.
+Fills the empty fields of the first one, and adds the multi-field values that it lacks. If a field
+has two different values, nothing changes: the answer is CONFLICT.
 
 Documentation: crm/duplicates/crm-entity-merge-batch.md.
 """
@@ -101,7 +101,7 @@ def _merged(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] |
 
 
 def _rows(first: Item, others: list[Item]) -> list[RowChange]:
-    """The phones and the like that the first object does not have yet."""
+    """The multi-field values that the first object does not have yet."""
     known = {(row.type_id, digest(row.type_id, row.value)) for row in first.rows}
     added = []
     for row in (row for other in others for row in other.rows):

@@ -33,7 +33,7 @@ def get(entity: Entity, call: Call) -> MethodResult:
 
 
 def replace(entity: Entity, call: Call) -> MethodResult:
-    """True; rows that are not sent again are gone."""
+    """Replace the rows of an object by those sent; answers true."""
     item, sent = _existing(entity, call), call.argument("rows")
     sent = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(sent, list):

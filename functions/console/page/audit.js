@@ -50,18 +50,18 @@ export function list() {
 }
 
 // Writes are named as in a user's journey; stored names of actions get a label where one exists.
-function entry(one) {
-  const isResync = one.kind === "write" && one.about.changed[0] === "look";
-  const what = one.kind === "write" ? t(isResync ? "resynced" : one.action) : t(one.action);
-  const { asked, user_ids: users, ...others } = one.about;
+function entry(item) {
+  const isResync = item.kind === "write" && item.about.changed[0] === "look";
+  const what = item.kind === "write" ? t(isResync ? "resynced" : item.action) : t(item.action);
+  const { asked, user_ids: users, ...others } = item.about;
   const about = Object.entries(others).filter(([, value]) => value !== "" && value !== null && value !== false)
     .map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(", ") : value}`);
-  const user = one.user_id ?? (users?.length === 1 ? users[0] : null);
-  return element("li", { "data-key": one.id },
-    element("time", { datetime: one.at }, when(one.at)),
-    element("b", {}, one.caller ?? t("noCaller")),
+  const user = item.user_id ?? (users?.length === 1 ? users[0] : null);
+  return element("li", { "data-key": item.id },
+    element("time", { datetime: item.at }, when(item.at)),
+    element("b", {}, item.caller ?? t("noCaller")),
     element("span", { class: "grow" },
       [what, asked === undefined ? "" : t("onHowMany", { n: number(asked) }), ...about].filter(Boolean).join(" · "),
       ...(user ? [" · ", element("a", { href: `#/users/${user}` }, `${t("user")} ${user}`)] : [])),
-    element("span", { class: one.outcome === "failed" ? "bad" : "quiet" }, one.outcome ?? t("notYet")));
+    element("span", { class: item.outcome === "failed" ? "bad" : "quiet" }, item.outcome ?? t("notYet")));
 }

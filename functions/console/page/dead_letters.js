@@ -15,7 +15,7 @@ export async function load() {
 export function list() {
   if (found === null) return;
   const { items, groups, counted_at_most: most } = found;
-  const total = groups.reduce((sum, each) => sum + each.letters, 0);
+  const total = groups.reduce((sum, { letters }) => sum + letters, 0);
   put("dead-letters-found", items.length
     ? `${t("deadLettersSome", { n: number(items.length) })}${total >= most ? ` ${t("countedMore", { n: number(most) })}` : ""}` : t("deadLettersNone"));
   replaceEntries("dead-letter-groups", groups.length > 1 || total > 1 ? groups.map(group) : []);

@@ -29,7 +29,7 @@ function find() {
 }
 
 function step(by) {
-  const entries = [...document.querySelectorAll("main section:not([hidden]) .list > li")].filter((one) => one.offsetParent);
+  const entries = [...document.querySelectorAll("main section:not([hidden]) .list > li")].filter((entry) => entry.offsetParent);
   const at = entries.indexOf(document.activeElement?.closest("li"));
   const next = entries[at < 0 ? (by > 0 ? 0 : entries.length - 1) : Math.min(entries.length - 1, Math.max(0, at + by))];
   next?.querySelector("a.open, a, button, input")?.focus();

@@ -120,9 +120,9 @@ byId("one").querySelector(".close").addEventListener("click", () => byId("one").
 window.addEventListener("hashchange", guarded(route));
 window.addEventListener("unhandledrejection", (event) => say(event.reason?.message ?? String(event.reason)));
 document.addEventListener("visibilitychange", () => { if (!document.hidden) guarded(poll)(); });
-for (const each of document.querySelectorAll("[data-language]")) {
-  each.addEventListener("click", () => {
-    speak(each.dataset.language);
+for (const button of document.querySelectorAll("[data-language]")) {
+  button.addEventListener("click", () => {
+    speak(button.dataset.language);
     show();
     for (const part of [users, failures, jobs, deadLetters, audit, firstMatch]) part.list();
     user.show();

@@ -35,14 +35,14 @@ export async function show(status) {
 function rate({ limit_per_s: limit, burst, slot_s: slot, sent }, left, now) {
   const perSecond = sent.map((count) => count / slot);
   // The newest slot is still being filled.
-  const lately = perSecond.slice(-4, -1).reduce((sum, each) => sum + each, 0) / 3;
+  const lately = perSecond.slice(-4, -1).reduce((sum, count) => sum + count, 0) / 3;
   put("rate-words", limit
     ? t("rateWords", { now: number(lately, 1), limit: number(limit, 1), burst, left: number(left * 100) })
     : t("rateFree", { now: number(lately, 1) }));
   const axis = scale(Math.max(limit * 1.2, ...perSecond, 0.5));
   const end = Math.floor(now / 1000 / slot) * slot + slot;
   const at = (place) => new Date((end - (sent.length - place) * slot) * 1000);
-  const bars = perSecond.map((each, place) => bar(place, sent.length, 0, each / axis.most));
+  const bars = perSecond.map((count, place) => bar(place, sent.length, 0, count / axis.most));
   if (limit) bars.push(shape("line", { class: "limit", x1: LEFT, x2: WIDTH, y1: y(limit / axis.most), y2: y(limit / axis.most) }));
   draw("rate", bars, axis.ticks.map((value) => [value / axis.most, number(value, 1)]), t("rateUnit"), at, sent.length,
     (place) => t("rateAt", { at: time(at(place)), n: number(perSecond[place], 1) }));
@@ -53,21 +53,21 @@ function settled(found, now) {
   const places = Math.round(length / slot);
   const first = Math.floor(now / 1000 / slot) - places + 1;
   const at = (place) => new Date((first + place) * slot * 1000);
-  const slots = new Map(found.slots.map((each) => [each.at_s / slot - first, each]).filter(([place]) => place >= 0));
+  const slots = new Map(found.slots.map((bucket) => [bucket.at_s / slot - first, bucket]).filter(([place]) => place >= 0));
   put("settled-words", t("settledWords", { synced: number(found.synced), superseded: number(found.superseded), failed: number(found.failed), slot: span(slot) }));
   outcomes(slots, places, at, slot);
   put("lead-words", found.median_s === null ? t("none") : t("leadWords", { median: span(found.median_s), p95: span(found.p95_s) }));
-  times(new Map([...slots].filter(([, each]) => each.median_s !== null)), places, at);
+  times(new Map([...slots].filter(([, bucket]) => bucket.median_s !== null)), places, at);
 }
 
 function outcomes(slots, places, at, slot) {
-  const axis = scale(Math.max(1, ...[...slots.values()].map((each) => each.synced + each.superseded + each.failed)));
+  const axis = scale(Math.max(1, ...[...slots.values()].map((bucket) => bucket.synced + bucket.superseded + bucket.failed)));
   const bars = [];
-  for (const [place, each] of slots) {
+  for (const [place, bucket] of slots) {
     let below = 0;
     for (const kind of ["failed", "superseded", "synced"]) {
-      if (each[kind]) bars.push(bar(place, places, below / axis.most, each[kind] / axis.most, kind));
-      below += each[kind];
+      if (bucket[kind]) bars.push(bar(place, places, below / axis.most, bucket[kind] / axis.most, kind));
+      below += bucket[kind];
     }
   }
   const none = { synced: 0, superseded: 0, failed: 0 };
@@ -78,13 +78,13 @@ function outcomes(slots, places, at, slot) {
 }
 
 function times(slots, places, at) {
-  const axis = scale(Math.max(1, ...[...slots.values()].map((each) => each.p95_s)));
-  const line = (kind, value) => shape("polyline", { class: kind, points: [...slots].map(([place, each]) => `${x(place + 0.5, places)},${y(each[value] / axis.most)}`).join(" ") });
+  const axis = scale(Math.max(1, ...[...slots.values()].map((bucket) => bucket.p95_s)));
+  const line = (kind, value) => shape("polyline", { class: kind, points: [...slots].map(([place, bucket]) => `${x(place + 0.5, places)},${y(bucket[value] / axis.most)}`).join(" ") });
   // A line needs two points: one slot alone is a bar.
-  const alone = [...(slots.size === 1 ? slots : [])].map(([place, each]) => bar(place, places, 0, each.median_s / axis.most));
+  const alone = [...(slots.size === 1 ? slots : [])].map(([place, bucket]) => bar(place, places, 0, bucket.median_s / axis.most));
   draw("lead", [line("slow", "p95_s"), line("usual", "median_s"), ...alone], axis.ticks.map((value) => [value / axis.most, span(value)]), t("leadUnit"), at, places, (place) => {
-    const each = slots.get(place);
-    return each ? t("leadAt", { at: time(at(place)), median: span(each.median_s), p95: span(each.p95_s) }) : `${time(at(place))}: –`;
+    const bucket = slots.get(place);
+    return bucket ? t("leadAt", { at: time(at(place)), median: span(bucket.median_s), p95: span(bucket.p95_s) }) : `${time(at(place))}: –`;
   });
 }
 
@@ -92,7 +92,7 @@ function times(slots, places, at) {
 function scale(most) {
   const rough = most / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough);
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough);
   const ticks = [0, 1, 2, 3, 4].map((number_) => number_ * step).filter((value) => value <= most * 1.3);
   return { most: ticks.at(-1), ticks };
 }

@@ -18,8 +18,8 @@ export function translated(reason, code = "") {
     const match = pattern.exec(reason ?? "");
     if (match) return t(name, { 1: match[1] ?? "" });
   }
-  for (const each of [code, reason]) {
-    const name = `code_${String(each ?? "").toLowerCase()}`;
+  for (const text of [code, reason]) {
+    const name = `code_${String(text ?? "").toLowerCase()}`;
     if (t(name) !== name) return t(name);
   }
   return null;

@@ -36,10 +36,10 @@ export function speak(chosen = language) {
   language = chosen;
   document.documentElement.lang = language;
   document.title = `Leadline · ${t("title")}`;
-  for (const each of document.querySelectorAll("[data-text]")) each.textContent = t(each.dataset.text);
-  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label));
-  for (const each of document.querySelectorAll("[data-language]")) {
-    each.setAttribute("aria-pressed", String(each.dataset.language === language));
+  for (const node of document.querySelectorAll("[data-text]")) node.textContent = t(node.dataset.text);
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
+  for (const button of document.querySelectorAll("[data-language]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.language === language));
   }
 }
 

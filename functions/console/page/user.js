@@ -96,18 +96,18 @@ function hindrance({ sync, why }) {
     sync.users_before ? element("p", {}, t("position", { n: number(sync.users_before) })) : null);
 }
 
-function event(one) {
-  const fields = one.changed.split(",");
-  const carried = sent?.find(({ event_id: id }) => id === one.event_id);
-  const action = one.changed.startsWith("look") ? "resynced" : one.action;
+function event(record) {
+  const fields = record.changed.split(",");
+  const carried = sent?.find(({ event_id: id }) => id === record.event_id);
+  const action = record.changed.startsWith("look") ? "resynced" : record.action;
   return element("section", { class: "event" },
-    element("h3", {}, `${t(action)} · ${t("version", { n: one.version })}`),
+    element("h3", {}, `${t(action)} · ${t("version", { n: record.version })}`),
     element("p", { class: "quiet" }, t("sentFields", { fields: fields.map((name) => fieldName(name)).join(", ") })),
     values(carried),
-    element("ol", { class: "steps" }, ...one.steps.map(step),
-      one.state === "open" ? element("li", { class: "warn" }, element("b", {}, t("replied")), ` ${t("notYet")}`) : null),
-    calls(one.event_id, carried?.calls ?? one.calls),
-    element("p", { class: "quiet" }, `${t("caller")}: ${one.caller ?? t("noCaller")} · ${t("correlation")}: ${one.correlation_id}`));
+    element("ol", { class: "steps" }, ...record.steps.map(step),
+      record.state === "open" ? element("li", { class: "warn" }, element("b", {}, t("replied")), ` ${t("notYet")}`) : null),
+    calls(record.event_id, carried?.calls ?? record.calls),
+    element("p", { class: "quiet" }, `${t("caller")}: ${record.caller ?? t("noCaller")} · ${t("correlation")}: ${record.correlation_id}`));
 }
 
 const fieldName = (name) => (t(`field_${name}`) === `field_${name}` ? name : t(`field_${name}`));
@@ -119,14 +119,14 @@ function values(carried) {
   return element("dl", { class: "pairs" }, ...rows);
 }
 
-function step(one) {
-  const name = one.step === "published" && one.times > 1 ? t("publishedTimes", { n: one.times }) : t(one.step, { n: one.number });
-  const outcome = one.outcome ? `: ${t(`outcome_${one.outcome}`)}` : "";
-  return element("li", { class: one.error ? "bad" : "good" },
+function step(record) {
+  const name = record.step === "published" && record.times > 1 ? t("publishedTimes", { n: record.times }) : t(record.step, { n: record.number });
+  const outcome = record.outcome ? `: ${t(`outcome_${record.outcome}`)}` : "";
+  return element("li", { class: record.error ? "bad" : "good" },
     element("b", {}, name + outcome),
     " ",
-    element("time", { datetime: one.at }, when(one.at, true)),
-    one.error ? element("p", { class: "bad" }, explain(one.error)) : null);
+    element("time", { datetime: record.at }, when(record.at, true)),
+    record.error ? element("p", { class: "bad" }, explain(record.error)) : null);
 }
 
 async function showSent() {

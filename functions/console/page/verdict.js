@@ -39,7 +39,7 @@ function head(state, since, why, next, also) {
   put("verdict-since", since ? t("since", { at: when(since) }) : "");
   put("portal-state", why);
   put("verdict-next", next);
-  const others = also.map((one) => element("li", {}, `${t("also")} ${sentence(one, "why")}`));
+  const others = also.map((other) => element("li", {}, `${t("also")} ${sentence(other, "why")}`));
   byId("verdict-also").replaceChildren(...others);
 }
 

@@ -132,7 +132,7 @@ WHERE caller = :caller AND key = :key AND created_at > now() - interval '{KEY_LI
 #: Users' further fields as of a version; an unchanged user's old event may be gone.
 FIELDS_OF_VERSIONS = """
 SELECT users.id, COALESCE(events.fields, users.fields) AS fields
-FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[])) AS one (id, version)
-JOIN users ON users.id = one.id
-LEFT JOIN events ON events.user_id = one.id AND events.version = one.version
+FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[])) AS written (id, version)
+JOIN users ON users.id = written.id
+LEFT JOIN events ON events.user_id = written.id AND events.version = written.version
 """

@@ -31,14 +31,14 @@ local function release(user, entry, events, delay)
 end
 
 local saved = {}
-for at, one in ipairs(args.users) do
+for at, settled in ipairs(args.users) do
   local entry, events = KEYS[2 * at + 1], KEYS[2 * at + 2]
-  local is_ours = redis.call('HGET', entry, 'fence') == one.fence
-    and redis.call('ZSCORE', leases, one.user)
+  local is_ours = redis.call('HGET', entry, 'fence') == settled.fence
+    and redis.call('ZSCORE', leases, settled.user)
   if is_ours then
-    write(entry, one.fields)
-    write(events, one.events)
-    if one.delay_ms then release(one.user, entry, events, one.delay_ms) end
+    write(entry, settled.fields)
+    write(events, settled.events)
+    if settled.delay_ms then release(settled.user, entry, events, settled.delay_ms) end
   end
   saved[at] = is_ours and 1 or 0
 end
