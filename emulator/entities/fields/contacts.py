@@ -9,6 +9,7 @@ from emulator.entities.fields.field import (
     AUTHORS,
     HAS_ROWS,
     LAST_ACTIVITY,
+    LAST_COMMUNICATION,
     OBSERVERS,
     OPENED,
     ORIGIN,
@@ -116,13 +117,7 @@ COMPANY_FIELDS = (
     *_REGISTERED,
     *UTM,
     *LAST_ACTIVITY,
-    Field(
-        "LAST_COMMUNICATION_TIME",
-        "lastCommunicationTime",
-        "Last communication",
-        where="fg",
-        read_only=True,
-    ),
+    LAST_COMMUNICATION,
     _CATEGORY,
     OBSERVERS,
     *switched_off(

@@ -203,6 +203,13 @@ LAST_ACTIVITY = (
     Field("LAST_ACTIVITY_BY", "lastActivityBy", "Last activity by", "user", "1", read_only=True),
     Field("LAST_ACTIVITY_TIME", "lastActivityTime", "Last activity", "datetime", read_only=True),
 )
+LAST_COMMUNICATION = Field(
+    "LAST_COMMUNICATION_TIME",
+    "lastCommunicationTime",
+    "Last communication",
+    where="fg",
+    read_only=True,
+)
 OPENED = Field("OPENED", "opened", "Available to everyone", "char", "Y")
 WEBFORM = Field("WEBFORM_ID", "webformId", "CRM form", "integer", where="di", item_default=0)
 MONEY = (
