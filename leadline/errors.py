@@ -18,7 +18,8 @@ LeadlineError
 ├── TooManyRequests           429: over the rate limit of this key, or of refused callers
 ├── DependencyDown            503: safe to repeat
 │   ├── DatabaseDown          Postgres
-│   │   └── DatabaseBusy      a lock was not released in time, nothing was written
+│   │   ├── DatabaseBusy      a lock was not released in time, nothing was written
+│   │   └── StatementTimeout  a statement took too long, nothing was written
 │   ├── BrokerDown            RabbitMQ
 │   └── QueueDown             Redis; also a QueueError
 ├── QueueError                the work queue in Redis could not be used
@@ -202,6 +203,12 @@ class DatabaseDown(DependencyDown):
 
 class DatabaseBusy(DatabaseDown):
     """Another transaction held a lock for too long; nothing was written."""
+
+
+class StatementTimeout(DatabaseDown):
+    """Postgres took too long for this, nothing was written; a narrower search takes less."""
+
+    problem = "statement_timeout"
 
 
 class BrokerDown(DependencyDown):

@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline.bitrix24 import leads, token_bucket
-from leadline.errors import BadConfiguration, DatabaseDown, LeadlineError, QueueDefect
+from leadline.errors import (
+    BadConfiguration,
+    DatabaseDown,
+    LeadlineError,
+    QueueDefect,
+    StatementTimeout,
+)
 from leadline.ledger.backlog import Counts, counts
 from leadline.mapping.current import defect, field_map
 from leadline.operations import audit, health
@@ -22,6 +28,7 @@ def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A part of the status, or its error: one failed server must not hide the other parts.
 
     `is_set` false: the part's server is not configured here, and may serve another installation.
+    `is_slow` true: the server answers, but took too long for this part.
     """
     try:
         return load()
@@ -29,6 +36,8 @@ def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"error": "Redis can't be reached"}
     except BadConfiguration as error:
         return {"error": str(error), "is_set": False}
+    except StatementTimeout as error:
+        return {"error": str(error), "is_slow": True}
     except LeadlineError as error:
         return {"error": str(error)}
 

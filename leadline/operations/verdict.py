@@ -94,8 +94,10 @@ def _servers(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
         ("work", "redis_down"),
         ("queues", "rabbitmq_down"),
     ):
+        if parts[part].get("is_slow"):
+            yield Finding("postgres_slow")
         # A server that is not set may belong to another installation: that is no failure.
-        if "error" in parts[part] and parts[part].get("is_set", True):
+        elif "error" in parts[part] and parts[part].get("is_set", True):
             yield Finding(code)
 
 

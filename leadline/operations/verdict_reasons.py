@@ -78,6 +78,11 @@ REASONS: Mapping[str, Reason] = {
         "No relay has run for {ago}: unpublished and failed events are not published again.",
         "Call outbox-relay every few seconds.",
     ),
+    "postgres_slow": Reason(
+        "slowed",
+        "Postgres took longer than 5 s to count the users: how many wait is unknown.",
+        "Writes and calls continue. Look at what else Postgres does: docs/postgres.md.",
+    ),
     "operating_budget": Reason(
         "slowed",
         "The execution-time budget of {method} is used up: {used} of {limit} s in ten minutes.",

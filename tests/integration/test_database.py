@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
 
-from leadline.errors import BadConfiguration, DatabaseDown
+from leadline.errors import BadConfiguration, DatabaseDown, StatementTimeout
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.postgres import connection
 from leadline.runtime.postgres.migrate import MIGRATIONS, migrate, newest
@@ -162,10 +162,18 @@ def test_a_slow_statement_is_cancelled_and_the_connection_stays_usable(
 ) -> None:
     monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", 0.2)
     db = Database(server.url)
-    with pytest.raises(DatabaseDown):
+    (row,) = db.run("SELECT pg_backend_pid() AS pid")
+    with pytest.raises(StatementTimeout, match="took too long"):
         db.run("SELECT pg_sleep(5)")
-    assert db.run("SELECT 1 AS one") == [{"one": 1}]
+    assert db.run("SELECT pg_backend_pid() AS pid") == [row]
     db.close()
+
+
+def test_a_missing_parameter_is_a_defect_and_not_a_lost_server(db: Database) -> None:
+    db.run("SELECT 1 AS one")
+    with pytest.raises(TypeError, match="text"):
+        db.run("SELECT CAST(:text AS text) AS text", other="geheim")
+    assert db.run("SELECT 1 AS one") == [{"one": 1}]
 
 
 def test_greenlets_wait_for_postgres_concurrently_each_on_its_own_connection(

@@ -63,6 +63,7 @@ def codes(**changed: dict[str, Any]) -> list[str]:
         ({"results": {"given_up": 2}}, "healthy", "operator_needed"),
         ({"results": {"given_up": 0, "waiting": 5}}, "healthy", "in_sync"),
         ({"ledger": error()}, "stopped", "postgres_down"),
+        ({"ledger": error(is_slow=True)}, "slowed", "postgres_slow"),
         ({"work": error(), "portal": error(), "rate": error()}, "stopped", "redis_down"),
         ({"queues": error(), "consumers": error()}, "stopped", "rabbitmq_down"),
         ({"portal": held()}, "stopped", "manual_hold"),

@@ -90,6 +90,8 @@ export const TEXTS = {
   verdict_portal_unreachable_next: "Вызовы продолжаются, неудачные повторяются автоматически.",
   verdict_no_relay_why: "Relay не запускался {ago}: неопубликованные и неудачные события не публикуются снова.",
   verdict_no_relay_next: "Вызывайте outbox-relay каждые несколько секунд.",
+  verdict_postgres_slow_why: "Postgres считал пользователей дольше 5 с: сколько их ждёт, неизвестно.",
+  verdict_postgres_slow_next: "Записи и вызовы продолжаются. Посмотрите, чем ещё занят Postgres: docs/postgres.md.",
   verdict_operating_budget_why: "Исчерпано время выполнения {method}: {used} из {limit} с за десять минут.",
   verdict_operating_budget_next: "Его вызовы продолжатся не раньше {at}, когда из окна выйдет самая старая минута.",
   verdict_request_limit_why: "Готовы к вызову {n}, запросы идут с лимитом Битрикс24: {limit} в секунду.",

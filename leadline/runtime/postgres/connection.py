@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 
 import structlog
-from pg8000.exceptions import DatabaseError
+from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
 from leadline.runtime.concurrency import greenlets
@@ -145,11 +145,20 @@ class Session:
             raise ReadOnlyServer
 
     def run(self, sql: str, params: Mapping[str, object]) -> list[dict[str, Any]]:
-        """The rows that this statement returns; raises an error of pg8000 or OSError."""
+        """The rows that this statement returns; raises an error of pg8000 or OSError.
+
+        A parameter that is missing in `params` is a TypeError: a defect of the caller.
+        """
         statement = self._prepared.get(sql)
         if statement is None:
             statement = self._prepared[sql] = self._connection.prepare(sql)
-        rows = statement.run(**params)
+        try:
+            rows = statement.run(**params)
+        except InterfaceError as error:
+            # pg8000 has one class for lost connections and for missing parameters.
+            if isinstance(error.__context__, KeyError):
+                raise TypeError(str(error)) from None
+            raise
         self._used_at = time.monotonic()
         if not rows:
             return []

@@ -9,7 +9,7 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 
-from leadline.errors import DatabaseBusy, DatabaseDown
+from leadline.errors import DatabaseBusy, DatabaseDown, StatementTimeout
 from leadline.process import per_process_closing
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
@@ -24,6 +24,8 @@ _TRANSIENT = ("08", "53", "57", "58", "25006", "40001", "40P01")
 INSUFFICIENT_PRIVILEGE = "42501"
 UNIQUE_VIOLATION = "23505"
 LOCK_NOT_AVAILABLE = "55P03"
+#: The statement's own time-out, or an administrator's cancel.
+QUERY_CANCELED = "57014"
 
 Row = dict[str, Any]
 
@@ -56,6 +58,7 @@ class Database:
         Raises:
             DatabaseDown: Postgres can't be reached; the statement may have run.
             DatabaseBusy: a lock was not released in time; the statement has not run.
+            StatementTimeout: it took too long and was rolled back.
             StatementError: Postgres rejected the statement.
         """
         try:
@@ -80,7 +83,8 @@ class Database:
             rows = session.run(sql, params)
             is_usable = True
         except DatabaseError as error:
-            is_usable = not sqlstate(error).startswith(_TRANSIENT)
+            code = sqlstate(error)
+            is_usable = code == QUERY_CANCELED or not code.startswith(_TRANSIENT)
             raise
         finally:
             if is_usable:
@@ -106,6 +110,8 @@ class Database:
 def _translate(error: DatabaseError) -> Exception:
     """An error of pg8000 as one of ours."""
     code = sqlstate(error)
+    if code == QUERY_CANCELED:
+        return StatementTimeout()
     if code.startswith(_TRANSIENT):
         return DatabaseDown()
     if code == LOCK_NOT_AVAILABLE:
