@@ -75,9 +75,8 @@ TYPES = (
     ProblemType("dependency_unavailable", 503, "A server that the request needs can't be reached: "
                 "Postgres, or for some of an operator's actions RabbitMQ or Redis.",
                 "Repeat after `Retry-After`; a write with the same Idempotency-Key."),
-    ProblemType("statement_timeout", 503, "Postgres took longer than 5 s for the request, and wrote "
-                "nothing.", "Search for less, or with fewer filters; or repeat after "
-                "`Retry-After`."),
+    ProblemType("statement_timeout", 503, "Postgres took longer than 5 s, and wrote nothing.",
+                "Search for less, or with fewer filters; or repeat after `Retry-After`."),
     ProblemType("function_unreachable", 503, "The function accepts no connections.",
                 "Repeat after `Retry-After`."),
     ProblemType("function_timeout", 504, "The function took longer than a minute.",

@@ -100,6 +100,11 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that these arguments name, loaded."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            # Only a mistake needs it.
+            from leadline.cli.terminal.suggestions import suggestion  # noqa: PLC0415
+
+            ctx.fail(f"No such command '{args[0]}'. {suggestion(args[0], self.commands)}".strip())
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in COMMANDS else command, rest
 

@@ -94,7 +94,7 @@ def _operator() -> str:
 
 
 def _quiet_logs() -> None:
-    """Log warnings only, and to stderr: stdout is for results."""
+    """Log errors only, and to stderr: a command itself says what it did, and what was wrong."""
     import logging  # noqa: PLC0415 - help and completion log nothing
 
     import structlog  # noqa: PLC0415 - the same
@@ -104,7 +104,7 @@ def _quiet_logs() -> None:
             structlog.processors.add_log_level,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
     logging.getLogger("pika").setLevel(logging.CRITICAL)

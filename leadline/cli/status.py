@@ -14,9 +14,10 @@ from leadline.cli.terminal.times import span
 from leadline.ledger.throughput import throughput
 from leadline.messages import topology
 from leadline.operations import verdict
-from leadline.operations.forecast import forecast
+from leadline.operations.forecast import blocked_s, forecast
 from leadline.operations.health import is_relay_late
 from leadline.operations.status import (
+    budget,
     findings,
     history,
     ledger,
@@ -109,19 +110,20 @@ def _snapshot() -> Snapshot:
 
 
 def _forecast(waiting: int) -> dict[str, Any]:
-    return forecast(waiting, throughput()).as_json()
+    blocked = blocked_s(or_error(budget), datetime.now(UTC))
+    return forecast(waiting, throughput(), blocked).as_json()
 
 
 def _forecast_line(estimate: dict[str, Any]) -> str:
     """The forecast as a sentence; a range, since rates change."""
     settled, accepted = estimate["settled_per_min"], estimate["accepted_per_min"]
     rates = f"{settled:g} settled and {accepted:g} accepted a minute"
+    empty = f"empty in {span(estimate['low_s'] or 0)} to {span(estimate['high_s'] or 0)}"
     return {
         "empty": "nothing waits",
         "stalled": "unknown: nothing was settled within ten minutes",
-        "growing": f"the backlog grows: {rates}",
-        "range": f"empty in {span(estimate['low_s'] or 0)} to {span(estimate['high_s'] or 0)},"
-        f" if no more is accepted: {rates}",
+        "growing": f"the backlog grows: {rates}; without new writes {empty}",
+        "range": f"{empty}, if no more is accepted: {rates}",
     }[estimate["outlook"]]
 
 

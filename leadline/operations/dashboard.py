@@ -10,7 +10,7 @@ from leadline.ledger.recent_events import PERIODS, settled_since
 from leadline.ledger.throughput import Throughput, throughput
 from leadline.operations import status, verdict
 from leadline.operations.bulk import jobs
-from leadline.operations.forecast import forecast
+from leadline.operations.forecast import blocked_s, forecast
 from leadline.operations.stale_cache import StaleCache
 from leadline.operations.verdict import Finding
 from leadline.process import per_process
@@ -56,7 +56,7 @@ class Dashboard:
         return {
             "now": now,
             "verdict": verdict.as_json(findings),
-            "forecast": _forecast(parts, findings, now),
+            "forecast": _forecast(parts, now),
             **parts,
         }
 
@@ -93,17 +93,15 @@ def _throughput() -> Part:
     return {"settled": list(rates.settled), "accepted": rates.accepted}
 
 
-def _forecast(parts: dict[str, Part], findings: list[Finding], now: datetime) -> Part | None:
+def _forecast(parts: dict[str, Part], now: datetime) -> Part | None:
     """The forecast; None if Postgres, which has the backlog, can't be reached."""
     measured = parts["throughput"]
     if "error" in parts["ledger"] or "error" in measured:
         return None
-    frees_at = [finding.values["at"] for finding in findings if finding.code == "operating_budget"]
-    blocked_s = [(at - now).total_seconds() for at in frees_at if isinstance(at, datetime)]
     return forecast(
         parts["ledger"]["waiting"] - parts["ledger"].get("held", 0),
         Throughput(tuple(measured["settled"]), measured["accepted"]),
-        max(0.0, *blocked_s, 0.0),
+        blocked_s(parts["budget"], now),
     ).as_json()
 
 

@@ -1,12 +1,15 @@
 """The forecast: how long the backlog takes, as a range at the measured rates, never a promise."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from leadline.ledger.throughput import Throughput
 
 #: `empty`: nothing waits. `stalled`: nothing was settled lately, so nothing can be said. `growing`:
-#: more is accepted than settled. `range`: between `low_s` and `high_s`, if no more is accepted.
+#: more is accepted than settled lately, as just after an import. `range`: less is. In both cases
+#: between `low_s` and `high_s`, if no more is accepted.
 Outlook = Literal["empty", "stalled", "growing", "range"]
 
 
@@ -32,6 +35,15 @@ class Forecast:
         }
 
 
+def blocked_s(budget: Mapping[str, Any], now: datetime) -> float:
+    """Seconds until the last method whose operating budget is used up may be called again.
+
+    `budget`: that part of the status; one with an error counts as not used up.
+    """
+    used_up = (used for used in budget.get("methods", {}).values() if used["is_used_up"])
+    return max(((used["frees_at"] - now).total_seconds() for used in used_up), default=0.0)
+
+
 def forecast(waiting: int, measured: Throughput, blocked_s: float = 0.0) -> Forecast:
     """The forecast for this many waiting users.
 
@@ -43,7 +55,7 @@ def forecast(waiting: int, measured: Throughput, blocked_s: float = 0.0) -> Fore
         return Forecast("empty", settled, measured.accepted)
     if not rates:
         return Forecast("stalled", settled, measured.accepted)
-    if measured.accepted > settled:
-        return Forecast("growing", settled, measured.accepted)
+    outlook: Outlook = "growing" if measured.accepted > settled else "range"
+    blocked_s = max(0.0, blocked_s)
     low_s, high_s = waiting / max(rates) * 60, waiting / min(rates) * 60
-    return Forecast("range", settled, measured.accepted, blocked_s + low_s, blocked_s + high_s)
+    return Forecast(outlook, settled, measured.accepted, blocked_s + low_s, blocked_s + high_s)

@@ -19,7 +19,18 @@ INSERT INTO results_cursor (settled_to, accepted_to) VALUES (now(), now())
 ON CONFLICT DO NOTHING RETURNING is_only
 """
 
-# A reason may quote the person: the portal's words about a field.
+# A reason may quote the person: the portal's words about a field. Replaced are name, phone and
+# further fields as a whole, and each word of the name; of alternatives the longest is taken.
+_REASON = r"""
+CASE WHEN users.erased_at IS NULL OR changed = 'erase' THEN COALESCE(regexp_replace(reason, (
+    SELECT string_agg(regexp_replace(quote, '([^[:alnum:]])', '\\\1', 'g'), '|')
+    FROM (
+        SELECT found.full_name UNION ALL SELECT found.phone
+        UNION ALL SELECT ltrim(found.phone, '+')
+        UNION ALL SELECT regexp_split_to_table(found.full_name, '\s+')
+        UNION ALL SELECT value FROM jsonb_each_text(found.fields)
+    ) AS one (quote) WHERE char_length(quote) > 2
+), '…', 'gi'), reason) END"""
 _COLLECT = """
 WITH cursor AS (
     SELECT settled_to, accepted_to FROM results_cursor FOR NO KEY UPDATE SKIP LOCKED
@@ -27,8 +38,7 @@ WITH cursor AS (
 ), entered AS (
     INSERT INTO results (kind, event_id, user_id, version, bitrix_lead_id, reason, is_erasure, at)
     SELECT kind, found.id, user_id, found.version, users.bitrix_lead_id,
-           replace(replace(reason, NULLIF(found.full_name, ''), '…'), NULLIF(found.phone, ''), '…'),
-           changed = 'erase', at
+           {reason}, changed = 'erase', at
     FROM found JOIN users ON users.id = user_id
     ORDER BY at, found.version
     ON CONFLICT DO NOTHING
@@ -48,8 +58,9 @@ WITH cursor AS (
 SELECT count(*) AS events FROM found
 """
 _SETTLED = _COLLECT.format(
+    reason=_REASON,
     found=f"""
-    SELECT id, user_id, version, full_name, phone, reason, changed, settled_at AS at,
+    SELECT id, user_id, version, full_name, phone, fields, reason, changed, settled_at AS at,
            'user.' || state AS kind
     FROM events, cursor
     WHERE settled_at > settled_to - interval '{OVERLAP}' AND state IN ('synced', 'failed')
@@ -62,9 +73,10 @@ _SETTLED = _COLLECT.format(
 )
 # A UUIDv7 begins with its unix milliseconds in 48 bits.
 _ACCEPTED = _COLLECT.format(
+    reason=_REASON,
     found=f"""
-    SELECT events.id, user_id, version, full_name, phone, CAST(NULL AS text) AS reason, changed,
-           occurred_at AS at, 'user.changed' AS kind
+    SELECT events.id, user_id, version, full_name, phone, fields, CAST(NULL AS text) AS reason,
+           changed, occurred_at AS at, 'user.changed' AS kind
     FROM events, cursor, LATERAL (
         SELECT CAST(floor(extract(epoch FROM accepted_to - interval '{OVERLAP}') * 1000)
                     AS bigint) AS ms

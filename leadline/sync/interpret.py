@@ -52,6 +52,8 @@ def settle(
         if without_field := refusals.settle(entry, step.plan, error, check):
             return without_field
         is_write = isinstance(step.plan, Write)
+        if entry.erased:
+            error.detail = erasure.without_contacts(error.detail)
         settle_error = erasure.settle_failure if entry.erased else settle_failure
         settlement = settle_error(entry, error, now_ms, is_write=is_write)
         return replace(settlement, error=error).with_attempt(now_ms, error.detail)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from leadline.cli.commands import COMMANDS
+from leadline.cli.terminal import suggestions
 from tests.integration.conftest import CommandOutput
 
 Leadline = Callable[..., CommandOutput]
@@ -18,7 +20,7 @@ FAILURES = [
     (("show", "nobody"), {}, "wrong_usage", 2),
     (("nothing",), {}, "wrong_usage", 2),
     (("users", "--limit", "0"), {}, "wrong_usage", 2),
-    (("failed", "--since", "noon"), {"DATABASE_URL": NOWHERE}, "wrong_usage", 2),
+    (("failed", "--since", "lunch"), {"DATABASE_URL": NOWHERE}, "wrong_usage", 2),
     (("open", "user"), {}, "wrong_usage", 2),
     (("dead-letters", "replay"), {}, "wrong_usage", 2),
     (("portal", "pause"), {}, "not_confirmed", 2),
@@ -98,6 +100,29 @@ def test_an_invalid_setting_is_named_with_what_is_expected(
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("why", "Use: leadline show"),
+        ("pause", "Use: leadline portal pause"),
+        ("retry", "Use: leadline resync"),
+        ("statsu", "Did you mean status"),
+        ("xyzzy", "No such command 'xyzzy'."),
+    ],
+)
+def test_a_word_that_is_no_command_leads_to_one(leadline: Leadline, word: str, hint: str) -> None:
+    answer = leadline(word, "4300", "--json")
+    message = json.loads(answer.err)["error"]["message"]
+    assert (answer.code, hint in message) == (2, True)
+    assert not re.search("erase|restore", message)
+
+
+def test_each_word_leads_to_a_command_that_exists() -> None:
+    named = {meant.split()[0] for meant in suggestions._MEANT.values()}  # noqa: SLF001
+    assert named <= {*COMMANDS, "--version"}
+    assert not COMMANDS.keys() & suggestions._MEANT.keys()  # noqa: SLF001
+
+
 def test_an_unknown_user_is_a_finding(leadline: Leadline) -> None:
     answer = leadline("show", 99, "--json")
     assert (answer.code, answer.out) == (1, b"")

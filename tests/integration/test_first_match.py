@@ -11,8 +11,9 @@ from leadline import process
 from leadline.bitrix24.command import Command
 from leadline.errors import BitrixError
 from leadline.ledger import accept
+from leadline.ledger.erasure import erase
 from leadline.operations import manual_hold
-from leadline.operations.first_match import applying, planning, plans
+from leadline.operations.first_match import applying, comparison, planning, plans
 from leadline.settings import settings
 from leadline.sync import portal_session
 from leadline.users.further_fields import with_fields
@@ -251,7 +252,6 @@ def test_an_erasure_forgets_what_a_plan_quotes(leadline: Leadline) -> None:
 
 
 @pytest.mark.usefixtures("paused")
-@pytest.mark.usefixtures("paused")
 def test_a_plan_matches_by_email_too(
     leadline: Leadline,
     control: Control,
@@ -295,6 +295,25 @@ def test_a_plan_matches_by_email_too(
     assert kinds(leadline("plan", "--json")) == {bob: "ambiguous"}
 
 
+@pytest.mark.usefixtures("paused")
+def test_a_user_that_is_erased_while_it_is_compared_is_not_quoted(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = user(1, "Secret Name")
+    lead(1, "Other Name")
+    compare = comparison.lines_of
+
+    def erased_meanwhile(*args: Any) -> dict[int, Any]:
+        made = compare(*args)
+        erase.erase(person)
+        return made
+
+    monkeypatch.setattr(comparison, "lines_of", erased_meanwhile)
+    leadline("plan")
+    assert rows("SELECT changes FROM match_lines") == [{"changes": None}]
+
+
+@pytest.mark.usefixtures("paused")
 def test_apply_asks_and_names_its_plan(leadline: Leadline) -> None:
     assert leadline("apply").code == 2
     user(1)

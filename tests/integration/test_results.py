@@ -286,9 +286,10 @@ def test_changes_come_before_their_outcome_if_asked_for(
 def test_no_result_names_the_person(receiver: Receiver, use: Callable[..., None]) -> None:
     use(receiver.entry("crm", "user.changed,user.failed,user.synced"))
     event = create()
-    failed(event, f"{NAME} has a wrong phone {PHONE}")
+    failed(event, f"{NAME} has a wrong phone {PHONE}, or 77001112233: ask ann or mr. Example")
     tick.run()
-    assert receiver.received[-1]["reason"] == "… has a wrong phone …"
+    expected = "… has a wrong phone …, or …: ask … or mr. …"
+    assert receiver.received[-1]["reason"] == expected
     tombstone.write(event.user.id)
     tick.run()
     assert receiver.received[-1]["erased"]

@@ -31,10 +31,12 @@ def test_a_clock_time_is_the_last_such_moment() -> None:
     assert times.parse_moment(f"{earlier:%H:%M}", NOW) == earlier
     assert times.parse_moment(f"{later:%H:%M:%S}", NOW) == later - timedelta(days=1)
     assert times.parse_moment(f"{NOW:%H:%M}", NOW) == NOW
+    assert times.parse_moment("Noon", NOW) == times.parse_moment("12:00", NOW)
+    assert times.parse_moment("today", NOW) == times.parse_moment("00:00", NOW)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "noon", "25:00", "12:99", "-5m", "9999999d", "999999d", "1.5h"]
+    "text", ["", "lunch", "25:00", "12:99", "-5m", "9999999d", "999999d", "1.5h"]
 )
 def test_anything_else_is_no_moment(text: str) -> None:
     with pytest.raises(InvalidRequest, match="clock time"):

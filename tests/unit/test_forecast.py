@@ -1,7 +1,10 @@
 """The forecast is a range at measured rates, and none where nothing can be said."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 from leadline.ledger.throughput import Throughput
-from leadline.operations.forecast import forecast
+from leadline.operations.forecast import blocked_s, forecast
 
 
 def test_a_backlog_takes_as_long_as_at_the_fastest_and_the_slowest_measured_rate() -> None:
@@ -21,13 +24,28 @@ def test_time_in_which_no_call_is_allowed_comes_on_top() -> None:
     assert (found.low_s, found.high_s) == (240, 240)
 
 
-def test_without_calls_or_with_more_writes_than_calls_nothing_is_promised() -> None:
+def test_the_last_method_whose_budget_is_used_up_says_when_calls_go_on() -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+    def used(seconds: int, *, is_used_up: bool) -> dict[str, Any]:
+        return {"frees_at": now + timedelta(seconds=seconds), "is_used_up": is_used_up}
+
+    methods = {
+        "crm.item.add": used(90, is_used_up=True),
+        "crm.item.update": used(60, is_used_up=True),
+        "crm.item.list": used(500, is_used_up=False),
+    }
+    assert blocked_s({"methods": methods}, now) == 90
+    assert blocked_s({"error": "Redis can't be reached"}, now) == 0
+
+
+def test_after_an_import_it_grows_and_takes_a_range_without_new_writes() -> None:
+    found = forecast(1000, Throughput((100.0, 100.0, 50.0), 1000.0))
+    assert (found.outlook, found.low_s, found.high_s) == ("growing", 600, 1200)
+
+
+def test_without_calls_or_users_nothing_is_promised() -> None:
     stalled = forecast(5, Throughput((0.0, 0.0, 0.0), 3.0))
-    growing = forecast(5, Throughput((10.0, 10.0, 10.0), 11.0))
     empty = forecast(0, Throughput((0.0, 0.0, 0.0), 0.0))
-    assert [forecast_.outlook for forecast_ in (stalled, growing, empty)] == [
-        "stalled",
-        "growing",
-        "empty",
-    ]
-    assert {forecast_.low_s for forecast_ in (stalled, growing, empty)} == {None}
+    assert [one.outlook for one in (stalled, empty)] == ["stalled", "empty"]
+    assert {one.low_s for one in (stalled, empty)} == {None}

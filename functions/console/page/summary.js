@@ -42,9 +42,10 @@ function backlog({ ledger, work, throughput, forecast, verdict }) {
 
 function outlook(forecast, verdict) {
   if (!forecast) return t("forecast_none");
-  if (forecast.outlook !== "range") return t(`forecast_${forecast.outlook}`);
+  if (forecast.low_s === null) return t(`forecast_${forecast.outlook}`);
   if (verdict.state === "stopped") return t("forecast_blocked");
   const [low, high] = [span(forecast.low_s), span(forecast.high_s)];
+  if (forecast.outlook === "growing") return t("forecast_growing", { low, high });
   return low === high ? t("forecast_one", { low }) : t("forecast_range", { low, high });
 }
 

@@ -28,7 +28,7 @@ export const TEXTS = {
   pollRetry: "It tries again every two seconds.", noAnswer: "no answer from the console's server", partly: "incomplete", who_unknown: "an operator", why_unknown: "none given", figures: "Users",
   superseded: "superseded, last hour", openList: "show the list: {name}", backlog: "Backlog", ready: "ready", delayed: "delayed", inFlight: "in flight",
   ratePerMin: "settled per minute, last 5 minutes", acceptedPerMin: "accepted per minute, last 5 minutes", forecast_empty: "Nothing waits.",
-  forecast_stalled: "No forecast: nothing was settled in the last 10 minutes.", forecast_growing: "No forecast: more is accepted than settled.",
+  forecast_stalled: "No forecast: nothing was settled in the last 10 minutes.", forecast_growing: "It grows: more was accepted than settled. Without new writes about {low} to {high} until it is empty.",
   forecast_range: "About {low} to {high} until it is empty, at the rates of the last 10 minutes and without new writes.",
   forecast_one: "About {low} until it is empty, at the rate of the last 10 minutes and without new writes.", forecast_none: "No forecast: Postgres can't be reached.",
   forecast_blocked: "Stopped: no forecast.", budget: "Execution time in ten minutes", budgetOf: "{used} of {limit} s", rate: "Requests to Bitrix24",

@@ -10,13 +10,14 @@ from leadline.errors import InvalidRequest
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _AGO = re.compile(r"(\d{1,6})\s*([smhd])")
+_WORDS = {"noon": "12:00", "midnight": "00:00", "today": "00:00"}
 _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?")
 
 Since = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Since a time: 12:00, 2026-01-31, 2026-01-31T12:00, or 90s, 15m, 2h, 7d ago.",
+        help="Since a time: 12:00, noon, 2026-01-31, 2026-01-31T12:00, or 90s, 15m, 2h, 7d ago.",
     ),
 ]
 
@@ -30,7 +31,7 @@ def parse_moment(text: str, now: datetime | None = None) -> datetime:
         InvalidRequest: the text is not a time.
     """
     present = (now or datetime.now(UTC)).astimezone()
-    text = text.strip()
+    text = _WORDS.get(text.strip().lower(), text.strip())
     try:
         if ago := _AGO.fullmatch(text):
             return present - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -43,8 +44,8 @@ def parse_moment(text: str, now: datetime | None = None) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise InvalidRequest(
-            "--since is a clock time (12:00), a date (2026-01-31), both (2026-01-31T12:00),"
-            " or how long ago (90s, 15m, 2h, 7d)"
+            "--since is a clock time (12:00, noon, today), a date (2026-01-31), both"
+            " (2026-01-31T12:00), or how long ago (90s, 15m, 2h, 7d)"
         ) from None
 
 

@@ -15,8 +15,9 @@ from leadline.cli.output import (
     print_table,
     printable,
 )
-from leadline.operations import audit, timeline
+from leadline.operations import audit, timeline, verdict
 from leadline.operations.diagnosis.why import Why
+from leadline.operations.status import findings
 from leadline.users.model import UserId
 
 _COLUMNS = (
@@ -47,7 +48,8 @@ def show(
 ) -> None:
     """Show a user, and why it is not in the CRM.
 
-    The reason is the console's, with the command that helps; below are the user's last events.
+    The reason is the console's, with the command that helps, and what holds up every user, if
+    something does; below are the user's last events.
     Names and phones in requests and answers are masked unless you --reveal them, which is entered
     in the audit trail. Exit code 1: no user has this id.
 
@@ -63,7 +65,7 @@ def show(
         print_json(user)
         return
     sync = user["sync"]
-    print_facts([*_own_facts(user), *_sync_facts(sync), *_reason(user)])
+    print_facts([*_own_facts(user), *_sync_facts(sync), *_reason(user), *_system(sync)])
     print_line("")
     print_table(_COLUMNS, [[_cell(event, name) for name in _COLUMNS] for event in sync["events"]])
     if calls or reveal:
@@ -119,6 +121,14 @@ def _reason(user: Mapping[str, Any]) -> list[tuple[str, object]]:
     if command := _COMMANDS.get(why.code):
         facts.append(("next", command.format(id=user["id"])))
     return facts
+
+
+def _system(sync: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """What holds up every user, if this one waits and something does."""
+    if sync["status"] != "waiting":
+        return []
+    found = findings({})[0]
+    return [] if found.state == "healthy" else [("system", verdict.line(found))]
 
 
 def _cell(event: Mapping[str, Any], name: str) -> object:

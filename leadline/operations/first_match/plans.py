@@ -81,10 +81,16 @@ WITH plan AS (
     FROM plan, unnest(CAST(:keys AS integer[]), CAST(:entity_ids AS bigint[]))
         AS one (key, entity_id)
     ON CONFLICT DO NOTHING
+), present AS (
+    -- The lock makes an erasure of this moment wait, and forget the line.
+    SELECT id FROM users WHERE erased_at IS NULL AND id IN (
+        SELECT user_id FROM json_to_recordset(CAST(:lines AS json)) AS one (user_id bigint)
+    ) ORDER BY id FOR SHARE
 ), lined AS (
     INSERT INTO match_lines (plan_id, kind, user_id, version, lead_id, lead_ids, contact_ids,
                              changes)
-    SELECT plan.id, kind, user_id, version, lead_id, lead_ids, contact_ids, changes
+    SELECT plan.id, kind, user_id, version, lead_id, lead_ids, contact_ids,
+           CASE WHEN user_id IN (SELECT id FROM present) THEN changes END
     FROM plan, json_to_recordset(CAST(:lines AS json)) AS one (
         kind text, user_id bigint, version bigint, lead_id bigint, lead_ids bigint[],
         contact_ids bigint[], changes jsonb

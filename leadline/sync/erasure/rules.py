@@ -5,6 +5,7 @@ shows that nothing of the person is left. So a create that was in flight when th
 a lost answer, or a second lead are found as well. Redis gets no name and no phone of the leads.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -30,6 +31,16 @@ DELETED = "deleted"
 AT_ONCE_MS = 1
 STILL_THERE = "the lead still has a name or phone after it was erased: does the CRM restore them?"
 OF_OTHER = "lead {} belongs to another user or installation: nothing was erased there"
+#: Phones, in whatever notation, and email addresses.
+_CONTACT = re.compile(r"[^\s@]+@[^\s@]+|\+?\d(?:[\s().-]*\d){5,}")
+
+
+def without_contacts(text: str) -> str:
+    """The portal's text about an erased user, without phones and email addresses that it quotes.
+
+    What the user was called is no longer known here, so that a name can't be found in it.
+    """
+    return _CONTACT.sub("…", text)
 
 
 def plan(entry: Entry) -> NoCall | Lookup | Write:

@@ -23,9 +23,8 @@ Leadline runs: {edge}   (Ctrl-C stops everything)
   console   {edge}/console   users, queues, the portal: why is somebody not in Bitrix24?
   API page  {edge}/docs
 {portal}
-  operate   {leadline} status   (on your PATH: docs/cli.md)
+  commands  {leadline} status   (in another terminal; --help lists all; on your PATH: docs/cli.md)
   health    curl {edge}/healthz
-  commands  .venv/bin/leadline status   (in another terminal; `leadline --help` lists all)
   faas-cli  faas-cli login -g {edge} -u admin --password-stdin < {password}
 {management}  logs      make logs   (all of {logs}; here: each finished event, and problems)
 """
