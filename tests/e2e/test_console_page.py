@@ -239,7 +239,15 @@ def test_every_view_fits_and_is_accessible_at_any_width_in_the_dark(
     url = f"{system.url('edge')}/console"
     with opened(browser, url, locale="ru-RU", reduced_motion="reduce", **options) as page:
         expect(page.locator("#figure-synced")).not_to_have_text("–")
-        for view in ("/", "/users", "/failures", "/dead-letters", "/audit", f"/users/{user_id}"):
+        for view in (
+            "/",
+            "/users",
+            "/failures",
+            "/dead-letters",
+            "/audit",
+            "/first-match",
+            f"/users/{user_id}",
+        ):
             page.goto(f"{url}#{view}")
             if view == f"/users/{user_id}":
                 page.get_by_role("dialog").get_by_text("Запросы к Битрикс24: 1").click()

@@ -99,7 +99,6 @@ def test_an_invalid_setting_is_named_with_what_is_expected(
     assert "stream" not in answer.err
 
 
-@pytest.mark.usefixtures("in_postgres", "in_redis")
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
@@ -123,6 +122,8 @@ def test_each_word_leads_to_a_command_that_exists() -> None:
     assert not COMMANDS.keys() & suggestions._MEANT.keys()  # noqa: SLF001
 
 
+@pytest.mark.usefixtures("in_postgres")
+@pytest.mark.usefixtures("in_postgres", "in_redis")
 def test_an_unknown_user_is_a_finding(leadline: Leadline) -> None:
     answer = leadline("show", 99, "--json")
     assert (answer.code, answer.out) == (1, b"")
