@@ -18,8 +18,7 @@ LeadlineError
 ├── TooManyRequests           429: over the rate limit of this key, or of refused callers
 ├── DependencyDown            503: safe to repeat
 │   ├── DatabaseDown          Postgres
-│   │   ├── DatabaseBusy      a lock was not released in time, nothing was written
-│   │   └── StatementTimeout  a statement took too long, nothing was written
+│   │   └── DatabaseBusy      nothing was written: a lock was held; in pool.py StatementTimeout
 │   ├── BrokerDown            RabbitMQ
 │   └── QueueDown             Redis; also a QueueError
 ├── QueueError                the work queue in Redis could not be used
@@ -203,12 +202,6 @@ class DatabaseDown(DependencyDown):
 
 class DatabaseBusy(DatabaseDown):
     """Another transaction held a lock for too long; nothing was written."""
-
-
-class StatementTimeout(DatabaseDown):
-    """Postgres took too long for this, nothing was written; a narrower search takes less."""
-
-    problem = "statement_timeout"
 
 
 class BrokerDown(DependencyDown):

@@ -6,19 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline.bitrix24 import leads, token_bucket
-from leadline.errors import (
-    BadConfiguration,
-    DatabaseDown,
-    LeadlineError,
-    QueueDefect,
-    StatementTimeout,
-)
+from leadline.errors import BadConfiguration, DatabaseDown, LeadlineError, QueueDefect
 from leadline.ledger.backlog import Counts, counts
 from leadline.mapping.current import defect, field_map
 from leadline.operations import audit, health
 from leadline.operations.verdict import Finding, judge
 from leadline.results import deliveries
 from leadline.runtime.postgres import installation
+from leadline.runtime.postgres.pool import StatementTimeout
 from leadline.settings import settings
 from leadline.sync.fields import last_check
 from leadline.workqueue import portal_state

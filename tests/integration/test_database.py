@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
 
-from leadline.errors import BadConfiguration, DatabaseDown, StatementTimeout
+from leadline.errors import BadConfiguration, DatabaseDown
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.postgres import connection
 from leadline.runtime.postgres.migrate import MIGRATIONS, migrate, newest
-from leadline.runtime.postgres.pool import Database, StatementError
+from leadline.runtime.postgres.pool import Database, StatementError, StatementTimeout
 from tests.integration.conftest import GreenletDatabase, in_greenlets
 from tests.servers import PrivateServer, eventually, private
 

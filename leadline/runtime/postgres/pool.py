@@ -9,7 +9,7 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 
-from leadline.errors import DatabaseBusy, DatabaseDown, StatementTimeout
+from leadline.errors import DatabaseBusy, DatabaseDown
 from leadline.process import per_process_closing
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
@@ -37,6 +37,12 @@ class StatementError(Exception):
         super().__init__(f"SQLSTATE {code} {constraint}".strip())
         self.code = code
         self.constraint = constraint
+
+
+class StatementTimeout(DatabaseDown):
+    """Postgres took too long for this, nothing was written; a narrower search takes less."""
+
+    problem = "statement_timeout"
 
 
 class Database:
