@@ -34,6 +34,8 @@ _DUPLICATES = "tests/integration/test_duplicates.py::"
 _DUPLICATE_RULES = "tests/unit/test_duplicate_rules.py::"
 _FIRST_MATCH = "tests/integration/test_first_match.py::"
 _CLUSTERS = "tests/integration/test_clusters.py::"
+_CONTACT = "tests/unit/test_contact_details.py::"
+_FURTHER = "tests/unit/test_further_fields.py::"
 _CONNECTOR = "tests/integration/test_connector.py::"
 
 MUTATIONS = (
@@ -416,6 +418,47 @@ MUTATIONS = (
         'if _is_as_seen(line, now.get(line["user_id"]))',
         'if line["user_id"] in now',
         (_FIRST_MATCH + "test_what_changed_since_the_plan_is_skipped_and_reported",),
+    ),
+    Mutation(
+        "e-mails are compared with regard to case",
+        "leadline/bitrix24/lead_fields/contact_details.py",
+        "return email.strip().lower()",
+        "return email.strip()",
+        (
+            _CONTACT + "test_one_phone_or_one_email_is_enough",
+            _DUPLICATES + "test_a_user_is_linked_by_its_email_too",
+        ),
+    ),
+    Mutation(
+        "a lead that was matched by its e-mail alone is not recognised",
+        "leadline/bitrix24/lead_parsing.py",
+        "or not held.emails.isdisjoint(ContactDetails.of(state).emails)",
+        "or False",
+        (_FIRST_MATCH + "test_a_plan_matches_by_email_too",),
+    ),
+    Mutation(
+        "only phones are keys of a plan",
+        "leadline/operations/first_match/match_keys.py",
+        "return tails | {-(crc32(email.encode()) >> 1) - 1 for email in emails}",
+        "return tails",
+        (
+            _CONTACT + "test_whoever_matches_shares_a_key",
+            _FIRST_MATCH + "test_a_plan_matches_by_email_too",
+        ),
+    ),
+    Mutation(
+        "unreadable rows prove that a lead has no e-mail",
+        "leadline/bitrix24/lead_fields/further_parsing.py",
+        'if "fm" not in item or rows is None:',
+        'rows = rows or {}\n    if "fm" not in item:',
+        (_FURTHER + "test_unreadable_rows_are_no_proof_that_a_lead_has_none",),
+    ),
+    Mutation(
+        "a field that the portal refused to clear counts as cleared",
+        "leadline/bitrix24/lead_fields/further_fields.py",
+        " or target in state.refused)",
+        ")",
+        (_FURTHER + "test_a_value_that_could_not_be_written_or_cleared_stays_open",),
     ),
     Mutation(
         "an erasure leaves what a plan quotes",
