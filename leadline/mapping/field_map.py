@@ -93,7 +93,7 @@ class FieldMap(BaseModel):
 
     @cached_property
     def email_names(self) -> tuple[str, ...]:
-        """The names of the fields that live in EMAIL, whatever their value type."""
+        """The names of the fields that live in EMAIL, of any value type."""
         return tuple(name for name, field in self.fields.items() if field.lead == "EMAIL")
 
     @cached_property

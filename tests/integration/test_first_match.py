@@ -132,7 +132,7 @@ def test_a_plan_tells_the_kinds_apart_and_writes_nothing(
     assert (lines[shared]["lead_ids"], lines[None]["lead_ids"]) == ([of_both], [unknown])
     assert lines[same]["changes"]["full_name"] == ["By Hand", "User 2"]
     assert rows("SELECT FROM match_keys") == [], "what found the leads is discarded"
-    assert "3 ambiguous: users of these that wait get a lead of their own" in answer.err
+    assert "3 ambiguous: users of these that wait get their own lead" in answer.err
 
 
 def portal_origin() -> str:

@@ -26,7 +26,7 @@ from leadline.users import snapshots
 WOULD_CHANGE = 2
 #: Before `portal resume` it is not too late.
 NOT_HELD = (
-    "{} ambiguous: users of these that wait get a lead of their own once calls resume; to hold them"
+    "{} ambiguous: users of these that wait get their own lead once calls resume; to hold them"
     " for a person, set LEADLINE_DUPLICATES=hold for the workers, and here"
 )
 #: Lines that are read at a time.
