@@ -1,5 +1,6 @@
 """Memory and CPU of an idle system, by process."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def measure(scale: Scale, folder: Path) -> Data:
         before = {name: _cpu_s(group) for name, group in groups.items()}
         started = time.monotonic()
         time.sleep(scale.idle_s)
+        # A session of Postgres may have ended: what it took is its parent's.
+        groups = {
+            name: [process for process in group if process.is_running()]
+            for name, group in groups.items()
+        }
         after = {name: _cpu_s(group) for name, group in groups.items()}
         took_s = time.monotonic() - started
         found = {
@@ -50,7 +56,10 @@ def _groups(system: BenchSystem) -> dict[str, list[psutil.Process]]:
 
 def _cpu_s(group: list[psutil.Process]) -> float:
     """CPU time of these processes, and of children that have ended."""
-    times = [process.cpu_times() for process in group]
+    times = []
+    for process in group:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times.append(process.cpu_times())
     return sum(cpu.user + cpu.system + cpu.children_user + cpu.children_system for cpu in times)
 
 
