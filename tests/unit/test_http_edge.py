@@ -346,7 +346,7 @@ def test_a_query_has_defaults() -> None:
             NewUser,
             {"full_name": "", "phone": 7, "age": 1},
             {
-                "full_name": "must have at least 1 characters",
+                "full_name": "must not be empty",
                 "phone": "must be a string",
                 "age": "is not a field of this request",
             },

@@ -37,4 +37,7 @@ def of(error: Mapping[str, Any]) -> str:
     if known is None:
         message: str = error["msg"]
         return message.removeprefix(_OWN)
-    return known.format_map(error.get("ctx", {}))
+    about = error.get("ctx", {})
+    if error["type"] == "string_too_short" and about["min_length"] == 1:
+        return "must not be empty"
+    return known.format_map(about)
