@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import functions_framework
 import pytest
@@ -33,6 +33,9 @@ from leadline.runtime.telemetry import trace_context
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import postgres_connection
 from tests.unit.conftest import SECRETS
+
+if TYPE_CHECKING:
+    from tests.integration.pipeline import Pipeline
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 Result = TypeVar("Result")
@@ -84,6 +87,37 @@ def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     with Redis.from_url(redis_url) as client:
         WorkQueue(client, "main").begin_first_epoch()
     return redis_url
+
+
+@pytest.fixture
+def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
+    """Postgres, Redis and RabbitMQ."""
+    assert all((in_postgres, in_redis, in_rabbitmq))
+
+
+@pytest.fixture
+def connected(
+    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All servers and the portal, without keys and limits."""
+    from tests.integration.pipeline import configure  # noqa: PLC0415 - it imports this module
+
+    assert servers is None
+    configure(monkeypatch, webhook_url, tmp_path)
+
+
+@pytest.fixture
+def pipeline(amqp_url: str) -> "Pipeline":
+    """Relay, handlers and jobs, step by step."""
+    from tests.integration.pipeline import Pipeline  # noqa: PLC0415 - as above
+
+    return Pipeline(amqp_url)
+
+
+@pytest.fixture
+def settle(pipeline: "Pipeline") -> Callable[[], None]:
+    """Deliver messages and run jobs until every write is settled."""
+    return pipeline.settle
 
 
 def skip_clock_tolerance(queue: WorkQueue) -> None:

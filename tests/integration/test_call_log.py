@@ -40,11 +40,6 @@ def connected(  # noqa: PLR0917 - fixtures
     configure(monkeypatch, webhook_url, tmp_path)
 
 
-@pytest.fixture
-def pipeline(amqp_url: str) -> Pipeline:
-    return Pipeline(amqp_url)
-
-
 def create(name: str = ANN, phone: str = PHONE) -> UserId:
     return accept.create(NewUser(full_name=name, phone=phone), None).event.user.id
 

@@ -1,7 +1,6 @@
 """Duplicates before create: a user is linked, held for a person, or its lead gets a contact."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import CommandOutput, Control, rows
-from tests.integration.pipeline import Pipeline, configure
+from tests.integration.pipeline import Pipeline
 from tests.servers import eventually
 from tests.unit import maps
 
@@ -26,23 +25,11 @@ Leadline = Callable[..., CommandOutput]
 FIND = "crm.duplicate.findbycomm"
 
 
-@pytest.fixture
-def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
-    assert all((in_postgres, in_redis, in_rabbitmq))
-
-
 @pytest.fixture(autouse=True)
-def connected(
-    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert servers is None
-    monkeypatch.setenv("LEADLINE_DUPLICATES", "hold")
-    configure(monkeypatch, webhook_url, tmp_path)
-
-
-@pytest.fixture
-def pipeline(amqp_url: str) -> Pipeline:
-    return Pipeline(amqp_url)
+def held(servers: None, connected: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users are held if it is open which lead is theirs."""
+    assert (servers, connected) == (None, None)
+    setting(monkeypatch, "hold")
 
 
 def phone(number: int) -> str:
@@ -91,7 +78,7 @@ def test_a_user_is_linked_to_the_one_open_lead_with_its_phone(
     found = all_leads(control)
     assert len(found) == 5, "two are new"
     assert [found[lead_id]["ORIGIN_ID"] for lead_id in ids] == [
-        str(lead_id) for lead_id in users[:3]
+        str(user_id) for user_id in users[:3]
     ]
     assert [found[lead_id]["TITLE"] for lead_id in ids] == ["User 1", "User 2", "User 3"]
     assert {found[lead_id]["STATUS_ID"] for lead_id in ids} == {"PROCESSED"}
@@ -373,7 +360,7 @@ def test_lost_answers_link_each_user_once(
     assert len(found) == 8
     assert sorted(int(row["ORIGIN_ID"]) for row in found.values()) == users
     assert [found[lead_id]["ORIGIN_ID"] for lead_id in hands] == [
-        str(lead_id) for lead_id in users[:4]
+        str(user_id) for user_id in users[:4]
     ]
 
 

@@ -62,11 +62,6 @@ def connected(  # noqa: PLR0917 - fixtures
 
 
 @pytest.fixture
-def pipeline(amqp_url: str) -> Pipeline:
-    return Pipeline(amqp_url)
-
-
-@pytest.fixture
 def lines() -> Iterator[list[Any]]:
     """Every log line, of each level."""
     with structlog.testing.capture_logs() as logged:

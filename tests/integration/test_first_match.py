@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,30 +18,14 @@ from leadline.sync import portal_session
 from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import CommandOutput, Control, rows
-from tests.integration.pipeline import Pipeline, configure
+from tests.integration.pipeline import Pipeline
 from tests.unit import maps
+
+pytestmark = pytest.mark.usefixtures("connected")
 
 Leadline = Callable[..., CommandOutput]
 #: What changes something in the portal.
 WRITING = ("add", "update", "delete", "Import", "import")
-
-
-@pytest.fixture
-def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
-    assert all((in_postgres, in_redis, in_rabbitmq))
-
-
-@pytest.fixture(autouse=True)
-def connected(
-    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert servers is None
-    configure(monkeypatch, webhook_url, tmp_path)
-
-
-@pytest.fixture
-def pipeline(amqp_url: str) -> Pipeline:
-    return Pipeline(amqp_url)
 
 
 def phone(number: int) -> str:

@@ -19,8 +19,9 @@ from leadline.sync import portal_session
 from leadline.sync.fields import last_check, portal_check
 from leadline.users import search, search_index
 from tests.integration.conftest import Control, function_client, rows
-from tests.integration.pipeline import Pipeline, configure
 from tests.unit import maps
+
+pytestmark = pytest.mark.usefixtures("connected")
 
 MAP = """
 [fields.email]
@@ -75,20 +76,6 @@ def field_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
 @pytest.fixture
 def servers(in_postgres: str, in_redis: str, in_rabbitmq: str, field_map: object) -> None:
     assert all((in_postgres, in_redis, in_rabbitmq, field_map))
-
-
-@pytest.fixture(autouse=True)
-def connected(
-    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert servers is None
-    configure(monkeypatch, webhook_url, tmp_path)
-
-
-@pytest.fixture
-def settle(amqp_url: str) -> Callable[[], None]:
-    """Deliver messages and run jobs until every write is settled."""
-    return Pipeline(amqp_url).settle
 
 
 def send(name: str, path: str, body: object, method: str = "POST", **headers: str) -> Any:

@@ -12,28 +12,12 @@ from leadline.ledger import bulk_import
 from leadline.ledger.bulk_import import Line
 from leadline.sync import batch_call, portal_session
 from tests.integration.conftest import CommandOutput, Control, rows
-from tests.integration.pipeline import Pipeline, configure
+from tests.integration.pipeline import Pipeline
+
+pytestmark = pytest.mark.usefixtures("connected")
 
 Leadline = Callable[..., CommandOutput]
 IMPORT = "crm.item.batchImport"
-
-
-@pytest.fixture
-def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
-    assert all((in_postgres, in_redis, in_rabbitmq))
-
-
-@pytest.fixture(autouse=True)
-def connected(
-    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert servers is None
-    configure(monkeypatch, webhook_url, tmp_path)
-
-
-@pytest.fixture
-def pipeline(amqp_url: str) -> Pipeline:
-    return Pipeline(amqp_url)
 
 
 def imported(number: int) -> None:

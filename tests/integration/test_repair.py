@@ -1,7 +1,6 @@
 """A repair writes what is missing, and keeps a stage that was set by hand in the CRM."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,31 +20,13 @@ from tests.integration.conftest import (
     rows,
     skip_clock_tolerance,
 )
-from tests.integration.pipeline import Pipeline, configure
+
+pytestmark = pytest.mark.usefixtures("connected")
 
 Leadline = Callable[..., CommandOutput]
 Repair = Callable[[UserId], None]
 
 BY_HAND, FIRST, OURS = "PROCESSED", "NEW", "IN_PROCESS"
-
-
-@pytest.fixture
-def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
-    assert all((in_postgres, in_redis, in_rabbitmq))
-
-
-@pytest.fixture(autouse=True)
-def connected(
-    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert servers is None
-    configure(monkeypatch, webhook_url, tmp_path)
-
-
-@pytest.fixture
-def settle(amqp_url: str) -> Callable[[], None]:
-    """Deliver messages and run jobs until every write is settled."""
-    return Pipeline(amqp_url).settle
 
 
 def created(**more: str) -> UserId:
