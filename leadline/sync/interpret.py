@@ -96,8 +96,8 @@ def _settle_search(step: Step, values: list[CommandResult], now_ms: int) -> Sett
     of_leads = [answers[key] for key in step.keys if searches.is_of(key, searches.LEADS)]
     of_contacts = [answers[key] for key in step.keys if searches.is_of(key, searches.CONTACTS)]
     if isinstance(step.plan, Find):
-        leads_found = joined([parse_found(one, "LEAD") for one in of_leads])
-        contacts_found = joined([parse_found(one, "CONTACT") for one in of_contacts])
+        leads_found = joined([parse_found(page, "LEAD") for page in of_leads])
+        contacts_found = joined([parse_found(page, "CONTACT") for page in of_contacts])
         return duplicates.settle_found(step.entry, leads_found, contacts_found, now_ms)
     found = [lead for page in of_leads for lead in lead_parsing.parse_leads(page)]
     contacts = [contact for page in of_contacts for contact in lead_parsing.parse_leads(page)]

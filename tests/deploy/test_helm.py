@@ -274,14 +274,16 @@ MAP_PATH = "/var/openfaas/secrets/leadline.toml"
 def test_a_field_map_is_mounted_where_the_setting_says() -> None:
     documents = _render({"mapping": MAP})
     maps = _of_kind(documents, "ConfigMap")
-    (settings,) = (each for name, each in maps.items() if name.startswith("leadline-settings"))
+    (settings,) = (
+        configmap for name, configmap in maps.items() if name.startswith("leadline-settings")
+    )
     assert settings["data"]["LEADLINE_MAPPING"] == MAP_PATH
     assert maps["leadline-mapping"]["data"] == {"leadline.toml": MAP}
     pods = _pods(documents)
     pods.pop("leadline-migrate")
     source = {"configMap": {"name": "leadline-mapping", "optional": True}}
     for name, pod in pods.items():
-        (volume,) = (one for one in pod["volumes"] if one["name"] == "secrets")
+        (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "secrets")
         assert source in volume["projected"]["sources"], name
 
 

@@ -94,7 +94,7 @@ def judge(
     assert (code, applied["changed"]) == (0, [])
     assert kills or applied["entered"] == new + size.same
     _, lines = _command(system, folder, "plan", str(applied["plan"]), "--json")
-    outcomes = Counter((one["kind"], one["outcome"]) for one in lines if "kind" in one)
+    outcomes = Counter((line["kind"], line["outcome"]) for line in lines if "kind" in line)
     assert outcomes == {
         ("create", "entered"): new,
         ("match", "entered"): size.same,

@@ -1,6 +1,7 @@
 """Duplicates before create: a user is linked, held for a person, or its lead gets a contact."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ def with_emails(number: int, **emails: str) -> UserId:
 
 
 def mail(*values: str) -> list[dict[str, str]]:
-    return [{"VALUE": one, "VALUE_TYPE": "WORK"} for one in values]
+    return [{"VALUE": value, "VALUE_TYPE": "WORK"} for value in values]
 
 
 @pytest.mark.usefixtures("emails")
@@ -138,7 +139,7 @@ def test_a_user_is_linked_by_its_email_too(control: Control, pipeline: Pipeline)
     assert found[by_email]["ORIGIN_ID"] == str(ann)
     assert found[by_home]["ORIGIN_ID"] == str(bob)
     assert found[closed]["ORIGIN_ID"] in (None, "")
-    assert str(cid) in {one["ORIGIN_ID"] for one in found.values()}
+    assert str(cid) in {row["ORIGIN_ID"] for row in found.values()}
     values = [row["VALUE"] for row in crm("crm.lead.get", id=by_email)["EMAIL"]]
     assert "other@example.com" in values, "another person's row stays"
     assert len(values) == 2, "its own is not added again"

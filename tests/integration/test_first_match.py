@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -263,7 +264,7 @@ def test_a_plan_matches_by_email_too(
     made = leadline("plan", "--json")
     assert writes(control) == before
     assert kinds(made) == {ann: "match", bob: "ambiguous", cid: "create"}
-    by_user = {one["user_id"]: one for one in made.lines if "kind" in one}
+    by_user = {line["user_id"]: line for line in made.lines if "kind" in line}
     assert by_user[ann]["lead_id"] == by_email
     assert by_user[bob]["lead_ids"] == several
     manual_hold.release()
@@ -272,9 +273,9 @@ def test_a_plan_matches_by_email_too(
     assert leadline("apply", "--yes").code == 0
     for _ in range(10):
         pipeline.once()
-    origins = {id_: str(one["ORIGIN_ID"] or "") for id_, one in all_leads(control).items()}
+    origins = {id_: str(row["ORIGIN_ID"] or "") for id_, row in all_leads(control).items()}
     assert origins[by_email] == str(ann)
-    assert [origins[one] for one in several] == ["", ""]
+    assert [origins[lead_id] for lead_id in several] == ["", ""]
     assert sorted(filter(None, origins.values())) == [str(ann), str(cid)]
     again = leadline("plan", "--json")
     assert kinds(again) == {bob: "ambiguous"}

@@ -44,7 +44,7 @@ def state(**fields: str | None) -> DesiredState:
 
 
 def lead(phone: str, *emails: str, mobile: str = "") -> object:
-    rows = {"EMAIL": [Row(one, 20 + at, "OTHER") for at, one in enumerate(emails)]}
+    rows = {"EMAIL": [Row(email, 20 + at, "OTHER") for at, email in enumerate(emails)]}
     if mobile:
         rows["PHONE"] = [Row(mobile, 30, "MOBILE")]
     return replace(found(), phones=((phone, 9),), further=FoundFields({}, rows)).contact_details
@@ -111,8 +111,8 @@ def test_what_is_searched_for() -> None:
 )
 def test_a_search_has_20_values_and_10_users_at_most(values_each: int, groups: list[int]) -> None:
     shared = duplicates.shared([("x",) * values_each] * 25)
-    assert [len(one) for one in shared] == groups
-    assert [at for one in shared for at in one] == list(range(25))
+    assert [len(group) for group in shared] == groups
+    assert [at for group in shared for at in group] == list(range(25))
 
 
 @pytest.mark.usefixtures("field_map")
@@ -125,4 +125,4 @@ def test_whoever_matches_shares_a_key() -> None:
     other = replace(found(9), phones=(("+77011112244", 9),))
     shared = match_keys.sharing(user, match_keys.grouped([by_email, by_phone, other]))
     assert shared == [by_phone, by_email]
-    assert all(-(2**31) <= one < 2**31 for one in match_keys.of_user(user)), "Postgres' integer"
+    assert all(-(2**31) <= key < 2**31 for key in match_keys.of_user(user)), "Postgres' integer"

@@ -77,8 +77,8 @@ def test_a_password_may_have_any_character(hosts: str) -> None:
     options = client.connection_pool.connection_kwargs
     assert options["credential_provider"].get_credentials() == ("leadline", PASSWORD)
     assert options["db"] == 3
-    for one in each_host(url):
-        pool = sentinel._client(one).connection_pool  # noqa: SLF001 - connects to no server
+    for sentinel_url in each_host(url):
+        pool = sentinel._client(sentinel_url).connection_pool  # noqa: SLF001 - connects to no server
         asked = pool.connection_kwargs
         assert asked["password"] == PASSWORD[::-1]
         assert asked["port"] in {26379, 26380}
