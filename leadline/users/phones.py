@@ -92,7 +92,7 @@ _SHARED_DIGITS = range(7, 11)
 def is_similar(text: str, other: str) -> bool:
     """Whether both may be one phone, as +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 may.
 
-    Countries are not told apart: enough for a lead that is known by its id.
+    Ignores the country, which suffices for a lead that is known by its id.
     """
     digits = [
         re.sub(r"\D", "", phone).lstrip("0")[-_SHARED_DIGITS[-1] :] for phone in (text, other)

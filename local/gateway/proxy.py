@@ -45,7 +45,7 @@ class Proxy:
     async def open(self, _app: web.Application) -> None:
         """Create the HTTP session."""
         self._session = aiohttp.ClientSession(
-            # Each connection asks for the address anew: that of a container which was replaced
+            # Each connection resolves the address again: that of a container which was replaced
             # may belong to another function by now.
             connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False),
             timeout=_TIMEOUT,

@@ -415,7 +415,7 @@ MUTATIONS = (
     Mutation(
         "a line is applied although its lead has changed",
         "leadline/operations/first_match/applying.py",
-        'if _is_as_seen(line, now.get(line["user_id"]))',
+        'if _is_unchanged(line, now.get(line["user_id"]))',
         'if line["user_id"] in now',
         (_FIRST_MATCH + "test_what_changed_since_the_plan_is_skipped_and_reported",),
     ),

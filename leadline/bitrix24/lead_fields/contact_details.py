@@ -24,7 +24,7 @@ class Person(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ContactDetails:
-    """Of a user."""
+    """The phone and e-mails of a user."""
 
     #: In E.164 if it can be.
     phone: str
@@ -39,9 +39,9 @@ class ContactDetails:
 
 @dataclass(frozen=True, slots=True)
 class FoundDetails:
-    """Of a lead or a contact."""
+    """The phones and e-mails of a lead or a contact."""
 
-    #: In the notation of whoever typed them.
+    #: As they were typed, in any notation.
     phones: tuple[str, ...]
     emails: frozenset[str]
 
@@ -67,14 +67,14 @@ def normalized(email: str) -> str:
 
 
 def _emails(fields: Mapping[str, Any] | None) -> tuple[str, ...]:
-    chosen = field_map() if fields else None
-    if chosen is None or not fields:
+    mapping = field_map() if fields else None
+    if mapping is None or not fields:
         return ()
-    values = (fields.get(name) for name in chosen.email_names)
+    values = (fields.get(name) for name in mapping.email_names)
     return tuple(dict.fromkeys(normalized(value) for value in values if isinstance(value, str)))
 
 
 def reads_emails() -> bool:
     """Whether users have e-mails that leads and contacts may share."""
-    chosen = field_map()
-    return chosen is not None and bool(chosen.email_names)
+    mapping = field_map()
+    return mapping is not None and bool(mapping.email_names)

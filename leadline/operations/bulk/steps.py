@@ -30,7 +30,7 @@ class Selection(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     user_ids: tuple[int, ...] = ()
-    #: FailedFilter users of these groups (`users.failures`), that failed at this moment or later.
+    #: Failed users of these groups (`users.failures`), that failed at this moment or later.
     reason_ids: tuple[str, ...] = ()
     since: datetime | None = None
     #: Dead letters by id, or by queue and reason (`DeadLetter.reason_id`).

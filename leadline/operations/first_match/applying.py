@@ -36,7 +36,7 @@ class Applied:
 def steps(plan: Plan, *, quiet: bool = False) -> Iterator[Applied]:
     """Apply the lines that were not applied yet, some at a time.
 
-    `quiet`: new leads start no robots, where the portal can create them so.
+    `quiet`: new leads start no robots, if the portal allows imports.
 
     Raises:
         BitrixError: as `throttled_reads.read_all`.
@@ -47,7 +47,7 @@ def steps(plan: Plan, *, quiet: bool = False) -> Iterator[Applied]:
     plans.end(plan)
 
 
-def _apply(plan: Plan, batch: Sequence[dict[str, Any]], also: Sequence[str]) -> Applied:
+def _apply(plan: Plan, batch: Sequence[dict[str, Any]], attributes: Sequence[str]) -> Applied:
     number_of = {line["user_id"]: line["number"] for line in batch}
     found = snapshots.by_ids(list(number_of))
     # An erased user has no line any more, and one that was written since is left out.
@@ -56,23 +56,23 @@ def _apply(plan: Plan, batch: Sequence[dict[str, Any]], also: Sequence[str]) -> 
         for line in batch
         if line["user_id"] in found and found[line["user_id"]].version == line["version"]
     ]
-    now = comparison.lines_of(same, lambda without: _candidates(without, batch))
-    valid = [line for line in batch if _is_as_seen(line, now.get(line["user_id"]))]
-    entered = _enter(plan, valid, also)
+    now = comparison.lines_of(same, lambda users: _candidates(users, batch))
+    valid = [line for line in batch if _is_unchanged(line, now.get(line["user_id"]))]
+    entered = _enter(plan, valid, attributes)
     plans.mark(plan, [number for id_, number in number_of.items() if id_ not in entered], "changed")
     changed = sorted(number_of.keys() - entered)
     return Applied(sorted(entered), changed)
 
 
-def _candidates(without: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) -> Candidates:
-    """What the portal finds now, and what the plan had found in notations that it can't find."""
-    found = comparison.find_in_portal(without)
+def _candidates(users: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) -> Candidates:
+    """What the portal finds now, and what the plan found: some phones only a full read finds."""
+    found = comparison.find_in_portal(users)
     lead_ids = {lead_id for line in batch for lead_id in line["lead_ids"]}
     contact_ids = {contact_id for line in batch for contact_id in line["contact_ids"]}
     return Candidates(lead_ids | set(found.lead_ids), contact_ids | set(found.contact_ids))
 
 
-def _is_as_seen(stored: dict[str, Any], now: Line | None) -> bool:
+def _is_unchanged(stored: dict[str, Any], now: Line | None) -> bool:
     return now is not None and (
         now.kind,
         now.lead_id,
@@ -81,20 +81,21 @@ def _is_as_seen(stored: dict[str, Any], now: Line | None) -> bool:
     ) == (stored["kind"], stored["lead_id"], stored["contact_ids"], stored["changes"])
 
 
-def _enter(plan: Plan, valid: Sequence[dict[str, Any]], also: Sequence[str]) -> set[int]:
-    """Enter the events of these lines and mark them, in one statement; returns whose were entered.
+def _enter(plan: Plan, valid: Sequence[dict[str, Any]], attributes: Sequence[str]) -> set[int]:
+    """Enter the events of these lines and mark them, in one statement; returns the users.
 
-    A lead that another user got meanwhile spoils the statement: then each line has its own.
+    If another user got one of the leads in the meantime, the statement fails, and each line is
+    entered alone.
     """
     requests = [_request(plan, line) for line in valid]
     try:
-        return set(resync_events.request(requests, also=also))
+        return set(resync_events.request(requests, also=attributes))
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION:
             raise
         if len(requests) == 1:
             return set()
-    return {user_id for line in valid for user_id in _enter(plan, [line], also)}
+    return {user_id for line in valid for user_id in _enter(plan, [line], attributes)}
 
 
 def _request(plan: Plan, line: dict[str, Any]) -> ResyncRequest:

@@ -40,32 +40,32 @@ def lines_of(
     by_origin = scan.fetch_by_origin([user.id for user in users], while_held=True)
     not_found = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
     by_id = scan.fetch_by_id(not_found, while_held=True)
-    without = [
+    without_lead = [
         user
         for user in users
         if not compare.ours_of(
             user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator
         )
     ]
-    found = find(without)
+    found = find(without_lead)
     leads = match_keys.grouped(_free_leads(found.lead_ids))
     contacts = match_keys.grouped(_fetch_contacts(found.contact_ids))
-    without_ids = {user.id for user in without}
-    made: dict[int, Line | None] = {}
+    ids_without_lead = {user.id for user in without_lead}
+    lines: dict[int, Line | None] = {}
     for user in users:
-        is_without = user.id in without_ids
+        is_without = user.id in ids_without_lead
         candidates = matching(user, match_keys.sharing(user, leads)) if is_without else []
-        named = by_id.get(user.lead_id or 0)
-        line = line_for(user, by_origin.get(user.id, ()), named, candidates, originator)
+        named_lead = by_id.get(user.lead_id or 0)
+        line = line_for(user, by_origin.get(user.id, ()), named_lead, candidates, originator)
         if line is not None and is_without:
             details = ContactDetails.of(user)
             sharing = match_keys.sharing(user, contacts)
-            having = [
+            contact_ids = [
                 contact.lead_id for contact in sharing if contact.contact_details.matches(details)
             ]
-            line = replace(line, contact_ids=tuple(having))
-        made[user.id] = line
-    return made
+            line = replace(line, contact_ids=tuple(contact_ids))
+        lines[user.id] = line
+    return lines
 
 
 def find_in_portal(users: Sequence[UserSnapshot]) -> Candidates:

@@ -1,4 +1,4 @@
-"""Makes a plan: reads all leads, then all users, in steps that are stored; writes nothing there."""
+"""Makes a plan: reads all leads, then all users, in stored steps; writes nothing to the portal."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -78,8 +78,8 @@ def _compare_users(plan: Plan) -> Progress:
     if not users:
         return Progress("done", 0)
 
-    def find(without: Sequence[UserSnapshot]) -> Candidates:
-        keys = {key for user in without for key in match_keys.of_user(user)}
+    def find(users: Sequence[UserSnapshot]) -> Candidates:
+        keys = {key for user in users for key in match_keys.of_user(user)}
         return Candidates(*plans.keyed(plan, keys))
 
     made = comparison.lines_of(users, find)

@@ -98,7 +98,7 @@ def store(check: FieldCheck) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class ResyncProgress:
     """How far users with open fields were resynced after a check."""
 
     #: The result of that check.
@@ -108,18 +108,18 @@ class Sweep:
 
 
 @reachable()
-def sweep() -> Sweep:
-    """The current sweep.
+def resync_progress() -> ResyncProgress:
+    """How far the resync after the last check has come.
 
     Raises:
         QueueDown: Redis can't be reached.
     """
     stored = client().get(_key("field_sweep"))
-    return Sweep(**orjson.loads(stored)) if isinstance(stored, bytes) else Sweep()
+    return ResyncProgress(**orjson.loads(stored)) if isinstance(stored, bytes) else ResyncProgress()
 
 
 @reachable()
-def store_sweep(progress: Sweep) -> None:
+def store_resync_progress(progress: ResyncProgress) -> None:
     """Store the progress.
 
     Raises:

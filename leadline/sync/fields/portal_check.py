@@ -14,7 +14,7 @@ from leadline.mapping.portal_fields import PortalField
 from leadline.runtime.once_per_interval import Interval
 from leadline.sync import portal_session
 from leadline.sync.fields import last_check
-from leadline.sync.fields.last_check import FieldCheck, Sweep
+from leadline.sync.fields.last_check import FieldCheck, ResyncProgress
 
 log = structlog.get_logger()
 
@@ -48,11 +48,13 @@ def _resync(last: FieldCheck) -> None:
     """Resync users whose open fields fit now: once after each check with another result."""
     misfits = sorted({misfit.field for misfit in last.misfits})
     result = ",".join([last.digest, *misfits])
-    sweep = last_check.sweep()
-    after = sweep.after if sweep.result == result else 0
+    progress = last_check.resync_progress()
+    after = progress.after if progress.result == result else 0
     if after is None:
         return
-    last_check.store_sweep(Sweep(result, open_fields.resync_fitting(after, misfits)))
+    last_check.store_resync_progress(
+        ResyncProgress(result, open_fields.resync_fitting(after, misfits))
+    )
 
 
 def is_due() -> bool:
