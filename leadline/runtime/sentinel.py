@@ -131,7 +131,7 @@ def watched(url: str) -> list[tuple[str, int]]:
         with suppress(redis.RedisError), _client(sentinel_url) as client:
             master: Any = client.sentinel_master(_name(url))
             replicas: Any = client.sentinel_slaves(_name(url))
-            found |= {(str(each["ip"]), int(each["port"])) for each in (master, *replicas)}
+            found |= {(str(node["ip"]), int(node["port"])) for node in (master, *replicas)}
     return sorted(found)
 
 

@@ -59,12 +59,12 @@ def black_hole() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = int(listener.getsockname()[1])
         waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.settimeout(0)
-            each.connect_ex(("127.0.0.1", port))
+        for pending in waiting:
+            pending.settimeout(0)
+            pending.connect_ex(("127.0.0.1", port))
         yield port
-        for each in waiting:
-            each.close()
+        for pending in waiting:
+            pending.close()
 
 
 @pytest.mark.slow("each host that does not answer is waited for, for three seconds")
@@ -230,11 +230,13 @@ def test_doctor_shows_two_primaries_and_none(tmp_path: Path) -> None:
         assert "Postgres' hosts" in problems(nodes.postgres(pair_url(standby, primary, "any")))
         with owner(standby) as connection:
             connection.run("SELECT pg_promote()")
-        (split,) = (one for one in nodes.postgres(url) if one.name == "Postgres' primary")
+        (split,) = (check for check in nodes.postgres(url) if check.name == "Postgres' primary")
         assert not split.is_ok
-        assert all(urlsplit(each.url).netloc[-5:] in split.result for each in (primary, standby))
-        for each in (primary, standby):
-            each.stop()
+        assert all(
+            urlsplit(server.url).netloc[-5:] in split.result for server in (primary, standby)
+        )
+        for server in (primary, standby):
+            server.stop()
         assert "Postgres' primary" in problems(nodes.postgres(url))
 
 
@@ -494,7 +496,7 @@ def test_doctor_shows_each_redis_server_and_two_masters(sentinels: Sentinels) ->
             server.config_set("min-replicas-to-write", 1)
         assert problems(nodes.redis(url)) == set()
         second.replicaof("NO", "ONE")
-        (split,) = (one for one in nodes.redis(url) if not one.is_ok)
+        (split,) = (check for check in nodes.redis(url) if not check.is_ok)
         assert split.name == "Redis' master"
         assert all(str(port) in split.result for port in (master, replica))
     sentinels.kill_a_sentinel()
