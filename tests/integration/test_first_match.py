@@ -79,8 +79,9 @@ def all_leads(control: Control) -> dict[int, dict[str, Any]]:
 
 
 @pytest.fixture
-def paused() -> None:
+def paused(connected: None) -> None:
     """Calls are paused, as while an existing CRM is compared."""
+    assert connected is None
     manual_hold.hold("first match")
 
 
