@@ -115,7 +115,7 @@ def key_names_in_code() -> set[str]:
     named = re.findall(
         r"""prefix\}([a-z_]+:?)|prefix \.\. '([a-z_]+:?)'|_key\("([a-z_]+)"\)""", text
     )
-    return {"".join(one) for one in named}
+    return {"".join(parts) for parts in named}
 
 
 def refuse(control: Control, method: str, description: str) -> None:

@@ -47,5 +47,5 @@ def test_after_an_import_it_grows_and_takes_a_range_without_new_writes() -> None
 def test_without_calls_or_users_nothing_is_promised() -> None:
     stalled = forecast(5, Throughput((0.0, 0.0, 0.0), 3.0))
     empty = forecast(0, Throughput((0.0, 0.0, 0.0), 0.0))
-    assert [one.outlook for one in (stalled, empty)] == ["stalled", "empty"]
-    assert {one.low_s for one in (stalled, empty)} == {None}
+    assert [forecast_.outlook for forecast_ in (stalled, empty)] == ["stalled", "empty"]
+    assert {forecast_.low_s for forecast_ in (stalled, empty)} == {None}
