@@ -99,6 +99,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
         portal.clear_faults(system)
         dialog.get_by_role("button", name="Show what was sent").click()
         expect(dialog).to_contain_text("+7")
+        assert not re.search(r"\b(null|undefined|NaN)\b", dialog.inner_text())
         dialog.get_by_role("button", name="Retry").click()
         expect(dialog).to_contain_text("In sync with Bitrix24", timeout=15_000)
         lead = dialog.get_by_role("link", name="in Bitrix24")

@@ -1,7 +1,7 @@
 // Dead letters: by reason and one by one; read, replay, discard. A whole group is a job.
 
 import { get, post } from "./api.js";
-import { ask, byId, element, put, replaceEntries, say } from "./dom.js";
+import { ask, byId, element, fill, put, replaceEntries, say } from "./dom.js";
 import * as jobs from "./jobs.js";
 import { number, t, when } from "./texts.js";
 
@@ -45,7 +45,7 @@ function entry(letter) {
 async function read(letter) {
   const whole = await get(`dead-letters/${letter.id}`);
   byId("one-title").textContent = `${letter.queue} · ${letter.id}`;
-  byId("one-body").replaceChildren(
+  fill("one-body",
     element("p", { class: "reason bad" }, whole.reason),
     element("pre", { tabindex: "0" }, typeof whole.body === "string" ? whole.body : JSON.stringify(whole.body, null, 2)),
     element("pre", { tabindex: "0" }, JSON.stringify(whole.headers, null, 2)));

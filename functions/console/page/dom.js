@@ -9,8 +9,15 @@ export function element(tag, attributes = {}, ...children) {
     else if (name === "disabled" || name === "checked") created[name] = value;
     else if (value !== undefined) created.setAttribute(name, value);
   }
-  created.append(...children.filter((child) => child !== null && child !== undefined));
+  created.append(...present(children));
   return created;
+}
+
+const present = (children) => children.filter((child) => child !== null && child !== undefined);
+
+// Replaces the content; a child that is null is left out, which the browser itself would show as a word.
+export function fill(id, ...children) {
+  byId(id).replaceChildren(...present(children));
 }
 
 // Unchanged text is not set again: screen readers would announce it with every poll.

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { calls } from "./calls.js";
-import { byId, element, say } from "./dom.js";
+import { byId, element, fill, say } from "./dom.js";
 import { explain, translated } from "./reasons.js";
 import { number, t, when } from "./texts.js";
 import { state } from "./users.js";
@@ -49,7 +49,7 @@ export function show() {
   byId("one-title").textContent = `${t("user")} ${opened.id} · ${opened.full_name}`;
   const focused = document.activeElement?.id;
   const button = element("button", { type: "button", class: "primary", id: "retry", disabled: sync.status === "waiting", onclick: retry }, t("retry"));
-  byId("one-body").replaceChildren(
+  fill("one-body",
     element("p", { class: "bar" }, element("span", {}, state(sync.status), " · ", lead(sync.bitrix_lead_id)), button),
     element("p", { class: "quiet" }, `${t("phone")} ${opened.phone} · ${t("stage")} ${opened.stage}`),
     further(opened),
