@@ -74,10 +74,10 @@ def the_lead_is_its_user(history: History) -> Iterator[Broken]:
     """In the end the lead of a synced user has its name, its stage, and its phone in our only row.
 
     A value set by hand in the CRM may stay where no later client write changed it: for a stage,
-    none that set a stage; for name and phone, none that differed from what we had written before. A
-    stage that we wrote for a version which Postgres lost, in a call that Redis has lost as well,
-    looks the same and may stay too. A lead deleted by hand may be missing until a later write has
-    to reach it.
+    none that set a stage; for name and phone, none that differed from what we had written before,
+    or found in the lead, where a person had set it. A stage that we wrote for a version which
+    Postgres lost, in a call that Redis has lost as well, looks the same and may stay too. A lead
+    deleted by hand may be missing until a later write has to reach it.
     """
     leads = {lead.user: lead for lead in history.leads if not lead.is_deleted}
     for user_id, user in history.users.items():
@@ -134,13 +134,30 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
     if not writes or writes[-1].by != "hand" or writes[-1].fields[name] != _shown(name, lead):
         return False
     own = [write.fields[name] for write in writes if write.by == "us"]
-    if not own or own[-1] != getattr(user.state, name):
+    wanted: str = getattr(user.state, name)
+    if not own or (own[-1] != wanted and not _was_found(name, wanted, user, writes, history)):
         return False
     return name != STAGE or not any(
         write.user == user.id and STAGE in write.changes and write.at > writes[-1].at
         for write in acknowledged(history)
         if not is_lost(write, history)
     )
+
+
+def _was_found(
+    name: str, wanted: str, user: LedgerUser, writes: list[LeadWrite], history: History
+) -> bool:
+    """Whether the lead showed this value, set by hand, when or after a client asked for it."""
+    asked = [
+        write.at
+        for write in history.writes
+        if write.user == user.id and write.changes.get(name) == wanted
+    ]
+    if not asked:
+        return False
+    before = [write for write in writes if write.at <= max(asked)][-1:]
+    since = [write for write in writes if write.at > max(asked)]
+    return any(write.fields[name] == wanted for write in (before + since)[:-1])
 
 
 def _is_forgotten(write: LeadWrite, user: LedgerUser, history: History) -> bool:

@@ -416,6 +416,14 @@ BREAK: dict[Rule, dict[str, History]] = {
             MOVED, lead(replace(A, stage="NEW"), made(0), wrote(1, JUNK), by_hand(2, stage="NEW")),
             writes=(update(3, 2, JUNK, MOVED),),
         ),
+        "moved by hand to elsewhere before and after a client's move": of_lead(
+            MOVED,
+            lead(
+                replace(A, stage="Y"),
+                *(made(0), by_hand(1, stage="JUNK"), by_hand(2, stage="X"), by_hand(4, stage="Y")),
+            ),
+            writes=(update(3, 2, JUNK, MOVED),),
+        ),
         "moved by hand to what it was not": of_lead(
             A, lead(replace(A, stage="X"), made(0), by_hand(1, stage="JUNK"))
         ),
@@ -713,6 +721,10 @@ KEEP: dict[Rule, dict[str, History]] = {
     leads.the_lead_is_its_user: {
         "moved by hand": of_lead(
             A, lead(MOVED, made(0), by_hand(1, stage="JUNK")), events=(event(1, A),)
+        ),
+        "moved by a client to where a person had moved it, then by hand": of_lead(
+            MOVED, lead(A, made(0), by_hand(1, stage="JUNK"), by_hand(3, stage="NEW")),
+            writes=(update(2, 2, JUNK, MOVED),),
         ),
         "moved by hand, then renamed by a client": of_lead(
             B, lead(replace(B, stage="JUNK"), made(0), by_hand(1, stage="JUNK"), wrote(2, NAME_B)),
