@@ -46,7 +46,7 @@ def measure(scale: Scale, folder: Path) -> Data:
     return {
         "events": scale.backlog,
         "failed": settled.failed,
-        "sendings": settled.sendings,
+        "sendings": settled.publications,
         "memory_mib": {"empty": empty, "in RabbitMQ": in_rabbitmq, "in Redis": in_redis},
         "rates": {
             "published by the relay": _rates(published, tenth),

@@ -1,6 +1,7 @@
 """Many users at once with all limits off: the rate and cost of the whole pipeline.
 
-Its CPU time an event is compared with that of a request to a bare hello in the same repeat.
+The CPU time per event is compared with that of a request to a bare hello, measured in the same
+repeat.
 """
 
 import re
@@ -17,9 +18,9 @@ from benchmarks.writes import calls
 
 EVENTS_PER_S = 300
 EVENTS_PER_S_AIM = 550
-#: CPU time an event in requests to a bare hello: of all our processes, and of the emulator.
-OURS_OF_HELLO = 5
-EMULATOR_OF_HELLO = 1
+#: Upper bounds of the CPU time per event, in multiples of one request to a bare hello.
+OUR_CPU_MAX = 5
+EMULATOR_CPU_MAX = 1
 _EMULATOR = "bitrix24"
 _SERVERS = (_EMULATOR, "epmd", "postgres", "rabbitmq", "redis")
 _CONNECTIONS = 16
@@ -57,7 +58,7 @@ def once(system: BenchSystem, users: int) -> Data:
     """One burst of creates, from before the first POST until the last reply is in the ledger."""
     database = system.url("database")
     meter = CpuMeter(system.pids())
-    commands = system.control("GET", "calls")
+    before = system.control("GET", "calls")
     started = ledger.now(database)
     wrk.send(system.function("create-user"), calls(system.key, 1)["create"], _CONNECTIONS, users)
     posted = ledger.now(database)
@@ -67,11 +68,11 @@ def once(system: BenchSystem, users: int) -> Data:
     return {
         "events": settled.events,
         "failed": settled.failed,
-        "sendings": settled.sendings,
+        "sendings": settled.publications,
         "posted_s": posted - started,
         "took_s": settled.last_at - started,
         "rate": settled.events / (settled.last_at - started),
-        "requests": after["requests"] - commands["requests"],
+        "requests": after["requests"] - before["requests"],
         "cpu_ms": {name: seconds / settled.events * 1000 for name, seconds in used.items()},
     }
 
@@ -80,9 +81,9 @@ def render(data: Data) -> Chapter:
     """The rate, where the CPU time goes, and the memory of each process."""
     runs = data["runs"]
     rate = Figure.of(run["rate"] for run in runs)
-    by_class = _by_class(runs)
+    by_kind = _by_kind(runs)
     summary = [
-        ("events a second, first POST to last reply", rate.text()),
+        ("events per second, first POST to last reply", rate.text()),
         ("seconds for all", Figure.of(run["took_s"] for run in runs).text(2)),
         ("seconds for the POSTs", Figure.of(run["posted_s"] for run in runs).text(2)),
         ("events", Figure.of(run["events"] for run in runs).text()),
@@ -90,15 +91,15 @@ def render(data: Data) -> Chapter:
         ("events sent more than once", f"{sum(run['sendings'] - run['events'] for run in runs)}"),
         ("failed", f"{sum(run['failed'] for run in runs)}"),
         ("users with two leads", f"{data['doubled']}"),
-        ("CPU ms an event, everything", Figure.of(map(_all_cpu, runs)).text(2)),
+        ("CPU ms per event, all processes", Figure.of(map(_all_cpu, runs)).text(2)),
     ]
     memory = sorted(data["memory_mib"].items(), key=lambda item: -item[1])
     text = (
         f"{data['users']:,} users over {_CONNECTIONS} connections, {len(runs)} times; the load"
         " generator, the portal's emulator and all servers on the same machine.\n\n"
         + table(("", "median [lowest..highest]"), summary)
-        + "\nCPU time of an event in the whole pipeline:\n\n"
-        + table(("process", "ms"), ((name, figure.text(3)) for name, figure in by_class.items()))
+        + "\nCPU time per event in the whole pipeline:\n\n"
+        + table(("process", "ms"), ((name, figure.text(3)) for name, figure in by_kind.items()))
         + "\nResident memory after the last burst, each with its child processes (PSS: shared pages"
         " count once):\n\n"
         + table(("process", "MiB"), ((name, f"{size:.0f}") for name, size in memory))
@@ -110,54 +111,59 @@ def render(data: Data) -> Chapter:
         rate.median >= EVENTS_PER_S,
     )
     clean = all(run["failed"] == 0 for run in runs) and not data["doubled"]
-    whole = Expectation(
+    intact = Expectation(
         "burst",
         "nothing failed or doubled",
-        "as expected" if clean else "see",
+        "as expected" if clean else "see the table above",
         clean,
         at_any_scale=True,
     )
-    bars = {name: {"CPU ms": figure} for name, figure in list(by_class.items())[:8]}
-    svg = plot.bars("CPU time of an event", "ms", bars)
+    bars = {name: {"CPU ms": figure} for name, figure in list(by_kind.items())[:8]}
+    svg = plot.bars("CPU time per event", "ms", bars)
     measurements = [
         Measurement("events", rate, "/s", 0, more_is_better=True),
         Measurement("seconds for all", Figure.of(run["took_s"] for run in runs), "s"),
-        Measurement("CPU an event, everything", Figure.of(map(_all_cpu, runs)), "ms"),
-        Measurement("memory, everything", Figure.of([sum(data["memory_mib"].values())]), "MiB", 0),
+        Measurement("CPU per event, all processes", Figure.of(map(_all_cpu, runs)), "ms"),
+        Measurement(
+            "memory, all processes", Figure.of([sum(data["memory_mib"].values())]), "MiB", 0
+        ),
     ]
-    chapter = Chapter(text, {"burst-cpu.svg": svg}, [rate_met, whole], measurements)
+    chapter = Chapter(text, {"burst-cpu.svg": svg}, [rate_met, intact], measurements)
     _add_costs(chapter, runs)
     return chapter
 
 
 def _add_costs(chapter: Chapter, runs: list[Data]) -> None:
-    """CPU time an event in requests to hello."""
+    """Add the CPU time per event, in multiples of one request to hello."""
     if not all("hello_cpu_ms" in run for run in runs):
-        chapter.text += "\nCPU time an event in requests to a bare hello: not measured yet.\n"
+        chapter.text += "\nCPU time per event, in requests to a bare hello: not measured yet.\n"
         return
-    ours = Figure.of(_cpu_of_hello(run, _is_ours) for run in runs)
-    emulator = Figure.of(_cpu_of_hello(run, lambda name: name == _EMULATOR) for run in runs)
+    ours = Figure.of(_cpu_in_hellos(run, _is_ours) for run in runs)
+    emulator = Figure.of(_cpu_in_hellos(run, lambda name: name == _EMULATOR) for run in runs)
     hello = Figure.of(run["hello_cpu_ms"] for run in runs)
     chapter.text += (
-        "\nCPU time an event in requests to a bare hello"
+        "\nCPU time per event, in requests to a bare hello"
         f" ({hello.text(3)} ms each, same repeat): our processes {ours.text(1)}, the emulator"
         f" {emulator.text(1)}.\n"
     )
     for what, figure, bound in (
-        ("our processes", ours, OURS_OF_HELLO),
-        ("the emulator", emulator, EMULATOR_OF_HELLO),
+        ("our processes", ours, OUR_CPU_MAX),
+        ("the emulator", emulator, EMULATOR_CPU_MAX),
     ):
-        text = f"CPU an event <= {bound} x a request to hello"
+        text = f"CPU per event <= {bound} x a request to hello"
         met = figure.median <= bound
         chapter.expectations.append(Expectation(f"burst, {what}", text, figure.text(1), met))
-        chapter.measurements.append(Measurement(f"{what}: CPU an event of hello", figure))
+        chapter.measurements.append(
+            Measurement(f"{what}: CPU per event, in requests to hello", figure)
+        )
 
 
 def _is_ours(name: str) -> bool:
     return name not in _SERVERS
 
 
-def _cpu_of_hello(run: Data, is_counted: Callable[[str], bool]) -> float:
+def _cpu_in_hellos(run: Data, is_counted: Callable[[str], bool]) -> float:
+    """CPU time per event of the counted processes, in multiples of a request to hello."""
     counted = sum(ms for name, ms in run["cpu_ms"].items() if is_counted(name))
     return float(counted / run["hello_cpu_ms"])
 
@@ -166,7 +172,7 @@ def _all_cpu(run: Data) -> float:
     return float(sum(run["cpu_ms"].values()))
 
 
-def _by_class(runs: list[Data]) -> dict[str, Figure]:
+def _by_kind(runs: list[Data]) -> dict[str, Figure]:
     """CPU by kind of process, all workers together; the most expensive first."""
     kinds: dict[str, list[float]] = {}
     for run in runs:

@@ -46,7 +46,7 @@ def measure(scale: Scale, folder: Path) -> Data:
     return {
         "users": settled.events,
         "failed": settled.failed,
-        "sendings": settled.sendings,
+        "sendings": settled.publications,
         "took_s": settled.last_at - started,
         "ideal_s": ideal_s(settled.events),
         "requests": after["requests"] - before["requests"],

@@ -12,7 +12,7 @@ from local.sandbox.waiting import eventually
 _POLL_EVERY_S = 0.1
 
 _OPEN = "SELECT count(*) FROM events WHERE state = 'open' AND due_at IS NOT NULL"
-# An event settled before its sending was recorded has none: it was sent once.
+# An event that settled before its publication was recorded has 0 sendings, but was published once.
 _SUMMARY = """
 SELECT count(*), count(*) FILTER (WHERE state = 'failed'), COALESCE(sum(GREATEST(sendings, 1)), 0),
        EXTRACT(epoch FROM max(settled_at)) FROM events
@@ -28,12 +28,12 @@ SELECT EXTRACT(epoch FROM max({column})) FROM (
 
 @dataclass(frozen=True)
 class Settled:
-    """The settled events since a moment."""
+    """Totals of the events accepted since a given time."""
 
     events: int
     failed: int
     #: How often they were published in total.
-    sendings: int
+    publications: int
     #: When the last reply was recorded (Unix time).
     last_at: float
 
@@ -45,7 +45,7 @@ def now(url: str) -> float:
 
 
 def await_settled(url: str, since: float, within_s: float) -> Settled:
-    """Wait until no event is open; returns the events since then."""
+    """Wait until no event is open; returns the totals of those accepted since `since`."""
     with tables.connection(url) as connection:
         eventually(
             lambda: connection.run(_OPEN) == [[0]],
@@ -53,12 +53,15 @@ def await_settled(url: str, since: float, within_s: float) -> Settled:
             "every event has its reply",
             _POLL_EVERY_S,
         )
-        [[events, failed, sendings, last_at]] = connection.run(_SUMMARY, since=since)
-    return Settled(int(events), int(failed), int(sendings), float(last_at))
+        [[events, failed, publications, last_at]] = connection.run(_SUMMARY, since=since)
+    return Settled(int(events), int(failed), int(publications), float(last_at))
 
 
 def deciles(url: str, column: str, since: float) -> list[float]:
-    """When each tenth of the events since then was published or settled, by `column`."""
+    """The times by which each tenth of the events accepted since `since` was done.
+
+    `column` says what counts as done: `published_at` or `settled_at`.
+    """
     return [
         float(moment) for [moment] in tables.rows(url, _DECILES.format(column=column), since=since)
     ]

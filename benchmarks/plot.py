@@ -22,53 +22,53 @@ def bars(title: str, unit: str, groups: Groups) -> str:
     top = max(figure.highest for group in groups.values() for figure in group.values())
     scale = _Axis(0, top)
     slot = _INNER_W / len(groups)
-    wide = slot * 0.8 / len(names)
+    bar_width = slot * 0.8 / len(names)
     parts = [*_frame(title, unit, scale), *_legend(names)]
     for place, (label, group) in enumerate(groups.items()):
         left = _LEFT + slot * place + slot * 0.1
         # In two rows, so that long names do not run into each other.
-        under = _HEIGHT - _BOTTOM + 18 + 15 * (place % 2)
-        parts.append(_text(left + slot * 0.4, under, label, "middle"))
+        label_y = _HEIGHT - _BOTTOM + 18 + 15 * (place % 2)
+        parts.append(_text(left + slot * 0.4, label_y, label, "middle"))
         for name, figure in group.items():
-            x = left + wide * names.index(name)
+            x = left + bar_width * names.index(name)
             y = scale.y(figure.median)
             colour = _colour(names.index(name))
             height = _HEIGHT - _BOTTOM - y
             parts.append(
-                f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide * 0.9:.1f}" height="{height:.1f}"'
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{bar_width * 0.9:.1f}" height="{height:.1f}"'
                 f' fill="{colour}"/>'
             )
-            middle = x + wide * 0.45
+            middle = x + bar_width * 0.45
             parts.append(_line(middle, scale.y(figure.lowest), middle, scale.y(figure.highest)))
     return _svg(parts)
 
 
-def lines(title: str, unit: str, x_unit: str, known: Lines) -> str:
+def lines(title: str, unit: str, x_unit: str, series: Lines) -> str:
     """A line for each name through its points."""
-    xs = [x for points in known.values() for x, _ in points]
-    scale = _Axis(0, max(y for points in known.values() for _, y in points))
-    across = (max(xs) - min(xs)) or 1
+    xs = [x for points in series.values() for x, _ in points]
+    scale = _Axis(0, max(y for points in series.values() for _, y in points))
+    x_span = (max(xs) - min(xs)) or 1
 
     def place(point: tuple[float, float]) -> str:
-        return f"{_LEFT + (point[0] - min(xs)) / across * _INNER_W:.1f},{scale.y(point[1]):.1f}"
+        return f"{_LEFT + (point[0] - min(xs)) / x_span * _INNER_W:.1f},{scale.y(point[1]):.1f}"
 
-    parts = [*_frame(title, unit, scale), *_legend(list(known))]
-    for number, points in enumerate(known.values()):
+    parts = [*_frame(title, unit, scale), *_legend(list(series))]
+    for number, points in enumerate(series.values()):
         path = " ".join(map(place, points))
         parts.append(
             f'<polyline points="{path}" fill="none" stroke="{_colour(number)}" stroke-width="2"/>'
         )
-    under = _HEIGHT - _BOTTOM + 18
+    label_y = _HEIGHT - _BOTTOM + 18
     parts += [
-        _text(_LEFT, under, f"{min(xs):,.4g}", "middle"),
-        _text(_WIDTH - _RIGHT, under, f"{max(xs):,.4g}", "end"),
-        _text(_LEFT + _INNER_W / 2, under, x_unit, "middle"),
+        _text(_LEFT, label_y, f"{min(xs):,.4g}", "middle"),
+        _text(_WIDTH - _RIGHT, label_y, f"{max(xs):,.4g}", "end"),
+        _text(_LEFT + _INNER_W / 2, label_y, x_unit, "middle"),
     ]
     return _svg(parts)
 
 
 class _Axis:
-    """From values to heights, with round marks."""
+    """The vertical axis: maps values to y coordinates, and has round tick marks."""
 
     def __init__(self, low: float, high: float) -> None:
         step = 10.0 ** floor(log10((high - low) or 1))

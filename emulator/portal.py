@@ -9,7 +9,7 @@ from emulator.clock import Clock
 from emulator.entities.records import Records
 from emulator.entities.recycle_bin import RecycleBin
 from emulator.entities.setup.categories import Categories
-from emulator.entities.setup.statuses import Directories
+from emulator.entities.setup.directories import Directories
 from emulator.entities.setup.types import Types
 from emulator.entities.setup.userfields import Schemas
 from emulator.entities.store import Store

@@ -6,5 +6,5 @@ from flask import Request
 
 @functions_framework.http
 def hello(_request: Request) -> str:
-    """200 with a word."""
+    """Respond 200 with `hello`."""
     return "hello"

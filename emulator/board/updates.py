@@ -73,7 +73,7 @@ async def _send_updates(
 
 def _stages(portal: Portal, entity: Entity) -> list[dict[str, Any]]:
     """The columns: the stages of leads, or of deals in all pipelines, or one of all contacts."""
-    if not entity.stage:
+    if not entity.stage_field:
         return [{"status": "", "name": f"{entity.title}s", "color": "#2FC6F6", "meaning": None}]
     directories = [entity.stages]
     if entity is DEAL:
@@ -94,11 +94,11 @@ def _stages(portal: Portal, entity: Entity) -> list[dict[str, Any]]:
 def _counts(portal: Portal, entity: Entity) -> dict[str, int]:
     """The number of objects at each stage."""
     db = portal.store.db
-    if not entity.stage:
+    if not entity.stage_field:
         return {"": portal.store.count(entity, "", ())}
     return dict(
         db.execute(
-            f"SELECT json_extract(data, '$.{entity.stage}') AS stage, count(*)"  # noqa: S608
+            f"SELECT json_extract(data, '$.{entity.stage_field}') AS stage, count(*)"  # noqa: S608
             f" FROM {entity.table} GROUP BY stage"
         ).fetchall()
     )
@@ -106,7 +106,9 @@ def _counts(portal: Portal, entity: Entity) -> dict[str, int]:
 
 def _newest(portal: Portal, entity: Entity, stage: str) -> list[Any]:
     condition = (
-        f"WHERE json_extract(data, '$.{entity.stage}') = ?" if entity.stage else "WHERE ? = ''"
+        f"WHERE json_extract(data, '$.{entity.stage_field}') = ?"
+        if entity.stage_field
+        else "WHERE ? = ''"
     )
     tail = f"{condition} ORDER BY id DESC LIMIT ?"
     return portal.store.find(entity, tail, (stage, _CARDS_PER_STAGE))

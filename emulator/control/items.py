@@ -115,7 +115,7 @@ def _write(entity: Entity, sent: dict[str, Any]) -> Write:
         "system" if is_system else "user",
         fields,
         fields,
-        from_upper_fields(fields) if entity.has_rows else (),
+        from_upper_fields(fields) if entity.has_multifields else (),
         user=sent.get("user", 1),
         is_system=is_system,
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from emulator.entities.fields import contacts, deals, invoices, leads, quotes
+from emulator.entities.fields import companies, contacts, deals, invoices, leads, quotes
 from emulator.entities.fields.field import Field
 
 INVOICE_ID = 31
@@ -13,8 +13,9 @@ INVOICE_ID = 31
 class Entity:
     """A type of CRM object.
 
-    `stage` is the field of its stage, `semantics` of the stage's group, `stages` the directory of
-    its stages. `prefix` begins the ids of an object of this type in user fields of type crm.
+    `stage_field` names the field with the stage, `semantics_field` the field with the stage's
+    group, `stages` the directory that lists the stages. `prefix` starts the ids of such objects in
+    user fields of type crm.
     """
 
     type_id: int
@@ -22,18 +23,18 @@ class Entity:
     title: str
     prefix: str
     fields: tuple[Field, ...]
-    stage: str = ""
-    semantics: str = ""
+    stage_field: str = ""
+    semantics_field: str = ""
     stages: str = ""
-    has_rows: bool = True
+    has_multifields: bool = True
     #: Fields that crm.item.add fills with the first item of a directory.
     first_items: tuple[tuple[str, str], ...] = ()
     #: Whether each pipeline has its own stages.
-    has_pipelines: bool = False
-    #: Whether its pipelines may be changed.
-    has_own_pipelines: bool = False
+    has_stages_per_pipeline: bool = False
+    #: Whether pipelines can be added, changed and deleted.
+    has_editable_pipelines: bool = False
     #: The field that holds the number of a new object.
-    number: str = ""
+    number_field: str = ""
     #: The id of the smart process, which names its user fields.
     process_id: int = 0
 
@@ -59,7 +60,7 @@ class Entity:
 
     def directory(self, category: object) -> str:
         """The directory of its stages in a pipeline."""
-        if not self.has_pipelines or category in (None, "", 0, "0"):
+        if not self.has_stages_per_pipeline or category in (None, "", 0, "0"):
             return self.stages
         return f"{self.stages}_{category}"
 
@@ -94,17 +95,17 @@ DEAL = Entity(
     "STAGE_ID",
     "STAGE_SEMANTIC_ID",
     "DEAL_STAGE",
-    has_rows=False,
+    has_multifields=False,
     first_items=(("TYPE_ID", "DEAL_TYPE"), ("SOURCE_ID", "SOURCE")),
-    has_pipelines=True,
-    has_own_pipelines=True,
+    has_stages_per_pipeline=True,
+    has_editable_pipelines=True,
 )
 CONTACT = Entity(
     3,
     "CONTACT",
     "Contact",
     "C",
-    contacts.CONTACT_FIELDS,
+    contacts.FIELDS,
     first_items=(("TYPE_ID", "CONTACT_TYPE"), ("SOURCE_ID", "SOURCE")),
 )
 COMPANY = Entity(
@@ -112,7 +113,7 @@ COMPANY = Entity(
     "COMPANY",
     "Company",
     "CO",
-    contacts.COMPANY_FIELDS,
+    companies.FIELDS,
     first_items=(
         ("COMPANY_TYPE", "COMPANY_TYPE"),
         ("INDUSTRY", "INDUSTRY"),
@@ -129,8 +130,8 @@ QUOTE = Entity(
     "STATUS_ID",
     "STATUS_SEMANTIC_ID",
     "QUOTE_STATUS",
-    has_rows=False,
-    number="QUOTE_NUMBER",
+    has_multifields=False,
+    number_field="QUOTE_NUMBER",
 )
 INVOICE = Entity(
     INVOICE_ID,
@@ -141,9 +142,9 @@ INVOICE = Entity(
     "STAGE_ID",
     "STAGE_SEMANTIC_ID",
     "SMART_INVOICE_STAGE",
-    has_rows=False,
-    number="ACCOUNT_NUMBER",
-    has_pipelines=True,
+    has_multifields=False,
+    number_field="ACCOUNT_NUMBER",
+    has_stages_per_pipeline=True,
 )
 
 #: The types with their own methods, such as crm.lead.add.

@@ -96,8 +96,8 @@ def column(known: Field, schema: Schema) -> str:
     name = known.name
     if name == "ID":
         return "id"
-    if name in {"HAS_PHONE", "HAS_EMAIL"} and schema.entity.has_rows:
-        return _has_rows(name.removeprefix("HAS_"), schema)
+    if name in {"HAS_PHONE", "HAS_EMAIL"} and schema.entity.has_multifields:
+        return _has_multifield(name.removeprefix("HAS_"), schema)
     value = f"json_extract(data, '$.{name}')"
     if known.default not in _EMPTY:
         value = f"coalesce({value}, '{known.default}')"
@@ -106,7 +106,7 @@ def column(known: Field, schema: Schema) -> str:
     return value
 
 
-def _has_rows(type_id: str, schema: Schema) -> str:
+def _has_multifield(type_id: str, schema: Schema) -> str:
     table = schema.entity.table
     return (
         f"iif(EXISTS (SELECT 1 FROM multifield WHERE owner_id = {table}.id"  # noqa: S608
@@ -120,7 +120,7 @@ def _not_allowed(name: str) -> RestError:
 
 
 def _add(clause: Where, operator: str, name: str, value: Any, names: Names) -> None:
-    if not names.is_item and name.upper() in MULTIFIELDS and names.schema.entity.has_rows:
+    if not names.is_item and name.upper() in MULTIFIELDS and names.schema.entity.has_multifields:
         _add_multifield(clause, operator, name.upper(), value, names.schema)
         return
     known = names.field(name)

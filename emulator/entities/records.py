@@ -1,6 +1,6 @@
-"""Small things of the portal that are no CRM objects: each is a row of a family, kept as it is.
+"""The portal's records that are not CRM objects, each a row of a family: JSON without a schema.
 
-Ids are counted for each family and never used again.
+Each family numbers its own rows; ids are never reused.
 """
 
 import json
@@ -44,7 +44,7 @@ class Records:
         return {record_id: json.loads(data) for record_id, data in cursor}
 
     def put(self, family: str, record_id: int, record: Record) -> None:
-        """Replace a row."""
+        """Insert or replace a row."""
         self._db.execute(
             "INSERT OR REPLACE INTO record (family, id, data) VALUES (?, ?, ?)",
             (family, record_id, json.dumps(record, ensure_ascii=False)),

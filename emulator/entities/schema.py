@@ -16,21 +16,21 @@ class Schema:
     ) -> None:
         self.entity = entity
         self.user_fields = {field.name: field for field in user_fields}
-        #: The entity's own fields, and those of its parents.
+        #: The entity's own fields, and those that link it to a parent.
         self.own = (*entity.fields, *parents)
-        static = [field for field in self.own if field.name]
-        #: All fields with their own value.
-        self.fields: dict[str, Field] = {field.name: field for field in static} | self.user_fields
+        named = [field for field in self.own if field.name]
+        #: All fields that have a name in crm.lead.* and the like.
+        self.fields: dict[str, Field] = {field.name: field for field in named} | self.user_fields
         #: The same by their names in crm.item.*.
         self.camel: dict[str, Field] = {
             field.camel: field for field in self.fields.values() if "i" in field.where
         }
-        #: The same, and by the names that end in `upperName`.
+        #: The same, and also by what crm.item.fields calls `upperName`.
         self.searchable: dict[str, Field] = {
             **{field.upper_name: field for field in self.camel.values()},
             **self.camel,
         }
-        #: An object without any value in each API.
+        #: What crm.lead.get and the like return for an object without values.
         self.upper: dict[str, Any] = {
             field.name: field.default if not field.dynamic else as_upper(field.kind, field.default)
             for field in self.fields.values()
@@ -40,13 +40,14 @@ class Schema:
         self.initial = {
             field.name: field.initial for field in self.fields.values() if field.initial is not None
         }
+        #: The same for crm.item.get.
         self.item = _item_template(self.own, self.user_fields)
 
     def described(self, mandatory: Iterable[str]) -> dict[str, Any]:
         """The result of crm.lead.fields and the like."""
         required = set(mandatory)
         shown = [field for field in self.own if "f" in field.where]
-        many = _multifields(self.entity) if self.entity.has_rows else []
+        many = _multifields(self.entity) if self.entity.has_multifields else []
         return {
             field.name: field.described(required=field.name in required)
             for field in [*shown, *many, *self.user_fields.values()]
@@ -64,13 +65,13 @@ class Schema:
             )
             for field in [*shown, *self.user_fields.values()]
         }
-        if self.entity.has_rows:
+        if self.entity.has_multifields:
             field = Field("FM", "fm", "Phones, e-mails and others", "crm_multifield", multiple=True)
             described["fm"] = field.described_item(required=bool(required & MULTIFIELDS.keys()))
         return described
 
     def title(self, name: str) -> str:
-        """The name of a field for people."""
+        """The label of a field."""
         field = self.fields.get(name)
         return field.title if field else MULTIFIELDS.get(name, name)
 
@@ -79,7 +80,7 @@ def _multifields(entity: Entity) -> list[Field]:
     return [
         Field(name, "fm", title, "crm_multifield", multiple=True)
         for name, title in MULTIFIELDS.items()
-        if entity.has_rows
+        if entity.has_multifields
     ]
 
 

@@ -134,7 +134,7 @@ class Store:
             values,
         )
         items = [Item(item_id, json.loads(data)) for item_id, data in cursor]
-        if with_rows and items and entity.has_rows:
+        if with_rows and items and entity.has_multifields:
             self._attach_rows(entity, items)
         return items
 

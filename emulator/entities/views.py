@@ -17,7 +17,7 @@ def upper(schema: Schema, item: Item) -> dict[str, Any]:
             user_field = schema.user_fields.get(name)
             values[name] = as_upper(user_field.kind, value) if user_field else value
     values["ID"] = str(item.id)
-    if schema.entity.has_rows:
+    if schema.entity.has_multifields:
         values["HAS_PHONE"] = _has(item, "PHONE")
         values["HAS_EMAIL"] = _has(item, "EMAIL")
         values["HAS_IMOL"] = _has(item, "IM", "imol|")
@@ -50,7 +50,7 @@ def typed(schema: Schema, item: Item, *, original_names: bool = False) -> dict[s
             shown = as_item(field.kind, value)
             values[field.camel] = field.item_default if shown is None else shown
     values["id"] = item.id
-    if schema.entity.has_rows:
+    if schema.entity.has_multifields:
         values["hasPhone"] = _has(item, "PHONE")
         values["hasEmail"] = _has(item, "EMAIL")
         values["hasImol"] = _has(item, "IM", "imol|")
@@ -79,7 +79,7 @@ def card(entity: Entity, item: Item) -> dict[str, Any]:
         "title": item.data.get("TITLE"),
         "name": " ".join(item.data[name] for name in ("NAME", "LAST_NAME") if item.data.get(name))
         or None,
-        "stage": item.data.get(entity.stage) if entity.stage else "",
+        "stage": item.data.get(entity.stage_field) if entity.stage_field else "",
         "originator_id": item.data.get("ORIGINATOR_ID"),
         "origin_id": item.data.get("ORIGIN_ID"),
         "phones": phones,

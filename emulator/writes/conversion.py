@@ -41,9 +41,9 @@ async def convert_later(
     """Convert a lead as it is some time after its creation (`conversion_delay_ms`)."""
     await portal.clock.sleep(portal.settings.conversion_delay_ms / 1000)
     lead = portal.store.get(LEAD, lead_id)
-    if lead is None or lead.data.get(LEAD.stage) == CONVERTED:
+    if lead is None or lead.data.get(LEAD.stage_field) == CONVERTED:
         return
-    fields = {LEAD.stage: CONVERTED}
+    fields = {LEAD.stage_field: CONVERTED}
     try:
         moved = update(portal, lead, Write(LEAD, "conversion", fields, fields, user=write.user))
     except RestError:

@@ -50,7 +50,7 @@ def _of_stage(portal: Portal, entity: Entity, data: Mapping[str, Any]) -> Iterab
     """The fields that an object needs at its stage (setting `stage_mandatory_fields`)."""
     for entry in portal.settings.stage_mandatory_fields:
         stage, _, name = entry.rpartition(":")
-        if entity is LEAD and stage == data.get(entity.stage):
+        if entity is LEAD and stage == data.get(entity.stage_field):
             yield name
 
 

@@ -36,6 +36,6 @@ def _matches(rule: dict[str, object], entity: Entity, item: Item, verb: str) -> 
     if rule["entityTypeId"] != entity.type_id:
         return False
     stage = rule.get("stage")
-    if stage is not None and item.data.get(entity.stage) != stage:
+    if stage is not None and item.data.get(entity.stage_field) != stage:
         return False
     return rule["on"] == verb or (rule["on"] == "update" and verb == "move")

@@ -35,7 +35,7 @@ def add(portal: Portal, write: Write) -> Item:
     is_converted = conversion.applies(portal, entity, data)
     is_late = is_converted and portal.settings.conversion_delay_ms > 0
     if is_converted and not is_late:
-        data[entity.stage] = conversion.CONVERTED
+        data[entity.stage_field] = conversion.CONVERTED
     stages.enter_first(portal, entity, data, now)
     data.update(write.system)
     mandatory.require_on_add(portal, write, data)
@@ -66,7 +66,9 @@ def update(portal: Portal, item: Item, write: Write, *, skip_unchanged: bool = F
     clients.bind(entity, changes, {**item.data, **changes})
     data = {**item.data, **changes}
     now = iso(portal.clock.wall())
-    is_moved = bool(entity.stage) and data.get(entity.stage) != item.data.get(entity.stage)
+    is_moved = bool(entity.stage_field) and data.get(entity.stage_field) != item.data.get(
+        entity.stage_field
+    )
     with portal.store.transaction():
         portal.store.change_rows(entity, item.id, write.rows)
         after = Item(item.id, data, item.rows)
@@ -80,7 +82,7 @@ def update(portal: Portal, item: Item, write: Write, *, skip_unchanged: bool = F
         if is_moved:
             stages.enter(portal, entity, data, now)
             if "PREVIOUS_STAGE_ID" in entity.field_names:
-                data["PREVIOUS_STAGE_ID"] = item.data.get(entity.stage)
+                data["PREVIOUS_STAGE_ID"] = item.data.get(entity.stage_field)
             _sign(data, "MOVED_TIME", now, "MOVED_BY_ID", write.user)
             stages.record(portal, entity, item.id, data, stages.kind(item, data, entity))
         portal.store.save(entity, item.id, data)
@@ -111,9 +113,9 @@ def _name(entity: Entity, item_id: int, data: dict[str, Any]) -> bool:
     is_unnamed = entity is not CONTACT and not data.get("TITLE")
     if is_unnamed:
         data["TITLE"] = f"{entity.title} #{item_id}"
-    is_unnumbered = bool(entity.number) and not data.get(entity.number)
+    is_unnumbered = bool(entity.number_field) and not data.get(entity.number_field)
     if is_unnumbered:
-        data[entity.number] = str(item_id)
+        data[entity.number_field] = str(item_id)
     return is_unnamed or is_unnumbered
 
 
@@ -130,7 +132,7 @@ def _values(portal: Portal, write: Write) -> dict[str, Any]:
     except Refused as error:
         raise write.error(error.code, str(error)) from None
     entity = write.entity
-    stage = data.get(entity.stage) if entity.stage else None
+    stage = data.get(entity.stage_field) if entity.stage_field else None
     if stage and portal.settings.unknown_status == "reject":
         directory = stages.directory(entity, data)
         if not portal.directories.has(directory, stage):
@@ -141,7 +143,7 @@ def _values(portal: Portal, write: Write) -> dict[str, Any]:
 
 def _keep_what_must_stay(entity: Entity, item: Item, changes: dict[str, Any]) -> None:
     """An empty stage or title leaves the old one; what may be set only once stays, too."""
-    for name in (entity.stage, "TITLE"):
+    for name in (entity.stage_field, "TITLE"):
         if name in changes and not changes[name]:
             changes[name] = item.data.get(name)
     changes.pop("CATEGORY_ID", None)

@@ -19,18 +19,22 @@ CREATED, MOVED, FINISHED, CHANGED_PIPELINE = 1, 2, 3, 5
 
 def directory(entity: Entity, data: Mapping[str, Any]) -> str:
     """The directory of an object's stages: some types have one for each pipeline."""
-    return entity.directory(data.get("CATEGORY_ID")) if entity.has_pipelines else entity.stages
+    return (
+        entity.directory(data.get("CATEGORY_ID"))
+        if entity.has_stages_per_pipeline
+        else entity.stages
+    )
 
 
 def enter_first(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
     """Give a new object its stage, by default the first one of its pipeline."""
     if "CLOSEDATE" in entity.field_names:
         _set_dates(data, now)
-    if entity.has_pipelines and entity is not DEAL and not data.get("CATEGORY_ID"):
+    if entity.has_stages_per_pipeline and entity is not DEAL and not data.get("CATEGORY_ID"):
         data["CATEGORY_ID"] = str(portal.categories.default(entity).id)
-    if entity.stage:
+    if entity.stage_field:
         first = portal.directories.first(directory(entity, data))
-        data[entity.stage] = data.get(entity.stage) or first
+        data[entity.stage_field] = data.get(entity.stage_field) or first
         data["MOVED_TIME"] = now
         enter(portal, entity, data, now)
 
@@ -45,9 +49,9 @@ def _set_dates(data: dict[str, Any], now: str) -> None:
 
 def enter(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
     """Set what depends on the stage."""
-    stage, names = data[entity.stage] or "", entity.field_names
+    stage, names = data[entity.stage_field] or "", entity.field_names
     meaning = portal.directories.semantics(directory(entity, data), stage)
-    data[entity.semantics] = meaning
+    data[entity.semantics_field] = meaning
     if "DATE_CLOSED" in names:
         data["DATE_CLOSED"] = "" if meaning == "P" else now
     if "CLOSED" in names:
@@ -61,14 +65,14 @@ def kind(before: Item, data: Mapping[str, Any], entity: Entity) -> int:
     """The kind of a move's entry."""
     if before.data.get("CATEGORY_ID") != data.get("CATEGORY_ID"):
         return CHANGED_PIPELINE
-    return MOVED if data[entity.semantics] == "P" else FINISHED
+    return MOVED if data[entity.semantics_field] == "P" else FINISHED
 
 
 def record(
     portal: Portal, entity: Entity, item_id: int, data: Mapping[str, Any], entry_kind: int
 ) -> None:
     """Enter the current stage in the history."""
-    if not entity.stage:
+    if not entity.stage_field:
         return
     portal.store.db.execute(
         "INSERT INTO stage_history (entity, owner_id, kind, time, stage, semantics, category_id)"
@@ -78,8 +82,8 @@ def record(
             item_id,
             entry_kind,
             data.get("MOVED_TIME") or iso(portal.clock.wall()),
-            data[entity.stage],
-            data[entity.semantics],
+            data[entity.stage_field],
+            data[entity.semantics_field],
             int(data.get("CATEGORY_ID") or 0),
         ),
     )

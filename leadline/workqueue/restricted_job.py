@@ -41,7 +41,7 @@ def count_unreadable(**fields: object) -> None:
 def is_unreadable(error: Exception) -> bool:
     """Whether RQ failed on data in Redis that it can't have written.
 
-    The alternative is a server that is unreachable or read-only.
+    False if the server itself is the cause: unreachable, or read-only.
     """
     if isinstance(error, redis.ResponseError):
         return str(error).startswith("WRONGTYPE")
@@ -53,7 +53,7 @@ class CallJob(Job):
 
     @classmethod
     def fetch(cls, id: str, connection: Any = None, serializer: Any = None) -> Any:  # noqa: A002
-        """As RQ, but an unreadable job counts as missing, instead of ending the worker."""
+        """Like RQ's `fetch`, but an unreadable job counts as missing and ends no worker."""
         try:
             return super().fetch(id, connection, serializer)
         except Exception as error:
@@ -63,7 +63,7 @@ class CallJob(Job):
             raise NoSuchJobError from None
 
     def restore(self, raw_data: Any) -> Any:
-        """As RQ, but without callbacks, web hooks and dependencies, which ours never have."""
+        """Like RQ's `restore`, but without callbacks, web hooks, dependencies: ours have none."""
         restored = super().restore(raw_data)
         self._success_callback_name = self._failure_callback_name = None
         self._stopped_callback_name = None

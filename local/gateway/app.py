@@ -14,7 +14,7 @@ from local.gateway.openfaas.api import Api, refuse_api, refuse_async
 from local.gateway.openfaas.api_config import ApiConfig
 from local.gateway.proxy import Proxy
 from local.gateway.request_log import HEALTH
-from local.gateway.responses import cross_site_guard, expect, http_errors_as_problems
+from local.gateway.responses import cross_site_guard, handle_expect_header, http_errors_as_problems
 
 
 def build(config_path: Path) -> web.Application:
@@ -32,7 +32,11 @@ def build(config_path: Path) -> web.Application:
     if api and deployments:
         Api(api, functions, deployments).add_to(app.router)
     else:
-        app.router.add_route("*", "/system{rest:(/.*)?}", refuse_api, expect_handler=expect)
-    app.router.add_route("*", "/async-function/{anything:.*}", refuse_async, expect_handler=expect)
-    app.router.add_route("*", "/{anything:.*}", proxy.handle, expect_handler=expect)
+        app.router.add_route(
+            "*", "/system{rest:(/.*)?}", refuse_api, expect_handler=handle_expect_header
+        )
+    app.router.add_route(
+        "*", "/async-function/{anything:.*}", refuse_async, expect_handler=handle_expect_header
+    )
+    app.router.add_route("*", "/{anything:.*}", proxy.handle, expect_handler=handle_expect_header)
     return app

@@ -58,13 +58,13 @@ def cross_site_guard(guard: Guard) -> Middleware:
     return refuse_foreign
 
 
-async def expect(request: web.Request) -> web.StreamResponse | None:
+async def handle_expect_header(request: web.Request) -> web.StreamResponse | None:
     """Answer `Expect: 100-continue`; reject any other expectation (RFC 9110, 10.1.1)."""
     if request.version != HttpVersion11:
         return None
     if request.headers[hdrs.EXPECT].lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The response itself has not begun.
+        # aiohttp counts these bytes as part of the response, which has not begun.
         request.writer.output_size = 0
         return None
     return problem_response(

@@ -1,4 +1,7 @@
-"""stack.yml and the manifests describe the same system, and the code reads exactly that."""
+"""stack.yml and the manifests describe the same system.
+
+They give each workload exactly the secrets and settings that its code reads.
+"""
 
 import ast
 import re
@@ -34,7 +37,7 @@ PROCESSES = {
     "relay": "leadline.connector.schedule",
     "worker": "leadline.sync.worker",
 }
-#: In addition to these threads of a function one more may hold a connection: it marks confirmed
+#: In these functions, one thread besides THREADS may hold a Postgres connection: it marks confirmed
 #: events.
 MARKERS = {"create-user", "update-user", "move-user", "upsert-users", "delete-user"}
 #: A migration takes its lock on one connection and works on another.
@@ -68,7 +71,10 @@ def _imported(path: Path) -> list[Path]:
 
 
 def secrets_read_by(source: Path) -> set[str]:
-    """The names passed to `secrets.get`, `require` and `address` in all that this file imports."""
+    """The names of the secrets that this file and its imports read.
+
+    They read them by `secrets.get`, `require` or `url_source`.
+    """
     text = "".join(path.read_text(encoding="utf-8") for path in modules_of(source))
     return set(re.findall(r'secrets\.(?:get|require|url_source)\("([a-z-]+)"\)', text))
 
@@ -82,12 +88,12 @@ def source_of(name: str) -> Path:
 # Functions
 
 
-def test_every_function_is_everywhere() -> None:
+def test_openfaas_and_knative_deploy_every_function() -> None:
     assert sorted(stack().functions) == NAMES
     assert sorted(functions()) == NAMES
 
 
-def test_openfaas_lets_the_gateway_call_every_function() -> None:
+def test_the_network_policy_and_the_disruption_budget_select_every_function() -> None:
     for kind in ("NetworkPolicy", "PodDisruptionBudget"):
         (document,) = [
             document
@@ -102,7 +108,7 @@ def test_openfaas_lets_the_gateway_call_every_function() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_function_has_one_image(name: str) -> None:
+def test_a_function_has_the_same_image_on_openfaas_and_knative(name: str) -> None:
     assert functions()[name].body["image"] == stack().functions[name].image
 
 
@@ -133,62 +139,68 @@ def test_each_workload_gets_the_secrets_that_its_code_reads(name: str) -> None:
     needed = secrets_read_by(source_of(name))
     needed -= {"api-keys", "internal-key"}
     needed |= _keys_of(name)
-    login = table.by_name(table.PARTS[name]) if name in table.PARTS else None
-    assert container.secrets == {
-        secret
-        if secret not in table.ADDRESSES
-        else login.secret(secret)
-        if login
-        else f"{secret}-owner"
-        for secret in needed
-    }
+    assert container.secrets == {_secret_of(name, secret) for secret in needed}
+
+
+def _secret_of(name: str, secret: str) -> str:
+    """The secret that a workload mounts: for a URL, the one of its own login."""
+    if secret not in table.ADDRESSES:
+        return secret
+    if name not in table.PARTS:
+        return f"{secret}-owner"
+    return table.by_name(table.PARTS[name]).secret(secret)
 
 
 @pytest.mark.parametrize("name", [*NAMES, *PROCESSES])
 def test_each_workload_gets_the_addresses_of_its_own_login_on_each_platform(name: str) -> None:
-    of_login = {
-        variable: login
+    container = {**functions(), **workloads()}[name]
+    expected = {
+        f"{variable}_FILE": secret
         for address, variable in table.ADDRESSES.items()
-        for login in {**functions(), **workloads()}[name].secrets
-        if login.startswith(f"{address}-")
+        for secret in container.secrets
+        if secret.startswith(f"{address}-")
     }
-    homes = [{**functions(), **workloads()}[name].env, compose()[name]["environment"]]
+    environments = [container.env, compose()[name]["environment"]]
     if name in NAMES:
-        homes.append(stack().functions[name].environment)
-    for home in homes:
-        declared = {key: value for key, value in home.items() if key.endswith("_URL_FILE")}
-        assert declared == {f"{variable}_FILE": secret for variable, secret in of_login.items()}
+        environments.append(stack().functions[name].environment)
+    for environment in environments:
+        declared = {key: value for key, value in environment.items() if key.endswith("_URL_FILE")}
+        assert declared == expected
 
 
 @pytest.mark.parametrize("name", [*NAMES, *PROCESSES])
-def test_the_field_map_reaches_whatever_may_read_it(name: str) -> None:
+def test_every_workload_that_reads_the_field_map_gets_it(name: str) -> None:
     reads = CHECKOUT / "leadline/mapping/current.py" in modules_of(source_of(name))
     found = {**functions(), **workloads()}[name].field_map
     assert found == {"leadline-mapping"} or (not found and not reads)
 
 
 def _keys_of(name: str) -> set[str]:
-    """Functions authenticate callers by key, three of them by the key of connector and schedule."""
+    """The key secrets of a workload.
+
+    `internal-key` for the connector, the relay and the functions that only these call; `api-keys`
+    for the other functions.
+    """
     if name in ("connector", "relay"):
         return {"internal-key"}
     if name not in NAMES:
         return set()
-    requested = 'write_scope="internal"' in source_of(name).read_text(encoding="utf-8")
-    return {"internal-key"} if requested else {"api-keys"}
+    is_internal = 'write_scope="internal"' in source_of(name).read_text(encoding="utf-8")
+    return {"internal-key"} if is_internal else {"api-keys"}
 
 
 # Settings
 
 
-def test_every_setting_can_be_chosen_and_none_is_unknown() -> None:
+def test_the_settings_file_names_every_setting_and_no_other() -> None:
     known = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
     # Authentication is decided for each function.
     wanted = known - {"LEADLINE_AUTH"}
-    hint = "belongs into deploy/base/settings.env and deploy/environment/, or no longer does"
+    hint = "add it to, or remove it from, deploy/base/settings.env and deploy/environment/"
     assert settings_env().keys() == wanted, f"{settings_env().keys() ^ wanted} {hint}"
 
 
-def test_settings_are_those_of_openfaas() -> None:
+def test_kubernetes_and_openfaas_have_the_same_settings() -> None:
     for name, function in stack().functions.items():
         environment = function.all_environment(CHECKOUT)
         common = {key for key in environment if key.startswith("LEADLINE_")} - {"LEADLINE_AUTH"}
@@ -208,7 +220,7 @@ def test_settings_are_valid() -> None:
 # Calls
 
 
-def test_each_queue_goes_to_its_function() -> None:
+def test_each_queue_is_delivered_to_its_function_on_each_platform() -> None:
     topics = {
         function.annotations["topic"]: name
         for name, function in stack().functions.items()
@@ -267,7 +279,7 @@ def test_a_function_has_the_same_resources_on_openfaas_and_knative(name: str) ->
     assert _most_replicas(name) == function.replicas_max
 
 
-def test_a_knative_function_gets_as_many_requests_as_it_has_threads() -> None:
+def test_a_knative_function_serves_as_many_requests_at_once_as_it_has_threads() -> None:
     for container in functions().values():
         assert str(container.pod["containerConcurrency"]) == container.env["THREADS"]
 
@@ -288,7 +300,7 @@ def _connections(name: str, container: Container) -> int:
     return _most_replicas(name) * threads
 
 
-def test_all_functions_together_fit_into_postgres() -> None:
+def test_all_functions_together_stay_within_the_connections_of_postgres() -> None:
     taken = MIGRATION + sum(_connections(name, function) for name, function in functions().items())
     assert taken <= CONNECTIONS
     # The guide states the same number.
@@ -296,12 +308,14 @@ def test_all_functions_together_fit_into_postgres() -> None:
     assert f"**{taken} connections**" in guide
 
 
-def test_one_replica_of_each_function_takes_what_the_guide_says() -> None:
-    users = [name for name, function in functions().items() if "DATABASE_URL_FILE" in function.env]
-    threads = sum(int(functions()[name].env["THREADS"]) for name in users)
+def test_one_replica_of_each_function_takes_as_many_connections_as_the_guide_says() -> None:
+    with_postgres = [
+        name for name, function in functions().items() if "DATABASE_URL_FILE" in function.env
+    ]
+    threads = sum(int(functions()[name].env["THREADS"]) for name in with_postgres)
     guide = " ".join((CHECKOUT / "docs/deploy/faasd.md").read_text(encoding="utf-8").split())
     assert f"takes {threads + len(MARKERS) + MIGRATION} of Postgres' connections" in guide
-    assert f"of the {len(users)} functions that use it, {len(MARKERS)} markers" in guide
+    assert f"of the {len(with_postgres)} functions that use it, {len(MARKERS)} markers" in guide
 
 
 def test_only_writing_functions_mark_confirmed_events() -> None:

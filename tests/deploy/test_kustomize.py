@@ -1,4 +1,4 @@
-"""kustomize finds all files that it is given, and its output is complete."""
+"""Files that a kustomization names exist, and the rendered manifests are complete and valid."""
 
 import re
 import shutil
@@ -87,18 +87,19 @@ def test_every_pod_gets_the_current_settings(overlay: Path) -> None:
 
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
-def test_everything_has_the_namespace_where_it_belongs(overlay: Path) -> None:
-    homeless = [
+def test_every_namespaced_object_has_a_namespace(overlay: Path) -> None:
+    without_namespace = [
         document["metadata"]["name"]
         for document in render(overlay)
         if "namespace" not in document["metadata"] and document["kind"] != "Namespace"
     ]
-    assert not homeless
+    assert not without_namespace
+    # The placeholder in URLs has been replaced.
     assert "NAMESPACE" not in yaml.safe_dump(render(overlay))
 
 
 @needs_kubectl
-def test_every_image_is_renamed_in_one_place(tmp_path: Path) -> None:
+def test_one_component_sets_the_tag_of_every_image(tmp_path: Path) -> None:
     deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
     images = deploy / "components" / "images" / "kustomization.yaml"
     images.write_text(images.read_text().replace("newTag: 0.1.0", "newTag: 9.9.9"))
@@ -110,7 +111,7 @@ def test_every_image_is_renamed_in_one_place(tmp_path: Path) -> None:
 
 
 @needs_kubectl
-def test_knatives_source_replaces_the_connector(tmp_path: Path) -> None:
+def test_the_rabbitmq_source_of_knative_replaces_the_connector(tmp_path: Path) -> None:
     deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
     overlay = deploy / "knative" / "overlays" / "production"
     kustomization = overlay / "kustomization.yaml"

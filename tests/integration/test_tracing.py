@@ -32,7 +32,7 @@ from tests.servers import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 NAME, PHONE = "Айгерим Серикова", "+77015550199"
-#: The headers of a caller that starts traces itself.
+#: The `traceparent` of a caller that starts the trace itself.
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -52,11 +52,13 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
 def served(function: str) -> Iterator[str]:
     """The function on its own port, as `leadline.runtime.serving.serve` builds it."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("FUNCTION_TARGET", function)  # or it would reuse the previous server's
+        # Otherwise build_app would use the previous function's target.
+        environment.setenv("FUNCTION_TARGET", function)
         app = build_app(CHECKOUT / "functions" / function)
 
     def serving(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        environ["wsgi.input"] = get_input_stream(environ)  # its threads would wait for more
+        # Ends the body at Content-Length; reading on would block.
+        environ["wsgi.input"] = get_input_stream(environ)
         return app(environ, start)
 
     server = make_server("127.0.0.1", 0, serving)
@@ -82,8 +84,8 @@ def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
             closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection,
         ):
             channel = connection.channel()
-            for name in topology.queues_of(queue):
-                channel.queue_declare(name.name, durable=True, arguments=name.arguments)
+            for declared in topology.queues_of(queue):
+                channel.queue_declare(declared.name, durable=True, arguments=declared.arguments)
             while len(taken) < messages:
                 method, properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None:
@@ -110,7 +112,7 @@ def all_processes(
     webhook_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
-    """This process can act as each of ours; returns the broker's URL."""
+    """Configure this process to act as any of Leadline's processes; returns the broker's URL."""
     assert in_postgres
     assert in_redis
     monkeypatch.setenv("LEADLINE_AUTH", "off")
@@ -122,7 +124,7 @@ def all_processes(
 
 @pytest.fixture
 def spans(exporter: InMemorySpanExporter, all_processes: str) -> dict[str, ReadableSpan]:
-    """The spans of a user's creation, by name; a second one of a name has a `'`."""
+    """The spans of a user's creation, by name; the second span of a name gets a trailing `'`."""
     body = {"full_name": NAME, "phone": PHONE}
     with served("create_user") as url:
         answer = requests.post(url, json=body, headers={"traceparent": CALLER}, timeout=10)
@@ -142,7 +144,7 @@ def spans(exporter: InMemorySpanExporter, all_processes: str) -> dict[str, Reada
 def test_one_trace_leads_from_the_request_to_the_lead_and_back(
     spans: dict[str, ReadableSpan],
 ) -> None:
-    way = [
+    path = [
         "POST /users",
         "publish bitrix_queue",
         "deliver",
@@ -152,8 +154,8 @@ def test_one_trace_leads_from_the_request_to_the_lead_and_back(
         "deliver'",
         "reply-handler",
     ]
-    parents = dict(zip(way[1:], way, strict=False)) | {"Bitrix24 batch": "apply create_card"}
-    assert spans.keys() == {*way, "Bitrix24 batch"}
+    parents = dict(zip(path[1:], path, strict=False)) | {"Bitrix24 batch": "apply create_card"}
+    assert spans.keys() == {*path, "Bitrix24 batch"}
     assert {f"{_own(span).trace_id:032x}" for span in spans.values()} == {CALLER.split("-")[1]}
     for child, parent in parents.items():
         assert _parent(spans[child]) == _own(spans[parent]).span_id, child
@@ -174,8 +176,8 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
     carry(all_processes, topology.REPLIES, "reply_handler", messages=2)
     assert rows("SELECT DISTINCT sync_status FROM users") == [{"sync_status": "synced"}]
     spans = exporter.get_finished_spans()
-    way = ["POST /users", "publish bitrix_queue", "deliver", "apply create_card"]
-    way += ["publish bitrix.responses", "deliver"]
+    path = ["POST /users", "publish bitrix_queue", "deliver", "apply create_card"]
+    path += ["publish bitrix.responses", "deliver"]
     for caller in callers:
         trace = [span for span in spans if f"{_own(span).trace_id:032x}" == caller.split("-")[1]]
         by_id = {_own(span).span_id: span for span in trace}
@@ -188,7 +190,7 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
         while _parent(last) in by_id:
             last = by_id[_parent(last)]
             names.append(last.name)
-        assert names == way[::-1]
+        assert names == path[::-1]
     for batch in (span for span in spans if span.name == "deliver batch"):
         (other,) = batch.links
         assert other.context.trace_id != _own(batch).trace_id
@@ -217,8 +219,8 @@ def _parent(span: ReadableSpan) -> int:
 
 
 @pytest.mark.parametrize("folder", ["functions/create_user", "functions/reply_handler"])
-def test_without_the_variables_nothing_of_opentelemetry_is_imported(folder: str) -> None:
-    # redis-py looks for it itself; images without tracing have none of its packages.
+def test_opentelemetry_is_not_imported_unless_tracing_is_configured(folder: str) -> None:
+    # redis-py can import OpenTelemetry by itself; images without tracing do not contain it.
     code = (
         "import sys; from pathlib import Path;"
         "from leadline.runtime.serving.serve import build_app;"
@@ -230,7 +232,7 @@ def test_without_the_variables_nothing_of_opentelemetry_is_imported(folder: str)
     assert subprocess.run(command, cwd=CHECKOUT, env=env, check=False).returncode == 0
 
 
-def test_invalid_tracing_settings_are_an_error_at_startup(tmp_path: Path) -> None:
+def test_tracing_without_its_packages_is_an_error_at_startup(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['opentelemetry'] = None\n", encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""The forecast is a range at measured rates, and none where nothing can be said."""
+"""The forecast is a range at the measured rates; without measurements there is none."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,44 +7,44 @@ from leadline.ledger.throughput import Throughput
 from leadline.operations.forecast import blocked_s, forecast
 
 
-def test_a_backlog_takes_as_long_as_at_the_fastest_and_the_slowest_measured_rate() -> None:
+def test_the_range_spans_the_fastest_and_the_slowest_measured_rate() -> None:
     found = forecast(1200, Throughput((120.0, 100.0, 60.0), 0.0))
     assert found.outlook == "range"
     assert (found.low_s, found.high_s) == (600, 1200)
     assert found.settled_per_min == 100
 
 
-def test_a_quiet_minute_does_not_make_it_endless() -> None:
+def test_a_minute_without_settled_writes_does_not_make_the_range_endless() -> None:
     found = forecast(100, Throughput((0.0, 20.0, 10.0), 1.0))
     assert (found.low_s, found.high_s) == (300, 600)
 
 
-def test_time_in_which_no_call_is_allowed_comes_on_top() -> None:
+def test_blocked_time_is_added_to_both_bounds() -> None:
     found = forecast(100, Throughput((100.0, 100.0, 100.0), 0.0), blocked_s=180)
     assert (found.low_s, found.high_s) == (240, 240)
 
 
-def test_the_last_method_whose_budget_is_used_up_says_when_calls_go_on() -> None:
+def test_calls_resume_when_the_last_used_up_budget_frees() -> None:
     now = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
-    def used(seconds: int, *, is_used_up: bool) -> dict[str, Any]:
+    def budget(seconds: int, *, is_used_up: bool) -> dict[str, Any]:
         return {"frees_at": now + timedelta(seconds=seconds), "is_used_up": is_used_up}
 
     methods = {
-        "crm.item.add": used(90, is_used_up=True),
-        "crm.item.update": used(60, is_used_up=True),
-        "crm.item.list": used(500, is_used_up=False),
+        "crm.item.add": budget(90, is_used_up=True),
+        "crm.item.update": budget(60, is_used_up=True),
+        "crm.item.list": budget(500, is_used_up=False),
     }
     assert blocked_s({"methods": methods}, now) == 90
     assert blocked_s({"error": "Redis can't be reached"}, now) == 0
 
 
-def test_after_an_import_it_grows_and_takes_a_range_without_new_writes() -> None:
+def test_after_an_import_the_outlook_is_growing_and_the_range_assumes_no_new_writes() -> None:
     found = forecast(1000, Throughput((100.0, 100.0, 50.0), 1000.0))
     assert (found.outlook, found.low_s, found.high_s) == ("growing", 600, 1200)
 
 
-def test_without_calls_or_users_nothing_is_promised() -> None:
+def test_without_settled_writes_or_waiting_users_there_is_no_range() -> None:
     stalled = forecast(5, Throughput((0.0, 0.0, 0.0), 3.0))
     empty = forecast(0, Throughput((0.0, 0.0, 0.0), 0.0))
     assert [forecast_.outlook for forecast_ in (stalled, empty)] == ["stalled", "empty"]

@@ -179,7 +179,7 @@ ADDRESS = (
     Field("ADDRESS_COUNTRY_CODE", "addressCountryCode", "Country code", where="fg"),
     Field("ADDRESS_LOC_ADDR_ID", "addressLocAddrId", "Location address", "integer", where="fg"),
 )
-HAS_ROWS = (
+HAS_MULTIFIELDS = (
     Field("HAS_PHONE", "hasPhone", "Has a phone", "char", "N", read_only=True),
     Field("HAS_EMAIL", "hasEmail", "Has an e-mail", "char", "N", read_only=True),
     Field("HAS_IMOL", "hasImol", "Has an open channel", "char", "N", read_only=True),

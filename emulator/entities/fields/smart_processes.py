@@ -1,4 +1,4 @@
-"""The fields of a smart process's items, which its settings choose.
+"""The fields of a smart process's items, as its settings select them.
 
 Documentation: crm/universal/object-fields.md#spa, crm/universal/crm-item-fields.md.
 """
@@ -41,7 +41,7 @@ CATEGORY = Field("CATEGORY_ID", "categoryId", "Pipeline", "crm_category")
 
 
 def stages(directory: str) -> tuple[Field, ...]:
-    """The fields of a stage."""
+    """The stage fields of an item, whose stages are in this directory."""
     return (
         *MOVED,
         Field("STAGE_ID", "stageId", "Stage", "crm_status", max_length=50, extra=status(directory)),
@@ -62,7 +62,7 @@ def fields(settings: Mapping[str, object], directory: str) -> tuple[Field, ...]:
         ("isBeginCloseDatesEnabled", DATES),
         ("isClientEnabled", CONTACTS),
         ("isObserversEnabled", (OBSERVERS,)),
-        ("", (CATEGORY,)),
+        (None, (CATEGORY,)),  # always
         ("isStagesEnabled", stages(directory)),
         ("isSourceEnabled", SOURCE),
         ("isLinkWithProductsEnabled", (*MONEY, TAX, *_OLD_MONEY)),
@@ -72,8 +72,8 @@ def fields(settings: Mapping[str, object], directory: str) -> tuple[Field, ...]:
     return (*BEGINNING, *chosen, *LAST_ACTIVITY)
 
 
-def _is_on(settings: Mapping[str, object], name: str) -> bool:
-    return not name or settings.get(name) == "Y"
+def _is_on(settings: Mapping[str, object], name: str | None) -> bool:
+    return name is None or settings.get(name) == "Y"
 
 
 _OLD_MONEY = switched_off("opportunityAccount", "taxValueAccount", "accountCurrencyId")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.entities.entity import DEAL, INVOICE, Entity
-from emulator.entities.setup.statuses import Directories
+from emulator.entities.setup.directories import Directories
 from emulator.entities.setup.usual import of_pipeline
 from emulator.entities.store import Store
 

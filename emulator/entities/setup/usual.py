@@ -4,34 +4,36 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from emulator.entities.entity import DEAL, INVOICE, QUOTE, Entity
-from emulator.entities.setup.status import Status
+from emulator.entities.setup.directory_item import DirectoryItem
 
 #: Code, name, color, group, whether it is one of the portal's own.
 _Stage = tuple[str, str, str, str, bool]
 
 
-def usual() -> list[Status]:
+def usual() -> list[DirectoryItem]:
     """The directories of a new portal."""
     leads = [
-        Status(1, "STATUS", "NEW", "Not processed", 10, "#00FFFF"),
-        Status(3, "STATUS", "IN_PROCESS", "In progress", 20, "#2FC6F6"),
-        Status(5, "STATUS", "PROCESSED", "Processed", 30, "#55D0E0"),
-        Status(19, "STATUS", "UC_ZA04R1", "Waiting for documents", 40, "#FFA900", system=False),
-        Status(15, "STATUS", "CONVERTED", "Converted", 50, "#37B44A", "S"),
-        Status(17, "STATUS", "JUNK", "Low-quality lead", 60, "#F54819", "F"),
+        DirectoryItem(1, "STATUS", "NEW", "Not processed", 10, "#00FFFF"),
+        DirectoryItem(3, "STATUS", "IN_PROCESS", "In progress", 20, "#2FC6F6"),
+        DirectoryItem(5, "STATUS", "PROCESSED", "Processed", 30, "#55D0E0"),
+        DirectoryItem(
+            19, "STATUS", "UC_ZA04R1", "Waiting for documents", 40, "#FFA900", system=False
+        ),
+        DirectoryItem(15, "STATUS", "CONVERTED", "Converted", 50, "#37B44A", "S"),
+        DirectoryItem(17, "STATUS", "JUNK", "Low-quality lead", 60, "#F54819", "F"),
     ]
     deals = _stages(DEAL.stages, _DEAL_STAGES, 101)
     number = 201
-    others: list[Status] = []
+    others: list[DirectoryItem] = []
     for entity_id, items in _OTHERS.items():
         for place, (code, name) in enumerate(items.items(), 1):
-            others.append(Status(number, entity_id, code, name, 10 * place))
+            others.append(DirectoryItem(number, entity_id, code, name, 10 * place))
             number += 2
     stages = _stages(QUOTE.stages, _QUOTE_STAGES, number)
     return [*sorted(leads, key=lambda status: status.id), *deals, *others, *stages]
 
 
-def of_pipeline(entity: Entity, category_id: int) -> list[Status]:
+def of_pipeline(entity: Entity, category_id: int) -> list[DirectoryItem]:
     """The stages of a new pipeline; their ids are not given yet."""
     kinds = {DEAL.type_id: _DEAL_STAGES, INVOICE.type_id: _INVOICE_STAGES}
     stages = kinds.get(entity.type_id, _PROCESS_STAGES)
@@ -42,9 +44,9 @@ def of_pipeline(entity: Entity, category_id: int) -> list[Status]:
     ]
 
 
-def _stages(entity_id: str, stages: Iterable[_Stage], number: int) -> list[Status]:
+def _stages(entity_id: str, stages: Iterable[_Stage], number: int) -> list[DirectoryItem]:
     return [
-        Status(number + 2 * n, entity_id, code, name, 10 * (n + 1), color, semantics, system)
+        DirectoryItem(number + 2 * n, entity_id, code, name, 10 * (n + 1), color, semantics, system)
         for n, (code, name, color, semantics, system) in enumerate(stages)
     ]
 

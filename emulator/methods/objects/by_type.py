@@ -78,7 +78,7 @@ def _write(entity: Entity, verb: str, call: Call) -> Write:
     for name in ("fields", "params"):
         _require_object(entity, call, name)
     known = sent if isinstance(sent, dict) else {}
-    rows = from_upper_fields(known) if entity.has_rows else []
+    rows = from_upper_fields(known) if entity.has_multifields else []
     if entity in {CONTACT, COMPANY}:
         _require_addresses(rows)
     currency = known.get("CURRENCY_ID")

@@ -54,7 +54,7 @@ def import_many(call: Call) -> MethodResult:
 
 def _import(call: Call, entity: Entity, sent: Any) -> int:
     known = sent if isinstance(sent, dict) else {}
-    rows = from_item_fm(known.get("fm")) if entity.has_rows else []
+    rows = from_item_fm(known.get("fm")) if entity.has_multifields else []
     write = Write(
         entity,
         "crm.item.import",
@@ -75,7 +75,7 @@ def _history(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, s
     found: dict[str, str] = {}
     for camel, name in {**_TIMES, **_AUTHORS}.items():
         value = sent.get(camel)
-        if value in (None, "") or (camel.startswith("moved") and not entity.stage):
+        if value in (None, "") or (camel.startswith("moved") and not entity.stage_field):
             continue
         time = portal_iso(str(value)) if camel in _TIMES else None
         author = positive_int(value) if camel in _AUTHORS else None
@@ -102,7 +102,7 @@ def _require_order(call: Call, entity: Entity, history: dict[str, str]) -> None:
         raise _not_valid(call, entity, "MOVED_TIME")
     if created is not None:
         history.setdefault("DATE_MODIFY", created)
-        if entity.stage:
+        if entity.stage_field:
             history.setdefault("MOVED_TIME", created)
 
 

@@ -90,7 +90,7 @@ def _missing(name: str) -> RestError:
 def _view(call: Call, entity: Entity, item: Item) -> MethodResult:
     schema = call.portal.schemas[entity]
     shown = typed(schema, item, original_names=call.original_names)
-    if entity.has_rows:
+    if entity.has_multifields:
         shown["fm"] = fm(item)
     return MethodResult({"item": shown}, lead=item.id if entity is LEAD else None)
 
@@ -100,7 +100,7 @@ def _write(entity: Entity, method: str, call: Call) -> Write:
     if sent is None:
         raise _missing("fields")
     known = sent if isinstance(sent, dict) else {}
-    rows = from_item_fm(known.get("fm")) if entity.has_rows else []
+    rows = from_item_fm(known.get("fm")) if entity.has_multifields else []
     known = item_fields(call, entity, known)
     return Write(entity, method, sent, known, rows, call.connector, call.user)
 

@@ -72,7 +72,7 @@ def _upper_row(schema: Schema, item: Item, shown: list[str], types: set[str]) ->
 def _item_row(schema: Schema, item: Item, selection: set[str], call: Call) -> dict[str, Any]:
     row = typed(schema, item, original_names=call.original_names)
     if "*" in selection:
-        return {**row, "fm": fm(item)} if schema.entity.has_rows else row
+        return {**row, "fm": fm(item)} if schema.entity.has_multifields else row
     wanted = {
         schema.searchable[name].camel if name in schema.searchable else name for name in selection
     }

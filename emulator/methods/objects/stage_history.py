@@ -56,7 +56,7 @@ def listed(call: Call) -> MethodResult:
 def _entity(call: Call) -> Entity:
     sent = call.argument("entityTypeId")
     entity = call.portal.types.get(positive_int(sent))
-    if entity is None or entity is QUOTE or not entity.stage:
+    if entity is None or entity is QUOTE or not entity.stage_field:
         name = entity.name if entity else str(sent)[:50]
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {name} is not supported")
     return entity

@@ -134,7 +134,7 @@ def _element(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def _usual(entity: Entity) -> list[dict[str, Any]]:
-    main = ("TITLE", "NAME", "LAST_NAME", entity.stage, "OPPORTUNITY", "CONTACT_ID")
+    main = ("TITLE", "NAME", "LAST_NAME", entity.stage_field, "OPPORTUNITY", "CONTACT_ID")
     additional = ("TYPE_ID", "SOURCE_ID", "OPENED", "ASSIGNED_BY_ID", "OBSERVERS", "COMMENTS")
     names = {"OPPORTUNITY": "OPPORTUNITY_WITH_CURRENCY", "CONTACT_ID": "CLIENT"}
     names["OBSERVERS"] = "OBSERVER"

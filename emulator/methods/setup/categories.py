@@ -36,7 +36,7 @@ def add(call: Call) -> MethodResult:
     """crm.category.add: the new pipeline."""
     _require_admin(call)
     entity, sent = _entity(call), _fields(call)
-    if not entity.has_own_pipelines:
+    if not entity.has_editable_pipelines:
         raise RestError("ADDING_DISABLED", "Adding a system category is prohibited")
     if not sent.get("name"):
         raise RestError(0, "Field 'NAME' is required")
@@ -64,7 +64,7 @@ def delete(call: Call) -> MethodResult:
             raise RestError(0, "Default deal category cannot be deleted")
         if is_used:
             raise RestError(0, f"Deals related to the funnel {category.name} found")
-    elif not entity.has_own_pipelines:
+    elif not entity.has_editable_pipelines:
         raise RestError("REMOVING_DISABLED", "Deletion of system category is prohibited")
     elif category.is_default:
         raise RestError("BX_ERROR", "This funnel is the default funnel")
@@ -84,7 +84,7 @@ def _entity(call: Call, missing: str = "SPA not found") -> Entity:
     entity = call.portal.types.get(positive_int(call.argument("entityTypeId")))
     if entity is None:
         raise RestError("NOT_FOUND", missing)
-    if not entity.has_pipelines:
+    if not entity.has_stages_per_pipeline:
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {entity.name} is not supported")
     return entity
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from emulator.entities.entity import DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
-from emulator.entities.setup.status import Status
+from emulator.entities.setup.directory_item import DirectoryItem
 from emulator.errors import RestError
 from emulator.methods.described import Column, described
 from emulator.methods.result import Call, MethodResult
@@ -65,7 +65,7 @@ def add(call: Call) -> MethodResult:
     code = _code(call, entity_id, str(sent["STATUS_ID"]))
     if directories.has(entity_id, code):
         raise RestError("ERROR_CORE", "The specified status ID already exists.")
-    made = Status(
+    made = DirectoryItem(
         0,
         entity_id,
         code,
@@ -105,7 +105,7 @@ def delete(call: Call) -> MethodResult:
     if status.system and not is_forced:
         raise RestError(
             "",
-            "CRM System Status can be deleted only if parameter FORCED is specified"
+            "CRM System DirectoryItem can be deleted only if parameter FORCED is specified"
             ' and equal to "Y".',
         )
     if status.is_stage and _is_used(call, status):
@@ -148,7 +148,9 @@ def entity_types(call: Call) -> dict[str, dict[str, Any]]:
         "ENTITY_TYPE_ID": QUOTE.type_id,
     }
     for entity in call.portal.types.all():
-        for category in call.portal.categories.all(entity) if entity.has_pipelines else ():
+        for category in (
+            call.portal.categories.all(entity) if entity.has_stages_per_pipeline else ()
+        ):
             if category.id:
                 entity_id = entity.directory(category.id)
                 found[entity_id] = {
@@ -189,13 +191,13 @@ def _fields(call: Call) -> Mapping[str, Any]:
     return sent
 
 
-def _existing(call: Call) -> Status:
+def _existing(call: Call) -> DirectoryItem:
     status_id = positive_int(call.argument("id"))
     if status_id is None:
         raise RestError("Invalid identifier.", "Invalid identifier.")
     found = call.portal.directories.get(status_id)
     if found is None:
-        raise RestError("Status is not found.", "Status is not found.")
+        raise RestError("DirectoryItem is not found.", "DirectoryItem is not found.")
     return found
 
 
@@ -218,12 +220,12 @@ def _pipeline(call: Call, entity_id: str) -> tuple[Entity | None, int]:
         if entity.stages and entity_id == entity.stages:
             return entity, 0
         rest = entity_id.removeprefix(f"{entity.stages}_")
-        if entity.has_pipelines and rest != entity_id and rest.isdecimal():
+        if entity.has_stages_per_pipeline and rest != entity_id and rest.isdecimal():
             return entity, int(rest)
     return None, 0
 
 
-def _require_order(call: Call, made: Status) -> None:
+def _require_order(call: Call, made: DirectoryItem) -> None:
     """Stages in work come before the successful one (crm/status/crm-status-add.md)."""
     if not made.is_stage or made.semantics:
         return
@@ -240,11 +242,11 @@ def _require_order(call: Call, made: Status) -> None:
         )
 
 
-def _is_used(call: Call, status: Status) -> bool:
+def _is_used(call: Call, status: DirectoryItem) -> bool:
     entity, _ = _pipeline(call, status.entity_id)
     if entity is None:
         return False
-    condition = f"WHERE json_extract(data, '$.{entity.stage}') = ?"
+    condition = f"WHERE json_extract(data, '$.{entity.stage_field}') = ?"
     return call.portal.store.count(entity, condition, (status.status,)) > 0
 
 

@@ -80,7 +80,7 @@ def _compare_users(plan: Plan) -> Progress:
 
     def find(users: Sequence[UserSnapshot]) -> Candidates:
         keys = {key for user in users for key in match_keys.of_user(user)}
-        return Candidates(*plans.keyed(plan, keys))
+        return Candidates(*plans.entities_with_keys(plan, keys))
 
     made = comparison.lines_of(users, find)
     lines = [line for line in made.values() if line is not None]

@@ -1,4 +1,4 @@
-"""Plans as stored in Postgres: how far each was read, its lines, and what was applied."""
+"""Plans as stored in Postgres: how far each has read, its lines, and what was applied."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it was read to its end."""
+        """Whether it has read everything."""
         return self.reading == "done"
 
 
@@ -60,14 +60,14 @@ id, caller, created_at, reading, position, leads, contacts, linked, ready_at, ap
 """
 _BEGIN = f"""
 INSERT INTO match_plans (portal, caller) VALUES (:portal, :caller) RETURNING {_FIELDS}
-"""  # noqa: S608 - of constants; values are parameters
+"""  # noqa: S608 - built from constants; values are parameters
 _FIND = f"""
 SELECT {_FIELDS} FROM match_plans
 WHERE portal = :portal AND (CAST(:id AS bigint) IS NULL OR id = CAST(:id AS bigint))
 ORDER BY match_plans.id DESC LIMIT 1
-"""  # noqa: S608 - of constants; values are parameters
+"""  # noqa: S608 - built from constants; values are parameters
 
-# Only from the position that the step began at: of two runs, one ends.
+# Only if the plan is still where this step began: of two concurrent runs, one is rejected.
 _PROGRESS = f"""
 WITH plan AS (
     UPDATE match_plans SET reading = :reading, position = :position, leads = leads + :leads,
@@ -75,18 +75,18 @@ WITH plan AS (
         ready_at = CASE WHEN :reading = 'done' THEN now() END
     WHERE id = :id AND reading = :before_reading AND position = :before
     RETURNING *
-), keyed AS (
+), new_keys AS (
     INSERT INTO match_keys (plan_id, key, entity, entity_id)
     SELECT plan.id, one.key, :entity, one.entity_id
     FROM plan, unnest(CAST(:keys AS integer[]), CAST(:entity_ids AS bigint[]))
         AS one (key, entity_id)
     ON CONFLICT DO NOTHING
 ), present AS (
-    -- The lock makes an erasure of this moment wait, and forget the line.
+    -- The lock makes a concurrent erasure wait for the line, whose changes it then removes.
     SELECT id FROM users WHERE erased_at IS NULL AND id IN (
         SELECT user_id FROM json_to_recordset(CAST(:lines AS json)) AS one (user_id bigint)
     ) ORDER BY id FOR SHARE
-), lined AS (
+), new_lines AS (
     INSERT INTO match_lines (plan_id, kind, user_id, version, lead_id, lead_ids, contact_ids,
                              changes)
     SELECT plan.id, kind, user_id, version, lead_id, lead_ids, contact_ids,
@@ -107,8 +107,8 @@ WITH plan AS (
     DELETE FROM match_keys USING plan WHERE plan.reading = 'done' AND plan_id = plan.id
 )
 SELECT {_FIELDS} FROM plan
-"""  # noqa: S608 - of constants; values are parameters
-_KEYED = """
+"""  # noqa: S608 - built from constants; values are parameters
+_WITH_KEYS = """
 SELECT DISTINCT entity, entity_id FROM match_keys
 WHERE plan_id = :id AND key = ANY (CAST(:keys AS integer[]))
 """
@@ -176,13 +176,13 @@ def store(plan: Plan, progress: Progress) -> Plan:
     return Plan(**rows[0])
 
 
-def keyed(plan: Plan, keys: Iterable[int]) -> tuple[set[int], set[int]]:
+def entities_with_keys(plan: Plan, keys: Iterable[int]) -> tuple[set[int], set[int]]:
     """The leads and the contacts that have one of these match keys.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    found = database().run(_KEYED, id=plan.id, keys=sorted(set(keys)))
+    found = database().run(_WITH_KEYS, id=plan.id, keys=sorted(set(keys)))
     leads = {row["entity_id"] for row in found if row["entity"] == "lead"}
     return leads, {row["entity_id"] for row in found if row["entity"] == "contact"}
 
@@ -223,7 +223,10 @@ def counts(plan: Plan) -> dict[tuple[str, str], int]:
 
 
 def mark(plan: Plan, numbers: Sequence[int], outcome: Literal["entered", "changed"]) -> None:
-    """Record what became of lines.
+    """Record the outcome of lines.
+
+    `entered`: an event was stored; `changed`: the user or the lead has changed since, so the line
+    was skipped. Lines that have an outcome keep it.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -1,9 +1,10 @@
 """The installation that a database belongs to, and the current history of Postgres.
 
 After a failover to an asynchronous replica or a restore, Postgres lacks its newest transactions.
-Statements that write or claim events call `leadline_present()`, which fails if the database is not
-the one in which the current history began. `run_in_current_history` then begins a new one and
-repeats the statement (docs/decisions/0014-history-of-postgres.md).
+Statements that write or claim events call the SQL function `leadline_present()`: it returns the
+current history, or fails if the database is not the one in which that history began.
+`run_in_current_history` then begins a new one and repeats the statement
+(docs/decisions/0014-history-of-postgres.md).
 """
 
 from dataclasses import dataclass
@@ -80,6 +81,9 @@ def run_in_current_history(sql: str, **params: object) -> list[Row]:
 
 def begin_history(lost: int = 0) -> int:
     """Begin a new history if Postgres has forked, or its history is not newer than `lost`.
+
+    `lost`: a history seen elsewhere, in Redis or in a reply, that this database must go beyond; 0:
+    none.
 
     New ids continue beyond those of the lost history, and a sweep of all users begins. Returns the
     current history.

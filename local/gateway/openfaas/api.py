@@ -19,7 +19,7 @@ from local.gateway.openfaas.deployment import Deployment
 from local.gateway.openfaas.platform import LogLine, PlatformDown
 from local.gateway.openfaas.requests import LogQuery, Refused, body_of, check_namespace
 from local.gateway.openfaas.secret_files import NamedSecret, NewSecret, SecretFiles
-from local.gateway.responses import expect, problem_response
+from local.gateway.responses import handle_expect_header, problem_response
 from local.gateway.routes import NAMESPACE
 
 #: Log streams open at once; followed logs stay open until the client disconnects.
@@ -71,7 +71,7 @@ class Api:
             "/system{rest:(/.*)?}": {},
         }
         for path, methods in paths.items():
-            router.add_route("*", path, self._guarded(methods), expect_handler=expect)
+            router.add_route("*", path, self._guarded(methods), expect_handler=handle_expect_header)
 
     def _guarded(self, methods: Mapping[str, Handler]) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from emulator.entities.setup.status import Status
+from emulator.entities.setup.directory_item import DirectoryItem
 from emulator.entities.setup.usual import usual
 from emulator.entities.store import Store
 
@@ -18,36 +18,38 @@ class Directories:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._rows: dict[int, Status] = {}
+        self._rows: dict[int, DirectoryItem] = {}
         #: By directory and code, in order.
-        self._items: dict[str, dict[str, Status]] = {}
+        self._items: dict[str, dict[str, DirectoryItem]] = {}
         self.load()
 
     def load(self) -> None:
         """Read all directories again; a new portal gets the usual ones."""
         rows = self._store.db.execute("SELECT id, data FROM status ORDER BY id").fetchall()
         if rows:
-            self._rows = {row_id: Status(row_id, **json.loads(data)) for row_id, data in rows}
+            self._rows = {
+                row_id: DirectoryItem(row_id, **json.loads(data)) for row_id, data in rows
+            }
         else:
-            self._rows = {status.id: status for status in usual()}
+            self._rows = {item.id: item for item in usual()}
             with self._store.transaction():
-                for status in self._rows.values():
-                    self._save(status)
+                for item in self._rows.values():
+                    self._save(item)
         self._index()
         # A file of an earlier version may lack a directory.
-        self.add_all(status for status in usual() if status.entity_id not in self._items)
+        self.add_all(item for item in usual() if item.entity_id not in self._items)
 
-    def all(self) -> list[Status]:
+    def all(self) -> list[DirectoryItem]:
         """All items by id."""
         return list(self._rows.values())
 
-    def items(self, entity_id: str) -> list[Status]:
+    def items(self, entity_id: str) -> list[DirectoryItem]:
         """The items of one directory in their order."""
         return list(self._items.get(entity_id, {}).values())
 
-    def get(self, status_id: int) -> Status | None:
+    def get(self, item_id: int) -> DirectoryItem | None:
         """An item by its id."""
-        return self._rows.get(status_id)
+        return self._rows.get(item_id)
 
     def first(self, entity_id: str) -> str:
         """The first item's code; empty if there is none."""
@@ -58,41 +60,41 @@ class Directories:
         return code in self._items.get(entity_id, {})
 
     def semantics(self, entity_id: str, code: str) -> str:
-        """The group of a stage: P, S or F; an unknown one is P, in work."""
+        """The group of a stage: P, S or F; an unknown one is P, in progress."""
         stage = self._items.get(entity_id, {}).get(code)
         return (stage.semantics if stage else "") or "P"
 
-    def add(self, status: Status) -> int:
-        """Add an item, whose id is given here; returns the id."""
+    def add(self, item: DirectoryItem) -> int:
+        """Add an item under a new id; returns the id."""
         row_id = max(self._rows, default=100) + 2
-        self.put(replace(status, id=row_id))
+        self.put(replace(item, id=row_id))
         return row_id
 
-    def add_all(self, statuses: Iterable[Status]) -> None:
-        """Add several items, whose ids are given here."""
-        for status in list(statuses):
-            self.add(status)
+    def add_all(self, items: Iterable[DirectoryItem]) -> None:
+        """Add several items under new ids."""
+        for item in list(items):
+            self.add(item)
 
-    def put(self, status: Status) -> None:
+    def put(self, item: DirectoryItem) -> None:
         """Add or replace an item."""
-        self._rows[status.id] = status
-        self._save(status)
+        self._rows[item.id] = item
+        self._save(item)
         self._index()
 
-    def delete(self, status: Status) -> None:
+    def delete(self, item: DirectoryItem) -> None:
         """Delete an item."""
-        del self._rows[status.id]
-        self._store.db.execute("DELETE FROM status WHERE id = ?", (status.id,))
+        del self._rows[item.id]
+        self._store.db.execute("DELETE FROM status WHERE id = ?", (item.id,))
         self._index()
 
-    def _save(self, status: Status) -> None:
-        data: dict[str, Any] = {name: value for name, value in vars(status).items() if name != "id"}
+    def _save(self, item: DirectoryItem) -> None:
+        data: dict[str, Any] = {name: value for name, value in vars(item).items() if name != "id"}
         self._store.db.execute(
             "INSERT OR REPLACE INTO status (id, data) VALUES (?, ?)",
-            (status.id, json.dumps(data, ensure_ascii=False)),
+            (item.id, json.dumps(data, ensure_ascii=False)),
         )
 
     def _index(self) -> None:
         self._items = {}
-        for status in sorted(self._rows.values(), key=lambda row: (row.sort, row.id)):
-            self._items.setdefault(status.entity_id, {})[status.status] = status
+        for item in sorted(self._rows.values(), key=lambda row: (row.sort, row.id)):
+            self._items.setdefault(item.entity_id, {})[item.status] = item

@@ -1,4 +1,7 @@
-"""An item of a directory. Documentation: crm/status/."""
+"""An item of one of the CRM's directories (reference lists), such as a stage or a source.
+
+Documentation: crm/status/.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +13,11 @@ _STAGES = (LEAD.stages, QUOTE.stages)
 
 
 @dataclass(frozen=True)
-class Status:
-    """An item of a directory; `semantics` of a stage is empty while in work, then S or F."""
+class DirectoryItem:
+    """An item of a directory.
+
+    `semantics` of a stage: empty while in progress, `S` for success, `F` for failure.
+    """
 
     id: int
     entity_id: str
@@ -22,7 +28,7 @@ class Status:
     semantics: str = ""
     system: bool = True
     category_id: int | None = None
-    #: The first name of a system item that was renamed.
+    #: The original name of a system item that was renamed.
     name_init: str = ""
 
     @property
