@@ -43,7 +43,7 @@ LANGUAGES = (
         {
             "write": (
                 "`POST /users`, one process, {connections} connections",
-                "{rate} per second, {ratio} of a bare hello under the same server",
+                "{rate} per second, {ratio} of the rate of a hello-world function under the same server",
             ),
             "latency": ("from a POST to its lead on an idle system", "{ms} ms"),
             "burst": (
@@ -59,7 +59,7 @@ LANGUAGES = (
             ),
             "cold": (
                 "cold start of `create_user`, until the first user is written",
-                "{ratio} times that of a bare hello",
+                "{ratio} times that of a hello-world function",
             ),
             "footprint": (
                 "the whole idle system, with its servers and the emulator",
@@ -74,7 +74,7 @@ LANGUAGES = (
         {
             "write": (
                 "`POST /users`, один процесс, {connections} соединений",
-                "{rate} в секунду — {ratio} от пустой функции на том же сервере",
+                "{rate} в секунду — {ratio} от скорости функции hello-world на том же сервере",
             ),
             "latency": ("от POST до лида в системе без нагрузки", "{ms} мс"),
             "burst": (
@@ -90,7 +90,7 @@ LANGUAGES = (
             ),
             "cold": (
                 "холодный старт `create_user` до первого записанного пользователя",
-                "в {ratio} раза дольше, чем у пустой функции",
+                "в {ratio} раза дольше, чем у функции hello-world",
             ),
             "footprint": (
                 "вся система без нагрузки, вместе с её серверами и эмулятором",
