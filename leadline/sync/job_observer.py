@@ -72,7 +72,7 @@ class JobObserver:
 
     def imports_refused(self, error: BitrixError) -> None:
         """The portal takes no imports: leads are created one by one, and robots start."""
-        log.warning("no quiet import here: robots start as usual", **_error_fields(error))
+        log.warning("the portal refuses quiet imports; robots will start", **_error_fields(error))
 
     def fields_refused(self, fields: Sequence[str], error: BitrixError) -> None:
         """The portal refuses these fields of a lead: it is written again without them."""

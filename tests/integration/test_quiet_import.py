@@ -60,7 +60,7 @@ def test_a_portal_without_imports_creates_the_leads_as_usual(
     assert origins(control) == list(range(1, 31))
     assert methods(control)["crm.item.add"] == 30
     assert portal_session.quiet_import().is_refused()
-    assert "no quiet import here" in capsys.readouterr().out
+    assert "the portal refuses quiet imports" in capsys.readouterr().out
     attempts = rows("SELECT DISTINCT attempts FROM events")
     assert attempts == [{"attempts": 1}], "a refusal is no attempt"
 
