@@ -43,7 +43,10 @@ LANGUAGES = (
         {
             "write": (
                 "`POST /users`, one process, {connections} connections",
-                "{rate} per second, {ratio} of the rate of a hello-world function under the same server",
+                (
+                    "{rate} per second, {ratio} of the rate of a hello-world function under the"
+                    " same server"
+                ),
             ),
             "latency": ("from a POST to its lead on an idle system", "{ms} ms"),
             "burst": (
