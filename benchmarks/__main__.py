@@ -18,15 +18,15 @@ from benchmarks.sections import Section
 from local.runner.processes.program import CHECKOUT
 
 OUTPUT = CHECKOUT / "benchmarks"
-#: Servers with their data, deleted after each section; apart from `.local`, whose next start ends
+#: The servers' data, deleted after each section. Not in `.local`: the next `make run` would stop
 #: every server that it finds there.
 WORK = CHECKOUT / ".bench"
-#: Apart from the record: figures of a quick run mean nothing, but stand next to the record's.
+#: Separate from the record; the report of a quick run compares its figures with the record.
 QUICK_OUTPUT = WORK / "quick"
 
 
 def main() -> int:
-    """Returns the exit code: 0 if everything could be measured, met expectations or not."""
+    """Returns the exit code: 0 if everything was measured, even if expectations were not met."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--quick", action="store_true", help="small scale, to try it out")
@@ -44,8 +44,8 @@ def main() -> int:
     (output / RESULTS).mkdir(parents=True, exist_ok=True)
     for name in () if options.report else options.sections or SECTIONS:
         _run(SECTIONS[name], QUICK if options.quick else FULL, output)
-        report.write(output, last)  # also if the next one fails
-    _say_written(report.write(output, last))
+        report.write(output, last)  # so that it exists even if the next section fails
+    _report_written(report.write(output, last))
     if not options.quick:
         _update_readmes()
     return 0
@@ -53,10 +53,10 @@ def main() -> int:
 
 def _update_readmes() -> None:
     for path in readme.update(CHECKOUT, OUTPUT / RESULTS):
-        _say_written(path)
+        _report_written(path)
 
 
-def _say_written(path: Path) -> None:
+def _report_written(path: Path) -> None:
     sys.stdout.write(f"written: {path.relative_to(CHECKOUT)}\n")
 
 

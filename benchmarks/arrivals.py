@@ -1,4 +1,4 @@
-"""Users who arrive at given moments, each followed from its POST to its lead in the portal."""
+"""POSTs users at given times and follows each from its POST to its lead in the portal."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import ledger, tables
 from benchmarks.laboratory import BenchSystem
 
-#: More than are ever under way: no POST waits for the answer to another one.
+#: More than there are POSTs in flight at any time: no POST waits for the answer to another.
 _SENDERS = 16
 _ANSWER_WITHIN_S = 30
 _SETTLED_WITHIN_S = 120
@@ -20,7 +20,7 @@ _LEADS = "SELECT id, bitrix_lead_id FROM users WHERE bitrix_lead_id IS NOT NULL"
 
 @dataclass(frozen=True)
 class Followed:
-    """Milliseconds from sending a POST."""
+    """Milliseconds from sending a POST to its answer, and to the lead in the portal."""
 
     answer_ms: float
     lead_ms: float
@@ -37,8 +37,8 @@ class _Post:
 def follow(system: BenchSystem, journal: Path, pauses_s: Iterable[float]) -> list[Followed]:
     """POST a user after each pause, whether or not earlier ones were answered.
 
-    Returns when every event has its reply. `journal` is the emulator's, whose clock is this
-    machine's.
+    Returns when every event has its reply. `journal` is the emulator's, which runs on
+    this machine and so has the same clock.
     """
     database = system.url("database")
     since = ledger.now(database)
@@ -53,7 +53,7 @@ def follow(system: BenchSystem, journal: Path, pauses_s: Iterable[float]) -> lis
 
 
 def open_connections(system: BenchSystem) -> None:
-    """One user from POST to reply: connections open at first use."""
+    """Take one user from POST to reply, since connections open at first use."""
     since = ledger.now(system.url("database"))
     _send(system, (0,))
     ledger.await_settled(system.url("database"), since, _SETTLED_WITHIN_S)
@@ -86,10 +86,10 @@ def _post(system: BenchSystem, url: str, key: str) -> _Post:
 
 def _created(journal: Path) -> dict[int, float]:
     """When each lead appeared in the portal (Unix time)."""
-    moments: dict[int, float] = {}
+    created_at: dict[int, float] = {}
     with journal.open(encoding="utf-8") as lines:
         for line in lines:
-            note = json.loads(line)
-            if note["what"] == "ran" and note.get("lead"):
-                moments.setdefault(int(note["lead"]), float(note["at"]))
-    return moments
+            entry = json.loads(line)
+            if entry["what"] == "ran" and entry.get("lead"):
+                created_at.setdefault(int(entry["lead"]), float(entry["at"]))
+    return created_at

@@ -14,6 +14,7 @@ from benchmarks.processes import MIB, pss_mib
 from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 
+#: By how much the rate of the second half may be below that of the first.
 WITHIN = 0.10
 _WITHIN_S = 3_600
 _POLL_EVERY_S = 0.2
@@ -22,7 +23,7 @@ _UNPUBLISHED = "SELECT 1 FROM events WHERE published_at IS NULL LIMIT 1"
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """The same events wait in Postgres, then in RabbitMQ, then in Redis, then they are drained."""
+    """Let the same events wait in Postgres, in RabbitMQ and in Redis in turn, then drain them."""
     with whole_system(folder, **NO_LIMITS) as system:
         database = system.url("database")
         since = ledger.now(database)
@@ -32,11 +33,11 @@ def measure(scale: Scale, folder: Path) -> Data:
         tables.add_waiting(database, scale.backlog, due_in_s=0)
         start = ledger.now(database)
         with tables.connection(database) as connection:
-            _moments(lambda: 0 if connection.run(_UNPUBLISHED) else 1, 1)
+            _times_of_tenths(lambda: 0 if connection.run(_UNPUBLISHED) else 1, 1)
         in_rabbitmq = _memory(system)
         published = [start, *ledger.deciles(database, "published_at", since)]
         system.resume("connector")
-        enqueued = _moments(system.waiting, scale.backlog)
+        enqueued = _times_of_tenths(system.waiting, scale.backlog)
         in_redis = _memory(system)
         start = ledger.now(database)
         system.resume("worker")
@@ -57,64 +58,66 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 
 def _memory(system: BenchSystem) -> Data:
-    """MiB: RabbitMQ's processes, and what Redis says it uses."""
+    """MiB used by RabbitMQ's processes, and by Redis as it reports it."""
     with redis.Redis.from_url(system.url("redis")) as client:
         used = int(dict(client.info("memory"))["used_memory"])
     return {"rabbitmq": pss_mib(system.pid("rabbitmq")), "redis": used / MIB}
 
 
-def _moments(count: Callable[[], int], total: int) -> list[float]:
+def _times_of_tenths(count: Callable[[], int], total: int) -> list[float]:
     """The start time, and when the count passed each tenth of the total."""
-    moments = [time.time()]
+    times = [time.time()]
     deadline = time.monotonic() + _WITHIN_S
-    while len(moments) <= 10:
+    while len(times) <= 10:
         if time.monotonic() > deadline:
             raise TimeoutError("the backlog does not move")
         now = count()
-        while len(moments) <= 10 and now >= total * len(moments) / 10:
-            moments.append(time.time())
+        while len(times) <= 10 and now >= total * len(times) / 10:
+            times.append(time.time())
         time.sleep(_POLL_EVERY_S)
-    return moments
+    return times
 
 
-def _rates(moments: list[float], tenth: float) -> list[float]:
-    pairs = pairwise(moments)
+def _rates(times: list[float], tenth: float) -> list[float]:
+    """Events per second in each tenth."""
+    pairs = pairwise(times)
     return [tenth / max(after - before, _POLL_EVERY_S / 10) for before, after in pairs]
 
 
-def _halves(rates: list[float]) -> float:
+def _second_to_first_half(rates: list[float]) -> float:
     """The rate of the second half divided by that of the first half of the events."""
     first, second = (sum(1 / rate for rate in half) for half in (rates[:5], rates[5:]))
     return first / second
 
 
 def render(data: Data) -> Chapter:
-    """Memory at each stage, and rates by tenths."""
+    """Memory while all events wait in one place, and rates by tenths of the events."""
     memory = [
         (where, f"{usage['rabbitmq']:.0f}", f"{usage['redis']:.0f}")
         for where, usage in data["memory_mib"].items()
     ]
     rates: dict[str, list[float]] = data["rates"]
     lines = [
-        (name, Figure.of(values).text(), f"{_halves(values):.2f}") for name, values in rates.items()
+        (name, Figure.of(values).text(), f"{_second_to_first_half(values):.2f}")
+        for name, values in rates.items()
     ]
     text = (
         f"{data['events']:,} events at once, limits off; the relay publishes them while connector"
         " and workers are suspended, then the connector resumes, then the workers."
-        f" {data['sendings']:,} sendings in all, {data['failed']} failed. Redis is new, and the"
+        f" {data['sendings']:,} publications in all, {data['failed']} failed. Redis is new, and the"
         " relay has sent all of them: so users are processed from the 70th second on, and looked up"
         " in Bitrix24 before their lead is created, as after an outage; the first tenths include"
         " that.\n\n"
         + table(("all events are", "RabbitMQ MiB", "Redis MiB"), memory)
-        + "\nRates, of each tenth of the events:\n\n"
-        + table(("events a second", "median of tenths", "second half / first"), lines)
+        + "\nRates by tenths of the events:\n\n"
+        + table(("events per second", "median of tenths", "second half / first"), lines)
     )
     expectations = [
         Expectation(
             f"backlog, {name}",
             f"second half within {WITHIN:.0%} of the first",
-            f"{_halves(values):.2f}",
-            _halves(values) >= 1 - WITHIN,
+            f"{_second_to_first_half(values):.2f}",
+            _second_to_first_half(values) >= 1 - WITHIN,
         )
         for name, values in rates.items()
     ]
@@ -132,7 +135,9 @@ def render(data: Data) -> Chapter:
         measurements += [
             Measurement(f"{name}: events", Figure.of(values), "/s", 0, more_is_better=True),
             Measurement(
-                f"{name}: second half / first", Figure.of([_halves(values)]), more_is_better=True
+                f"{name}: second half / first",
+                Figure.of([_second_to_first_half(values)]),
+                more_is_better=True,
             ),
         ]
     return Chapter(text, {"backlog.svg": svg}, expectations, measurements)

@@ -110,12 +110,12 @@ def render(data: Data) -> Chapter:
         rate.text(),
         rate.median >= EVENTS_PER_S,
     )
-    clean = all(run["failed"] == 0 for run in runs) and not data["doubled"]
+    is_clean = all(run["failed"] == 0 for run in runs) and not data["doubled"]
     intact = Expectation(
         "burst",
         "nothing failed or doubled",
-        "as expected" if clean else "see the table above",
-        clean,
+        "as expected" if is_clean else "see the table above",
+        is_clean,
         at_any_scale=True,
     )
     bars = {name: {"CPU ms": figure} for name, figure in list(by_kind.items())[:8]}

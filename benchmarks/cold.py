@@ -26,6 +26,7 @@ from leadline.workqueue.keys import JOBS
 from leadline.workqueue.restricted_job import JOB
 from local.sandbox.waiting import eventually
 
+#: Upper bounds: a function's start relative to that of hello, and a worker's in milliseconds.
 RATIO = 1.5
 WORKER_MS = 1_000
 _USERS = 1_000
@@ -37,7 +38,7 @@ _NEXT_EVENT = "SELECT id, user_id FROM events WHERE state = 'open' AND due_at > 
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """All functions in turn, repeatedly."""
+    """Start all functions in turn, repeatedly."""
     runs: list[Data] = []
     servers = ("postgres", "rabbitmq", "redis", "bitrix24")
     with Laboratory(folder).running(*servers) as laboratory:
@@ -45,14 +46,14 @@ def measure(scale: Scale, folder: Path) -> Data:
         for repeat in range(-1, scale.cold_starts):
             for name in ("hello", *_FIRST_CALLS):
                 ms = _start(laboratory, name)
-                if repeat >= 0:  # the first one compiles
+                if repeat >= 0:  # the first start compiles the bytecode
                     runs.append({"function": name, "repeat": repeat, "ms": ms})
         worker_ms = [_start_worker(laboratory) for _ in range(1 + scale.cold_starts)]
     return {"runs": runs, "worker_ms": worker_ms[1:]}
 
 
 def _start_worker(laboratory: Laboratory) -> float:
-    """Milliseconds from the start of the process to its taking of a job that waits."""
+    """Milliseconds from the start of the process until it takes a waiting job."""
     with redis.Redis.from_url(laboratory.url("redis")) as client:
         client.flushdb()
         queue = Queue(JOBS, connection=client, serializer=JSONSerializer)
@@ -82,7 +83,7 @@ def _start(laboratory: Laboratory, name: str) -> float:
 
 
 def _first_answer(url: str, call: Call) -> int:
-    """Retry until the server accepts; returns the status of the answer."""
+    """Retry until the server accepts the connection; returns the status of its answer."""
     address = urlsplit(url).netloc
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {call.key}"}
     path = call.path.replace("{id}", "1")
@@ -110,7 +111,7 @@ _PAGES = {"list_users": "/users", "console": "/console/api/users", "openapi": "/
 
 
 def _call(laboratory: Laboratory, name: str) -> Call:
-    """A real request: a user to write or read, a message, a reply, an event to publish."""
+    """A real request for this function, which adds what it needs: an event, a message, a reply."""
     database, key = laboratory.url("postgres"), laboratory.key
     if name == "outbox_relay":
         tables.add_waiting(database, 1, due_in_s=0)
@@ -123,7 +124,7 @@ def _call(laboratory: Laboratory, name: str) -> Call:
         return Call("POST", "/", json.dumps(reply), key)
     if name == "bitrix_handler":
         with redis.Redis.from_url(laboratory.url("redis")) as client:
-            client.flushdb()  # else a waiting job of an earlier start makes a new one unnecessary
+            client.flushdb()  # a job that an earlier start left would make a new one unnecessary
         user = {"id": 1, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
         data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES}
         return Call("POST", "/", json.dumps({"pattern": "user_created", "data": data}), key)
@@ -141,18 +142,18 @@ def render(data: Data) -> Chapter:
     hello = {run["repeat"]: run["ms"] for run in runs if run["function"] == "hello"}
     lines, expectations, measurements, bars = [], [], [], {}
     for name in ("hello", *_FIRST_CALLS):
-        own = [run for run in runs if run["function"] == name]
-        if not own:  # a record from before this function existed
+        runs_of_one = [run for run in runs if run["function"] == name]
+        if not runs_of_one:  # data recorded before this function existed
             continue
-        ms = Figure.of(run["ms"] for run in own)
-        ratio = Figure.of(run["ms"] / hello[run["repeat"]] for run in own)
+        ms = Figure.of(run["ms"] for run in runs_of_one)
+        ratio = Figure.of(run["ms"] / hello[run["repeat"]] for run in runs_of_one)
         lines.append((name, ms.text(), ratio.text(2)))
         bars[name] = {"ms": ms}
         measurements.append(Measurement(f"{name}: cold start", ms, "ms", 0))
         if name != "hello":
             bound = f"cold start <= {RATIO} x hello"
             expectations.append(Expectation(name, bound, ratio.text(2), ratio.median <= RATIO))
-            measurements.append(Measurement(f"{name}: cold start of hello", ratio))
+            measurements.append(Measurement(f"{name}: cold start relative to hello", ratio))
     text = (
         f"{len(hello)} starts of each, in turn. The first answer is that of a real request: a user"
         " written or read, a message put into the work queue with a job for it, a reply recorded,"
@@ -160,7 +161,7 @@ def render(data: Data) -> Chapter:
         " Bytecode is compiled, as in the images.\n\n"
         + table(("function", "ms", "ratio to hello, same repeat"), lines)
     )
-    if "worker_ms" in data:  # earlier records have none
+    if "worker_ms" in data:  # data of earlier versions lack it
         worker = Figure.of(data["worker_ms"])
         bound = f"takes its first job <= {WORKER_MS / 1000:.0f} s after its start"
         is_met = worker.median <= WORKER_MS

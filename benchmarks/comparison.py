@@ -1,4 +1,4 @@
-"""The figures of a run next to those of the last recorded one."""
+"""Compares the figures of a run with those of the last recorded run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ WITHIN = 0.10
 
 @dataclass(frozen=True)
 class Compared:
-    """A measurement, and the same one of the last record, if that has it."""
+    """A measurement, and the one of the same name in the last record, if there is one."""
 
     now: Measurement
     last: Measurement | None
@@ -26,7 +26,7 @@ class Compared:
 
     @property
     def is_regression(self) -> bool:
-        """Whether it is a ratio that got worse by more than WITHIN, beyond both runs' spread.
+        """Whether a ratio got worse by more than WITHIN, and the spreads of both runs are disjoint.
 
         Only ratios are judged: other figures depend on the machine and its load.
         """

@@ -11,7 +11,7 @@ from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 from benchmarks.writes import calls
 from local.sandbox.waiting import eventually
 
-#: https://apidocs.bitrix24.com/limits.html: requests a second and burst, commands a request.
+#: https://apidocs.bitrix24.com/limits.html: requests per second, burst, and commands per request.
 RATE_PER_S = 2
 BURST = 50
 COMMANDS = 50
@@ -27,7 +27,7 @@ def ideal_s(users: int) -> float:
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """Suspend the workers until all users wait, then measure until the last reply."""
+    """Suspend the workers until all users wait, then measure the time until the last reply."""
     with whole_system(folder) as system:
         database = system.url("database")
         system.suspend("worker")
@@ -58,13 +58,13 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 
 def _all_wait(system: BenchSystem) -> bool:
-    """Whether every user of the table is due in the work queue."""
+    """Whether every user in the table is due in the work queue."""
     [[users]] = tables.rows(system.url("database"), "SELECT count(*) FROM users")
     return system.waiting() == int(users)
 
 
 def render(data: Data) -> Chapter:
-    """Time against the ideal, and the requests to the portal."""
+    """The time, compared with the ideal, and the requests to the portal."""
     took, ideal = data["took_s"], data["ideal_s"]
     used = ideal / took
     lines = [
@@ -82,22 +82,27 @@ def render(data: Data) -> Chapter:
     ]
     text = (
         f"All users wait in the work queue, then the workers resume. Ideal: (ceil(users/{COMMANDS})"
-        f" - {BURST}) / {RATE_PER_S} a second, a full bucket of {BURST} requests first.\n\n"
+        f" - {BURST}) / {RATE_PER_S} per second, a full bucket of {BURST} requests first.\n\n"
         + table(("", "measured"), lines)
     )
-    done = [(0.0, 0.0), *((at, share / 10) for share, at in enumerate(data["deciles_s"], 1))]
+    measured_line = [
+        (0.0, 0.0),
+        *((at, share / 10) for share, at in enumerate(data["deciles_s"], 1)),
+    ]
     first = min(1.0, BURST * COMMANDS / data["users"])
-    best = [(0.0, 0.0), (0.0, first), (ideal, 1.0)]
+    ideal_line = [(0.0, 0.0), (0.0, first), (ideal, 1.0)]
     shown = {
         name: [(x, y * data["users"]) for x, y in points]
-        for name, points in {"measured": done, "ideal": best}.items()
+        for name, points in {"measured": measured_line, "ideal": ideal_line}.items()
     }
     svg = plot.lines("Users synced", "users", "seconds", shown)
-    clean = not (data["refused"] or data["doubled"] or data["failed"])
-    seen = f"{data['refused']} refused, {data['doubled']} doubled, {data['failed']} failed"
+    is_clean = not (data["refused"] or data["doubled"] or data["failed"])
+    outcome = f"{data['refused']} refused, {data['doubled']} doubled, {data['failed']} failed"
     expectations = [
         Expectation("drain", f"ideal / measured >= {USED:.0%}", f"{used:.1%}", used >= USED),
-        Expectation("drain", "nothing refused, doubled or failed", seen, clean, at_any_scale=True),
+        Expectation(
+            "drain", "nothing refused, doubled or failed", outcome, is_clean, at_any_scale=True
+        ),
     ]
     measurements = [
         Measurement("ideal / measured", Figure.of([used]), digits=3, more_is_better=True),

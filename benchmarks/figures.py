@@ -7,7 +7,7 @@ from statistics import median, quantiles
 
 @dataclass(frozen=True)
 class Figure:
-    """Repeats of one measurement."""
+    """The median and the spread of one measurement's repeats."""
 
     median: float
     lowest: float
@@ -16,8 +16,8 @@ class Figure:
     @classmethod
     def of(cls, values: Iterable[float]) -> "Figure":
         """The figure of one or more values."""
-        known = sorted(values)
-        return cls(median(known), known[0], known[-1])
+        ordered = sorted(values)
+        return cls(median(ordered), ordered[0], ordered[-1])
 
     def text(self, digits: int = 0) -> str:
         """`1,234 [1,200..1,300]`."""
@@ -26,13 +26,15 @@ class Figure:
 
 def percentile(values: Iterable[float], percent: int) -> float:
     """The percentile of the values."""
-    known = list(values)
-    return quantiles(known, n=100, method="inclusive")[percent - 1] if known[1:] else known[0]
+    all_values = list(values)
+    if len(all_values) == 1:
+        return all_values[0]
+    return quantiles(all_values, n=100, method="inclusive")[percent - 1]
 
 
 def table(head: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
     """A Markdown table; first column left-aligned, figures right-aligned."""
     names = list(head)
     ruler = ["---", *("---:" for _ in names[1:])]
-    every = [names, ruler, *([str(cell) for cell in line] for line in lines)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in every) + "\n"
+    rows = [names, ruler, *([str(cell) for cell in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in rows) + "\n"

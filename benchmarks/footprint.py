@@ -13,12 +13,13 @@ from benchmarks.laboratory import BenchSystem, whole_system
 from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 
+#: Upper bounds for the whole idle system.
 PSS_MIB = 700
 CPU_PERCENT = 4
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """One user from POST to lead, then nothing: memory, and the CPU time of a while."""
+    """Take one user from POST to lead, then measure memory and CPU time of the idle system."""
     with whole_system(folder) as system:
         open_connections(system)
         time.sleep(scale.idle_before_s)
@@ -26,7 +27,7 @@ def measure(scale: Scale, folder: Path) -> Data:
         before = {name: _cpu_s(group) for name, group in groups.items()}
         started = time.monotonic()
         time.sleep(scale.idle_s)
-        # A session of Postgres may have ended: what it took is its parent's.
+        # A session of Postgres may have ended: its CPU time is then counted with its parent.
         groups = {
             name: [process for process in group if process.is_running()]
             for name, group in groups.items()
@@ -46,16 +47,16 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 
 def _groups(system: BenchSystem) -> dict[str, list[psutil.Process]]:
-    """Every process of the system by the name of its program; the rest is the runner's own."""
+    """Every process of the system by the name of its program; `runner`: all others."""
     groups = {name: processes.tree(pid) for name, pid in system.pids().items()}
-    known = {process.pid for group in groups.values() for process in group}
+    named_pids = {process.pid for group in groups.values() for process in group}
     return groups | {
-        "runner": [process for process in system.processes() if process.pid not in known]
+        "runner": [process for process in system.processes() if process.pid not in named_pids]
     }
 
 
 def _cpu_s(group: list[psutil.Process]) -> float:
-    """CPU time of these processes, and of children that have ended."""
+    """CPU time of these processes and of their children that have ended."""
     times = []
     for process in group:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -64,7 +65,7 @@ def _cpu_s(group: list[psutil.Process]) -> float:
 
 
 def render(data: Data) -> Chapter:
-    """Each process and the sum; shared pages count once in PSS and in each process in RSS."""
+    """Each program and the sum; shared pages count once in PSS, and for each process in RSS."""
     found = data["processes"]
     pss, rss, cpu = (total(data, key) for key in ("pss_mib", "rss_mib", "cpu_percent"))
     lines = [

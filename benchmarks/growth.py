@@ -10,13 +10,14 @@ from benchmarks.laboratory import NO_LIMITS, Laboratory, whole_system
 from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 
+#: By how much the rate at the largest size may be below that at the smallest.
 WITHIN = 0.10
 _CONNECTIONS = 16
 _FUNCTIONS = {"create": "create_user", "update": "update_user", "get": "get_user"}
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """One database of each size in one Postgres, measured in turn."""
+    """Measure one database of each size in turn, all in one Postgres."""
     runs: list[Data] = []
     with ExitStack() as stack:
         laboratory = Laboratory(folder / "laboratory")
@@ -26,10 +27,13 @@ def measure(scale: Scale, folder: Path) -> Data:
         sizes = {users: tables.size_mib(url) for users, url in urls.items()}
         runs += _functions(laboratory, urls, scale)
         for url in urls.values():
-            tables.settle(url)  # or the relay would publish it during the bursts
+            tables.settle(url)  # or the relay would publish the open events during the bursts
         for repeat, (users, url) in product(range(scale.repeats), urls.items()):
-            place, database = folder / f"system-{users}-{repeat}", laboratory.functions_url(url)
-            with whole_system(place, **NO_LIMITS, DATABASE_URL=database) as system:
+            system_folder, database = (
+                folder / f"system-{users}-{repeat}",
+                laboratory.functions_url(url),
+            )
+            with whole_system(system_folder, **NO_LIMITS, DATABASE_URL=database) as system:
                 burst.once(system, scale.burst_users // 10)
                 found = burst.once(system, scale.burst_users)
             about = {"target": "events", "users": users, "repeat": repeat}
@@ -38,7 +42,7 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 
 def _functions(laboratory: Laboratory, urls: dict[int, str], scale: Scale) -> list[Data]:
-    """Rates of single functions, each with one process for each size."""
+    """The rates of single functions; each has one process per size."""
     served = {
         (users, name): laboratory.serve(function, DATABASE_URL=url)
         for users, url in urls.items()
@@ -46,16 +50,16 @@ def _functions(laboratory: Laboratory, urls: dict[int, str], scale: Scale) -> li
     }
     runs = []
     for repeat in range(scale.repeats):
-        for (users, name), figure in served.items():
+        for (users, name), function in served.items():
             call = writes.calls(laboratory.key, users)[name]
-            found = writes.block(laboratory, figure, call, _CONNECTIONS, scale)
+            found = writes.block(laboratory, function, call, _CONNECTIONS, scale)
             runs.append({"target": name, "users": users, "repeat": repeat, **found})
     laboratory.stop_all()
     return runs
 
 
 def render(data: Data) -> Chapter:
-    """The rates at each size, and the largest against the smallest."""
+    """The rates at each size, and their ratio at the largest and the smallest."""
     runs = data["runs"]
     sizes = sorted({run["users"] for run in runs})
     targets = list(dict.fromkeys(run["target"] for run in runs))
@@ -63,7 +67,7 @@ def render(data: Data) -> Chapter:
     lines, expectations, measurements = [], [], []
     for target in targets:
         ratio = _ratio(runs, target, sizes[0], sizes[-1])
-        lines.append((target, *(rates[target][u].text() for u in sizes), ratio.text(2)))
+        lines.append((target, *(rates[target][users].text() for users in sizes), ratio.text(2)))
         what = f"{target}, {sizes[-1]:,} users against {sizes[0]:,}"
         bound = f"within {WITHIN:.0%}"
         expectations.append(Expectation(what, bound, ratio.text(2), ratio.median >= 1 - WITHIN))
@@ -72,18 +76,18 @@ def render(data: Data) -> Chapter:
             for users, figure in rates[target].items()
         ]
         measurements.append(Measurement(what, ratio, more_is_better=True))
-    head = ("a second", *(f"{users:,} users" for users in sizes), "last / first, same repeat")
-    disk = ", ".join(f"{data['size_mib'][str(u)]:,.0f} MiB with {u:,}" for u in sizes)
+    head = ("per second", *(f"{users:,} users" for users in sizes), "last / first, same repeat")
+    disk = ", ".join(f"{data['size_mib'][str(users)]:,.0f} MiB with {users:,}" for users in sizes)
     text = (
         f"As many settled events as users. Requests over {_CONNECTIONS} connections for random"
         f" users; events: the burst through a whole system. On disk: {disk}.\n\n"
         + table(head, lines)
     )
     bars = {
-        target: {f"{users:,}": figure for users, figure in known.items()}
-        for target, known in rates.items()
+        target: {f"{users:,}": figure for users, figure in by_users.items()}
+        for target, by_users in rates.items()
     }
-    svg = plot.bars("Rates by users in the tables", "a second", bars)
+    svg = plot.bars("Rates by users in the tables", "per second", bars)
     return Chapter(text, {"growth.svg": svg}, expectations, measurements)
 
 

@@ -1,4 +1,4 @@
-"""Private servers, single functions and whole systems for a measurement; all end with it."""
+"""Private servers, single functions and whole systems, which stop at the end of a measurement."""
 
 import os
 import secrets
@@ -30,7 +30,7 @@ from local.sandbox.system import PrivateSystem
 from local.sandbox.waiting import eventually
 
 READY_WITHIN_S = 60
-#: What `make run` gives each function; the baseline has the same.
+#: Threads of each function, as `make run` sets them; the baseline has the same number.
 THREADS = Choices.read({}).threads
 #: Settings of the environment that must not affect a benchmark.
 _EXTERNAL_SETTINGS = (
@@ -61,7 +61,7 @@ class Served:
             self.process.wait()
 
 
-#: Writes are limited by API key, and a benchmark has only one.
+#: Writes are limited per API key, and a benchmark has only one.
 NO_WRITE_LIMIT = {"LEADLINE_WRITE_RATE_PER_S": "0"}
 
 
@@ -78,7 +78,7 @@ class Laboratory:
 
     @contextmanager
     def running(self, *names: str) -> Iterator["Laboratory"]:
-        """With these servers: postgres (migrated), rabbitmq, redis, bitrix24."""
+        """Run these servers during the block: postgres (migrated), rabbitmq, redis, bitrix24."""
         with ExitStack() as stack:
             for name in names:
                 server = private(name, self._folder / name)
@@ -91,14 +91,14 @@ class Laboratory:
             yield self
 
     def url(self, server: str) -> str:
-        """The URL of a server; for Postgres, of its owner."""
+        """The URL of a server; for Postgres, with the owner's login."""
         return self.servers[server].url
 
     def functions_url(self, database_url: str) -> str:
-        """The URL of the same database for functions: a login that may neither drop nor alter."""
+        """The URL of this database with the functions' login, which may neither drop nor alter."""
         server = self.servers["postgres"].server
         if not isinstance(server, Postgres):
-            raise TypeError(f"{type(server).__name__} is no Postgres")
+            raise TypeError(f"{type(server).__name__} is not Postgres")
         return (
             urlsplit(database_url)._replace(netloc=urlsplit(server.functions_url).netloc).geturl()
         )
@@ -110,10 +110,10 @@ class Laboratory:
         return (sys.executable, "-m", "leadline.runtime.serving.serve", f"functions/{name}")
 
     def environment(self, **more: str) -> dict[str, str]:
-        """A function's environment: as in production, secrets are files, auth and log are on."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(_EXTERNAL_SETTINGS)}
+        """A function's environment, as in production: secrets in files, auth and log on."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(_EXTERNAL_SETTINGS)}
         return {
-            **environment,
+            **inherited,
             "LEADLINE_SECRETS_DIR": str(self._secrets(more.pop("DATABASE_URL", None))),
             "HOST": "127.0.0.1",
             "THREADS": str(THREADS),
@@ -158,14 +158,14 @@ class Laboratory:
 
     def _secrets(self, database_url: str | None) -> Path:
         """URLs and key as files, in one folder for each database."""
-        known = {name: server.url for name, server in self.servers.items()}
-        owners = database_url or known.get("postgres")
-        database = self.functions_url(owners) if owners else ""
+        urls = {name: server.url for name, server in self.servers.items()}
+        owner_url = database_url or urls.get("postgres")
+        database = self.functions_url(owner_url) if owner_url else ""
         folder = self._state.folder(f"secrets-{database.rpartition('/')[2] or 'none'}")
         texts = {
             "database-url": database,
-            "amqp-url": known.get("rabbitmq", ""),
-            "redis-url": known.get("redis", ""),
+            "amqp-url": urls.get("rabbitmq", ""),
+            "redis-url": urls.get("redis", ""),
             "bitrix-webhook-url": self._webhook(),
             "api-keys": f"read,write,erase:{self.key}",
             "internal-key": self.key,
@@ -199,7 +199,7 @@ class BenchSystem(PrivateSystem):
         return self.env["API_KEYS"]
 
     def function(self, name: str) -> str:
-        """The address of a function: requests bypass the gateway, as gateways differ."""
+        """The address of a function: requests bypass the gateway, which differs by platform."""
         return str(self.run["functions"][name])
 
     def pids(self) -> dict[str, int]:
@@ -233,17 +233,17 @@ class BenchSystem(PrivateSystem):
 
     def suspend(self, prefix: str) -> None:
         """Stop the processes with this name prefix until `resume`."""
-        self._each(prefix, "suspend")
+        self._signal_all(prefix, "suspend")
 
     def resume(self, prefix: str) -> None:
-        """Continue suspended processes."""
-        self._each(prefix, "resume")
+        """Resume suspended processes."""
+        self._signal_all(prefix, "resume")
 
-    def _each(self, prefix: str, what: str) -> None:
+    def _signal_all(self, prefix: str, method: str) -> None:
         for name, pid in self.pids().items():
             if name.startswith(prefix):
                 for process in processes.tree(pid):
-                    getattr(process, what)()
+                    getattr(process, method)()
 
 
 #: Disables the limits of the portal, in Leadline and in the emulator.
@@ -252,9 +252,9 @@ NO_LIMITS = {"LEADLINE_RATE_PER_S": "0", "LEADLINE_OPERATING_LIMIT_S": "1000000"
 
 @contextmanager
 def whole_system(folder: Path, **env: str) -> Iterator[BenchSystem]:
-    """A system that runs during the block; with NO_LIMITS the emulator has none, either."""
-    own = {"WORKERS": str(Choices.read({}).workers), "API_KEYS": secrets.token_urlsafe(24)}
-    env_of_system = {**own, **NO_WRITE_LIMIT, **env}
+    """A system that runs during the block; with NO_LIMITS, the emulator has no limits either."""
+    defaults = {"WORKERS": str(Choices.read({}).workers), "API_KEYS": secrets.token_urlsafe(24)}
+    env_of_system = {**defaults, **NO_WRITE_LIMIT, **env}
     system = BenchSystem(State(folder), env_of_system)
     try:
         system.start()

@@ -14,18 +14,20 @@ from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 from benchmarks.writes import calls
 
+#: Upper bound of the median on an idle system.
 IDLE_MEDIAN_MS = 60
-#: A token is available and no other user waits.
+#: Upper bound of the median after a drain: a token is available and no other user waits.
 LONE_MEDIAN_MS = 100
-#: Users a second; the portal takes RATE_PER_S calls a second.
+#: Users per second; the portal accepts RATE_PER_S requests per second.
 RATES = (1, 5, 20, 60)
+#: How long the emulator takes for a command.
 COMMAND_MS = 40
 #: A user waits half the time between two tokens on average.
 _TOKEN_MS = 1000 / RATE_PER_S / 2
 #: What Leadline may add to the waits for the portal.
 OWN_MS = 50
-#: At RATE_PER_S the bucket refills between users; random, so that it does not align with a
-#: schedule of the system.
+#: At RATE_PER_S the bucket refills between users. Pauses are random, so that they do not align with
+#: a schedule of the system.
 _PAUSE_S = (0.6, 1.2)
 _CONNECTIONS = 16
 _WITHIN_S = 30
@@ -38,12 +40,12 @@ WHERE occurred_at >= to_timestamp(:since)
 
 
 def limit_ms(rate: float) -> float:
-    """What the portal's limit alone costs: the wait for a token, and half a call."""
+    """The time that the portal's limit alone costs: the wait for a token, and half a call."""
     return _TOKEN_MS + max(1.0, rate / RATE_PER_S) * COMMAND_MS / 2
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """Users one by one, users one by one right after a drain, then steady arrivals."""
+    """Send users one by one, then one by one right after a drain, then as steady arrivals."""
     journal = folder / "journal"
     with whole_system(folder / "system", BITRIX_JOURNAL=str(journal)) as system:
         database = system.url("database")
@@ -70,7 +72,7 @@ def _pauses(users: int) -> Iterator[float]:
 
 
 def _drain(system: BenchSystem, users: int) -> None:
-    """A queue that takes every token, from an empty bucket until nothing waits."""
+    """Drain a queue that takes every token, from an empty bucket until no user waits."""
     since = ledger.now(system.url("database"))
     system.empty_bucket()
     create = calls(system.key, 1)["create"]
@@ -79,7 +81,7 @@ def _drain(system: BenchSystem, users: int) -> None:
 
 
 def _steady(system: BenchSystem, journal: Path, rate: int, seconds: int) -> Data:
-    """Arrivals at this rate; the bucket is empty at first, as a busy hour leaves it."""
+    """Follow arrivals at this rate; the bucket is empty at first, as after a busy hour."""
     system.empty_bucket()
     before = system.control("GET", "calls")
     pauses = (random.uniform(0.5, 1.5) / rate for _ in range(rate * seconds))  # noqa: S311
@@ -93,7 +95,7 @@ def _steady(system: BenchSystem, journal: Path, rate: int, seconds: int) -> Data
 
 
 def render(data: Data) -> Chapter:
-    """A part for each situation; recorded data may have the first one only."""
+    """A part for each situation; earlier versions recorded only the first."""
     chapter = _idle(data)
     for title, key, part in (
         ("Right after a long drain", "after_drain", _after_drain),
@@ -174,8 +176,8 @@ def _steady_arrivals(data: Data) -> Chapter:
         f" of the time between two tokens ({_TOKEN_MS:.0f} ms) and half a call.\n\n"
         + table(
             (
-                *("users a second", "of the limit, ms", "median ms", "p95 ms", "slowest ms"),
-                "commands a call",
+                *("users per second", "of the limit, ms", "median ms", "p95 ms", "slowest ms"),
+                "commands per call",
             ),
             lines,
         )

@@ -11,9 +11,9 @@ from leadline.runtime.postgres.dsn import servers
 from leadline.users import queries
 from local.runner.servers.postgres import binary
 
-_ONE = queries._ONE  # noqa: SLF001 - private to other code
+_ONE = queries._ONE  # noqa: SLF001 - the benchmark runs the very statement
 
-#: One write as JSON, built in SQL: pgbench substitutes no variables within a text.
+#: One write as JSON, built in SQL, since pgbench substitutes no variables within a string.
 _WRITES = """json_build_array(json_build_object('id', CAST(:id AS bigint), {fields}))"""
 
 _TRACE = {
@@ -59,7 +59,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def run(url: str, function: str, connections: int, seconds: int, users: int) -> tuple[float, float]:
-    """Statements a second, and the mean milliseconds of one; ids are random up to `users`."""
+    """Statements per second, and mean milliseconds per statement; ids are random up to `users`."""
     sql, params = STATEMENTS[function]
     options = servers(url).options[0]
     with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as script:
@@ -80,7 +80,7 @@ def run(url: str, function: str, connections: int, seconds: int, users: int) -> 
 
 
 def _filled(sql: str, params: Mapping[str, str]) -> str:
-    """The statement for one write of these fields, with a new event's id."""
+    """The statement with one write of these fields and a new event id in place of its JSON."""
     fields = "'event_id', gen_random_uuid()" + "".join(
         f", '{name}', CAST(:{name} AS text)" for name in params
     )

@@ -13,7 +13,7 @@ _QUIET_WITHIN_S = 5
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time used so far by this process, its living descendants and those that have ended."""
+    """CPU time used so far by this process and its descendants, running or ended."""
     used = 0.0
     for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -23,7 +23,7 @@ def cpu_s(pid: int) -> float:
 
 
 def rss_mib(pid: int) -> float:
-    """Resident MiB of the largest process of this tree: a server's worker, not its parent."""
+    """Resident MiB of the largest process in this tree, which is a server's worker."""
     return max(process.memory_info().rss for process in tree(pid)) / MIB
 
 
@@ -45,13 +45,13 @@ class CpuMeter:
 
 
 def await_quiet(pids: Iterable[int]) -> None:
-    """Wait until these processes are idle: work follows a load (publishing, marking)."""
-    known = list(pids)
+    """Wait until these processes are idle: publishing and marking go on after a load."""
+    awaited = list(pids)
     deadline = time.monotonic() + _QUIET_WITHIN_S
-    before = sum(map(cpu_s, known))
+    before = sum(map(cpu_s, awaited))
     while time.monotonic() < deadline:
         time.sleep(_QUIET_POLL_S)
-        now = sum(map(cpu_s, known))
+        now = sum(map(cpu_s, awaited))
         if now - before <= _QUIET_SHARE * _QUIET_POLL_S:
             return
         before = now

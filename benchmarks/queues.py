@@ -1,4 +1,4 @@
-"""The three queues alone: bare RQ jobs, messages into the work queue, replies into the ledger."""
+"""Each of three queues alone: bare RQ jobs, messages to the work queue, replies to the ledger."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -35,10 +35,10 @@ def nothing() -> None:
 
 def measure(scale: Scale, folder: Path) -> Data:
     """Fill each queue without consumers, then measure until it is empty."""
-    # A worker runs no jobs without a portal.
+    # A worker needs a portal to start.
     with Laboratory(folder / "rq").running("redis", "bitrix24") as laboratory:
         rq = [_jobs(laboratory, scale.rq_jobs) for _ in range(scale.repeats)]
-    # Without workers the work queue only grows.
+    # Without workers, nothing leaves the work queue.
     with whole_system(folder / "system", WORKERS="0") as system:
         publisher = Publisher(system.url("amqp"), topology.all_queues())
         intake, replies = [], []
@@ -51,7 +51,7 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 
 def _jobs(laboratory: Laboratory, jobs: int) -> float:
-    """Jobs a second of one worker of ours, from the first to the last."""
+    """Jobs per second of one Leadline worker, from the first to the last."""
     with redis.Redis.from_url(laboratory.url("redis")) as client:
         queue = Queue(JOBS, connection=client, serializer=JSONSerializer)
         for _ in range(jobs):
@@ -66,11 +66,11 @@ def _jobs(laboratory: Laboratory, jobs: int) -> float:
 
 
 def _rate(total: int, left: Callable[[], int]) -> float:
-    """Items a second that leave a queue, from the first one until it is empty."""
+    """Items that leave a queue per second, from the first one until it is empty."""
     eventually(lambda: left() < total, _WITHIN_S, "the first leaves", _POLL_EVERY_S)
-    first, at_first = time.perf_counter(), left()
+    started, left_at_start = time.perf_counter(), left()
     eventually(lambda: left() == 0, _WITHIN_S, "the queue is empty", _POLL_EVERY_S)
-    return at_first / (time.perf_counter() - first)
+    return left_at_start / (time.perf_counter() - started)
 
 
 def _open_events(system: BenchSystem, count: int) -> list[list[Any]]:
@@ -81,7 +81,7 @@ def _open_events(system: BenchSystem, count: int) -> list[list[Any]]:
 
 
 def _intake(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
-    """Messages a second from `bitrix_queue` through the connector and bitrix_handler to Redis."""
+    """Messages per second from `bitrix_queue` through the connector and bitrix_handler to Redis."""
     system.suspend("connector")
     before = system.waiting()
     _publish(publisher, (_request(*event) for event in events))
@@ -90,7 +90,7 @@ def _intake(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) 
 
 
 def _replies(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
-    """Replies a second from `bitrix.responses` through reply_handler into the ledger."""
+    """Replies per second from `bitrix.responses` through reply_handler into the ledger."""
     system.suspend("connector")
     _publish(publisher, (_reply(*event) for event in events))
     system.resume("connector")
@@ -107,17 +107,17 @@ def _publish(publisher: Publisher, messages: Iterable[Message]) -> None:
 
 
 def _request(event: object, user: object, full_name: str, phone: str, stage: str) -> Message:
-    about = {"id": user, "full_name": full_name, "phone": phone, "stage": stage}
-    of_event: dict[str, object] = {"event_id": str(event), "version": 1}
+    fields = {"id": user, "full_name": full_name, "phone": phone, "stage": stage}
+    event_attributes: dict[str, object] = {"event_id": str(event), "version": 1}
     body = contract.request_body(
-        "create_card", {**about, "bitrix_lead_id": None}, topology.REPLIES, of_event
+        "create_card", {**fields, "bitrix_lead_id": None}, topology.REPLIES, event_attributes
     )
     return Message(topology.REQUESTS, body, str(event), headers=_headers("request", event))
 
 
 def _reply(event: object, user: object, full_name: str, phone: str, stage: str) -> Message:
-    about = {"id": user, "full_name": full_name, "phone": phone, "stage": stage}
-    reply = {"status": "success", "action": "create_card", "user": about, "user_id": user}
+    fields = {"id": user, "full_name": full_name, "phone": phone, "stage": stage}
+    reply = {"status": "success", "action": "create_card", "user": fields, "user_id": user}
     reply |= {"bitrix_lead_id": user, "attempts": 1, "event_id": str(event), "version": 1}
     headers = {**_headers("reply", event), f"ce-{OUTCOME}": "synced"}
     body = contract.reply_body(reply, topology.REPLIES)
@@ -134,7 +134,7 @@ def _headers(kind: str, event: object) -> dict[str, str]:
 
 
 def render(data: Data) -> Chapter:
-    """A rate for each."""
+    """The rate of each queue."""
     names = {
         "rq": "bare RQ jobs, one worker",
         "intake": "messages: bitrix_queue to the work queue",
@@ -144,7 +144,7 @@ def render(data: Data) -> Chapter:
     lines = [(name, figure.text()) for name, figure in figures.items()]
     text = (
         f"{data['messages']:,} messages wait before the connector resumes; one job handles up to"
-        " 50 users, so the rate of bare jobs is not a limit.\n\n" + table(("", "a second"), lines)
+        " 50 users, so the rate of bare jobs is not a limit.\n\n" + table(("", "per second"), lines)
     )
     measurements = [
         Measurement(name, figure, "/s", 0, more_is_better=True) for name, figure in figures.items()

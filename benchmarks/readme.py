@@ -1,4 +1,4 @@
-"""The figures in both READMEs, from the recorded data."""
+"""Writes the figures in both READMEs from the recorded data."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from benchmarks.figures import Figure, percentile
 from benchmarks.sections import Data
 
 _CONNECTIONS = 16
-#: The only tables with these heads; each ends with an empty line.
+#: Matches the rows below this head, up to the next empty line.
 _TABLE = r"(?<=\| \| {head} \|\n\|---\|---\|\n).*?(?=\n\n)"
 
 
@@ -30,7 +30,7 @@ def _english(value: float, digits: int) -> str:
 
 
 def _russian(value: float, digits: int) -> str:
-    """Thousands apart from five digits on, and a decimal comma."""
+    """Spaces between thousands if there are five digits or more, and a decimal comma."""
     separated = f"{value:,.{digits}f}" if abs(value) >= 10_000 else f"{value:.{digits}f}"
     return separated.replace(",", " ").replace(".", ",")
 
@@ -119,7 +119,7 @@ def update(checkout: Path, results: Path) -> list[Path]:
 
 
 def with_figures(text: str, language: Language, recorded: dict[str, Data]) -> str:
-    """The text of a README with the figures of these data in its table."""
+    """The text of a README whose table contains the figures of these data."""
     rows = "\n".join(_rows(language, recorded))
     pattern = re.compile(_TABLE.format(head=language.median), re.DOTALL)
     if len(pattern.findall(text)) != 1:

@@ -1,4 +1,4 @@
-"""RESULTS.md and its plots, from the data of the sections."""
+"""Writes RESULTS.md and its plots from the data of the sections."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -26,10 +26,10 @@ figures, and these more than figures of different machines.
 
 #: Folder of data and plots, next to the report.
 RESULTS = "results"
-#: Folder in it: the data that the last full run of a section replaced.
+#: Folder in RESULTS with the data that the last full run of a section replaced.
 PREVIOUS = "previous"
-#: Facts shown for each section, even if they are equal.
-_OF_EACH = ("load before", "started", "took")
+#: Facts shown per section, even if all sections have the same.
+_PER_SECTION = ("load before", "started", "took")
 
 
 def data_file(folder: Path, section: str) -> Path:
@@ -38,7 +38,7 @@ def data_file(folder: Path, section: str) -> Path:
 
 
 def keep_previous(folder: Path, section: str) -> None:
-    """Move the data of a section to where the next report compares with it."""
+    """Move the data of a section to PREVIOUS, with which the next report compares."""
     recorded = data_file(folder, section)
     if recorded.exists():
         previous = folder / RESULTS / PREVIOUS
@@ -57,9 +57,9 @@ def read(folder: Path) -> dict[str, Data]:
 
 
 def write(folder: Path, last: Path | None = None) -> Path:
-    """RESULTS.md in this folder, from the data of every measured section.
+    """Write RESULTS.md in this folder from the data of every measured section; returns its path.
 
-    Compares with the data in the folder `last`, by default what the last full runs replaced.
+    Figures are compared with the data in the folder `last`, by default PREVIOUS.
     """
     measured = read(folder / RESULTS)
     earlier = read(last or folder / RESULTS / PREVIOUS)
@@ -108,14 +108,16 @@ def _record(found: Data) -> str:
 
 
 def _conditions(measured: dict[str, Data]) -> str:
-    """Facts that all sections share, then a table of those that differ."""
+    """The facts that all sections share, then a table of those that differ."""
     abouts = {name: found["about"] for name, found in measured.items()}
     fields = list(dict.fromkeys(field for about in abouts.values() for field in about))
     values = {field: {about.get(field, "") for about in abouts.values()} for field in fields}
-    apart = [field for field in fields if len(values[field]) > 1 or field in _OF_EACH]
-    lines = [f"- {field}: {values[field].pop()}" for field in fields if field not in apart]
-    rows = [(name, *(about.get(field, "") for field in apart)) for name, about in abouts.items()]
-    return "\n".join(lines) + "\n\n" + table(("section", *apart), rows)
+    differing = [field for field in fields if len(values[field]) > 1 or field in _PER_SECTION]
+    lines = [f"- {field}: {values[field].pop()}" for field in fields if field not in differing]
+    rows = [
+        (name, *(about.get(field, "") for field in differing)) for name, about in abouts.items()
+    ]
+    return "\n".join(lines) + "\n\n" + table(("section", *differing), rows)
 
 
 def _expectations_table(chapters: dict[str, Chapter], quick: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""The scale of a run: full for the record, quick to see that everything works."""
+"""The scale of a run: FULL for the record, QUICK to see that everything works."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ class Scale:
     name: str
     #: Interleaved repeats of each measurement.
     repeats: int
-    #: Seconds of load in a block, and of uncounted load before it.
+    #: Seconds of load in a block, and of warm-up load before it, which is not counted.
     load_s: int
     warm_up_s: int
     connections: tuple[int, ...]
     #: Users in the tables while single functions are loaded.
     users: int
     idle_posts: int
-    #: Users drained at the limits before users are followed one by one, and how many of these.
+    #: Users drained at the limits first, and the users then followed one by one.
     latency_drain_users: int
     after_drain_posts: int
     #: Seconds of steady arrivals at each rate.
     steady_s: int
-    #: Seconds of idling before the footprint is measured, and while it is.
+    #: Idle seconds before the footprint is measured, and while it is measured.
     idle_before_s: int
     idle_s: int
     drain_users: int

@@ -20,13 +20,13 @@ class Expectation:
     bound: str
     measured: str
     is_met: bool
-    #: Whether the small scale of a quick run can show it.
+    #: Whether the small scale of a quick run is enough to judge it.
     at_any_scale: bool = False
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A figure by name, to compare it with the last record; without a unit it is a ratio."""
+    """A named figure to compare with the last record; without a unit it is a ratio."""
 
     what: str
     figure: Figure
@@ -47,11 +47,11 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the benchmark, which can run alone."""
+    """A part of the benchmark that can run on its own."""
 
     name: str
     title: str
-    #: Measures in a temporary folder.
+    #: Runs the measurement; its files go to a temporary folder.
     measure: Callable[[Scale, Path], Data]
-    #: Accepts older data, which may lack parts.
+    #: Writes the chapter; data recorded by earlier versions may lack parts.
     render: Callable[[Data], Chapter]

@@ -1,4 +1,4 @@
-"""Databases with any number of settled users and events, as after years of use."""
+"""Databases filled with any number of settled users and events, as after years of use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import pg8000.native
 from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.postgres.migrate import migrate
 
-#: Events settled within this time are kept (LEADLINE_KEEP_EVENTS_S), so the relay prunes none.
+#: The events were settled within this time, shorter than LEADLINE_KEEP_EVENTS_S: none is pruned.
 _SETTLED_WITHIN = "20 days"
 
 _USERS = """
@@ -34,7 +34,7 @@ FROM users, LATERAL (
 ) AS at
 """  # noqa: S608 - a constant
 
-# As written by the relay; no trigger fires here.
+# The same terms as the relay writes, since `fill` disables triggers.
 _TERMS = """
 INSERT INTO user_terms SELECT 'name', lower(full_name), id FROM users
 UNION ALL SELECT 'stage', stage, id FROM users
@@ -77,7 +77,7 @@ def connection(url: str) -> Iterator[pg8000.native.Connection]:
 
 
 def rows(url: str, sql: str, **params: object) -> list[list[Any]]:
-    """The rows of a statement."""
+    """Run a statement; returns its rows."""
     with connection(url) as opened:
         return [list(row) for row in opened.run(sql, **params) or ()]
 
@@ -96,7 +96,7 @@ def make(server_url: str, name: str, users: int) -> str:
 def fill(url: str, users: int) -> None:
     """Insert users with ids from 1, each with one settled event."""
     with connection(url) as opened:
-        # Skips ten million checks of the foreign key.
+        # Disables triggers, and so millions of foreign key checks.
         opened.run("SET session_replication_role = replica")
         opened.run(_USERS, users=users)
         opened.run(_EVENTS, users=users)
@@ -107,7 +107,7 @@ def fill(url: str, users: int) -> None:
 
 
 def _insert_terms(opened: pg8000.native.Connection) -> None:
-    """Build the trigram indexes afterwards: row by row takes a hundred times as long."""
+    """Insert the terms without trigram indexes, then build these: a hundred times as fast."""
     indexes = opened.run(
         "SELECT indexname, indexdef FROM pg_indexes"
         " WHERE tablename = 'user_terms' AND indexdef LIKE '% gin %'"
@@ -133,7 +133,7 @@ def add_waiting(url: str, users: int, due_in_s: float) -> None:
 
 
 def settle(url: str) -> None:
-    """Mark open events as synced, which nothing else would do here."""
+    """Mark all open events as synced, since no worker runs here."""
     with connection(url) as opened:
         opened.run(_SETTLE_EVENTS)
         opened.run(_SETTLE_USERS)
@@ -141,6 +141,6 @@ def settle(url: str) -> None:
 
 
 def size_mib(url: str) -> float:
-    """Tables and indexes on disk."""
+    """MiB of tables and indexes on disk."""
     [[size]] = rows(url, "SELECT pg_database_size(current_database())")
     return float(size) / 1024 / 1024

@@ -1,4 +1,4 @@
-"""Each function alone under load, against a bare hello on the same server and against pgbench."""
+"""Each function alone under load, compared with a bare hello on the same server, and pgbench."""
 
 from itertools import product
 from pathlib import Path
@@ -13,11 +13,12 @@ from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 from leadline.messages import topology
 
-#: Requests a second of hello's, for writes by the number of connections.
+#: Lower bounds of the rate in multiples of hello's: of writes by connections, of reads by function.
 RATIOS = {16: 0.45, 64: 0.55}
 READ_RATIOS = {"get": 0.7, "list": 0.5}
+#: Upper bound of the 99th percentile in multiples of the median.
 P99_FACTOR = 3
-#: At one connection, where nothing else is under way.
+#: Upper bound of the median latency in multiples of hello's, at one connection without other load.
 P50_FACTOR = 2.5
 RSS_MIB = 110
 _WRITES = ("create", "update", "move")
@@ -45,7 +46,7 @@ def calls(key: str, users: int) -> dict[str, wrk.Call]:
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """Blocks of load for each function in turn, repeatedly."""
+    """Load each function in turn, repeatedly."""
     runs: list[Data] = []
     with Laboratory(folder).running("postgres", "rabbitmq") as laboratory:
         tables.fill(laboratory.url("postgres"), scale.users)
@@ -53,8 +54,8 @@ def measure(scale: Scale, folder: Path) -> Data:
         requests = calls(laboratory.key, scale.users)
         for repeat, connections in product(range(scale.repeats), scale.connections):
             about = {"repeat": repeat, "connections": connections}
-            for name, figure in served.items():
-                found = block(laboratory, figure, requests[name], connections, scale)
+            for name, function in served.items():
+                found = block(laboratory, function, requests[name], connections, scale)
                 runs.append({"target": name, **about, **found})
             for name in pgbench.STATEMENTS:
                 rate, mean_ms = pgbench.run(
@@ -69,7 +70,7 @@ def measure(scale: Scale, folder: Path) -> Data:
 def block(
     laboratory: Laboratory, served: Served, call: wrk.Call, connections: int, scale: Scale
 ) -> Data:
-    """Load one function: rate, latencies, CPU per request, memory."""
+    """Load one function; returns its rate, latencies, CPU time per request and memory."""
     wrk.load(served.url, call, connections, scale.warm_up_s)
     pids = {
         "app": served.process.pid,
@@ -93,7 +94,7 @@ def block(
 
 
 def _purge(amqp_url: str) -> None:
-    """Purge the queue: it has no consumer and would grow from block to block."""
+    """Purge the queue, which has no consumer and would grow from block to block."""
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         channel = connection.channel()
         for queue in topology.queues_of(topology.REQUESTS):
@@ -104,16 +105,16 @@ def _purge(amqp_url: str) -> None:
 def render(data: Data) -> Chapter:
     """Rates, ratios to hello in the same repeat, latencies, CPU and memory."""
     runs = data["runs"]
-    seen = sorted({run["connections"] for run in runs})
+    connections = sorted({run["connections"] for run in runs})
     functions = [name for name in _FUNCTIONS if any(run["target"] == name for run in runs)]
     head = (
         *("function", "c", "req/s", "of hello", "p50 ms", "of hello", "p99 ms"),
         *("app CPU ms/req", "of hello", "Postgres", "RabbitMQ", "RSS MiB", "errors"),
     )
-    lines = [_line(runs, name, c) for name, c in product(functions, seen)]
+    lines = [_line(runs, name, c) for name, c in product(functions, connections)]
     limits = [
         (name, c, _figure(runs, f"pgbench {name}", c, "rate").text(), _mean(runs, name, c))
-        for name, c in product(pgbench.STATEMENTS, seen)
+        for name, c in product(pgbench.STATEMENTS, connections)
     ]
     text = (
         f"Each function with its own server: 1 worker, {data['threads']} threads, auth and log on,"
@@ -124,32 +125,39 @@ def render(data: Data) -> Chapter:
         + "\nThe same statements by pgbench (prepared, one thread): the limit of the database.\n\n"
         + table(("statement", "c", "tps", "mean ms"), limits)
     )
-    rates = {name: {f"c={c}": _figure(runs, name, c, "rate") for c in seen} for name in functions}
-    p99 = {name: {f"c={c}": _figure(runs, name, c, "p99_ms") for c in seen} for name in functions}
+    rates = {
+        name: {f"c={c}": _figure(runs, name, c, "rate") for c in connections} for name in functions
+    }
+    p99 = {
+        name: {f"c={c}": _figure(runs, name, c, "p99_ms") for c in connections}
+        for name in functions
+    }
     plots = {
         "writes-rate.svg": plot.bars(
-            "Requests a second", "median, whisker: lowest..highest", rates
+            "Requests per second", "median, whisker: lowest..highest", rates
         ),
         "writes-p99.svg": plot.bars("99th percentile of the latency", "ms", p99),
     }
-    expectations = _expectations(runs, functions, seen)
+    expectations = _expectations(runs, functions, connections)
     measurements = [
         measurement
-        for name, c in product(functions, seen)
-        for measurement in _compared(runs, name, c)
+        for name, c in product(functions, connections)
+        for measurement in _measurements(runs, name, c)
     ]
     return Chapter(text, plots, expectations, measurements)
 
 
-def _expectations(runs: list[Data], functions: list[str], seen: list[int]) -> list[Expectation]:
+def _expectations(
+    runs: list[Data], functions: list[str], connections: list[int]
+) -> list[Expectation]:
     expectations = []
-    for name in _WRITES if 1 in seen else ():
+    for name in _WRITES if 1 in connections else ():
         slower = _ratio(runs, name, 1, "p50_ms")
         bound = f"median latency <= {P50_FACTOR} x hello's"
         expectations.append(
             Expectation(f"{name}, c=1", bound, slower.text(2), slower.median <= P50_FACTOR)
         )
-    for name, c in product(functions[1:], [c for c in seen if c > 1]):
+    for name, c in product(functions[1:], [c for c in connections if c > 1]):
         least = READ_RATIOS.get(name) or RATIOS[c]
         ratio = _ratio(runs, name, c, "rate")
         bound = f">= {least:.2f} of hello's req/s"
@@ -194,11 +202,11 @@ def _line(runs: list[Data], name: str, c: int) -> tuple[object, ...]:
         *(name, c, cell("rate", 0), of_hello("rate"), cell("p50_ms", 2), of_hello("p50_ms")),
         *(cell("p99_ms", 1), cell("app_cpu_ms", 3), of_hello("app_cpu_ms")),
         *(cell("postgres_cpu_ms", 3), cell("rabbitmq_cpu_ms", 3), cell("rss_mib", 0)),
-        sum(run["errors"] for run in _of(runs, name, c)),
+        sum(run["errors"] for run in _runs_with(runs, name, c)),
     )
 
 
-def _compared(runs: list[Data], name: str, c: int) -> list[Measurement]:
+def _measurements(runs: list[Data], name: str, c: int) -> list[Measurement]:
     def figure(field: str) -> Figure:
         return _figure(runs, name, c, field)
 
@@ -213,17 +221,17 @@ def _compared(runs: list[Data], name: str, c: int) -> list[Measurement]:
         Measurement(f"{what}: req/s", figure("rate"), "/s", 0, more_is_better=True),
         Measurement(f"{what}: p50", figure("p50_ms"), "ms"),
         Measurement(f"{what}: p99", figure("p99_ms"), "ms", 1),
-        Measurement(f"{what}: app CPU a request", figure("app_cpu_ms"), "ms", 3),
+        Measurement(f"{what}: app CPU per request", figure("app_cpu_ms"), "ms", 3),
         Measurement(f"{what}: RSS", figure("rss_mib"), "MiB", 0),
     ]
 
 
-def _of(runs: list[Data], target: str, c: int) -> list[Data]:
+def _runs_with(runs: list[Data], target: str, c: int) -> list[Data]:
     return [run for run in runs if run["target"] == target and run["connections"] == c]
 
 
 def _figure(runs: list[Data], target: str, c: int, field: str) -> Figure:
-    return Figure.of(run[field] for run in _of(runs, target, c))
+    return Figure.of(run[field] for run in _runs_with(runs, target, c))
 
 
 def _mean(runs: list[Data], name: str, c: int) -> str:
@@ -232,8 +240,8 @@ def _mean(runs: list[Data], name: str, c: int) -> str:
 
 def _ratio(runs: list[Data], name: str, c: int, field: str) -> Figure:
     """The ratio to hello in the same repeat."""
-    hello = {run["repeat"]: run[field] for run in _of(runs, "hello", c)}
-    return Figure.of(run[field] / hello[run["repeat"]] for run in _of(runs, name, c))
+    hello = {run["repeat"]: run[field] for run in _runs_with(runs, "hello", c)}
+    return Figure.of(run[field] / hello[run["repeat"]] for run in _runs_with(runs, name, c))
 
 
 SECTION = Section("writes", "One function under load", measure, render)

@@ -13,7 +13,7 @@ _LONGEST_S = 300
 
 @dataclass(frozen=True)
 class Call:
-    """A request; `{id}` in the path stands for a random user."""
+    """A request; `{id}` in the path stands for a random user's id."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class Load:
 
 
 def load(url: str, call: Call, connections: int, seconds: int) -> Load:
-    """Call as fast as the connections allow, for `seconds`."""
+    """Send requests as fast as the connections allow, for `seconds`."""
     done = subprocess.run(  # noqa: S603
         _command(url, call, connections, seconds, limit=0),
         check=True,
@@ -64,10 +64,10 @@ def send(url: str, call: Call, connections: int, requests: int) -> None:
     """
     command = _command(url, call, connections, _LONGEST_S, limit=requests + connections)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        said = process.stdout
-        while said and said.readline() not in {"sent\n", ""}:
+        lines = process.stdout
+        while lines and lines.readline() not in {"sent\n", ""}:
             pass
-        # Its threads have ended, but it would wait for the rest of its time.
+        # The threads of wrk have ended, but wrk itself would wait for the rest of its time.
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     refused = _result(output)["not_2xx"]
