@@ -68,8 +68,8 @@ TYPES = (
     ProblemType("head_too_large", 431, "Path, query and headers are too long.", "Send less."),
     ProblemType("internal_error", 500, "An error of the system, which its log describes.",
                 "Quote `X-Call-Id` to the operator."),
-    ProblemType("not_implemented", 501, "The local gateway does not have this part of the OpenFaaS "
-                "API.", "See docs/faas-cli.md."),
+    ProblemType("not_implemented", 501, "The edge does not have this part of the OpenFaaS API.",
+                "See docs/faas-cli.md."),
     ProblemType("function_failed", 502, "A function aborted its response.",
                 "Repeat; a write with the same Idempotency-Key."),
     ProblemType("dependency_unavailable", 503, "A server that the request needs can't be reached: "
