@@ -1,4 +1,4 @@
-"""What the laboratory of clusters draws and measures; `make test-clusters` plays a round."""
+"""What the cluster laboratory draws and measures; `make test-clusters` plays a round."""
 
 import itertools
 
