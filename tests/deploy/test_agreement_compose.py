@@ -18,7 +18,7 @@ def _without_variables(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_it_runs_the_same_image_as_a_cluster(name: str) -> None:
+def test_compose_runs_the_same_image_as_a_cluster(name: str) -> None:
     service, body = compose()[name], RUNNING[name].body
     assert _without_variables(service["image"]) == body["image"]
     # The rest is an address or an option, which differ.
@@ -41,7 +41,7 @@ def test_each_queue_goes_to_its_function() -> None:
     }
 
 
-def test_all_functions_together_fit_into_its_postgres() -> None:
+def test_all_functions_together_stay_within_the_connections_of_composes_postgres() -> None:
     services = compose()
     (limit,) = re.findall(r"max_connections=(\d+)", " ".join(services["postgres"]["command"]))
     taken = sum(

@@ -98,7 +98,7 @@ def test_knative_finds_every_quantity_in_its_own_form() -> None:
     ("amount", "expected"),
     [("1", True), ("1000m", False), ("1500m", True), ("64Mi", True), ("1024Mi", False), (1, False)],
 )
-def test_canonical_quantities(amount: object, *, expected: bool) -> None:
+def test_is_canonical_recognises_canonical_quantities(amount: object, *, expected: bool) -> None:
     assert _is_canonical(amount) == expected
 
 
@@ -113,7 +113,7 @@ def _is_canonical(amount: object) -> bool:
 
 
 @for_each_home
-def test_argo_cds_own_label_selects_nothing(home: str) -> None:
+def test_no_selector_uses_the_label_that_argo_cd_sets(home: str) -> None:
     """By default in Argo CD 2 it sets app.kubernetes.io/instance, and a selector never changes.
 
     https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
@@ -160,7 +160,9 @@ def test_messages_outlive_the_application(home: str) -> None:
     ],
     ids=str,
 )
-def test_argo_cds_rules(annotations: dict[str, str], expected: Treatment) -> None:
+def test_annotations_determine_how_argo_cd_treats_an_object(
+    annotations: dict[str, str], expected: Treatment
+) -> None:
     assert treatment({"metadata": {"name": "object", "annotations": annotations}}) == expected
 
 

@@ -47,7 +47,7 @@ def _arguments(guide: str, tool: str, tmp_path: Path, *arguments: str) -> list[s
     return ran.stdout.splitlines()
 
 
-def test_it_has_every_secret_that_a_command_reads() -> None:
+def test_the_command_line_pod_has_every_secret_that_a_command_reads() -> None:
     # The table of commands imports each command by its name.
     read = [secrets_read_by(path) for path in (CHECKOUT / "leadline/cli").rglob("*.py")]
     needed = set[str]().union(*read) - NOT_READ

@@ -76,7 +76,7 @@ def test_build_arguments_are_those_of_the_one_dockerfile() -> None:
 
 
 @pytest.mark.parametrize("name", STACK.functions)
-def test_a_functions_environment_is_the_stacks(name: str) -> None:
+def test_compose_gives_each_function_the_environment_of_the_stack(name: str) -> None:
     given = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
     for key, value in STACK.functions[name].all_environment(CHECKOUT).items():
         if key not in COMPOSES_OWN:
@@ -199,7 +199,7 @@ def test_a_container_sees_its_own_files_only() -> None:
         assert len(others) == 1, volume
 
 
-def test_a_server_has_no_other_servers_password(prepare: "Prepare") -> None:
+def test_each_server_gets_only_its_own_password(prepare: "Prepare") -> None:
     made = prepare()
     known = made["kept"]
     for server in ("postgres", "rabbitmq", "redis"):

@@ -120,7 +120,7 @@ def _comparable(document: Document) -> Document:
 
 @kustomize.needs_kubectl
 @pytest.mark.parametrize("home", NAMESPACES)
-def test_without_values_it_installs_what_the_production_overlay_does(home: str) -> None:
+def test_without_values_the_chart_installs_what_the_production_overlay_does(home: str) -> None:
     overlay = kustomize.render(DEPLOY / OVERLAYS[home] / "overlays/production")
     expected = {
         _key(document): _comparable(document)
@@ -151,7 +151,7 @@ def _sort_env(job: Document) -> None:
 
 
 @pytest.mark.parametrize("home", NAMESPACES)
-def test_it_may_be_installed_into_any_namespace(home: str) -> None:
+def test_the_chart_may_be_installed_into_any_namespace(home: str) -> None:
     text = yaml.safe_dump_all(_render({"operatorsRoute": {"enabled": True}}, home, "crm"))
     assert f".{NAMESPACES[home]}.svc" not in text
     assert f"namespace: {NAMESPACES[home]}\n" not in text

@@ -100,7 +100,9 @@ def test_a_release_names_its_version_changelog_package_and_images(ready: Path) -
         ("local/docker-compose.yml", "/openapi:$", "/other:$", "does not build the image openapi"),
     ],
 )
-def test_what_is_missing_is_named(ready: Path, name: str, old: str, new: str, problem: str) -> None:
+def test_the_release_check_names_what_is_missing(
+    ready: Path, name: str, old: str, new: str, problem: str
+) -> None:
     change(ready, name, old, new)
     git(ready, "commit", "--all", "--quiet", "--message", "A mistake")
     code, said = check(ready)

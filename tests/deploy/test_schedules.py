@@ -62,7 +62,7 @@ def _is_range(text: str, bounds: tuple[int, int]) -> bool:
     "schedule",
     ["* * * * *", "*/5 * * * *", "0 9-17 * * mon-fri", "15,45 0 1 jan ?", "@hourly", "0/5 * * * *"],
 )
-def test_eventing_accepts(schedule: str) -> None:
+def test_valid_schedules_are_accepted_by_eventing(schedule: str) -> None:
     assert is_accepted_by_eventing(schedule, has_seconds=False)
     assert is_accepted_by_eventing(schedule)
 
@@ -71,12 +71,12 @@ def test_eventing_accepts(schedule: str) -> None:
     "schedule",
     ["@every 5s", "TZ=UTC @every 1m", "@often", "2", "", "60 * * * *", "* * 0 * *", "*/0 * * * *"],
 )
-def test_eventing_refuses(schedule: str) -> None:
+def test_invalid_schedules_are_refused_by_eventing(schedule: str) -> None:
     assert not is_accepted_by_eventing(schedule)
 
 
 @pytest.mark.parametrize("schedule", ["*/5 * * * * *", "10 0/5 * * * ?"])
-def test_eventing_accepts_seconds_since_1_13(schedule: str) -> None:
+def test_schedules_with_seconds_are_accepted_since_eventing_1_13(schedule: str) -> None:
     assert is_accepted_by_eventing(schedule)
     assert not is_accepted_by_eventing(schedule, has_seconds=False)
 

@@ -19,7 +19,7 @@ _CONTAINER = (*_POD, "containers", 0)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_is_accepted(name: str) -> None:
+def test_knative_accepts_the_manifest_of_every_function(name: str) -> None:
     assert refusals(FUNCTIONS[name]) == []
 
 

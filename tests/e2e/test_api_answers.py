@@ -58,7 +58,7 @@ def test_update_changes_the_given_fields_only(system: System) -> None:
     }
 
 
-def test_get_shows_the_lead_in_the_sync_block(system: System) -> None:
+def test_getting_a_user_shows_its_lead_in_the_sync_block(system: System) -> None:
     user = system.create()
     shown = system.await_synced(user["id"])
     assert {key: shown[key] for key in user} == user
@@ -307,7 +307,9 @@ def test_a_key_in_use_is_409_with_retry_after(system: System) -> None:
     assert system.request("POST", "/users", json=NEW, headers=headers).status_code == 201
 
 
-def test_without_postgres_it_is_503_with_retry_after_and_then_201_again(system: System) -> None:
+def test_without_postgres_a_write_gets_503_with_retry_after_and_then_201_again(
+    system: System,
+) -> None:
     eventually(system.is_well, 30, "all is well before")
     system.kill("postgres")
     answers = []

@@ -71,7 +71,7 @@ def test_the_program_next_to_python_works_from_anywhere(system: System, tmp_path
     assert answer.returncode == 0, answer.stderr
 
 
-def test_without_a_running_system_it_says_so(system: System, tmp_path: Path) -> None:
+def test_the_command_line_reports_that_no_system_runs(system: System, tmp_path: Path) -> None:
     answer = leadline(system, "--state", str(tmp_path), "dead-letters", "list")
     assert answer.returncode == 3
     assert "nothing runs" in answer.stderr

@@ -70,7 +70,7 @@ def both(previous: Path, new_system: Callable[..., System]) -> tuple[System, Sys
     return old, new
 
 
-def test_two_versions_lose_and_double_nothing_and_a_rollback_goes_on(
+def test_two_releases_side_by_side_lose_and_duplicate_nothing_and_a_rollback_works(
     both: tuple[System, System], previous: Path
 ) -> None:
     old, new = both

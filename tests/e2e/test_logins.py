@@ -357,7 +357,7 @@ def test_the_doctor_reports_a_login_that_administers_rabbitmq(
             assert broker_tags.surplus(address(system, "amqp-url", login.name)) == []
 
 
-def test_a_part_without_a_login_at_a_server_cannot_connect(system: System) -> None:
+def test_there_is_no_secret_for_a_server_at_which_a_process_has_no_login(system: System) -> None:
     found = {path.name for path in (system.state.root / "secrets").iterdir()}
     assert found == {*table.secrets(), "api-keys", "internal-key", "bitrix-webhook-url"}
 

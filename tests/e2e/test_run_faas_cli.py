@@ -71,7 +71,7 @@ def test_list_and_describe_cover_every_function(system: System, cli: FaasCli) ->
     assert system.request("GET", "/healthz").status_code == 200
 
 
-def test_version_and_namespaces(cli: FaasCli) -> None:
+def test_faas_cli_gets_the_version_and_the_namespaces(cli: FaasCli) -> None:
     info = cli.ask("/system/info").json()
     assert info["provider"]["orchestration"] == "supervisord"
     project = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")

@@ -74,7 +74,7 @@ def test_an_unresolved_reference_stays_as_text(emulator: Emulator) -> None:
     assert emulator.get(result["result"]["next"])["TITLE"] == "$result[bad][TITLE]"
 
 
-def test_empty_maps_are_lists(emulator: Emulator) -> None:
+def test_empty_maps_of_a_batch_result_are_json_lists(emulator: Emulator) -> None:
     assert emulator.batch({}) == {
         "result": [],
         "result_error": [],

@@ -30,7 +30,7 @@ def ask(emulator: Emulator, method: str, path: str, **headers: str) -> int:
 
 
 @pytest.mark.parametrize("headers", [*CROSS_SITE, LINK])
-def test_it_creates_no_lead(emulator: Emulator, headers: dict[str, str]) -> None:
+def test_a_cross_site_page_creates_no_lead(emulator: Emulator, headers: dict[str, str]) -> None:
     """REST accepts forms, and a GET writes: an image or a link would suffice."""
     assert ask(emulator, "POST", f"{WEBHOOK}crm.lead.add", **headers) == 403
     query = f"{WEBHOOK}crm.lead.add?fields[TITLE]=forged"
@@ -40,7 +40,9 @@ def test_it_creates_no_lead(emulator: Emulator, headers: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("headers", CROSS_SITE)
-def test_it_can_neither_control_nor_read(emulator: Emulator, headers: dict[str, str]) -> None:
+def test_a_cross_site_page_can_neither_control_nor_read_the_emulator(
+    emulator: Emulator, headers: dict[str, str]
+) -> None:
     emulator.add(TITLE="kept")
     for method, path in (
         *(("POST", "reset"), ("PUT", "settings"), ("POST", "faults"), ("PATCH", "leads/1")),

@@ -31,7 +31,7 @@ def test_leads_ids_and_histories_survive_the_end_of_the_process(
     second.stop()
 
 
-def test_it_stops_soon_whatever_is_in_flight(tmp_path: Path) -> None:
+def test_the_emulator_stops_soon_whatever_is_in_flight(tmp_path: Path) -> None:
     emulator = start(tmp_path / "state.sqlite3")
     emulator.set(command_ms=50_000)
     emulator.session.get(emulator.base + "/_emulator/settings", timeout=5)
@@ -84,7 +84,7 @@ INSERT INTO write VALUES (1, 7, 1.5, 'crm.lead.add', '{}');
 """
 
 
-def test_a_file_of_the_time_when_there_were_only_leads_is_read(tmp_path: Path) -> None:
+def test_a_state_file_of_the_version_that_had_only_leads_is_read(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite3"
     with closing(sqlite3.connect(path)) as db:
         db.executescript(_OLD_FILE)

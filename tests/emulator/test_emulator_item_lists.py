@@ -78,7 +78,7 @@ def test_what_a_list_does_not_know_is_refused(emulator: Emulator, params: Any, t
     assert response.json() == {"error": "INVALID_ARG_VALUE", "error_description": text}
 
 
-def test_phones_come_with_everything_and_not_alone(three: Emulator) -> None:
+def test_phones_are_listed_with_all_fields_but_not_when_selected_alone(three: Emulator) -> None:
     def row(*select: str) -> Any:
         params = {"entityTypeId": 1, "filter": {"id": 2}, "select": list(select)}
         return three.result("crm.item.list", params)["items"][0]

@@ -23,7 +23,7 @@ def test_a_deleted_id_is_not_used_again(emulator: Emulator) -> None:
     assert emulator.add() == 2
 
 
-def test_a_new_lead_is_new_and_named_after_its_id(emulator: Emulator) -> None:
+def test_a_new_lead_has_stage_new_and_a_title_with_its_id(emulator: Emulator) -> None:
     lead = emulator.get(emulator.add())
     assert (lead["STATUS_ID"], lead["TITLE"], lead["STATUS_SEMANTIC_ID"]) == ("NEW", "Lead #1", "P")
 

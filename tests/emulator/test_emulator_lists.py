@@ -56,7 +56,9 @@ def three(emulator: Emulator) -> Emulator:
     ],
     ids=str,
 )
-def test_a_filter_finds(three: Emulator, wanted: dict[str, Any], found: list[int]) -> None:
+def test_a_filter_finds_the_expected_leads(
+    three: Emulator, wanted: dict[str, Any], found: list[int]
+) -> None:
     assert ids(three, filter=wanted) == found
 
 
@@ -72,7 +74,7 @@ def test_the_item_api_filters_in_camel_case(three: Emulator) -> None:
     assert answer["total"] == 1
 
 
-def test_order_and_select(three: Emulator) -> None:
+def test_a_list_is_ordered_and_limited_to_the_selected_fields(three: Emulator) -> None:
     params = {"order": {"NAME": "DESC"}, "select": ["NAME"]}
     assert three.result("crm.lead.list", params) == [
         {"ID": "3", "NAME": "Boris"},
@@ -81,7 +83,7 @@ def test_order_and_select(three: Emulator) -> None:
     ]
 
 
-def test_everything_does_not_include_phones(three: Emulator) -> None:
+def test_selecting_all_fields_of_a_list_does_not_include_phones(three: Emulator) -> None:
     assert "PHONE" not in three.result("crm.lead.list", {"select": ["*", "UF_*"]})[2]
     with_phone = three.result("crm.lead.list", {"select": ["*", "PHONE"]})
     assert with_phone[2]["PHONE"][0]["VALUE"] == "+7700"

@@ -58,7 +58,9 @@ def test_each_type_counts_its_own_ids_and_has_its_own_title(emulator: Emulator) 
         ("deal", "Not found"),
     ],
 )
-def test_a_missing_one_has_its_own_words(emulator: Emulator, entity: str, text: str) -> None:
+def test_each_type_has_its_own_error_for_a_missing_object(
+    emulator: Emulator, entity: str, text: str
+) -> None:
     response = emulator.post(f"crm.{entity}.update", {"id": 9, "fields": {}})
     assert response.json() == {"error": "", "error_description": text}
 
@@ -81,7 +83,7 @@ def test_phones_are_found_in_all_types(emulator: Emulator) -> None:
     assert emulator.result("crm.duplicate.findbycomm", by_mail) == found
 
 
-def test_twenty_of_one_type_hide_the_others(emulator: Emulator) -> None:
+def test_twenty_duplicates_of_one_type_hide_those_of_other_types(emulator: Emulator) -> None:
     for _ in range(20):
         add(emulator, "lead", PHONE=PHONE)
     add(emulator, "contact", PHONE=PHONE)
@@ -132,7 +134,7 @@ def test_product_rows_make_the_amount(emulator: Emulator) -> None:
     assert emulator.post("crm.lead.productrows.set", bad).json()["error"] == "ERROR_CORE"
 
 
-def test_a_contacts_mail_must_be_an_address(emulator: Emulator) -> None:
+def test_the_email_of_a_contact_must_be_valid(emulator: Emulator) -> None:
     """Documentation: crm/contacts/crm-contact-add.md."""
     fields = {"EMAIL": [{"VALUE": "nonsense", "VALUE_TYPE": "WORK"}]}
     response = emulator.post("crm.contact.add", {"fields": fields})
@@ -142,12 +144,12 @@ def test_a_contacts_mail_must_be_an_address(emulator: Emulator) -> None:
     }
 
 
-def test_what_is_no_id_is_bound_to_nothing(emulator: Emulator) -> None:
+def test_invalid_contact_ids_are_ignored(emulator: Emulator) -> None:
     add(emulator, "deal", CONTACT_IDS=["x", "2", -1])
     assert emulator.result("crm.deal.contact.items.get", {"id": 1})[0]["CONTACT_ID"] == 2
 
 
-def test_an_import_keeps_its_past(emulator: Emulator) -> None:
+def test_an_imported_item_keeps_its_dates_and_authors(emulator: Emulator) -> None:
     """Documentation: crm/universal/import/index.md."""
     past = {
         "createdTime": "2024-01-10T10:00:00+03:00",

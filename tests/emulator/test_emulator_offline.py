@@ -59,7 +59,9 @@ def test_an_offline_handler_is_listed_and_unbound(emulator: Emulator) -> None:
     assert emulator.post("event.offline.clear").status_code == 400
 
 
-def test_a_filter_an_order_and_a_list_that_takes_nothing(emulator: Emulator) -> None:
+def test_offline_events_can_be_filtered_ordered_and_listed_without_being_taken(
+    emulator: Emulator,
+) -> None:
     """Documentation: events/event-offline-get.md, event-offline-list.md."""
     for event in ("ONCRMLEADADD", "ONCRMLEADUPDATE", "ONCRMCONTACTADD"):
         bind(emulator, event)

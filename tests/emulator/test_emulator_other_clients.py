@@ -54,7 +54,7 @@ def python(name: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("clients")
-def test_pybitrix24(over_tls: tuple[Emulator, Path]) -> None:
+def test_the_client_pybitrix24_works(over_tls: tuple[Emulator, Path]) -> None:
     host = over_tls[0].base.removeprefix("https://")
     shown = run(over_tls, *python("with_pybitrix24.py"), host, "local-webhook-code")
     assert (shown["added"], shown["got"]["TITLE"]) == (1, "Lead & Co")
@@ -64,7 +64,7 @@ def test_pybitrix24(over_tls: tuple[Emulator, Path]) -> None:
 
 
 @pytest.mark.usefixtures("clients")
-def test_bitrix24_rest(over_tls: tuple[Emulator, Path]) -> None:
+def test_the_client_bitrix24_rest_works(over_tls: tuple[Emulator, Path]) -> None:
     """It reads 60 leads in two pages, the second by itself."""
     program = python("with_bitrix24_rest.py")
     shown = run(over_tls, *program, over_tls[0].webhook, rate_per_s=None)  # it does not wait
@@ -75,7 +75,7 @@ def test_bitrix24_rest(over_tls: tuple[Emulator, Path]) -> None:
 
 
 @pytest.mark.usefixtures("clients")
-def test_aiobitrix24(over_tls: tuple[Emulator, Path]) -> None:
+def test_the_client_aiobitrix24_works(over_tls: tuple[Emulator, Path]) -> None:
     shown = run(over_tls, *python("with_aiobitrix24.py"), over_tls[0].webhook)
     assert (shown["added"], shown["title"]) == (1, "Lead & Co")
     assert shown["batch"]["move"] is True
@@ -83,7 +83,7 @@ def test_aiobitrix24(over_tls: tuple[Emulator, Path]) -> None:
 
 
 @pytest.mark.usefixtures("clients")
-def test_b24jssdk(over_tls: tuple[Emulator, Path]) -> None:
+def test_the_client_b24jssdk_works(over_tls: tuple[Emulator, Path]) -> None:
     """The official JavaScript SDK."""
     program = str(_PROGRAMS / "with_b24jssdk.mjs")
     shown = run(over_tls, "node", program, f"{_INSTALLED}/", over_tls[0].webhook)

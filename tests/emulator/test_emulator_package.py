@@ -21,14 +21,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_has_a_command_and_all_its_files(installed: Path) -> None:
+def test_the_package_has_a_command_and_all_its_files(installed: Path) -> None:
     assert (installed / "bin" / "bitrix24-emulator").exists()
     assert (installed / "emulator" / "board" / "page" / "index.html").exists()
     ended = _run(installed, installed, "-m", "emulator", "--help")
     assert "--tls" in ended.stdout
 
 
-def test_it_has_leadlines_version_and_build() -> None:
+def test_the_package_has_the_version_and_build_system_of_leadline() -> None:
     """Its dependency is one of Leadline's."""
     own, whole = (
         tomllib.loads((_ROOT / folder / "pyproject.toml").read_text())

@@ -247,7 +247,7 @@ def test_people_are_found(emulator: Emulator) -> None:
     assert emulator.post("profile").status_code == 200
 
 
-def test_methods_and_features_are_told(emulator: Emulator) -> None:
+def test_method_get_and_feature_get_report_what_exists(emulator: Emulator) -> None:
     """Documentation: common/system/method-get.md, feature-get.md."""
     yes = {"isExisting": True, "isAvailable": True}
     assert emulator.result("method.get", {"name": "crm.item.batchImport"}) == yes

@@ -23,7 +23,7 @@ def test_fifty_pass_at_once_and_the_next_is_refused() -> None:
     assert admitted([0.0] * 52) == [True] * 50 + [False] * 2
 
 
-def test_two_a_second_always_pass() -> None:
+def test_two_requests_per_second_always_pass() -> None:
     assert all(admitted([0.0] * 50 + [0.5 + number / 2 for number in range(1000)]))
 
 
@@ -118,7 +118,7 @@ def test_a_deleted_portal_may_answer_410(emulator: Emulator) -> None:
     assert emulator.post("profile").status_code == 410
 
 
-def test_speed_makes_the_bucket_drain_faster(emulator: Emulator) -> None:
+def test_a_higher_speed_drains_the_bucket_faster(emulator: Emulator) -> None:
     """At ten thousand times the speed a second is a tenth of a millisecond."""
     emulator.set(burst=1, speed=10_000)
     assert all(emulator.post("profile").status_code == 200 for _ in range(20))

@@ -117,7 +117,9 @@ def test_notes_and_entries_belong_to_an_object(emulator_with_objects: Emulator) 
     assert emulator.result("crm.timeline.logo.get", {"code": "call"})["logo"]["isSystem"] is True
 
 
-def test_an_activity_has_an_owner_and_who_is_addressed(emulator_with_objects: Emulator) -> None:
+def test_an_activity_stores_its_owner_and_its_communications(
+    emulator_with_objects: Emulator,
+) -> None:
     """Documentation: crm/timeline/activities/activity-base/."""
     emulator = emulator_with_objects
     phone = {"VALUE": "+4998", "ENTITY_ID": 1, "ENTITY_TYPE_ID": 3}
@@ -148,7 +150,7 @@ def test_an_activity_has_an_owner_and_who_is_addressed(emulator_with_objects: Em
         ("COMMUNICATIONS", "The field COMMUNICATIONS is not defined or invalid."),
     ],
 )
-def test_an_activity_lacks_no_mandatory_field(
+def test_an_activity_without_a_mandatory_field_is_refused(
     emulator_with_objects: Emulator, missing: str, text: str
 ) -> None:
     fields = {"OWNER_TYPE_ID": 2, "OWNER_ID": 1, "TYPE_ID": 2, "SUBJECT": "Call"}

@@ -64,7 +64,7 @@ def test_values_arrive_and_change_in_both_apis(portal: Emulator) -> None:
     assert "ufCrmWish" not in portal.result("crm.item.get", original)["item"]
 
 
-def test_a_yes_or_no_is_no_in_a_lead_older_than_the_field(emulator: Emulator) -> None:
+def test_a_boolean_field_is_false_in_leads_older_than_the_field(emulator: Emulator) -> None:
     emulator.add()
     field(emulator, "VIP", "boolean")
     assert emulator.get(1)["UF_CRM_VIP"] is False
@@ -93,7 +93,7 @@ def test_a_wrong_value_is_refused(portal: Emulator, name: str, value: Any, code:
     assert portal.leads() == []
 
 
-def test_lists_filter_and_select_them(portal: Emulator) -> None:
+def test_lists_can_filter_by_and_select_user_fields(portal: Emulator) -> None:
     add(portal, ufCrmWish="tea", ufCrmVip="Y", ufCrmLinks=["a", "b"], ufCrm_17=7)
     add(portal, ufCrmWish="milk")
 
@@ -114,7 +114,7 @@ def test_lists_filter_and_select_them(portal: Emulator) -> None:
     assert not {"UF_CRM_WISH"} & portal.result("crm.lead.list", {"select": ["*"]})[0].keys()
 
 
-def test_a_mandatory_one_is_required_when_a_lead_is_added_or_moved(portal: Emulator) -> None:
+def test_a_mandatory_field_is_required_when_a_lead_is_added_or_moved(portal: Emulator) -> None:
     number = portal.add()
     field(portal, "CITY", "string", MANDATORY="Y")
     assert portal.result("crm.lead.fields")["UF_CRM_CITY"]["isRequired"] is True
@@ -192,7 +192,7 @@ def test_a_bad_definition_is_refused(emulator: Emulator, fields: Any, code: str)
     assert (response.status_code, response.json()["error"]) == (400, code)
 
 
-def test_they_survive_a_restart_and_not_a_reset(portal: Emulator) -> None:
+def test_user_fields_survive_a_restart_but_not_a_reset(portal: Emulator) -> None:
     portal.control("POST", "reset")
     assert portal.result("crm.lead.userfield.list") == []
     assert "UF_CRM_WISH" not in portal.result("crm.lead.fields")

@@ -99,7 +99,7 @@ def test_a_job_is_about_one_reason_or_about_chosen_users_only() -> None:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_job_goes_on_where_a_killed_process_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_resumes_where_a_killed_process_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = failed(6)
     job_id = begin()
     requests = resync_events.request
@@ -249,7 +249,7 @@ def test_a_job_on_dead_letters_waits_for_those_that_another_walk_looks_at(
     assert dead() == []
 
 
-def test_a_job_whose_server_is_down_rests_and_goes_on(
+def test_a_job_pauses_while_a_server_is_down_and_then_resumes(
     dead: Callable[..., list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead("one")

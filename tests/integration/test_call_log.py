@@ -89,7 +89,7 @@ def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_of_an_answer_only_fields_that_we_write_are_kept(pipeline: Pipeline) -> None:
+def test_the_call_log_keeps_only_the_fields_that_we_write(pipeline: Pipeline) -> None:
     user_id = create()
     pipeline.settle()
     (whole,) = sent(user_id)
@@ -150,7 +150,7 @@ def test_a_lookup_that_users_share_shows_each_its_own_lead_only(
         assert other not in text
 
 
-def test_of_several_writes_in_one_call_the_newest_has_it(pipeline: Pipeline) -> None:
+def test_a_call_for_several_writes_is_logged_with_the_newest(pipeline: Pipeline) -> None:
     user_id = create()
     accept.change(user_id, Changes(full_name="Ann Second"), None, None)
     pipeline.settle()

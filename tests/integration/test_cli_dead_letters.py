@@ -126,7 +126,7 @@ def test_a_dead_letter_is_found_right_after_another_list_has_looked_at_it(
     assert (shown.code, shown.json["id"]) == (0, found["id"])
 
 
-def test_one_that_is_gone_is_waited_for_a_moment_only(
+def test_showing_a_missing_dead_letter_fails_after_a_short_wait(
     leadline: Leadline, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.dead_letter(b"{}")

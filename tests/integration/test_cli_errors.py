@@ -116,7 +116,7 @@ def test_a_word_that_is_no_command_leads_to_one(leadline: Leadline, word: str, h
     assert not re.search("erase|restore", message)
 
 
-def test_each_word_leads_to_a_command_that_exists() -> None:
+def test_every_suggestion_names_an_existing_command() -> None:
     named = {meant.split()[0] for meant in suggestions._MEANT.values()}  # noqa: SLF001
     assert named <= {*COMMANDS, "--version"}
     assert not COMMANDS.keys() & suggestions._MEANT.keys()  # noqa: SLF001

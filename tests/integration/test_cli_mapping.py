@@ -52,7 +52,7 @@ def map_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     return use
 
 
-def test_a_map_that_fits_is_said_to_fit(
+def test_mapping_check_reports_a_map_that_fits(
     leadline: Leadline, map_file: Callable[[str], Path]
 ) -> None:
     map_file(EMAIL)
@@ -60,7 +60,9 @@ def test_a_map_that_fits_is_said_to_fit(
     assert (answer.code, answer.out.decode()) == (0, "1 fields, 0 constants: all fits\n")
 
 
-def test_what_does_not_fit_is_named(leadline: Leadline, map_file: Callable[[str], Path]) -> None:
+def test_mapping_check_names_each_misfit(
+    leadline: Leadline, map_file: Callable[[str], Path]
+) -> None:
     path = map_file(EMAIL + CITY)
     answer = leadline("mapping", "check")
     assert answer.code == 1

@@ -208,7 +208,7 @@ def test_an_interrupted_run_resumes_where_it_was_within_the_limits(
     assert leadline("reconcile", "--json").lines[-1]["summary"]["missing"] == 2, "a new run"
 
 
-def test_it_waits_for_tokens_of_the_bucket_that_the_workers_share(
+def test_reconcile_takes_its_tokens_from_the_bucket_of_the_workers(
     leadline: Leadline,
     monkeypatch: pytest.MonkeyPatch,
     portal: str,

@@ -76,7 +76,7 @@ def names() -> list[tuple[str, str]]:
     return found
 
 
-def test_everything_is_as_in_the_dump_and_no_id_is_assigned_twice(
+def test_a_restore_returns_the_state_of_the_dump_and_assigns_no_id_twice(
     leadline: Leadline, dump: Path, ann: UserId
 ) -> None:
     before = [row["history"] for row in rows("SELECT history FROM installation")]
@@ -88,7 +88,7 @@ def test_everything_is_as_in_the_dump_and_no_id_is_assigned_twice(
     assert create(BOB) > ann + 1, "Bob's id may be on a lead"
 
 
-def test_it_refuses_while_others_may_write(
+def test_a_restore_is_refused_while_others_may_write(
     leadline: Leadline, dump: Path, database_url: str
 ) -> None:
     other = pool.Database(database_url)
@@ -100,7 +100,7 @@ def test_it_refuses_while_others_may_write(
     assert len(names()) == 2
 
 
-def test_it_rejects_a_file_that_is_not_a_dump_of_leadline(
+def test_a_restore_rejects_a_file_that_is_not_a_dump_of_leadline(
     leadline: Leadline, tmp_path: Path
 ) -> None:
     create(ANN)
@@ -137,7 +137,9 @@ def test_a_login_that_owns_nothing_changes_nothing(
     assert len(names()) == 2
 
 
-def test_without_yes_it_asks_for_confirmation(leadline: Leadline, dump: Path) -> None:
+def test_without_the_option_yes_a_restore_asks_for_confirmation(
+    leadline: Leadline, dump: Path
+) -> None:
     answer = leadline("restore", dump, typed="n\n")
     assert (answer.code, "Replace all users" in answer.err) == (2, True)
     disconnect()

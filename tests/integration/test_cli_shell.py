@@ -142,7 +142,7 @@ def test_a_question_without_a_yes_does_nothing(answer: str) -> None:
     assert "nothing was done" in shown
 
 
-def test_a_yes_goes_on() -> None:
+def test_answering_yes_runs_the_command() -> None:
     code, shown = at_a_terminal("y\n", "portal", "pause")
     assert (code, "REDIS_URL" in shown) == (3, True), "it went on, and misses its server"
 

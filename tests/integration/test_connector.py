@@ -679,13 +679,13 @@ def test_delay_queues_of_earlier_versions_are_deleted_once_empty(
             assert [body for _, body in take(amqp_url, full)] == [b"old"]
 
 
-def test_without_a_broker_it_reports_that_and_keeps_trying(start: Start) -> None:
+def test_a_connector_without_a_broker_is_unhealthy_and_keeps_trying(start: Start) -> None:
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
     assert connector.stop() == 0
 
 
-def test_it_ends_even_if_the_signal_did_not_interrupt_its_wait(start: Start) -> None:
+def test_the_connector_ends_even_if_the_signal_did_not_interrupt_its_wait(start: Start) -> None:
     """As when SIGTERM arrives a moment before the main thread begins to wait."""
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
@@ -697,7 +697,7 @@ def test_it_ends_even_if_the_signal_did_not_interrupt_its_wait(start: Start) -> 
 
 
 @pytest.mark.parametrize("routes", ["", "nonsense", "[]", "{}"])
-def test_without_valid_routes_it_does_not_start(start: Start, routes: str) -> None:
+def test_a_connector_without_valid_routes_does_not_start(start: Start, routes: str) -> None:
     connector = start("amqp://127.0.0.1:1/", LEADLINE_ROUTES=routes)
     assert exit_code_of(connector.process) != 0
 
@@ -710,7 +710,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     server.stop()
 
 
-def test_after_a_restart_of_the_broker_it_consumes_again(
+def test_after_a_restart_of_the_broker_the_connector_consumes_again(
     start: Start, function: Function, broker: PrivateServer
 ) -> None:
     connector = start(broker.url)

@@ -38,7 +38,7 @@ def a_worker_lives() -> None:
 
 
 @pytest.mark.usefixtures("in_redis")
-def test_without_postgres_it_is_stopped_and_the_rest_is_still_shown(
+def test_without_postgres_the_verdict_is_stopped_and_the_rest_is_still_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", NOWHERE)
@@ -52,7 +52,7 @@ def test_without_postgres_it_is_stopped_and_the_rest_is_still_shown(
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_without_redis_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_the_verdict_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     found = status()
     assert (found["verdict"]["state"], found["verdict"]["reason"]) == ("stopped", "redis_down")
@@ -60,14 +60,14 @@ def test_without_redis_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
-def test_without_rabbitmq_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_rabbitmq_the_verdict_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
     a_worker_lives()
     assert status()["verdict"]["reason"] == "rabbitmq_down"
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis", "in_rabbitmq")
-def test_without_a_worker_or_a_connector_it_is_stopped() -> None:
+def test_without_a_worker_or_a_connector_the_verdict_is_stopped() -> None:
     found = status()["verdict"]
     assert (found["state"], found["reason"]) == ("stopped", "no_worker_ever")
     a_worker_lives()

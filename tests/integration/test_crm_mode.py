@@ -76,7 +76,7 @@ def test_five_versions_of_a_user_create_one_lead_even_if_the_mode_was_unknown(
 
 
 @pytest.mark.usefixtures("simple")
-def test_a_worker_detects_it_before_its_first_call(control: Control) -> None:
+def test_a_worker_detects_simple_mode_before_its_first_call(control: Control) -> None:
     put(1)
     run_timer_once()
     assert is_paused_for_simple_mode()
@@ -85,7 +85,7 @@ def test_a_worker_detects_it_before_its_first_call(control: Control) -> None:
 
 
 @pytest.mark.usefixtures("simple")
-def test_reading_the_stages_detects_it() -> None:
+def test_reading_the_stages_detects_simple_mode() -> None:
     stage_sync.read_portal_stages()
     assert is_paused_for_simple_mode()
 
@@ -102,7 +102,7 @@ def test_a_pause_lasts_while_the_portal_answers_only_profile_requests(control: C
     assert created(control) == 0
 
 
-def test_it_resumes_by_itself_once_the_mode_is_classic_even_if_no_user_is_due(
+def test_calls_resume_once_the_mode_is_classic_even_if_no_user_is_due(
     control: Control,
 ) -> None:
     control("settings", "PUT", {"crm_mode": "simple"})

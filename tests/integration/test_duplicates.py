@@ -277,7 +277,9 @@ def test_a_held_user_can_get_a_lead_of_its_own(
     assert len(origins) == 3
 
 
-def test_a_held_user_goes_on_once_the_crm_is_tidy(control: Control, pipeline: Pipeline) -> None:
+def test_a_held_user_is_synced_once_the_duplicate_lead_is_deleted(
+    control: Control, pipeline: Pipeline
+) -> None:
     first, second = lead(1), lead(1)
     held = user(1)
     for _ in range(6):

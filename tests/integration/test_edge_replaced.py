@@ -135,7 +135,7 @@ def test_the_end_of_either_side_ends_the_other(ports: tuple[int, int]) -> None:
             assert _read(served) == b""
 
 
-def test_it_ends_once_its_connections_have_ended(
+def test_a_stopped_proxy_ends_once_its_connections_have_ended(
     ports: tuple[int, int], proxy: subprocess.Popen[bytes]
 ) -> None:
     listen, edge = ports

@@ -99,7 +99,9 @@ def pid(supervisor: Supervisor, name: str) -> int:
     return next(status.pid for status in supervisor.statuses() if status.name == name)
 
 
-def test_a_forked_program_is_as_one_that_python_started(state: State, launch: Launch) -> None:
+def test_a_forked_program_sees_the_same_environment_as_one_started_by_python(
+    state: State, launch: Launch
+) -> None:
     env = {"THREADS": "3", "PORT": "1234"}
     supervisor = launch(program(state, "one", "facts", "a word", "", "--b", **env))
     found = facts(state, "one")
@@ -145,7 +147,7 @@ def test_signals_end_a_fork_as_any_program(state: State, launch: Launch) -> None
     eventually(lambda: "terminated by SIGTERM" in log.read_text(), 20, "it is terminated")
 
 
-def test_a_fork_ends_as_the_interpreter_does(state: State, launch: Launch) -> None:
+def test_a_fork_runs_exit_handlers_and_returns_its_exit_code(state: State, launch: Launch) -> None:
     launch(program(state, "one", "ends", "3"), program(state, "two", "fails"))
     log = state.logs / "supervisord.log"
     eventually(lambda: "one (exit status 3; not expected)" in log.read_text(), 20, "its exit code")
@@ -218,7 +220,7 @@ assert not seen, f"settings were read: {seen}"
 """
 
 
-def test_what_forks_share_has_no_state() -> None:
+def test_modules_that_forks_share_hold_no_state() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED], cwd=CHECKOUT, check=False, capture_output=True, text=True
     )

@@ -72,7 +72,7 @@ def test_each_login_connects_with_its_generated_url(made: Made) -> None:
                 assert client.ping()
 
 
-def test_they_have_no_more_rights_than_those_of_a_local_run(made: Made) -> None:
+def test_generated_logins_have_only_the_rights_of_a_local_run(made: Made) -> None:
     with redis.Redis.from_url(made["redis-url-worker"]) as client:
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.flushall()

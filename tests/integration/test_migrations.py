@@ -98,7 +98,7 @@ def test_the_data_of_the_first_schema_is_preserved(fresh: str) -> None:
     assert _rows(fresh, "SELECT count(*) FROM users") == [[3]]
 
 
-def test_every_rule_and_index_is_in_force_afterwards(fresh: str) -> None:
+def test_after_a_migration_every_constraint_and_index_is_valid(fresh: str) -> None:
     _fill_0001(fresh)
     migrate(fresh)
     assert _rows(fresh, "SELECT conname FROM pg_constraint WHERE NOT convalidated") == []
@@ -289,7 +289,7 @@ def test_a_migration_is_repeated_under_concurrent_writes(fresh: str) -> None:
             writing.result(30)
 
 
-def test_it_waits_for_other_transactions_only_briefly(fresh: str) -> None:
+def test_a_migration_waits_for_other_transactions_only_briefly(fresh: str) -> None:
     """Statements that queue behind a waiting ALTER TABLE would wait as long."""
     _fill_0001(fresh)
     with _connected(fresh) as reader:

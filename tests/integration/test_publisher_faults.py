@@ -104,7 +104,7 @@ def test_unconfirmed_messages_of_a_frozen_broker_wait_in_our_own_buffer(
 
 
 @pytest.mark.slow("RabbitMQ checks its memory every few seconds")
-def test_a_broker_short_of_memory_is_waited_for(
+def test_the_publisher_waits_for_a_broker_that_is_short_of_memory(
     broker: PrivateServer, publisher: Publisher
 ) -> None:
     set_memory_limit(broker, "absolute", "1")

@@ -76,7 +76,7 @@ def test_an_unreadable_entry_does_not_affect_the_others(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_its_user_is_due_again_when_its_events_are_republished(
+def test_the_user_of_a_damaged_entry_is_due_again_once_its_events_are_republished(
     work: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
     work.put(enqueue_request(7))
@@ -95,7 +95,7 @@ def test_its_user_is_due_again_when_its_events_are_republished(
         assert client.ttl(kept[0]) > 0
 
 
-def test_a_call_that_the_lost_entry_knew_of_is_waited_for(
+def test_a_lookup_waits_for_a_call_recorded_only_in_the_damaged_entry(
     work: WorkQueue, client: redis.Redis
 ) -> None:
     """A create may still be running: an immediate lookup would miss it, and create another lead."""

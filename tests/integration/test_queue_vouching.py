@@ -123,7 +123,9 @@ def test_a_user_whose_foreign_events_are_answered_is_vouched_for_again(
     assert client.ttl(f"{work.prefix}user:7:events") > 0
 
 
-def test_who_loses_all_memory_republishes_as_soon_as_clocks_allow(client: redis.Redis) -> None:
+def test_after_a_total_loss_events_are_republished_within_the_clock_tolerance(
+    client: redis.Redis,
+) -> None:
     work = queue_of(client)
     client.flushall()
     work.ensure_redis_epoch()

@@ -87,7 +87,7 @@ def test_a_lost_answer_imports_no_one_twice(
     assert origins(control) == list(range(1, 26))
 
 
-def test_import_and_apply_take_the_flag(leadline: Leadline, tmp_path: Path) -> None:
+def test_import_and_apply_accept_the_option_quiet(leadline: Leadline, tmp_path: Path) -> None:
     file = tmp_path / "users.csv"
     file.write_text("full_name,phone\nAnn,+77001112233\n", encoding="utf-8")
     assert leadline("import", file, "--quiet").code == 0

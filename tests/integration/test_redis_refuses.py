@@ -94,7 +94,9 @@ def test_the_refusal_has_an_error_of_ours(refusing: Refusing, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_the_wake_timer_outlives_it(refusing: Refusing, kind: str) -> None:
+def test_the_wake_timer_outlives_a_redis_that_refuses_commands(
+    refusing: Refusing, kind: str
+) -> None:
     stop = threading.Event()
     refusing.refuse(kind)
     with structlog.testing.capture_logs() as logs:
@@ -159,7 +161,7 @@ def _published(relay: FlaskClient) -> int:
     return int(answer.get_json()["published"])
 
 
-def test_the_status_and_the_doctor_say_it(
+def test_the_status_and_the_doctor_report_a_redis_that_refuses_commands(
     refusing: Refusing, in_postgres: str, leadline: Callable[..., CommandOutput]
 ) -> None:
     assert in_postgres

@@ -68,7 +68,7 @@ def test_an_event_in_the_work_queue_is_not_republished() -> None:
     assert rows("SELECT DISTINCT state, sendings FROM events") == [{"state": "open", "sendings": 1}]
 
 
-def test_of_many_exactly_the_lost_ones_are_republished(redis_url: str) -> None:
+def test_exactly_the_lost_events_of_a_backlog_are_republished(redis_url: str) -> None:
     events = accepted(4)
     with redis.Redis.from_url(redis_url) as connection:
         users = [f"{work_queue().prefix}user:{event.user.id}" for event in events]

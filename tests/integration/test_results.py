@@ -178,7 +178,7 @@ def test_nothing_is_stored_without_endpoints(in_rabbitmq: str, in_redis: str,
     assert rows("SELECT FROM results UNION ALL SELECT FROM results_cursor") == []
 
 
-def test_the_relay_delivers(
+def test_the_relay_delivers_results_to_the_endpoints(
     receiver: Receiver, use: Callable[..., None], in_rabbitmq: str, in_redis: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

@@ -547,7 +547,7 @@ def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amq
         assert connection.channel().queue_purge(topology.REQUESTS).method.message_count == 1
 
 
-def test_it_serves_in_the_process_that_was_started(start: Start) -> None:
+def test_a_function_is_served_by_the_process_that_was_started(start: Start) -> None:
     """So a kill leaves no orphan, which would answer requests for the next server on its port."""
     server = start("create_user")
     eventually(server.is_up, 20, "the function is served")

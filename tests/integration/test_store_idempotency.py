@@ -87,7 +87,7 @@ def test_a_key_with_another_request_is_rejected() -> None:
     assert rows("SELECT full_name, version FROM users") == [{"full_name": "Ann", "version": 1}]
 
 
-def test_another_callers_key_is_another_key() -> None:
+def test_the_same_idempotency_key_of_another_caller_is_independent() -> None:
     create()
     assert create(IdempotencyKey("somebody else", "key-1", b"other")).is_new
     assert count("users") == 2

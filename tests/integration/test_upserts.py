@@ -382,7 +382,7 @@ def test_a_batch_of_invalid_users_writes_nothing(client: FlaskClient) -> None:
         (b'{"users": [' + b",".join([b"1"] * 1001) + b"]}", 422),
     ],
 )
-def test_a_batch_that_is_none_is_refused_as_a_whole(
+def test_a_malformed_batch_is_refused_as_a_whole(
     client: FlaskClient, body: bytes, status: int
 ) -> None:
     answer = client.post("/users/batch", data=body, content_type="application/json")

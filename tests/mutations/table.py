@@ -265,7 +265,9 @@ MUTATIONS = (
         "leadline/bitrix24/errors.py",
         '"query_limit_exceeded": Refused',
         '"query_limit_exceeded": Rejected',
-        ("tests/unit/test_bitrix_errors.py::test_each_row_of_the_table_in_any_case",),
+        (
+            "tests/unit/test_bitrix_errors.py::test_errors_are_classified_whatever_the_case_of_their_code",
+        ),
     ),
     Mutation(
         "a lead without an origin is adopted only because a message names it",
@@ -442,7 +444,7 @@ MUTATIONS = (
         "return tails | {-(crc32(email.encode()) >> 1) - 1 for email in emails}",
         "return tails",
         (
-            _CONTACT + "test_whoever_matches_shares_a_key",
+            _CONTACT + "test_leads_that_match_a_user_share_a_match_key_with_it",
             _FIRST_MATCH + "test_a_plan_matches_by_email_too",
         ),
     ),

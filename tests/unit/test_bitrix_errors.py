@@ -60,7 +60,7 @@ TABLE: list[tuple[int, str, str, type[BitrixError]]] = [
 
 
 @pytest.mark.parametrize(("status", "code", "text", "expected"), TABLE)
-def test_each_row_of_the_table_in_any_case(
+def test_errors_are_classified_whatever_the_case_of_their_code(
     status: int, code: str, text: str, expected: type[BitrixError]
 ) -> None:
     for written in (code, code.lower(), code.upper(), code.title()):

@@ -38,7 +38,7 @@ def test_a_clock_time_is_the_last_such_moment() -> None:
 @pytest.mark.parametrize(
     "text", ["", "lunch", "25:00", "12:99", "-5m", "9999999d", "999999d", "1.5h"]
 )
-def test_anything_else_is_no_moment(text: str) -> None:
+def test_any_other_text_is_not_a_time(text: str) -> None:
     with pytest.raises(InvalidRequest, match="clock time"):
         times.parse_moment(text, NOW)
 

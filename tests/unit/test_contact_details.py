@@ -75,7 +75,7 @@ def test_one_phone_or_one_email_is_enough(matching: object) -> None:
         lead("+7 701 111 22 34", "xann@example.com", ""),
     ],
 )
-def test_similar_ones_are_another_person(other: object) -> None:
+def test_similar_contact_details_belong_to_another_person(other: object) -> None:
     assert not other.matches(ContactDetails.of(state(**FIELDS)))  # type: ignore[attr-defined]
     assert not other.matches(ContactDetails.of(state(email=None)))  # type: ignore[attr-defined]
 
@@ -100,7 +100,7 @@ def test_a_phone_without_country_equals_its_own_digits(configure: Configure) -> 
 
 
 @pytest.mark.usefixtures("field_map")
-def test_what_is_searched_for() -> None:
+def test_phones_and_emails_are_searched_in_all_their_notations() -> None:
     details = ContactDetails.of(state(**FIELDS))
     assert duplicates.values_of(details, "PHONE") == (PHONE, "87011112233", "7011112233")
     assert duplicates.values_of(details, "EMAIL") == ("ann@example.com", "ann@home.example")
@@ -116,7 +116,7 @@ def test_a_search_has_20_values_and_10_users_at_most(values_each: int, groups: l
 
 
 @pytest.mark.usefixtures("field_map")
-def test_whoever_matches_shares_a_key() -> None:
+def test_leads_that_match_a_user_share_a_match_key_with_it() -> None:
     user = UserSnapshot(7, "Ann Lee", PHONE, "NEW", 1, None, "waiting", is_stage_unsynced=False)
     user = replace(user, fields=FIELDS)
     rows = {"EMAIL": [Row("ann@HOME.example", 20, "WORK")]}

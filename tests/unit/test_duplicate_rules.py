@@ -201,7 +201,7 @@ def test_an_unreadable_answer_is_no_answer(answer: object) -> None:
         parse_found(answer, "LEAD")
 
 
-def test_an_answer_without_the_entity_found_none() -> None:
+def test_an_answer_without_an_entity_means_no_duplicates_of_that_entity() -> None:
     assert parse_found([], "LEAD") == Found((), is_complete=True)
     assert parse_found({"CONTACT": [1]}, "LEAD") == Found((), is_complete=True)
     assert parse_found({"LEAD": ["7", 5]}, "LEAD").ids == (5, 7)

@@ -52,7 +52,7 @@ def test_another_path_of_a_field_map_stays(tmp_path: Path) -> None:
     assert environment["LEADLINE_MAPPING"] == "/srv/leadline.toml"
 
 
-def test_the_mount_is_that_of_docker_compose() -> None:
+def test_the_folder_of_field_maps_is_mounted_where_docker_compose_mounts_it() -> None:
     text = env_file.DEFAULT.parent.joinpath("docker-compose.yml").read_text(encoding="utf-8")
     mount = env_file.MAPPING_MOUNT.rstrip("/")
     assert f"${{LEADLINE_MAPPING_FOLDER:-{env_file.MAPPING_FOLDER}}}:{mount}:ro" in text
@@ -66,6 +66,6 @@ def test_without_a_file_nothing_changes(name: str, tmp_path: Path) -> None:
     assert environment == before
 
 
-def test_it_is_the_file_of_docker_compose() -> None:
+def test_the_default_environment_file_is_the_one_of_docker_compose() -> None:
     """Compose reads the `.env` next to its file."""
     assert env_file.DEFAULT.parent.joinpath("docker-compose.yml").is_file()

@@ -192,7 +192,7 @@ def test_without_an_answer_an_erasure_fails_after_three_attempts(
     assert now.events[0].outcome.status == "failed"
 
 
-def test_a_kept_lead_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_erasing_a_user_whose_lead_is_kept_makes_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "keep")
     now = erased(pending(2), claimed_lead_id=55)
     assert isinstance(rules.plan(now), NoCall)

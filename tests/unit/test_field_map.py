@@ -24,7 +24,7 @@ def one(**keys: str) -> str:
     return "[fields.x]\n" + "".join(f"{name} = {value}\n" for name, value in given.items() if value)
 
 
-def test_each_field_is_found_by_where_it_lives() -> None:
+def test_each_field_is_found_by_its_place_in_the_lead() -> None:
     found = file.parse(maps.EXAMPLE)
     assert {target: name for target, (name, _) in found.by_target.items()} == {
         "EMAIL:WORK": "email",
@@ -38,7 +38,7 @@ def test_each_field_is_found_by_where_it_lives() -> None:
     assert found.constants == {"ASSIGNED_BY_ID": 7, "OPENED": True}
 
 
-def test_no_map_is_no_map() -> None:
+def test_without_a_map_there_is_no_defect() -> None:
     assert field_map() is None
     assert current.defect() is None
 

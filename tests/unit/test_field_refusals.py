@@ -158,7 +158,7 @@ def test_what_a_written_lead_could_not_take_is_open(
     assert ("open_fields" in event.outcome.as_stored()) is bool(still_open)
 
 
-def test_an_erased_lead_is_no_exception() -> None:
+def test_an_erasure_leaves_no_refused_field_out() -> None:
     leased = known(pending(2), state=STATE, erased="1")
     decided = Write(plan(entry(pending(), state=STATE)).command, is_create=False)  # type: ignore[union-attr]
     error = Rejected("City is wrong")

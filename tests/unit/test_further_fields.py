@@ -156,7 +156,7 @@ def test_what_is_not_known_to_be_applied_is_written() -> None:
     }
 
 
-def test_an_email_of_unknown_row_is_looked_up_first() -> None:
+def test_a_lead_is_looked_up_before_an_email_in_an_unknown_row_changes() -> None:
     last = LastApplied(55, "Ann", "+77001112233", 9)
     assert needs_lookup(last.further, having(email="ann@example.com"))
     assert needs_lookup(last.further, having(email=None))
@@ -345,7 +345,7 @@ def test_what_was_refused_is_left_out() -> None:
     assert fields["sourceId"] == "CALL"
 
 
-def test_an_erased_lead_keeps_none_of_them() -> None:
+def test_an_erased_lead_keeps_none_of_the_further_fields() -> None:
     fields = leads.blank(55, "Erased", [9], [("EMAIL", 12)]).params["fields"]
     assert fields["UF_CRM_CITY"] == fields["comments"] == fields["birthdate"] == ""
     assert fields["fm"]["12"]["value"] == fields["fm"]["9"]["value"] == ""

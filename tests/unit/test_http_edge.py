@@ -377,7 +377,7 @@ def test_a_query_has_defaults() -> None:
         ),
     ],
 )
-def test_a_field_is_refused_in_a_sentence(
+def test_each_invalid_field_is_explained_in_a_sentence(
     model: type[BaseModel], body: object, errors: dict[str, str]
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:

@@ -35,7 +35,7 @@ def lines(code: str, **settings: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in printed(code, **settings).splitlines()]
 
 
-def test_a_line_has_time_service_and_event() -> None:
+def test_a_log_line_contains_time_service_and_event() -> None:
     (line,) = lines("logger.info('write accepted', user_id=7)")
     assert line["event"] == "write accepted"
     assert (line["user_id"], line["level"], line["service"]) == (7, "info", "some-service")

@@ -48,7 +48,7 @@ def test_the_document_conforms_to_openapi_3_1() -> None:
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_it_lists_exactly_the_calls_that_the_edge_serves() -> None:
+def test_the_document_lists_exactly_the_calls_that_the_edge_serves() -> None:
     served = {
         (path, method)
         for path, methods in ROUTES.items()

@@ -53,7 +53,7 @@ def found(text: str, **changed: Any) -> list[Misfit]:
     return portal_fields.misfits(file.parse(text), portal(**changed))
 
 
-def test_a_map_that_fits_has_no_misfits() -> None:
+def test_the_example_map_fits_the_portal() -> None:
     assert found(maps.EXAMPLE) == []
 
 
@@ -111,7 +111,7 @@ def test_lists_are_read_from_the_portal() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [], "x", {"A": 5}, {"A": {}}])
-def test_an_answer_that_is_none_is_no_error(answer: Any) -> None:
+def test_a_malformed_answer_about_fields_is_not_an_error(answer: Any) -> None:
     fields = portal_fields.parse(answer, {})
     assert all(field.fitting == () for field in fields.values())
     assert portal_fields.status_types(answer) == set()

@@ -62,7 +62,7 @@ def endless() -> Iterator[str]:
     server.server_close()
 
 
-def test_an_endless_answer_gets_a_verdict_too(endless: str) -> None:
+def test_a_delivery_ends_even_if_the_answer_is_endless(endless: str) -> None:
     """One compromised function must not stop the messages of all others."""
     answered: Future[Verdict] = Future()
     client = FunctionClient("bitrix_queue", endless, 1)

@@ -30,7 +30,7 @@ def ended_pid() -> int:
     return process.pid
 
 
-def test_while_every_process_runs_it_asks_once() -> None:
+def test_statuses_are_cached_while_every_process_runs() -> None:
     found, asked = statuses([RUNS, Status("console", "STOPPED", 0)])
     assert {tuple(found.current()) for _ in range(10)} == {(RUNS, Status("console", "STOPPED", 0))}
     assert asked == [1]
@@ -46,13 +46,15 @@ def test_while_every_process_runs_it_asks_once() -> None:
     ],
     ids=lambda status: status.state,
 )
-def test_it_asks_until_a_process_that_has_ended_runs_again(before: Status) -> None:
+def test_statuses_are_read_until_an_ended_process_runs_again(before: Status) -> None:
     found, asked = statuses([before], [before], [RUNS])
     assert [found.current() for _ in range(4)] == [[before], [before], [RUNS], [RUNS]]
     assert asked == [3]
 
 
-def test_what_others_ordered_is_seen_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_made_by_another_process_is_seen_after_the_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found, _ = statuses([Status("edge", "STOPPED", 0)], [RUNS])
     assert found.current() == [Status("edge", "STOPPED", 0)]
     monkeypatch.setattr(supervision, "_ASK_EVERY_S", -1)

@@ -44,7 +44,7 @@ def test_no_import_leads_back_to_its_module() -> None:
     assert tuple(TopologicalSorter(imports()).static_order()), "else it raises CycleError"
 
 
-def test_sync_has_few_floors() -> None:
+def test_imports_within_sync_form_few_layers() -> None:
     sync = {
         name: {below for below in imported if below.startswith("leadline.sync.")}
         for name, imported in imports().items()

@@ -24,7 +24,7 @@ def texts() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("code", SENTENCES)
-def test_the_console_says_the_same_in_english_and_something_in_russian(code: str) -> None:
+def test_the_console_has_each_sentence_in_english_and_in_russian(code: str) -> None:
     sentences = texts()[code]
     assert SENTENCES[code] in sentences
     assert len(sentences) == 2

@@ -42,7 +42,7 @@ def test_a_burst_passes_and_then_the_rate(clock: Clock) -> None:
     assert [passes(limit) for _ in range(6)] == [True] * 5 + [False]
 
 
-def test_each_caller_has_its_own(clock: Clock) -> None:
+def test_each_caller_has_its_own_rate_limit(clock: Clock) -> None:
     limit = RateLimiter(1, 1)
     assert passes(limit, "a")
     assert not passes(limit, "a")
