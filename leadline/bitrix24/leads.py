@@ -187,11 +187,18 @@ def list_stages() -> Command:
 
 #: Describes all fields of leads, by their names in crm.lead.*; `mapping.portal_fields` parses it.
 FIELDS = Command("crm.lead.fields", {})
+#: What the webhook may call.
+SCOPE = Command("scope", {})
 
 
 def list_values(status_type: str) -> Command:
     """List the values of a list, such as SOURCE."""
     return Command("crm.status.list", {"filter": {"ENTITY_ID": status_type}})
+
+
+def people(ids: list[str]) -> Command:
+    """Find these people of the portal, also those who have left."""
+    return Command("user.get", {"FILTER": {"ID": ids}})
 
 
 def _list(where: dict[str, Any]) -> Command:

@@ -5,7 +5,7 @@ and the lists of crm.status.list.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from leadline.mapping.field_map import FieldMap
@@ -17,6 +17,9 @@ OWN = frozenset({"TITLE", "PHONE", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID"})
 #: A longer title or list is cut.
 TITLE_MAX = 255
 ITEMS_MAX = 500
+#: How many people of the portal are checked: one page.
+PEOPLE_MAX = 50
+_PEOPLE_SCOPES = frozenset({"user", "user_brief", "user_basic"})
 _TEXTS: tuple[FieldType, ...] = ("text", "email", "phone", "number", "date", "one-of")
 _FITTING: dict[str, tuple[FieldType, ...]] = {
     "string": _TEXTS,
@@ -58,6 +61,8 @@ class PortalField:
     status_type: str = ""
     #: The names of its values by id; empty if it has no list.
     items: Mapping[str, str] = field(default_factory=dict)
+    #: Ids that the map has for it, but no active user of the portal.
+    unknown_people: frozenset[str] = frozenset()
 
     @property
     def fitting(self) -> tuple[FieldType, ...]:
@@ -133,6 +138,50 @@ def _title(described: Mapping[str, Any], name: str) -> str:
     return name
 
 
+def named_people(field_map: FieldMap, portal: Mapping[str, PortalField]) -> frozenset[str]:
+    """The ids of people that the map has as constants, defaults and values of lists."""
+    ids = {str(value) for name, value in field_map.constants.items() if _is_person(portal, name)}
+    for user_field in field_map.fields.values():
+        if _is_person(portal, user_field.lead):
+            ids |= _own_ids(user_field)
+    return frozenset(sorted(filter(str.isdecimal, ids))[:PEOPLE_MAX])
+
+
+def _is_person(portal: Mapping[str, PortalField], name: str) -> bool:
+    return name in portal and portal[name].type in {"user", "employee"}
+
+
+def _own_ids(user_field: UserField) -> set[str]:
+    """The ids that the map itself has for this field."""
+    if user_field.values:
+        return set(user_field.values.values())
+    return set() if user_field.default is None else {str(user_field.default)}
+
+
+def may_read_people(answer: Any) -> bool:
+    """Whether a webhook with the scopes of this answer may read the portal's people."""
+    scopes = answer if isinstance(answer, list) else []
+    return not _PEOPLE_SCOPES.isdisjoint(map(str, scopes))
+
+
+def active_people(answer: Any) -> set[str]:
+    """Parse user.get: the ids of those who have not left."""
+    rows = [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+    return {str(row.get("ID")) for row in rows if row.get("ACTIVE") not in (False, "N", "false")}
+
+
+def without_people(
+    portal: Mapping[str, PortalField], ids: frozenset[str]
+) -> dict[str, PortalField]:
+    """These fields; those that hold people know that these ids are none."""
+    return {
+        name: replace(portal_field, unknown_people=ids)
+        if _is_person(portal, name)
+        else portal_field
+        for name, portal_field in portal.items()
+    }
+
+
 def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misfit]:
     """What the portal would refuse of the map, and what it requires beyond the map."""
     found = [
@@ -176,6 +225,7 @@ def _field_problems(user_field: UserField, portal_field: PortalField | None) -> 
     ):
         known = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
         yield f"the portal's list has no {', '.join(sorted(unknown))}: one of {known}"
+    yield from _people_problems(_own_ids(user_field), portal_field)
     if portal_field.is_required and not user_field.required and user_field.default is None:
         yield "is required by the portal: set `required = true`, or a default"
 
@@ -196,3 +246,10 @@ def _constant_problems(value: str | float, portal_field: PortalField | None) -> 
     if portal_field is not None and portal_field.items and str(value) not in portal_field.items:
         known = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
         yield f"the portal's list has no {value}: one of {known}"
+    if portal_field is not None:
+        yield from _people_problems({str(value)}, portal_field)
+
+
+def _people_problems(ids: set[str], portal_field: PortalField) -> Iterator[str]:
+    if unknown := ids & portal_field.unknown_people:
+        yield f"the portal has no active user {', '.join(sorted(unknown))}"

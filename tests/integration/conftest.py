@@ -26,12 +26,16 @@ from redis import Redis
 from leadline import process
 from leadline.cli import main
 from leadline.runtime.concurrency import greenlets
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import pool
 from leadline.runtime.postgres.connection import Session
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import trace_context
+from leadline.settings import settings
+from leadline.sync.fields import portal_check
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import postgres_connection
+from tests.unit import maps
 from tests.unit.conftest import SECRETS
 
 if TYPE_CHECKING:
@@ -118,6 +122,32 @@ def pipeline(amqp_url: str) -> "Pipeline":
 def settle(pipeline: "Pipeline") -> Callable[[], None]:
     """Deliver messages and run jobs until every write is settled."""
     return pipeline.settle
+
+
+@pytest.fixture
+def field_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Give the process this field map."""
+
+    def configured(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
+        process.forget(settings)
+
+    def use(text: str) -> None:
+        maps.use(configured, tmp_path, text)
+
+    return use
+
+
+@pytest.fixture
+def check_fields(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have the relay hold the map against the portal, however recent its last look is."""
+
+    def refresh() -> None:
+        monkeypatch.setattr(portal_check, "_looks", Interval(0))
+        portal_check.refresh()
+
+    return refresh
 
 
 def skip_clock_tolerance(queue: WorkQueue) -> None:

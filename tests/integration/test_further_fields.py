@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +12,11 @@ from leadline.errors import BitrixError
 from leadline.mapping import current
 from leadline.operations import status
 from leadline.operations.resync_users import resync_users
-from leadline.runtime.once_per_interval import Interval
 from leadline.settings import settings
 from leadline.sync import portal_session
-from leadline.sync.fields import last_check, portal_check
+from leadline.sync.fields import last_check
 from leadline.users import search, search_index
 from tests.integration.conftest import Control, function_client, rows
-from tests.unit import maps
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -50,7 +47,7 @@ owner = "crm"
 multiline = true
 
 [constants]
-ASSIGNED_BY_ID = 7
+ASSIGNED_BY_ID = 2
 """
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
 FULL = {**ANN, "email": "ann@example.com", "budget": 12.5, "born": "1990-01-31", "note": "Hi\nyou"}
@@ -58,24 +55,11 @@ SHOWN = {"email": None, "source": None, "budget": None, "born": None, "note": No
 
 
 @pytest.fixture
-def field_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Give the process this map."""
-
-    def use(text: str) -> None:
-        def configured(**variables: str) -> None:
-            for name, value in variables.items():
-                monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
-            process.forget(settings)
-
-        maps.use(configured, tmp_path, text)
-
-    use(MAP)
-    return use
-
-
-@pytest.fixture
-def servers(in_postgres: str, in_redis: str, in_rabbitmq: str, field_map: object) -> None:
-    assert all((in_postgres, in_redis, in_rabbitmq, field_map))
+def servers(
+    in_postgres: str, in_redis: str, in_rabbitmq: str, field_map: Callable[[str], None]
+) -> None:
+    assert all((in_postgres, in_redis, in_rabbitmq))
+    field_map(MAP)
 
 
 def send(name: str, path: str, body: object, method: str = "POST", **headers: str) -> Any:
@@ -255,7 +239,7 @@ def test_a_field_reaches_its_lead_and_changes_there(settle: Callable[[], None]) 
     lead = lead_of(user)
     assert lead["EMAIL"] == ["ann@example.com"]
     assert (lead["SOURCE_ID"], lead["OPPORTUNITY"]) == ("WEB", "12.50")
-    assert (lead["COMMENTS"], lead["ASSIGNED_BY_ID"]) == ("Hi\nyou", "7")
+    assert (lead["COMMENTS"], lead["ASSIGNED_BY_ID"]) == ("Hi\nyou", "2")
     assert lead["BIRTHDATE"].startswith("1990-01-31")
     patch(user, email="b@example.com", source="call", budget=None)
     settle()
@@ -353,17 +337,6 @@ def test_a_lead_made_before_is_compared_field_by_field(settle: Callable[[], None
 
 
 CITY = '\n[fields.city]\ntype = "text"\nlead = "UF_CRM_CITY"\n'
-
-
-@pytest.fixture
-def check_fields(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Have the relay hold the map against the portal, however recent its last look is."""
-
-    def refresh() -> None:
-        monkeypatch.setattr(portal_check, "_looks", Interval(0))
-        portal_check.refresh()
-
-    return refresh
 
 
 def sync_of(user: dict[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,43 @@ def test_a_value_that_the_portals_list_lacks_is_named_with_those_it_has() -> Non
     assert found('[constants]\nSOURCE_ID = "WEB"\n') == []
 
 
+PEOPLE = """
+[fields.manager]
+type = "one-of"
+values = { mary = "2", richard = "3" }
+lead = "ASSIGNED_BY_ID"
+
+[constants]
+UF_CRM_BOSS = 9
+SOURCE_ID = "5"
+"""
+
+
+def test_people_that_the_portal_lacks_are_named_with_those_who_have_left() -> None:
+    mapping, fields = file.parse(PEOPLE), portal(UF_CRM_BOSS=described("employee"))
+    named = portal_fields.named_people(mapping, fields)
+    assert named == {"2", "3", "9"}
+    answer = [{"ID": "2", "ACTIVE": True}, {"ID": "3", "ACTIVE": False}, {"ID": 5}, 7]
+    missing = named - portal_fields.active_people(answer)
+    known = portal_fields.without_people(fields, missing)
+    problems = {
+        misfit.lead: misfit.problem
+        for misfit in portal_fields.misfits(mapping, known)
+        if "active" in misfit.problem
+    }
+    assert problems == {
+        "ASSIGNED_BY_ID": "the portal has no active user 3",
+        "UF_CRM_BOSS": "the portal has no active user 9",
+    }
+
+
+@pytest.mark.parametrize(
+    ("scopes", "may"), [(["crm", "user_brief"], True), (["crm"], False), (None, False), ({}, False)]
+)
+def test_people_are_read_by_a_webhook_that_may(scopes: Any, may: bool) -> None:  # noqa: FBT001
+    assert portal_fields.may_read_people(scopes) is may
+
+
 def test_a_required_field_with_a_default_or_a_constant_is_filled() -> None:
     required = {"SOURCE_ID": described("crm_status", statusType="SOURCE", isRequired=True)}
     assert found(maps.EXAMPLE, **required) == []  # it has a default

@@ -208,7 +208,7 @@ def _misfits() -> Iterator[Check]:
         chosen = field_map()
     except BadConfiguration:  # named above
         return
-    for misfit in portal_fields.misfits(chosen, mapping.read_portal()) if chosen else ():
+    for misfit in portal_fields.misfits(chosen, mapping.read_portal(chosen)) if chosen else ():
         fix = "change the map or the portal; leadline mapping check"
         name = f"field {misfit.field or misfit.lead}"
         yield Check(name, is_ok=False, result=f"{misfit.lead}: {misfit.problem}", fix=fix)

@@ -2,16 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from leadline.bitrix24 import leads
 from leadline.cli.output import FINDINGS, Json, print_json, print_line, print_table
 from leadline.errors import BadConfiguration
 from leadline.mapping import draft, file, portal_fields
+from leadline.mapping.field_map import FieldMap
 from leadline.mapping.portal_fields import PortalField
 from leadline.settings import settings
+from leadline.sync.fields import portal_reading
 from leadline.sync.reconcile import throttled_reads
 
 app = typer.Typer(no_args_is_help=True, help="The field map: check it, write a first one.")
@@ -41,7 +42,7 @@ def check(
         leadline mapping check leadline.toml --offline
     """
     chosen = file.read(_given(path))
-    misfits = [] if offline else portal_fields.misfits(chosen, read_portal())
+    misfits = [] if offline else portal_fields.misfits(chosen, read_portal(chosen))
     if json:
         found = [
             {"field": misfit.field, "lead": misfit.lead, "problem": misfit.problem}
@@ -91,22 +92,14 @@ def init(
         raise BadConfiguration(f"{output} can't be written: {error.strerror}") from None
 
 
-def read_portal() -> dict[str, PortalField]:
-    """The fields of the portal's leads, with the values of their lists.
+def read_portal(chosen: FieldMap | None = None) -> dict[str, PortalField]:
+    """The fields of the portal's leads, with the values of their lists; see `portal_reading`.
 
     Raises:
         BitrixError: the portal rejects the call.
         BadConfiguration, QueueDown: as `throttled_reads.read_all`.
     """
-    described: Any = throttled_reads.read_all({"fields": leads.FIELDS})["fields"]
-    types = portal_fields.status_types(described)
-    lists = throttled_reads.read_all(
-        {status_type: leads.list_values(status_type) for status_type in types}
-    )
-    return portal_fields.parse(
-        described,
-        {status_type: portal_fields.parse_list(answer) for status_type, answer in lists.items()},
-    )
+    return portal_reading.read(throttled_reads.read_all, chosen)
 
 
 def _given(path: Path | None) -> Path:

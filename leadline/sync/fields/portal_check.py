@@ -5,15 +5,14 @@ from typing import Any
 
 import structlog
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
 from leadline.errors import BadConfiguration, BitrixError, QueueError
 from leadline.ledger.resync import open_fields
 from leadline.mapping import portal_fields
 from leadline.mapping.current import field_map
-from leadline.mapping.portal_fields import PortalField
 from leadline.runtime.once_per_interval import Interval
 from leadline.sync import portal_session
-from leadline.sync.fields import last_check
+from leadline.sync.fields import last_check, portal_reading
 from leadline.sync.fields.last_check import FieldCheck, ResyncProgress
 
 log = structlog.get_logger()
@@ -83,7 +82,7 @@ def check() -> None:
     mapping = field_map()
     if mapping is None or portal_session.circuit_breaker().state() is not None:
         return
-    portal = _read()
+    portal = portal_reading.read(_call, mapping)
     misfits = portal_fields.misfits(mapping, portal)
     titles = {name: portal_field.title for name, portal_field in portal.items()}
     last_check.store(FieldCheck(time.time(), mapping.digest, misfits, titles))
@@ -93,21 +92,7 @@ def check() -> None:
         )
 
 
-def _read() -> dict[str, PortalField]:
-    described: Any = _call({"fields": leads.FIELDS})["fields"]
-    types = portal_fields.status_types(described)
-    lists = (
-        _call({status_type: leads.list_values(status_type) for status_type in types})
-        if types
-        else {}
-    )
-    return portal_fields.parse(
-        described,
-        {status_type: portal_fields.parse_list(answer) for status_type, answer in lists.items()},
-    )
-
-
-def _call(commands: dict[str, Any]) -> dict[str, Any]:
+def _call(commands: dict[str, Command]) -> dict[str, Any]:
     portal_session.wait_for_token()
     try:
         results = portal_session.portal_client().call(commands).results

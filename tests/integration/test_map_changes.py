@@ -1,0 +1,253 @@
+"""A map that changes while users are queued: nothing is lost, and no wrong value is written."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from leadline.messages import topology
+from leadline.operations import status
+from leadline.sync import portal_session
+from tests.integration.conftest import CommandOutput, Control, rows
+from tests.integration.pipeline import Pipeline
+from tests.integration.test_further_fields import (
+    ANN,
+    CITY,
+    MAP,
+    created,
+    crm,
+    field_of,
+    lead_of,
+    patch,
+    send,
+    sync_of,
+    userfield,
+)
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+Leadline = Callable[..., CommandOutput]
+UseMap = Callable[[str], None]
+
+
+@pytest.fixture
+def servers(in_postgres: str, in_redis: str, in_rabbitmq: str, field_map: UseMap) -> None:
+    assert all((in_postgres, in_redis, in_rabbitmq))
+    field_map(MAP)
+
+
+def queued(pipeline: Pipeline, **fields: Any) -> list[dict[str, Any]]:
+    """Three users that wait in the work queue."""
+    users = [created(phone=f"+7700111224{n}", full_name=f"User {n}", **fields) for n in range(3)]
+    pipeline.publish()
+    pipeline.deliver(topology.REQUESTS)
+    return users
+
+
+def versions() -> set[int]:
+    return {row["version"] for row in rows("SELECT version FROM users")}
+
+
+def plan_and_apply(leadline: Leadline, pipeline: Pipeline) -> list[dict[str, Any]]:
+    """The lines of a plan, applied; the next one is empty."""
+    planned = leadline("plan", "--json")
+    assert leadline("apply", "--yes").code == 0, planned.err
+    pipeline.settle()
+    assert leadline("plan").code == 0, "nothing is left"
+    return [line for line in planned.lines if "kind" in line]
+
+
+def test_a_field_added_meanwhile_reaches_those_that_have_it(
+    field_map: UseMap, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    userfield("CITY")
+    users = queued(pipeline, email="ann@example.com")
+    field_map(MAP + CITY.replace("\nlead", '\ndefault = "Almaty"\nlead'))
+    patch(users[0], city="Astana")
+    late = created(full_name="Late", phone="+77001112299")
+    pipeline.settle()
+    assert [field_of(user, "UF_CRM_CITY") or "" for user in (*users, late)] == [
+        *("Astana", "", ""),
+        "Almaty",
+    ]
+    assert all(lead_of(user)["EMAIL"] == ["ann@example.com"] for user in users)
+    assert all("open_fields" not in sync_of(user) for user in users)
+    assert versions() == {1, 2}, "users from before get no default, and no event"
+    assert leadline("plan").code == 0
+
+
+def test_a_field_dropped_from_the_map_meanwhile_is_left_alone_until_it_is_back(
+    field_map: UseMap, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    userfield("CITY")
+    field_map(MAP + CITY)
+    users = queued(pipeline, email="ann@example.com", city="Almaty")
+    field_map(MAP)
+    patch(users[0], email="b@example.com")
+    pipeline.settle()
+    assert {field_of(user, "UF_CRM_CITY") or "" for user in users} == {""}
+    assert all(sync_of(user)["status"] == "synced" for user in users)
+    assert lead_of(users[0])["EMAIL"] == ["b@example.com"]
+    assert leadline("plan").code == 0
+    field_map(MAP + CITY)
+    lines = plan_and_apply(leadline, pipeline)
+    assert {line["kind"] for line in lines} == {"update"}
+    assert [line["changes"] for line in lines] == [{"city": [None, "Almaty"]}] * 3
+    assert {field_of(user, "UF_CRM_CITY") for user in users} == {"Almaty"}
+
+
+def test_values_of_a_type_that_changed_meanwhile_are_not_written(
+    field_map: UseMap, pipeline: Pipeline
+) -> None:
+    userfield("CITY")
+    userfield("AREA", "double")
+    field_map(MAP + CITY)
+    users = queued(pipeline, email="ann@example.com", city="Almaty")
+    area = CITY.replace('"text"', '"number"').replace("UF_CRM_CITY", "UF_CRM_AREA")
+    field_map(MAP + area)
+    pipeline.settle()
+    for user in users:
+        assert (sync_of(user)["status"], sync_of(user)["open_fields"]) == ("synced", ["city"])
+        assert lead_of(user)["EMAIL"] == ["ann@example.com"]
+        assert not field_of(user, "UF_CRM_CITY")
+        assert not field_of(user, "UF_CRM_AREA")
+    answer = patch(users[0], full_name="Anna")
+    assert answer.status_code == 200, "an old value blocks no other change"
+    assert patch(users[0], city="Astana").status_code == 422
+    assert patch(users[0], city=7).json["city"] == 7
+    pipeline.settle()
+    assert float(field_of(users[0], "UF_CRM_AREA")) == 7
+    assert "open_fields" not in sync_of(users[0])
+
+
+def test_values_that_a_list_lost_meanwhile_are_not_written(
+    field_map: UseMap, pipeline: Pipeline
+) -> None:
+    users = queued(pipeline, source="call")
+    field_map(MAP.replace('call = "CALL"', 'phone = "CALL"'))
+    pipeline.settle()
+    assert all(sync_of(user)["open_fields"] == ["source"] for user in users)
+    assert all(sync_of(user)["status"] == "synced" for user in users)
+    patch(users[0], source="phone")
+    pipeline.settle()
+    assert lead_of(users[0])["SOURCE_ID"] == "CALL"
+
+
+def test_a_target_moved_meanwhile_gets_the_values(
+    field_map: UseMap, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    userfield("CITY")
+    userfield("TOWN")
+    field_map(MAP + CITY)
+    early = created(**{**ANN, "full_name": "Early"}, city="Almaty")
+    pipeline.settle()
+    users = queued(pipeline, city="Almaty")
+    patch(early, budget=3)
+    pipeline.publish()
+    pipeline.deliver(topology.REQUESTS)
+    other = created(full_name="Other", phone="+77001112290", city="Almaty")
+    field_map(MAP + CITY.replace("UF_CRM_CITY", "UF_CRM_TOWN"))
+    pipeline.settle()
+    for user in (*users, early, other):
+        assert field_of(user, "UF_CRM_TOWN") == "Almaty"
+    assert field_of(early, "UF_CRM_CITY") == "Almaty", "what was written stays"
+    assert lead_of(early)["OPPORTUNITY"] == "3.00"
+    field_map(MAP + CITY)
+    lines = plan_and_apply(leadline, pipeline)
+    assert len(lines) == 4
+    assert {field_of(user, "UF_CRM_CITY") for user in users} == {"Almaty"}
+
+
+def test_an_email_moved_to_another_kind_meanwhile_leaves_one_row(
+    field_map: UseMap, pipeline: Pipeline, leadline: Leadline
+) -> None:
+    user = created(email="ann@example.com")
+    pipeline.settle()
+    patch(user, budget=3)
+    pipeline.publish()
+    pipeline.deliver(topology.REQUESTS)
+    field_map(MAP.replace('lead = "EMAIL"', 'lead = "EMAIL"\nvalue_type = "HOME"'))
+    pipeline.settle()
+    where = {"=ORIGIN_ID": str(user["id"])}
+    (lead,) = crm("crm.lead.list", filter=where, select=["ID", "EMAIL"])
+    assert [row["VALUE"] for row in lead["EMAIL"]] == ["ann@example.com"], "its row has the value"
+    assert leadline("plan").code == 0
+
+
+def test_a_field_that_became_required_blocks_no_old_user(
+    field_map: UseMap, pipeline: Pipeline
+) -> None:
+    userfield("CITY")
+    users = queued(pipeline)
+    field_map(MAP + CITY + "required = true\n")
+    assert patch(users[0], full_name="Anna").status_code == 200
+    refused = patch(users[0], city=None)
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["field"] == "city"
+    pipeline.settle()
+    assert all(sync_of(user)["status"] == "synced" for user in users)
+    assert lead_of(users[0])["TITLE"] == "Anna"
+
+
+@pytest.fixture
+def size(connected: None) -> None:
+    """A field of the portal with a list of one value."""
+    assert connected is None
+    userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ('SOURCE_ID = "FAX"', "the portal's list has no FAX"),
+        ("ASSIGNED_BY_ID = 3", "the portal has no active user 3"),  # dismissed
+        ("ASSIGNED_BY_ID = 99", "the portal has no active user 99"),
+        ('UF_CRM_SIZE = "999"', "the portal's list has no 999"),  # and it refuses the lead
+    ],
+)
+@pytest.mark.usefixtures("size")
+def test_a_wrong_constant_is_named_and_users_get_their_leads(
+    wrong: tuple[str, str],
+    field_map: UseMap,
+    settle: Callable[[], None],
+    check_fields: Callable[[], None],
+    leadline: Leadline,
+) -> None:
+    constant, problem = wrong
+    field_map(f'[fields.email]\ntype = "email"\nlead = "EMAIL"\n[constants]\n{constant}\n')
+    check_fields()
+    user = created(email="ann@example.com")
+    settle()
+    assert sync_of(user)["status"] == "synced"
+    assert lead_of(user)["EMAIL"] == ["ann@example.com"]
+    (misfit,) = status.fields()["misfits"]
+    assert (misfit["field"], misfit["lead"]) == ("constants", constant.split(maxsplit=1)[0])
+    assert problem in misfit["problem"]
+    assert "field_misfit" in [finding.code for finding in status.findings({})]
+    checks = leadline("doctor", "--json").json["checks"]
+    assert problem in " ".join(check["told"] for check in checks if not check["is_well"])
+
+
+def test_without_the_scope_people_are_not_read(
+    field_map: UseMap, check_fields: Callable[[], None], control: Control
+) -> None:
+    control("settings", "PUT", {"scope": ["crm"]})
+    field_map(MAP.replace("ASSIGNED_BY_ID = 2", "ASSIGNED_BY_ID = 99"))
+    check_fields()
+    assert status.fields()["misfits"] == []
+    assert portal_session.circuit_breaker().state() is None
+    assert control("calls")["methods"].get("user.get", 0) == 0
+    control("settings", "PUT", {"scope": ["crm", "user"]})
+
+
+def test_a_change_under_if_match_keeps_the_other_fields(settle: Callable[[], None]) -> None:
+    user = created(email="ann@example.com", budget=5, born="1990-01-31")
+    path = f"/users/{user['id']}"
+    changed = send("update_user", path, {"budget": 6}, "PATCH", **{"If-Match": '"1"'})
+    assert changed.json == {**user, "budget": 6}
+    late = send("update_user", path, {"born": None}, "PATCH", **{"If-Match": '"1"'})
+    assert late.status_code == 412
+    settle()
+    lead = lead_of(user)
+    assert (lead["EMAIL"], lead["OPPORTUNITY"]) == (["ann@example.com"], "6.00")
+    assert lead["BIRTHDATE"].startswith("1990-01-31")
