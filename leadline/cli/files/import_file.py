@@ -121,7 +121,10 @@ class File:
         given = {name: content.get(column) for name, column in self._columns.items()}
         if not given["stage"]:
             given["stage"] = self._stage
+        # A `null` of JSON says that a further field has no value; an empty cell is given none.
+        cleared = [name for name in self._further if self._is_null(name, content)]
         given = {name: value for name, value in given.items() if value not in (None, "")}
+        given |= dict.fromkeys(cleared)
         if not self.is_json:
             for name in given.keys() & self._further.keys():
                 given[name] = from_cell(self._further[name], str(given[name]))
@@ -131,6 +134,10 @@ class File:
             return Record(line, content, None, _messages(invalid))
         error = self._error(user, earlier)
         return Record(line, content, None if error else user, error)
+
+    def _is_null(self, name: str, content: Mapping[str, Any]) -> bool:
+        is_optional = self.is_json and not self._further[name].required
+        return is_optional and content.get(self._columns[name], "") is None
 
     def _error(self, user: Line, earlier: "_Earlier") -> str:
         """The error that fields alone don't show; empty if there is none."""
