@@ -94,7 +94,12 @@ SETTLE = f"""{_CHECKED}, owner AS (
     ON CONFLICT (event_id) DO UPDATE SET calls = excluded.calls
 )
 UPDATE users SET
-    bitrix_lead_id = CASE WHEN settled.version >= users.synced_version
+    bitrix_lead_id = CASE
+        -- A lead that was chosen for the user, and went to another meanwhile: choose again.
+        WHEN settled.state = 'failed' AND users.synced_version = 0
+            AND settled.reason LIKE 'lead ' || users.bitrix_lead_id || ' belongs to another %'
+        THEN NULL
+        WHEN settled.version >= users.synced_version
         THEN COALESCE(settled.lead_id, users.bitrix_lead_id) ELSE users.bitrix_lead_id END,
     applied_fence = CASE WHEN settled.state = 'synced'
         THEN GREATEST(users.applied_fence, settled.fence) ELSE users.applied_fence END,

@@ -200,7 +200,7 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
     """As `settle_lookup`, for a lead that was found by its id alone.
 
     A message may claim any lead, by mistake or by malice. One without an origin is the user's if it
-    has the user's name or phone, or if it was last applied for this user.
+    has the user's name or phone, now or as of a message that waits, or was last applied for it.
     """
     if lead is None:
         return settle_lookup(entry, None, now_ms)
@@ -208,7 +208,7 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
         other = "user" if lead.originator == originator_of(entry) else "installation"
         return reject_claimed_lead(entry, f"lead {lead.lead_id} belongs to another {other}")
     was_applied = entry.last_applied is not None and entry.last_applied.lead_id == lead.lead_id
-    if was_applied or entry.state is None or lead.resembles(entry.state):
+    if was_applied or entry.state is None or any(map(lead.resembles, entry.known_states)):
         return settle_lookup(entry, lead, now_ms)
     return reject_claimed_lead(entry, f"lead {lead.lead_id} {NOT_RECOGNISED}")
 

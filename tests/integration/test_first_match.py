@@ -172,6 +172,41 @@ def test_what_changed_since_the_plan_is_skipped_and_reported(
 
 
 @pytest.mark.usefixtures("paused")
+def test_what_changes_after_apply_doubles_no_one(
+    leadline: Leadline, control: Control, pipeline: Pipeline
+) -> None:
+    renamed, moved, gone, taken, erased = (user(number) for number in range(1, 6))
+    ids = {number: lead(number) for number in range(1, 6)}
+    assert leadline("plan").code == 2
+    assert leadline("apply", "--yes", "--json").json["entered"] == 5
+    accept.change(renamed, Changes(full_name="Another"), None, None)
+    accept.change(moved, Changes(phone=phone(99)), None, None)
+    crm("crm.lead.delete", id=ids[3])
+    crm("crm.lead.update", id=ids[4], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
+    erase.erase(erased)
+    manual_hold.release()
+    for _ in range(8):
+        pipeline.once()
+    found = all_leads(control)
+    assert (found[ids[1]]["TITLE"], found[ids[1]]["ORIGIN_ID"]) == ("Another", str(renamed))
+    assert found[ids[2]]["ORIGIN_ID"] == str(moved)
+    assert [row["VALUE"] for row in found[ids[2]]["PHONE"]] == [phone(99)]
+    (made,) = [row for row in found.values() if row["ORIGIN_ID"] == str(gone)]
+    assert int(made["ID"]) not in ids.values()
+    assert (found[ids[4]]["TITLE"], found[ids[4]]["ORIGIN_ID"]) == ("By Hand", "1")
+    reasons = rows("SELECT sync_reason, bitrix_lead_id FROM users WHERE id = :id", id=taken)
+    assert "belongs to another installation" in reasons[0]["sync_reason"]
+    assert reasons[0]["bitrix_lead_id"] is None
+    assert "User 5" not in str(found[ids[5]])
+    assert leadline("resync", taken, "--yes").code == 0
+    pipeline.settle()
+    made_later = all_leads(control)
+    assert len(made_later) == 6, "one for the deleted lead, one for the taken one"
+    assert [row["ORIGIN_ID"] for row in made_later.values()].count(str(taken)) == 1
+    assert leadline("plan").code == 0
+
+
+@pytest.mark.usefixtures("paused")
 def test_a_lead_that_another_user_got_meanwhile_spoils_one_line_only(leadline: Leadline) -> None:
     first, second = user(1), user(2)
     lead(1)

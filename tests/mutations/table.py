@@ -272,12 +272,36 @@ MUTATIONS = (
     Mutation(
         "a lead without an origin is adopted only because a message names it",
         "leadline/sync/decide.py",
-        "if was_applied or entry.state is None or lead.resembles(entry.state):",
+        "if was_applied or entry.state is None or any(map(lead.resembles, entry.known_states)):",
         "if True:",
         (
             _SETTLED
             + "test_a_lead_without_an_origin_is_not_adopted_only_because_a_message_names_it",
         ),
+    ),
+    Mutation(
+        "a matched lead is not recognised once its user has another phone",
+        "leadline/workqueue/entries/entry.py",
+        "return (*own, *(state for event in self.events if (state := event.state)))",
+        "return own",
+        (
+            _SETTLED + "test_a_lead_is_recognised_by_what_a_waiting_message_says_of_its_user",
+            _FIRST_MATCH + "test_what_changes_after_apply_doubles_no_one",
+        ),
+    ),
+    Mutation(
+        "a user keeps claiming a lead that went to another",
+        "leadline/ledger/settle_sql.py",
+        "WHEN settled.state = 'failed' AND users.synced_version = 0",
+        "WHEN settled.state = 'failed' AND users.synced_version < 0",
+        (_FIRST_MATCH + "test_what_changes_after_apply_doubles_no_one",),
+    ),
+    Mutation(
+        "null in an import's JSON lines gets the default",
+        "leadline/cli/files/import_file.py",
+        "        given |= dict.fromkeys(cleared)\n",
+        "",
+        ("tests/integration/test_fields_exported.py::test_an_export_in_json_keeps_null",),
     ),
     Mutation(
         "a lead that was adopted by name or phone never gets its origin",

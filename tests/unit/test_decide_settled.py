@@ -245,6 +245,18 @@ def test_a_lead_without_an_origin_is_not_adopted_only_because_a_message_names_it
     assert settle_lookup_by_id(leased, None, NOW).events == ()
 
 
+def test_a_lead_is_recognised_by_what_a_waiting_message_says_of_its_user() -> None:
+    """The user was matched, and then got another phone."""
+    before = pending(user={"full_name": "Ann Lee", "phone": "+77001112233", "email": "a@b.cc"})
+    changed = {"full_name": "Ann Lee", "phone": "+77005556677"}
+    lead = FoundLead(55, "By Hand", "By Hand", (("8 700 111 22 33", 9),), "NEW", "", "")
+    state = replace(STATE, phone="+77005556677")
+    leased = entry(before, pending(2, user=changed), claimed_lead_id=55, state=state)
+    assert settle_lookup_by_id(leased, lead, NOW).events == ()
+    alone = entry(pending(2, user=changed), claimed_lead_id=55, state=state)
+    assert settle_lookup_by_id(alone, lead, NOW).events != ()
+
+
 def test_a_name_longer_than_its_column_is_recognised_by_either_part() -> None:
     state = replace(STATE, full_name="Ann " * 20 + "Lee")
     leased = entry(pending(), claimed_lead_id=55, state=state)

@@ -89,6 +89,12 @@ class Entry:
         ids = (applied, self.claimed_lead_id)
         return tuple(dict.fromkeys(lead_id for lead_id in ids if lead_id is not None))
 
+    @property
+    def known_states(self) -> tuple[DesiredState, ...]:
+        """The desired state, and those of the messages before it that wait, too."""
+        own = (self.state,) if self.state else ()
+        return (*own, *(state for event in self.events if (state := event.state)))
+
     @classmethod
     def loads(
         cls, user: bytes, content: dict[bytes, bytes], events: list[bytes], epoch: bytes = b""

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import orjson
 
+from leadline.bitrix24.leads import DesiredState
 from leadline.errors import BitrixError, LeadGone, Rejected
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
@@ -101,6 +102,13 @@ class PendingEvent:
     def attempts_made(self) -> int:
         """Attempts so far, the last one included."""
         return self.outcome.attempts if self.outcome else self.attempts
+
+    @property
+    def state(self) -> DesiredState | None:
+        """The state that its message carried; None if that had no phone."""
+        others = dict(self.user)
+        full_name, phone = others.pop("full_name", ""), others.pop("phone", None)
+        return DesiredState(full_name, phone, others.pop("stage", None), others) if phone else None
 
     def after_attempt(self) -> "PendingEvent":
         """The event with one more attempt counted."""
