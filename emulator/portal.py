@@ -40,7 +40,7 @@ class Portal:
         self.stream = LiveStream()
         self.events = EventSender(store, self.clock)
         self.offline = OfflineQueue(store)
-        #: New objects whose phones and the like are to be shown later (`phones_after_ms`).
+        #: New objects whose multifield rows will be shown later (`phones_after_ms`).
         self.late_rows: list[tuple[int, int]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._initialize()

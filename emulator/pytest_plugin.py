@@ -1,7 +1,7 @@
-"""A pytest plugin: a Bitrix24 portal of your own in each test.
+"""A pytest plugin: a separate Bitrix24 portal for each test.
 
-`bitrix24` is a portal without leads, faults or settings of an earlier test; its `webhook` is what
-your integration is given. One process serves the whole session.
+`bitrix24` is a portal without leads, faults or settings of an earlier test; give its `webhook` to
+your integration. One process serves the whole session.
 """
 
 import json
@@ -27,12 +27,12 @@ class Bitrix24:
 
     @property
     def base(self) -> str:
-        """Its address without a path."""
+        """The emulator's address without a path."""
         parts = urlsplit(self.webhook)
         return f"{parts.scheme}://{parts.netloc}"
 
     def call(self, method: str, **params: Any) -> Any:
-        """The result of a REST method, for preparing and checking; raises HTTPError."""
+        """Call a REST method to prepare or check; returns its result, raises HTTPError."""
         return self._send("POST", self.webhook + method, params)["result"]
 
     def control(self, verb: str, path: str, body: object = None) -> Any:
@@ -73,7 +73,7 @@ def bitrix24_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bitri
 
 @pytest.fixture
 def bitrix24(bitrix24_process: Bitrix24) -> Bitrix24:
-    """A portal as new; its request limit is that of a real one."""
+    """A portal in its initial state, with the request limit of a real one."""
     bitrix24_process.control("POST", "reset")
     return bitrix24_process
 

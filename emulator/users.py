@@ -1,4 +1,4 @@
-"""The people of this portal: an administrator, a manager, and one who has left.
+"""The users of this portal: an administrator, a manager, and a dismissed employee.
 
 Users 1 and 2 have webhooks (`http/webhooks.py`).
 """

@@ -98,7 +98,7 @@ class Names:
 
 
 class Robots:
-    """A list of rules: type of object, what sets it off, at which stage, and what it sets."""
+    """A list of robots: type of object, trigger, stage, and the fields that the robot sets."""
 
     def check(self, value: object) -> tuple[dict[str, Any], ...]:
         """Return the rules as a tuple."""

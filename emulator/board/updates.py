@@ -72,7 +72,7 @@ async def _send_updates(
 
 
 def _stages(portal: Portal, entity: Entity) -> list[dict[str, Any]]:
-    """The columns: the stages of leads, or of deals in all pipelines, or one of all contacts."""
+    """The columns: stages of a type, of deals in all pipelines, or one column without stages."""
     if not entity.stage_field:
         return [{"status": "", "name": f"{entity.title}s", "color": "#2FC6F6", "meaning": None}]
     directories = [entity.stages]

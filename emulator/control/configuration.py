@@ -14,7 +14,7 @@ async def settings(request: web.Request) -> web.Response:
 
 
 async def change_settings(request: web.Request) -> web.Response:
-    """PUT: change some settings; returns all of them. A 422 changes none."""
+    """PUT: change some settings; returns all of them. With a 422, none is changed."""
     portal = request.app[PORTAL]
     try:
         changes = await read_json(request)
@@ -32,7 +32,7 @@ async def faults(request: web.Request) -> web.Response:
 
 
 async def add_faults(request: web.Request) -> web.Response:
-    """POST: append rules; returns all of them. A 422 adds none."""
+    """POST: append rules; returns all of them. With a 422, none is added."""
     portal = request.app[PORTAL]
     try:
         portal.faults.rules.extend(parse(await read_json(request)))
@@ -48,7 +48,7 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 
 async def reset(request: web.Request) -> web.Response:
-    """POST: initial state: no leads, counts or faults; default settings; ids from 1."""
+    """POST: restore the initial state: no leads, counts or faults, default settings, ids from 1."""
     portal = request.app[PORTAL]
     await portal.reset()
     return json_response(portal.settings.as_json())

@@ -22,7 +22,7 @@ _PAGE = 200
 
 
 async def items(request: web.Request) -> web.Response:
-    """GET: the newest objects of a type; `?after=` an id lists from there on."""
+    """GET: the newest objects of a type; with `?after=`, those after this id."""
     portal, entity = request.app[PORTAL], _entity(request)
     if entity is None:
         return problem(404, "no such type")
@@ -42,7 +42,7 @@ async def item(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """PATCH: `{"fields", "user", "system"}`: a person, or the portal itself, changes an object."""
+    """PATCH `{"fields", "user", "system"}`: change an object as a person, or the portal itself."""
     portal, entity, item = _found(request)
     if entity is None or item is None:
         return problem(404, "no such object")
@@ -60,7 +60,7 @@ async def change(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """DELETE: a person moves an object to the recycle bin."""
+    """DELETE: move an object to the recycle bin, as a person does."""
     portal, entity, item = _found(request)
     if entity is None or item is None:
         return problem(404, "no such object")
@@ -74,7 +74,7 @@ async def bin_content(request: web.Request) -> web.Response:
 
 
 async def restore(request: web.Request) -> web.Response:
-    """POST: put an object back; it gets a new id."""
+    """POST: restore an object from the recycle bin; it gets a new id."""
     portal = request.app[PORTAL]
     number = positive_int(request.match_info["number"])
     found = portal.bin.take(number) if number else None

@@ -22,7 +22,7 @@ _SHOWN = ("ID", "ORIGINATOR_ID", "ORIGIN_ID", "NAME", "TITLE", "STATUS_ID", "DAT
 
 
 async def leads(request: web.Request) -> web.StreamResponse:
-    """GET: all leads by id; `?origin_id=`, `?after=` an id and `?limit=` narrow them."""
+    """GET: all leads by id, restricted by `?origin_id=`, `?after=` (an id) and `?limit=`."""
     store, schema = request.app[PORTAL].store, request.app[PORTAL].schemas[LEAD]
     origin_id = request.query.get("origin_id")
     after = positive_int(request.query.get("after")) or 0

@@ -1,4 +1,4 @@
-"""Statistics and oracles by which tests and people judge a client."""
+"""Statistics, and oracles with which tests and people judge a client."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ async def phones(request: web.Request) -> web.Response:
 
 
 async def rate(request: web.Request) -> web.Response:
-    """GET: requests, refusals and commands second by second, buckets and budgets now."""
+    """GET: requests, refusals and commands per second, and the current buckets and budgets."""
     portal = request.app[PORTAL]
     return json_response(
         {**now(portal), "seconds": [_second(second) for second in portal.counts.seconds]}

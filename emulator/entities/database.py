@@ -1,4 +1,4 @@
-"""The portal's SQLite file: its tables, and the change of a file of an earlier version."""
+"""The portal's SQLite file: its tables, and the migration of files of earlier versions."""
 
 import sqlite3
 from pathlib import Path

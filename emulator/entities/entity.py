@@ -50,7 +50,7 @@ class Entity:
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether crm.item.* alone knows it: invoices and smart processes."""
+        """Whether only crm.item.* has this type, as invoices and smart processes."""
         return self.type_id == INVOICE_ID or bool(self.process_id)
 
     @property
@@ -65,7 +65,7 @@ class Entity:
         return f"{self.stages}_{category}"
 
     def stage_prefix(self, category: int) -> str:
-        """What the codes of a pipeline's stages begin with."""
+        """The prefix of the codes of a pipeline's stages."""
         if not category:
             return ""
         return f"DT{self.type_id}_{category}:" if self.is_dynamic else f"C{category}:"

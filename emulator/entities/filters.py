@@ -23,24 +23,24 @@ _DEPTH_MAX = 20
 
 @dataclass
 class Where:
-    """Conditions joined by AND or OR, and their values."""
+    """Conditions joined by AND or OR, with the values of their parameters."""
 
     conditions: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     logic: str = "AND"
 
     def add(self, condition: str, *values: object) -> None:
-        """One more condition."""
+        """Add a condition."""
         self.conditions.append(condition)
         self.values.extend(values)
 
     def add_group(self, group: "Where") -> None:
-        """The conditions of another one as a single condition."""
+        """Add the conditions of another Where as a single one."""
         if group.conditions:
             self.add(f"({group.joined})", *group.values)
 
     def restrict(self, condition: str, *values: object) -> None:
-        """A condition that must hold in addition to the others."""
+        """Add a condition that must hold in addition to all others."""
         if self.conditions:
             self.conditions = [f"({self.joined})"]
         self.logic = "AND"
@@ -59,7 +59,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Names:
-    """How a list call names fields: crm.item.list (`is_item`) in camel case, and strictly."""
+    """How a list call names fields; crm.item.list (`is_item`): camel case, unknown ones refused."""
 
     schema: Schema
     is_item: bool = False
@@ -187,7 +187,7 @@ def _is_empty(expression: str) -> str:
 
 
 def _add_like(clause: Where, expression: str, values: list[str], operator: str) -> None:
-    """`%` looks for the value anywhere; with `=` the value brings its own `%`."""
+    """`%` looks for the value anywhere; with `=` the value contains its own `%`."""
     verb = "NOT LIKE" if operator.startswith("!") else "LIKE"
     for value in values:
         if "=" in operator:

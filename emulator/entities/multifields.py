@@ -21,7 +21,7 @@ class Row:
 
 @dataclass(frozen=True)
 class RowChange:
-    """Add (`row_id` None), change, or delete (`value` None) a row.
+    """A row to add (`row_id` None), change, or delete (`value` None).
 
     A change of a row that the object does not have adds one if `adds_if_gone`, else does nothing.
     """

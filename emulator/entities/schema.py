@@ -9,7 +9,7 @@ from emulator.entities.fields.kinds import as_item, as_upper
 
 
 class Schema:
-    """What this portal knows of an entity's fields; rebuilt when a user field changes."""
+    """All fields of an entity on this portal; rebuilt when a user field changes."""
 
     def __init__(
         self, entity: Entity, user_fields: Iterable[Field], parents: Iterable[Field] = ()

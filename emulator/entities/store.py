@@ -17,7 +17,7 @@ _PROCESSES = ("dynamic_[0-9]*[0-9]",)
 
 @dataclass
 class Item:
-    """An object: its set fields by upper-case name, and its multifield rows."""
+    """An object: its fields that have a value, by upper-case name, and its multifield rows."""
 
     id: int
     data: dict[str, Any]
@@ -86,7 +86,7 @@ class Store:
         return [row for row in rows if row is not None]
 
     def hide_rows(self, entity: Entity, item_id: int) -> None:
-        """Keep the multifield rows of a new object where no call finds them."""
+        """Hide the multifield rows of a new object from all calls."""
         self.db.execute(
             "UPDATE multifield SET entity = -entity WHERE owner_id = ? AND entity = ?",
             (item_id, entity.type_id),

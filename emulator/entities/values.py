@@ -1,4 +1,4 @@
-"""A client's fields as stored values, or the reason why one of them is refused."""
+"""Turns a client's fields into stored values, or refuses one of them with a reason."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,8 +23,8 @@ def writable(
 ) -> dict[str, Any]:
     """The known, writable fields of `sent` in their stored form; raises Refused.
 
-    `sent` is by upper-case name. crm.item.* (`is_item`) wants a list for a field of many values;
-    the older methods take one value, too.
+    `sent` is by upper-case name. crm.item.* (`is_item`) requires a list for a field of several
+    values; the older methods also accept a single value.
     """
     found: dict[str, Any] = {}
     fields = schema.fields
@@ -77,7 +77,7 @@ def _one(field: Field, value: Any, settings: Settings) -> str | None:
 
 
 def _file(value: Any) -> str | None:
-    """The name of an uploaded file: its content is not kept."""
+    """The name of an uploaded file; its content is not stored."""
     if isinstance(value, dict):
         value = value.get("fileData", value.get("id"))
     if isinstance(value, list):
@@ -86,7 +86,7 @@ def _file(value: Any) -> str | None:
 
 
 def _require_listed(field: Field, text: str | None) -> None:
-    """A value of a list field must be one of its items."""
+    """Raise Refused if a value of a list field is not one of its items."""
     items = field.extra.get("items")
     if items is not None and text and text not in {item["ID"] for item in items}:
         raise _not_valid(field)

@@ -14,7 +14,7 @@ from emulator.entities.store import Store
 
 @dataclass(frozen=True)
 class OfflineEvent:
-    """A change that waits to be fetched, or to be cleared by the process that reserved it."""
+    """A change that waits until it is fetched, or until the process that reserved it clears it."""
 
     id: int
     event: str
@@ -22,7 +22,7 @@ class OfflineEvent:
     time: float
     process_id: str | None = None
     error: int = 0
-    #: What the object is, where the event's name does not tell.
+    #: The type of the object, for events whose name does not contain it.
     type_id: int = 0
 
 
@@ -59,7 +59,7 @@ class OfflineQueue:
         return count
 
     def add(self, event: str, owner_id: int, by: str, time: float, type_id: int = 0) -> bool:
-        """Queue the event of a write made by the connector `by`; whether any queue got it."""
+        """Queue the event of a write by the connector `by`; returns whether any queue got it."""
         queues = [
             connector
             for bound, connector in self._handlers
@@ -105,7 +105,7 @@ class OfflineQueue:
         return found if ids is None else [event for event in found if event.id in ids]
 
     def mark_failed(self, events: Sequence[OfflineEvent]) -> None:
-        """Keep events as failed: they are returned only on demand."""
+        """Mark events as failed: they are returned only on request."""
         self._store.db.executemany(
             "UPDATE offline_event SET error = 1 WHERE id = ?", [(event.id,) for event in events]
         )

@@ -1,8 +1,8 @@
 """Outgoing events: what the portal POSTs to handlers when an object is written.
 
 Like the portal: a form with only the object's id, sent once without retries, for every write,
-including those of the receiver. `ts` is when it is sent. Handlers of an application get tokens, the
-outgoing webhook does not. Documentation: events/index.md.
+including those of the receiver. `ts` is the time of sending. Handlers of an application get
+tokens, the outgoing webhook does not. Documentation: events/index.md.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Handler:
     event: str
     url: str
     auth_type: int = 0
-    #: Of ONOFFLINEEVENT: seconds between two calls at least.
+    #: The minimum seconds between two calls, for ONOFFLINEEVENT.
     min_timeout: float = 1
 
 
@@ -45,10 +45,10 @@ class EventSender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._latest: dict[str, asyncio.Task[None]] = {}
         self._generator = random.Random(0)  # noqa: S311 (shuffling)
-        #: Handlers of ONOFFLINEEVENT that will be called, and when they were, by id.
+        #: By id: the handlers of ONOFFLINEEVENT that will be called, and when each was called last.
         self._announced: set[int] = set()
         self._announced_at: dict[int, float] = {}
-        #: How much later than others a slow handler is called, in seconds, by URL.
+        #: By how many seconds calls of slow handlers are delayed, by URL.
         self._penalties: dict[str, float] = {}
         self.sent = 0
         self.failed = 0
@@ -84,7 +84,7 @@ class EventSender:
         return cursor.rowcount
 
     def penalties(self) -> dict[str, float]:
-        """How much later slow handlers are called, in seconds, by URL."""
+        """By how many seconds calls of slow handlers are delayed, by URL."""
         return {url: seconds for url, seconds in self._penalties.items() if seconds}
 
     def send(
@@ -92,7 +92,7 @@ class EventSender:
     ) -> None:
         """Send an event of a write by `user` (0: none) to all handlers, without waiting.
 
-        `type_id` tells what the object is where the event's name does not.
+        `type_id`: the type of the object, for events whose name does not contain it.
         """
         if not self._handlers and not settings.outgoing_webhook_url:
             return
@@ -101,7 +101,7 @@ class EventSender:
                 self._start(handler, event, (owner_id, type_id), settings, user)
 
     def announce(self, settings: Settings) -> None:
-        """Tell handlers of ONOFFLINEEVENT that a queue has grown, not more often than they like."""
+        """Tell handlers of ONOFFLINEEVENT that a queue has grown, at most once per interval."""
         for handler in self._handlers:
             if handler.event == OFFLINE_EVENT and handler.id not in self._announced:
                 due = self._announced_at.get(handler.id, -handler.min_timeout)
@@ -185,7 +185,7 @@ class EventSender:
         self._judge(url, self._clock.now() - began, settings)
 
     def _judge(self, url: str, seconds: float, settings: Settings) -> None:
-        """Call a slow handler later and later, and sooner again once it is quick."""
+        """Increase the delay of a slow handler, and decrease it once the handler is quick."""
         penalty = self._penalties.get(url, 0.0)
         if settings.slow_handler_s and seconds > settings.slow_handler_s:
             self._penalties[url] = min(_PENALTY_MAX_S, 2 * penalty + 1)
@@ -196,7 +196,7 @@ class EventSender:
 def _form(
     handler: Handler, event: str, owner: tuple[int, int], token: str, user: int
 ) -> dict[str, str]:
-    """The form; an application's handler gets the token of its user or of the writing one."""
+    """The form; an application's handler gets the token of its user, or of the write's author."""
     owner_id, type_id = owner
     form = {
         "event": event,

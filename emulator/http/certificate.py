@@ -1,4 +1,4 @@
-"""A certificate made at start, for clients that speak nothing but https."""
+"""A certificate made at startup, for clients that support only https."""
 
 import os
 import ssl
@@ -24,7 +24,7 @@ class Certificate:
     key: Path
 
     def context(self) -> ssl.SSLContext:
-        """A server's TLS context; raises OSError if the files are no certificate and key."""
+        """A server's TLS context; raises OSError if the files are not a certificate and its key."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.cert, self.key)
         return context

@@ -41,7 +41,7 @@ class Guard:
     def refusal(self, request: web.Request, *, is_page: bool = True) -> Refusal | None:
         """Why to reject this request, or None.
 
-        `is_page`: a GET changes nothing here, so links from other sites are allowed.
+        `is_page`: a GET changes nothing on this path, so links from other sites are allowed.
         """
         # aiohttp accepts exactly one Host, or none with HTTP/1.0, which browsers no longer use.
         sent = request.headers.get("Host")
@@ -68,7 +68,7 @@ class Guard:
 
 
 def _is_link(request: web.Request) -> bool:
-    """Whether a person follows a link: the other site cannot read the response."""
+    """Whether a person followed a link, whose response the other site cannot read."""
     return (
         request.method in _SAFE
         and "Origin" not in request.headers

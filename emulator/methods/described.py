@@ -1,4 +1,4 @@
-"""Descriptions of fields, as the `fields` methods return them, out of short tables."""
+"""Descriptions of fields, as the `fields` methods return them, built from short tables."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Events of what is no CRM object: activities, comments, requisites, smart processes.
+"""Events of records that are not CRM objects: activities, comments, requisites, smart processes.
 
 Documentation: crm/timeline/activities/events/, crm/timeline/comments/events/,
 crm/requisites/events/, crm/universal/events/type/.

@@ -43,7 +43,7 @@ class Call:
 
     @property
     def reads(self) -> str:
-        """What the user may read: `all` objects, its `own`, or `none`."""
+        """The objects that the user may read: `all`, its `own`, or `none`."""
         settings = self.portal.settings
         return settings.reads if self.user == 1 else settings.manager_reads
 
@@ -54,7 +54,7 @@ class Call:
         return self.reads == "all"
 
     def hide(self, clause: Where) -> None:
-        """Let a list find only what the user may read."""
+        """Restrict a list to the objects that the user may read."""
         if self.reads == "own":
             owner = "coalesce(json_extract(data, '$.ASSIGNED_BY_ID'), '1')"
             clause.restrict(f"{owner} = ?", str(self.user))

@@ -23,7 +23,7 @@ def matching(rows: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
 
 
 def ordered(rows: Sequence[Row], order: Mapping[str, Any], *, as_named: bool = False) -> list[Row]:
-    """The rows by several fields, each ASC or DESC; numbers as numbers, before other texts.
+    """The rows sorted by several fields, each ASC or DESC; numbers by value, before other texts.
 
     Names are taken in upper case, or `as_named`.
     """
@@ -36,7 +36,7 @@ def ordered(rows: Sequence[Row], order: Mapping[str, Any], *, as_named: bool = F
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
-    """A key that sorts numbers as numbers, also as texts, and other texts after them."""
+    """A sort key: numbers, even if they are texts, by value, and other texts after them."""
     text = "" if value is None or isinstance(value, dict | list) else str(value)
     is_number = re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text) is not None
     return (0, float(text), "") if is_number else (1, 0, text)

@@ -1,6 +1,6 @@
 """Filter, order and pages of rows that are small enough to be kept in memory.
 
-As crm.item.list names them: fields that are not known are refused.
+Fields are named as in crm.item.list, and unknown ones are refused.
 """
 
 import re
@@ -29,7 +29,7 @@ def selected_rows(rows: Sequence[Row], call: Call, names: Collection[str]) -> li
 
 
 def loosely_selected(rows: Sequence[Row], call: Call) -> list[Row]:
-    """The same as crm.lead.list does it: in any case, names that are not known have no effect."""
+    """The same in the manner of crm.lead.list: case does not matter, unknown names are ignored."""
     wanted, order = call.argument("filter"), call.argument("order")
     for name, sent in (("order", order), ("filter", wanted)):
         if sent not in (None, "", []) and not isinstance(sent, dict):
@@ -65,7 +65,7 @@ def ordered_rows(rows: list[Row], order: Mapping[str, Any], names: Collection[st
 
 
 def page(rows: Sequence[Row], first: int | None) -> tuple[list[Row], int, int | None]:
-    """50 rows, the number of all, and where the next page begins."""
+    """A page of 50 rows, the total number of rows, and the start of the next page."""
     begin = first or 0
     following = begin + PAGE
     total = len(rows) if first is not None else 0
@@ -73,7 +73,7 @@ def page(rows: Sequence[Row], first: int | None) -> tuple[list[Row], int, int | 
 
 
 def _tests(wanted: Mapping[str, Any] | list[Any], names: Collection[str], depth: int) -> _Test:
-    """A filter as one test; groups with `logic` may lie within each other."""
+    """A filter as one test; groups with `logic` may be nested."""
     pairs = list(wanted.items()) if isinstance(wanted, Mapping) else list(enumerate(wanted))
     logic = next((value for key, value in pairs if str(key) == "logic"), "AND")
     tests: list[_Test] = []

@@ -96,7 +96,7 @@ async def _redirect(faulty: FaultyRequest) -> web.Response:
 
 
 def _renamed(request: web.Request) -> str:
-    """This emulator under its other name, so that requests after a redirect can be counted."""
+    """The emulator under another name, so that requests after a redirect can be counted."""
     other = "127.0.0.1" if request.url.host == "localhost" else "localhost"
     return str(request.url.with_host(other))
 

@@ -52,7 +52,7 @@ async def execute(
 
 
 async def _show_late_rows(context: RequestContext) -> None:
-    """Let others see the phones of the objects that this call has added, some time after these."""
+    """Show others the phones of new objects some time after the objects themselves."""
     portal = context.portal
     added, portal.late_rows = portal.late_rows, []
     await context.work(portal.settings.phones_after_ms / 1000)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class Journal:
-    """Appends to a file; without one it does nothing."""
+    """Appends to a file; without a file, does nothing."""
 
     def __init__(self, path: Path | None = None) -> None:
         # Unbuffered: written lines survive a kill of this process.

@@ -1,4 +1,4 @@
-"""The contacts and companies of an object: one field holds the first, another one all."""
+"""The contacts and companies of an object: one field holds the first, another field all of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def fields(entity: Entity) -> tuple[str, str]:
 
 
 def bind(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> None:
-    """Make both fields agree in `changes`, and tell a repeat lead.
+    """Make both fields agree in `changes`, and mark repeat leads.
 
     A lead is a repeat one if it has a contact or a company (crm/leads/crm-lead-add.md).
     """

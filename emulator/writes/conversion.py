@@ -38,7 +38,7 @@ async def convert_later(
     add: Callable[[Portal, Write], Item],
     update: Callable[[Portal, Item, Write], Item],
 ) -> None:
-    """Convert a lead as it is some time after its creation (`conversion_delay_ms`)."""
+    """Convert a lead some time after its creation (`conversion_delay_ms`), in its state by then."""
     await portal.clock.sleep(portal.settings.conversion_delay_ms / 1000)
     lead = portal.store.get(LEAD, lead_id)
     if lead is None or lead.data.get(LEAD.stage_field) == CONVERTED:
@@ -52,7 +52,7 @@ async def convert_later(
 
 
 def convert(portal: Portal, lead: Item, write: Write, add: Callable[[Portal, Write], Item]) -> None:
-    """Make the contact and the deal of a lead, and take the lead away (`simple_mode_leads`)."""
+    """Create the contact and deal of a lead; delete the lead if `simple_mode_leads` is `gone`."""
     contact_id = lead.data.get("CONTACT_ID")
     if not contact_id:
         rows = [RowChange(row.type_id, row.value, row.value_type) for row in lead.rows]

@@ -35,7 +35,7 @@ def require_on_add(portal: Portal, write: Write, data: Mapping[str, Any]) -> Non
 def require_on_update(
     portal: Portal, write: Write, after: Item, changes: Mapping[str, Any], *, is_moved: bool
 ) -> None:
-    """Raise RestError if the object would lack one: any if it moved, else one that was sent."""
+    """Raise RestError if a mandatory field is empty: any if the object moved, else a sent one."""
     wanted: Sequence[str] = names(portal, write.entity)
     if is_moved:
         wanted = [*wanted, *_of_stage(portal, write.entity, after.data)]

@@ -1,4 +1,4 @@
-"""What a committed write sets off: events, and the board."""
+"""The effects of a committed write: events, and updates of the board."""
 
 from emulator.entities.entity import Entity
 from emulator.entities.store import Item

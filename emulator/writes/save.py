@@ -109,7 +109,7 @@ def stored(portal: Portal, entity: Entity, item_id: int) -> Item:
 
 
 def _name(entity: Entity, item_id: int, data: dict[str, Any]) -> bool:
-    """Give a new object the title and number that follow from its id; whether it lacked any."""
+    """Set a new object's default title and number from its id; returns whether one was missing."""
     is_unnamed = entity is not CONTACT and not data.get("TITLE")
     if is_unnamed:
         data["TITLE"] = f"{entity.title} #{item_id}"
@@ -142,7 +142,7 @@ def _values(portal: Portal, write: Write) -> dict[str, Any]:
 
 
 def _keep_what_must_stay(entity: Entity, item: Item, changes: dict[str, Any]) -> None:
-    """An empty stage or title leaves the old one; what may be set only once stays, too."""
+    """Keep the old stage or title if the new one is empty, and always the old pipeline."""
     for name in (entity.stage_field, "TITLE"):
         if name in changes and not changes[name]:
             changes[name] = item.data.get(name)

@@ -1,4 +1,4 @@
-"""Stages: an object's first one, its group, its closing, and the history of its moves.
+"""Stages: the first stage of an object, its group, closing, and the history of moves.
 
 Documentation: crm/crm-stage-history-list.md.
 """
@@ -48,7 +48,7 @@ def _set_dates(data: dict[str, Any], now: str) -> None:
 
 
 def enter(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
-    """Set what depends on the stage."""
+    """Set the fields that depend on the stage."""
     stage, names = data[entity.stage_field] or "", entity.field_names
     meaning = portal.directories.semantics(directory(entity, data), stage)
     data[entity.semantics_field] = meaning
@@ -62,7 +62,7 @@ def enter(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> Non
 
 
 def kind(before: Item, data: Mapping[str, Any], entity: Entity) -> int:
-    """The kind of a move's entry."""
+    """The kind of the history entry for a move."""
     if before.data.get("CATEGORY_ID") != data.get("CATEGORY_ID"):
         return CHANGED_PIPELINE
     return MOVED if data[entity.semantics_field] == "P" else FINISHED

@@ -28,21 +28,21 @@ class Write:
     user: int = 1
     #: Fields that only an import or the portal itself may set, by upper-case name.
     system: Mapping[str, Any] = field(default_factory=dict)
-    #: A change by the portal itself: neither the date nor the author of the last change moves.
+    #: A change by the portal itself, which updates neither the date nor the author of the last change.
     is_system: bool = False
-    #: Whether robots react to it.
+    #: Whether robots react to the write.
     runs_robots: bool = True
 
     @property
     def acting_user(self) -> int:
-        """The user whose token an event carries; 0 if it was no person."""
+        """The user whose token an event carries; 0 if no person made the write."""
         return 0 if self.is_system or self.method == ROBOT else self.user
 
     @property
     def is_item(self) -> bool:
-        """Whether it came by crm.item.*."""
+        """Whether the write was made by crm.item.*."""
         return self.method.startswith("crm.item")
 
     def error(self, code: str, description: str) -> RestError:
-        """An error: crm.item.* has a code, the older methods an empty one."""
+        """An error: with a code for crm.item.*, with an empty one for the older methods."""
         return RestError(code if self.is_item else "", description)

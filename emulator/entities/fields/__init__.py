@@ -1,1 +1,1 @@
-"""Fields: what one is, its types, and the fields of each type of object."""
+"""Fields: their definition, their types, and those of each type of object."""

@@ -43,11 +43,11 @@ class Field:
     multiple: bool = False
     dynamic: bool = False
     max_length: int | None = None
-    #: Shown by crm.item.* when it has no value.
+    #: What crm.item.* returns for a field without a value.
     item_default: Any = None
-    #: Its value in a new object; unlike `default`, one that was sent empty does not get it.
+    #: The value in a new object if none was sent; unlike `default`, not used if an empty one was sent.
     initial: Any = None
-    #: Further keys of its description.
+    #: Further keys of the description.
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def described(self, *, required: bool) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def parent(type_id: int) -> dict[str, Any]:
 
 
 def parent_field(type_id: int, title: str) -> Field:
-    """The field of an object's parent of another type."""
+    """The field that links an object to a parent of another type."""
     name, camel = f"PARENT_ID_{type_id}", f"parentId{type_id}"
     return Field(name, camel, title, "crm_entity", extra=parent(type_id))
 

@@ -1,4 +1,4 @@
-"""Types of fields: a client's value in its stored form, and the stored form in each API.
+"""Types of fields: convert a client's value to its stored form, and that to the form of each API.
 
 Stored are texts, or lists of texts for fields with several values; an empty value is `""` or None.
 """
@@ -14,7 +14,7 @@ from emulator.entities.fields.field import INTEGERS
 
 
 class NotValid(ValueError):
-    """A value does not fit the type of its field."""
+    """The value is not valid for the type of its field."""
 
 
 _EMPTY = (None, "", False)

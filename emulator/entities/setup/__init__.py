@@ -1,1 +1,1 @@
-"""How this portal is set up: its directories, pipelines, user fields and types of objects."""
+"""The configuration of this portal: directories, pipelines, user fields and types of objects."""

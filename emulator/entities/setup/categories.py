@@ -1,6 +1,6 @@
 """Pipelines of deals, invoices and smart processes. Documentation: crm/universal/category/.
 
-The ids of deals' pipelines are counted apart from the others.
+Pipelines of deals have their own sequence of ids.
 """
 
 import json
@@ -27,11 +27,11 @@ class Category:
 
     @property
     def key(self) -> tuple[int, int]:
-        """What tells it from all others."""
+        """The key that identifies the pipeline."""
         return self.type_id, self.id
 
     def shown(self) -> dict[str, Any]:
-        """As crm.category.get returns it."""
+        """The pipeline as crm.category.get returns it."""
         is_simple = not self.id or self.type_id != DEAL.type_id
         origin = {"originId": self.origin_id, "originatorId": self.originator_id}
         return {
@@ -80,7 +80,7 @@ class Categories:
         return next((category for category in every if category.is_default), every[0])
 
     def add(self, entity: Entity, category: Category) -> Category:
-        """Add a pipeline, whose id is given here, with its stages."""
+        """Add a pipeline with its stages; assigns its id."""
         table = _table(entity.type_id)
         last = self._store.db.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608
         made = replace(category, id=(last or 0) + 1, type_id=entity.type_id)
@@ -89,7 +89,7 @@ class Categories:
         return made
 
     def put(self, category: Category) -> None:
-        """Add or replace a pipeline; one that becomes the default takes that from the others."""
+        """Add or replace a pipeline; if it is the default, no other pipeline of its type is."""
         if category.is_default:
             for other in list(self._rows.values()):
                 is_other = other.type_id == category.type_id and other.id != category.id

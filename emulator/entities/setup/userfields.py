@@ -118,11 +118,11 @@ class UserField:
 
     @property
     def is_mandatory(self) -> bool:
-        """Whether objects need it."""
+        """Whether objects must have a value in this field."""
         return bool(self.definition["MANDATORY"] == "Y")
 
     def shown(self) -> dict[str, Any]:
-        """As crm.lead.userfield.get returns it."""
+        """The user field as crm.lead.userfield.get returns it."""
         return {"ID": str(self.id), **self.definition}
 
     def label(self, name: str = "EDIT_FORM_LABEL") -> str:
@@ -131,7 +131,7 @@ class UserField:
         return str((labels or {}).get("en") or self.name)
 
     def as_field(self) -> Field:
-        """As a field of the entity."""
+        """The user field as a field of its entity."""
         kind, is_multiple = self.definition["USER_TYPE_ID"], self.definition["MULTIPLE"] == "Y"
         extra: dict[str, Any] = {}
         if kind == "enumeration":
@@ -165,7 +165,7 @@ class UserField:
         return "0" if self.definition["USER_TYPE_ID"] == "boolean" else None
 
     def _initial(self) -> Any:
-        """Its default value in a new object; dates that depend on the day have none here."""
+        """Its default value in a new object; dates relative to the current day are not set here."""
         settings, kind = self.definition["SETTINGS"], self.definition["USER_TYPE_ID"]
         if kind == "enumeration":
             found = [item["ID"] for item in self.definition["LIST"] if item["DEF"] == "Y"]

@@ -34,7 +34,7 @@ def usual() -> list[DirectoryItem]:
 
 
 def of_pipeline(entity: Entity, category_id: int) -> list[DirectoryItem]:
-    """The stages of a new pipeline; their ids are not given yet."""
+    """The stages of a new pipeline; their ids are not assigned yet."""
     kinds = {DEAL.type_id: _DEAL_STAGES, INVOICE.type_id: _INVOICE_STAGES}
     stages = kinds.get(entity.type_id, _PROCESS_STAGES)
     prefix = entity.stage_prefix(category_id)

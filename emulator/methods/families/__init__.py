@@ -1,1 +1,1 @@
-"""Methods on small records that are no CRM objects: requisites, addresses, currencies."""
+"""Methods on records that are not CRM objects: requisites, addresses, currencies."""

@@ -1,4 +1,4 @@
-"""crm.address.*: addresses of requisites, leads and the like, one of each type.
+"""crm.address.*: addresses of requisites, leads and the like, one per type.
 
 Documentation: crm/requisites/addresses/.
 """
@@ -67,7 +67,7 @@ def listed(call: Call) -> MethodResult:
 
 
 def _named(call: Call) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """What was sent, and the type and owner that it names."""
+    """The parameters of a call, and the type and owner of the address that they name."""
     sent, key = fields(call), {}
     for name in _KEY:
         number = positive_int(sent.get(name))
@@ -100,7 +100,7 @@ def _values(sent: Mapping[str, Any]) -> Record:
 
 
 def _anchor(call: Call, key: Mapping[str, str]) -> Record:
-    """The object that an address belongs to in the end: the owner of its requisites."""
+    """The object that an address belongs to: for an address of requisites, their owner."""
     owner = (key["ENTITY_TYPE_ID"], key["ENTITY_ID"])
     if owner[0] == _REQUISITE:
         found = call.portal.records.get(REQUISITE.name, int(owner[1]))

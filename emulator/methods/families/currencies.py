@@ -1,4 +1,4 @@
-"""crm.currency.*: currencies with their rates and how they are written in each language.
+"""crm.currency.*: currencies, their rates, and their formats by language.
 
 Documentation: crm/currency/.
 """
@@ -84,13 +84,13 @@ def get(call: Call) -> MethodResult:
 
 
 def listed(call: Call) -> MethodResult:
-    """crm.currency.list: the currencies in an order; there is no filter."""
+    """crm.currency.list: the currencies, ordered; there is no filter."""
     rows = [_shown(record) for _, record in _stored(call).values()]
     return MethodResult(*page(loosely_selected(rows, call), start(call.params)))
 
 
 def delete(call: Call) -> MethodResult:
-    """crm.currency.delete: true; the base currency stays."""
+    """crm.currency.delete: true; the base currency cannot be deleted."""
     _require_admin(call)
     number, record = _existing(call)
     if record["BASE"] == "Y":
@@ -116,7 +116,7 @@ def set_base(call: Call) -> MethodResult:
 
 
 def localizations(call: Call) -> MethodResult:
-    """crm.currency.localizations.get: how a currency is written, by language."""
+    """crm.currency.localizations.get: the formats of a currency by language."""
     _, record = _named(call)
     return MethodResult(record["LANG"])
 
@@ -170,7 +170,7 @@ def _existing(call: Call) -> tuple[int, Record]:
 
 
 def _named(call: Call) -> tuple[int, Record]:
-    """The currency of a method on its languages."""
+    """The currency that a method on localizations names."""
     if not call.argument("id"):
         raise RestError("", "The parameter id is invalid or not defined.")
     return _existing(call)
@@ -209,7 +209,7 @@ def _languages(before: Record, sent: Mapping[str, Any]) -> Record:
 
 
 def _shown(record: Record) -> dict[str, Any]:
-    """As crm.currency.list returns it, written in the portal's language."""
+    """A currency as crm.currency.list returns it, with its name in the portal's language."""
     language = record["LANG"].get(_LANGUAGE) or _USUAL_LANGUAGE
     own = ("FULL_NAME", "FORMAT_STRING", "DEC_POINT", "THOUSANDS_SEP", "DECIMALS")
     values = {**record, "LID": _LANGUAGE, **{name: language[name] for name in own}}

@@ -1,4 +1,4 @@
-"""crm.duplicate.volatileType.*: further fields that the search for duplicates looks at.
+"""crm.duplicate.volatileType.*: further fields in which duplicates are searched.
 
 Documentation: crm/duplicates/volatile-type/.
 """

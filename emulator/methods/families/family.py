@@ -1,7 +1,7 @@
 """A family of records with the methods add, update, get, list, delete and fields.
 
-Names are in upper case and values are texts, as in crm.lead.*; what a family needs beyond its table
-of columns it checks by itself.
+Names are in upper case and values are texts, as in crm.lead.*; a family adds its own checks to
+those of its columns.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,28 +24,28 @@ _INTEGERS = {"integer", "int", "user", "crm_enum_ownertype", "crm_enum_activityt
 
 
 def nothing(_call: Call, _record: Record) -> None:
-    """A check that a family does not have."""
+    """The default check: it accepts everything."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A table of records; `title` is how errors call one of them."""
+    """A table of records; `title`: the word for a record in error texts."""
 
     name: str
     title: str
     columns: Mapping[str, Column]
-    #: The values of a new record.
+    #: The default values of a new record.
     initial: Mapping[str, Any] = field(default_factory=dict)
-    #: Columns that have to hold an id in a new record.
+    #: Columns that must contain an id in a new record.
     ids: tuple[str, ...] = ()
-    #: Columns with the time and the author: created, changed.
+    #: Columns with the time and the author of the creation and of the last change.
     stamps: tuple[str, str] = ("DATE_CREATE", "DATE_MODIFY")
     authors: tuple[str, str] = ("CREATED_BY_ID", "MODIFY_BY_ID")
-    #: The middle of the names of its events, if it has any.
+    #: The middle of the names of the family's events; empty: no events.
     event: str = ""
-    #: Columns that get does not show.
+    #: Columns that `get` does not return.
     hidden: frozenset[str] = frozenset()
-    #: Raises RestError if a new or changed record cannot be kept.
+    #: Raises RestError if a new or changed record is invalid.
     check: Check = nothing
     check_delete: Check = nothing
 
@@ -119,7 +119,7 @@ class Family:
         return record
 
     def stored(self, sent: Mapping[str, Any], *, is_new: bool) -> Record:
-        """What a client may set, as it is kept."""
+        """The values that a client may set, in their stored form."""
         found: Record = {}
         for name, value in sent.items():
             kind, flags, _ = self.columns.get(str(name).upper(), ("", "o", ""))
@@ -128,13 +128,13 @@ class Family:
         return found
 
     def shown(self, record_id: int, record: Record) -> dict[str, Any]:
-        """As get returns it."""
+        """A record as `get` returns it."""
         empty = {self.stamps[1]: ""}
         values = {**empty, **record, "ID": str(record_id)}
         return {name: values.get(name) for name in self.columns if name not in self.hidden}
 
     def methods(self, *verbs: str) -> dict[str, Callable[[Call], MethodResult]]:
-        """Its methods by name, all or those named."""
+        """The family's methods by name: all, or the given ones."""
         known = {
             "add": self.add,
             "update": self.update,
@@ -155,7 +155,7 @@ def fields(call: Call) -> Mapping[str, Any]:
 
 
 def stored_value(kind: str, value: Any) -> Any:
-    """A client's value as a text, or as it is if it is an object."""
+    """A client's value as text; an object unchanged."""
     if value is None or isinstance(value, dict | list):
         return value if value is None or kind not in {"string", "char", *_INTEGERS} else None
     if isinstance(value, bool):
@@ -166,7 +166,7 @@ def stored_value(kind: str, value: Any) -> Any:
 
 
 def texts(*columns: str, kind: str = "string") -> dict[str, Column]:
-    """Columns of one kind, named like their titles."""
+    """Columns of one `kind`; the title of each is its name."""
     return {name: (kind, "", name) for name in columns}
 
 

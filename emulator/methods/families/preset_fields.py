@@ -33,7 +33,7 @@ _PRESET_FIELD = Family(
 
 
 def _fields_of(call: Call) -> Family:
-    """The fields of the template that a call names, as its own family."""
+    """The fields of the template that a call names, as a family of their own."""
     sent = call.argument("preset")
     preset = positive_int(sent.get("ID")) if isinstance(sent, dict) else None
     PRESET.by_id(call, preset or 0)
@@ -59,7 +59,7 @@ def field_change(call: Call) -> MethodResult:
 
 
 def field_get(call: Call) -> MethodResult:
-    """crm.requisite.preset.field.get: a field, with its numbers as such."""
+    """crm.requisite.preset.field.get: a field, with its numbers as JSON numbers."""
     family = _fields_of(call)
     return MethodResult(_field_shown(*family.existing(call)))
 
@@ -78,13 +78,13 @@ def field_delete(call: Call) -> MethodResult:
 
 
 def available(call: Call) -> MethodResult:
-    """crm.requisite.preset.field.availabletoadd: the fields that a template does not have yet."""
+    """crm.requisite.preset.field.availabletoadd: the fields that can be added."""
     family = _fields_of(call)
     return MethodResult(_available(call, family))
 
 
 def countries(_: Call) -> MethodResult:
-    """crm.requisite.preset.countries: the countries that a template may be for."""
+    """crm.requisite.preset.countries: the countries for which a template can be made."""
     return MethodResult(
         [{"ID": number, "CODE": code, "TITLE": title} for number, code, title in _COUNTRIES]
     )

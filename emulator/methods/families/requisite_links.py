@@ -1,4 +1,4 @@
-"""crm.requisite.link.*: the requisites that an object is about.
+"""crm.requisite.link.*: the requisites used for an object, such as a deal.
 
 Documentation: crm/requisites/links/.
 """

@@ -1,4 +1,4 @@
-"""crm.requisite.*: requisites of companies and contacts, their banks and templates.
+"""crm.requisite.*: requisites of companies and contacts, with bank details and templates.
 
 Documentation: crm/requisites/.
 """

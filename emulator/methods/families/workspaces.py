@@ -53,7 +53,7 @@ def listed(call: Call) -> MethodResult:
 
 
 def delete(call: Call) -> MethodResult:
-    """crm.automatedsolution.delete: null; one with smart processes stays."""
+    """crm.automatedsolution.delete: null; refused while the workspace has smart processes."""
     _require_admin(call)
     number, record = _existing(call)
     if record["typeIds"]:

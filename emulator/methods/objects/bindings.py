@@ -38,7 +38,7 @@ class Binding:
 
 
 def add(binding: Binding, call: Call) -> MethodResult:
-    """Bind one more object; a primary one comes first."""
+    """Bind one more object; a primary one becomes the first."""
     owner = _owner(binding, call)
     other, sent = _other(binding, call)
     bound = [item_id for item_id in _bound(binding, owner) if item_id != other]
@@ -116,7 +116,7 @@ def _owner(binding: Binding, call: Call) -> Item:
 
 
 def _not_found(binding: Binding) -> RestError:
-    """Leads answer with a code, others without one."""
+    """The error for a missing object: leads have a code, others have none."""
     return RestError("NOT_FOUND" if binding.owner is LEAD else "", "Not found.")
 
 

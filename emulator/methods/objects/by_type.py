@@ -49,7 +49,7 @@ def fields(entity: Entity, call: Call) -> MethodResult:
 
 
 def _missing_on_update(entity: Entity) -> RestError:
-    """Some types have their own words (crm-contact-update.md, crm-quote-update.md…)."""
+    """The error for a missing object, whose text differs by type (crm-contact-update.md…)."""
     words = {CONTACT: "Contact is not found", COMPANY: "Company is not found"}
     words[QUOTE] = "Quote is not found"
     return RestError("", words[entity]) if entity in words else not_found()
@@ -91,7 +91,7 @@ def _write(entity: Entity, verb: str, call: Call) -> Write:
 
 
 def _require_addresses(rows: list[RowChange]) -> None:
-    """Raise RestError if an e-mail is none (crm/contacts/crm-contact-add.md)."""
+    """Raise RestError if an e-mail address is invalid (crm/contacts/crm-contact-add.md)."""
     for row in rows:
         if row.type_id == "EMAIL" and row.value and not re.fullmatch(r"\S+@\S+", row.value):
             kind = (row.value_type or "WORK").capitalize()
@@ -99,7 +99,7 @@ def _require_addresses(rows: list[RowChange]) -> None:
 
 
 def _require_object(entity: Entity, call: Call, name: str) -> None:
-    """Raise RestError if a parameter is no object; a lead needs no fields at all."""
+    """Raise RestError if a parameter is not an object; leads may omit the fields."""
     sent = call.argument(name)
     is_left_out = sent is None and (entity is LEAD or name == "params")
     if not is_left_out and not isinstance(sent, dict) and sent != []:

@@ -1,7 +1,7 @@
-"""crm.item.import and crm.item.batchImport: objects with a past, and without automation.
+"""crm.item.import and crm.item.batchImport: objects with given dates, without automation.
 
-The times and authors that the portal sets otherwise may be sent; robots do not run. Documentation:
-crm/universal/import/.
+A client may send the times and authors that the portal normally sets; robots do not run.
+Documentation: crm/universal/import/.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ def import_one(call: Call) -> MethodResult:
 
 
 def import_many(call: Call) -> MethodResult:
-    """crm.item.batchImport: for each of at most 20 objects its id or its own error."""
+    """crm.item.batchImport: the id or the error of each of at most 20 objects."""
     entity = entity_of(call)
     sent = call.argument("data")
     if sent is None:
@@ -70,7 +70,7 @@ def _import(call: Call, entity: Entity, sent: Any) -> int:
 
 
 def _history(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, str]:
-    """The times and authors of an imported object; raises RestError if they cannot be."""
+    """The times and authors of an imported object; raises RestError if they are invalid."""
     is_admin = call.user == 1
     found: dict[str, str] = {}
     for camel, name in {**_TIMES, **_AUTHORS}.items():
@@ -87,7 +87,7 @@ def _history(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, s
 
 
 def _require_order(call: Call, entity: Entity, history: dict[str, str]) -> None:
-    """Created ≤ moved ≤ updated ≤ now; nothing is created before what exists already."""
+    """Raise RestError unless created ≤ moved ≤ updated ≤ now, and no existing object is newer."""
     now = iso(call.portal.clock.wall())
     created = history.get("DATE_CREATE")
     if created is not None:

@@ -39,7 +39,7 @@ def add(call: Call) -> MethodResult:
 
 
 def update(call: Call) -> MethodResult:
-    """crm.item.productrow.update: the changed row; the owner stays."""
+    """crm.item.productrow.update: the changed row; its owner cannot change."""
     entity, item, row_id = _existing(call)
     sent = _required(call, "fields")
     for name in sent:
@@ -71,7 +71,7 @@ def delete(call: Call) -> MethodResult:
 
 
 def replace(call: Call) -> MethodResult:
-    """crm.item.productrow.set: the rows, which are now the only ones of their owner."""
+    """crm.item.productrow.set: the rows, which replace all others of their owner."""
     owner = {name: _required(call, name) for name in ("ownerType", "ownerId")}
     sent = _required(call, "productRows")
     entity, item = _owner(call, owner)
@@ -100,7 +100,7 @@ def listed(call: Call) -> MethodResult:
 
 
 def available(call: Call) -> MethodResult:
-    """crm.item.productrow.getAvailableForPayment: all rows, as nothing is ever paid here."""
+    """crm.item.productrow.getAvailableForPayment: all rows, since the emulator has no payments."""
     owner = {name: _required(call, name) for name in ("ownerType", "ownerId")}
     entity, item = _owner(call, owner)
     return MethodResult({"productRows": _rows(call, entity, item.id)})
@@ -185,7 +185,7 @@ def _shown(entity: Entity, item_id: int, row_id: int, row: Mapping[str, Any]) ->
 
 
 def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
-    """As get and list return it, with the warehouse; add, set and update leave that out."""
+    """A row as get and list return it; unlike add, set and update, they include the warehouse."""
     return {**row, "storeId": None}
 
 

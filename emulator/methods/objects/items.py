@@ -62,7 +62,7 @@ def entity_of(call: Call) -> Entity:
 
 
 def item_fields(call: Call, entity: Entity, sent: dict[str, Any]) -> dict[str, Any]:
-    """What a client sent, by upper-case name; unknown fields are left out."""
+    """The fields that a client sent, by upper-case name; unknown ones are left out."""
     schema = call.portal.schemas[entity]
     known = {schema.camel[name].name: value for name, value in sent.items() if name in schema.camel}
     if call.original_names:

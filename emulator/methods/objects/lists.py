@@ -16,9 +16,9 @@ from emulator.methods.result import Call, MethodResult
 
 
 def object_list(entity: Entity, call: Call) -> MethodResult:
-    """crm.lead.list and the like: `*` selects no multifields and no user fields, `UF_*` the latter.
+    """crm.lead.list and the like: `*` excludes multifields and user fields.
 
-    ID is always included (crm/leads/crm-lead-list.md).
+    `UF_*` selects the user fields; ID is always included (crm/leads/crm-lead-list.md).
     """
     selection, schema = selected(call.params), call.portal.schemas[entity]
     names = Names(schema, ignores_iso_dates=call.portal.settings.date_filter == "not_iso")
@@ -36,7 +36,7 @@ def object_list(entity: Entity, call: Call) -> MethodResult:
 
 
 def item_list(call: Call) -> MethodResult:
-    """crm.item.list: the same in camel case; `fm` comes with `*` and cannot be selected alone."""
+    """crm.item.list: the same in camel case; `*` includes `fm`, which cannot be selected alone."""
     schema = call.portal.schemas[entity_of(call)]
     selection = selected(call.params)
     is_old = call.portal.settings.date_filter == "not_iso"

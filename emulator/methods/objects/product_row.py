@@ -1,4 +1,4 @@
-"""Product rows: the prices that follow from each other, and the sum of an object's rows.
+"""Product rows: their prices, which depend on each other, and the sum of an object's rows.
 
 Documentation: crm/leads/crm-lead-productrows-set.md.
 """
@@ -41,7 +41,7 @@ def insert_row(store: Store, entity: Entity, item_id: int, row: Mapping[str, Any
 def replace_rows(
     store: Store, entity: Entity, item_id: int, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Let an object have these rows and no others."""
+    """Replace all rows of an object with these."""
     with store.transaction():
         store.db.execute(
             "DELETE FROM product_row WHERE entity = ? AND owner_id = ?", (entity.type_id, item_id)
@@ -117,7 +117,7 @@ def _missing(what: str, kind: str, more: str = "") -> RestError:
 
 
 def _number(value: Any, default: float) -> float:
-    """A number from a client; a whole one as such; never negative or beyond 1e15."""
+    """A number from a client; whole numbers as int; from 0 to 1e15."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

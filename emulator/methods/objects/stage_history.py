@@ -1,6 +1,6 @@
 """crm.stagehistory.list: the moves of leads and deals.
 
-The numbers of the entries only grow: a reader can follow them with `>ID`. Documentation:
+The ids of the entries only grow: a reader can follow them with `>ID`. Documentation:
 crm/crm-stage-history-list.md.
 """
 

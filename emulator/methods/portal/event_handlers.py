@@ -77,7 +77,7 @@ def require_events_allowed(call: Call) -> None:
 
 
 def _auth_type(call: Call) -> int | None:
-    """The user whose token a handler gets; 0 for the one who wrote; None if not given."""
+    """The user whose token a handler gets; 0: the author of the write; None if not given."""
     sent = call.argument("auth_type")
     return None if sent is None else positive_int(sent) or 0
 

@@ -23,7 +23,7 @@ _LIST_COLUMNS = {**_COLUMNS, "PROCESS_ID": "coalesce(process_id, '')", "ERROR": 
 
 
 def get(call: Call) -> MethodResult:
-    """event.offline.get: queued events, removed, or with clear=0 reserved until cleared.
+    """event.offline.get: queued events, removed by it; clear=0 reserves them until cleared.
 
     With `process_id` it returns what that process has reserved, with `error` failed ones, too.
     """

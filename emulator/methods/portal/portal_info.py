@@ -84,7 +84,7 @@ def server_time(call: Call) -> MethodResult:
 
 
 def scope(call: Call) -> MethodResult:
-    """scope: the scopes of the webhook, or with `full` all that there are."""
+    """scope: the scopes of the webhook; with `full`, all scopes."""
     own = list(call.portal.settings.scope)
     if call.argument("full") in (True, "true", "1", 1, "Y"):
         own = sorted({*own, "crm", "user", "user_basic", "user_brief"})

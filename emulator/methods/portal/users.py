@@ -1,4 +1,4 @@
-"""user.*: people. Documentation: user/, common/users/."""
+"""user.*: the users of the portal. Documentation: user/, common/users/."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ def get(call: Call) -> MethodResult:
 
 
 def search(call: Call) -> MethodResult:
-    """user.search: users by the beginning of a name or position; FIND looks in all of them."""
+    """user.search: users by the beginning of a name or position; FIND searches in all of them."""
     wanted = call.argument("filter")
     sent = dict(wanted) if isinstance(wanted, dict) else {}
     find = str(sent.pop("FIND", None) or call.argument("find") or "").strip()
@@ -57,7 +57,7 @@ def access(_: Call) -> MethodResult:
 
 
 def profile(call: Call) -> MethodResult:
-    """profile: the webhook's user in short."""
+    """profile: the webhook's user, with few fields."""
     user = USERS[call.user]
     shown = {"ID": user["ID"], "ADMIN": call.user == ADMIN}
     names = ("NAME", "LAST_NAME", "PERSONAL_GENDER", "TIME_ZONE")

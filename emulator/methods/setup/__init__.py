@@ -1,1 +1,1 @@
-"""Methods on how the portal is set up: user fields, directories, pipelines."""
+"""Methods that configure the portal: user fields, directories, pipelines."""

@@ -55,7 +55,7 @@ def reset(entity: Entity | None, call: Call) -> MethodResult:
 
 
 def force_common(entity: Entity | None, call: Call) -> MethodResult:
-    """True; all personal forms are gone, so that everyone sees the common one."""
+    """True; deletes all personal forms, so that everyone sees the common one."""
     found = _entity(entity, call)
     if call.user != ADMIN:
         raise RestError("", "Access denied.")

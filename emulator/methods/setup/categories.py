@@ -54,7 +54,7 @@ def update(call: Call) -> MethodResult:
 
 
 def delete(call: Call) -> MethodResult:
-    """crm.category.delete: null; neither the default pipeline nor one with deals can go."""
+    """crm.category.delete: null; neither the default pipeline nor one with deals can be deleted."""
     _require_admin(call)
     entity, category = _existing(call)
     condition = "WHERE json_extract(data, '$.CATEGORY_ID') = ?"

@@ -1,4 +1,4 @@
-"""crm.type.*: smart processes, types of objects that a portal makes for itself.
+"""crm.type.*: smart processes, types of objects that a portal defines itself.
 
 Documentation: crm/universal/user-defined-object-types/.
 """
@@ -85,7 +85,7 @@ def listed(call: Call) -> MethodResult:
 
 
 def delete(call: Call) -> MethodResult:
-    """crm.type.delete: an empty list; one with items cannot go."""
+    """crm.type.delete: an empty list; a smart process with items cannot be deleted."""
     _require_admin(call)
     process, portal = _existing(call), call.portal
     if portal.store.count(process.entity, "", ()):
@@ -178,13 +178,13 @@ def _switch(value: object) -> str:
 
 
 def _shown(process: SmartProcess) -> dict[str, Any]:
-    """As crm.type.list returns it."""
+    """A smart process as crm.type.list returns it."""
     settings = process.settings
     return {"id": process.id, **{name: settings[name] for name in _FIELDS if name in settings}}
 
 
 def _whole(process: SmartProcess) -> dict[str, Any]:
-    """As crm.type.get returns it, with the relations and user fields of other modules."""
+    """A smart process as crm.type.get returns it, with relations and linked user fields."""
     relations = process.relations
     parents = list(relations.get("parent", ()))
     if process.settings["isClientEnabled"] == "Y":

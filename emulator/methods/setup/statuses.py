@@ -132,7 +132,7 @@ def items(call: Call) -> MethodResult:
 
 
 def types(call: Call) -> MethodResult:
-    """crm.status.entity.types: the directories; those of stages tell which ones are final."""
+    """crm.status.entity.types: the directories; those of stages name the final stages."""
     return MethodResult(list(entity_types(call).values()))
 
 
@@ -226,7 +226,7 @@ def _pipeline(call: Call, entity_id: str) -> tuple[Entity | None, int]:
 
 
 def _require_order(call: Call, made: DirectoryItem) -> None:
-    """Stages in work come before the successful one (crm/status/crm-status-add.md)."""
+    """Raise RestError if a new stage in progress follows the successful one (crm-status-add)."""
     if not made.is_stage or made.semantics:
         return
     finals = [

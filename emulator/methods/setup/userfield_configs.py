@@ -1,4 +1,4 @@
-"""userfieldconfig.*: user fields of all types of objects, smart processes too, in camel case.
+"""userfieldconfig.*: user fields of all types of objects, including smart processes, in camel case.
 
 Documentation: crm/universal/userfieldconfig/.
 """
@@ -109,7 +109,7 @@ def _all(call: Call) -> list[UserField]:
 
 
 def _existing(call: Call, denial: str, *, writes: bool = False) -> UserField:
-    """The field; one that is missing is refused as one that may not be seen."""
+    """The field; raises the same error for a missing field as for one that is not visible."""
     _require_module(call)
     if call.argument("id") is None:
         raise RestError("100", "Could not find value for parameter {id}")
@@ -148,7 +148,7 @@ def _labels(field: UserField, language: str) -> dict[str, Any]:
 
 
 def _whole(field: UserField) -> dict[str, Any]:
-    """As userfieldconfig.get returns it, with all labels and the items of a list."""
+    """A field as userfieldconfig.get returns it, with all labels and the items of a list."""
     own = {
         language
         for name in LABELS

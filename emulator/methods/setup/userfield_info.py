@@ -1,4 +1,4 @@
-"""crm.userfield.*: what a user field may be.
+"""crm.userfield.*: the types and settings that a user field may have.
 
 Documentation: crm/universal/user-defined-fields/.
 """
@@ -17,12 +17,12 @@ def types(_: Call) -> MethodResult:
 
 
 def described(_: Call) -> MethodResult:
-    """crm.userfield.fields: what a definition holds."""
+    """crm.userfield.fields: the fields of a definition."""
     return MethodResult(_DEFINITION)
 
 
 def list_item_fields(_: Call) -> MethodResult:
-    """crm.userfield.enumeration.fields: what an item of a list holds."""
+    """crm.userfield.enumeration.fields: the fields of a list item."""
     return MethodResult(_LIST_ITEM)
 
 

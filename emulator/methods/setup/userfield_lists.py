@@ -14,7 +14,7 @@ _LIST_KEYS = ("SORT", "VALUE", "DEF", "XML_ID")
 
 
 def flag(value: Any, default: str) -> str:
-    """Y or N out of a client's yes or no; SHOW_FILTER also has I, E and S."""
+    """A client's boolean as Y or N; SHOW_FILTER may also be I, E or S."""
     if value in (True, 1, "1", "Y", "y", "E", "I", "S"):
         return "Y" if value not in ("E", "I", "S") else str(value)
     return default if value is None else "N"
@@ -35,7 +35,7 @@ def new_list(call: Call, value: Any, *, is_multiple: bool) -> list[dict[str, str
 
 
 def changed_list(call: Call, field: UserField, value: Any) -> list[dict[str, str]]:
-    """Items with an ID change or, with DEL, go; those without are added; the others stay."""
+    """The changed items: those with an ID change, those with DEL are deleted, others are added."""
     old = {item["ID"]: dict(item) for item in field.definition["LIST"]}
     new = []
     for sent in _sent_list(value):

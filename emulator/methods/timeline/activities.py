@@ -128,7 +128,7 @@ def add(call: Call) -> MethodResult:
 
 
 def make(call: Call, owner: tuple[int, int], record: Record) -> int:
-    """Keep a new activity of an object; its id."""
+    """Store a new activity of an object; returns its id."""
     now, by = iso(call.portal.clock.wall()), str(call.user)
     kind = positive_int(record.get("TYPE_ID")) or PROVIDER
     provider, of_provider = _PROVIDERS.get(kind, ("REST_APP", ""))
@@ -169,7 +169,7 @@ def update(call: Call) -> MethodResult:
 
 
 def save(call: Call, number: int, record: Record) -> None:
-    """Keep a changed activity."""
+    """Store a changed activity."""
     record["STATUS"] = "2" if record["COMPLETED"] == "Y" else "1"
     record["LAST_UPDATED"] = iso(call.portal.clock.wall())
     record["EDITOR_ID"] = str(call.user)
@@ -192,7 +192,7 @@ def delete(call: Call) -> MethodResult:
 
 
 def listed(call: Call) -> MethodResult:
-    """crm.activity.list: the activities that a filter finds; who is addressed only if selected."""
+    """crm.activity.list: the activities found; their communications only if selected."""
     every = call.portal.records.all(ACTIVITY.name)
     wanted = call.argument("filter")
     bound = _bindings(wanted) if isinstance(wanted, dict) else []
@@ -228,7 +228,7 @@ def existing(call: Call, text: str = "Activity is not found.") -> tuple[int, Rec
 
 
 def _owner(call: Call, sent: Mapping[str, Any]) -> tuple[int, int]:
-    """The object of an activity: the one that was sent, or the first one that is addressed."""
+    """The object of an activity: the one that was sent, or that of the first communication."""
     type_id, item_id = (positive_int(sent.get(name)) for name in ("OWNER_TYPE_ID", "OWNER_ID"))
     if type_id is None or item_id is None:
         first = next(iter(rows_of(sent.get("COMMUNICATIONS"))), {})

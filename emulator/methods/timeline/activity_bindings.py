@@ -33,7 +33,7 @@ def bind(call: Call) -> MethodResult:
 
 
 def unbind(call: Call) -> MethodResult:
-    """crm.activity.binding.delete: true; the last object of an activity stays."""
+    """crm.activity.binding.delete: true; the last object of an activity cannot be removed."""
     number, record = _existing(call, "activityId", "Element not found")
     owner = list(owner_of(call, "entityTypeId", "entityId"))
     if owner not in record["bindings"]:

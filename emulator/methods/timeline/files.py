@@ -1,4 +1,4 @@
-"""Files that clients attach: of their content only the size is kept."""
+"""Files that clients attach; only the size of their content is stored."""
 
 import base64
 import binascii
@@ -10,7 +10,7 @@ _DISK = "https://portal.bitrix24.local/disk"
 
 
 def kept(sent: Any) -> list[list[Any]]:
-    """Name and size of each file, sent as a pair of name and content or as `fileData` of one."""
+    """The name and size of each file, sent as a pair of name and content, or as `fileData`."""
     rows = list(sent.values()) if isinstance(sent, dict) else sent
     found = []
     for row in (rows if isinstance(rows, list) else [])[:_FILES_MAX]:

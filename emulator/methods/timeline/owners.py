@@ -10,7 +10,7 @@ from emulator.methods.result import Call
 
 
 def by_name(call: Call, name: Any) -> Entity | None:
-    """A type by its name in small letters: `deal`, `dynamic_130`."""
+    """A type by its lower-case name: `deal`, `dynamic_130`."""
     wanted = str(name or "").lower()
     return next((entity for entity in call.portal.types.all() if entity.table == wanted), None)
 

@@ -1,4 +1,4 @@
-"""crm.timeline.icon.* and crm.timeline.logo.*: pictures with a code; some are the system's own.
+"""crm.timeline.icon.* and crm.timeline.logo.*: pictures with a code; some belong to the system.
 
 Documentation: crm/timeline/logmessage/icons/, crm/timeline/logmessage/logo/.
 """
@@ -48,7 +48,7 @@ class Pictures:
         return MethodResult({f"{self.kind}s": rows}, total=len(rows))
 
     def delete(self, call: Call) -> MethodResult:
-        """True; the system's pictures stay."""
+        """True; the system's pictures cannot be deleted."""
         code, own = _code(call), self._own(call)
         if code not in own:
             raise self._missing(code)
