@@ -28,7 +28,7 @@ class Write:
     user: int = 1
     #: Fields that only an import or the portal itself may set, by upper-case name.
     system: Mapping[str, Any] = field(default_factory=dict)
-    #: A change by the portal itself, which updates neither the date nor the author of the last change.
+    #: A change by the portal itself: date and author of the last change stay.
     is_system: bool = False
     #: Whether robots react to the write.
     runs_robots: bool = True

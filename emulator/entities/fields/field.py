@@ -45,7 +45,7 @@ class Field:
     max_length: int | None = None
     #: What crm.item.* returns for a field without a value.
     item_default: Any = None
-    #: The value in a new object if none was sent; unlike `default`, not used if an empty one was sent.
+    #: The value in a new object if none was sent; an empty value that was sent is kept.
     initial: Any = None
     #: Further keys of the description.
     extra: Mapping[str, Any] = field(default_factory=dict)
