@@ -1,4 +1,4 @@
-"""Real servers for all tests: private ones, or those that DATABASE_URL and the like name.
+"""Real servers for all tests: private ones, or those that DATABASE_URL and similar variables name.
 
 `postgres`, `rabbitmq`, `redis_server` and `emulator` start once, on first use. A test takes
 `database_url`, `amqp_url`, `redis_url` or `webhook_url` to get the same server, emptied.

@@ -1,4 +1,4 @@
-"""A whole system under test: requests, writes and faults from outside."""
+"""A whole system under test, with requests, writes and faults from outside."""
 
 import os
 import signal

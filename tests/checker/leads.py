@@ -71,7 +71,7 @@ def _leads_in_the_end(history: History) -> Iterator[Broken]:
 
 
 def the_lead_is_its_user(history: History) -> Iterator[Broken]:
-    """In the end the lead of a synced user has its name, its stage, and its phone in our only row.
+    """In the end the lead of a synced user has its name, its stage and, in our only row, its phone.
 
     A value set by hand in the CRM may stay where no later client write changed it: for a stage,
     none that set a stage; for name and phone, none that differed from what we had written before,

@@ -25,7 +25,7 @@ def is_lost(write: ClientWrite, history: History) -> bool:
 
 
 def fork_that_lost(write: ClientWrite, history: History) -> int:
-    """Which fork, counted from 1, lost this write's version; 0: none."""
+    """The number of the fork that lost this write's version, from 1; 0: none."""
     for number, fork in enumerate(history.injected.forks[write.era :], write.era + 1):
         if (write.user, write.version) in fork.lost:
             return number

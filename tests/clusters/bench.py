@@ -193,7 +193,7 @@ class ClusterWorkload(Workload):
         super().__init__(bench, seed)
 
     def note(self, write: ClientWrite) -> None:
-        """Record what a client saw."""
+        """Record what a client observed."""
         answered_at = write.answered_at or 0
         super().note(replace(write, era=sum(at < answered_at for at in self.forked_at)))
         if write.is_acknowledged:

@@ -1,4 +1,4 @@
-"""Every fault of the clusters: of each cluster one node at a time.
+"""Every fault of the clusters; each cluster has at most one faulty node at a time.
 
 A fault breaks, `yield`s, and repairs, as those of tests/faults do.
 """

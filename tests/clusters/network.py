@@ -148,11 +148,11 @@ class Network:
 
     @property
     def disturbed(self) -> list[str]:
-        """What is disturbed now."""
+        """The current disturbances of the network."""
         return [*self._rules, *(f"{name} slow" for name in self._slow)]
 
     def heal(self, name: str) -> None:
-        """End all that disturbs a node's network."""
+        """End all disturbances of a node's network."""
         for key in [key for key in self._rules if key.split()[0] == name]:
             del self._rules[key]
         self._apply()

@@ -34,13 +34,13 @@ class Node:
         return all(server.is_running() for server in self.servers)
 
     def start(self) -> None:
-        """Start what does not run, and wait until it answers."""
+        """Start the servers that do not run, and wait until they answer."""
         for server in self.servers:
             if not server.is_running():
                 _STARTER.submit(self._start, server).result()
 
     def kill(self) -> None:
-        """Kill -9 all that runs on it."""
+        """Kill -9 everything that runs on the node."""
         self.signal(signal.SIGKILL)
         for server in self.servers:
             server.kill()

@@ -1,4 +1,4 @@
-"""For how long clients, the portal and the ledger saw nothing happen."""
+"""Measures for how long clients, the portal and the ledger saw no progress."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Docker as the tests use it: the whole compose system, and single containers of its images."""
+"""Runs Docker for the tests: the whole compose system, and single containers of its images."""
 
 import json
 import os

@@ -79,7 +79,7 @@ def system(checkout: Path) -> Iterator[Compose]:
 
 @pytest.fixture(scope="module")
 def secrets(system: Compose) -> set[str]:
-    """What must not be found: the canaries, and every generated password."""
+    """The texts that must not be found: the canaries, and every generated password."""
     mounts = [f"--volume={system.project}_{name}:/{name}:ro" for name in ("secrets", "servers")]
     show = "tail -n +1 /secrets/* /servers/*"
     image = system.images()["worker"]

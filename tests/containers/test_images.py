@@ -30,7 +30,7 @@ _USAGE = "cat /sys/fs/cgroup/memory.current /sys/fs/cgroup/memory/memory.usage_i
 
 
 def probe(container: str, path: str, port: str = "8080") -> float:
-    """Seconds until the answer, without other load; an error if there is none."""
+    """Seconds until the answer, without other load; fails if no answer comes."""
     return float(docker("exec", container, "python", "-c", _PROBE, port, path))
 
 

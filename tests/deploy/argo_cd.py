@@ -1,4 +1,4 @@
-"""What Argo CD makes of a rendered object: in which phase it applies it, and when it deletes it.
+"""How Argo CD treats a rendered object: the phase in which it applies it, and when it deletes it.
 
 https://github.com/argoproj/gitops-engine/tree/5baed56/pkg/sync: `hook/hook.go` (`IsHook`, `Types`),
 `hook/delete_policy.go`, `hook/helm/` (what Helm's annotations mean), and `sync_tasks.go` (`Less`).

@@ -34,7 +34,7 @@ def _load(chart: Path) -> Any:
 
 
 def texts(chart: Path, values: dict[str, Any], namespace: str) -> dict[str, str]:
-    """What each template makes of these values, as `helm template`.
+    """The output of each template for these values, as of `helm template`.
 
     Raises:
         ChartError: a value is not in the schema, or a template fails.
@@ -64,7 +64,7 @@ def render(chart: Path, values: dict[str, Any], namespace: str) -> list[Document
 
 
 def installed(chart: Path, values: dict[str, Any], namespace: str) -> list[Document]:
-    """What `helm install` applies once the hooks have succeeded, in its order; by a dry run."""
+    """The objects that `helm install` applies after its hooks, in its order, from a dry run."""
     with helm_python.Config(
         kubeconfig_content=_KUBECONFIG, namespace=namespace, storage_driver="memory"
     ) as config:

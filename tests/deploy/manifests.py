@@ -1,4 +1,4 @@
-"""Shared by the tests of deploy/: the manifests as documents, and the workloads in them."""
+"""Reads the manifests for the tests of deploy/: their documents, and the workloads in them."""
 
 import json
 from collections.abc import Iterator

@@ -50,7 +50,7 @@ def pinned_for(requirements: Path) -> str:
 
 
 def hide_all_but(pinned: str, folder: Path) -> Path:
-    """Write into this folder what hides all other packages; PYTHONPATH must begin with it."""
+    """Write files into this folder that hide all other packages; PYTHONPATH must begin with it."""
     kept = {pinned_module().name_of(line) for line in pinned.splitlines() if "==" in line}
     hidden = {
         module

@@ -1,4 +1,4 @@
-"""Every function, served from the build folder of its image, with its packages only.
+"""Every function can be served from the build folder of its image, with only its own packages.
 
 Without Docker: the folder is what the image contains, and packages that the function does not list
 are hidden.

@@ -1,4 +1,4 @@
-"""Every home on containers has a command line that can run each command, and a name for it."""
+"""Every container platform has a workload in which each command can run, and a name for it."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from tests.deploy.manifests import CHECKOUT, DEPLOY, documents, workloads
 from tests.deploy.test_agreement import secrets_read_by
 
 GUIDES = {"knative": "leadline", "openfaas": "openfaas-fn"}
-#: Only connector and schedule send it.
+#: Only connector and schedule send this key.
 NOT_READ = {"internal-key"}
 
 
@@ -26,7 +26,7 @@ def _function(guide: str) -> str:
 
 
 def _arguments(guide: str, tool: str, tmp_path: Path, *arguments: str) -> list[str]:
-    """What the guide's function passes to `kubectl` or `docker`."""
+    """The arguments that the guide's function passes to `kubectl` or `docker`."""
     stub = tmp_path / tool
     stub.write_text('#!/bin/sh\nfor each; do printf "%s\\n" "$each"; done\n', encoding="utf-8")
     stub.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Images install a part of the resolution with which everything was tested."""
+"""Images install only versions from the lock with which everything was tested."""
 
 import importlib.metadata
 import re

@@ -1,4 +1,4 @@
-"""`make release-check` says what would be released, and what is missing."""
+"""`make release-check` reports what would be released, and what is missing."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""What runs on a schedule, and what Knative Eventing accepts as one."""
+"""Every schedule in a manifest or guide is one that Knative Eventing accepts."""
 
 import re
 from collections.abc import Iterator

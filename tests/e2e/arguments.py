@@ -1,4 +1,4 @@
-"""The command lines that processes have while a system starts."""
+"""Records the command lines of processes while a system starts."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""One running system for all tests here, and a factory for others."""
+"""One running system for all tests of this folder, and a factory for others."""
 
 import sys
 from collections.abc import Callable, Generator, Iterator

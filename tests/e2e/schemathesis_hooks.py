@@ -1,4 +1,4 @@
-"""What schemathesis cannot read from the document: our formats, and that a key is used once."""
+"""Tells schemathesis what the document cannot: our formats, and that a key is used once."""
 
 import uuid
 from typing import Any

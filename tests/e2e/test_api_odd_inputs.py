@@ -265,7 +265,7 @@ def test_malformed_http_gives_no_5xx_and_the_edge_keeps_serving(system: System) 
 
 
 def _trouble_with(system: System, case: Case) -> str:
-    """What is wrong with the answer; "" if nothing is."""
+    """The problem with the answer; "" if there is none."""
     method, path, options = case
     what = f"{method} {path[:80]} {str(options)[:160]}"
     try:

@@ -1,4 +1,4 @@
-"""The console's API: its figures agree with the ledger, and each action has its effect."""
+"""The console's API: its figures agree with the ledger, and each action takes effect."""
 
 import json
 from datetime import datetime

@@ -28,7 +28,7 @@ def _portal_in_order(running_system: System) -> Iterator[None]:
 
 @dataclass
 class Crash:
-    """What was killed, and when."""
+    """A kill: the process and the time."""
 
     dropped: int = 0
     dropped_at: float = 0

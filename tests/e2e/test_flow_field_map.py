@@ -1,4 +1,4 @@
-"""A field map, the whole way: fields arrive, change, are cleared, and survive a rename."""
+"""A field map from end to end: fields arrive, change, are cleared, and survive a rename."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +79,6 @@ def test_further_fields_arrive_change_and_survive_a_rename(
 
 
 def _logged(system: System) -> str:
-    """What our processes have logged; reading a user has the map checked for changes."""
+    """The log of our processes, after reading a user, which checks the map for changes."""
     system.user(1)
     return "\n".join(line for _, line in story.raw_lines(system))

@@ -1,4 +1,4 @@
-"""A CRM that has leads is adopted: the whole way, small, with lost answers and kills."""
+"""A small CRM that has leads is adopted end to end, with lost answers and killed processes."""
 
 from collections.abc import Callable
 from pathlib import Path

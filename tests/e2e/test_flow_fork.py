@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]:
-    """The result of the last of these statements in the ledger's database; all of them or none."""
+    """Run these statements as the owner, in one transaction; returns the rows of the last."""
     url = json.loads(system.state.environment_file.read_text())["DATABASE_URL"]
     parts = sqlalchemy.make_url(url)
     with pg8000.native.Connection(

@@ -1,4 +1,4 @@
-"""Lost answers of Bitrix24: never a second lead, never a second phone."""
+"""An answer of Bitrix24 that is lost causes neither a second lead nor a second phone."""
 
 from functools import partial
 

@@ -381,7 +381,7 @@ def _publish_nonsense(wire: Wire, name: str, phone: str) -> int:
 
 
 def _failures_in_rq(system: System) -> str:
-    """What RQ keeps of the last failed jobs, and shows in its own tools."""
+    """The records of failed jobs that RQ stores, and shows in its own tools."""
     with redis.Redis.from_url(system.url("redis")) as memory:
         failed = FailedJobRegistry("bitrix_jobs", memory, serializer=JSONSerializer)
         jobs = Job.fetch_many(failed.get_job_ids(), memory, JSONSerializer)

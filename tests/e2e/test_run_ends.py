@@ -72,7 +72,7 @@ def _check_that_keys_are_off(system: System) -> None:
 
 
 def _family(system: System) -> list[psutil.Process]:
-    """The processes by their parents: what identifies them for the runner may be missing."""
+    """The processes found by their parents, since their identification by the runner may fail."""
     parents = [psutil.Process(pid) for pid in system.run["processes"].values()]
     return [*parents, *(child for parent in parents for child in parent.children(recursive=True))]
 

@@ -1,4 +1,4 @@
-"""`make run` while it runs: run.json and /healthz are correct, and dead processes restart."""
+"""While `make run` runs, run.json and /healthz are correct, and killed processes restart."""
 
 import contextlib
 import os

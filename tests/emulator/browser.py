@@ -69,7 +69,7 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, script: str, timeout_s: float = 10) -> Any:
-        """The script's value as soon as it is truthy; an element counts, as an empty object."""
+        """Wait until the script's value is truthy and return it; an element is returned as {}."""
         deadline = time.monotonic() + timeout_s
         while (value := self.eval(script)) in (None, False, ""):
             assert time.monotonic() < deadline, f"still not: {script}; {self.problems}"

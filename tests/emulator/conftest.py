@@ -1,4 +1,4 @@
-"""One emulator for all tests here, reset before each."""
+"""One emulator for all tests of this folder, reset before each."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Paths, encodings and access."""
+"""The emulator accepts all forms of paths and encodings, and refuses wrong webhooks."""
 
 import pytest
 import requests

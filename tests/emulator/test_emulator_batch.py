@@ -1,4 +1,4 @@
-"""batch."""
+"""The method batch of the emulator."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

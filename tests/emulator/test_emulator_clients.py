@@ -1,4 +1,4 @@
-"""Real clients, unmodified."""
+"""Real Bitrix24 clients work with the emulator unmodified."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""crm.duplicate.findbycomm."""
+"""The search for duplicates, crm.duplicate.findbycomm."""
 
 from typing import Any
 

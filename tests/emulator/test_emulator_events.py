@@ -1,4 +1,4 @@
-"""Outgoing events."""
+"""Outgoing events of the emulator."""
 
 import queue
 import threading

@@ -1,4 +1,4 @@
-"""Scripted faults."""
+"""The scripted faults of the emulator."""
 
 import time
 from typing import Any

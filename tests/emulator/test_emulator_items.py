@@ -1,4 +1,4 @@
-"""crm.item.* with entityTypeId 1."""
+"""Leads by the universal methods, crm.item.* with entityTypeId 1."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""crm.lead.*."""
+"""Leads by their own methods, crm.lead.*."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime

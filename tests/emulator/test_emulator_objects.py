@@ -1,4 +1,4 @@
-"""Contacts, companies and deals, and what is found, imported and bound among them."""
+"""Contacts, companies and deals: adding, finding, importing and binding them."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Offline events."""
+"""Offline events, which an application polls."""
 
 from typing import Any
 

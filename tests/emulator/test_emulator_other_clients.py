@@ -1,4 +1,4 @@
-"""Other people's clients, unmodified, over https: pybitrix24, bitrix24-rest, aiobitrix24, b24jssdk.
+"""pybitrix24, bitrix24-rest, aiobitrix24 and b24jssdk work unmodified over https.
 
 `scripts/bitrix24-clients` installs them once; without a package registry these tests are skipped.
 """
@@ -32,7 +32,7 @@ def clients() -> None:
 
 
 def run(over_tls: tuple[Emulator, Path], *command: str, **settings: Any) -> Any:
-    """What a client's program prints, on a portal as new with these settings."""
+    """The output of a client's program on a portal in its initial state with these settings."""
     emulator, cert = over_tls
     emulator.control("POST", "reset")
     emulator.set(**settings)

@@ -1,4 +1,4 @@
-"""What happens in a portal besides our own writes: people, robots, moves, merges, the bin."""
+"""Changes in a portal besides our writes: people, robots, conversions, merges, the recycle bin."""
 
 from typing import Any
 

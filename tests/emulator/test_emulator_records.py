@@ -1,4 +1,4 @@
-"""Requisites, addresses, currencies and other records that are no CRM objects."""
+"""Requisites, addresses, currencies and other records that are not CRM objects."""
 
 from typing import Any
 

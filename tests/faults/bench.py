@@ -163,7 +163,7 @@ class Bench:
         return self.system.url("edge")
 
     def process_names(self) -> list[str]:
-        """The running processes of ours that may be killed."""
+        """The running processes of Leadline that may be killed."""
         return sorted(set(self.system.run["processes"]) - _SPARED)
 
     def send(self, name: str, signal_: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""One bench for all tests here: a system whose servers are behind proxies."""
+"""One bench for all tests of this folder: a system whose servers are behind proxies."""
 
 from collections.abc import Iterator
 

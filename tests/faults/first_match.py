@@ -1,4 +1,4 @@
-"""A first match with an existing CRM: `plan` writes nothing, `apply` just its list, no one doubled.
+"""A first match: `plan` writes nothing, `apply` only its list, and no user gets two leads.
 
 python -m tests.faults.first_match              5,000 users, 5,000 leads, 5 % of answers lost
 python -m tests.faults.first_match --lost-share 0
@@ -41,7 +41,7 @@ SETTINGS = {**SHORT_WAITS, "LEADLINE_DUPLICATES": "hold"}
 
 @dataclass(frozen=True)
 class Size:
-    """How many users and leads; how many are the same people, and how many of them twice."""
+    """The numbers of users and leads, of users with one lead, and of users with two (ambiguous)."""
 
     users: int = 5000
     leads: int = 5000
@@ -122,7 +122,7 @@ def _phone(number: int) -> str:
 
 
 def _leads_made_by_hand(system: System, size: Size) -> None:
-    """The same people first, then those twice, then others."""
+    """Add leads by hand: one for each of some users, two for others, then leads of other people."""
     system.control("PUT", "settings", {"rate_per_s": 1e6, "burst": 1_000_000})
     twice = [number for number in range(size.same, size.same + size.ambiguous) for _ in range(2)]
     others = range(10**6, 10**6 + size.leads - size.same - len(twice))

@@ -31,7 +31,7 @@ def await_idle(bench: Bench, within_s: float = WITHIN_S) -> None:
 
 
 def pending_work(bench: Bench) -> str:
-    """What is still in progress; empty when idle."""
+    """The work that is still in progress; empty if the system is idle."""
     try:
         return _pending_work(bench)
     except (*IN_THE_WAY, redis.RedisError, KeyError) as error:

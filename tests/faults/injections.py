@@ -57,7 +57,7 @@ class Toll:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a fault works on."""
+    """The objects on which a fault acts."""
 
     bench: Bench
     dice: random.Random

@@ -74,7 +74,7 @@ def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
 
 
 def play(planned: list[Planned], workload: Workload, seconds: float) -> Evidence:
-    """These faults on a running, idle system; what was observed, if no promise is broken.
+    """Play these faults on a running, idle system; returns the evidence if no promise is broken.
 
     Raises:
         PromiseBroken: with seed, schedule and logs.

@@ -76,7 +76,7 @@ class PortalLog:
         self.users = dict(self._origins())
 
     def requests(self) -> tuple[PortalRequest, ...]:
-        """Every request of ours, in the order of arrival."""
+        """Every request of Leadline, in the order of arrival."""
         return tuple(
             PortalRequest(
                 at=visit.arrived["at"],

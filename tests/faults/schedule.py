@@ -1,4 +1,4 @@
-"""Which fault when, for how long: drawn from a seed, so that a seed reproduces the schedule."""
+"""The schedule of faults and their durations, which a seed determines and so reproduces."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The log lines of our processes, line by line."""
+"""Reads the log lines of our processes one by one."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

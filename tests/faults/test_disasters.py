@@ -1,4 +1,4 @@
-"""The disasters by which the ledger is judged, each by name; README.md says how to run them."""
+"""The disasters that the promises must survive, each as a named test; see README.md."""
 
 import signal
 import time

@@ -52,7 +52,7 @@ class Wire:
     taken: dict[str, list[ReceivedMessage]] = field(default_factory=dict)
 
     def publish(self, message: object, queue: str = REQUESTS, **properties: object) -> None:
-        """Publish JSON, or bytes as they are; returns once the broker has it."""
+        """Publish JSON, or raw bytes; returns once the broker has the message."""
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
         properties = {"content_type": "application/json", "delivery_mode": 2, **properties}
         self.channel.basic_publish(

@@ -61,7 +61,7 @@ class Client:
     def change(
         self, user: int, changes: dict[str, str] | None = None, if_match: int | None = None
     ) -> None:
-        """A change of some fields, any if none are given."""
+        """A change of the given fields, by default of random ones."""
         changes = changes or self._any_change()
         is_move = set(changes) == {STAGE} and self._dice.random() < 0.8
         self._send("move_card" if is_move else "update_card", changes, user, if_match)
@@ -178,7 +178,7 @@ class Workload:
         return f"key-{self.seed}-{next(self._keys)}"
 
     def note(self, write: ClientWrite) -> None:
-        """Record what a client saw."""
+        """Record what a client observed."""
         with self._lock:
             self.writes.append(write)
             if write.user is None or write.version is None or write.answered is None:
@@ -242,7 +242,7 @@ class Workload:
             self.bench.by_hand("crm.lead.update", id=lead["ID"], fields=fields)
 
     def _delete_lead(self, user: int) -> None:
-        """Once: a user whose lead vanishes twice in a row ends as failed, and says so."""
+        """Delete the lead once only: a user whose lead vanishes twice in a row fails by design."""
         if user in self.deleted:
             return
         for lead in self.bench.leads_of(user):

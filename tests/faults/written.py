@@ -1,4 +1,4 @@
-"""All output of a running system that its operators, or their tools, read."""
+"""Collects all output of a running system that operators or their tools may read."""
 
 import json
 import os

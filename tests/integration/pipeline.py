@@ -22,7 +22,7 @@ ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, webhook_url: str, state: Path) -> None:
-    """No keys and no limits; what a lost call may still do is over at once."""
+    """Configure no keys, no limits, and no wait for a lost call that may still run."""
     chosen = {
         "BITRIX_WEBHOOK_URL": webhook_url,
         "LEADLINE_STATE": str(state),

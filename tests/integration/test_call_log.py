@@ -1,4 +1,4 @@
-"""What was sent to Bitrix24 and answered is kept for operators: masked, bounded, of one person."""
+"""Calls to Bitrix24 are stored for operators with their answers: masked, bounded, of one person."""
 
 import time
 from collections.abc import Callable

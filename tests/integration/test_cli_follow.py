@@ -64,7 +64,7 @@ def lines(process: subprocess.Popen[str], number: int) -> list[str]:
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit code after Ctrl-C, and what it then says."""
+    """The exit code after Ctrl-C, and the output."""
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     return process.returncode, said

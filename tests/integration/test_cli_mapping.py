@@ -1,4 +1,4 @@
-"""`leadline mapping`: the map held against the emulated portal, and a first map from its fields."""
+"""`leadline mapping`: checks the map with the emulated portal, and drafts a map from its fields."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An operator's questions, each answered by one command: why, what failed, retry just those."""
+"""One command answers each question of an operator: why, what failed, what to retry."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What the console says on top when something is wrong; `leadline status` says the same."""
+"""The verdict at the top of the console when something is wrong; `leadline status` has the same."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -26,7 +26,7 @@ def connected(
 
 @pytest.fixture(params=["converted", "gone"])
 def simple(request: pytest.FixtureRequest, control: Control) -> Iterator[None]:
-    """The portal keeps no leads; the parameters say what it makes of new ones."""
+    """Switch the portal to simple mode; the parameters choose what becomes of new leads."""
     control("settings", "PUT", {"crm_mode": "simple", "simple_mode_leads": request.param})
     yield
     control("settings", "PUT", {"crm_mode": "classic"})

@@ -1,4 +1,4 @@
-"""First match: a plan lists what would be written, and `apply` writes just that."""
+"""First match: a plan lists what would be written, and `apply` writes only that."""
 
 from collections.abc import Callable
 from itertools import islice

@@ -83,7 +83,7 @@ def program(state: State, name: str, module: str, *words: str, **env: str) -> Pr
 
 
 def output(state: State, name: str) -> str:
-    """What this program has printed."""
+    """The output of this program so far."""
     path = log_file(state, name)
     return path.read_text(encoding="utf-8") if path.exists() else ""
 

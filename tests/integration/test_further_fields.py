@@ -1,4 +1,4 @@
-"""Further fields travel from a request to the lead: with each write, and only what is meant."""
+"""Further fields travel from a request to the lead with each write, and change nothing else."""
 
 import json
 from collections.abc import Callable

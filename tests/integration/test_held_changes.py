@@ -1,4 +1,4 @@
-"""Held users while the world changes: erased, restored, their leads deleted or taken."""
+"""Held users that change meanwhile: erased, restored, their leads deleted or taken."""
 
 import subprocess
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Users are looked up by what a caller knows of them, and by when they were written."""
+"""Users are found by external id, by lead, and by the time of their last change."""
 
 import time
 from datetime import UTC, datetime, timedelta

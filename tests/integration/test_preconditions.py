@@ -46,7 +46,7 @@ def write_if(user: UserId, expected: int | None, name: str, *, has_key: bool = F
 
 
 def at_once(writes: Sequence[Callable[[], Write]]) -> list[Write]:
-    """The answers to requests that arrive at the same moment, in this order."""
+    """Send requests that arrive at the same time; returns their answers in this order."""
     return in_greenlets(len(writes), lambda number: writes[number]())
 
 

@@ -85,7 +85,7 @@ def test_messages_keep_their_order_and_properties(channel: Any, in_rabbitmq: str
 
 @contextmanager
 def publishing(url: str) -> Iterator[Callable[[], set[bytes]]]:
-    """Another process publishes all the time; returns what the broker has confirmed."""
+    """Publish continuously in a thread; returns the messages that the broker confirmed."""
     confirmed: set[bytes] = set()
     is_over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What the work queue knows after Redis itself was killed."""
+"""The state of the work queue after Redis itself was killed."""
 
 import time
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""A Redis that lacks its last moments: what it has as pending may be older than what was applied.
+"""Redis has lost its newest writes: its pending event may be older than what was applied.
 
-As after a restart, or as a replica that was promoted.
+This happens after a restart, and when a replica is promoted.
 """
 
 from dataclasses import replace

@@ -104,7 +104,7 @@ def receiver(receivers: Callable[[], Receiver]) -> Receiver:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Configure these endpoints; collection begins at this moment."""
+    """Configure these endpoints; results are collected from now on."""
 
     def configure(*entries: str) -> None:
         monkeypatch.setenv("RESULT_ENDPOINTS", "\n".join(entries))

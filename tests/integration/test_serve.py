@@ -1,4 +1,4 @@
-"""A function served in its own process; the servers that it depends on are down."""
+"""A function is served in its own process, even while the servers it depends on are down."""
 
 import contextlib
 import json

@@ -561,7 +561,7 @@ def test_batches_and_single_writes_keep_each_other_whole() -> None:
 
 @dataclass(frozen=True)
 class Conditional:
-    """A conditional write: what it expected and made."""
+    """A conditional write: the version that it expected, and the one that it made."""
 
     expected: int
     made: int | None

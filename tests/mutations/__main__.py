@@ -1,4 +1,4 @@
-"""Make each mistake of the table in a copy of the tree and see its tests fail.
+"""Makes each mistake of the table in a copy of the tree, and checks that its tests fail.
 
 `python -m tests.mutations [WORD...]`: those whose description contains one of the words, else all.
 """

@@ -1,4 +1,4 @@
-"""A copy of the tree, to be broken on purpose."""
+"""A copy of the source tree, in which mistakes are made on purpose."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ ENVIRONMENT: Mapping[str, str] = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def copy(to: Path) -> None:
-    """Copy what tests need into this empty folder."""
+    """Copy the files that tests need into this empty folder."""
     for part in PARTS:
         place = CHECKOUT / part
         if place.is_dir():

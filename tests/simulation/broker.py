@@ -332,7 +332,7 @@ class Handlers:
         self.processes: list[Process] = []
 
     def post(self, _queue: str, deliveries: list[Delivery]) -> Verdict:
-        """A request and its answer, or none."""
+        """A request and its answer, if there is one."""
         world, caller = self._world, self._world.process
         alive = [process for process in self.processes if not process.is_dead]
         if not alive:

@@ -42,7 +42,7 @@ def _when_it_comes(system: "System", fault: Fault, process: Process) -> None:
 
 
 def _happen(system: "System", fault: Fault, process: Process | None) -> None:
-    """Execute it; `process`: where the moment occurred."""
+    """Execute a fault; `process`: the one in which its moment occurred."""
     if system.is_calm:
         return
     if fault.kind in _ON_PROCESSES:

@@ -27,7 +27,7 @@ class LinkingPortal(PortalModel):
     """A portal with leads made by hand, which finds leads by phone."""
 
     def add_by_hand(self, seed: int) -> None:
-        """None, one or two leads for each phone."""
+        """Add no, one or two leads for each phone."""
         random = Random(f"links/{seed}")  # noqa: S311 - reproducible from its seed
         for phone in PHONES:
             for _ in range(random.choices((0, 1, 2), (2, 6, 1))[0]):
@@ -84,7 +84,7 @@ def claims_are_ignored() -> None:
 
 
 def no_one_is_linked() -> None:
-    """What a search finds is ignored."""
+    """The results of a search are ignored."""
     with_links()
     from leadline.sync.duplicates import rules as duplicates  # noqa: PLC0415 - in a playing process
 

@@ -1,4 +1,4 @@
-"""Our code on simulated ground: replaces its access to clocks, servers and threads.
+"""Runs our code in the simulation: replaces its access to clocks, servers and threads.
 
 Installed once in a process that does nothing but simulate. Everything else in `leadline` runs
 unchanged; a replaced name is replaced in every module that has imported it.
@@ -234,10 +234,10 @@ def _clocks(modules: list[ModuleType]) -> None:
 
 
 class _ProcessInWorld(process.Process):
-    """What each simulated process holds; all share the settings."""
+    """The objects of each simulated process; all processes share the settings."""
 
     def get(self, make: Callable[[], Any], close: Any = None) -> Any:
-        """What `make` returned in the process that is running."""
+        """The object that `make` returned in the running process."""
         if not _active or make is inspect.unwrap(settings):
             return super().get(make, close)
         memory = world().process.memory

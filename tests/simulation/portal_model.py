@@ -195,7 +195,7 @@ class PortalModel:
         return reply
 
     def connect(self, until: float) -> "Connection":
-        """This process's connection, kept or new; raises OSError if it is not made in time."""
+        """This process's connection, opened if needed; raises OSError if that takes too long."""
         world, process = self._world, self._world.process
         kept: Connection | None = process.memory.get(Connection)
         if kept is not None:
@@ -378,7 +378,7 @@ class PortalModel:
         return {"result": result, "time": took}
 
     def _did(self, name: str, process: Process) -> None:
-        """A moment of the process that sent it."""
+        """Report a moment in the process that sent the request."""
         world = self._world
         short = name.rsplit(".", 1)[-1]
         planned = []
@@ -407,7 +407,7 @@ class PortalModel:
         raise Failure("ERROR_METHOD_NOT_FOUND", "Method not found!")
 
     def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:
-        """Record a write of ours."""
+        """Record a write by Leadline."""
         command.lead = lead.lead_id
         version = None
         if lead.origin.isdigit() and int(lead.origin) in request.leased:

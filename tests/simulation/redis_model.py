@@ -200,7 +200,7 @@ class RedisModel:
         self._returned()
 
     def restart(self, lose_s: float | None, choice: int = 0, ahead_s: float | None = None) -> float:
-        """Restart from some moment of the last `lose_s`; returns how much was lost."""
+        """Restart with the state of a time within the last `lose_s`; returns the seconds lost."""
         lost_s = 0.0
         after = (
             []

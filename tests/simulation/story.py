@@ -1,4 +1,4 @@
-"""A run as text: when, who, what; first the plan, last the broken rules."""
+"""A run as text: the plan, then time, process and action of each step, then the broken rules."""
 
 from typing import Any
 

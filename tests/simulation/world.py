@@ -44,7 +44,7 @@ class Line:
 
 @dataclass(eq=False)
 class Process:
-    """A process of ours, or a person who calls, with its own clocks."""
+    """A process of Leadline, or a person who calls, with its own clocks."""
 
     world: "World"
     name: str

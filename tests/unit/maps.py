@@ -1,4 +1,4 @@
-"""Field maps of tests."""
+"""Field maps for tests."""
 
 from pathlib import Path
 

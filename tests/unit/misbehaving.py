@@ -51,7 +51,7 @@ class Connection:
 
 @dataclass
 class Server:
-    """A running server, and what the test inspects afterwards."""
+    """A running server, with what it recorded for the test."""
 
     url: str
     connections: int = 0

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: up to date, and true to the messages that are read and sent."""
+"""The AsyncAPI document is up to date, and describes the messages that are read and sent."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""One request for many users."""
+"""A batch request carries the commands of many users."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""What is kept of a command and its answer: bounded, and of one person only."""
+"""The stored part of a command and its answer is bounded, and contains one person only."""
 
 from typing import Any
 

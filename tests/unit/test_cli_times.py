@@ -1,4 +1,4 @@
-"""Moments as operators type them, and spans as they read them."""
+"""Parses times as operators type them, and formats durations for them."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Commands of a batch, as PHP reads them."""
+"""Commands of a batch are encoded as PHP decodes them."""
 
 from typing import Any
 

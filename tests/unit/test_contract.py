@@ -1,4 +1,4 @@
-"""The two messages on the wire."""
+"""The two messages on the wire: requests and replies."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""The stored result of each outcome, field by field: the work queue decides by it."""
+"""The stored result of each outcome, field by field; later decisions depend on it."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which messages are sent together, and with how few acknowledgements."""
+"""Messages that are delivered together, with as few acknowledgements as possible."""
 
 import queue
 import threading

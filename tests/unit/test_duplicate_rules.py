@@ -1,4 +1,4 @@
-"""Duplicates before create: when to search, whom to link, whom to hold."""
+"""Duplicates before create: when to search, which users to link, which to hold."""
 
 from dataclasses import replace
 

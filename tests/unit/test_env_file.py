@@ -1,4 +1,4 @@
-"""`make run` reads the options of docker compose, local/.env."""
+"""`make run` reads the same options file as docker compose, local/.env."""
 
 from pathlib import Path
 

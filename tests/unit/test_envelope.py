@@ -1,4 +1,4 @@
-"""A message from RabbitMQ on its way to a function: alone, or in a batch."""
+"""The envelope of a message from RabbitMQ to a function, alone or in a batch."""
 
 from typing import Any
 from unittest.mock import Mock

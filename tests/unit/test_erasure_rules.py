@@ -82,7 +82,7 @@ def stored(before: Entry, settlement: Settlement) -> Entry:
 
 
 def step(now: Entry, portal: Portal) -> Settlement:
-    """What a worker does with a leased user."""
+    """The step that a worker takes for a leased user."""
     match rules.plan(now):
         case Lookup():
             listed = sorted(portal.leads.values(), key=lambda lead: lead.lead_id)
