@@ -10,7 +10,7 @@ from tests.system import CHECKOUT
 
 
 @pytest.mark.slow("listens where nothing may arrive")
-def test_each_disturbance_stops_what_it_should_and_nothing_else() -> None:
+def test_each_disturbance_stops_only_the_intended_traffic() -> None:
     if obstacle := network.obstacle():
         pytest.skip(obstacle)
     before = _links()

@@ -35,7 +35,7 @@ def test_the_migration_runs_before_each_sync_and_replaces_the_last_one(home: str
 
 
 @for_each_home
-def test_what_runs_before_a_sync_needs_nothing_of_the_sync(home: str) -> None:
+def test_the_migration_before_a_sync_needs_no_other_object_of_the_chart(home: str) -> None:
     """Its first PreSync runs while no other object of the chart exists."""
     documents = _rendered(home, EVERYTHING)
     (migration,) = (document for document in documents if treatment(document).phases == {"PreSync"})

@@ -189,7 +189,7 @@ def test_knative_accepts_every_function() -> None:
 
 
 @pytest.mark.parametrize("home", NAMESPACES)
-def test_helm_finds_nothing_to_complain_about(home: str) -> None:
+def test_helm_lint_finds_no_problem(home: str) -> None:
     assert helm.lint(CHART, {"home": home}, NAMESPACES[home]) == []
     assert helm.lint(CHART, EVERYTHING | {"home": home}, NAMESPACES[home]) == []
 

@@ -33,7 +33,7 @@ def _going_to(destination: str, below: Path) -> set[str]:
     }
 
 
-def test_everything_is_denied_in_each_of_our_namespaces() -> None:
+def test_each_namespace_denies_all_traffic_by_default() -> None:
     denied = [policy for policy in POLICIES if policy["metadata"]["name"] == "default-deny"]
     assert {policy["metadata"].get("namespace") for policy in denied} == {None, "leadline-servers"}
     for covered in denied:

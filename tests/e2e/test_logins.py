@@ -276,7 +276,7 @@ def test_the_connector_has_access_to_our_queues_only(system: System) -> None:
 
 
 @pytest.mark.parametrize("login", [*LETS, "connector"])
-def test_no_part_administers_rabbitmq(system: System, login: str) -> None:
+def test_no_login_administers_rabbitmq(system: System, login: str) -> None:
     parts = urlsplit(address(system, "amqp-url", login))
     management = f"{system.url('rabbitmq_management')}/api/overview"
     answer = requests.get(management, auth=(parts.username or "", parts.password or ""), timeout=10)

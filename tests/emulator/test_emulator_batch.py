@@ -17,7 +17,9 @@ def test_the_fifty_first_command_fails_alone(emulator: Emulator) -> None:
     assert result["result_error"]["c50"]["error"] == "ERROR_BATCH_LENGTH_EXCEEDED"
 
 
-def test_an_overlong_batch_fails_as_a_whole_by_the_switch(emulator: Emulator) -> None:
+def test_the_setting_batch_overflow_can_reject_an_overlong_batch_as_a_whole(
+    emulator: Emulator,
+) -> None:
     emulator.set(batch_overflow="request")
     response = emulator.post(
         "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(51)}}

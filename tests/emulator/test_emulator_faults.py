@@ -161,7 +161,7 @@ def test_a_drop_of_a_command_drops_its_batch(emulator: Emulator, action: str, ke
 
 
 @pytest.mark.parametrize("name", ["crm.lead.add", "crm.item.add"])
-def test_a_rule_on_one_api_affects_the_other(emulator: Emulator, name: str) -> None:
+def test_a_fault_rule_on_one_api_affects_the_other_api(emulator: Emulator, name: str) -> None:
     """Both names are one operation on the same leads."""
     emulator.fault(name, "error", status=500)
     assert emulator.post("crm.lead.add").status_code == 500

@@ -39,7 +39,7 @@ def three(emulator: Emulator) -> Emulator:
     ],
     ids=str,
 )
-def test_a_filter_finds_values_that_were_never_set(
+def test_a_filter_treats_a_field_that_was_never_set_as_its_default(
     three: Emulator, wanted: Any, found: list[int]
 ) -> None:
     assert ids(three, wanted) == found
@@ -72,7 +72,9 @@ def test_a_group_may_be_joined_by_or(three: Emulator) -> None:
     ],
     ids=str,
 )
-def test_what_a_list_does_not_know_is_refused(emulator: Emulator, params: Any, text: str) -> None:
+def test_unknown_fields_and_directions_of_a_list_are_refused(
+    emulator: Emulator, params: Any, text: str
+) -> None:
     response = emulator.post("crm.item.list", {"entityTypeId": 1, **params})
     assert response.status_code == 400
     assert response.json() == {"error": "INVALID_ARG_VALUE", "error_description": text}
@@ -89,7 +91,7 @@ def test_phones_are_listed_with_all_fields_but_not_when_selected_alone(three: Em
     assert row()["fm"][0]["value"] == "+7700"
 
 
-def test_dates_may_not_filter_by_the_switch(three: Emulator) -> None:
+def test_the_setting_date_filter_decides_whether_iso_dates_filter(three: Emulator) -> None:
     assert ids(three, {"<createdTime": "2000-01-01T00:00:00"}) == []
     three.set(date_filter="not_iso")
     assert ids(three, {"<createdTime": "2000-01-01T00:00:00"}) == [1, 2, 3]

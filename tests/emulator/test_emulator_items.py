@@ -41,7 +41,7 @@ def test_both_apis_see_the_same_lead(emulator: Emulator) -> None:
     assert (item["name"], item["fm"]) == ("Karl", [SHOWN])
 
 
-def test_fm_as_an_object_changes_deletes_and_leaves_alone(emulator: Emulator) -> None:
+def test_an_fm_object_changes_and_deletes_rows_by_id(emulator: Emulator) -> None:
     add(emulator, fm=[WORK, {**WORK, "value": "2"}, {**WORK, "value": "3"}])
     fm = {
         "1": {"typeId": "PHONE", "valueType": "MOBILE", "value": "one"},
@@ -55,7 +55,7 @@ def test_fm_as_an_object_changes_deletes_and_leaves_alone(emulator: Emulator) ->
     ]
 
 
-def test_fm_as_a_list_adds(emulator: Emulator) -> None:
+def test_an_fm_list_adds_rows(emulator: Emulator) -> None:
     add(emulator, fm=[WORK])
     assert [row["id"] for row in update(emulator, 1, fm=[WORK])["fm"]] == [1, 2]
 
@@ -70,16 +70,14 @@ def test_fm_as_a_list_adds(emulator: Emulator) -> None:
     ],
     ids=str,
 )
-def test_fm_without_content_saves_without_phones_and_without_error(
-    emulator: Emulator, fm: Any
-) -> None:
+def test_an_fm_without_content_adds_no_rows_and_is_no_error(emulator: Emulator, fm: Any) -> None:
     add(emulator, fm=[WORK])
     item = update(emulator, 1, name="Karl", fm=fm)
     assert (item["name"], item["fm"]) == ("Karl", [SHOWN])
 
 
 @pytest.mark.parametrize("key", ["99", "0"])
-def test_a_key_of_a_row_that_is_gone_makes_a_new_row(emulator: Emulator, key: str) -> None:
+def test_an_fm_key_of_a_missing_row_adds_a_new_row(emulator: Emulator, key: str) -> None:
     """Documentation: how-to-change-email-or-phone.md."""
     add(emulator, fm=[WORK])
     assert update(emulator, 1, fm={key: WORK})["fm"] == [SHOWN, {**SHOWN, "id": 2}]

@@ -34,7 +34,7 @@ def test_unknown_and_read_only_fields_are_ignored(emulator: Emulator) -> None:
     assert (lead["ID"], lead["HAS_PHONE"], lead["NAME"]) == ("1", "N", "Gleb")
 
 
-def test_get_gives_texts_and_only_multifields_with_rows(emulator: Emulator) -> None:
+def test_crm_lead_get_returns_texts_and_only_multifields_that_have_rows(emulator: Emulator) -> None:
     lead_id = emulator.add(NAME="Gleb", OPPORTUNITY=12500, PHONE=[{"VALUE": "555888"}])
     lead = emulator.get(lead_id)
     rows = lead.pop("PHONE")
@@ -120,7 +120,7 @@ def test_an_unknown_stage_is_stored(emulator: Emulator) -> None:
     assert emulator.get(emulator.add(STATUS_ID="NO_SUCH"))["STATUS_ID"] == "NO_SUCH"
 
 
-def test_an_unknown_stage_is_rejected_by_the_switch(emulator: Emulator) -> None:
+def test_the_setting_unknown_status_can_reject_unknown_stages(emulator: Emulator) -> None:
     emulator.set(unknown_status="reject")
     response = emulator.post("crm.lead.add", {"fields": {"STATUS_ID": "NO_SUCH"}})
     assert (response.status_code, response.json()["error"]) == (400, "")

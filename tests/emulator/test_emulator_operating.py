@@ -107,7 +107,7 @@ def test_a_method_that_has_used_up_its_budget_exactly_is_not_blocked(emulator: E
     assert emulator.post("crm.lead.add").status_code == 200
 
 
-def test_the_budget_may_be_the_whole_portals(emulator: Emulator) -> None:
+def test_the_operating_budget_may_be_shared_by_the_whole_portal(emulator: Emulator) -> None:
     emulator.set(operating_limit_s=2, operating_scope="portal")
     spend(emulator, seconds=3)
     assert other_webhook(emulator, "crm.lead.add") == 429

@@ -58,7 +58,7 @@ def test_calls_count_requests_commands_and_refusals(emulator: Emulator) -> None:
     assert calls["times"] == sorted(calls["times"])
 
 
-def test_the_rate_is_known_second_by_second(emulator: Emulator) -> None:
+def test_the_control_api_reports_the_rate_of_each_second(emulator: Emulator) -> None:
     for _ in range(3):
         emulator.post("profile")
     rate = emulator.control("GET", "rate")
@@ -143,7 +143,7 @@ def test_a_bad_setting_is_422_and_changes_nothing(emulator: Emulator, body: obje
     assert emulator.control("GET", "settings") == before
 
 
-def test_settings_answer_those_in_force(emulator: Emulator) -> None:
+def test_changing_settings_returns_all_current_settings(emulator: Emulator) -> None:
     """PUT changes only what it names."""
     after = emulator.control("PUT", "settings", {"rate_per_s": None, "operating_limit_s": None})
     assert (after["rate_per_s"], after["operating_limit_s"], after["burst"]) == (None, None, 50)

@@ -72,7 +72,7 @@ def test_a_merge_fills_the_first_and_deletes_the_others(emulator: Emulator) -> N
     }
 
 
-def test_values_that_differ_are_a_conflict(emulator: Emulator) -> None:
+def test_merging_objects_with_different_values_is_a_conflict(emulator: Emulator) -> None:
     emulator.add(NAME="Klaus")
     emulator.add(NAME="Karl")
     merge = {"params": {"entityTypeId": 1, "entityIds": [1, 2]}}
@@ -99,7 +99,7 @@ def test_a_write_is_signed_by_its_webhooks_user(emulator: Emulator) -> None:
     assert wrong.status_code == 401
 
 
-def test_rights_hide_rows(emulator: Emulator) -> None:
+def test_lists_leave_out_objects_that_the_user_may_not_read(emulator: Emulator) -> None:
     """Documentation: crm/universal/crm-item-list.md, crm-item-get.md."""
     emulator.add(PHONE=[{"VALUE": "1"}])
     emulator.add(ASSIGNED_BY_ID=2, PHONE=[{"VALUE": "1"}])

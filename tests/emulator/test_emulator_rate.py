@@ -100,7 +100,7 @@ def test_each_source_address_has_its_own_bucket(emulator: Emulator) -> None:
         ("overload", 503, "OVERLOAD_LIMIT"),
     ],
 )
-def test_a_mode_closes_the_whole_portal(
+def test_a_closed_mode_of_the_portal_applies_to_all_methods(
     emulator: Emulator, mode: str, status: int, code: str
 ) -> None:
     emulator.set(mode=mode)

@@ -109,7 +109,7 @@ def test_an_invalid_setting_is_named_with_what_is_expected(
         ("xyzzy", "No such command 'xyzzy'."),
     ],
 )
-def test_a_word_that_is_no_command_leads_to_one(leadline: Leadline, word: str, hint: str) -> None:
+def test_an_unknown_command_gets_a_suggestion(leadline: Leadline, word: str, hint: str) -> None:
     answer = leadline(word, "4300", "--json")
     message = json.loads(answer.err)["error"]["message"]
     assert (answer.code, hint in message) == (2, True)

@@ -186,7 +186,7 @@ def test_only_the_failures_that_were_listed_are_resynced(
     assert waiting() == [old, first, second, other]
 
 
-def test_what_restricts_nothing_is_wrong_usage(leadline: Leadline) -> None:
+def test_resync_options_that_restrict_nothing_are_a_usage_error(leadline: Leadline) -> None:
     for words in (("1", "--since", "1h"), ("1", "--reason", "x"), ("1", "--all-failed"), ()):
         assert leadline("resync", *words).code == 2
 

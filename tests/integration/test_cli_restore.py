@@ -126,7 +126,7 @@ def test_a_restore_rejects_a_file_that_is_not_a_dump_of_leadline(
     assert len(names()) == 1
 
 
-def test_a_login_that_owns_nothing_changes_nothing(
+def test_a_restore_needs_the_login_of_the_owner(
     leadline: Leadline, dump: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)

@@ -322,7 +322,7 @@ def test_a_lead_closed_after_the_search_is_not_linked(control: Control, pipeline
     assert [row["ORIGIN_ID"] for id_, row in found.items() if id_ != hand] == [str(mine)]
 
 
-def test_what_was_found_long_ago_is_searched_again(
+def test_an_old_result_of_a_duplicate_search_is_searched_again(
     control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = user(1)

@@ -381,7 +381,7 @@ def test_a_refused_erasure_is_a_recorded_failure_that_a_resync_repeats(
 # --- Nothing brings the person back ---------------------------------------------------------------
 
 
-def test_a_message_from_before_changes_nothing(
+def test_a_message_from_before_the_erasure_changes_nothing(
     pipeline: Pipeline, control: Control, amqp_url: str, in_redis: str
 ) -> None:
     """A copy of an older message that is delivered after all was erased."""

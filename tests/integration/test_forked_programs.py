@@ -139,7 +139,7 @@ def test_a_killed_fork_is_replaced(state: State, launch: Launch) -> None:
     eventually(lambda: pid(supervisor, "one") not in {0, killed}, 20, "it is replaced")
 
 
-def test_signals_end_a_fork_as_any_program(state: State, launch: Launch) -> None:
+def test_signals_end_a_fork_like_any_other_program(state: State, launch: Launch) -> None:
     supervisor = launch(program(state, "one", "facts"))
     facts(state, "one")
     os.kill(pid(supervisor, "one"), signal.SIGTERM)

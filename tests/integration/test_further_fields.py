@@ -325,7 +325,7 @@ def test_an_erased_person_leaves_no_field_behind(settle: Callable[[], None]) -> 
     assert "ann@example.com" not in json.dumps(rows("SELECT * FROM user_terms"), default=str)
 
 
-def test_a_lead_made_before_is_compared_field_by_field(settle: Callable[[], None]) -> None:
+def test_further_fields_changed_by_hand_are_compared_one_by_one(settle: Callable[[], None]) -> None:
     user = created(**FULL)
     settle()
     change_by_hand(user, BIRTHDATE="1980-01-01", COMMENTS="Theirs")

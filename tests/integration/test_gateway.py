@@ -266,7 +266,7 @@ def test_events_replies_and_ticks_need_the_internal_key(edge: Edge, name: str, s
     assert edge.ask("POST", path).headers["Content-Type"] == PROBLEM
 
 
-def test_without_an_internal_key_no_caller_has_it(
+def test_without_an_internal_key_every_caller_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path))

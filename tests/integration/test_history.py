@@ -342,7 +342,7 @@ def test_an_event_older_than_its_user_does_not_name_the_new_history(
     assert set(named.values()) == {None}
 
 
-def test_of_many_threads_that_detect_a_fork_at_once_one_begins_the_history(forked: Fork) -> None:
+def test_one_of_many_threads_that_detect_a_fork_begins_the_new_history(forked: Fork) -> None:
     create()
     forked()
     with forks() as noticed:

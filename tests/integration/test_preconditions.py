@@ -79,7 +79,7 @@ def test_a_stale_precondition_fails_whatever_is_written_at_the_same_moment() -> 
         version = made[-1]
 
 
-def test_of_conditional_writes_in_one_statement_the_first_wins() -> None:
+def test_the_first_of_several_conditional_writes_in_one_statement_wins() -> None:
     users = [create() for _ in range(5)]
     for round_ in range(ROUNDS // 3):
         version = round_ + 1

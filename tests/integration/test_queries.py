@@ -76,7 +76,7 @@ def test_pages_show_each_user_once_even_if_users_are_added() -> None:
     assert third["next"] is None
 
 
-def test_a_page_that_is_exactly_full_has_no_next() -> None:
+def test_the_last_page_has_no_next_even_if_it_is_full() -> None:
     for _ in range(3):
         create()
     assert queries.page(Query(limit=3))["next"] is None

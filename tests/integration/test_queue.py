@@ -326,7 +326,7 @@ def test_in_a_new_epoch_older_users_wait_until_all_forgotten_calls_are_over(
     assert 60 < due_in_s <= 70
 
 
-def test_an_update_that_overtakes_its_create_waits_for_nothing_else(
+def test_an_update_that_overtakes_its_create_waits_only_for_it(
     work: WorkQueue, new_epoch: int
 ) -> None:
     put(work, 2, name="New", occurred_at_ms=new_epoch)

@@ -54,7 +54,7 @@ def republishing_is_due(work: WorkQueue, client: redis.Redis) -> list[int]:
     return work.users_to_republish(10)
 
 
-def test_what_is_pending_waits_until_its_sender_repeats_it(
+def test_pending_events_wait_until_their_sender_repeats_them(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """Otherwise an older version would be written over a newer one."""

@@ -38,7 +38,9 @@ def methods(control: Control) -> dict[str, int]:
     return dict(control("calls")["methods"])
 
 
-def test_quiet_users_are_imported_twenty_in_a_command(control: Control, pipeline: Pipeline) -> None:
+def test_quiet_users_are_imported_in_commands_of_twenty(
+    control: Control, pipeline: Pipeline
+) -> None:
     imported(45)
     pipeline.settle()
     assert origins(control) == list(range(1, 46))

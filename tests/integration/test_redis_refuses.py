@@ -87,7 +87,7 @@ def refusing(
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_the_refusal_has_an_error_of_ours(refusing: Refusing, kind: str) -> None:
+def test_each_refusal_of_redis_raises_its_own_error(refusing: Refusing, kind: str) -> None:
     refusing.refuse(kind)
     with pytest.raises(REFUSALS[kind]):
         portal_session.worker_heartbeats().beat("worker")

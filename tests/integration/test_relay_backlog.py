@@ -105,7 +105,7 @@ def test_an_event_that_redis_lost_is_republished(redis_url: str) -> None:
     assert sent_when_due() == 3
 
 
-def test_what_redis_cannot_vouch_for_is_republished_at_once(
+def test_an_event_that_redis_may_have_lost_is_republished_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Redis has lost its last moments, and the event waits for its next republication for long."""

@@ -97,7 +97,9 @@ def test_concurrent_runs_delete_batch_after_batch(monkeypatch: pytest.MonkeyPatc
     assert remaining() == ["open"]
 
 
-def test_one_batch_is_deleted_even_when_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retention_deletes_one_batch_even_when_no_time_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(retention, "BATCH", 5)
     for _ in range(12):
         settled(create())

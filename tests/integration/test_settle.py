@@ -478,7 +478,7 @@ def test_a_reply_that_names_another_users_lead_fails_permanently_and_leaves_that
     assert sync(other)["bitrix_lead_id"] == 457
 
 
-def test_of_two_replies_in_a_batch_that_name_the_same_lead_one_gets_it() -> None:
+def test_one_of_two_replies_in_a_batch_that_name_the_same_lead_gets_it() -> None:
     first, second, third = (writes(1)[0] for _ in range(3))
     batch = [
         ReceivedReply(reply_to(event, bitrix_lead_id=77), "synced") for event in (third, second)

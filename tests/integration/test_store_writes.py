@@ -88,7 +88,7 @@ def test_versions_have_no_gaps_under_concurrent_updates() -> None:
     assert last == recorded[-1]
 
 
-def test_of_writers_that_expect_the_same_version_one_wins() -> None:
+def test_one_of_several_writers_that_expect_the_same_version_wins() -> None:
     user = create().user.id
 
     def attempt(number: int) -> bool:

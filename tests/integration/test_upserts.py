@@ -177,7 +177,7 @@ def test_a_wrong_stage_is_answered_with_those_that_exist(client: FlaskClient, st
     ("tag", "status"),
     [('"1"', 412), ('"2"', 200), ('"3"', 412), ("*", 200), ('"1", "2"', 200), ('"1", "3"', 412)],
 )
-def test_if_match_works_as_for_patch(client: FlaskClient, tag: str, status: int) -> None:
+def test_a_put_honours_if_match_as_a_patch_does(client: FlaskClient, tag: str, status: int) -> None:
     put(client, "crm-1", ANN)
     put(client, "crm-1", {**ANN, "full_name": "Bo"})
     answer = put(client, "crm-1", {**ANN, "full_name": "Cy"}, **{"If-Match": tag})
@@ -287,7 +287,7 @@ def test_an_existing_user_gets_an_external_id_by_patch(client: FlaskClient) -> N
     assert_ledger_matches()
 
 
-def test_of_concurrent_patches_to_one_external_id_one_is_accepted() -> None:
+def test_one_of_several_concurrent_patches_gets_the_external_id() -> None:
     users = [write.create(NewUser(**ANN), None).event.user.id for _ in range(6)]
 
     def attempt(number: int) -> bool:
@@ -536,7 +536,7 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
     assert max(names_of_users.values()) == 1
 
 
-def test_batches_and_single_writes_keep_each_other_whole() -> None:
+def test_batches_and_single_writes_of_the_same_users_are_isolated() -> None:
     """Users of a batch are locked while changes of the same users commit in groups."""
     ids = [
         accept.accept_one(Item("Ann", PHONE, external_id=f"crm-{n}"), None).user.id  # type: ignore[union-attr]

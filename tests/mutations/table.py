@@ -54,7 +54,7 @@ MUTATIONS = (
         "leadline/workqueue/lua/lease.lua",
         "return vouched_epoch and vouched_epoch ~= epoch",
         "return false",
-        (_VOUCHING + "test_what_is_pending_waits_until_its_sender_repeats_it",),
+        (_VOUCHING + "test_pending_events_wait_until_their_sender_repeats_them",),
     ),
     Mutation(
         "a message from before a loss of Redis' memory counts if the user is known",
@@ -89,7 +89,7 @@ MUTATIONS = (
         "leadline/ledger/relay.py",
         "AND state = 'open' AND due_at > now()\n",
         "AND state = 'open' AND due_at < now()\n",
-        (_BACKLOG + "test_what_redis_cannot_vouch_for_is_republished_at_once",),
+        (_BACKLOG + "test_an_event_that_redis_may_have_lost_is_republished_at_once",),
     ),
     Mutation(
         "while a queue is migrated, its exchange leads nowhere",
@@ -381,7 +381,7 @@ MUTATIONS = (
         "leadline/workqueue/lua/put.lua",
         "if request.is_erasure or order > newest or redis.call",
         "if true or redis.call",
-        (_ERASE + "test_a_message_from_before_changes_nothing",),
+        (_ERASE + "test_a_message_from_before_the_erasure_changes_nothing",),
     ),
     Mutation(
         "an erasure is done without a last look",

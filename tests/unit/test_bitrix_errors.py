@@ -123,7 +123,7 @@ def test_any_error_is_classified_and_has_a_text(status: int, code: object, text:
     assert error.detail
 
 
-def test_a_text_is_one_line_without_control_characters() -> None:
+def test_error_texts_become_one_line_without_control_characters() -> None:
     assert classify(400, "A\x00B", "one\x00two\r\n\x1b[31mthree\u202e").code == "A B"
     assert classify(400, "", "one\x00two\r\n\x1b[31m three\u202e").detail == "one two [31m three"
     assert classify(400, "", "Ошибка в поле «Имя»").detail == "Ошибка в поле «Имя»"

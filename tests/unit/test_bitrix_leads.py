@@ -145,7 +145,7 @@ def test_an_updated_lead_may_have_any_origin() -> None:
     assert lead_parsing.parse_written({"item": item}, UPDATE, STATE).lead_id == 55
 
 
-def test_of_several_phones_in_an_answer_the_users_own_becomes_last_applied() -> None:
+def test_the_phone_in_an_answer_that_equals_the_users_becomes_last_applied() -> None:
     rows = [
         {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
         {"id": 9, "typeId": "PHONE", "value": STATE.phone},
@@ -197,7 +197,7 @@ def test_a_lead_without_a_title_has_no_known_name() -> None:
     assert lead.full_name is None
 
 
-def test_of_several_phones_ours_is_replaced_else_the_first() -> None:
+def test_an_update_replaces_the_phone_that_is_ours_or_the_first_one() -> None:
     phones = [{"ID": "1", "VALUE": "+1"}, {"ID": "2", "VALUE": "+2"}]
     (lead,) = lead_parsing.parse_leads([{**ROW, "PHONE": phones}])
     assert lead.last_applied(having("+2")).phone_row == 2

@@ -22,11 +22,11 @@ NOW = datetime(2026, 11, 28, 15, 30, tzinfo=UTC).astimezone()
         ("2026-11-01T12:30Z", datetime(2026, 11, 1, 12, 30, tzinfo=UTC)),
     ],
 )
-def test_a_moment_is_a_date_or_how_long_ago(text: str, moment: datetime) -> None:
+def test_a_time_can_be_given_as_a_date_or_as_an_age(text: str, moment: datetime) -> None:
     assert times.parse_moment(text, NOW) == moment
 
 
-def test_a_clock_time_is_the_last_such_moment() -> None:
+def test_a_time_of_day_means_its_last_occurrence() -> None:
     earlier, later = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
     assert times.parse_moment(f"{earlier:%H:%M}", NOW) == earlier
     assert times.parse_moment(f"{later:%H:%M:%S}", NOW) == later - timedelta(days=1)
@@ -47,5 +47,5 @@ def test_any_other_text_is_not_a_time(text: str) -> None:
     ("seconds", "shown"),
     [(-3, "0 s"), (0.4, "0 s"), (99, "99 s"), (120, "2 min"), (12_600, "3.5 h"), (172_800, "2 d")],
 )
-def test_a_span_is_in_one_unit_and_never_negative(seconds: float, shown: str) -> None:
+def test_a_duration_is_shown_in_one_unit_and_never_negative(seconds: float, shown: str) -> None:
     assert times.span(seconds) == shown

@@ -223,7 +223,7 @@ def test_a_derived_event_id_is_a_uuid_of_version_8() -> None:
     assert (derived.version, derived.variant) == (8, "specified in RFC 4122")
 
 
-def test_an_event_id_is_the_given_one_else_the_messages_else_derived() -> None:
+def test_an_event_id_is_taken_from_the_body_or_the_message_or_derived() -> None:
     assert identity("m-1", event_id=EVENT) == EVENT
     assert identity("m-1") == "m-1"
     assert identity("") == identity()

@@ -23,5 +23,5 @@ def test_a_text_that_begins_with_a_sign_is_escaped_unless_it_is_a_phone(
     assert cell[0] == "'" or (cell[0] == "+" and cell[1:].isdecimal())
 
 
-def test_numbers_and_missing_values_stay() -> None:
+def test_numbers_and_missing_values_are_not_escaped() -> None:
     assert [escape(cell) for cell in (-1, None, "", "Анна")] == [-1, None, "", "Анна"]

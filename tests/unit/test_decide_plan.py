@@ -36,7 +36,7 @@ def test_an_update_that_overtakes_its_create_creates_the_lead() -> None:
 
 
 @pytest.mark.parametrize("doubt", [{"needs_lookup": True}, {"claimed_lead_id": 55}])
-def test_in_doubt_the_lead_is_looked_up_before_anything_is_created(doubt: dict[str, Any]) -> None:
+def test_a_doubtful_lead_is_looked_up_before_anything_is_created(doubt: dict[str, Any]) -> None:
     assert plan(entry(pending(), **doubt)) == Lookup()
 
 

@@ -153,7 +153,7 @@ def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
     )
 
 
-def test_of_several_phones_the_users_own_is_last_applied_else_the_previous_one() -> None:
+def test_a_lookup_takes_the_phone_row_with_the_users_phone_or_the_previous_row() -> None:
     leased = known(pending(2), last_applied=LastApplied(55, None, "+2", 2))
     others = (("+1", 1), ("+2", 2), ("+3", 3))
     for phones, row in (((*others, (STATE.phone, 9)), 9), (others, 2)):

@@ -49,13 +49,15 @@ def test_a_create_is_preceded_by_a_search_and_a_read() -> None:
     assert isinstance(planned(leased(searched(is_read=True))), Write)
 
 
-def test_what_was_found_is_used_for_a_while_only() -> None:
+def test_the_result_of_a_duplicate_search_expires() -> None:
     old = searched(is_read=True, at_ms=NOW_MS - FRESH_MS)
     assert isinstance(planned(leased(old)), Write)
     assert planned(leased(replace(old, at_ms=old.at_ms - 1))) == Find()
 
 
-def test_nothing_is_searched_unless_the_setting_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicates_are_searched_only_if_the_setting_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert isinstance(planned(leased(creates_anyway=True)), Write)
     choose(monkeypatch, "never")
     assert isinstance(planned(leased()), Write)
@@ -127,7 +129,9 @@ def test_several_leads_hold_the_user_and_name_them() -> None:
     assert again.outcome == event.outcome
 
 
-def test_several_leads_are_no_reason_to_wait_for_link(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_link_does_not_hold_a_user_with_several_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     choose(monkeypatch, "link")
     double = [BY_HAND, replace(BY_HAND, lead_id=9)]
     settled = rules.settle_read(leased(searched()), double, [], NOW_MS)

@@ -14,7 +14,7 @@ from emulator.http.webhooks import is_emulators
         "http://[::1]:3024/rest/1/second-webhook-code/",
     ],
 )
-def test_a_url_on_this_machine_with_a_code_of_the_emulator_is_its_own_webhook(url: str) -> None:
+def test_a_loopback_url_with_a_code_of_the_emulator_is_a_webhook_of_the_emulator(url: str) -> None:
     assert is_emulators(url)
 
 

@@ -201,7 +201,9 @@ def test_erasing_a_user_whose_lead_is_kept_makes_no_call(monkeypatch: pytest.Mon
     assert (outcome.lead, outcome.lead_id) == ("kept", 55)
 
 
-def test_while_a_lost_create_may_run_nothing_is_concluded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_erasure_waits_while_a_lost_create_may_still_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     use(monkeypatch, "blank")
     now = erased(pending(2), wait_until_ms=NOW + 9000)
     settlement = rules.settle_lookup(now, [], NOW)

@@ -116,7 +116,7 @@ def test_any_other_error_counts_as_before(error: BitrixError) -> None:
     assert "refused" not in settlement.fields
 
 
-def test_a_field_that_was_not_sent_is_no_cause() -> None:
+def test_an_error_is_not_blamed_on_a_field_that_was_not_sent() -> None:
     leased = entry(pending(), state=DesiredState("Ann Lee", "+77001112233", "NEW"))
     assert refused(leased, Rejected("The required field 'City' is missing")).error is not None
 
@@ -145,7 +145,7 @@ def test_a_refused_field_stays_open_and_is_tried_by_the_next_event() -> None:
         ({"colour": "red"}, {}, ""),  # the map has no such field
     ],
 )
-def test_what_a_written_lead_could_not_take_is_open(
+def test_a_value_that_a_written_lead_does_not_have_stays_open(
     values: dict[str, Any], applied: dict[str, str], still_open: str
 ) -> None:
     leased = known(pending(2), state=replace(STATE, fields=values))

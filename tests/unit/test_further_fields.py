@@ -148,7 +148,7 @@ def test_a_field_without_a_value_ever_leaves_that_of_the_lead() -> None:
     assert found().differences(having()) == {}
 
 
-def test_what_is_not_known_to_be_applied_is_written() -> None:
+def test_fields_not_known_to_be_applied_are_written() -> None:
     last = LastApplied(55, "Ann", "+77001112233", 9)
     assert written(last, having(city="Almaty", source="site")) == {
         "UF_CRM_CITY": "Almaty",
@@ -205,7 +205,7 @@ def test_a_written_lead_is_read_in_both_notations() -> None:
         assert parse_written({"item": item}, command, having(**VALUES)) == applied()
 
 
-def test_what_the_portal_answers_wins() -> None:
+def test_the_value_in_the_portals_answer_becomes_last_applied() -> None:
     answer = {"item": {"id": 55, **ITEM, "UF_CRM_CITY": "Alm"}}
     last = parse_written(answer, leads.create(7, having(**VALUES), "leadline"), having(**VALUES))
     assert last.further.values["UF_CRM_CITY"] == "Alm"
@@ -276,7 +276,7 @@ def test_the_case_of_an_email_and_an_empty_number_make_no_difference() -> None:
     assert lead.differences(having(budget=0)) == {}
 
 
-def test_of_several_emails_the_users_own_is_replaced_else_the_one_last_applied() -> None:
+def test_an_update_replaces_the_email_that_equals_the_users_or_the_last_applied_one() -> None:
     rows = [
         {"ID": "12", "VALUE": "home@b.cc", "VALUE_TYPE": "HOME"},
         {"ID": "13", "VALUE": "x@b.cc", "VALUE_TYPE": "WORK"},
@@ -337,7 +337,7 @@ def test_a_field_with_several_values_is_unknown() -> None:
     assert lead.differences(having(city="Almaty")) == {"city": (None, "Almaty")}
 
 
-def test_what_was_refused_is_left_out() -> None:
+def test_refused_fields_are_left_out_of_the_write() -> None:
     state = DesiredState("Ann", "+7", "NEW", VALUES, frozenset({"UF_CRM_CITY", "OPENED"}))
     fields = leads.create(7, state, "leadline").params["fields"]
     assert "UF_CRM_CITY" not in fields

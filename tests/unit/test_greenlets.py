@@ -21,7 +21,7 @@ def run_concurrently(*requests: Callable[[], object]) -> list[object]:
     return asyncio.run(run_all())
 
 
-def test_a_wait_yields_to_the_other_requests() -> None:
+def test_a_waiting_greenlet_yields_to_other_requests() -> None:
     opened = threading.Event()
 
     def opens() -> str:

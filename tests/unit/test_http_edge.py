@@ -107,7 +107,7 @@ def test_any_path_names_a_user_or_gets_a_404(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/users", "/users/", "/function/create-user/users"])
-def test_the_root_has_several_forms_too(path: str) -> None:
+def test_the_collection_accepts_several_forms_of_its_path(path: str) -> None:
     require_collection(get(path))
     with pytest.raises(PathNotFound):
         require_collection(get(path.rstrip("/") + "/1"))

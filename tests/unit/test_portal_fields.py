@@ -79,7 +79,7 @@ def test_the_example_map_fits_the_portal() -> None:
         ({"ASSIGNED_BY_ID": None}, "constants", "ASSIGNED_BY_ID", "no such field"),
     ],
 )
-def test_what_the_portal_would_not_take_is_named(
+def test_a_misfit_is_reported_with_its_field_and_the_problem(
     changed: dict[str, Any], name: str, lead: str, problem: str
 ) -> None:
     (misfit,) = found(maps.EXAMPLE, **changed)

@@ -58,7 +58,7 @@ def test_a_creation_that_failed_is_tried_again() -> None:
     assert thing() == "made"
 
 
-def test_objects_with_a_close_are_closed_newest_first_and_no_others() -> None:
+def test_only_objects_with_a_close_function_are_closed_and_newest_first() -> None:
     closed: list[str] = []
 
     @per_process_closing(Thing.close)

@@ -133,7 +133,7 @@ def test_a_body_that_is_not_an_object_is_rejected(body: bytes) -> None:
         NewUser.model_validate_json(body)
 
 
-def test_a_users_body_has_these_keys_in_this_order() -> None:
+def test_the_body_of_a_user_has_these_keys_in_this_order() -> None:
     body = User(UserId(1), "Иван Иванов", PHONE, "NEW").body()
     assert list(body.items()) == [
         ("id", 1),

@@ -158,7 +158,7 @@ def test_a_server_that_is_not_set_here_is_no_failure() -> None:
     assert codes(**without_redis) == ["in_sync"]
 
 
-def test_what_the_console_has_seen_first_dates_a_failure_but_nothing_healthy() -> None:
+def test_the_console_dates_a_failure_from_its_first_sight_but_not_a_healthy_state() -> None:
     (down,) = judge(parts(ledger=error()), NOW)
     assert down.dated(SINCE).since == SINCE
     (paused,) = judge(parts(portal=held()), NOW)
