@@ -44,6 +44,9 @@ class Portal(Bitrix24):
 class ClusterBench(Bench):
     """The bench of the fault laboratory on clusters.
 
+    `clocks_apart_s`: how far the clock of Postgres' second node is ahead of all others: each of its
+    failovers changes the time.
+
     The thread that makes it moves to the first host. Observers that must get through enter the node
     that they ask.
     """
@@ -56,13 +59,20 @@ class ClusterBench(Bench):
         *,
         is_synchronous: bool = True,
         partition_handling: str = "pause_minority",
+        clocks_apart_s: int = 0,
         **env: str,
     ) -> None:
         self.published, self.is_broker_complete = Published(), False
         self._passwords = folder / "passwords"
         self._folder, self._env = folder, env
         self.network = Network()
-        self.postgres = Pair(self.network, folder, self._passwords, is_synchronous=is_synchronous)
+        self.postgres = Pair(
+            self.network,
+            folder,
+            self._passwords,
+            is_synchronous=is_synchronous,
+            apart_s=clocks_apart_s,
+        )
         self.redises = Redises(self.network, folder, self._passwords)
         self.brokers = Brokers(self.network, folder, self._passwords, partition_handling)
         self.portal = Node(self.network, "portal")
@@ -101,6 +111,7 @@ class ClusterBench(Bench):
             if node not in self.hosts:
                 node.thaw()
                 node.kill()
+        self.redises.end()
 
     def put_right(self) -> None:
         """End every fault; all clusters are whole."""

@@ -29,6 +29,7 @@ _BREAKS: dict[str, Break] = {
     "silent": lambda bench, node: bench.network.silence(node.name),
     "deaf": lambda bench, node: bench.network.deafen(node.name),
 }
+_FILLS: dict[str, Break] = {"out_of_disk": lambda bench, node: bench.redises.fill_disk(node)}
 _DISTURBS: dict[str, Break] = {
     "lossy": lambda bench, node: bench.network.lose(node.name, 20),
     "slow": lambda bench, node: bench.network.slow(node.name),
@@ -130,6 +131,17 @@ def queue_leaders_moved(scene: Scene) -> Iterator[None]:
 _enter("rabbitmq", "queue_leaders_moved", (5, 10), queue_leaders_moved)
 
 
+def broker_out_of_disk(scene: Scene) -> Iterator[None]:
+    """One is enough: RabbitMQ blocks all publishers, also those of the other nodes."""
+    bench = _bench(scene)
+    bench.brokers.fill_disk(scene.dice.choice(bench.brokers.nodes))
+    yield
+    bench.brokers.repair()
+
+
+_enter("rabbitmq", "broker_out_of_disk", (5, 10), broker_out_of_disk)
+
+
 # Redis
 
 
@@ -150,7 +162,7 @@ def _of_redis(role: str, name: str, break_: Break) -> None:
     _enter("redis", f"redis_{role}_{name}", (5, 20), inject)
 
 
-for _name, _break in {**_BREAKS, **_DISTURBS}.items():
+for _name, _break in {**_BREAKS, **_DISTURBS, **_FILLS}.items():
     _of_redis("master", _name, _break)
 for _name in ("killed", "frozen", "cut_off"):
     _of_redis("replica", _name, _BREAKS[_name])

@@ -47,6 +47,7 @@ def main() -> int:
         folder,
         is_synchronous=not chosen.asynchronous,
         partition_handling=chosen.partition_handling,
+        clocks_apart_s=chosen.clocks_apart,
         **(drain.ENV if chosen.drain else {}),
     )
     with network.inside(next(iter(bench.hosts)).name):
@@ -95,6 +96,13 @@ def _options() -> argparse.Namespace:
         "--partition-handling",
         default="pause_minority",
         help="RabbitMQ's cluster_partition_handling",
+    )
+    parser.add_argument(
+        "--clocks-apart",
+        type=int,
+        default=0,
+        metavar="SECONDS",
+        help="how far servers' clocks are apart",
     )
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     return parser.parse_args()

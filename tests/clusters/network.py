@@ -16,7 +16,7 @@ from pathlib import Path
 
 SUBNET = "10.77.0"
 _BRIDGE = "leadline"
-_NAMESPACES = Path("/run/netns")
+_NAMESPACES, _SHARED_MEMORY = Path("/run/netns"), "/dev/shm"  # noqa: S108 - its mount point
 #: The namespace with the bridge; the calling thread may be in another.
 _OUTER = "outer"
 _OWN = Path("/proc/thread-self/ns/net")
@@ -84,6 +84,8 @@ class Network:
         self._slow: set[str] = set()
         _NAMESPACES.mkdir(exist_ok=True)
         _run("mount", "-t", "tmpfs", "none", str(_NAMESPACES))
+        # faketime names semaphores by process ids, which exist outside, too.
+        _run("mount", "-t", "tmpfs", "none", _SHARED_MEMORY)
         (_NAMESPACES / _OUTER).touch()
         _run("mount", "--bind", str(_OWN), str(_NAMESPACES / _OUTER))
         _run("ip", "link", "set", "lo", "up")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,10 @@ from tests.clusters.network import Network, inside
 
 #: The kernel ends a server with the thread that started it: this one stays.
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="starter")
+
+#: More than a round writes.
+DISK_MB = 256
+_CHUNK = 2**20
 
 
 class Node:
@@ -84,6 +89,37 @@ def state_in(folder: Path, passwords: Path) -> State:
     return state
 
 
+class Disk:
+    """A small disk of its own for a folder, to be filled; gone with the laboratory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        options = f"size={DISK_MB}m,mode=700"
+        _run("mount", "-t", "tmpfs", "-o", options, "disk", str(folder))
+
+    def fill(self) -> None:
+        """Leave no space on it."""
+        with self._filling.open("wb", buffering=0) as file, suppress(OSError):  # until it is full
+            while True:
+                file.write(bytes(_CHUNK))
+
+    def free(self) -> None:
+        """End `fill`."""
+        self._filling.unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """Take it away with all that is on it."""
+        _run("umount", "-l", str(self._folder))
+
+    @property
+    def _filling(self) -> Path:
+        return self._folder / "filling"
+
+
 def fresh(folder: Path) -> None:
     """Delete a folder's data."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(tool: str, *words: str) -> None:
+    subprocess.run((shutil.which(tool) or tool, *words), check=True, timeout=20)

@@ -19,6 +19,7 @@ from local.runner.servers.postgres import DATABASE, Postgres, binary
 from local.sandbox.waiting import eventually
 from tests.clusters.network import SUBNET, Network, inside
 from tests.clusters.node import Node, fresh, state_in
+from tests.faults.bench_parts import clock_ahead
 
 _PORT = 5432
 #: How long the manager waits for a silent server before it acts.
@@ -36,6 +37,9 @@ _STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 class Member(Postgres):
     """Primary or standby; takes replication and clients from the network."""
 
+    #: How far its clock is ahead.
+    ahead_s: int = 0
+
     def programs(self) -> tuple[Program, ...]:
         """The postmaster."""
         (program,) = super().programs()
@@ -45,7 +49,15 @@ class Member(Postgres):
         if SUBNET not in text:
             lines = (f"host {what} all {SUBNET}.0/24 scram-sha-256" for what in _USES)
             rules.write_text("\n".join((text, *lines, "")), encoding="utf-8")
-        return (replace(program, command=(*command, *_OPTIONS)),)
+        return (replace(program, command=(*self._with_own_clock(command), *_OPTIONS)),)
+
+    def _with_own_clock(self, command: tuple[str, ...]) -> tuple[str, ...]:
+        """As the user that runs it: faketime shares what the first process has made."""
+        if not self.ahead_s:
+            return command
+        begin = command.index("--") + 1
+        own = (f"{name}={value}" for name, value in clock_ahead(self.ahead_s).items())
+        return (*command[:begin], "env", *own, *command[begin:])
 
 
 _USES = ("all", "replication")
@@ -55,16 +67,23 @@ class Pair:
     """The primary and its standby.
 
     `is_synchronous`: the primary acknowledges only what its standby has, while it has one.
+    `apart_s`: how far the second one's clock is ahead.
     """
 
     def __init__(
-        self, network: Network, folder: Path, passwords: Path, *, is_synchronous: bool
+        self,
+        network: Network,
+        folder: Path,
+        passwords: Path,
+        *,
+        is_synchronous: bool,
+        apart_s: int = 0,
     ) -> None:
         self.nodes = [Node(network, f"postgres-{number}") for number in (1, 2)]
         self.network, self.is_synchronous = network, is_synchronous
-        for node in self.nodes:
+        for node, ahead_s in zip(self.nodes, (0, apart_s), strict=True):
             state = state_in(folder / node.name, passwords)
-            node.place(Member(state, _PORT), state)
+            node.place(Member(state, _PORT, ahead_s), state)
         self._password = state.password("postgres")
         self.primary, self.standby = self.nodes
         #: For one fault after the other: on a busy machine the repair of one may last until the

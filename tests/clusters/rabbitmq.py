@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pika
@@ -16,12 +16,15 @@ from local.runner.state import write
 from local.sandbox.waiting import NotInTime, eventually
 from tests.clusters.network import Network, inside
 from tests.clusters.node import Node, state_in
+from tests.faults.bench_parts import rabbitmqctl
 
 _PORTS = (5672, 15672, 25672, 4369)
 #: How long a silent node is a member of the cluster; RabbitMQ's default is 60.
 NET_TICK_S = 10
 #: How long a repaired node has to return without help.
 RETURN_S = 15
+#: How many bytes must be free on a broker's disk.
+NEVER_FREE, USUALLY_FREE = 10**14, 10**6
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Broker(RabbitMQ):
     address: str = ""
     members: tuple[str, ...] = ()
     partition_handling: str = "pause_minority"
+    #: For an operator's commands.
+    env: dict[str, str] = field(default_factory=dict)
 
     def programs(self) -> tuple[Program, ...]:
         """Port mapper and broker, reachable from other nodes."""
@@ -52,6 +57,7 @@ class Broker(RabbitMQ):
             # As many threads as three brokers need on a small machine.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
+        self.env.update(env)
         return (replace(epmd, command=epmd.command[:-2]), replace(broker, env=env))
 
 
@@ -76,6 +82,7 @@ class Brokers:
                 partition_handling=partition_handling,
             )
             node.place(broker, state)
+        self._full: set[Node] = set()
         self._owner = urlsplit(self.nodes[0].servers[0].url)
 
     @property
@@ -97,6 +104,9 @@ class Brokers:
         """
         for node in self.nodes:
             node.repair()
+        for node in list(self._full):
+            self._limit_disk(node, USUALLY_FREE)
+            self._full.remove(node)
         with suppress(NotInTime):
             eventually(self.is_whole, RETURN_S, "the brokers form a cluster", 0.5)
             return
@@ -104,6 +114,16 @@ class Brokers:
             suspect.kill()
             suspect.start()
         eventually(self.is_whole, 60, "the brokers form a cluster", 0.5)
+
+    def fill_disk(self, node: Node) -> None:
+        """This node takes its disk for full; then no node accepts messages."""
+        self._full.add(node)
+        self._limit_disk(node, NEVER_FREE)
+
+    def _limit_disk(self, node: Node, free_bytes: int) -> None:
+        broker = cast("Broker", node.servers[0].server)
+        with inside(node.name):
+            rabbitmqctl(broker.env, "set_disk_free_limit", str(free_bytes))
 
     def is_whole(self) -> bool:
         """Whether each node serves clients and knows all others."""

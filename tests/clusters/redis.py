@@ -14,7 +14,7 @@ from local.runner.servers.redis import Redis
 from local.runner.state import State, write
 from local.sandbox.waiting import eventually
 from tests.clusters.network import Network, inside
-from tests.clusters.node import Node, state_in
+from tests.clusters.node import Disk, Node, state_in
 
 NAME = "main"
 #: How long a silent master is waited for.
@@ -99,11 +99,13 @@ class Redises:
 
     def __init__(self, network: Network, folder: Path, passwords: Path) -> None:
         self.nodes = [Node(network, f"redis-{number}") for number in (1, 2, 3)]
+        self._disks: dict[Node, Disk] = {}
         first = self.nodes[0].address
         for node in self.nodes:
             state = state_in(folder / node.name, passwords)
             node.place(Replicated(state, _PORT, "" if node.address == first else first), state)
             node.place(Sentinel(state, first), state)
+            self._disks[node] = Disk(state.folder("redis"))
         self._password = state.password("redis")
         self._sentinels = state.password("sentinel")
 
@@ -120,8 +122,19 @@ class Redises:
             node.start()
         eventually(self.is_whole, 60, "Redis is replicated and watched")
 
+    def end(self) -> None:
+        """Take the disks away; all servers have ended."""
+        for disk in self._disks.values():
+            disk.end()
+
+    def fill_disk(self, node: Node) -> None:
+        """Leave no space on this node's disk: a master answers no ping then, and is replaced."""
+        self._disks[node].fill()
+
     def repair(self) -> None:
         """End every fault, and wait until all nodes agree."""
+        for disk in self._disks.values():
+            disk.free()
         for node in self.nodes:
             node.repair()
         eventually(self.is_whole, 60, f"Redis is replicated and watched: {self._seen()}")
