@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from leadline.bitrix24.command import Command
+from leadline.errors import PortalDown
 from leadline.mapping import draft, file, portal_fields
 from leadline.mapping.portal_fields import Misfit, PortalField
+from leadline.sync.fields import portal_reading
 from tests.unit import maps
 
 LISTS = {"SOURCE": {"WEB": "Website", "CALL": "Call"}}
@@ -123,6 +126,21 @@ def test_people_that_the_portal_lacks_are_named_with_those_who_have_left() -> No
         "ASSIGNED_BY_ID": "the portal has no active user 3",
         "UF_CRM_BOSS": "the portal has no active user 9",
     }
+
+
+@pytest.mark.parametrize("refused", ["scope", "user.get"])
+def test_people_that_may_not_be_read_leave_the_rest_of_the_check(refused: str) -> None:
+    fields = {"UF_CRM_BOSS": described("employee")}
+    answers: dict[str, Any] = {"crm.lead.fields": fields, "scope": ["crm", "user"], "user.get": []}
+
+    def call(commands: dict[str, Command]) -> dict[str, Any]:
+        if refused in {command.method for command in commands.values()}:
+            raise PortalDown("user_access_error")
+        return {name: answers[command.method] for name, command in commands.items()}
+
+    mapping = file.parse("[constants]\nUF_CRM_BOSS = 9\nUF_CRM_ELSE = 1\n")
+    (misfit,) = portal_fields.misfits(mapping, portal_reading.read(call, mapping))
+    assert misfit.lead == "UF_CRM_ELSE"
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import structlog
+
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
+from leadline.errors import PortalDown, Rejected
 from leadline.mapping import portal_fields
 from leadline.mapping.field_map import FieldMap
 from leadline.mapping.portal_fields import PortalField
+
+log = structlog.get_logger()
 
 #: Sends these commands and returns their results by the same names.
 Call = Callable[[dict[str, Command]], Mapping[str, Any]]
@@ -31,8 +36,17 @@ def read(call: Call, mapping: FieldMap | None = None) -> dict[str, PortalField]:
         {status_type: portal_fields.parse_list(answer) for status_type, answer in lists.items()},
     )
     named = portal_fields.named_people(mapping, portal) if mapping else frozenset()
-    # Without the scope, the call itself would be rejected.
-    if not named or not portal_fields.may_read_people(call({"scope": leads.SCOPE})["scope"]):
-        return portal
-    answer = call({"people": leads.people(sorted(named))})["people"]
-    return portal_fields.without_people(portal, named - portal_fields.active_people(answer))
+    return portal_fields.without_people(portal, _unknown(call, named)) if named else portal
+
+
+def _unknown(call: Call, named: frozenset[str]) -> frozenset[str]:
+    """Those of these people that the portal lacks; empty if the webhook may not read them."""
+    try:
+        # Without the scope, the call itself would be rejected.
+        if not portal_fields.may_read_people(call({"scope": leads.SCOPE})["scope"]):
+            return frozenset()
+        answer = call({"people": leads.people(sorted(named))})["people"]
+    except (Rejected, PortalDown) as error:
+        log.warning("people of the field map not checked", reason=type(error).__name__)
+        return frozenset()
+    return named - portal_fields.active_people(answer)
