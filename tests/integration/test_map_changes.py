@@ -8,6 +8,7 @@ import pytest
 from leadline.messages import topology
 from leadline.operations import status
 from leadline.sync import portal_session
+from leadline.sync.fields import last_check
 from tests.integration.conftest import CommandOutput, Control, rows
 from tests.integration.pipeline import Pipeline
 from tests.integration.test_further_fields import (
@@ -226,6 +227,20 @@ def test_a_wrong_constant_is_named_and_users_get_their_leads(
     assert "field_misfit" in [finding.code for finding in status.findings({})]
     checks = leadline("doctor", "--json").json["checks"]
     assert problem in " ".join(check["told"] for check in checks if not check["is_well"])
+
+
+def test_a_refusal_is_understood_by_the_changed_maps_check(
+    field_map: UseMap, settle: Callable[[], None], check_fields: Callable[[], None]
+) -> None:
+    check_fields()
+    for _ in range(2):
+        assert last_check.after_refusal().digest, "known to this process for a minute"
+    userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
+    field_map(MAP + 'UF_CRM_SIZE = "999"\n')
+    check_fields()
+    user = created()
+    settle()
+    assert sync_of(user)["status"] == "synced"
 
 
 def test_without_the_scope_people_are_not_read(

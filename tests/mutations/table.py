@@ -33,6 +33,7 @@ _ERASE = "tests/integration/test_erase.py::"
 _DUPLICATES = "tests/integration/test_duplicates.py::"
 _DUPLICATE_RULES = "tests/unit/test_duplicate_rules.py::"
 _FIRST_MATCH = "tests/integration/test_first_match.py::"
+_MAP_CHANGES = "tests/integration/test_map_changes.py::"
 _CLUSTERS = "tests/integration/test_clusters.py::"
 _CONTACT = "tests/unit/test_contact_details.py::"
 _FURTHER = "tests/unit/test_further_fields.py::"
@@ -295,6 +296,13 @@ MUTATIONS = (
         "WHEN settled.state = 'failed' AND users.synced_version = 0",
         "WHEN settled.state = 'failed' AND users.synced_version < 0",
         (_FIRST_MATCH + "test_what_changes_after_apply_doubles_no_one",),
+    ),
+    Mutation(
+        "a refusal is understood by the check of an earlier map",
+        "leadline/sync/fields/last_check.py",
+        "mapping is None or self._check.digest != mapping.digest",
+        "mapping is None",
+        (_MAP_CHANGES + "test_a_refusal_is_understood_by_the_changed_maps_check",),
     ),
     Mutation(
         "null in an import's JSON lines gets the default",

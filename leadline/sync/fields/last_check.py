@@ -8,6 +8,7 @@ import orjson
 import structlog
 
 from leadline.errors import QueueError
+from leadline.mapping.current import field_map
 from leadline.mapping.portal_fields import Misfit
 from leadline.process import per_process
 from leadline.runtime.once_per_interval import Interval
@@ -48,10 +49,14 @@ class _Recent:
         self._check: FieldCheck | None = None
 
     def current(self) -> FieldCheck:
-        if self._check is None or self._reads.claim():
+        if self._is_of_another_map() or self._reads.claim():
             with contextlib.suppress(QueueError):
                 self._check = load()
         return self._check or NO_CHECK
+
+    def _is_of_another_map(self) -> bool:
+        mapping = field_map()
+        return self._check is None or mapping is None or self._check.digest != mapping.digest
 
 
 @per_process
@@ -62,8 +67,8 @@ def _recent() -> _Recent:
 def after_refusal() -> FieldCheck:
     """The last check, to interpret a refused write by; requests another one.
 
-    It is up to a minute old. Without Redis it is the one known to this process, and none is
-    requested.
+    One of this map is up to a minute old. Without Redis it is the one known to this process, and
+    none is requested.
     """
     try:
         request()
