@@ -41,12 +41,12 @@ def loosely_selected(rows: Sequence[Row], call: Call) -> list[Row]:
         if match and match.group(2).upper() in names:
             test = _test(match.group(1) + names[match.group(2).upper()], value, names.values())
             found = [row for row in found if test(row)]
-    known = {
+    known_order = {
         names[name.upper()]: direction
         for name, direction in (order or {}).items()
         if name.upper() in names
     }
-    return ordered(found, known, as_named=True)
+    return ordered(found, known_order, as_named=True)
 
 
 def ordered_rows(rows: list[Row], order: Mapping[str, Any], names: Collection[str]) -> list[Row]:

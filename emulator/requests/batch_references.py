@@ -21,9 +21,9 @@ def substitute(value: Any, results: Mapping[str, Any]) -> Any:
 
 
 def _replaced(text: str, results: Mapping[str, Any]) -> Any:
-    whole = _REFERENCE.fullmatch(text)
-    if whole:
-        found = _look_up(whole.group(1), results)
+    reference = _REFERENCE.fullmatch(text)
+    if reference:
+        found = _look_up(reference.group(1), results)
         return text if found is _MISSING else found
     return _REFERENCE.sub(lambda match: _as_text(match, results), text)
 

@@ -14,11 +14,11 @@ def dead_letters_hold_only_unprocessable_messages(history: History) -> Iterator[
     Excused is the reply to an event that Postgres had lost, and that a second restore brought back.
     """
     lost = {version for fork in history.injected.forks for version in fork.lost}
-    known = {event.id: event for event in history.events}
+    events = {event.id: event for event in history.events}
     for dead_letter in history.dead_letters:
         if not dead_letter.reason:
             yield Broken("dead letters", "P6", f"without a reason: {dead_letter}")
-        event = known.get(dead_letter.event_id or "")
+        event = events.get(dead_letter.event_id or "")
         is_poison = dead_letter.message_id in history.injected.poison
         if event and LOST in dead_letter.reason and (event.user, event.version) in lost:
             continue

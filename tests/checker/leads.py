@@ -278,10 +278,10 @@ def leads_never_go_back(history: History) -> Iterator[Broken]:
     events = events_of_users(history)
     for lead in history.leads:
         ours = [write for write in lead.writes if write.by == "us" and write.kind != "delete"]
-        known = [write.written for write in ours if write.written is not None]
-        if known != sorted(known):
-            yield Broken("never back", "P3", f"written in the order {known}", lead.user)
-        elif len(known) < len(ours) and not history.injected.forks:
+        written_states = [write.written for write in ours if write.written is not None]
+        if written_states != sorted(written_states):
+            yield Broken("never back", "P3", f"written in the order {written_states}", lead.user)
+        elif len(written_states) < len(ours) and not history.injected.forks:
             yield from _impossible_order(lead, ours, events.get(lead.user, []))
 
 

@@ -152,8 +152,8 @@ def _found(saved: IO[bytes], secrets: set[str]) -> set[str]:
 def _found_in(blob: IO[bytes], secrets: set[str]) -> set[str]:
     head = blob.read(_CHUNK)
     if head.startswith(b"\x1f\x8b"):
-        whole = gzip.decompress(head + blob.read())
-        return {secret for secret in secrets if secret.encode() in whole}
+        content = gzip.decompress(head + blob.read())
+        return {secret for secret in secrets if secret.encode() in content}
     longest = max(map(len, secrets))
     found, kept = set[str](), b""
     while head:

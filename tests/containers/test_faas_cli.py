@@ -52,13 +52,13 @@ def test_a_deployed_function_is_a_new_container_with_its_environment(
     assert (description["image"], description["replicas"]) == (image, 1)
     assert description["usage"]["totalMemoryBytes"] > 1024 * 1024
     assert cli.invoke(NAME) == 401
-    known = compose.run("exec", "-T", "edge", "cat", "/var/openfaas/secrets/api-keys")
+    replaced_key = compose.run("exec", "-T", "edge", "cat", "/var/openfaas/secrets/api-keys")
     try:
         assert cli.put_secret("PUT", "api-keys", "a-key-that-was-rotated-by-faas-cli") == 200
-        assert cli.invoke(NAME, key=known) == 403
+        assert cli.invoke(NAME, key=replaced_key) == 403
         assert cli.invoke(NAME, key="a-key-that-was-rotated-by-faas-cli") == 200
     finally:
-        cli.put_secret("PUT", "api-keys", known)
+        cli.put_secret("PUT", "api-keys", replaced_key)
     # The next deployment drops the settings of an earlier one.
     deploy({})
     assert cli.invoke(NAME) == 200

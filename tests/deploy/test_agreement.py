@@ -193,9 +193,9 @@ def _keys_of(name: str) -> set[str]:
 
 
 def test_the_settings_file_names_every_setting_and_no_other() -> None:
-    known = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
+    setting_names = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
     # Authentication is decided for each function.
-    wanted = known - {"LEADLINE_AUTH"}
+    wanted = setting_names - {"LEADLINE_AUTH"}
     hint = "add it to, or remove it from, deploy/base/settings.env and deploy/environment/"
     assert settings_env().keys() == wanted, f"{settings_env().keys() ^ wanted} {hint}"
 

@@ -67,12 +67,12 @@ def test_processes_are_built_once_and_named_as_in_their_stack() -> None:
 
 def test_build_arguments_are_those_of_the_one_dockerfile() -> None:
     dockerfile = CHECKOUT / "template/leadline/Dockerfile"
-    known = set(re.findall(r"(?m)^ARG (\w+)", dockerfile.read_text()))
+    declared_args = set(re.findall(r"(?m)^ARG (\w+)", dockerfile.read_text()))
     for name, service in OURS.items():
         if build := service.get("build"):
             assert (CHECKOUT / "local" / build["context"]).resolve() == CHECKOUT
             assert (CHECKOUT / build["dockerfile"]) == dockerfile, name
-            assert build["args"].keys() <= known
+            assert build["args"].keys() <= declared_args
 
 
 @pytest.mark.parametrize("name", STACK.functions)
@@ -201,10 +201,10 @@ def test_a_container_sees_its_own_files_only() -> None:
 
 def test_each_server_gets_only_its_own_password(prepare: "Prepare") -> None:
     made = prepare()
-    known = made["kept"]
+    passwords = made["kept"]
     for server in ("postgres", "rabbitmq", "redis"):
         texts = " ".join(made[server].values())
-        found = {key for key, password in known.items() if password in texts}
+        found = {key for key, password in passwords.items() if password in texts}
         assert found == {f"{server}-password"}
 
 
@@ -372,8 +372,8 @@ def test_a_login_gets_its_functions_secrets_and_no_password_of_others(
     servers = {"database-url": "postgres", "amqp-url": "rabbitmq", "redis-url": "redis"}
     own = {f"{servers[address]}-{login}" for address in table.by_name(login).addresses}
     texts = " ".join(made[login].values())
-    known = made["kept"]
-    assert {key for key, password in known.items() if password in texts} == own
+    passwords = made["kept"]
+    assert {key for key, password in passwords.items() if password in texts} == own
 
 
 def test_the_operators_own_files_are_updated_at_each_start(prepare: Prepare) -> None:

@@ -126,8 +126,8 @@ def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: P
     ports: dict[str, set[int]] = {}
     for closing in (policy for policy in policies if TO in policy["metadata"].get("labels", {})):
         for rule in _rules(closing):
-            known = ports.setdefault(closing["metadata"]["labels"][TO], set())
-            known.update(port["port"] for port in rule["ports"])
+            open_ports = ports.setdefault(closing["metadata"]["labels"][TO], set())
+            open_ports.update(port["port"] for port in rule["ports"])
     assert ports == {
         "dns": {53},
         "postgres": {6432},

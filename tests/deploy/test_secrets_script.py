@@ -74,12 +74,12 @@ def test_keys_are_generated_where_none_are_given(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     made = dict(re.findall(r"(?m)^([A-Z_]+_KEY)=(\S+)", done.stdout))
     files = {path.name: path.read_text() for path in (tmp_path / ".secrets").iterdir()}
-    known = [api_keys.parse(entry) for entry in api_keys.entries(files["api-keys"])]
-    assert {key.name: key.scopes for key in known} == {
+    parsed_keys = [api_keys.parse(entry) for entry in api_keys.entries(files["api-keys"])]
+    assert {key.name: key.scopes for key in parsed_keys} == {
         "client": {"write"},
         "operator": {"read", "operate"},
     }
-    for key, sent in zip(known, (made["API_KEY"], made["OPERATOR_KEY"]), strict=True):
+    for key, sent in zip(parsed_keys, (made["API_KEY"], made["OPERATOR_KEY"]), strict=True):
         assert key.digest == api_keys.digest_of(sent.encode())
         assert sent.startswith(key.prefix)
         assert api_keys.weakness(sent) == ""

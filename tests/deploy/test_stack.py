@@ -76,10 +76,10 @@ def test_registry_owner_and_tag_are_variables() -> None:
 def test_a_function_gets_the_variables_that_its_code_reads(name: str) -> None:
     function = STACK.functions[name]
     given = function.all_environment(CHECKOUT)
-    known = {f"LEADLINE_{field}".upper() for field in Settings.model_fields}
-    assert given.keys() <= known | SERVER
+    settings = {f"LEADLINE_{field}".upper() for field in Settings.model_fields}
+    assert given.keys() <= settings | SERVER
     Settings.model_validate(
-        {key.removeprefix("LEADLINE_").lower(): given[key] for key in given.keys() & known}
+        {key.removeprefix("LEADLINE_").lower(): given[key] for key in given.keys() & settings}
     )
     # A change in deploy/environment/ reaches every function concerned.
     offered = {key for file in CHECKOUT.glob("deploy/environment/*.yml") for key in _keys(file)}

@@ -161,16 +161,16 @@ def _as_json(body: object) -> dict[str, Any]:
 
 def _fields(user: int) -> Iterator[Case]:
     """Every odd value in every field of every writing call."""
-    whole = {"full_name": "Кто-то Странный", "phone": PHONE, "stage": "NEW"}
-    for name, value in itertools.product(whole, _VALUES):
-        yield "POST", "/users", _as_json({**whole, name: value})
+    valid_body = {"full_name": "Кто-то Странный", "phone": PHONE, "stage": "NEW"}
+    for name, value in itertools.product(valid_body, _VALUES):
+        yield "POST", "/users", _as_json({**valid_body, name: value})
         yield "PATCH", f"/users/{user}", _as_json({name: value})
     for value in _VALUES:
         yield "POST", f"/users/{user}/move", _as_json({"stage": value})
         yield "POST", "/users", _as_json(value)
-        yield "POST", "/users", _as_json({**whole, str(value): value})
+        yield "POST", "/users", _as_json({**valid_body, str(value): value})
     for phone in _PHONES:
-        yield "POST", "/users", _as_json({**whole, "phone": phone})
+        yield "POST", "/users", _as_json({**valid_body, "phone": phone})
 
 
 def _bodies(user: int) -> Iterator[Case]:

@@ -19,7 +19,7 @@ CONNECTIONS = ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
 
 def leadline(system: System, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command with no setting but the location of the local run."""
-    clean = {name: value for name, value in os.environ.items() if name not in CONNECTIONS}
+    environment = {name: value for name, value in os.environ.items() if name not in CONNECTIONS}
     return subprocess.run(
         (sys.executable, "-m", "leadline", *words),
         check=False,
@@ -27,7 +27,7 @@ def leadline(system: System, *words: str, **env: str) -> subprocess.CompletedPro
         text=True,
         timeout=60,
         cwd=CHECKOUT,
-        env={**clean, "LEADLINE_STATE": str(system.state.root), **env},
+        env={**environment, "LEADLINE_STATE": str(system.state.root), **env},
     )
 
 

@@ -312,8 +312,8 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
         (dead_letter,) = dead_letters()
         assert dead_letter["queue"] == "bitrix_queue"
         assert "replyQueue" in dead_letter["reason"]
-        whole = ask(system, f"dead-letters/{dead_letter['id']}")
-        assert whole["body"]["data"] == {"note": "для консоли"}
+        dead_letter_details = ask(system, f"dead-letters/{dead_letter['id']}")
+        assert dead_letter_details["body"]["data"] == {"note": "для консоли"}
         replayed = act(system, "dead-letters/replay", {"ids": [dead_letter["id"]]}).json()
         assert replayed == {"done": 1, "not_found": []}
         eventually(dead_letters, 20, "it is a dead letter again")
@@ -368,8 +368,8 @@ def test_text_that_postgres_cannot_store_is_refused(system: System) -> None:
         assert answer.status_code == 422, text
         found = system.request("GET", "/console/api/users", params={"find": text})
         assert found.status_code == 200, text
-        requested = system.request("GET", "/console/api/audit", params={"caller": text})
-        assert requested.status_code == 422, text
+        audit_answer = system.request("GET", "/console/api/audit", params={"caller": text})
+        assert audit_answer.status_code == 422, text
     assert not ask(system, "status")["portal"]["paused"]
 
 

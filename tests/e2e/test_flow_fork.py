@@ -83,11 +83,11 @@ def test_a_version_assigned_twice_ends_in_its_later_state(system: System) -> Non
 
 
 def test_a_new_user_does_not_get_the_lead_of_a_lost_one(system: System) -> None:
-    known = system.create("Известный")
-    system.await_synced(known["id"])
+    surviving = system.create("Известный")
+    system.await_synced(surviving["id"])
     lost = system.create("Потерянный Человек")["id"]
     lead_id = system.await_synced(lost)["sync"]["bitrix_lead_id"]
-    lose(system, known, lost)
+    lose(system, surviving, lost)
     other = system.create("Другой Человек")["id"]
     assert system.await_synced(other)["sync"]["bitrix_lead_id"] != lead_id
     assert portal.lead_of(system, lost)["TITLE"] == "Потерянный Человек"

@@ -340,16 +340,16 @@ def _ask_wrongly(system: System, name: str, phone: str, wrong_key: str) -> None:
     """Every call with every kind of mistake."""
     user = system.create(name, phone)
     path = f"/users/{user['id']}"
-    whole = {"full_name": name, "phone": phone}
+    valid_body = {"full_name": name, "phone": phone}
     for method, where in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
         for body in (
-            {**whole, "stage": name},
-            {**whole, "phone": phone * 3},
+            {**valid_body, "stage": name},
+            {**valid_body, "phone": phone * 3},
             {name: phone},
             [name, phone],
         ):
             assert system.request(method, where, json=body).status_code == 422
-        half = json.dumps(whole, ensure_ascii=False)[:-3].encode()
+        half = json.dumps(valid_body, ensure_ascii=False)[:-3].encode()
         headers = {"Content-Type": "application/json"}
         assert system.request(method, where, data=half, headers=headers).status_code == 400
         headers = {"Content-Type": "text/plain", "Idempotency-Key": "only-for-idempotency"}

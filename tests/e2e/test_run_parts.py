@@ -159,11 +159,11 @@ def test_no_process_is_a_zombie_or_left_from_a_kill(system: System) -> None:
 
 
 def _strangers(system: System) -> list[psutil.Process]:
-    known = set(system.run["processes"].values())
+    pids = set(system.run["processes"].values())
     found = []
     for process in system.processes():
         with contextlib.suppress(psutil.NoSuchProcess):  # a session of Postgres ends at any time
             family = {process.pid, *(parent.pid for parent in process.parents())}
-            if not known & family and DAEMON not in process.cmdline():
+            if not pids & family and DAEMON not in process.cmdline():
                 found.append(process)
     return found

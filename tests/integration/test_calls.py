@@ -67,12 +67,12 @@ def workers() -> Iterator[Callable[[int], None]]:
 
 
 def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> PutResult:
-    whole = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
+    user = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
     event_id = f"{user_id}-{version}"
     pending = PendingEvent(
         event_id=event_id,
         action="create_card" if version == 1 else "update_card",
-        user={"id": user_id, **whole},
+        user={"id": user_id, **user},
         reply_queue=topology.REPLIES,
         version=version,
         correlation_id="c",
@@ -82,7 +82,7 @@ def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> 
         EnqueueRequest(
             user_id=user_id,
             event=pending,
-            state=orjson.dumps(whole),
+            state=orjson.dumps(user),
             touches_stage=version == 1,
             is_first=first,
             occurred_at_ms=int(time.time() * 1000),

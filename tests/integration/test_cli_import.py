@@ -297,11 +297,11 @@ def test_a_lead_assigned_during_an_import_leaves_nothing_half_imported(
     leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows("INSERT INTO users (full_name, phone, stage) VALUES ('Zed', '+77001112239', 'NEW')")
-    whole = bulk_import.create
+    original_create = bulk_import.create
 
     def late(users: Any, **options: Any) -> int:
         rows("UPDATE users SET bitrix_lead_id = 501")
-        return whole(users, **options)
+        return original_create(users, **options)
 
     monkeypatch.setattr(bulk_import, "create", late)
     lines = "Anna,+77001112233,500\nBo,+77001112234,501\n"

@@ -183,20 +183,20 @@ def test_an_interrupted_run_resumes_where_it_was_within_the_limits(
     crm("crm.lead.delete", id=10)
     crm("crm.lead.delete", id=1190)
     compared: list[int] = []
-    whole = compare.compare
+    original_compare = compare.compare
 
     def break_off(user: UserSnapshot, *rest: Any) -> Any:
         compared.append(user.id)
         if user.id == 700:
             raise KeyboardInterrupt
-        return whole(user, *rest)
+        return original_compare(user, *rest)
 
     before = control("calls")["requests"]
     monkeypatch.setattr(compare, "compare", break_off)
     first = leadline("reconcile", "--json")
     assert first.code != 0
     assert list(findings(first)) == [10]
-    monkeypatch.setattr(compare, "compare", whole)
+    monkeypatch.setattr(compare, "compare", original_compare)
     second = leadline("reconcile", "--json")
     assert (second.code, list(findings(second))) == (1, [1190])
     assert "continuing after user 500" in second.err

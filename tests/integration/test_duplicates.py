@@ -85,8 +85,8 @@ def test_a_user_is_linked_to_the_one_open_lead_with_its_phone(
     assert {found[lead_id]["STATUS_ID"] for lead_id in ids} == {"PROCESSED"}
     assert [row["VALUE"] for row in found[ids[0]]["PHONE"]] == [phone(1)]
     assert commands(control, FIND) == 1, "five users share a command"
-    known = rows("SELECT bitrix_lead_id FROM users ORDER BY id LIMIT 3")
-    assert [row["bitrix_lead_id"] for row in known] == ids
+    linked_users = rows("SELECT bitrix_lead_id FROM users ORDER BY id LIMIT 3")
+    assert [row["bitrix_lead_id"] for row in linked_users] == ids
     accept.change(users[0], Changes(full_name="Renamed"), None, None)
     pipeline.settle()
     assert commands(control, FIND) == 1, "an update is not preceded by a search"
@@ -394,20 +394,20 @@ def test_a_new_lead_is_attached_to_the_contact_with_its_phone(
     leadline: Leadline,
 ) -> None:
     setting(monkeypatch, "contact")
-    known = contact(1)
+    contact_id = contact(1)
     contact(2)
     contact(2)
     lead(3)
     users = [user(number) for number in range(1, 4)]
     lines = {line["user_id"]: line for line in leadline("plan", "--json").lines if "kind" in line}
-    assert lines[users[0]]["contact_ids"] == [known]
+    assert lines[users[0]]["contact_ids"] == [contact_id]
     pipeline.settle()
     made = {row["ORIGIN_ID"]: row["ID"] for row in control("leads") if row["ORIGIN_ID"]}
     assert len(made) == 3, "with contact alone, no lead is linked"
     attached = {
         origin: crm("crm.lead.get", id=lead_id)["CONTACT_ID"] for origin, lead_id in made.items()
     }
-    assert int(attached[str(users[0])]) == known
+    assert int(attached[str(users[0])]) == contact_id
     assert [attached[str(user_id)] or 0 for user_id in users[1:]] == [0, 0]
 
 

@@ -150,17 +150,17 @@ def test_a_standby_without_the_newest_transactions_is_promoted(tmp_path: Path, u
     with running(tmp_path / "primary") as primary:
         migrate(primary.url)
         use(functions_url(primary))
-        known = create()
+        surviving = create()
         tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(tmp_path / "copy"))
         with running(data_in(tmp_path / "standby", tmp_path / "copy", primary)) as standby:
             standby.stop()
-            lost_move, lost_user = move(known, "JUNK"), create()
+            lost_move, lost_user = move(surviving, "JUNK"), create()
             primary.kill(signal.SIGQUIT)
             standby.start()
             with owner(standby) as connection:
                 assert connection.run("SELECT pg_is_in_recovery(), pg_promote()") == [[True, True]]
             use(functions_url(standby))
-            check_lost(known, lost_move, lost_user)
+            check_lost(surviving, lost_move, lost_user)
 
 
 def data_in(folder: Path, data: Path, of: PrivateServer) -> Path:
@@ -174,28 +174,28 @@ def test_a_dump_is_restored_into_another_database(
     server: PrivateServer, fresh: str, use: Use, tmp_path: Path
 ) -> None:
     use(functions_url(server, fresh))
-    known = create()
+    surviving = create()
     dump = str(tmp_path / "dump")
     tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
-    lost_move, lost_user = move(known, "JUNK"), create()
+    lost_move, lost_user = move(surviving, "JUNK"), create()
     with owner(server) as connection:
         connection.run("CREATE DATABASE restored")
     tool(server, "pg_restore", "--exit-on-error", "-d", "restored", dump)
     use(functions_url(server, "restored"))
-    check_lost(known, lost_move, lost_user)
+    check_lost(surviving, lost_move, lost_user)
 
 
 def test_a_dump_is_restored_in_place(
     server: PrivateServer, fresh: str, use: Use, tmp_path: Path
 ) -> None:
     use(functions_url(server, fresh))
-    known = create()
+    surviving = create()
     dump = str(tmp_path / "dump")
     tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
-    lost_move, lost_user = move(known, "JUNK"), create()
-    clean = ("--clean", "--if-exists", "--exit-on-error", "--single-transaction")
-    tool(server, "pg_restore", *clean, "-d", fresh, dump)
-    check_lost(known, lost_move, lost_user)
+    lost_move, lost_user = move(surviving, "JUNK"), create()
+    restore_options = ("--clean", "--if-exists", "--exit-on-error", "--single-transaction")
+    tool(server, "pg_restore", *restore_options, "-d", fresh, dump)
+    check_lost(surviving, lost_move, lost_user)
 
 
 @pytest.fixture
@@ -204,21 +204,21 @@ def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
     with running(tmp_path / "postgres") as server:
         migrate(server.url)
         use(functions_url(server))
-        known = create()
+        surviving = create()
         postgres_rollback.check()
         server.stop()
         data, copy = server.state.root / "postgres", tmp_path / "copy"
         shutil.copytree(data, copy)
         server.start()
         use(functions_url(server))
-        lost_move, lost_user = move(known, "JUNK"), create()
+        lost_move, lost_user = move(surviving, "JUNK"), create()
         postgres_rollback.check()
         server.stop()
         shutil.rmtree(data)
         copy.rename(data)
         server.start()
         use(functions_url(server))
-        yield known, lost_move, lost_user
+        yield surviving, lost_move, lost_user
 
 
 @pytest.fixture

@@ -117,8 +117,8 @@ def test_a_body_over_the_limit_gets_a_413_even_without_a_content_length(
 ) -> None:
     big = b" " * 65_537
     json_type = {"Content-Type": "application/json"}
-    said = requests.post(create_user.url, data=big, headers=json_type, timeout=10)
-    assert_problem(said, 413)
+    answer = requests.post(create_user.url, data=big, headers=json_type, timeout=10)
+    assert_problem(answer, 413)
     chunked = requests.post(create_user.url, data=iter([big]), headers=json_type, timeout=10)
     assert_problem(chunked, 413)
     fits = requests.post(create_user.url, data=iter([b"{}"]), headers=json_type, timeout=10)

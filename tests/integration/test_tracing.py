@@ -133,8 +133,8 @@ def spans(exporter: InMemorySpanExporter, all_processes: str) -> dict[str, Reada
     assert job.call_bitrix24("main") == 1
     carry(all_processes, topology.REPLIES, "reply_handler")
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
-    marked = "SELECT 1 AS one FROM events WHERE published_at IS NOT NULL"
-    eventually(lambda: bool(rows(marked)), 20, "the event is marked as published")
+    published = "SELECT 1 AS one FROM events WHERE published_at IS NOT NULL"
+    eventually(lambda: bool(rows(published)), 20, "the event is marked as published")
     found: dict[str, ReadableSpan] = {}
     for span in exporter.get_finished_spans():
         found[f"{span.name}'" if span.name in found else span.name] = span

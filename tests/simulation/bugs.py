@@ -150,10 +150,10 @@ def tls_breaks_before_the_request() -> None:
 
 def unknown_codes_are_final() -> None:
     """An error with an unknown code is not retried."""
-    known = errors._class_of
+    original_class_of = errors._class_of
 
     def wrong(status: int, code: str, description: str) -> Any:
-        found = known(status, code, description)
+        found = original_class_of(status, code, description)
         return Rejected if found is OutcomeUnknown and status == 400 else found
 
     errors._class_of = wrong

@@ -108,13 +108,13 @@ def test_a_key_without_scopes_is_reported_at_startup_and_may_not_operate(
 )
 def test_a_generated_key_matches_its_entry(name: str, scopes: set[str], days: int | None) -> None:
     key, entry = api_keys.create(name, frozenset(scopes), days)
-    known = api_keys.parse(entry)
-    assert (known.name, known.defect) == (name, "")
-    assert known.scopes == scopes
-    assert known.digest == api_keys.digest_of(key.encode())
-    assert not known.is_expired
-    assert known.expires in entry
-    assert key.startswith(known.prefix)
+    parsed_key = api_keys.parse(entry)
+    assert (parsed_key.name, parsed_key.defect) == (name, "")
+    assert parsed_key.scopes == scopes
+    assert parsed_key.digest == api_keys.digest_of(key.encode())
+    assert not parsed_key.is_expired
+    assert parsed_key.expires in entry
+    assert key.startswith(parsed_key.prefix)
     assert api_keys.weakness(key) == ""
     assert key not in entry
 

@@ -17,8 +17,8 @@ STORED = {b"fence": b"17"}
 
 def test_an_event_is_read_as_it_was_stored() -> None:
     outcome = Outcome("failed", 3, lead_id=5, reason="no", is_transient=True, fence="17")
-    way = AttemptLog(received_ms=5, tries=(Attempt(6, "no answer"), Attempt(7, None)))
-    for event in (pending(), pending(4, attempts=2, outcome=outcome, journey=way, history=8)):
+    attempts = AttemptLog(received_ms=5, tries=(Attempt(6, "no answer"), Attempt(7, None)))
+    for event in (pending(), pending(4, attempts=2, outcome=outcome, journey=attempts, history=8)):
         assert PendingEvent.loads(event.stored()) == event
 
 

@@ -184,8 +184,8 @@ def test_a_draft_is_a_map_that_fits() -> None:
         for line in text.splitlines()
         if not line.startswith(("# [constants]", "# value_type"))
     )
-    whole = file.parse(everything)
-    targets = {field.lead for field in whole.fields.values()}
+    field_map = file.parse(everything)
+    targets = {field.lead for field in field_map.fields.values()}
     assert {"SOURCE_ID", "COMMENTS", "UF_CRM_CITY", "UF_CRM_VIP", "OPPORTUNITY"} <= targets
     assert not targets & {"UF_CRM_TAGS", "UF_CRM_FILE", "ID", "TITLE", "NAME", "PHONE"}
-    assert portal_fields.misfits(whole, portal()) == []
+    assert portal_fields.misfits(field_map, portal()) == []

@@ -24,12 +24,12 @@ def after(ms: int) -> datetime:
 
 def steps_of(published_ms: int | None, received_ms: int | None) -> dict[str, int]:
     """Each step and its milliseconds after acceptance."""
-    way = AttemptLog(
+    attempts = AttemptLog(
         received_ms=None if received_ms is None else int(after(received_ms).timestamp() * 1000)
     )
     return {
         step["step"]: round((step["at"] - ACCEPTED_AT) / timedelta(milliseconds=1))
-        for step in steps(event(published_ms), way)
+        for step in steps(event(published_ms), attempts)
     }
 
 

@@ -202,9 +202,9 @@ def _languages(before: Record, sent: Mapping[str, Any]) -> Record:
     languages = dict(before)
     for language, values in list(sent.items())[:_LANGUAGES_MAX]:
         if isinstance(values, dict):
-            known = {name: str(values[name])[:255] for name in _LOCALIZATION if name in values}
+            texts = {name: str(values[name])[:255] for name in _LOCALIZATION if name in values}
             name = str(language)[:2]
-            languages[name] = {**_USUAL_LANGUAGE, **languages.get(name, {}), **known}
+            languages[name] = {**_USUAL_LANGUAGE, **languages.get(name, {}), **texts}
     return languages
 
 

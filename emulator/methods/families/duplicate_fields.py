@@ -48,11 +48,11 @@ def register(call: Call) -> MethodResult:
         raise RestError("FIELD_NOT_FOUND", "Field not found")
     record = {"entityTypeId": entity.type_id, "fieldCode": code}
     rows = call.portal.records.all(_FAMILY)
-    known = next((number for number, row in rows.items() if row == record), None)
-    if known is None and len(rows) >= _REGISTERED_MAX:
+    existing_id = next((number for number, row in rows.items() if row == record), None)
+    if existing_id is None and len(rows) >= _REGISTERED_MAX:
         text = "There is already a maximum number of volatile types"
         raise RestError("MAX_TYPES_COUNT_EXCEEDED", text)
-    return MethodResult({"id": known or call.portal.records.add(_FAMILY, record)})
+    return MethodResult({"id": existing_id or call.portal.records.add(_FAMILY, record)})
 
 
 def unregister(call: Call) -> MethodResult:

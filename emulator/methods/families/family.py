@@ -135,7 +135,7 @@ class Family:
 
     def methods(self, *verbs: str) -> dict[str, Callable[[Call], MethodResult]]:
         """The family's methods by name: all, or the given ones."""
-        known = {
+        methods_by_verb = {
             "add": self.add,
             "update": self.update,
             "get": self.get,
@@ -143,7 +143,7 @@ class Family:
             "delete": self.delete,
             "fields": self.fields,
         }
-        return {f"{self.name}.{verb}": known[verb] for verb in verbs or known}
+        return {f"{self.name}.{verb}": methods_by_verb[verb] for verb in verbs or methods_by_verb}
 
 
 def fields(call: Call) -> Mapping[str, Any]:

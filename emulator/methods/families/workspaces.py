@@ -76,8 +76,10 @@ def _changed(call: Call, record: Record) -> Record:
         changed["title"] = str(named["title"] or "")[:255]
     ids = named.get("typeIds")
     if isinstance(ids, list):
-        known = {process.id for process in call.portal.types.processes()}
-        changed["typeIds"] = [type_id for value in ids if (type_id := positive_int(value)) in known]
+        process_ids = {process.id for process in call.portal.types.processes()}
+        changed["typeIds"] = [
+            type_id for value in ids if (type_id := positive_int(value)) in process_ids
+        ]
     if not changed.get("title"):
         raise RestError("BX_EMPTY_REQUIRED", "The required field 'Title' is not filled")
     return changed

@@ -77,17 +77,17 @@ def _write(entity: Entity, verb: str, call: Call) -> Write:
     sent: Any = call.argument("fields")
     for name in ("fields", "params"):
         _require_object(entity, call, name)
-    known = sent if isinstance(sent, dict) else {}
-    rows = from_upper_fields(known) if entity.has_multifields else []
+    sent_fields = sent if isinstance(sent, dict) else {}
+    rows = from_upper_fields(sent_fields) if entity.has_multifields else []
     if entity in {CONTACT, COMPANY}:
         _require_addresses(rows)
-    currency = known.get("CURRENCY_ID")
+    currency = sent_fields.get("CURRENCY_ID")
     if entity is DEAL and currency and not re.fullmatch(r"[A-Z]{3}", str(currency)):
         raise RestError("", 'Invalid value for the "Currency" field')
     method = f"crm.{entity.table}.{verb}"
     empty: Any = {}
     shown = sent if sent is not None else empty
-    return Write(entity, method, shown, known, rows, call.connector, call.user)
+    return Write(entity, method, shown, sent_fields, rows, call.connector, call.user)
 
 
 def _require_addresses(rows: list[RowChange]) -> None:

@@ -53,17 +53,17 @@ def import_many(call: Call) -> MethodResult:
 
 
 def _import(call: Call, entity: Entity, sent: Any) -> int:
-    known = sent if isinstance(sent, dict) else {}
-    rows = from_item_fm(known.get("fm")) if entity.has_multifields else []
+    sent_fields = sent if isinstance(sent, dict) else {}
+    rows = from_item_fm(sent_fields.get("fm")) if entity.has_multifields else []
     write = Write(
         entity,
         "crm.item.import",
         sent,
-        item_fields(call, entity, known),
+        item_fields(call, entity, sent_fields),
         rows,
         call.connector,
         call.user,
-        _history(call, entity, known),
+        _history(call, entity, sent_fields),
         runs_robots=False,
     )
     return save.add(call.portal, write).id

@@ -64,10 +64,12 @@ def entity_of(call: Call) -> Entity:
 def item_fields(call: Call, entity: Entity, sent: dict[str, Any]) -> dict[str, Any]:
     """The fields that a client sent, by upper-case name; unknown ones are left out."""
     schema = call.portal.schemas[entity]
-    known = {schema.camel[name].name: value for name, value in sent.items() if name in schema.camel}
+    by_upper_name = {
+        schema.camel[name].name: value for name, value in sent.items() if name in schema.camel
+    }
     if call.original_names:
-        known |= {name: sent[name] for name in schema.user_fields if name in sent}
-    return known
+        by_upper_name |= {name: sent[name] for name in schema.user_fields if name in sent}
+    return by_upper_name
 
 
 def _existing(call: Call, denial: str, missing: str = "Element not found") -> tuple[Entity, Item]:
@@ -99,10 +101,10 @@ def _write(entity: Entity, method: str, call: Call) -> Write:
     sent: Any = call.argument("fields")
     if sent is None:
         raise _missing("fields")
-    known = sent if isinstance(sent, dict) else {}
-    rows = from_item_fm(known.get("fm")) if entity.has_multifields else []
-    known = item_fields(call, entity, known)
-    return Write(entity, method, sent, known, rows, call.connector, call.user)
+    sent_fields = sent if isinstance(sent, dict) else {}
+    rows = from_item_fm(sent_fields.get("fm")) if entity.has_multifields else []
+    sent_fields = item_fields(call, entity, sent_fields)
+    return Write(entity, method, sent, sent_fields, rows, call.connector, call.user)
 
 
 METHODS = {

@@ -102,12 +102,12 @@ def _merged(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] |
 
 def _rows(first: Item, others: list[Item]) -> list[RowChange]:
     """The multi-field values that the first object does not have yet."""
-    known = {(row.type_id, digest(row.type_id, row.value)) for row in first.rows}
+    existing = {(row.type_id, digest(row.type_id, row.value)) for row in first.rows}
     added = []
     for row in (row for other in others for row in other.rows):
         key = (row.type_id, digest(row.type_id, row.value))
-        if key not in known:
-            known.add(key)
+        if key not in existing:
+            existing.add(key)
             added.append(RowChange(row.type_id, row.value, row.value_type))
     return added
 
