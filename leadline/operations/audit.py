@@ -134,7 +134,7 @@ def _to_item(row: dict[str, Any]) -> dict[str, Any]:
 def _begin(action: str, about: dict[str, object]) -> str | None:
     """Insert the entry; returns its id, None if it could not be stored."""
     if secrets.get("database-url") is None:
-        log.warning("not in the audit trail: no database is set", what=action)
+        log.error("not in the audit trail: no database is set", what=action)
         return None
     entry_id, caller = str(uuid7()), trace_context.caller() or None
     params_json = orjson.dumps(about).decode()
@@ -155,11 +155,11 @@ def _try_run(sql: str, what: str, **params: object) -> bool:
     try:
         database().run(sql, **params)
     except DatabaseDown:
-        log.warning("not in the audit trail: Postgres can't be reached", what=what)
+        log.error("not in the audit trail: Postgres can't be reached", what=what)  # noqa: TRY400 - no defect
     except StatementError as error:
         if error.code != INSUFFICIENT_PRIVILEGE:
             raise
-        log.warning("not in the audit trail: this login may not write to it", what=what)
+        log.error("not in the audit trail: this login may not write to it", what=what)  # noqa: TRY400
     else:
         return True
     return False

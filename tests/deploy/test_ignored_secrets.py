@@ -52,6 +52,7 @@ _COMPOSES = (".yml", ".env", ".env.example")
 #: What an operator copies, and what makes a package of the emulator.
 _NOT_IN_AN_IMAGE = {
     *("emulator/README.md", "emulator/pyproject.toml", "local/leadline.example.toml"),
+    "local/mapping/.gitignore",
 }
 TREES = ("leadline", "migrations", "functions", "emulator", "local")
 #: Folders that no image needs: docker compose's own.

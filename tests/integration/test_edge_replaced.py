@@ -146,6 +146,7 @@ def test_a_stopped_proxy_ends_once_its_connections_have_ended(
         served.sendall(b"late")
         served.close()
         assert _read(client) == b"late"
+    assert proxy.wait(WITHIN_S) == 0
 
 
 def test_a_stopping_edge_serves_its_open_connections_once_more(

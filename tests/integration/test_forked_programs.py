@@ -105,8 +105,10 @@ def test_a_forked_program_sees_the_same_environment_as_one_started_by_python(
     env = {"THREADS": "3", "PORT": "1234"}
     supervisor = launch(program(state, "one", "facts", "a word", "", "--b", **env))
     found = facts(state, "one")
+    # supervisord handles SIGHUP and SIGQUIT, also where these tests were started by nohup.
+    start = ("/usr/bin/env", "--default-signal", "/usr/bin/nice", "-n", "19")
     own = subprocess.Popen(
-        ["/usr/bin/nice", "-n", "19", sys.executable, "-m", "facts", "a word", "", "--b"],
+        [*start, sys.executable, "-m", "facts", "a word", "", "--b"],
         cwd=state.root.parent,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
         stdout=subprocess.PIPE,

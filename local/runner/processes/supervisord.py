@@ -38,7 +38,6 @@ SHARED = (
     "rq.serializers",
     "uuid_utils.compat",
     "uvloop",
-    "leadline.bitrix24.duplicates",
     "leadline.bitrix24.operating_budget",
     "leadline.bitrix24.session",
     "leadline.bitrix24.token_bucket",
@@ -59,10 +58,11 @@ SHARED = (
     "leadline.runtime.redis",
     "leadline.runtime.serving.health",
     "leadline.runtime.telemetry.log",
+    "leadline.users.phones",
     "leadline.users.stages",
     "leadline.users.views",
     "leadline.workqueue.circuit_breaker",
-    "leadline.workqueue.queue_view",
+    "leadline.workqueue.lua",
 )
 #: Packages of the checkout, which a developer edits while the system runs.
 _OURS = frozenset({"leadline", "local"})
