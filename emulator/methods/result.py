@@ -1,5 +1,6 @@
 """A method call, and the result of a successful one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,13 @@ class Call:
         """Raise RestError unless the user is an administrator."""
         if self.user != ADMIN:
             raise RestError("", "Access denied.", status)
+
+    def require_fields(self) -> Mapping[str, Any]:
+        """The parameter `fields`; raises RestError unless it is an object."""
+        sent = self.argument("fields")
+        if not isinstance(sent, dict):
+            raise RestError("", "Parameter 'fields' must be array.")
+        return sent
 
     def item(self, entity: Entity, item_id: int | None) -> Item | None:
         """An object by id, or None."""

@@ -52,8 +52,7 @@ def server_url(url: str, host: str, port: int) -> str:
         ValueError: the URL is invalid.
         BadConfiguration: the server is on another machine, and the URL is without TLS.
     """
-    host = f"[{host}]" if ":" in host else host
-    server = urlsplit(redis_url(url))._replace(netloc=f"{host}:{port}")
+    server = urlsplit(redis_url(url))._replace(netloc=f"{_url_host(host)}:{port}")
     cleartext.require_tls("redis", server.geturl())
     credentials, at, _ = with_first_host(url).netloc.rpartition("@")
     return server._replace(netloc=f"{credentials}{at}{server.netloc}").geturl()
@@ -110,10 +109,8 @@ class Sentinels:
             if master is not None:
                 self._last = index
                 host, port = master
-                url_host = f"[{host}]" if ":" in host else host
-                cleartext.require_tls(
-                    "redis", f"{_plain(with_first_host(url)).scheme}://{url_host}"
-                )
+                scheme = _plain(with_first_host(url)).scheme
+                cleartext.require_tls("redis", f"{scheme}://{_url_host(host)}")
                 self._named = host, port
                 return host, port
         raise redis.ConnectionError("no Sentinel knows the master")
@@ -152,6 +149,10 @@ def _ask(url: str) -> tuple[str, int] | None:
     with _client(url) as client:
         master: Any = client.sentinel_get_master_addr_by_name(_name(url))
     return master and (str(master[0]), int(master[1]))
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _name(url: str) -> str:

@@ -72,8 +72,12 @@ def tail(text: str) -> int | None:
     Different numbers may share them. None if the text has too few digits.
     """
     number = _NUMBER.search(text)
-    digits = re.sub(r"\D", "", number[0]) if number else ""
+    digits = _digits(number[0]) if number else ""
     return int(digits[-_TAIL_DIGITS:]) if len(digits) >= _TAIL_DIGITS else None
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
 
 
 def canonical(text: str, region: str) -> str:
@@ -94,9 +98,7 @@ def is_similar(text: str, other: str) -> bool:
 
     Ignores the country, which suffices for a lead that is known by its id.
     """
-    digits = [
-        re.sub(r"\D", "", phone).lstrip("0")[-_SHARED_DIGITS[-1] :] for phone in (text, other)
-    ]
+    digits = [_digits(phone).lstrip("0")[-_SHARED_DIGITS[-1] :] for phone in (text, other)]
     shared = min(map(len, digits))
     return shared in _SHARED_DIGITS and digits[0][-shared:] == digits[1][-shared:]
 
@@ -112,7 +114,7 @@ def is_same(text: str, number: str) -> bool:
     if tail(text) != tail(number):
         return False
     if not number.startswith("+"):
-        return re.sub(r"\D", "", text) == re.sub(r"\D", "", number)
+        return _digits(text) == _digits(number)
     try:
         return number in possible(text, _region_of(number))
     except ValueError:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -21,23 +20,13 @@ from leadline.users.model import Changes, NewUser, UserId
 from leadline.users.search import Search
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import CommandOutput, Control, function_client, rows
-from tests.integration.pipeline import Pipeline, configure
+from tests.integration.pipeline import Pipeline
 
 ANN, PHONE = "Ann Lee", "+77011239876"
 BOB = "Bob Stone"
 
 
-@pytest.fixture(autouse=True)
-def connected(  # noqa: PLR0917 - fixtures
-    in_postgres: str,
-    in_redis: str,
-    in_rabbitmq: str,
-    webhook_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    assert all((in_postgres, in_redis, in_rabbitmq))
-    configure(monkeypatch, webhook_url, tmp_path)
+pytestmark = pytest.mark.usefixtures("connected")
 
 
 def create(name: str = ANN, phone: str = PHONE) -> UserId:

@@ -1,7 +1,6 @@
 """Duplicates before create: a user is linked, held for a person, or its lead gets a contact."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import CommandOutput, Control, rows
 from tests.integration.pipeline import Pipeline
 from tests.servers import eventually
-from tests.unit import maps
 
 Leadline = Callable[..., CommandOutput]
 FIND = "crm.duplicate.findbycomm"
@@ -105,15 +103,9 @@ value_type = "HOME"
 
 
 @pytest.fixture
-def emails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def emails(field_map: Callable[[str], None]) -> None:
     """Users have two e-mails."""
-
-    def configured(**variables: str) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
-        process.forget(settings)
-
-    maps.use(configured, tmp_path, MAP)
+    field_map(MAP)
 
 
 def with_emails(number: int, **emails: str) -> UserId:

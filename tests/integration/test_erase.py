@@ -36,7 +36,7 @@ from tests.integration.conftest import (
     rows,
     skip_clock_tolerance,
 )
-from tests.integration.pipeline import Pipeline, configure
+from tests.integration.pipeline import Pipeline
 from tests.servers import postgres_connection
 
 Leadline = Callable[..., CommandOutput]
@@ -48,16 +48,8 @@ TRACES = ("zarina", "qobylan", "erzhanova", "77011239876", "77027773311")
 
 
 @pytest.fixture(autouse=True)
-def connected(  # noqa: PLR0917 - fixtures
-    in_postgres: str,
-    in_redis: str,
-    in_rabbitmq: str,
-    webhook_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    assert all((in_postgres, in_redis, in_rabbitmq))
-    configure(monkeypatch, webhook_url, tmp_path)
+def short_leases(connected: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connected is None
     monkeypatch.setattr(work_queue(), "lease_ms", 1000)
 
 

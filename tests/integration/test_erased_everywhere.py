@@ -10,17 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from leadline import process
 from leadline.ledger import accept
 from leadline.messages import topology
 from leadline.runtime.redis import client
-from leadline.settings import settings
 from leadline.users.model import Changes, Move, UserId
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import CommandOutput, Control, function_client, rows
-from tests.integration.pipeline import Pipeline, configure
+from tests.integration.pipeline import Pipeline
 from tests.integration.test_erase import in_a_dump, in_messages, in_redis_keys
-from tests.unit import maps
 
 Leadline = Callable[..., CommandOutput]
 
@@ -55,29 +52,13 @@ IMPERSONAL_KEYS = {
 
 
 @pytest.fixture(autouse=True)
-def connected(  # noqa: PLR0917 - fixtures
-    in_postgres: str,
-    in_redis: str,
-    in_rabbitmq: str,
-    webhook_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+def mapped(
+    connected: None, field_map: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert all((in_postgres, in_redis, in_rabbitmq))
-    configure(monkeypatch, webhook_url, tmp_path)
-
-    def configured(**variables: str) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
-        process.forget(settings)
-
-    maps.use(configured, tmp_path, MAP)
+    """Users have an e-mail, and leases are short."""
+    assert connected is None
+    field_map(MAP)
     monkeypatch.setattr(work_queue(), "lease_ms", 1000)
-
-
-@pytest.fixture
-def pipeline(amqp_url: str) -> Pipeline:
-    return Pipeline(amqp_url)
 
 
 def traces_in(text: str) -> set[str]:

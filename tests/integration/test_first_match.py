@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import CommandOutput, Control, rows
 from tests.integration.pipeline import Pipeline
-from tests.unit import maps
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -277,15 +275,10 @@ def test_a_plan_matches_by_email_too(
     leadline: Leadline,
     control: Control,
     pipeline: Pipeline,
+    field_map: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
-    def configured(**variables: str) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
-        process.forget(settings)
-
-    maps.use(configured, tmp_path, '[fields.email]\ntype = "email"\nlead = "EMAIL"\n')
+    field_map('[fields.email]\ntype = "email"\nlead = "EMAIL"\n')
 
     def emailed(number: int, email: str) -> int:
         content = {"full_name": f"User {number}", "phone": phone(number), "email": email}

@@ -99,6 +99,14 @@ def test_a_long_running_process_loads_no_optional_package(module: str) -> None:
     assert not {"opentelemetry.sdk.metrics._internal", "rich.pretty"} & loaded
 
 
+def succeeds(code: str) -> None:
+    """Run this code in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 FIRST_USE = """
 import sys, threading
 sys.setswitchinterval(1e-6)
@@ -134,14 +142,7 @@ assert not wrong, wrong
 
 def test_models_are_built_at_their_first_use_by_whichever_thread() -> None:
     for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", FIRST_USE],
-            cwd=CHECKOUT,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+        succeeds(FIRST_USE)
 
 
 UNUSED_MODELS = """
@@ -153,11 +154,4 @@ for found in (model.NewUser, model.Changes, views.Query, contract.Request, contr
 
 
 def test_no_model_is_built_by_its_import() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", UNUSED_MODELS],
-        cwd=CHECKOUT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    succeeds(UNUSED_MODELS)

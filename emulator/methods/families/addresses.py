@@ -11,7 +11,7 @@ from emulator.entities.query import selected, start
 from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.described import Column, described
-from emulator.methods.families.family import fields, stored_value, texts
+from emulator.methods.families.family import stored_value, texts
 from emulator.methods.families.requisites import REQUISITE
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
@@ -68,7 +68,7 @@ def listed(call: Call) -> MethodResult:
 
 def _named(call: Call) -> tuple[Mapping[str, Any], dict[str, str]]:
     """The parameters of a call, and the type and owner of the address that they name."""
-    sent, key = fields(call), {}
+    sent, key = call.require_fields(), {}
     for name in _KEY:
         number = positive_int(sent.get(name))
         if number is None:

@@ -12,7 +12,6 @@ from emulator.entities.query import start
 from emulator.entities.records import Record
 from emulator.errors import RestError, not_found
 from emulator.methods.described import Column, described
-from emulator.methods.families.family import fields
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
 
@@ -58,7 +57,7 @@ _USUAL = (("USD", "US dollar", "$#", "1.0000"), ("EUR", "Euro", "#€", "1.0800"
 def add(call: Call) -> MethodResult:
     """crm.currency.add: the code of the new currency."""
     _require_admin(call)
-    sent = fields(call)
+    sent = call.require_fields()
     code = _code(sent.get("CURRENCY"))
     if sent.get("AMOUNT") in (None, ""):
         raise RestError("ERROR_CORE", "The required field AMOUNT is missing")
@@ -73,7 +72,7 @@ def update(call: Call) -> MethodResult:
     """crm.currency.update: true."""
     _require_admin(call)
     number, record = _existing(call)
-    call.portal.records.put(_FAMILY, number, _changed(call, record, fields(call)))
+    call.portal.records.put(_FAMILY, number, _changed(call, record, call.require_fields()))
     return MethodResult(result=True)
 
 

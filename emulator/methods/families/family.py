@@ -51,7 +51,7 @@ class Family:
 
     def add(self, call: Call) -> MethodResult:
         """The new record's id."""
-        sent = fields(call)
+        sent = call.require_fields()
         for name in self.ids:
             if positive_int(sent.get(name)) is None:
                 raise RestError("", f"{name} is not defined or invalid.")
@@ -67,7 +67,7 @@ class Family:
         """True."""
         record_id, record = self.existing(call)
         now, author = iso(call.portal.clock.wall()), str(call.user)
-        changed = {**record, **self.stored(fields(call), is_new=False)}
+        changed = {**record, **self.stored(call.require_fields(), is_new=False)}
         changed |= dict(zip((self.stamps[1], self.authors[1]), (now, author), strict=True))
         self.check(call, changed)
         call.portal.records.put(self.name, record_id, changed)
@@ -144,14 +144,6 @@ class Family:
             "fields": self.fields,
         }
         return {f"{self.name}.{verb}": methods_by_verb[verb] for verb in verbs or methods_by_verb}
-
-
-def fields(call: Call) -> Mapping[str, Any]:
-    """The `fields` of a call; raises RestError."""
-    sent = call.argument("fields")
-    if not isinstance(sent, dict):
-        raise RestError("", "Parameter 'fields' must be array.")
-    return sent
 
 
 def stored_value(kind: str, value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.families.family import Family, fields
+from emulator.methods.families.family import Family
 from emulator.methods.families.requisites import PRESET, RQ
 from emulator.methods.result import Call, MethodResult
 
@@ -43,7 +43,7 @@ def _fields_of(call: Call) -> Family:
 def field_add(call: Call) -> MethodResult:
     """crm.requisite.preset.field.add: the field's id within its template."""
     family = _fields_of(call)
-    sent = fields(call)
+    sent = call.require_fields()
     name = str(sent.get("FIELD_NAME") or "")[:100]
     if name not in _available(call, family):
         raise RestError("", f"The field '{name}' can not be added.")
@@ -54,14 +54,12 @@ def field_add(call: Call) -> MethodResult:
 
 def field_change(call: Call) -> MethodResult:
     """crm.requisite.preset.field.update: true."""
-    family = _fields_of(call)
-    return family.update(call)
+    return _fields_of(call).update(call)
 
 
 def field_get(call: Call) -> MethodResult:
     """crm.requisite.preset.field.get: a field, with its numbers as JSON numbers."""
-    family = _fields_of(call)
-    return MethodResult(_field_shown(*family.existing(call)))
+    return MethodResult(_field_shown(*_fields_of(call).existing(call)))
 
 
 def field_list(call: Call) -> MethodResult:
@@ -73,14 +71,12 @@ def field_list(call: Call) -> MethodResult:
 
 def field_delete(call: Call) -> MethodResult:
     """crm.requisite.preset.field.delete: true."""
-    family = _fields_of(call)
-    return family.delete(call)
+    return _fields_of(call).delete(call)
 
 
 def available(call: Call) -> MethodResult:
     """crm.requisite.preset.field.availabletoadd: the fields that can be added."""
-    family = _fields_of(call)
-    return MethodResult(_available(call, family))
+    return MethodResult(_available(call, _fields_of(call)))
 
 
 def countries(_: Call) -> MethodResult:

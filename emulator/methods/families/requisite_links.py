@@ -10,7 +10,6 @@ from emulator.entities.query import start
 from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.described import Column, described
-from emulator.methods.families.family import fields
 from emulator.methods.families.requisites import BANK_DETAIL, REQUISITE
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
@@ -28,7 +27,7 @@ _LINK_COLUMNS: dict[str, Column] = {
 
 def link_register(call: Call) -> MethodResult:
     """crm.requisite.link.register: true; an object has one link."""
-    sent = fields(call)
+    sent = call.require_fields()
     for name in ("ENTITY_TYPE_ID", "ENTITY_ID"):
         if positive_int(sent.get(name)) is None:
             raise RestError("", f"{name} is not defined or invalid.")

@@ -1,7 +1,7 @@
 """crm.status.*: directories, such as stages and sources. Documentation: crm/status/."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +49,7 @@ def get(call: Call) -> MethodResult:
 def add(call: Call) -> MethodResult:
     """crm.status.add: the new item's id."""
     call.require_admin(400)
-    sent = _fields(call)
+    sent = call.require_fields()
     missing = [
         f"The field {name} is required."
         for name in ("ENTITY_ID", "STATUS_ID")
@@ -83,7 +83,7 @@ def add(call: Call) -> MethodResult:
 def update(call: Call) -> MethodResult:
     """crm.status.update: true; only name, place and color change."""
     call.require_admin(400)
-    status, sent = _existing(call), _fields(call)
+    status, sent = _existing(call), call.require_fields()
     changes: dict[str, Any] = {
         attribute: str(sent[name])
         for name, attribute in (("NAME", "name"), ("COLOR", "color"))
@@ -182,13 +182,6 @@ def _final(first: str, success: str, failure: str) -> dict[str, Any]:
         "FINAL_UNSUCCESS_FIELD": failure,
         "FINAL_SORT": 0,
     }
-
-
-def _fields(call: Call) -> Mapping[str, Any]:
-    sent = call.argument("fields")
-    if not isinstance(sent, dict):
-        raise RestError("", "Parameter 'fields' must be array.")
-    return sent
 
 
 def _existing(call: Call) -> DirectoryItem:

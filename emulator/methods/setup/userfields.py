@@ -33,7 +33,7 @@ _FIXED = {"FIELD_NAME", "USER_TYPE_ID", "MULTIPLE", "ENTITY_ID"}
 def add(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.add: the new field's id."""
     call.require_admin()
-    sent = _fields(call)
+    sent = call.require_fields()
     definition = new_definition(call, entity, sent)
     return MethodResult(call.portal.schemas.add(entity, definition))
 
@@ -41,7 +41,7 @@ def add(entity: Entity, call: Call) -> MethodResult:
 def update(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.update: true; settings not sent stay, labels are replaced."""
     call.require_admin()
-    change(call, _existing(entity, call), _fields(call))
+    change(call, _existing(entity, call), call.require_fields())
     return MethodResult(result=True)
 
 
@@ -89,13 +89,6 @@ def listed(entity: Entity, call: Call) -> MethodResult:
     rows = [field.shown() for field in call.portal.schemas.user_fields(entity)]
     rows = ordered(matching(rows, wanted), order or {"SORT": "ASC", "ID": "ASC"})
     return MethodResult([_in_language(row, language) for row in rows], total=len(rows))
-
-
-def _fields(call: Call) -> dict[str, Any]:
-    sent = call.argument("fields")
-    if not isinstance(sent, dict):
-        raise RestError("", "Parameter 'fields' must be array.")
-    return sent
 
 
 def _existing(entity: Entity, call: Call) -> UserField:

@@ -12,7 +12,7 @@ from emulator.entities.query import selected, start
 from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied
 from emulator.methods.described import Column, described
-from emulator.methods.families.family import Family, fields, texts
+from emulator.methods.families.family import Family, texts
 from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
@@ -110,7 +110,7 @@ ACTIVITY = Family(
 
 def add(call: Call) -> MethodResult:
     """crm.activity.add: the new activity's id."""
-    sent = fields(call)
+    sent = call.require_fields()
     kind = positive_int(sent.get("TYPE_ID"))
     if kind is None:
         raise RestError("", "The field TYPE_ID is not defined or invalid.")
@@ -158,7 +158,7 @@ def make(call: Call, owner: tuple[int, int], record: Record) -> int:
 def update(call: Call) -> MethodResult:
     """crm.activity.update: true."""
     number, record = existing(call)
-    sent = fields(call)
+    sent = call.require_fields()
     if "SUBJECT" in sent and not sent["SUBJECT"]:
         raise RestError("", "The field SUBJECT is not defined or empty.")
     changed = {**record, **ACTIVITY.stored(sent, is_new=False)}
