@@ -7,15 +7,15 @@ every filter is common: candidates are those of all filters.
 
 from collections.abc import Sequence
 
-from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users.filters import (
-    COLUMNS,
     COMMON,
     GROWTH_FACTOR,
     SCAN_IDS,
     Filter,
+    condition_of,
     params_of,
+    read,
 )
 
 # The newest id below the key is looked up first: ids may have gaps.
@@ -92,8 +92,5 @@ def _ids(
 
 
 def _scan(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
-    of_query = (filter_.condition for filter_ in where)
-    condition = " AND ".join(["id < :before", "erased_at IS NULL", *of_query])
-    sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id DESC LIMIT :limit"  # noqa: S608 - of constants; values are parameters
-    params = {**params_of(where), "before": before, "limit": limit}
-    return json_rows.parse(database().run(json_rows.as_json(sql), **params))
+    source = f"users WHERE {condition_of('id < :before', where)} ORDER BY id DESC"
+    return read(source, limit, before=before, **params_of(where))

@@ -82,6 +82,27 @@ def test_the_last_page_has_no_next_even_if_it_is_full() -> None:
     assert queries.page(Query(limit=3))["next"] is None
 
 
+def test_a_page_has_as_many_users_as_its_limit_says() -> None:
+    made = [create() for _ in range(9)]
+    for limit in range(1, 12):
+        page = queries.page(Query(limit=limit))
+        assert [user["id"] for user in page["items"]] == made[:limit]
+        assert page["next"] == (str(made[limit - 1]) if limit < len(made) else None)
+
+
+def test_postgres_does_not_plan_the_same_page_again() -> None:
+    """Planning would take as long as reading it."""
+    create()
+    for after in range(20):
+        queries.page(Query(limit=50, after=after))
+    # On the connection that all of these used; the first five are planned with their values.
+    planned = rows("""
+        SELECT generic_plans, custom_plans FROM pg_prepared_statements
+        WHERE statement LIKE '%json_build_array%' AND generic_plans + custom_plans >= 20
+    """)
+    assert planned == [{"generic_plans": 15, "custom_plans": 5}]
+
+
 def test_users_are_listed_by_stage_and_sync_status() -> None:
     new, junk = create(), create("JUNK")
     rows("UPDATE users SET sync_status = 'failed', sync_reason = 'no' WHERE id = :id", id=junk)

@@ -16,3 +16,19 @@ def parse(result: Sequence[Row]) -> list[Row]:
     """The rows of a query that was wrapped by `as_json`."""
     rows: list[Row] = orjson.loads(result[0]["result"])
     return rows
+
+
+def as_columns(names: Sequence[str], select: str) -> str:
+    """Wrap a query of many rows to return each of its columns as a JSON array, for `parse_columns`.
+
+    For pages: Postgres looks up the types of a row's values again for each row, and those of a
+    column once.
+    """
+    columns = ", ".join(f"COALESCE(json_agg({name}), '[]')" for name in names)
+    return f"SELECT json_build_array({columns})::text AS result FROM ({select}) AS item"  # noqa: S608 - of constants; values are parameters
+
+
+def parse_columns(names: Sequence[str], result: Sequence[Row]) -> list[Row]:
+    """The rows of a query that was wrapped by `as_columns`, in the same order."""
+    columns = orjson.loads(result[0]["result"])
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
