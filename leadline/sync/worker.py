@@ -4,7 +4,9 @@ It runs jobs in its own process (RQ's SimpleWorker), so that the connections to 
 and Redis persist between jobs.
 """
 
+import logging
 import os
+import sys
 import threading
 from secrets import token_hex
 from typing import Any
@@ -20,8 +22,9 @@ from rq.serializers import JSONSerializer
 from rq.utils import now as rq_now
 
 from leadline import process
+from leadline.errors import QueueDown
 from leadline.runtime import secrets
-from leadline.runtime.redis import connect
+from leadline.runtime.redis import connect, reachable
 from leadline.runtime.serving import cold_start
 from leadline.runtime.serving.health import serve_probes
 from leadline.runtime.telemetry import log, tracing
@@ -115,9 +118,25 @@ def main() -> None:
         log_job_description=False,
     )
     logger.info("worker starts")
-    worker.work(logging_level="CRITICAL")  # RQ would set its own level, see telemetry/log.py
-    stop.set()
+    logging.getLogger("rq.worker").addFilter(_has_exception)
+    try:
+        with reachable():
+            worker.work(logging_level="ERROR")
+    except QueueDown:
+        # RQ retries only while it waits for a job. Whoever started this process starts another.
+        logger.warning("worker ends without Redis")
+        sys.exit(1)
+    finally:
+        stop.set()
     logger.info("worker stopped")
+
+
+def _has_exception(record: logging.LogRecord) -> bool:
+    """Whether RQ logs an exception that ends its loop or loses a result.
+
+    Its other errors, a reconnect or a failed job, are in lines of ours.
+    """
+    return record.exc_info is not None
 
 
 if __name__ == "__main__":

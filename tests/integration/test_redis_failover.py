@@ -3,6 +3,7 @@
 Two servers behind one address, as behind a Kubernetes service or Sentinel.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from local.sandbox.waiting import eventually
 from tests.faults.proxy import Proxy
 from tests.integration.conftest import skip_clock_tolerance
 from tests.integration.test_calls import put
+from tests.servers import exit_code_of
 
 #: Longer than a failover lasts after the first rejected write, far shorter than any time-out.
 SOON_S = 8
@@ -170,12 +172,16 @@ def test_refused_pipelines_and_scripts_are_repeated_as_a_whole(pair: Pair) -> No
 class Process:
     """An RQ worker in its own process."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, log: Path) -> None:
         self._url = f"http://127.0.0.1:{port}"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "leadline.sync.worker"],
-            env={**os.environ, "LEADLINE_AUTH": "off", "PORT": str(port)},
-        )
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "leadline.sync.worker"],
+                env={**os.environ, "LEADLINE_AUTH": "off", "PORT": str(port)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def is_ready(self) -> bool:
         try:
@@ -186,23 +192,33 @@ class Process:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    def stop(self) -> int:
+        """Send SIGTERM; returns the exit code."""
+        self._process.terminate()
+        return exit_code_of(self._process)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What it wrote; raises ValueError if a line is not JSON."""
+        return [json.loads(line) for line in self._log.read_text("utf-8").splitlines()]
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
 
 
 @pytest.fixture
+def webhook_set(webhook_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+
+
+@pytest.fixture
 def worker(
-    pair: Pair,
-    in_rabbitmq: str,
-    webhook_url: str,
-    free_port: Callable[[], int],
-    monkeypatch: pytest.MonkeyPatch,
+    pair: Pair, in_rabbitmq: str, webhook_set: None, free_port: Callable[[], int], tmp_path: Path
 ) -> Iterator[Process]:
     assert pair
     assert in_rabbitmq
-    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    made = Process(free_port())
+    assert webhook_set is None
+    made = Process(free_port(), tmp_path / "worker.log")
     eventually(made.is_ready, 30, "the worker is ready")
     yield made
     made.kill()
@@ -272,6 +288,18 @@ def test_a_worker_whose_redis_refuses_writes_is_alive_and_not_ready(
     assert worker.is_alive()
     pair.route_to_new_master()
     eventually(worker.is_ready, SOON_S, "the worker is ready again")
+
+
+def test_a_worker_that_ends_without_redis_logs_it_in_one_line(
+    pair: Pair, worker: Process, free_port: Callable[[], int]
+) -> None:
+    put(1)
+    rq_jobs.enqueue()
+    eventually(is_done, 20, "the worker works")
+    pair.proxy.lead_to(free_port())  # nothing listens there
+    pair.proxy.cut()
+    assert worker.stop() == 1
+    assert worker.log_lines()[-1]["event"] == "worker ends without Redis"
 
 
 def test_the_local_health_check_names_a_redis_that_became_a_replica(pair: Pair) -> None:

@@ -41,7 +41,7 @@ class Server:
     """One served function."""
 
     def __init__(
-        self, folder: str, port: int, env: dict[str, str], stderr: IO[str] | None = None
+        self, folder: str, port: int, env: dict[str, str], output: IO[str] | None = None
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.port = port
@@ -49,8 +49,8 @@ class Server:
             [sys.executable, "-m", "leadline.runtime.serving.serve", folder],
             cwd=CHECKOUT,
             env={**os.environ, **UNREACHABLE, "PORT": str(port), **env},
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
+            stdout=output or subprocess.DEVNULL,
+            stderr=output,
         )
 
     def is_up(self) -> bool:
@@ -64,9 +64,9 @@ class Server:
 def start(free_port: Callable[[], int]) -> Iterator[Start]:
     started: list[Server] = []
 
-    def run(name: str, stderr: IO[str] | None = None, **env: str) -> Server:
+    def run(name: str, output: IO[str] | None = None, **env: str) -> Server:
         env = {"LEADLINE_AUTH": "off", **env}
-        server = Server(f"functions/{name}", free_port(), env, stderr)
+        server = Server(f"functions/{name}", free_port(), env, output)
         started.append(server)
         return server
 
@@ -254,10 +254,10 @@ def test_an_answer_to_a_bad_request_stays_small(create_user: Server) -> None:
 
 
 def test_a_function_does_not_start_with_a_cleartext_server(start: Start, tmp_path: Path) -> None:
-    output = tmp_path / "stderr"
+    output = tmp_path / "output"
     with output.open("w", encoding="utf-8") as file:
         url = "postgresql://u:hunter2hunter2@db.example.com/d"
-        server = start("create_user", DATABASE_URL=url, stderr=file)
+        server = start("create_user", DATABASE_URL=url, output=file)
         assert exit_code_of(server.process) != 0
     text = output.read_text(encoding="utf-8")
     assert "LEADLINE_CLEARTEXT" in text

@@ -58,6 +58,35 @@ def test_a_librarys_exception_is_logged_without_its_text_too() -> None:
     assert "Ivanka" not in json.dumps(line)
 
 
+@pytest.mark.parametrize(
+    "end", ["fail()", "import threading; threading.Thread(target=fail).start()"]
+)
+def test_an_uncaught_exception_is_one_line_without_its_text(end: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", BEGIN + end], capture_output=True, text=True, check=False
+    )
+    line = json.loads(ended.stdout)
+    assert (line["event"], line["level"]) == ("uncaught exception", "critical")
+    assert line["exception"][0] == "ValueError"
+    assert line["exception"][-1].endswith(" fail")
+    assert "Ivanka" not in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_a_process_that_cannot_start_logs_the_setting_that_is_wrong() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "leadline.sync.worker"],
+        env={**os.environ, "REDIS_URL": "http://127.0.0.1:6379/0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert line["event"] == "uncaught exception"
+    assert line["reason"].startswith("REDIS_URL must look like redis://")
+
+
 def test_libraries_log_from_warning_on() -> None:
     quiet = "for name in ('some.library', 'pika.connection'): logging.getLogger(name).info('no')"
     assert lines(quiet) == []

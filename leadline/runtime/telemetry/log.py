@@ -9,11 +9,14 @@ import logging
 import os
 import re
 import sys
+import threading
+from types import TracebackType
 from typing import Any, TextIO, cast
 
 import orjson
 import structlog
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.telemetry import trace_context
@@ -42,6 +45,10 @@ def configure(service: str) -> None:
     )
     _configure_libraries(
         [*shared, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
+    )
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda uncaught: _log_uncaught(
+        uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback
     )
 
 
@@ -95,6 +102,18 @@ class _Stdout:
         sys.stdout.flush()
 
 
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Log what ends the process or a thread; Python itself would print a stack of many lines."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    line: dict[str, Any] = {"exc_info": (kind, error, trace)}
+    if isinstance(error, BadConfiguration):
+        line["reason"] = error.detail  # says what to set, without its value
+    structlog.get_logger().critical("uncaught exception", **line)
+
+
 def add_context(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
     """Add the correlation id and the caller, unless the line has its own."""
     correlation_id, caller = trace_context.correlation_id(), trace_context.caller()
@@ -117,17 +136,22 @@ def _add_service(service: str) -> Any:
 
 
 def _json(_logger: object, _method: str, line: dict[str, Any]) -> str:
-    if line.pop("exc_info", None):
-        line["exception"] = _stack_without_values()
+    if exc_info := line.pop("exc_info", None):
+        line["exception"] = _stack_without_values(exc_info)
     text = orjson.dumps(line, default=str).decode()
     if not _may_contain_secret(text):
         return text
     return orjson.dumps(_redact_value(orjson.loads(text))).decode()
 
 
-def _stack_without_values() -> list[str]:
-    """The exception's class and stack; its text is left out, as it may quote personal data."""
-    kind, _, trace = sys.exc_info()
+def _stack_without_values(exc_info: Any) -> list[str]:
+    """The exception's class and stack; its text is left out, as it may quote personal data.
+
+    `exc_info` as in standard logging: an exception, a tuple, or true for the one being handled.
+    """
+    if isinstance(exc_info, BaseException):
+        exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+    kind, _, trace = exc_info if isinstance(exc_info, tuple) else sys.exc_info()
     frames = [kind.__name__ if kind else "?"]
     while trace:
         code = trace.tb_frame.f_code

@@ -5,7 +5,6 @@ import os
 import runpy
 import signal
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -49,7 +48,7 @@ def _exit_code(module: str) -> int:
         sys.stderr.write(f"{end.code}\n")
         return 1
     except BaseException:  # noqa: BLE001 - the edge of the process
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())
         return 1
     return 0
 
