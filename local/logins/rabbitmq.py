@@ -53,13 +53,18 @@ def credential_secrets(passwords: Mapping[str, str]) -> str:
     """Kubernetes Secrets that the Users of the Messaging Topology Operator import, as YAML.
 
     https://www.rabbitmq.com/kubernetes/operator/using-topology-operator#users-permissions. They
-    have no namespace: the release's.
+    have no namespace: the release's. The operator reads Secrets with its label only, and its
+    webhook refuses a User whose Secret has none (`TopologyOperatorLabel` in api/v1beta1/labels.go
+    of https://github.com/rabbitmq/messaging-topology-operator).
     """
     secrets = [
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": f"rabbitmq-user-{login.name}"},
+            "metadata": {
+                "name": f"rabbitmq-user-{login.name}",
+                "labels": {"rabbitmq.com/topology-operator": "true"},
+            },
             "stringData": {"username": login.user, "password": passwords[login.name]},
         }
         for login in LOGINS

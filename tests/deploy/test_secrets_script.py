@@ -130,11 +130,16 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     definitions = json.loads(made["rabbitmq.json"])
     assert {permission["vhost"] for permission in definitions["permissions"]} == {"ours"}
     assert not any(user["tags"] for user in definitions["users"])
-    secrets = [secret["stringData"] for secret in yaml.safe_load_all(made["rabbitmq-secrets.yaml"])]
+    objects = list(yaml.safe_load_all(made["rabbitmq-secrets.yaml"]))
+    secrets = [secret["stringData"] for secret in objects]
     brokers = [urlsplit(made[name]) for name in table.secrets() if name.startswith("amqp-")]
     assert {secret["username"]: secret["password"] for secret in secrets} == {
         url.username: url.password for url in brokers
     }
+    # Required by the operator's webhook: internal/webhook/v1beta1/label_validation.go of
+    # https://github.com/rabbitmq/messaging-topology-operator.
+    labels = [secret["metadata"]["labels"] for secret in objects]
+    assert labels == [{"rabbitmq.com/topology-operator": "true"}] * len(objects)
     digest = hashlib.sha256((urlsplit(made["redis-url-worker"]).password or "").encode())
     assert f"user leadline_worker reset on #{digest.hexdigest()} " in made["redis.conf"]
     again = logins()
