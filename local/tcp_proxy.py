@@ -7,6 +7,7 @@ standard library only, so that it runs in Python's own image and no upgrade of L
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import socket
 import sys
@@ -14,7 +15,9 @@ import sys
 #: How long a connection waits for an edge, and between attempts.
 WAIT_S = 30.0
 _RETRY_EVERY_S = 0.1
-_CONNECT_S = 2.0
+#: How long an address may take to accept: in the first round of all addresses, and in later ones,
+#: as on a busy machine the first limit may be too short for any.
+_CONNECT_S = (0.2, 0.4, 0.8, 2.0)
 #: How long open connections may take to end after SIGTERM.
 _STOP_S = 5.0
 _CHUNK = 64 * 1024
@@ -22,25 +25,49 @@ _CHUNK = 64 * 1024
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def connect(host: str, port: int) -> Stream | None:
-    """A connection to any address that the name has; None if none accepts within WAIT_S."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + WAIT_S
-    while True:
-        with contextlib.suppress(OSError):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            for _, _, _, _, address in found:
-                with contextlib.suppress(OSError):  # a TimeoutError, too
-                    async with asyncio.timeout(_CONNECT_S):
-                        return await asyncio.open_connection(*address[:2])
-        if loop.time() >= deadline:
+class Edge:
+    """The addresses of a name, of which some belong to containers that start or are gone."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        #: The name has the address of a container for a second before and after the container has
+        #: its network, and meanwhile nothing answers there. Such an address is tried last.
+        self._silent: set[str] = set()
+
+    async def connect(self) -> Stream | None:
+        """A connection to any address; None if none accepts within WAIT_S."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + WAIT_S
+        for within_s in itertools.chain(_CONNECT_S, itertools.repeat(_CONNECT_S[-1])):
+            with contextlib.suppress(OSError):
+                for address in await self._addresses():
+                    if connected := await self._try(address, within_s):
+                        return connected
+            if loop.time() >= deadline:
+                break
+            await asyncio.sleep(_RETRY_EVERY_S)
+        return None
+
+    async def _addresses(self) -> list[str]:
+        """As the name has them now, except that silent ones come last."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        return sorted((str(info[4][0]) for info in found), key=lambda one: one in self._silent)
+
+    async def _try(self, address: str, within_s: float) -> Stream | None:
+        try:
+            async with asyncio.timeout(within_s):
+                connected = await asyncio.open_connection(address, self._port)
+        except OSError:  # a TimeoutError, too
+            self._silent.add(address)
             return None
-        await asyncio.sleep(_RETRY_EVERY_S)
+        self._silent.discard(address)
+        return connected
 
 
-async def forward(client: Stream, host: str, port: int) -> None:
+async def forward(client: Stream, edge: Edge) -> None:
     """Pass on what both sides send until the server has ended; close both connections."""
-    server = await connect(host, port)
+    server = await edge.connect()
     if server is None:
         client[1].transport.abort()
         return
@@ -64,7 +91,7 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
         target.transport.abort()
 
 
-async def serve(host: str, port: int, listen: int) -> None:
+async def serve(edge: Edge, listen: int) -> None:
     """Forward until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,7 +99,7 @@ async def serve(host: str, port: int, listen: int) -> None:
     connections: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(forward((reader, writer), host, port))
+        task = asyncio.create_task(forward((reader, writer), edge))
         connections.add(task)
         task.add_done_callback(connections.discard)
 
@@ -85,4 +112,4 @@ async def serve(host: str, port: int, listen: int) -> None:
 
 if __name__ == "__main__":
     _host, _, _port = sys.argv[1].partition(":")
-    asyncio.run(serve(_host, int(_port), int(sys.argv[2])))
+    asyncio.run(serve(Edge(_host, int(_port)), int(sys.argv[2])))

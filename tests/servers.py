@@ -1,7 +1,10 @@
 """Real servers for tests, and other processes."""
 
 import signal
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import pg8000.native
@@ -9,7 +12,14 @@ import pg8000.native
 from local.sandbox.servers import PrivateServer, private
 from local.sandbox.waiting import eventually
 
-__all__ = ["PrivateServer", "eventually", "exit_code_of", "postgres_connection", "private"]
+__all__ = [
+    "PrivateServer",
+    "eventually",
+    "exit_code_of",
+    "postgres_connection",
+    "private",
+    "silent",
+]
 
 
 def postgres_connection(url: str, timeout_s: float = 60) -> pg8000.native.Connection:
@@ -38,3 +48,15 @@ def exit_code_of(process: subprocess.Popen[bytes], within_s: float = 20) -> int:
         process.send_signal(signal.SIGABRT)  # see PYTHONFAULTHANDLER in conftest.py
         process.wait(5)
         raise
+
+
+@contextmanager
+def silent() -> Iterator[socket.socket]:
+    """A listener on 127.0.0.1 whose queue of connections is full: further ones get no answer."""
+    with ExitStack() as held:
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):
+            waiting = held.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(listener.getsockname())
+        yield listener

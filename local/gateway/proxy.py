@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Iterable
 from http import HTTPStatus
+from itertools import chain, repeat
 
 import aiohttp
 from aiohttp import web
@@ -23,7 +24,12 @@ _BODY_LIMIT = 1024 * 1024
 #: How long a request waits for a function that accepts no connection, and between its attempts.
 RESTART_S = 5.0
 _RECONNECT_S = 0.2
-_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=3)
+#: How long a connection may take: on the first attempt, and on later ones, as on a busy machine the
+#: first limit may be too short. Nothing answers at the address of a container that is gone, or that
+#: has no network yet, so of several addresses the next one is tried soon, too.
+_CONNECT_S = (0.4, 1.0, 3.0)
+_NEXT_ADDRESS_AFTER_S = 0.1
+_TOTAL_S = 60
 #: No connection, so nothing was sent: refused, without a route, or not within the time-out.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 #: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
@@ -47,8 +53,9 @@ class Proxy:
         self._session = aiohttp.ClientSession(
             # Each connection resolves the address again: that of a container which was replaced
             # may belong to another function by now.
-            connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False),
-            timeout=_TIMEOUT,
+            connector=aiohttp.TCPConnector(
+                limit=0, use_dns_cache=False, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_S
+            ),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -107,16 +114,23 @@ class Proxy:
         """Retry while a function is being replaced: without a connection, nothing was sent."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + RESTART_S
+        limits = chain(_CONNECT_S, repeat(_CONNECT_S[-1]))
         while True:
             try:
-                return await self._exchange(request, url, headers, body)
+                return await self._exchange(request, url, headers, body, connect_s=next(limits))
             except _NOT_CONNECTED:
                 if loop.time() >= deadline:
                     raise
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _exchange(
-        self, request: web.Request, url: str, headers: CIMultiDict[str], body: bytes
+        self,
+        request: web.Request,
+        url: str,
+        headers: CIMultiDict[str],
+        body: bytes,
+        *,
+        connect_s: float,
     ) -> web.StreamResponse:
         assert self._session  # noqa: S101 - opened at start
         async with self._session.request(
@@ -125,6 +139,7 @@ class Proxy:
             headers=headers,
             data=body or None,
             allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=_TOTAL_S, sock_connect=connect_s),
         ) as answer:
             response = web.StreamResponse(
                 status=answer.status,

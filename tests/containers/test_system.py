@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import statistics
 import subprocess
 import threading
 import time
@@ -195,7 +196,11 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
     assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
     assert before.isdisjoint(compose.containers("create-user") + compose.containers("edge"))
     assert wrong == []
-    MEASURED["slowest request during an upgrade"] = f"{max(took):.1f} s"
+    slowest_s, usual_s = max(took), statistics.median(took)
+    MEASURED["slowest request during an upgrade"] = f"{slowest_s:.1f} s (median {usual_s:.2f} s)"
+    # Under a second, and more on a machine that is slow anyway: no request waits for a container
+    # that is gone.
+    assert slowest_s < 1 + 10 * usual_s
     eventually(lambda: is_synced(compose, ids[-1]), WITHIN_S, "the last user is in Bitrix24")
     leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=30).json()
     origins = [found["ORIGIN_ID"] for found in leads]

@@ -42,6 +42,7 @@ def restored(cli: FaasCli) -> Iterator[None]:
         *((method, "/system/functions") for method in ("POST", "PUT", "DELETE")),
         *((method, "/system/secrets") for method in ("POST", "PUT", "DELETE")),
         ("POST", "/system/scale-function/get-user"),
+        ("GET", "/system/namespace/openfaas-fn"),
     ],
 )
 def test_without_the_password_nothing_is_shown_or_done(
@@ -79,6 +80,12 @@ def test_faas_cli_gets_the_version_and_the_namespaces(cli: FaasCli) -> None:
     assert cli.ask("/system/namespaces").json() == ["openfaas-fn"]
     assert cli.ask("/system/functions?namespace=openfaas-fn").status_code == 200
     assert cli.ask("/system/functions?namespace=other").status_code == 400
+    assert cli.ask("/system/namespace/openfaas-fn").json()["name"] == "openfaas-fn"
+    assert cli.ask("/system/namespace/other").status_code == 404
+    # As `faas-cli namespace create other` sends it.
+    created = cli.send("POST", "/system/namespace/", '{"name": "other"}')
+    assert created.status_code == 501
+    assert "openfaas-fn" in created.json()["detail"]
 
 
 @pytest.mark.usefixtures("restored")

@@ -1,5 +1,6 @@
 """The edge of docker compose is replaced and refuses no request: it drains, its port waits."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,11 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local import tcp_proxy
-from tests.servers import eventually
+from tests.servers import eventually, silent
 
 CHECKOUT = Path(__file__).parents[2]
 REQUEST = b"GET /users HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -100,6 +102,35 @@ def test_a_connection_waits_for_an_edge(ports: tuple[int, int]) -> None:
             assert served.recv(1024) == REQUEST
             served.sendall(b"answer")
         assert _read(client) == b"answer"
+
+
+def test_an_address_that_does_not_answer_is_tried_last_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As that of a container before it has its network, and for a second after it stopped."""
+    resolve = socket.getaddrinfo
+
+    def resolve_edge(host: str, *args: Any, **options: Any) -> Any:
+        addresses = ("127.0.0.1", "127.0.0.2") if host == "edge" else (host,)
+        return [info for one in addresses for info in resolve(one, *args, **options)]
+
+    async def peers(port: int) -> list[str]:
+        edge = tcp_proxy.Edge("edge", port)
+        found = [await edge.connect()]
+        # From now on, waiting for it would fail the test.
+        monkeypatch.setattr(tcp_proxy, "_CONNECT_S", (10 * WITHIN_S,))
+        found += [await asyncio.wait_for(edge.connect(), WITHIN_S) for _ in range(3)]
+        for connection in found:
+            assert connection
+            connection[1].close()
+            await connection[1].wait_closed()
+        return [connection[1].get_extra_info("peername")[0] for connection in found if connection]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_edge)
+    with silent() as listener:
+        port = listener.getsockname()[1]
+        with socket.create_server(("127.0.0.2", port)):
+            assert asyncio.run(peers(port)) == ["127.0.0.2"] * 4
 
 
 @pytest.mark.usefixtures("proxy")

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-import aiohttp
 import pytest
 import requests
 from aiohttp import web
@@ -28,7 +27,7 @@ from leadline.settings import settings
 from local.gateway import __main__ as main
 from local.gateway import app, front_page, proxy
 from local.gateway.internal_key import require_internal_key
-from tests.servers import eventually
+from tests.servers import eventually, silent
 
 OWN_KEY = "key-of-our-own-processes"
 OTHER_KEY = "key-of-somebody-else"
@@ -435,7 +434,6 @@ def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As that of a container which was removed: packets are dropped, no connection is refused."""
-    monkeypatch.setattr(proxy, "_TIMEOUT", aiohttp.ClientTimeout(total=60, sock_connect=0.3))
 
     async def ask(config: Path) -> int:
         async with (
@@ -444,34 +442,22 @@ def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(
         ):
             return answer.status
 
-    async def both(silent: socket.socket, config: Path) -> tuple[int, int]:
+    async def both(listener: socket.socket, config: Path) -> tuple[int, int]:
         monkeypatch.setattr(proxy, "RESTART_S", 0.5)
         refused = await ask(config)
         monkeypatch.setattr(proxy, "RESTART_S", 20.0)
         waiting = asyncio.create_task(ask(config))
         await asyncio.sleep(0.5)
-        port = silent.getsockname()[1]
-        silent.close()
+        port = listener.getsockname()[1]
+        listener.close()
         async with _function("create-user", "127.0.0.1", port):
             return refused, await waiting
 
-    with _silent() as silent:
+    with silent() as listener:
         config = tmp_path / "edge.json"
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config.write_text(json.dumps({"functions": {"create-user": url}}))
-        assert asyncio.run(both(silent, config)) == (503, 200)
-
-
-@contextmanager
-def _silent() -> Iterator[socket.socket]:
-    """Its queue of connections is full, so that further ones are not answered."""
-    with ExitStack() as held:
-        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(8):
-            waiting = held.enter_context(socket.socket())
-            waiting.settimeout(0)
-            waiting.connect_ex(listener.getsockname())
-        yield listener
+        assert asyncio.run(both(listener, config)) == (503, 200)
 
 
 @asynccontextmanager

@@ -68,6 +68,13 @@ class Api:
             "/system/logs": {"GET": self._logs},
             "/system/info": {"GET": self._info},
             "/system/namespaces": {"GET": self._namespaces},
+            # Without a name: where faas-cli creates one.
+            "/system/namespace/{name:[^/]*}": {
+                "GET": self._namespace,
+                "POST": self._change_namespace,
+                "PUT": self._change_namespace,
+                "DELETE": self._change_namespace,
+            },
             "/system{rest:(/.*)?}": {},
         }
         for path, methods in paths.items():
@@ -194,6 +201,16 @@ class Api:
 
     async def _namespaces(self, _request: web.Request) -> web.Response:
         return _json([NAMESPACE])
+
+    async def _namespace(self, request: web.Request) -> web.Response:
+        if request.match_info["name"] != NAMESPACE:
+            raise Refused(HTTPStatus.NOT_FOUND, f"There is one namespace here, {NAMESPACE}.")
+        return _json({"name": NAMESPACE, "labels": {}, "annotations": {}})
+
+    async def _change_namespace(self, _request: web.Request) -> web.Response:
+        """501: as on the Community Edition, namespaces are not made by faas-cli."""
+        detail = f"There is one namespace here, {NAMESPACE}; others can't be made."
+        raise Refused(HTTPStatus.NOT_IMPLEMENTED, detail)
 
 
 async def refuse_api(_request: web.Request) -> web.Response:
