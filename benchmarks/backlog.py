@@ -121,11 +121,11 @@ def render(data: Data) -> Chapter:
         )
         for name, values in rates.items()
     ]
-    shown = {
+    figures = {
         name: [(at * 10.0, rate) for at, rate in enumerate(values, 1)]
         for name, values in rates.items()
     }
-    svg = plot.lines("Rates while a backlog is drained", "events/s", "% of the events", shown)
+    svg = plot.lines("Rates while a backlog is drained", "events/s", "% of the events", figures)
     measurements = [
         Measurement(f"{server}, {where}", Figure.of([usage[server]]), "MiB", 0)
         for where, usage in data["memory_mib"].items()

@@ -91,11 +91,11 @@ def render(data: Data) -> Chapter:
     ]
     first = min(1.0, BURST * COMMANDS / data["users"])
     ideal_line = [(0.0, 0.0), (0.0, first), (ideal, 1.0)]
-    shown = {
+    figures = {
         name: [(x, y * data["users"]) for x, y in points]
         for name, points in {"measured": measured_line, "ideal": ideal_line}.items()
     }
-    svg = plot.lines("Users synced", "users", "seconds", shown)
+    svg = plot.lines("Users synced", "users", "seconds", figures)
     is_clean = not (data["refused"] or data["doubled"] or data["failed"])
     outcome = f"{data['refused']} refused, {data['doubled']} doubled, {data['failed']} failed"
     expectations = [

@@ -83,8 +83,8 @@ def _certificate(options: argparse.Namespace) -> Certificate | None:
         return Certificate(options.tls_cert, options.tls_key or options.tls_cert)
     if not options.tls:
         return None
-    own = [] if options.host in {"0.0.0.0", "::"} else [options.host]  # noqa: S104
-    return make(options.state.parent, ["localhost", "127.0.0.1", "::1", *own])
+    extra_hosts = [] if options.host in {"0.0.0.0", "::"} else [options.host]  # noqa: S104
+    return make(options.state.parent, ["localhost", "127.0.0.1", "::1", *extra_hosts])
 
 
 def _print_address(site: web.TCPSite, certificate: Certificate | None) -> None:

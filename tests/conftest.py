@@ -162,16 +162,16 @@ def _loggers_look_up_their_configuration() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def _postgres_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The URLs of a migrated database: its owner's, and the one that functions use."""
-    if given := os.environ.get("DATABASE_URL"):
-        with _own_database(given) as url:
+    if url_of_env := os.environ.get("DATABASE_URL"):
+        with _own_database(url_of_env) as url:
             _migrate(url)
             yield url, url
         return
     with _running("postgres", tmp_path_factory.mktemp("postgres")) as server:
         _migrate(server.url)
-        made = server.server
-        assert isinstance(made, Postgres)
-        yield made.url, made.functions_url
+        postgres_server = server.server
+        assert isinstance(postgres_server, Postgres)
+        yield postgres_server.url, postgres_server.functions_url
 
 
 @pytest.fixture
@@ -192,9 +192,9 @@ def postgres(_postgres_urls: tuple[str, str]) -> str:
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a broker."""
-    if given := os.environ.get("AMQP_URL"):
-        _check_no_messages(given)
-        yield given
+    if url_of_env := os.environ.get("AMQP_URL"):
+        _check_no_messages(url_of_env)
+        yield url_of_env
         return
     with _running("rabbitmq", tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server.url
@@ -203,10 +203,10 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Redis."""
-    if given := os.environ.get("REDIS_URL"):
-        with redis.Redis.from_url(given) as client:
+    if url_of_env := os.environ.get("REDIS_URL"):
+        with redis.Redis.from_url(url_of_env) as client:
             assert client.dbsize() == 0, "tests empty the Redis of REDIS_URL, and it holds data"
-        yield given
+        yield url_of_env
         return
     with _running("redis", tmp_path_factory.mktemp("redis")) as server:
         yield server.url
@@ -289,17 +289,19 @@ def webhook_url(portal: str) -> str:
 @contextmanager
 def _own_database(url: str) -> Iterator[str]:
     """A separate database on the given server, so that no existing data is deleted."""
-    made = sqlalchemy.make_url(url).set(database=f"leadline_test_{os.getpid()}")
+    database = sqlalchemy.make_url(url).set(database=f"leadline_test_{os.getpid()}")
     admin = sqlalchemy.create_engine(
         sqlalchemy.make_url(url).set(drivername="postgresql+pg8000"), isolation_level="AUTOCOMMIT"
     )
     try:
         with admin.connect() as connection:
-            connection.exec_driver_sql(f'CREATE DATABASE "{made.database}"')
-        yield made.render_as_string(hide_password=False)
+            connection.exec_driver_sql(f'CREATE DATABASE "{database.database}"')
+        yield database.render_as_string(hide_password=False)
     finally:
         with admin.connect() as connection:
-            connection.exec_driver_sql(f'DROP DATABASE IF EXISTS "{made.database}" WITH (FORCE)')
+            connection.exec_driver_sql(
+                f'DROP DATABASE IF EXISTS "{database.database}" WITH (FORCE)'
+            )
         admin.dispose()
 
 

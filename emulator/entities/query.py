@@ -27,15 +27,15 @@ class Query:
 
 def parse(params: Params, names: Names) -> Query:
     """The query of a list call's `filter`, `order` and `start`; raises RestError."""
-    wanted, order = argument(params, "filter"), argument(params, "order")
+    conditions, order = argument(params, "filter"), argument(params, "order")
     if not names.is_item:
-        for name, sent in (("order", order), ("filter", wanted)):
+        for name, sent in (("order", order), ("filter", conditions)):
             if sent not in (None, "", []) and not isinstance(sent, dict):
                 raise RestError("", f"Parameter '{name}' must be array.")
-    if isinstance(wanted, list):
-        wanted = {str(index): entry for index, entry in enumerate(wanted)}
+    if isinstance(conditions, list):
+        conditions = {str(index): entry for index, entry in enumerate(conditions)}
     return Query(
-        where(wanted if isinstance(wanted, dict) else {}, names),
+        where(conditions if isinstance(conditions, dict) else {}, names),
         _order(order if isinstance(order, dict) else {}, names),
         start(params),
     )

@@ -18,9 +18,11 @@ class Schema:
         self.user_fields = {field.name: field for field in user_fields}
         #: The entity's own fields, and those that link it to a parent.
         self.own = (*entity.fields, *parents)
-        named = [field for field in self.own if field.name]
+        named_fields = [field for field in self.own if field.name]
         #: All fields that have a name in crm.lead.* and the like.
-        self.fields: dict[str, Field] = {field.name: field for field in named} | self.user_fields
+        self.fields: dict[str, Field] = {
+            field.name: field for field in named_fields
+        } | self.user_fields
         #: The same by their names in crm.item.*.
         self.camel: dict[str, Field] = {
             field.camel: field for field in self.fields.values() if "i" in field.where
@@ -46,11 +48,11 @@ class Schema:
     def described(self, mandatory: Iterable[str]) -> dict[str, Any]:
         """The result of crm.lead.fields and the like."""
         required = set(mandatory)
-        shown = [field for field in self.own if "f" in field.where]
+        own_fields = [field for field in self.own if "f" in field.where]
         many = _multifields(self.entity) if self.entity.has_multifields else []
         return {
             field.name: field.described(required=field.name in required)
-            for field in [*shown, *many, *self.user_fields.values()]
+            for field in [*own_fields, *many, *self.user_fields.values()]
         }
 
     def described_items(
@@ -58,12 +60,12 @@ class Schema:
     ) -> dict[str, Any]:
         """The `fields` of crm.item.fields."""
         required = set(mandatory)
-        shown = [field for field in self.own if "d" in field.where]
+        own_fields = [field for field in self.own if "d" in field.where]
         described = {
             field.name if original_names and field.dynamic else field.camel: field.described_item(
                 required=field.name in required
             )
-            for field in [*shown, *self.user_fields.values()]
+            for field in [*own_fields, *self.user_fields.values()]
         }
         if self.entity.has_multifields:
             field = Field("FM", "fm", "Phones, e-mails and others", "crm_multifield", multiple=True)
@@ -84,10 +86,12 @@ def _multifields(entity: Entity) -> list[Field]:
     ]
 
 
-def _item_template(own: Iterable[Field], user_fields: Mapping[str, Field]) -> dict[str, Any]:
+def _item_template(
+    entity_fields: Iterable[Field], user_fields: Mapping[str, Field]
+) -> dict[str, Any]:
     template: dict[str, Any] = {}
-    for field in [*own, *user_fields.values()]:
+    for field in [*entity_fields, *user_fields.values()]:
         if "i" in field.where:
-            shown = as_item(field.kind, field.default)
-            template[field.camel] = field.item_default if shown is None else shown
+            default = as_item(field.kind, field.default)
+            template[field.camel] = field.item_default if default is None else default
     return template

@@ -26,10 +26,10 @@ def upper(schema: Schema, item: Item) -> dict[str, Any]:
 
 def multifields(item: Item) -> dict[str, list[dict[str, str]]]:
     """The rows by type; types without a row are absent."""
-    shown: dict[str, list[dict[str, str]]] = {}
+    rows_by_type: dict[str, list[dict[str, str]]] = {}
     for row in item.rows:
         if row.type_id in MULTIFIELDS:
-            shown.setdefault(row.type_id, []).append(
+            rows_by_type.setdefault(row.type_id, []).append(
                 {
                     "ID": str(row.id),
                     "VALUE_TYPE": row.value_type,
@@ -37,7 +37,7 @@ def multifields(item: Item) -> dict[str, list[dict[str, str]]]:
                     "TYPE_ID": row.type_id,
                 }
             )
-    return shown
+    return rows_by_type
 
 
 def typed(schema: Schema, item: Item, *, original_names: bool = False) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def typed(schema: Schema, item: Item, *, original_names: bool = False) -> dict[s
     for name, value in item.data.items():
         field = fields.get(name)
         if field is not None and field.camel in values:
-            shown = as_item(field.kind, value)
-            values[field.camel] = field.item_default if shown is None else shown
+            item_value = as_item(field.kind, value)
+            values[field.camel] = field.item_default if item_value is None else item_value
     values["id"] = item.id
     if schema.entity.has_multifields:
         values["hasPhone"] = _has(item, "PHONE")

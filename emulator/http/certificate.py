@@ -36,15 +36,15 @@ def make(folder: Path, hosts: Sequence[str]) -> Certificate:
     Raises NoCertificate if there is no such command or it fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    made = Certificate(folder / "bitrix24-cert.pem", folder / "bitrix24-key.pem")
-    made.key.unlink(missing_ok=True)
-    os.close(os.open(made.key, os.O_CREAT | os.O_WRONLY, 0o600))
+    certificate = Certificate(folder / "bitrix24-cert.pem", folder / "bitrix24-key.pem")
+    certificate.key.unlink(missing_ok=True)
+    os.close(os.open(certificate.key, os.O_CREAT | os.O_WRONLY, 0o600))
     names = ",".join(f"{_kind(host)}:{host}" for host in dict.fromkeys(hosts))
     command = [
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
         *("-nodes", "-days", _DAYS, "-subj", "/CN=Bitrix24 emulator"),
         *("-addext", f"subjectAltName={names}"),
-        *("-keyout", str(made.key), "-out", str(made.cert)),
+        *("-keyout", str(certificate.key), "-out", str(certificate.cert)),
     ]
     try:
         ended = subprocess.run(  # noqa: S603 (no shell; hosts come from the command line)
@@ -54,7 +54,7 @@ def make(folder: Path, hosts: Sequence[str]) -> Certificate:
         raise NoCertificate(f"--tls needs the command openssl: {error}") from None
     if ended.returncode:
         raise NoCertificate(f"openssl made no certificate: {ended.stderr.strip()[-300:]}")
-    return made
+    return certificate
 
 
 def _kind(host: str) -> str:

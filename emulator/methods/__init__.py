@@ -97,10 +97,10 @@ def allowed(method: str, scopes: tuple[str, ...]) -> bool:
 
 def _methods(call: Call) -> MethodResult:
     """methods: the names of all methods, or of those of a scope."""
-    wanted = call.argument("scope")
+    scope = call.argument("scope")
     names = sorted([*METHODS, "batch"])
-    if isinstance(wanted, str) and wanted:
-        names = [name for name in names if name.startswith(f"{wanted}.")]
+    if isinstance(scope, str) and scope:
+        names = [name for name in names if name.startswith(f"{scope}.")]
     return MethodResult(names)
 
 

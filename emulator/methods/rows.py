@@ -7,13 +7,13 @@ from typing import Any
 Row = dict[str, Any]
 
 
-def matching(rows: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
+def matching(rows: Sequence[Row], conditions: Mapping[str, Any]) -> list[Row]:
     """The rows whose fields equal, or with `!` differ from, the wanted values; names in any case.
 
     A list of values matches any of them; names that the rows do not have are ignored.
     """
     found = list(rows)
-    for key, value in wanted.items():
+    for key, value in conditions.items():
         is_negated, name = str(key).startswith("!"), str(key).lstrip("!=@").upper()
         values = {str(item) for item in (value if isinstance(value, list) else [value])}
         found = [

@@ -20,23 +20,23 @@ _Test = Callable[[Row], bool]
 
 def selected_rows(rows: Sequence[Row], call: Call, names: Collection[str]) -> list[Row]:
     """The rows that a call's `filter` finds, in its `order`; raises RestError for other names."""
-    wanted, order = call.argument("filter"), call.argument("order")
+    conditions, order = call.argument("filter"), call.argument("order")
     found = list(rows)
-    if isinstance(wanted, dict | list) and wanted:
-        test = _tests(wanted, names, 0)
+    if isinstance(conditions, dict | list) and conditions:
+        test = _tests(conditions, names, 0)
         found = [row for row in found if test(row)]
     return ordered_rows(found, order if isinstance(order, dict) else {}, names)
 
 
 def loosely_selected(rows: Sequence[Row], call: Call) -> list[Row]:
     """The same in the manner of crm.lead.list: case does not matter, unknown names are ignored."""
-    wanted, order = call.argument("filter"), call.argument("order")
-    for name, sent in (("order", order), ("filter", wanted)):
+    conditions, order = call.argument("filter"), call.argument("order")
+    for name, sent in (("order", order), ("filter", conditions)):
         if sent not in (None, "", []) and not isinstance(sent, dict):
             raise RestError("", f"Parameter '{name}' must be array.")
     names = {str(name).upper(): name for row in rows[:1] for name in row}
     found = list(rows)
-    for key, value in (wanted or {}).items():
+    for key, value in (conditions or {}).items():
         match = _KEY.fullmatch(str(key))
         if match and match.group(2).upper() in names:
             test = _test(match.group(1) + names[match.group(2).upper()], value, names.values())
@@ -72,9 +72,11 @@ def page(rows: Sequence[Row], first: int | None) -> tuple[list[Row], int, int | 
     return list(rows[begin:following]), total, following if following < total else None
 
 
-def _tests(wanted: Mapping[str, Any] | list[Any], names: Collection[str], depth: int) -> _Test:
+def _tests(conditions: Mapping[str, Any] | list[Any], names: Collection[str], depth: int) -> _Test:
     """A filter as one test; groups with `logic` may be nested."""
-    pairs = list(wanted.items()) if isinstance(wanted, Mapping) else list(enumerate(wanted))
+    pairs = (
+        list(conditions.items()) if isinstance(conditions, Mapping) else list(enumerate(conditions))
+    )
     logic = next((value for key, value in pairs if str(key) == "logic"), "AND")
     tests: list[_Test] = []
     for key, value in pairs:
@@ -109,16 +111,16 @@ def _comparison(operator: str, values: list[Any]) -> Callable[[Any], bool]:
     texts = {_text(value) for value in values}
     if "%" in operator:
         patterns = [value if "=" in operator else f"%{value}%" for value in texts]
-        return lambda own: any(like(pattern, _text(own)) for pattern in patterns)
+        return lambda stored: any(like(pattern, _text(stored)) for pattern in patterns)
     if operator[:1] in {">", "<"}:
         other = sort_key(values[0] if values else "")
         return {
-            ">": lambda own: sort_key(own) > other,
-            ">=": lambda own: sort_key(own) >= other,
-            "<": lambda own: sort_key(own) < other,
-            "<=": lambda own: sort_key(own) <= other,
+            ">": lambda stored: sort_key(stored) > other,
+            ">=": lambda stored: sort_key(stored) >= other,
+            "<": lambda stored: sort_key(stored) < other,
+            "<=": lambda stored: sort_key(stored) <= other,
         }[operator]
-    return lambda own: _text(own) in texts
+    return lambda stored: _text(stored) in texts
 
 
 def _text(value: Any) -> str:

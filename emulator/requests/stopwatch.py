@@ -32,9 +32,9 @@ class Stopwatch:
             "date_start": iso(self._wall),
             "date_finish": iso(wall),
         }
-        shown = self._portal.settings.operating_fields
-        if shown == "both":
+        setting = self._portal.settings.operating_fields
+        if setting == "both":
             time["operating_reset_at"] = int(clock.wall_at(meter.reset_at))
-        if shown != "none":
+        if setting != "none":
             time["operating"] = meter.operating or 0
         return time

@@ -75,7 +75,7 @@ def _made(
     write: Write,
     rows: Sequence[RowChange] = (),
 ) -> Write:
-    own = {"LEAD_ID": str(lead.id)}
+    link = {"LEAD_ID": str(lead.id)}
     return Write(
-        entity, "conversion", {**fields, **own}, fields, rows, write.connector, write.user, own
+        entity, "conversion", {**fields, **link}, fields, rows, write.connector, write.user, link
     )

@@ -18,32 +18,32 @@ _EMPTY: tuple[object, ...] = (None, "", [])
 
 def names(portal: Portal, entity: Entity) -> list[str]:
     """The fields that an object needs at any stage."""
-    own = portal.settings.mandatory_fields if entity is LEAD else ()
+    general = portal.settings.mandatory_fields if entity is LEAD else ()
     if portal.settings.required_userfields == "ignore":
-        return list(own)
-    return [*own, *portal.schemas.mandatory(entity)]
+        return list(general)
+    return [*general, *portal.schemas.mandatory(entity)]
 
 
 def require_on_add(portal: Portal, write: Write, data: Mapping[str, Any]) -> None:
     """Raise RestError if a new object lacks a field that is mandatory, always or in its stage."""
-    wanted = [*names(portal, write.entity), *_of_stage(portal, write.entity, data)]
-    if wanted:
+    required = [*names(portal, write.entity), *_of_stage(portal, write.entity, data)]
+    if required:
         types = {row.type_id for row in write.rows if row.value}
-        _require(portal, write, wanted, data, types)
+        _require(portal, write, required, data, types)
 
 
 def require_on_update(
     portal: Portal, write: Write, after: Item, changes: Mapping[str, Any], *, is_moved: bool
 ) -> None:
     """Raise RestError if a mandatory field is empty: any if the object moved, else a sent one."""
-    wanted: Sequence[str] = names(portal, write.entity)
+    required: Sequence[str] = names(portal, write.entity)
     if is_moved:
-        wanted = [*wanted, *_of_stage(portal, write.entity, after.data)]
-    elif wanted:
+        required = [*required, *_of_stage(portal, write.entity, after.data)]
+    elif required:
         touched = {row.type_id for row in write.rows} | changes.keys()
-        wanted = [name for name in wanted if name in touched]
-    if wanted:
-        _require(portal, write, wanted, after.data, {row.type_id for row in after.rows})
+        required = [name for name in required if name in touched]
+    if required:
+        _require(portal, write, required, after.data, {row.type_id for row in after.rows})
 
 
 def _of_stage(portal: Portal, entity: Entity, data: Mapping[str, Any]) -> Iterable[str]:
@@ -57,11 +57,11 @@ def _of_stage(portal: Portal, entity: Entity, data: Mapping[str, Any]) -> Iterab
 def _require(
     portal: Portal,
     write: Write,
-    wanted: Iterable[str],
+    required: Iterable[str],
     data: Mapping[str, Any],
     types: set[str],
 ) -> None:
-    for name in wanted:
+    for name in required:
         present = name in types if name in MULTIFIELDS else data.get(name) not in _EMPTY
         if not present:
             title = portal.schemas[write.entity].title(name)

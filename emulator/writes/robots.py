@@ -19,7 +19,7 @@ def react(portal: Portal, item: Item, write: Write, verb: str, update: Callable[
         return
     for rule in settings.robots:
         if _matches(rule, write.entity, item, verb):
-            made = Write(
+            reaction = Write(
                 write.entity,
                 ROBOT,
                 rule["set"],
@@ -29,7 +29,7 @@ def react(portal: Portal, item: Item, write: Write, verb: str, update: Callable[
             )
             current = portal.store.get(write.entity, item.id)
             if current is not None:
-                update(portal, current, made, skip_unchanged=True)
+                update(portal, current, reaction, skip_unchanged=True)
 
 
 def _matches(rule: dict[str, object], entity: Entity, item: Item, verb: str) -> bool:

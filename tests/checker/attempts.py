@@ -85,9 +85,9 @@ def _after(attempt: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int
     if attempt.seen == "failed":
         return spent, wait_s
     # A lookup is followed by a write at once; it may also have shown that nothing has to be done.
-    kept = counts if attempt.is_lookup else {0}
+    allowed_counts = counts if attempt.is_lookup else {0}
     lost = spent if attempt.seen == "maybe" else set()
-    return kept | lost | ({0} if joins else set()), 0.0
+    return allowed_counts | lost | ({0} if joins else set()), 0.0
 
 
 def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:

@@ -133,9 +133,11 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
         return True
     if not writes or writes[-1].by != "hand" or writes[-1].fields[name] != _shown(name, lead):
         return False
-    own = [write.fields[name] for write in writes if write.by == "us"]
-    wanted: str = getattr(user.state, name)
-    if not own or (own[-1] != wanted and not _was_found(name, wanted, user, writes, history)):
+    our_values = [write.fields[name] for write in writes if write.by == "us"]
+    user_value: str = getattr(user.state, name)
+    if not our_values or (
+        our_values[-1] != user_value and not _was_found(name, user_value, user, writes, history)
+    ):
         return False
     return name != STAGE or not any(
         write.user == user.id and STAGE in write.changes and write.at > writes[-1].at
@@ -145,19 +147,19 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
 
 
 def _was_found(
-    name: str, wanted: str, user: LedgerUser, writes: list[LeadWrite], history: History
+    name: str, value: str, user: LedgerUser, writes: list[LeadWrite], history: History
 ) -> bool:
     """Whether the lead showed this value, set by hand, when or after a client asked for it."""
     asked = [
         write.at
         for write in history.writes
-        if write.user == user.id and write.changes.get(name) == wanted
+        if write.user == user.id and write.changes.get(name) == value
     ]
     if not asked:
         return False
     before = [write for write in writes if write.at <= max(asked)][-1:]
     since = [write for write in writes if write.at > max(asked)]
-    return any(write.fields[name] == wanted for write in (before + since)[:-1])
+    return any(write.fields[name] == value for write in (before + since)[:-1])
 
 
 def _is_forgotten(write: LeadWrite, user: LedgerUser, history: History) -> bool:
@@ -235,12 +237,12 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
 
 def _puts_back(lead: Lead, by_hand: float, ours: float, history: History) -> bool:
     """Whether it is our first write of a stage since Postgres lost writes of this user."""
-    kept = [
+    our_stage_writes = [
         write.at
         for write in lead.writes
         if write.by == "us" and STAGE in write.fields and not _was_lost(write, lead.user, history)
     ]
-    last = max((at for at in kept if at < ours), default=float("-inf"))
+    last = max((at for at in our_stage_writes if at < ours), default=float("-inf"))
     return any(
         last <= fork.at <= by_hand and lead.user in {user for user, _ in fork.lost}
         for fork in history.injected.forks

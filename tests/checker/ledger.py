@@ -118,13 +118,15 @@ def conditional_writes_form_a_chain(history: History) -> Iterator[Broken]:
     A version may be answered again only for the same write under its key, or after a fork that lost
     it. A 412 is true: the expected version is not the last.
     """
-    made: dict[tuple[int, int, int], list[ClientWrite]] = defaultdict(list)
+    writes_by_version: dict[tuple[int, int, int], list[ClientWrite]] = defaultdict(list)
     for write in distinct(acknowledged(history)):
         if write.if_match is not None and write.version != write.if_match + 1:
             yield _broken("chain", f"another version passed: {write}", write.user)
         if write.user is not None and write.version is not None:
-            made[write.user, write.version, fork_that_lost(write, history)].append(write)
-    for (user, version, _), writes in made.items():
+            writes_by_version[write.user, write.version, fork_that_lost(write, history)].append(
+                write
+            )
+    for (user, version, _), writes in writes_by_version.items():
         if len(writes) > 1:
             yield _broken("chain", f"version {version} was answered to {writes}", user)
     for write in history.writes:
@@ -168,8 +170,8 @@ def _gaps(user: int, events: Sequence[LedgerEvent], *, is_forked: bool) -> Itera
 
 
 def _follows(before: LedgerEvent, event: LedgerEvent) -> bool:
-    kept = {"full_name", "phone", "stage"} - event.changed
-    return all(getattr(before.state, name) == getattr(event.state, name) for name in kept)
+    unchanged = {"full_name", "phone", "stage"} - event.changed
+    return all(getattr(before.state, name) == getattr(event.state, name) for name in unchanged)
 
 
 def ids_are_not_reissued(history: History) -> Iterator[Broken]:

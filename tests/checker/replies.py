@@ -55,9 +55,13 @@ def the_ledger_has_the_replied_outcome(history: History) -> Iterator[Broken]:
     for event in history.events:
         if event.id in history.injected.replayed:
             continue
-        wanted = {"synced": "success", "failed": "error"}.get(event.outcome)
-        if history.is_broker_complete and wanted and wanted not in replied[event.id]:
-            yield _broken(f"no {wanted} was replied to {event}", event.user)
+        expected_status = {"synced": "success", "failed": "error"}.get(event.outcome)
+        if (
+            history.is_broker_complete
+            and expected_status
+            and expected_status not in replied[event.id]
+        ):
+            yield _broken(f"no {expected_status} was replied to {event}", event.user)
         was_lost = history.injected.messages_were_lost
         if event.outcome == "failed" and "success" in replied[event.id] and not was_lost:
             yield _broken(f"a success was replied to {event}", event.user)

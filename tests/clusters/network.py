@@ -56,8 +56,8 @@ def enclosed(module: str, words: Sequence[str] = ()) -> tuple[str, ...]:
 @contextmanager
 def inside(name: str) -> Iterator[None]:
     """Move this thread to a node: its sockets, threads and processes are made there."""
-    with _OWN.open() as before, (_NAMESPACES / name).open() as wanted:
-        _enter(wanted.fileno())
+    with _OWN.open() as before, (_NAMESPACES / name).open() as namespace:
+        _enter(namespace.fileno())
         try:
             yield
         finally:
@@ -66,9 +66,9 @@ def inside(name: str) -> Iterator[None]:
 
 def whereabouts() -> str:
     """The node in which this thread is."""
-    own = _OWN.stat().st_ino
+    inode = _OWN.stat().st_ino
     return next(
-        namespace.name for namespace in _NAMESPACES.iterdir() if namespace.stat().st_ino == own
+        namespace.name for namespace in _NAMESPACES.iterdir() if namespace.stat().st_ino == inode
     )
 
 

@@ -56,8 +56,8 @@ class Member(Postgres):
         if not self.ahead_s:
             return command
         begin = command.index("--") + 1
-        own = (f"{name}={value}" for name, value in clock_ahead(self.ahead_s).items())
-        return (*command[:begin], "env", *own, *command[begin:])
+        variables = (f"{name}={value}" for name, value in clock_ahead(self.ahead_s).items())
+        return (*command[:begin], "env", *variables, *command[begin:])
 
 
 _USES = ("all", "replication")
@@ -148,9 +148,9 @@ class Pair:
         sql = "SELECT id, user_id, version FROM events"
         former = self.rows_of(self.standby, sql)
         self.standby.kill()
-        kept = {row["id"] for row in self.rows(sql)}
+        surviving_ids = {row["id"] for row in self.rows(sql)}
         return frozenset(
-            (row["user_id"], row["version"]) for row in former if row["id"] not in kept
+            (row["user_id"], row["version"]) for row in former if row["id"] not in surviving_ids
         )
 
     def is_whole(self) -> bool:
@@ -205,11 +205,11 @@ class Pair:
         with self._session(self.primary) as session:
             session.run(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
             session.run("SELECT pg_reload_conf()")
-        wanted = [[names]]
+        expected = [[names]]
 
         def is_so() -> bool:
             with self._session(self.primary) as session:
-                return bool(session.run("SHOW synchronous_standby_names") == wanted)
+                return bool(session.run("SHOW synchronous_standby_names") == expected)
 
         eventually(is_so, 10, "the primary has read its configuration")
 

@@ -35,7 +35,7 @@ class Replicated(Redis):
     def programs(self) -> tuple[Program, ...]:
         """The server; the Sentinels rewrite its configuration, which is then kept."""
         config = self.state.folder("redis") / "redis.conf"
-        kept = config.read_text(encoding="utf-8") if config.exists() else ""
+        written = config.read_text(encoding="utf-8") if config.exists() else ""
         programs = super().programs()
         lines = (
             f"masterauth {self.state.password('redis')}",
@@ -46,7 +46,7 @@ class Replicated(Redis):
             *([f"replicaof {self.master} {_PORT}"] if self.master else []),
         )
         text = config.read_text(encoding="utf-8").replace("bind 127.0.0.1", "bind 0.0.0.0")
-        write(config, kept or text + "".join(f"{line}\n" for line in lines))
+        write(config, written or text + "".join(f"{line}\n" for line in lines))
         return programs
 
 
@@ -152,8 +152,8 @@ class Redises:
 
     def master(self) -> Node:
         """The master, as most Sentinels see it."""
-        named = [self._named_by(node) for node in self.nodes if node.is_running]
-        address = max(named, key=named.count)
+        masters = [self._named_by(node) for node in self.nodes if node.is_running]
+        address = max(masters, key=masters.count)
         return next(node for node in self.nodes if node.address == address)
 
     def failover(self) -> None:

@@ -84,9 +84,9 @@ def secrets(system: Compose) -> set[str]:
     show = "tail -n +1 /secrets/* /servers/*"
     image = system.images()["worker"]
     words = ("run", "--rm", "--user=0", "--network=none", *mounts, image, "sh", "-c", show)
-    made = set(re.findall(r"[\w-]{32,}", docker(*words)))
-    assert {value for value in made if value.startswith(MARK)}, "the given secrets have arrived"
-    return {MARK, *made}
+    values = set(re.findall(r"[\w-]{32,}", docker(*words)))
+    assert {value for value in values if value.startswith(MARK)}, "the given secrets have arrived"
+    return {MARK, *values}
 
 
 def test_no_layer_and_no_history_of_an_image_holds_a_secret(
@@ -102,19 +102,19 @@ def test_no_layer_and_no_history_of_an_image_holds_a_secret(
         assert not _found(saved.stdout, secrets)
     assert saving.returncode == 0
     for image in (*ours, BY_FOLDER):
-        shown = docker("history", "--no-trunc", image) + docker("inspect", image)
-        assert not {secret for secret in secrets if secret in shown}, image
+        output = docker("history", "--no-trunc", image) + docker("inspect", image)
+        assert not {secret for secret in secrets if secret in output}, image
 
 
 def test_docker_shows_no_secret_of_a_container(system: Compose, secrets: set[str]) -> None:
     label = f"label=com.docker.compose.project={system.project}"
     containers = docker("ps", "--all", "--quiet", "--filter", label).split()
     assert len(containers) > len(STACK.functions)
-    shown = docker("inspect", *containers)
-    assert "leadline.runtime.postgres.migrate" in shown, "the one-shot containers are among them"
-    assert "local.passwords" in shown
-    shown += "".join(system.run("logs", "--no-color").splitlines())
-    assert not {secret for secret in secrets if secret in shown}
+    output = docker("inspect", *containers)
+    assert "leadline.runtime.postgres.migrate" in output, "the one-shot containers are among them"
+    assert "local.passwords" in output
+    output += "".join(system.run("logs", "--no-color").splitlines())
+    assert not {secret for secret in secrets if secret in output}
 
 
 def test_a_file_of_an_unknown_kind_stops_the_build(checkout: Path) -> None:
@@ -155,9 +155,9 @@ def _found_in(blob: IO[bytes], secrets: set[str]) -> set[str]:
         content = gzip.decompress(head + blob.read())
         return {secret for secret in secrets if secret.encode() in content}
     longest = max(map(len, secrets))
-    found, kept = set[str](), b""
+    found, overlap = set[str](), b""
     while head:
-        text = kept + head
+        text = overlap + head
         found |= {secret for secret in secrets if secret.encode() in text}
-        kept, head = text[-longest:], blob.read(_CHUNK)
+        overlap, head = text[-longest:], blob.read(_CHUNK)
     return found

@@ -211,7 +211,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
 def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
     compose: Compose, tmp_path: Path
 ) -> None:
-    kept = created(compose)
+    user = created(compose)
     dump = tmp_path / "leadline.dump"
     words = ("exec", "-T", "postgres", "pg_dump", "-U", "leadline", "-Fc", "leadline")
     dump.write_bytes(compose.run_binary(*words))
@@ -231,7 +231,7 @@ def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
     new = created(compose)
     assert new > lost
     eventually(
-        lambda: is_synced(compose, kept) and is_synced(compose, new), WITHIN_S, "both are in sync"
+        lambda: is_synced(compose, user) and is_synced(compose, new), WITHIN_S, "both are in sync"
     )
     assert lead(compose, new)["ID"] != lead(compose, lost)["ID"]
 

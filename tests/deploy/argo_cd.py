@@ -42,13 +42,13 @@ class Treatment:
 def treatment(document: Document) -> Treatment:
     """How Argo CD treats this object."""
     annotations = document["metadata"].get("annotations", {})
-    own = _listed(annotations, HOOK)
+    own_phases = _listed(annotations, HOOK)
     helm = _listed(annotations, HELM_HOOK)
-    if own == ["Skip"]:
+    if own_phases == ["Skip"]:
         return Treatment(frozenset({SYNC}))
-    if not own and (not helm or helm == ["crd-install"]):
+    if not own_phases and (not helm or helm == ["crd-install"]):
         return Treatment(frozenset({SYNC}))
-    phases = own or [_HELM_PHASES[word] for word in helm if word in _HELM_PHASES]
+    phases = own_phases or [_HELM_PHASES[word] for word in helm if word in _HELM_PHASES]
     deleted = [
         *_listed(annotations, DELETE_POLICY),
         *(_HELM_DELETE_POLICIES.get(word, "") for word in _listed(annotations, HELM_DELETE_POLICY)),

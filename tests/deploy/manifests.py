@@ -42,12 +42,12 @@ def documents(path: Path) -> list[Document]:
 @cache
 def resources() -> list[tuple[Path, Document]]:
     """The resources for a cluster, with their files, without kustomize's own kinds."""
-    own = ("kustomize.config.k8s.io/", "builtin")
+    ignored_groups = ("kustomize.config.k8s.io/", "builtin")
     return [
         (path, document)
         for path in files()
         for document in documents(path)
-        if not str(document.get("apiVersion", "builtin")).startswith(own)
+        if not str(document.get("apiVersion", "builtin")).startswith(ignored_groups)
     ]
 
 

@@ -51,11 +51,11 @@ def pinned_for(requirements: Path) -> str:
 
 def hide_all_but(pinned: str, folder: Path) -> Path:
     """Write files into this folder that hide all other packages; PYTHONPATH must begin with it."""
-    kept = {pinned_module().name_of(line) for line in pinned.splitlines() if "==" in line}
+    pinned_names = {pinned_module().name_of(line) for line in pinned.splitlines() if "==" in line}
     hidden = {
         module
         for module, names in _installed().items()
-        if not any(pinned_module().name_of(name) in kept for name in names)
+        if not any(pinned_module().name_of(name) in pinned_names for name in names)
     }
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(_HIDE.format(hidden=hidden), encoding="utf-8")

@@ -36,9 +36,9 @@ def violations(pod: Pod) -> list[str]:
     ]
     found = [*_of_pod(pod)]
     for container in containers:
-        own = container.get("securityContext", {})
+        security = container.get("securityContext", {})
         # A container's missing values are the pod's.
-        found += _of_container(container, own, pod.get("securityContext", {}) | own)
+        found += _of_container(container, security, pod.get("securityContext", {}) | security)
     return found
 
 
@@ -53,28 +53,28 @@ def _of_pod(pod: Pod) -> Iterator[str]:
     yield from _of_both(security)
 
 
-def _of_container(container: Pod, own: Pod, inherited: Pod) -> Iterator[str]:
-    capabilities = own.get("capabilities", {})
-    if own.get("privileged"):
+def _of_container(container: Pod, security: Pod, inherited: Pod) -> Iterator[str]:
+    capabilities = security.get("capabilities", {})
+    if security.get("privileged"):
         yield "Privileged Containers"
     if "ALL" not in capabilities.get("drop", ()):
         yield "Capabilities: drop ALL"
     if not set(capabilities.get("add", ())) <= {"NET_BIND_SERVICE"}:
         yield "Capabilities: add"
-    if own.get("allowPrivilegeEscalation") is not False:
+    if security.get("allowPrivilegeEscalation") is not False:
         yield "Privilege Escalation"
     if inherited.get("runAsNonRoot") is not True:
         yield "Running as Non-root"
     if inherited.get("seccompProfile", {}).get("type") not in _PROFILES:
         yield "Seccomp"
-    if own.get("procMount", "Default") != "Default":
+    if security.get("procMount", "Default") != "Default":
         yield "/proc Mount Type"
     if any("hostPort" in port and port["hostPort"] for port in container.get("ports", ())):
         yield "Host Ports"
     handlers = [*container.get("lifecycle", {}).values(), *_probes(container)]
     if any(handler.get(kind, {}).get("host") for handler in handlers for kind in _DIALS):
         yield "Host Probes / Lifecycle Hooks"
-    yield from _of_both(own)
+    yield from _of_both(security)
 
 
 _DIALS = ("httpGet", "tcpSocket")

@@ -121,8 +121,8 @@ def test_a_process_has_one_image_and_one_command(name: str) -> None:
 
 def test_the_images_component_names_every_image() -> None:
     (component,) = documents(DEPLOY / "components" / "images" / "kustomization.yaml")
-    named = {f"{image['name']}:{image['newTag']}" for image in component["images"]}
-    assert named == {function.image for function in [*stack().functions.values(), processes()]}
+    images = {f"{image['name']}:{image['newTag']}" for image in component["images"]}
+    assert images == {function.image for function in [*stack().functions.values(), processes()]}
 
 
 # Secrets
@@ -195,9 +195,9 @@ def _keys_of(name: str) -> set[str]:
 def test_the_settings_file_names_every_setting_and_no_other() -> None:
     setting_names = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
     # Authentication is decided for each function.
-    wanted = setting_names - {"LEADLINE_AUTH"}
+    expected = setting_names - {"LEADLINE_AUTH"}
     hint = "add it to, or remove it from, deploy/base/settings.env and deploy/environment/"
-    assert settings_env().keys() == wanted, f"{settings_env().keys() ^ wanted} {hint}"
+    assert settings_env().keys() == expected, f"{settings_env().keys() ^ expected} {hint}"
 
 
 def test_kubernetes_and_openfaas_have_the_same_settings() -> None:
@@ -206,8 +206,8 @@ def test_kubernetes_and_openfaas_have_the_same_settings() -> None:
         common = {key for key in environment if key.startswith("LEADLINE_")} - {"LEADLINE_AUTH"}
         here = settings_env()
         assert {key: environment[key] for key in common} == {key: here[key] for key in common}
-        own = {key: environment[key] for key in environment.keys() - common}
-        assert own == functions()[name].env, name
+        others = {key: environment[key] for key in environment.keys() - common}
+        assert others == functions()[name].env, name
 
 
 def test_settings_are_valid() -> None:
@@ -301,11 +301,13 @@ def _connections(name: str, container: Container) -> int:
 
 
 def test_all_functions_together_stay_within_the_connections_of_postgres() -> None:
-    taken = MIGRATION + sum(_connections(name, function) for name, function in functions().items())
-    assert taken <= CONNECTIONS
+    connections = MIGRATION + sum(
+        _connections(name, function) for name, function in functions().items()
+    )
+    assert connections <= CONNECTIONS
     # The guide states the same number.
     guide = (CHECKOUT / "docs" / "deploy" / "README.md").read_text(encoding="utf-8")
-    assert f"**{taken} connections**" in guide
+    assert f"**{connections} connections**" in guide
 
 
 def test_one_replica_of_each_function_takes_as_many_connections_as_the_guide_says() -> None:

@@ -44,10 +44,10 @@ def test_each_queue_goes_to_its_function() -> None:
 def test_all_functions_together_stay_within_the_connections_of_composes_postgres() -> None:
     services = compose()
     (limit,) = re.findall(r"max_connections=(\d+)", " ".join(services["postgres"]["command"]))
-    taken = sum(
+    connections = sum(
         int(services[name]["environment"]["THREADS"]) + 1
         for name, function in stack().functions.items()
         if "DATABASE_URL_FILE" in function.environment
     )
     # One replica of each by default; --scale may double them.
-    assert 2 * taken + 2 <= int(limit) - 3
+    assert 2 * connections + 2 <= int(limit) - 3

@@ -84,8 +84,8 @@ def test_a_guide_names_a_command_that_runs_in_its_pod(
 
 def test_faasd_runs_it_with_the_same_logins_and_a_folder_for_checkpoints(tmp_path: Path) -> None:
     passed = _arguments("faasd", "docker", tmp_path, "reconcile")
-    given = {passed[at + 1] for at, word in enumerate(passed) if word == "-e"}
-    assert given == {f"{name}={value}" for name, value in workloads()["cli"].env.items()}
+    variables = {passed[at + 1] for at, word in enumerate(passed) if word == "-e"}
+    assert variables == {f"{name}={value}" for name, value in workloads()["cli"].env.items()}
     assert passed[-4:] == ["python", "-m", "leadline", "reconcile"]
     volumes = [passed[at + 1] for at, word in enumerate(passed) if word == "-v"]
     folder = workloads()["cli"].env["LEADLINE_STATE"]
@@ -95,5 +95,5 @@ def test_faasd_runs_it_with_the_same_logins_and_a_folder_for_checkpoints(tmp_pat
 @pytest.mark.parametrize("guide", [*GUIDES, "faasd"])
 def test_the_commands_that_a_guide_names_exist(guide: str) -> None:
     text = (CHECKOUT / "docs/deploy" / f"{guide}.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`leadline ([a-z-]+)", text))
-    assert {"doctor", "failed", "resync", "reconcile", "dead-letters"} <= named <= set(COMMANDS)
+    commands = set(re.findall(r"`leadline ([a-z-]+)", text))
+    assert {"doctor", "failed", "resync", "reconcile", "dead-letters"} <= commands <= set(COMMANDS)

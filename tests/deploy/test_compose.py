@@ -77,10 +77,10 @@ def test_build_arguments_are_those_of_the_one_dockerfile() -> None:
 
 @pytest.mark.parametrize("name", STACK.functions)
 def test_compose_gives_each_function_the_environment_of_the_stack(name: str) -> None:
-    given = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
+    environment = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
     for key, value in STACK.functions[name].all_environment(CHECKOUT).items():
         if key not in COMPOSES_OWN:
-            assert given[key] == value, key
+            assert environment[key] == value, key
 
 
 def test_the_example_offers_each_choice_with_its_default() -> None:
@@ -89,8 +89,8 @@ def test_the_example_offers_each_choice_with_its_default() -> None:
     defaults = dict(_VARIABLE.findall(TEXT))
     assert offered.keys() == defaults.keys()
     # Those with another default than the shown one, as their comments say.
-    shown = offered.keys() - {"BITRIX_WEBHOOK_URL", "LEADLINE_AUTH", "API_KEYS"}
-    assert {name: offered[name] for name in shown} == {name: defaults[name] for name in shown}
+    names = offered.keys() - {"BITRIX_WEBHOOK_URL", "LEADLINE_AUTH", "API_KEYS"}
+    assert {name: offered[name] for name in names} == {name: defaults[name] for name in names}
 
 
 def test_the_folder_of_field_maps_is_mounted_wherever_the_setting_is() -> None:
@@ -200,10 +200,10 @@ def test_a_container_sees_its_own_files_only() -> None:
 
 
 def test_each_server_gets_only_its_own_password(prepare: "Prepare") -> None:
-    made = prepare()
-    passwords = made["kept"]
+    volumes = prepare()
+    passwords = volumes["kept"]
     for server in ("postgres", "rabbitmq", "redis"):
-        texts = " ".join(made[server].values())
+        texts = " ".join(volumes[server].values())
         found = {key for key, password in passwords.items() if password in texts}
         assert found == {f"{server}-password"}
 
@@ -217,16 +217,16 @@ def test_an_upgrade_replaces_every_service_but_the_published_port() -> None:
     assert proxy["command"][2] == f"edge:{SERVICES['edge']['environment']['PORT']}"
     script = (CHECKOUT / "scripts/upgrade").read_text(encoding="utf-8")
     loops = re.findall(r"for service in ([^;]*); do", script.replace("\\\n", ""))
-    named = {*" ".join(loops).split(), *re.findall(r"(?m)^replace ([\w-]+)$", script)}
+    replaced = {*" ".join(loops).split(), *re.findall(r"(?m)^replace ([\w-]+)$", script)}
     servers = {"postgres", "redis", "rabbitmq"}
-    assert named == LASTING - servers - {"tcp-proxy"}
+    assert replaced == LASTING - servers - {"tcp-proxy"}
 
 
 def test_the_edge_container_knows_neither_the_webhook_nor_a_clients_key() -> None:
     assert set(table.by_name(table.PARTS["edge"]).other_secrets) == {"internal-key"}
-    for given, output in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
+    for webhook, output in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
         raw = _raw("edge")["environment"]["EMULATOR"]
-        assert _filled(raw, {"BITRIX_WEBHOOK_URL": given}) == output
+        assert _filled(raw, {"BITRIX_WEBHOOK_URL": webhook}) == output
 
 
 def test_no_variable_of_a_container_is_a_secret() -> None:
@@ -268,7 +268,7 @@ def test_redis_evicts_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "auth"),
+    ("variables", "auth"),
     [
         ({}, "off"),
         ({"BITRIX_WEBHOOK_URL": "https://portal.example/rest/1/code/"}, "on"),
@@ -276,9 +276,9 @@ def test_redis_evicts_nothing() -> None:
         ({"LEADLINE_AUTH": "off", "BITRIX_WEBHOOK_URL": "https://portal.example/"}, "off"),
     ],
 )
-def test_a_real_portal_turns_keys_on(given: dict[str, str], auth: str) -> None:
+def test_a_real_portal_turns_keys_on(variables: dict[str, str], auth: str) -> None:
     for name in OURS:
-        file = CHECKOUT / "local" / _filled(_raw(name)["env_file"], given)
+        file = CHECKOUT / "local" / _filled(_raw(name)["env_file"], variables)
         assert file.read_text(encoding="utf-8") == f"LEADLINE_AUTH={auth}\n", name
         assert "LEADLINE_AUTH" not in SERVICES[name].get("environment", {}), name
 
@@ -287,12 +287,12 @@ def _raw(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load(TEXT)["services"][name])
 
 
-def _filled(text: str, given: dict[str, str]) -> str:
+def _filled(text: str, variables: dict[str, str]) -> str:
     """Expand variables as compose does, the innermost first: `:-` for a default, `:+` if set."""
     inner = re.compile(r"\$\{(\w+):([-+])([^${}]*)\}")
 
     def fill(match: re.Match[str]) -> str:
-        value = given.get(match[1], "")
+        value = variables.get(match[1], "")
         return (value or match[3]) if match[2] == "-" else (value and match[3])
 
     while inner.search(text):
@@ -336,24 +336,24 @@ def test_every_secret_is_created_once(prepare: Prepare, monkeypatch: pytest.Monk
     cleartext = SERVICES["create-user"]["environment"]["LEADLINE_CLEARTEXT"]
     monkeypatch.setenv("LEADLINE_CLEARTEXT", cleartext)
     process.forget(settings)
-    made = prepare()
+    volumes = prepare()
     declared = {name for function in STACK.functions.values() for name in function.secrets}
-    assert made["all"].keys() >= declared
-    assert made["all"]["bitrix-webhook-url"] == passwords.EMULATOR
-    password = made["kept"]["postgres-writer"]
-    assert password in made["writer"]["database-url-writer"]
-    pool.Database(made["writer"]["database-url-writer"]).close()
+    assert volumes["all"].keys() >= declared
+    assert volumes["all"]["bitrix-webhook-url"] == passwords.EMULATOR
+    password = volumes["kept"]["postgres-writer"]
+    assert password in volumes["writer"]["database-url-writer"]
+    pool.Database(volumes["writer"]["database-url-writer"]).close()
     again = prepare()
     hashed = "rabbitmq.json"  # with another salt each time
-    assert made["rabbitmq"].pop(hashed).count("leadline_") == again["rabbitmq"].pop(hashed).count(
-        "leadline_"
-    )
-    assert again == made
+    assert volumes["rabbitmq"].pop(hashed).count("leadline_") == again["rabbitmq"].pop(
+        hashed
+    ).count("leadline_")
+    assert again == volumes
 
 
 def test_an_emptied_password_is_replaced(prepare: Prepare, tmp_path: Path) -> None:
-    made = prepare()
-    emptied = [tmp_path / "kept" / name for name in made["kept"]]
+    volumes = prepare()
+    emptied = [tmp_path / "kept" / name for name in volumes["kept"]]
     emptied.append(tmp_path / "all/api-keys")
     for path in emptied:
         path.write_text("\n")
@@ -366,14 +366,14 @@ def test_an_emptied_password_is_replaced(prepare: Prepare, tmp_path: Path) -> No
 def test_a_login_gets_its_functions_secrets_and_no_password_of_others(
     prepare: Prepare, name: str
 ) -> None:
-    made = prepare()
+    volumes = prepare()
     login = table.PARTS[name]
-    assert made[login].keys() >= set(STACK.functions[name].secrets)
+    assert volumes[login].keys() >= set(STACK.functions[name].secrets)
     servers = {"database-url": "postgres", "amqp-url": "rabbitmq", "redis-url": "redis"}
-    own = {f"{servers[address]}-{login}" for address in table.by_name(login).addresses}
-    texts = " ".join(made[login].values())
-    passwords = made["kept"]
-    assert {key for key, password in passwords.items() if password in texts} == own
+    expected = {f"{servers[address]}-{login}" for address in table.by_name(login).addresses}
+    texts = " ".join(volumes[login].values())
+    passwords = volumes["kept"]
+    assert {key for key, password in passwords.items() if password in texts} == expected
 
 
 def test_the_operators_own_files_are_updated_at_each_start(prepare: Prepare) -> None:
@@ -385,7 +385,7 @@ def test_the_operators_own_files_are_updated_at_each_start(prepare: Prepare) -> 
 
 
 @pytest.fixture
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def operator_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the operator's files, empty as docker compose makes it."""
     monkeypatch.setattr(passwords, "CONFIGS", tmp_path)
     for name in COMPOSE["configs"]:
@@ -394,15 +394,15 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_keys_without_authentication_are_an_error(
-    given: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    operator_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (given / "api-keys").write_text("key-of-somebody\n")
+    (operator_folder / "api-keys").write_text("key-of-somebody\n")
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     assert passwords.main() == 1
     assert "key-of-somebody" not in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("given")
+@pytest.mark.usefixtures("operator_folder")
 def test_a_generated_key_can_be_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -429,9 +429,9 @@ def test_the_guide_names_the_variable_of_each_published_port() -> None:
 
 
 def test_an_invalid_webhook_is_refused_at_startup_and_not_quoted(
-    given: Path, capsys: pytest.CaptureFixture[str]
+    operator_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (given / "bitrix-webhook-url").write_text("secret-but-no-url\n")
+    (operator_folder / "bitrix-webhook-url").write_text("secret-but-no-url\n")
     assert passwords.main() == 1
     output = capsys.readouterr().err
     assert "BITRIX_WEBHOOK_URL" in output

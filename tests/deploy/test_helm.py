@@ -374,8 +374,8 @@ def test_pods_are_spread_by_their_own_name() -> None:
         if name.startswith("leadline-") and name != "leadline-emulator":
             (constraint,) = pod["topologySpreadConstraints"]
             label = name.removeprefix("leadline-")
-            wanted = {"matchLabels": {"app.kubernetes.io/name": label}}
-            assert constraint["labelSelector"] == wanted
+            selector = {"matchLabels": {"app.kubernetes.io/name": label}}
+            assert constraint["labelSelector"] == selector
             assert constraint["topologyKey"] == "zone"
         else:  # Knative refuses it without a feature flag
             assert "topologySpreadConstraints" not in pod

@@ -42,9 +42,9 @@ def test_files_named_by_a_kustomization_exist(kustomization: Path) -> None:
 
 
 def test_no_manifest_is_forgotten() -> None:
-    named = {path for kustomization in kustomizations() for path in _named(kustomization)}
-    own = {path for path in files() if path.name != "kustomization.yaml"}
-    assert own - named == {DEPLOY / "secrets.example.yaml"}
+    listed = {path for kustomization in kustomizations() for path in _named(kustomization)}
+    manifests = {path for path in files() if path.name != "kustomization.yaml"}
+    assert manifests - listed == {DEPLOY / "secrets.example.yaml"}
 
 
 # The rest needs kustomize itself.

@@ -29,10 +29,10 @@ def panels() -> list[dict[str, Any]]:
 
 def expressions() -> list[str]:
     """Every query of both, with Grafana's own variables filled in."""
-    shown = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
+    queries = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
     return [
         expression.replace("$__rate_interval", "1m")
-        for expression in (*shown, *(r["expr"] for r in rules()))
+        for expression in (*queries, *(r["expr"] for r in rules()))
     ]
 
 

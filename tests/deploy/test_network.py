@@ -41,9 +41,9 @@ def test_each_namespace_denies_all_traffic_by_default() -> None:
         assert covered["spec"] == spec
 
 
-def _has(secrets: Iterable[str], wanted: str) -> bool:
+def _has(secrets: Iterable[str], expected: str) -> bool:
     """Whether the address is among them, of any login."""
-    return any(secret == wanted or secret.startswith(f"{wanted}-") for secret in secrets)
+    return any(secret == expected or secret.startswith(f"{expected}-") for secret in secrets)
 
 
 @pytest.mark.parametrize("destination", OPENED_BY)

@@ -179,13 +179,13 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    wanted = release.Release.read(CHECKOUT, {**env, "TAG": VERSION}).images
-    pushed = [f"{image.repository}@sha256:ab" for image in wanted]
+    images = release.Release.read(CHECKOUT, {**env, "TAG": VERSION}).images
+    pushed = [f"{image.repository}@sha256:ab" for image in images]
     assert done.stdout.splitlines() == pushed
     commands = [json.loads(line) for line in called.read_text().splitlines()]
     builds = [words for words in commands if words[:3] == ["docker", "buildx", "build"]]
     assert len(builds) == len(pushed) == 14
-    for words, image in zip(builds, wanted, strict=True):
+    for words, image in zip(builds, images, strict=True):
         assert {"--push", "--sbom=true", "--provenance=mode=max"} <= {*words}
         options = [*itertools.pairwise(words)]
         assert ("--platform", "linux/amd64,linux/arm64") in options
@@ -195,6 +195,6 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
         assert words[-1] == "."
     targets = re.findall(r"FUNCTION_TARGET=(\w+)", called.read_text())
     assert {name.replace("_", "-") for name in targets} == {
-        image.repository.rpartition("/")[2] for image in wanted
+        image.repository.rpartition("/")[2] for image in images
     }
     assert commands[-1] == ["cosign", "sign", "--yes", "--recursive", *pushed]

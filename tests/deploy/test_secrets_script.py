@@ -44,14 +44,14 @@ def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
 def test_files_for_a_local_run_are_those_that_the_stack_names(tmp_path: Path) -> None:
     done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
     assert done.returncode == 0, done.stderr
-    named = {
+    stack_secrets = {
         secret
         for function in stack.read(CHECKOUT / "stack.yml", {}).functions.values()
         for secret in function.secrets
     }
     files = {path.name: path.read_text() for path in (tmp_path / ".secrets").iterdir()}
     assert files.keys() == {*table.secrets(), "bitrix-webhook-url", "api-keys", "internal-key"}
-    assert files.keys() >= named
+    assert files.keys() >= stack_secrets
     assert files["redis-url-worker"] == GIVEN["REDIS_URL"]
     assert files["api-keys"] == "k3y"
     assert "p4ss" not in done.stdout + done.stderr
@@ -72,14 +72,16 @@ def test_other_users_cannot_read_the_files(tmp_path: Path) -> None:
 def test_keys_are_generated_where_none_are_given(tmp_path: Path) -> None:
     done = run(tmp_path, "files", **GIVEN)
     assert done.returncode == 0, done.stderr
-    made = dict(re.findall(r"(?m)^([A-Z_]+_KEY)=(\S+)", done.stdout))
+    generated = dict(re.findall(r"(?m)^([A-Z_]+_KEY)=(\S+)", done.stdout))
     files = {path.name: path.read_text() for path in (tmp_path / ".secrets").iterdir()}
     parsed_keys = [api_keys.parse(entry) for entry in api_keys.entries(files["api-keys"])]
     assert {key.name: key.scopes for key in parsed_keys} == {
         "client": {"write"},
         "operator": {"read", "operate"},
     }
-    for key, sent in zip(parsed_keys, (made["API_KEY"], made["OPERATOR_KEY"]), strict=True):
+    for key, sent in zip(
+        parsed_keys, (generated["API_KEY"], generated["OPERATOR_KEY"]), strict=True
+    ):
         assert key.digest == api_keys.digest_of(sent.encode())
         assert sent.startswith(key.prefix)
         assert api_keys.weakness(sent) == ""
@@ -117,19 +119,20 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
         assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
         return {path.name: path.read_text() for path in folder.iterdir()}
 
-    made = logins()
-    assert made.keys() >= {*table.secrets(), "postgres.sql", "rabbitmq.json", "redis.conf"}
-    assert made["database-url-owner"] == GIVEN["DATABASE_URL"]
-    passwords = {urlsplit(made[name]).password or "" for name in table.secrets()[1:]}
+    addresses = logins()
+    assert addresses.keys() >= {*table.secrets(), "postgres.sql", "rabbitmq.json", "redis.conf"}
+    assert addresses["database-url-owner"] == GIVEN["DATABASE_URL"]
+    passwords = {urlsplit(addresses[name]).password or "" for name in table.secrets()[1:]}
     assert len(passwords) == len(table.secrets()) - 1
-    writer = urlsplit(made["database-url-writer"])
+    writer = urlsplit(addresses["database-url-writer"])
     assert (writer.username, writer.hostname) == ("leadline_writer", "db")
-    assert f"ALTER ROLE leadline_writer PASSWORD '{writer.password}'" in made["postgres.sql"]
-    worker = urlsplit(made["amqp-url-worker"])
+    assert f"ALTER ROLE leadline_writer PASSWORD '{writer.password}'" in addresses["postgres.sql"]
+    worker = urlsplit(addresses["amqp-url-worker"])
     assert (worker.scheme, worker.port, worker.path) == ("amqps", 5671, "/ours")
-    definitions = json.loads(made["rabbitmq.json"])
+    definitions = json.loads(addresses["rabbitmq.json"])
     assert {permission["vhost"] for permission in definitions["permissions"]} == {"ours"}
     assert not any(user["tags"] for user in definitions["users"])
+<<<<<<< HEAD
     objects = list(yaml.safe_load_all(made["rabbitmq-secrets.yaml"]))
     secrets = [secret["stringData"] for secret in objects]
     brokers = [urlsplit(made[name]) for name in table.secrets() if name.startswith("amqp-")]
@@ -142,11 +145,22 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     assert labels == [{"rabbitmq.com/topology-operator": "true"}] * len(objects)
     digest = hashlib.sha256((urlsplit(made["redis-url-worker"]).password or "").encode())
     assert f"user leadline_worker reset on #{digest.hexdigest()} " in made["redis.conf"]
+=======
+    secrets = [
+        secret["stringData"] for secret in yaml.safe_load_all(addresses["rabbitmq-secrets.yaml"])
+    ]
+    brokers = [urlsplit(addresses[name]) for name in table.secrets() if name.startswith("amqp-")]
+    assert {secret["username"]: secret["password"] for secret in secrets} == {
+        url.username: url.password for url in brokers
+    }
+    digest = hashlib.sha256((urlsplit(addresses["redis-url-worker"]).password or "").encode())
+    assert f"user leadline_worker reset on #{digest.hexdigest()} " in addresses["redis.conf"]
+>>>>>>> 077a62aa (Local names of tests, emulator and benchmarks are nouns for what they hold)
     again = logins()
     assert {name: again[name] for name in table.secrets()} == {
-        name: made[name] for name in table.secrets()
+        name: addresses[name] for name in table.secrets()
     }
     # The secrets are then those of each login.
     done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / ".secrets/redis-url-worker").read_text() == made["redis-url-worker"]
+    assert (tmp_path / ".secrets/redis-url-worker").read_text() == addresses["redis-url-worker"]

@@ -75,16 +75,19 @@ def test_registry_owner_and_tag_are_variables() -> None:
 @pytest.mark.parametrize("name", STACK.functions)
 def test_a_function_gets_the_variables_that_its_code_reads(name: str) -> None:
     function = STACK.functions[name]
-    given = function.all_environment(CHECKOUT)
+    environment = function.all_environment(CHECKOUT)
     settings = {f"LEADLINE_{field}".upper() for field in Settings.model_fields}
-    assert given.keys() <= settings | SERVER
+    assert environment.keys() <= settings | SERVER
     Settings.model_validate(
-        {key.removeprefix("LEADLINE_").lower(): given[key] for key in given.keys() & settings}
+        {
+            key.removeprefix("LEADLINE_").lower(): environment[key]
+            for key in environment.keys() & settings
+        }
     )
     # A change in deploy/environment/ reaches every function concerned.
     offered = {key for file in CHECKOUT.glob("deploy/environment/*.yml") for key in _keys(file)}
     used = set(re.findall(r"settings\(\)\.(\w+)", sources(name)))
-    missing = {f"LEADLINE_{field}".upper() for field in used} & offered - given.keys()
+    missing = {f"LEADLINE_{field}".upper() for field in used} & offered - environment.keys()
     assert not missing
 
 

@@ -87,9 +87,9 @@ def test_commands_are_those_of_the_repository(path: Path) -> None:
     targets = re.findall(r"(?m)^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"))
     steps = [step for job in _document(path)["jobs"].values() for step in job.get("steps", ())]
     commands = [step["run"] for step in steps if "run" in step]
-    named = [match for command in commands for match in _COMMAND.findall(command)]
-    assert named
-    for script, words in named:
+    called = [match for command in commands for match in _COMMAND.findall(command)]
+    assert called
+    for script, words in called:
         assert not script or (CHECKOUT / script).exists(), script
         assert {*words.split()} <= {*targets}, words
 

@@ -59,24 +59,24 @@ def new_system(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., System]]:
     """Make another system, not yet started; keyword arguments are extra environment variables."""
-    made: list[System] = []
+    systems: list[System] = []
 
     def make(**env: str) -> System:
-        made.append(System(State(tmp_path_factory.mktemp("system")), env))
-        return made[-1]
+        systems.append(System(State(tmp_path_factory.mktemp("system")), env))
+        return systems[-1]
 
     yield make
-    for system_ in made:
+    for system_ in systems:
         _show_logs(request, system_)
-    _end(made)
+    _end(systems)
 
 
 @pytest.fixture(scope="session")
 def _disposable() -> Iterator[list[System]]:
     """The systems of `fresh_system`."""
-    made: list[System] = []
-    yield made
-    _end(made)
+    systems: list[System] = []
+    yield systems
+    _end(systems)
 
 
 @pytest.fixture
@@ -86,11 +86,11 @@ def fresh_system(
     request: pytest.FixtureRequest,
 ) -> Iterator[System]:
     """A running system that no test has used yet."""
-    made = System(State(tmp_path_factory.mktemp("system")), {"WORKERS": "1"})
-    _disposable.append(made)
-    made.start()
-    yield made
-    _show_logs(request, made)
+    system_ = System(State(tmp_path_factory.mktemp("system")), {"WORKERS": "1"})
+    _disposable.append(system_)
+    system_.start()
+    yield system_
+    _show_logs(request, system_)
 
 
 @pytest.fixture
@@ -103,9 +103,9 @@ def disposable_system(
         for disposable in _disposable
         if disposable.runner and disposable.runner.poll() is None
     ]
-    made = running[0] if running else request.getfixturevalue("fresh_system")
-    yield made
-    _show_logs(request, made)
+    system_ = running[0] if running else request.getfixturevalue("fresh_system")
+    yield system_
+    _show_logs(request, system_)
 
 
 def _end(systems: list[System]) -> None:

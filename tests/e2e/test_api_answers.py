@@ -37,9 +37,9 @@ def test_create_answers_201_with_the_user_its_location_and_its_version(system: S
     assert answer.headers["ETag"] == '"1"'
     assert answer.headers["Content-Type"] == "application/json"
     place = system.request("GET", answer.headers["Location"])
-    shown = place.json()
-    assert {name: shown[name] for name in user} == user
-    assert shown.keys() - user.keys() == {"external_id", "created_at", "updated_at", "sync"}
+    stored = place.json()
+    assert {name: stored[name] for name in user} == user
+    assert stored.keys() - user.keys() == {"external_id", "created_at", "updated_at", "sync"}
 
 
 def test_update_changes_the_given_fields_only(system: System) -> None:
@@ -60,12 +60,12 @@ def test_update_changes_the_given_fields_only(system: System) -> None:
 
 def test_getting_a_user_shows_its_lead_in_the_sync_block(system: System) -> None:
     user = system.create()
-    shown = system.await_synced(user["id"])
-    assert {key: shown[key] for key in user} == user
-    assert shown["sync"].keys() == {
+    view = system.await_synced(user["id"])
+    assert {key: view[key] for key in user} == user
+    assert view["sync"].keys() == {
         *("status", "reason", "attempts", "bitrix_lead_id", "version", "events")
     }
-    assert len(shown["sync"]["events"]) == 1
+    assert len(view["sync"]["events"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,10 @@ def test_an_example_creates_the_user(
 
 @pytest.mark.slow("runs both generators; the first time, installs them")
 def test_the_generated_clients_are_those_of_the_document(generated: Path) -> None:
-    made = [path.relative_to(generated) for path in generated.rglob("*") if path.is_file()]
-    names = [str(path) for path in made if ".ruff_cache" not in path.parts]
+    generated_files = [
+        path.relative_to(generated) for path in generated.rglob("*") if path.is_file()
+    ]
+    names = [str(path) for path in generated_files if ".ruff_cache" not in path.parts]
     assert len(names) > 30
     _, different, missing = filecmp.cmpfiles(generated, CLIENTS, names, shallow=False)
     assert (different, missing) == ([], []), "run make clients"

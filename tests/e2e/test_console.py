@@ -295,10 +295,10 @@ def test_what_was_sent_is_shown_to_operators_and_the_asking_is_audited(system: S
 def test_an_export_has_what_the_search_shows_and_is_audited(system: System) -> None:
     system.await_synced(system.create("Выгрузка Раз")["id"])
     exported = act(system, "users/export", {"find": "выгрузка раз"}).json()
-    shown = system.request("GET", "/console/api/users", params={"find": "выгрузка раз"}).json()
-    assert exported == {"items": shown["items"], "is_all": True}
+    found = system.request("GET", "/console/api/users", params={"find": "выгрузка раз"}).json()
+    assert exported == {"items": found["items"], "is_all": True}
     latest = ask(system, "audit?only_orders=true&limit=1")["items"][0]
-    assert (latest["action"], latest["about"]["users"]) == ("export users", len(shown["items"]))
+    assert (latest["action"], latest["about"]["users"]) == ("export users", len(found["items"]))
     assert "выгрузка" not in json.dumps(latest, ensure_ascii=False)
 
 
@@ -353,8 +353,10 @@ def test_a_cross_site_or_invalid_action_changes_nothing(
     system: System, path: str, headers: dict[str, str | None], status: int
 ) -> None:
     sent = {"Content-Type": "application/json", **ORDER, **headers}
-    given = {name: value for name, value in sent.items() if value is not None}
-    answer = system.request("POST", f"/console/api/{path}", data=b'{"no": "sense"}', headers=given)
+    sent_headers = {name: value for name, value in sent.items() if value is not None}
+    answer = system.request(
+        "POST", f"/console/api/{path}", data=b'{"no": "sense"}', headers=sent_headers
+    )
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert not ask(system, "status")["portal"]["paused"]

@@ -34,7 +34,7 @@ def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]
     return rows
 
 
-def lose(system: System, kept: dict[str, Any], lost: int = 0) -> None:
+def lose(system: System, survivor: dict[str, Any], lost: int = 0) -> None:
     """Restore a user's former row, as a failover does; another user never existed."""
     as_owner(
         system,
@@ -44,7 +44,7 @@ def lose(system: System, kept: dict[str, Any], lost: int = 0) -> None:
         " stage_version = 1, synced_version = 1, sync_status = 'synced' WHERE id = :id",
         "SELECT setval('users_id_seq', (SELECT max(id) FROM users))",
         "UPDATE installation SET fingerprint = 'another timeline'",
-        **{**kept, "lost": lost},
+        **{**survivor, "lost": lost},
     )
 
 
@@ -55,27 +55,27 @@ def is_like(system: System, user: int) -> bool:
 
 
 def test_a_write_that_postgres_lost_does_not_stay_on_the_lead(system: System) -> None:
-    kept = system.create("Осталось Так", "+77001112233")
-    user = kept["id"]
+    survivor = system.create("Осталось Так", "+77001112233")
+    user = survivor["id"]
     system.await_synced(user)
     system.request(
         "PATCH", f"/users/{user}", json={"full_name": "Потеряно", "phone": "+77005556677"}
     )
     system.request("POST", f"/users/{user}/move", json={"stage": "JUNK"})
     system.await_synced(user)
-    lose(system, kept)
+    lose(system, survivor)
     eventually(partial(is_like, system, user), 40, "the lead equals the row in Postgres")
     lead = portal.lead_of(system, user)
     assert (lead["TITLE"], lead["STATUS_ID"]) == ("Осталось Так", "NEW")
 
 
 def test_a_version_assigned_twice_ends_in_its_later_state(system: System) -> None:
-    kept = system.create("Первая Версия")
-    user = kept["id"]
+    survivor = system.create("Первая Версия")
+    user = survivor["id"]
     system.await_synced(user)
     system.request("PATCH", f"/users/{user}", json={"full_name": "Вторая Потерянная"})
     system.await_synced(user)
-    lose(system, kept)
+    lose(system, survivor)
     answer = system.request("PATCH", f"/users/{user}", json={"full_name": "Вторая Новая"})
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
     eventually(partial(is_like, system, user), 40, "the lead equals the row in Postgres")

@@ -89,6 +89,6 @@ def test_a_move_whose_message_is_lost_is_sent_with_the_next_update(system: Syste
         timeout=30,
     )
     system.request("PATCH", f"/users/{user['id']}", json={"full_name": "Чей Переход Нашёлся"})
-    shown = system.await_synced(user["id"])
-    assert (shown["stage"], shown["sync"]["version"]) == ("JUNK", 3)
-    assert portal.looks_like(portal.lead_of(system, user["id"]), shown)
+    view = system.await_synced(user["id"])
+    assert (view["stage"], view["sync"]["version"]) == ("JUNK", 3)
+    assert portal.looks_like(portal.lead_of(system, user["id"]), view)

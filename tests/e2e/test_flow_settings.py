@@ -110,8 +110,8 @@ def test_no_process_ever_has_a_secret_among_its_arguments(
 ) -> None:
     """Every login of the machine can read the list of processes."""
     secrets = set(_secrets_of(other))
-    given = (other.state.root / "secrets" / "api-keys").read_text(encoding="utf-8")
-    assert all(key in given for key in KEYS)
+    key_file = (other.state.root / "secrets" / "api-keys").read_text(encoding="utf-8")
+    assert all(key in key_file for key in KEYS)
     assert len(secrets) > 5
     assert any(b"leadline.sync.worker" in line for line in arguments.seen)
     assert any(b"initdb" in line for line in arguments.seen)
@@ -157,18 +157,18 @@ def test_a_key_opens_no_more_than_its_scope(other: System) -> None:
 @pytest.mark.slow("schemathesis tries thousands of requests")
 def test_every_call_conforms_to_the_document(other: System, tmp_path: Path) -> None:
     """Examples, edge values, random, malformed and successive requests, by schemathesis."""
-    own = CHECKOUT / "tests/e2e"
+    folder = CHECKOUT / "tests/e2e"
     done = subprocess.run(
         [
             Path(sys.executable).with_name("schemathesis"),
-            f"--config-file={own / 'schemathesis.toml'}",
+            f"--config-file={folder / 'schemathesis.toml'}",
             *("run", f"{other.url('edge')}/openapi.json", "--max-examples=8", "--no-color"),
         ],
         cwd=tmp_path,  # it stores its findings for its next run
         env={
             **os.environ,
             "API_KEY": KEYS[0],
-            "SCHEMATHESIS_HOOKS": str(own / "schemathesis_hooks.py"),
+            "SCHEMATHESIS_HOOKS": str(folder / "schemathesis_hooks.py"),
         },
         capture_output=True,
         check=False,

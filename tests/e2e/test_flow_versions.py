@@ -33,9 +33,9 @@ pytestmark = pytest.mark.slow("starts a system of each of two versions")
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The previous version's checkout, with the packages of this one."""
     folder = tmp_path_factory.mktemp("versions") / "previous"
-    made = git("worktree", "add", "--detach", str(folder), PREVIOUS)
-    if made.returncode:
-        pytest.skip(f"no history of this checkout: {made.stderr.strip()}")
+    worktree = git("worktree", "add", "--detach", str(folder), PREVIOUS)
+    if worktree.returncode:
+        pytest.skip(f"no history of this checkout: {worktree.stderr.strip()}")
     yield folder
     git("worktree", "remove", "--force", str(folder))
 

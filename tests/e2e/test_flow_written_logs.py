@@ -40,7 +40,7 @@ def test_the_whole_flow_is_logged_under_the_calls_id(system: System) -> None:
     assert answer.headers["X-Call-Id"] == call
     user_id = answer.json()["id"]
     system.await_synced(user_id, within_s=20)
-    wanted = [
+    steps = [
         ("create-user", "write accepted"),
         ("bitrix-handler", "event received"),
         ("worker", "Processing bitrix_job (attempt 1/3)"),
@@ -53,8 +53,8 @@ def test_the_whole_flow_is_logged_under_the_calls_id(system: System) -> None:
     def logged() -> list[tuple[str, str]]:
         return [(line["service"], line["event"]) for line in story.of_call(system, call)]
 
-    eventually(lambda: set(wanted) <= set(logged()), 10, "all lines are written")
-    places = [logged().index(line) for line in wanted]
+    eventually(lambda: set(steps) <= set(logged()), 10, "all lines are written")
+    places = [logged().index(line) for line in steps]
     assert places == sorted(places)
     assert ("worker", "completed") in logged()
     lines = [line for line in story.of_call(system, call) if "user_id" in line]

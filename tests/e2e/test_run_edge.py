@@ -42,10 +42,10 @@ def test_a_function_gets_the_path_after_its_name(system: System) -> None:
 
 
 def test_a_call_keeps_its_id_or_gets_one(system: System) -> None:
-    given = system.request("GET", "/users", headers={"X-Call-Id": "call-1"})
-    assert given.headers["X-Call-Id"] == "call-1"
-    made = {system.request("GET", path).headers["X-Call-Id"] for path in ("/users", "/nothing")}
-    assert len(made) == 2
+    answer = system.request("GET", "/users", headers={"X-Call-Id": "call-1"})
+    assert answer.headers["X-Call-Id"] == "call-1"
+    ids = {system.request("GET", path).headers["X-Call-Id"] for path in ("/users", "/nothing")}
+    assert len(ids) == 2
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 1024 * 1024 + 1, 8 * 1024 * 1024])

@@ -88,8 +88,8 @@ def _running(processes: list[psutil.Process]) -> list[psutil.Process]:
 def test_a_requested_port_in_use_is_an_error(
     new_system: Callable[..., System],
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         system = new_system(PORT=str(port))
         runner = system.launch()
         assert runner.wait(20) == 1

@@ -206,8 +206,8 @@ def test_a_secret_is_created_updated_and_removed(system: System, cli: FaasCli) -
     assert [cli.remove_secret(name), cli.remove_secret(name)] == [200, 404]
     assert not path.exists()
     assert value not in system.logs()
-    own = {*table.secrets(), "bitrix-webhook-url", "api-keys", "internal-key"}
-    assert own <= {secret["name"] for secret in cli.secrets()}
+    initial = {*table.secrets(), "bitrix-webhook-url", "api-keys", "internal-key"}
+    assert initial <= {secret["name"] for secret in cli.secrets()}
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "A", "a_b", "-a", "a\n", "x" * 254])

@@ -26,14 +26,14 @@ def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
 
     file = system.state.root / "secrets" / "api-keys"
     assert file.stat().st_mode & 0o077 == 0
-    (shown,) = [line for line in system.output.read_text().splitlines() if SHOWN in line]
-    key = shown.partition(SHOWN)[2]
+    (key_line,) = [line for line in system.output.read_text().splitlines() if SHOWN in line]
+    key = key_line.partition(SHOWN)[2]
     assert len(key) >= 32
     assert key in file.read_text()
     headers = {"Authorization": f"Bearer {key}"}
-    made = system.request("POST", "/users", json=USER, headers=headers)
-    assert made.status_code == 201
-    path = f"/users/{made.json()['id']}"
+    answer = system.request("POST", "/users", json=USER, headers=headers)
+    assert answer.status_code == 201
+    path = f"/users/{answer.json()['id']}"
     assert system.request("GET", path, headers=headers).json()["sync"]["status"] == "waiting"
     # Our own processes know their key.
     eventually(

@@ -33,8 +33,8 @@ def _commands(text: str) -> list[tuple[str, list[str]]]:
     found = []
     for step in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, *lines = step.splitlines()
-        shown = [" ".join(line.split()) for line in lines if not _MOMENT.search(line)]
-        found.append((command, [line for line in shown if line not in {"", "…"}]))
+        outputs = [" ".join(line.split()) for line in lines if not _MOMENT.search(line)]
+        found.append((command, [line for line in outputs if line not in {"", "…"}]))
     return found
 
 

@@ -67,16 +67,21 @@ def test_a_foreign_host_name_is_refused(emulator: Emulator, host: str) -> None:
 
 
 @pytest.fixture
-def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+def emulator_with_allowed_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Emulator]:
     monkeypatch.setenv("ALLOWED_HOSTS", "bitrix24")
     found = start(tmp_path / "state.sqlite3")
     yield found
     assert found.stop() == 0
 
 
-def test_a_host_name_may_be_added(named: Emulator) -> None:
-    assert ask(named, "POST", f"{WEBHOOK}crm.lead.add", Host="bitrix24:3024") == 200
-    assert ask(named, "GET", "/", Host="evil.example") == 421
+def test_a_host_name_may_be_added(emulator_with_allowed_host: Emulator) -> None:
+    assert (
+        ask(emulator_with_allowed_host, "POST", f"{WEBHOOK}crm.lead.add", Host="bitrix24:3024")
+        == 200
+    )
+    assert ask(emulator_with_allowed_host, "GET", "/", Host="evil.example") == 421
 
 
 def test_the_number_of_open_pages_is_limited(emulator: Emulator) -> None:

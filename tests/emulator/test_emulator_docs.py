@@ -16,8 +16,8 @@ def test_every_setting_and_its_default_is_documented() -> None:
         rows = (row for row in PAGE.splitlines() if row.startswith("|"))
         line = next((row for row in rows if f"`{name}`" in row.split("|")[1]), None)
         assert line is not None, name
-        shown = default if isinstance(default, str) else json.dumps(default)
-        assert shown in line, name
+        text = default if isinstance(default, str) else json.dumps(default)
+        assert text in line, name
 
 
 def test_every_key_of_a_fault_is_documented() -> None:

@@ -128,14 +128,14 @@ def test_latency_may_be_fixed_or_exponential(emulator: Emulator) -> None:
     assert 10 < costs["local-webhook-code scope"] < 60
 
 
-@pytest.mark.parametrize(("after", "kept"), [(2, 2), (None, 5), (0, 0)])
+@pytest.mark.parametrize(("after", "leads_left"), [(2, 2), (None, 5), (0, 0)])
 def test_a_batch_may_be_dropped_after_some_of_its_commands(
-    emulator: Emulator, after: int | None, kept: int
+    emulator: Emulator, after: int | None, leads_left: int
 ) -> None:
     emulator.fault("batch", "drop_after", after_commands=after, count=1)
     assert is_dropped(emulator, "batch", BATCH)
     assert [lead["ORIGIN_ID"] for lead in emulator.leads()] == [
-        str(number) for number in range(kept)
+        str(number) for number in range(leads_left)
     ]
 
 
@@ -151,12 +151,14 @@ def test_an_error_affects_one_command_of_a_batch(
     assert [lead["ORIGIN_ID"] for lead in emulator.leads()] == ["0", "2", "3", "4"]
 
 
-@pytest.mark.parametrize(("action", "kept"), [("drop_after", 5), ("drop_before", 0)])
-def test_a_drop_of_a_command_drops_its_batch(emulator: Emulator, action: str, kept: int) -> None:
+@pytest.mark.parametrize(("action", "leads_left"), [("drop_after", 5), ("drop_before", 0)])
+def test_a_drop_of_a_command_drops_its_batch(
+    emulator: Emulator, action: str, leads_left: int
+) -> None:
     """A rule on a command that breaks the connection breaks that of the whole batch, once."""
     emulator.fault("crm.item.add", action, count=1)
     assert is_dropped(emulator, "batch", BATCH)
-    assert len(emulator.leads()) == kept
+    assert len(emulator.leads()) == leads_left
     assert emulator.control("GET", "faults")[0]["bitten"] == 1
 
 

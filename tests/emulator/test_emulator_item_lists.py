@@ -7,8 +7,8 @@ import pytest
 from tests.emulator.emulator_process import Emulator
 
 
-def ids(emulator: Emulator, wanted: Any, **more: Any) -> list[int]:
-    params = {"entityTypeId": 1, "select": ["id"], "filter": wanted, **more}
+def ids(emulator: Emulator, conditions: Any, **more: Any) -> list[int]:
+    params = {"entityTypeId": 1, "select": ["id"], "filter": conditions, **more}
     return [item["id"] for item in emulator.result("crm.item.list", params)["items"]]
 
 
@@ -21,7 +21,7 @@ def three(emulator: Emulator) -> Emulator:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("conditions", "found"),
     [
         ({"assignedById": 1}, [1, 2]),
         ({"@assignedById": [1, 2]}, [1, 2, 3]),
@@ -40,9 +40,9 @@ def three(emulator: Emulator) -> Emulator:
     ids=str,
 )
 def test_a_filter_treats_a_field_that_was_never_set_as_its_default(
-    three: Emulator, wanted: Any, found: list[int]
+    three: Emulator, conditions: Any, found: list[int]
 ) -> None:
-    assert ids(three, wanted) == found
+    assert ids(three, conditions) == found
 
 
 def test_a_group_may_be_joined_by_or(three: Emulator) -> None:

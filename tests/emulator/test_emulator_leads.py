@@ -163,12 +163,12 @@ def test_simple_mode_may_convert_a_lead_later(emulator: Emulator) -> None:
 def test_others_see_a_lead_before_its_phones(emulator: Emulator) -> None:
     emulator.set(phones_after_ms=600_000, request_limit_s=10**6)
     fields = {"ORIGIN_ID": "7", "PHONE": [{"VALUE": "+7700"}]}
-    wanted = {"filter": {"ORIGIN_ID": "7"}, "select": ["ID", "PHONE"]}
+    query = {"filter": {"ORIGIN_ID": "7"}, "select": ["ID", "PHONE"]}
     same = {"type": "PHONE", "values": ["+7700"]}
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(emulator.result, "crm.lead.add", {"fields": fields})
-        eventually(lambda: emulator.result("crm.lead.list", wanted), 20, "the lead is seen")
-        assert emulator.result("crm.lead.list", wanted) == [{"ID": "1"}]
+        eventually(lambda: emulator.result("crm.lead.list", query), 20, "the lead is seen")
+        assert emulator.result("crm.lead.list", query) == [{"ID": "1"}]
         assert emulator.result("crm.duplicate.findbycomm", same) == []
         assert not answer.done()
         emulator.set(speed=100_000)

@@ -20,7 +20,7 @@ def three(emulator: Emulator) -> Emulator:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("conditions", "found"),
     [
         ({}, [1, 2, 3]),
         ({"ORIGIN_ID": "10"}, [1]),
@@ -57,9 +57,9 @@ def three(emulator: Emulator) -> Emulator:
     ids=str,
 )
 def test_a_filter_finds_the_expected_leads(
-    three: Emulator, wanted: dict[str, Any], found: list[int]
+    three: Emulator, conditions: dict[str, Any], found: list[int]
 ) -> None:
-    assert ids(three, filter=wanted) == found
+    assert ids(three, filter=conditions) == found
 
 
 def test_the_item_api_filters_in_camel_case(three: Emulator) -> None:

@@ -13,8 +13,8 @@ def lead_with(emulator: Emulator, *numbers: str) -> int:
 
 def phones_after(emulator: Emulator, lead_id: int, rows: Any) -> list[tuple[str, str, str]]:
     emulator.result("crm.lead.update", {"id": lead_id, "fields": {"PHONE": rows}})
-    shown = emulator.get(lead_id).get("PHONE", [])
-    return [(row["ID"], row["VALUE"], row["VALUE_TYPE"]) for row in shown]
+    phones = emulator.get(lead_id).get("PHONE", [])
+    return [(row["ID"], row["VALUE"], row["VALUE_TYPE"]) for row in phones]
 
 
 @pytest.mark.parametrize("number", ["55555", "44444"])

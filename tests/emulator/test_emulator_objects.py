@@ -187,8 +187,8 @@ def test_a_directory_grows_changes_and_shrinks(emulator: Emulator) -> None:
     """Documentation: crm/status/."""
     fields = {"ENTITY_ID": "STATUS", "STATUS_ID": "CALL_LATER", "NAME": "Later", "SORT": 45}
     number = emulator.result("crm.status.add", {"fields": fields})
-    shown = emulator.result("crm.status.get", {"id": number})
-    assert (shown["STATUS_ID"], shown["SYSTEM"], shown["SORT"]) == ("CALL_LATER", "N", "45")
+    status = emulator.result("crm.status.get", {"id": number})
+    assert (status["STATUS_ID"], status["SYSTEM"], status["SORT"]) == ("CALL_LATER", "N", "45")
     emulator.add(STATUS_ID="CALL_LATER")
     again = emulator.post("crm.status.add", {"fields": fields})
     assert again.json()["error"] == "ERROR_CORE"

@@ -71,8 +71,8 @@ def test_offline_events_can_be_filtered_ordered_and_listed_without_being_taken(
     listed = emulator.call("event.offline.list", {"order": {"ID": "DESC"}})
     assert ([event["ID"] for event in listed["result"]], listed["total"]) == (["3", "2", "1"], 3)
     assert (listed["result"][0]["PROCESS_ID"], listed["result"][0]["ERROR"]) == ("", "0")
-    wanted = {"filter": {"EVENT_NAME": "ONCRMCONTACTADD"}}
-    assert take(emulator, **wanted)[1] == [("ONCRMCONTACTADD", "1")]
+    query = {"filter": {"EVENT_NAME": "ONCRMCONTACTADD"}}
+    assert take(emulator, **query)[1] == [("ONCRMCONTACTADD", "1")]
     assert take(emulator, filter={">ID": 1}, order={"ID": "DESC"})[1] == [("ONCRMLEADUPDATE", "1")]
     assert take(emulator)[1] == [("ONCRMLEADADD", "1")]
 

@@ -77,14 +77,16 @@ def test_operating_accumulates_per_method_above_the_floor(emulator: Emulator) ->
 
 
 @pytest.mark.parametrize(
-    ("shown", "missing"),
+    ("operating_fields", "missing"),
     [
         ("operating", {"operating_reset_at"}),
         ("none", {"operating", "operating_reset_at"}),
     ],
 )
-def test_the_budget_may_be_absent(emulator: Emulator, shown: str, missing: set[str]) -> None:
-    emulator.set(operating_fields=shown)
+def test_the_budget_may_be_absent(
+    emulator: Emulator, operating_fields: str, missing: set[str]
+) -> None:
+    emulator.set(operating_fields=operating_fields)
     assert set(emulator.call("profile")["time"]) == TIME_KEYS - missing
 
 

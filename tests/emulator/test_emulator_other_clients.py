@@ -56,29 +56,29 @@ def python(name: str) -> list[str]:
 @pytest.mark.usefixtures("clients")
 def test_the_client_pybitrix24_works(over_tls: tuple[Emulator, Path]) -> None:
     host = over_tls[0].base.removeprefix("https://")
-    shown = run(over_tls, *python("with_pybitrix24.py"), host, "local-webhook-code")
-    assert (shown["added"], shown["got"]["TITLE"]) == (1, "Lead & Co")
-    assert shown["got"]["PHONE"][0]["VALUE"] == "+7700"
-    assert shown["batch"]["one"] == shown["got"]
-    assert shown["batch"]["all"] == [{"ID": "1"}]
+    results = run(over_tls, *python("with_pybitrix24.py"), host, "local-webhook-code")
+    assert (results["added"], results["got"]["TITLE"]) == (1, "Lead & Co")
+    assert results["got"]["PHONE"][0]["VALUE"] == "+7700"
+    assert results["batch"]["one"] == results["got"]
+    assert results["batch"]["all"] == [{"ID": "1"}]
 
 
 @pytest.mark.usefixtures("clients")
 def test_the_client_bitrix24_rest_works(over_tls: tuple[Emulator, Path]) -> None:
     """It reads 60 leads in two pages, the second by itself."""
     program = python("with_bitrix24_rest.py")
-    shown = run(over_tls, *program, over_tls[0].webhook, rate_per_s=None)  # it does not wait
-    assert shown["added"] == list(range(1, 61))
-    assert shown["contact"]["item"]["name"] == "A"
-    assert [int(row["ID"]) for row in shown["listed"]] == list(range(1, 61))
-    assert "400" in shown["refused"]
+    results = run(over_tls, *program, over_tls[0].webhook, rate_per_s=None)  # it does not wait
+    assert results["added"] == list(range(1, 61))
+    assert results["contact"]["item"]["name"] == "A"
+    assert [int(row["ID"]) for row in results["listed"]] == list(range(1, 61))
+    assert "400" in results["refused"]
 
 
 @pytest.mark.usefixtures("clients")
 def test_the_client_aiobitrix24_works(over_tls: tuple[Emulator, Path]) -> None:
-    shown = run(over_tls, *python("with_aiobitrix24.py"), over_tls[0].webhook)
-    assert (shown["added"], shown["title"]) == (1, "Lead & Co")
-    assert shown["batch"]["move"] is True
+    results = run(over_tls, *python("with_aiobitrix24.py"), over_tls[0].webhook)
+    assert (results["added"], results["title"]) == (1, "Lead & Co")
+    assert results["batch"]["move"] is True
     assert over_tls[0].get(1)["STATUS_ID"] == "JUNK"
 
 
@@ -86,8 +86,8 @@ def test_the_client_aiobitrix24_works(over_tls: tuple[Emulator, Path]) -> None:
 def test_the_client_b24jssdk_works(over_tls: tuple[Emulator, Path]) -> None:
     """The official JavaScript SDK."""
     program = str(_PROGRAMS / "with_b24jssdk.mjs")
-    shown = run(over_tls, "node", program, f"{_INSTALLED}/", over_tls[0].webhook)
-    assert (shown["added"], shown["phone"]) == (1, "+7700")
-    assert shown["listed"] == {"items": [{"id": 1}]}
-    assert shown["titles"] == ["Lead & Co", "John"]
-    assert "Element not found" in shown["refused"]
+    results = run(over_tls, "node", program, f"{_INSTALLED}/", over_tls[0].webhook)
+    assert (results["added"], results["phone"]) == (1, "+7700")
+    assert results["listed"] == {"items": [{"id": 1}]}
+    assert results["titles"] == ["Lead & Co", "John"]
+    assert "Element not found" in results["refused"]

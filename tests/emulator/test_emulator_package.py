@@ -30,13 +30,13 @@ def test_the_package_has_a_command_and_all_its_files(installed: Path) -> None:
 
 def test_the_package_has_the_version_and_build_system_of_leadline() -> None:
     """Its dependency is one of Leadline's."""
-    own, whole = (
+    package, leadline = (
         tomllib.loads((_ROOT / folder / "pyproject.toml").read_text())
         for folder in ("emulator", ".")
     )
-    assert own["project"]["version"] == whole["project"]["version"]
-    assert own["build-system"] == whole["build-system"]
-    assert set(own["project"]["dependencies"]) <= set(whole["project"]["dependencies"])
+    assert package["project"]["version"] == leadline["project"]["version"]
+    assert package["build-system"] == leadline["build-system"]
+    assert set(package["project"]["dependencies"]) <= set(leadline["project"]["dependencies"])
 
 
 def test_the_readmes_test_passes_by_the_plugin_alone(installed: Path, tmp_path: Path) -> None:

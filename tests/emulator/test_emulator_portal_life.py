@@ -214,8 +214,8 @@ def test_classic_mode_creates_nothing_whatever_the_stage(emulator: Emulator) -> 
 def test_pipelines_have_stages_of_their_own(emulator: Emulator) -> None:
     """Documentation: crm/universal/category/."""
     params = {"entityTypeId": 2, "fields": {"name": "Second"}}
-    made = emulator.result("crm.category.add", params)["category"]
-    assert (made["id"], made["isDefault"]) == (1, "N")
+    pipeline = emulator.result("crm.category.add", params)["category"]
+    assert (pipeline["id"], pipeline["isDefault"]) == (1, "N")
     stages = emulator.result("crm.status.list", {"filter": {"ENTITY_ID": "DEAL_STAGE_1"}})
     assert stages[0]["STATUS_ID"] == "C1:NEW"
     deal = {"entityTypeId": 2, "fields": {"title": "D", "categoryId": 1}}

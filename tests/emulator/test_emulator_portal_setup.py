@@ -24,9 +24,9 @@ def test_a_form_is_personal_or_common(emulator: Emulator) -> None:
     usual = emulator.result(f"crm.{CONFIGURATION}.get")
     assert {row["type"] for row in usual} == {"section"}
     assert emulator.result(f"crm.{CONFIGURATION}.set", {"data": SECTIONS}) is True
-    own = emulator.result(f"crm.{CONFIGURATION}.get")
-    assert [row["optionFlags"] for row in own[0]["elements"]] == ["0", "1"]
-    assert emulator.result("crm.item.details.configuration.get", {"entityTypeId": 1}) == own
+    form = emulator.result(f"crm.{CONFIGURATION}.get")
+    assert [row["optionFlags"] for row in form[0]["elements"]] == ["0", "1"]
+    assert emulator.result("crm.item.details.configuration.get", {"entityTypeId": 1}) == form
     assert emulator.result(f"crm.{CONFIGURATION}.get", {"scope": "C"}) == usual
     assert emulator.result(f"crm.{CONFIGURATION}.get", {"extras": {"leadCustomerType": 2}}) == usual
     assert emulator.result(f"crm.{CONFIGURATION}.forceCommonScopeForAll") is True
@@ -77,15 +77,15 @@ def test_a_smart_process_gets_a_list_field(emulator: Emulator) -> None:
         "editFormLabel": {"en": "Kind"},
         "enum": [{"value": "Screen", "sort": 100}, {"value": "Battery", "def": "Y", "sort": 200}],
     }
-    made = emulator.result("userfieldconfig.add", {"moduleId": "crm", "field": field})["field"]
-    assert (made["id"], made["showInList"], made["sort"]) == ("1", "Y", "100")
-    assert made["editFormLabel"] == {"en": "Kind", "de": None}
-    assert [(row["value"], row["def"]) for row in made["enum"]] == [
+    new_field = emulator.result("userfieldconfig.add", {"moduleId": "crm", "field": field})["field"]
+    assert (new_field["id"], new_field["showInList"], new_field["sort"]) == ("1", "Y", "100")
+    assert new_field["editFormLabel"] == {"en": "Kind", "de": None}
+    assert [(row["value"], row["def"]) for row in new_field["enum"]] == [
         ("Screen", "N"),
         ("Battery", "Y"),
     ]
     item = emulator.result("crm.item.add", {"entityTypeId": 1030, "fields": {}})["item"]
-    assert item["ufCrm1Kind"] == [int(made["enum"][1]["id"])]
+    assert item["ufCrm1Kind"] == [int(new_field["enum"][1]["id"])]
     sent = {"moduleId": "crm", "id": 1, "field": {"mandatory": "Y"}}
     assert emulator.result("userfieldconfig.update", sent)["field"]["mandatory"] == "Y"
     listing = {"moduleId": "crm", "select": {"0": "*", "language": "en"}}

@@ -20,13 +20,13 @@ def requisite(emulator: Emulator) -> int:
 def test_requisites_belong_to_a_company(emulator: Emulator) -> None:
     """Documentation: crm/requisites/universal/."""
     number = requisite(emulator)
-    shown = emulator.result("crm.requisite.get", {"id": number})
+    stored = emulator.result("crm.requisite.get", {"id": number})
     names = ("ENTITY_ID", "RQ_INN", "ACTIVE", "SORT", "DATE_MODIFY", "MODIFY_BY_ID", "RQ_KPP")
-    assert [shown[name] for name in names] == ["1", "17", "Y", "500", "", None, None]
+    assert [stored[name] for name in names] == ["1", "17", "Y", "500", "", None, None]
     change = {"id": number, "fields": {"RQ_KPP": "5", "ENTITY_ID": 9}}
     assert emulator.result("crm.requisite.update", change) is True
-    wanted = {"filter": {"RQ_KPP": "5"}, "select": ["ID", "ENTITY_ID"]}
-    found = emulator.call("crm.requisite.list", wanted)
+    query = {"filter": {"RQ_KPP": "5"}, "select": ["ID", "ENTITY_ID"]}
+    found = emulator.call("crm.requisite.list", query)
     assert (found["result"], found["total"]) == ([{"ID": "1", "ENTITY_ID": "1"}], 1)
     missing = {"ENTITY_TYPE_ID": 4, "ENTITY_ID": 9, "PRESET_ID": 1}
     text = refused(emulator, "crm.requisite.add", {"fields": missing})[1]
@@ -47,14 +47,14 @@ def test_bank_details_and_links_name_requisites(emulator: Emulator) -> None:
     emulator.result("crm.item.add", {"entityTypeId": 31, "fields": {}})
     link = {"ENTITY_TYPE_ID": 31, "ENTITY_ID": 1, "REQUISITE_ID": 1, "BANK_DETAIL_ID": 1}
     assert emulator.result("crm.requisite.link.register", {"fields": link}) is True
-    named = {"entityTypeId": 31, "entityId": 1}
-    shown = emulator.result("crm.requisite.link.get", named)
-    assert (shown["REQUISITE_ID"], shown["ENTITY_ID"]) == ("1", 1)
+    owner = {"entityTypeId": 31, "entityId": 1}
+    stored = emulator.result("crm.requisite.link.get", owner)
+    assert (stored["REQUISITE_ID"], stored["ENTITY_ID"]) == ("1", 1)
     missing = {"fields": {**link, "REQUISITE_ID": 9}}
     text = refused(emulator, "crm.requisite.link.register", missing)[1]
     assert text == "The Requisite with ID '9' is not found"
-    assert emulator.result("crm.requisite.link.unregister", named) is True
-    assert refused(emulator, "crm.requisite.link.get", named) == ("", "Not found")
+    assert emulator.result("crm.requisite.link.unregister", owner) is True
+    assert refused(emulator, "crm.requisite.link.get", owner) == ("", "Not found")
 
 
 def test_a_template_has_fields_of_its_own(emulator: Emulator) -> None:
@@ -65,8 +65,8 @@ def test_a_template_has_fields_of_its_own(emulator: Emulator) -> None:
     assert emulator.result("crm.requisite.preset.field.add", field) == 1
     text = refused(emulator, "crm.requisite.preset.field.add", field)[1]
     assert text == "The field 'RQ_NAME' can not be added."
-    shown = emulator.result("crm.requisite.preset.field.get", {"ID": 1, "preset": preset})
-    assert (shown["ID"], shown["SORT"], shown["IN_SHORT_LIST"]) == (1, 580, "N")
+    stored = emulator.result("crm.requisite.preset.field.get", {"ID": 1, "preset": preset})
+    assert (stored["ID"], stored["SORT"], stored["IN_SHORT_LIST"]) == (1, 580, "N")
     rest = emulator.result("crm.requisite.preset.field.availabletoadd", {"preset": preset})
     assert "RQ_NAME" not in rest
     text = refused(emulator, "crm.requisite.preset.field.list", {"preset": {"ID": 9}})[1]
@@ -91,8 +91,8 @@ def test_currencies_have_a_base_and_languages(emulator: Emulator) -> None:
     assert emulator.result("crm.currency.base.get") == "USD"
     fields = {"CURRENCY": "CNY", "AMOUNT": 12.2251, "LANG": {"en": {"FULL_NAME": "Yuan"}}}
     assert emulator.result("crm.currency.add", {"fields": fields}) == "CNY"
-    shown = emulator.result("crm.currency.get", {"id": "CNY"})
-    assert [shown[name] for name in ("AMOUNT", "FULL_NAME", "BASE")] == ["12.2251", "Yuan", "N"]
+    currency = emulator.result("crm.currency.get", {"id": "CNY"})
+    assert [currency[name] for name in ("AMOUNT", "FULL_NAME", "BASE")] == ["12.2251", "Yuan", "N"]
     languages = {"id": "CNY", "localizations": {"de": {"DECIMALS": 4}}}
     assert emulator.result("crm.currency.localizations.set", languages) is True
     found = emulator.result("crm.currency.localizations.get", {"id": "CNY"})
@@ -112,12 +112,12 @@ def test_currencies_have_a_base_and_languages(emulator: Emulator) -> None:
 
 def test_fields_are_registered_for_the_search_of_duplicates(emulator: Emulator) -> None:
     """Documentation: crm/duplicates/volatile-type/."""
-    wanted = {"entityTypeId": 1, "fieldCode": "TITLE"}
-    assert wanted | {"fieldTitle": "Lead title"} in emulator.result(
+    query = {"entityTypeId": 1, "fieldCode": "TITLE"}
+    assert query | {"fieldTitle": "Lead title"} in emulator.result(
         "crm.duplicate.volatileType.fields", {"entityTypeId": 1}
     )
-    assert emulator.result("crm.duplicate.volatileType.register", wanted) == {"id": 1}
-    assert emulator.result("crm.duplicate.volatileType.register", wanted) == {"id": 1}
+    assert emulator.result("crm.duplicate.volatileType.register", query) == {"id": 1}
+    assert emulator.result("crm.duplicate.volatileType.register", query) == {"id": 1}
     unknown = {"entityTypeId": 1, "fieldCode": "NOTHING"}
     code = refused(emulator, "crm.duplicate.volatileType.register", unknown)[0]
     assert code == "FIELD_NOT_FOUND"
@@ -129,8 +129,8 @@ def test_a_workspace_with_smart_processes_stays(emulator: Emulator) -> None:
     """Documentation: crm/automated-solution/."""
     emulator.result("crm.type.add", {"fields": {"title": "Repairs"}})
     fields = {"title": "HR", "typeIds": [1, 9]}
-    made = emulator.result("crm.automatedsolution.add", {"fields": fields})
-    assert made == {"automatedSolution": {"id": 1, "title": "HR", "typeIds": [1]}}
+    workspace = emulator.result("crm.automatedsolution.add", {"fields": fields})
+    assert workspace == {"automatedSolution": {"id": 1, "title": "HR", "typeIds": [1]}}
     assert refused(emulator, "crm.automatedsolution.delete", {"id": 1})[0] == "HAS_BOUND_TYPES"
     emulator.result("crm.automatedsolution.update", {"id": 1, "fields": {"typeIds": []}})
     assert emulator.result("crm.automatedsolution.delete", {"id": 1}) is None

@@ -28,9 +28,9 @@ def error(emulator: Emulator, method: str, params: object) -> Any:
 
 
 def test_a_smart_process_has_the_fields_that_its_settings_choose(emulator: Emulator) -> None:
-    made = make(emulator, isClientEnabled="Y", isSourceEnabled="true")
-    assert (made["id"], made["entityTypeId"], made["isSourceEnabled"]) == (1, PROCESS, "Y")
-    assert [row["entityTypeId"] for row in made["relations"]["parent"]] == [3, 4]
+    process = make(emulator, isClientEnabled="Y", isSourceEnabled="true")
+    assert (process["id"], process["entityTypeId"], process["isSourceEnabled"]) == (1, PROCESS, "Y")
+    assert [row["entityTypeId"] for row in process["relations"]["parent"]] == [3, 4]
     fields = emulator.result("crm.item.fields", {"entityTypeId": PROCESS})["fields"]
     assert {"stageId", "contactIds", "sourceId", "categoryId"} <= fields.keys()
     assert fields["stageId"]["statusType"] == f"DYNAMIC_{PROCESS}_STAGE_2"
@@ -51,25 +51,27 @@ def test_items_of_a_smart_process_move_between_its_stages(emulator: Emulator) ->
     assert moved["previousStageId"] == f"DT{PROCESS}_2:NEW"
     history = emulator.result("crm.stagehistory.list", {"entityTypeId": PROCESS})["items"]
     assert [row["STAGE_SEMANTIC_ID"] for row in history] == ["P", "S"]
-    wanted = {"entityTypeId": PROCESS, "filter": {"@stageId": [moved["stageId"]]}}
-    assert emulator.call("crm.item.list", wanted)["total"] == 1
+    query = {"entityTypeId": PROCESS, "filter": {"@stageId": [moved["stageId"]]}}
+    assert emulator.call("crm.item.list", query)["total"] == 1
     assert error(emulator, "crm.type.delete", {"id": 1}) == "BX_ERROR"
     emulator.result("crm.item.delete", {"entityTypeId": PROCESS, "id": 1})
     assert emulator.result("crm.type.delete", {"id": 1}) == []
-    assert error(emulator, "crm.item.list", wanted) == "NOT_FOUND"
+    assert error(emulator, "crm.item.list", query) == "NOT_FOUND"
 
 
 def test_pipelines_of_a_smart_process_are_its_own_only_if_it_wants(emulator: Emulator) -> None:
-    made = make(emulator)
+    process = make(emulator)
     pipeline = {"entityTypeId": PROCESS, "fields": {"name": "Second"}}
     assert error(emulator, "crm.category.add", pipeline) == "ADDING_DISABLED"
-    emulator.result("crm.type.update", {"id": made["id"], "fields": {"isCategoriesEnabled": "Y"}})
+    emulator.result(
+        "crm.type.update", {"id": process["id"], "fields": {"isCategoriesEnabled": "Y"}}
+    )
     category = emulator.result("crm.category.add", pipeline)["category"]
     assert (category["entityTypeId"], category["isDefault"]) == (PROCESS, "N")
     other = item(emulator, PROCESS, categoryId=category["id"])
     assert other["stageId"] == f"DT{PROCESS}_{category['id']}:NEW"
-    named = {"entityTypeId": PROCESS, "id": category["id"]}
-    assert error(emulator, "crm.category.delete", named) == "BX_ERROR"
+    key = {"entityTypeId": PROCESS, "id": category["id"]}
+    assert error(emulator, "crm.category.delete", key) == "BX_ERROR"
     deals = emulator.result("crm.category.list", {"entityTypeId": 2})["categories"]
     assert [row["id"] for row in deals] == [0]
 
@@ -89,8 +91,8 @@ def test_a_type_outside_the_range_or_unknown_is_refused(emulator: Emulator) -> N
 def test_types_are_found_by_a_filter_with_groups(emulator: Emulator) -> None:
     for title in ("Repairs", "Returns", "Visits"):
         make(emulator, title=title)
-    wanted = {"logic": "OR", "0": {"%title": "pair"}, "1": {"=title": "Visits"}}
-    found = emulator.call("crm.type.list", {"filter": {"0": wanted}, "order": {"id": "DESC"}})
+    conditions = {"logic": "OR", "0": {"%title": "pair"}, "1": {"=title": "Visits"}}
+    found = emulator.call("crm.type.list", {"filter": {"0": conditions}, "order": {"id": "DESC"}})
     assert [row["title"] for row in found["result"]["types"]] == ["Visits", "Repairs"]
     assert found["total"] == 2
 
@@ -102,8 +104,8 @@ def test_relations_give_objects_a_parent(emulator: Emulator) -> None:
     deal = item(emulator, 2, title="Parent")["id"]
     child = item(emulator, PROCESS, parentId2=deal)
     assert child["parentId2"] == deal
-    wanted = {"entityTypeId": PROCESS, "filter": {"parentId2": deal}}
-    assert emulator.call("crm.item.list", wanted)["total"] == 1
+    query = {"entityTypeId": PROCESS, "filter": {"parentId2": deal}}
+    assert emulator.call("crm.item.list", query)["total"] == 1
     lead = emulator.add(**{f"PARENT_ID_{PROCESS}": child["id"]})
     assert emulator.get(lead)[f"PARENT_ID_{PROCESS}"] == str(child["id"])
 
@@ -119,8 +121,8 @@ def test_smart_processes_survive_a_reset_as_little_as_leads(emulator: Emulator) 
 
 def test_an_invoice_is_an_item_with_a_number(emulator: Emulator) -> None:
     """Documentation: crm/universal/object-fields.md#invoice."""
-    made = item(emulator, 31, title="For the screen")
-    assert (made["accountNumber"], made["stageId"]) == ("1", "DT31_1:N")
+    invoice = item(emulator, 31, title="For the screen")
+    assert (invoice["accountNumber"], invoice["stageId"]) == ("1", "DT31_1:N")
     paid = {"entityTypeId": 31, "id": 1, "fields": {"stageId": "DT31_1:P"}}
     assert emulator.result("crm.item.update", paid)["item"]["previousStageId"] == "DT31_1:N"
     assert error(emulator, "crm.category.add", {"entityTypeId": 31, "fields": {"name": "x"}})
@@ -128,8 +130,12 @@ def test_an_invoice_is_an_item_with_a_number(emulator: Emulator) -> None:
 
 def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
     number = emulator.result("crm.quote.add", {"fields": {"TITLE": "Furniture"}})
-    shown = emulator.result("crm.quote.get", {"id": number})
-    assert (shown["QUOTE_NUMBER"], shown["STATUS_ID"], shown["CLOSED"]) == ("1", "DRAFT", "N")
+    estimate = emulator.result("crm.quote.get", {"id": number})
+    assert (estimate["QUOTE_NUMBER"], estimate["STATUS_ID"], estimate["CLOSED"]) == (
+        "1",
+        "DRAFT",
+        "N",
+    )
     sent = {"id": number, "fields": {"STATUS_ID": "APPROVED"}}
     assert emulator.result("crm.quote.update", sent) is True
     typed = emulator.result("crm.item.get", {"entityTypeId": 7, "id": number})["item"]
@@ -161,10 +167,10 @@ def test_product_rows_are_listed_replaced_and_deleted(emulator: Emulator) -> Non
     owner = {"ownerType": "SI", "ownerId": item(emulator, 31)["id"]}
     rows = [{"productId": 1, "price": 99.5}, {"productId": 2, "price": 10, "quantity": 3}]
     params = {**owner, "productRows": rows}
-    made = emulator.result("crm.item.productrow.set", params)["productRows"]
-    assert [row["price"] for row in made] == [99.5, 10]
-    wanted = {"=ownerType": "SI", "=ownerId": owner["ownerId"], ">price": 50}
-    found = emulator.call("crm.item.productrow.list", {"filter": wanted})
+    stored = emulator.result("crm.item.productrow.set", params)["productRows"]
+    assert [row["price"] for row in stored] == [99.5, 10]
+    conditions = {"=ownerType": "SI", "=ownerId": owner["ownerId"], ">price": 50}
+    found = emulator.call("crm.item.productrow.list", {"filter": conditions})
     assert ([row["id"] for row in found["result"]["productRows"]], found["total"]) == ([1], 1)
     assert emulator.result("crm.item.productrow.delete", {"id": 1}) is None
     assert error(emulator, "crm.item.productrow.get", {"id": 1}) == "NOT_FOUND"

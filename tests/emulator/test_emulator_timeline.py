@@ -27,24 +27,24 @@ def test_a_comment_is_added_shown_changed_and_deleted(emulator_with_objects: Emu
     emulator = emulator_with_objects
     fields = {"ENTITY_ID": 1, "ENTITY_TYPE": "deal", "COMMENT": "New", "FILES": [GIF]}
     assert emulator.result("crm.timeline.comment.add", {"fields": fields}) == 1
-    shown = emulator.result("crm.timeline.comment.get", {"id": 1})
-    texts = [shown[name] for name in ("ID", "ENTITY_ID", "ENTITY_TYPE", "COMMENT", "AUTHOR_ID")]
+    comment = emulator.result("crm.timeline.comment.get", {"id": 1})
+    texts = [comment[name] for name in ("ID", "ENTITY_ID", "ENTITY_TYPE", "COMMENT", "AUTHOR_ID")]
     assert texts == ["1", "1", "deal", "New", "1"]
-    assert [shown["FILES"]["1"][name] for name in ("name", "size", "type")] == [
+    assert [comment["FILES"]["1"][name] for name in ("name", "size", "type")] == [
         "1.gif",
         43,
         "image",
     ]
     changed = {"id": 1, "fields": {"COMMENT": "Changed"}}
     assert emulator.result("crm.timeline.comment.update", changed) == 1
-    wanted = {"filter": {"ENTITY_ID": 1, "ENTITY_TYPE": "deal"}, "select": ["ID", "COMMENT"]}
-    assert emulator.result("crm.timeline.comment.list", wanted) == [
+    query = {"filter": {"ENTITY_ID": 1, "ENTITY_TYPE": "deal"}, "select": ["ID", "COMMENT"]}
+    assert emulator.result("crm.timeline.comment.list", query) == [
         {"ID": "1", "COMMENT": "Changed"}
     ]
     other = {"id": 1, "ownerTypeId": 2, "ownerId": 2}
     assert refused(emulator, "crm.timeline.comment.delete", other)[0] == "NOT_FOUND"
-    own = {"id": 1, "ownerTypeId": 2, "ownerId": 1}
-    assert emulator.result("crm.timeline.comment.delete", own) is None
+    binding = {"id": 1, "ownerTypeId": 2, "ownerId": 1}
+    assert emulator.result("crm.timeline.comment.delete", binding) is None
     assert refused(emulator, "crm.timeline.comment.get", {"id": 1}) == ("", "Not found.")
 
 
@@ -75,8 +75,8 @@ def test_a_comment_is_shown_by_all_its_objects(emulator_with_objects: Emulator) 
         "deal",
         "contact",
     ]
-    wanted = {"filter": {"ENTITY_ID": 1, "ENTITY_TYPE": "contact"}}
-    assert len(emulator.result("crm.timeline.comment.list", wanted)) == 1
+    query = {"filter": {"ENTITY_ID": 1, "ENTITY_TYPE": "contact"}}
+    assert len(emulator.result("crm.timeline.comment.list", query)) == 1
     assert emulator.result("crm.timeline.bindings.unbind", {"fields": binding}) is True
     gone = refused(emulator, "crm.timeline.bindings.unbind", {"fields": binding})
     assert gone == ("", "Not found.")
@@ -105,10 +105,10 @@ def test_notes_and_entries_belong_to_an_object(emulator_with_objects: Emulator) 
     assert emulator.result("crm.timeline.note.get", note)["text"] == "Test"
     assert emulator.result("crm.timeline.note.delete", note) is True
     entry = {"entityTypeId": 1, "entityId": 1, "title": "T", "text": "t", "iconCode": "info"}
-    made = emulator.result("crm.timeline.logmessage.add", {"fields": entry})["logMessage"]
-    assert (made["id"], made["title"], made["authorId"]) == (1, "T", 1)
-    wanted = {"entityTypeId": 1, "entityId": 1, "order": {"created": "desc"}}
-    assert emulator.call("crm.timeline.logmessage.list", wanted)["total"] == 1
+    message = emulator.result("crm.timeline.logmessage.add", {"fields": entry})["logMessage"]
+    assert (message["id"], message["title"], message["authorId"]) == (1, "T", 1)
+    query = {"entityTypeId": 1, "entityId": 1, "order": {"created": "desc"}}
+    assert emulator.call("crm.timeline.logmessage.list", query)["total"] == 1
     assert emulator.result("crm.timeline.logmessage.delete", {"id": 1}) is True
     gone = refused(emulator, "crm.timeline.logmessage.get", {"id": 1})
     assert gone == ("NOT_FOUND", "Timeline logmessage not found for id 1")
@@ -126,14 +126,14 @@ def test_an_activity_stores_its_owner_and_its_communications(
     fields = {"OWNER_TYPE_ID": 2, "OWNER_ID": 1, "TYPE_ID": 2, "SUBJECT": "Call"}
     fields |= {"RESPONSIBLE_ID": 1, "COMMUNICATIONS": [phone], "COMPLETED": "N"}
     assert emulator.result("crm.activity.add", {"fields": fields}) == 1
-    shown = emulator.result("crm.activity.get", {"id": 1})
+    activity = emulator.result("crm.activity.get", {"id": 1})
     names = ("OWNER_ID", "OWNER_TYPE_ID", "PROVIDER_ID", "STATUS", "COMPLETED")
-    assert [shown[name] for name in names] == ["1", "2", "CRM_CALL", "1", "N"]
-    assert "COMMUNICATIONS" not in shown
+    assert [activity[name] for name in names] == ["1", "2", "CRM_CALL", "1", "N"]
+    assert "COMMUNICATIONS" not in activity
     done = {"id": 1, "fields": {"COMPLETED": "Y"}}
     assert emulator.result("crm.activity.update", done) is True
-    wanted = {"filter": {"OWNER_TYPE_ID": 2, "COMPLETED": "Y"}, "select": ["ID", "COMMUNICATIONS"]}
-    (row,) = emulator.result("crm.activity.list", wanted)
+    query = {"filter": {"OWNER_TYPE_ID": 2, "COMPLETED": "Y"}, "select": ["ID", "COMMUNICATIONS"]}
+    (row,) = emulator.result("crm.activity.list", query)
     assert row["COMMUNICATIONS"][0]["ENTITY_SETTINGS"]["NAME"] == "Klaus"
     assert row.keys() == {"ID", "COMMUNICATIONS"}
     assert emulator.result("crm.activity.delete", {"id": 1}) is True

@@ -97,8 +97,8 @@ def test_lists_can_filter_by_and_select_user_fields(portal: Emulator) -> None:
     add(portal, ufCrmWish="tea", ufCrmVip="Y", ufCrmLinks=["a", "b"], ufCrm_17=7)
     add(portal, ufCrmWish="milk")
 
-    def ids(wanted: Any) -> list[int]:
-        params = {"entityTypeId": 1, "filter": wanted, "select": ["id"]}
+    def ids(conditions: Any) -> list[int]:
+        params = {"entityTypeId": 1, "filter": conditions, "select": ["id"]}
         return [item["id"] for item in portal.result("crm.item.list", params)["items"]]
 
     assert ids({"ufCrmWish": "tea"}) == [1]
@@ -143,14 +143,14 @@ def test_a_stage_may_need_a_field(emulator: Emulator) -> None:
 
 def test_a_field_is_shown_changed_listed_and_deleted(portal: Emulator) -> None:
     portal.add(UF_CRM_WISH="tea")
-    shown = portal.result("crm.lead.userfield.get", {"id": 1})
-    assert (shown["FIELD_NAME"], shown["MANDATORY"]) == ("UF_CRM_WISH", "N")
-    assert shown["EDIT_FORM_LABEL"]["en"] == "Wish"
+    field = portal.result("crm.lead.userfield.get", {"id": 1})
+    assert (field["FIELD_NAME"], field["MANDATORY"]) == ("UF_CRM_WISH", "N")
+    assert field["EDIT_FORM_LABEL"]["en"] == "Wish"
     changes = {"MANDATORY": "Y", "EDIT_FORM_LABEL": {"en": "Hope"}, "FIELD_NAME": "OTHER"}
     assert portal.result("crm.lead.userfield.update", {"id": 1, "fields": changes}) is True
-    shown = portal.result("crm.lead.userfield.get", {"id": 1})
-    assert (shown["FIELD_NAME"], shown["MANDATORY"]) == ("UF_CRM_WISH", "Y")
-    assert (shown["EDIT_FORM_LABEL"]["en"], shown["EDIT_FORM_LABEL"]["de"]) == ("Hope", "")
+    field = portal.result("crm.lead.userfield.get", {"id": 1})
+    assert (field["FIELD_NAME"], field["MANDATORY"]) == ("UF_CRM_WISH", "Y")
+    assert (field["EDIT_FORM_LABEL"]["en"], field["EDIT_FORM_LABEL"]["de"]) == ("Hope", "")
     listed = portal.call("crm.lead.userfield.list", {"filter": {"MANDATORY": "Y", "LANG": "en"}})
     assert listed["total"] == 1
     assert listed["result"][0]["EDIT_FORM_LABEL"] == "Hope"

@@ -11,12 +11,12 @@ from tests.faults.idle import await_idle
 @pytest.fixture(scope="session")
 def running_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Started once."""
-    made = Bench(tmp_path_factory.mktemp("bench"))
+    bench = Bench(tmp_path_factory.mktemp("bench"))
     try:
-        made.start()
-        yield made
+        bench.start()
+        yield bench
     finally:
-        made.end()
+        bench.end()
 
 
 @pytest.fixture

@@ -692,14 +692,14 @@ def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
     """The messages waiting in a queue are requeued in another order."""
     queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
     with scene.bench.channel() as channel:
-        taken: list[tuple[int, pika.BasicProperties, bytes]] = []
-        while len(taken) < 50:
+        messages: list[tuple[int, pika.BasicProperties, bytes]] = []
+        while len(messages) < 50:
             method, properties, body = channel.basic_get(queue)
             if method is None:
                 break
-            taken.append((method.delivery_tag, properties, body))
-        scene.dice.shuffle(taken)
-        for tag, properties, body in taken:
+            messages.append((method.delivery_tag, properties, body))
+        scene.dice.shuffle(messages)
+        for tag, properties, body in messages:
             scene.toll.replayed.add(str(properties.message_id))
             channel.basic_publish("", queue, body, properties, mandatory=True)
             channel.basic_ack(tag)

@@ -186,8 +186,8 @@ def _short(line: str) -> str:
     except orjson.JSONDecodeError:
         return line
     at, event = entry.pop("timestamp", ""), entry.pop("event", "")
-    kept = {key: entry[key] for key in entry if key not in {"level", "correlation_id", "user_id"}}
-    return f"{at} {event} {kept}"
+    values = {key: entry[key] for key in entry if key not in {"level", "correlation_id", "user_id"}}
+    return f"{at} {event} {values}"
 
 
 def _clock(at: float) -> str:
@@ -223,10 +223,10 @@ def _rounds(folder: Path, first: int, seconds: float, until: float) -> Iterator[
     """Rounds until the time is over, as many on one bench as share its clocks."""
     seeds = itertools.count(first)
     for skew_s, group in itertools.groupby(seeds, skew_of):
-        own = folder / f"clock {skew_s:+}"
-        shutil.rmtree(own, ignore_errors=True)
-        own.mkdir()
-        bench = Bench(own, skew_s)
+        round_folder = folder / f"clock {skew_s:+}"
+        shutil.rmtree(round_folder, ignore_errors=True)
+        round_folder.mkdir()
+        bench = Bench(round_folder, skew_s)
         try:
             bench.start()
             for seed in group:

@@ -140,9 +140,9 @@ class PortalLog:
         if "originId" in _fields(command):
             yield int(_fields(command)["originId"])
         elif command["method"].endswith(".list"):
-            wanted = params.get("filter") or {}
-            yield from map(int, _items(wanted.get("@ORIGIN_ID")))
-            yield from filter(None, map(self._user, _items(wanted.get("@ID"))))
+            conditions = params.get("filter") or {}
+            yield from map(int, _items(conditions.get("@ORIGIN_ID")))
+            yield from filter(None, map(self._user, _items(conditions.get("@ID"))))
         elif user := self._user(ran.get("lead") or params.get("id")):
             yield user
 
@@ -179,16 +179,16 @@ def _result(ran: dict[str, Any] | None) -> Result:
     return "refused" if ran["error"] in REFUSALS else "error"
 
 
-def _lead(lead_id: int, user: int, writes: list[LeadWrite], shown: dict[str, Any] | None) -> Lead:
-    if shown is None:
+def _lead(lead_id: int, user: int, writes: list[LeadWrite], stored: dict[str, Any] | None) -> Lead:
+    if stored is None:
         return Lead(lead_id, user, is_deleted=True, writes=tuple(writes))
     return Lead(
         lead_id,
         user,
-        title=shown["TITLE"],
-        phones=tuple(row["VALUE"] for row in shown["PHONE"]),
-        stage=shown["STATUS_ID"],
-        name=shown["NAME"],
+        title=stored["TITLE"],
+        phones=tuple(row["VALUE"] for row in stored["PHONE"]),
+        stage=stored["STATUS_ID"],
+        name=stored["NAME"],
         writes=tuple(writes),
     )
 

@@ -54,20 +54,20 @@ def leaks(
     have it. `lines` is where; all logs if not given, as nothing else of an ended system can be
     read.
     """
-    wanted = {
+    secret_by_form = {
         form: secret
         for secret in {*filter(_is_revealing, system.sent), *_credentials(system), *more}
         for form in {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")}
     }
     lines = [*written.logs(system)] if lines is None else lines
     text = "\n".join(line for _, line in lines)
-    found = {form for form in wanted if form in text}
+    found = {form for form in secret_by_form if form in text}
     leaking_lines = [
         f"{name}: {line[:300]}"
         for name, line in lines
         if any(form in line for form in found) or leaking([line])
     ]
-    return "\n".join([*sorted(wanted[form] for form in found)[:5], *leaking_lines[:5]])
+    return "\n".join([*sorted(secret_by_form[form] for form in found)[:5], *leaking_lines[:5]])
 
 
 def _is_revealing(text: str) -> bool:

@@ -75,14 +75,14 @@ class Wire:
     def await_messages(
         self,
         queue: str,
-        wanted: Callable[[ReceivedMessage], bool],
+        matches: Callable[[ReceivedMessage], bool],
         count: int = 1,
         within_s: float = 20,
     ) -> list[ReceivedMessage]:
         """The wanted messages, once there are `count` of them."""
 
         def found() -> list[ReceivedMessage]:
-            return [message for message in self.take(queue) if wanted(message)]
+            return [message for message in self.take(queue) if matches(message)]
 
         promise = f"{count} messages in {queue}"
         eventually(lambda: len(found()) >= count, within_s, promise)

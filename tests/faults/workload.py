@@ -225,9 +225,9 @@ class Workload:
         """
         clients = [Client(self, random.Random(dice.random())) for _ in range(RACERS)]  # noqa: S311
         version = self.users[user][0]
-        wanted = dice.choices((version, version - 1 or None, None), (3, 2, 1), k=RACERS)
+        expected_versions = dice.choices((version, version - 1 or None, None), (3, 2, 1), k=RACERS)
         with ThreadPoolExecutor(RACERS) as pool:
-            for client, if_match in zip(clients, wanted, strict=True):
+            for client, if_match in zip(clients, expected_versions, strict=True):
                 pool.submit(client.change, user, None, if_match)
 
     def _change_by_hand(self, user: int, dice: random.Random) -> None:

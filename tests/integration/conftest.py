@@ -52,17 +52,17 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in SECRETS:
         monkeypatch.delenv(name, raising=False)
     _begin_trace()
-    with process.fresh() as own:
+    with process.fresh() as own_process:
         yield
-        for held in own.held():
+        for held in own_process.held():
             if isinstance(held, Publisher):
                 held.close(0.5)
     # Other threads, such as the outbox's, also hold connections, and Python warns about open ones.
-    for kept in gc.get_objects():
+    for object_ in gc.get_objects():
         # Not isinstance: it asks weak proxies for the class of an object that may be gone.
-        if issubclass(type(kept), Session):
-            kept.close()
-    del own
+        if issubclass(type(object_), Session):
+            object_.close()
+    del own_process
     with warnings.catch_warnings():
         # pika leaves the socket of an unfinished connection to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)

@@ -33,8 +33,8 @@ class Node(RabbitMQ):
         text = config.read_text(encoding="utf-8")
         clustered = f"{{rabbit, [\n   {{cluster_nodes, {{[{names}], disc}}}},"
         write(config, text.replace("{rabbit, [", clustered, 1))
-        named = {**broker.env, "RABBITMQ_NODENAME": f"rabbit{self.number}@localhost"}
-        return (replace(broker, env=named),)
+        env = {**broker.env, "RABBITMQ_NODENAME": f"rabbit{self.number}@localhost"}
+        return (replace(broker, env=env),)
 
 
 class Cluster:
@@ -73,8 +73,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             cookie = state.folder("rabbitmq") / ".erlang.cookie"
             write(cookie, secret)
             cookie.chmod(0o400)
-            made = selection.rabbitmq(state, Ports({}, with_defaults=False))
-            ports = (made.port, made.management_port, made.distribution_port, mapper)
+            server = selection.rabbitmq(state, Ports({}, with_defaults=False))
+            ports = (server.port, server.management_port, server.distribution_port, mapper)
             nodes.append(PrivateServer(Node(state, *ports, number=number), state))
             nodes[-1].start()
         yield Cluster(nodes)

@@ -196,10 +196,10 @@ def test_the_command_line_is_audited_under_its_own_name(leadline: Leadline) -> N
         "send again",
     ]
     assert {entry["outcome"] for entry in trail} == {"done", "open"}
-    shown = leadline("audit", "--orders", "--limit", 2)
-    assert ME in shown.out.decode()
-    assert "create_card" not in shown.out.decode()
-    assert "more: --before" in shown.err
+    orders = leadline("audit", "--orders", "--limit", 2)
+    assert ME in orders.out.decode()
+    assert "create_card" not in orders.out.decode()
+    assert "more: --before" in orders.err
     ours = leadline("audit", "--user", user, "--json").json["items"]
     assert [policy["action"] for policy in ours] == ["update_card", "send again", "create_card"]
     assert leadline("audit", "--before", "no-id").code == 2
@@ -256,8 +256,8 @@ def test_a_key_without_a_name_finds_answers_stored_before_keys_had_names(
 ) -> None:
     monkeypatch.setenv("API_KEYS", f"read,write:{SITE}")
     first = create(**{"Idempotency-Key": "one"})
-    (kept,) = rows("SELECT caller FROM idempotency_keys")
-    assert kept["caller"] == api_keys.digest_of(SITE.encode()).hex()[:16]
+    (stored,) = rows("SELECT caller FROM idempotency_keys")
+    assert stored["caller"] == api_keys.digest_of(SITE.encode()).hex()[:16]
     monkeypatch.setenv("API_KEYS", SITE)  # a bare key
     assert create(**{"Idempotency-Key": "one"}) == first
 

@@ -63,9 +63,9 @@ class Broker:
 @pytest.fixture
 def broker(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     monkeypatch.setenv("AMQP_URL", amqp_url)
-    made = Broker(amqp_url)
-    yield made
-    made.connection.close()
+    broker = Broker(amqp_url)
+    yield broker
+    broker.connection.close()
 
 
 def listed(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
@@ -88,8 +88,8 @@ def test_a_malformed_dead_letter_does_not_hide_others_and_can_be_discarded(
     broker.dead_letter(b"{}", message_id="m-1")
     hostile, other = listed(leadline)
     assert other["message_id"] == "m-1"
-    shown = leadline("dead-letters", "show", hostile["id"], "--json")
-    assert (shown.code, shown.json["encoding"]) == (0, "text")
+    output = leadline("dead-letters", "show", hostile["id"], "--json")
+    assert (output.code, output.json["encoding"]) == (0, "text")
     assert leadline("dead-letters", "discard", hostile["id"], "--yes").code == 0
     assert listed(leadline) == [other]
 
@@ -122,8 +122,8 @@ def test_a_dead_letter_is_found_right_after_another_list_has_looked_at_it(
         broker.connection.process_data_events(seconds)
 
     monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", other_list_ends)
-    shown = leadline("dead-letters", "show", found["id"], "--json")
-    assert (shown.code, shown.json["id"]) == (0, found["id"])
+    output = leadline("dead-letters", "show", found["id"], "--json")
+    assert (output.code, output.json["id"]) == (0, found["id"])
 
 
 def test_showing_a_missing_dead_letter_fails_after_a_short_wait(
@@ -193,28 +193,28 @@ def test_repeated_listing_loses_and_changes_nothing(leadline: Leadline, broker: 
         dead_letters.walk(broker.url, lambda _: Decision.KEEP, [QUEUE])
     # RabbitMQ requeues listed messages a moment later; listing before that changes the order.
     eventually(lambda: by_id(leadline) == before, 20, "all are back in the queue")
-    taken: list[bytes] = []
+    bodies: list[bytes] = []
 
     def are_all_taken() -> bool:
-        taken.extend(body for _, body in broker.take(DEAD))
-        return len(taken) >= 5
+        bodies.extend(body for _, body in broker.take(DEAD))
+        return len(bodies) >= 5
 
     eventually(are_all_taken, 20, "all are taken")
-    assert sorted(taken) == [b"0", b"1", b"2", b"3", b"4"]
+    assert sorted(bodies) == [b"0", b"1", b"2", b"3", b"4"]
 
 
 def test_one_dead_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b'{"a": [1]}', headers={"ce-id": "7"}, content_type="application/json")
     broker.dead_letter(UNREADABLE)
     as_json, unreadable = (letter["id"] for letter in listed(leadline))
-    shown = leadline("dead-letters", "show", as_json, "--json").json
-    assert (shown["encoding"], shown["body"], shown["headers"]["ce-id"]) == (
+    details = leadline("dead-letters", "show", as_json, "--json").json
+    assert (details["encoding"], details["body"], details["headers"]["ce-id"]) == (
         "json",
         {"a": [1]},
         "7",
     )
-    shown = leadline("dead-letters", "show", unreadable, "--json").json
-    assert (shown["encoding"], base64.b64decode(shown["body"])) == ("base64", UNREADABLE)
+    details = leadline("dead-letters", "show", unreadable, "--json").json
+    assert (details["encoding"], base64.b64decode(details["body"])) == ("base64", UNREADABLE)
     assert leadline("dead-letters", "show", unreadable, "--raw").out == UNREADABLE
     assert leadline("dead-letters", "show", "0123456789ab").code == 2
 

@@ -117,8 +117,8 @@ def test_an_unknown_command_gets_a_suggestion(leadline: Leadline, word: str, hin
 
 
 def test_every_suggestion_names_an_existing_command() -> None:
-    named = {meant.split()[0] for meant in suggestions._MEANT.values()}  # noqa: SLF001
-    assert named <= {*COMMANDS, "--version"}
+    commands = {meant.split()[0] for meant in suggestions._MEANT.values()}  # noqa: SLF001
+    assert commands <= {*COMMANDS, "--version"}
     assert not COMMANDS.keys() & suggestions._MEANT.keys()  # noqa: SLF001
 
 

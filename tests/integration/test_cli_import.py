@@ -166,8 +166,8 @@ def test_an_interrupted_import_resumes_without_duplicates(
         assert leadline("import", file).code != 0
     assert len(rows(USERS)) == 2000
     if is_bookmark_lost:
-        for kept in tmp_path.glob("leadline-import-*"):
-            kept.unlink()
+        for checkpoint in tmp_path.glob("leadline-import-*"):
+            checkpoint.unlink()
     assert leadline("import", file, "--json").json["created"] == 1500
     assert leadline("import", file, "--json").json["created"] == 0
     found = [row["full_name"] for row in rows(USERS)]
@@ -193,18 +193,18 @@ def test_the_checkpoint_is_in_the_state_folder_that_was_given(
     leadline: Leadline, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_off(_users: Any, **_options: Any) -> int:
-        assert [path.name for path in named.glob("leadline-import-*")] == kept
-        kept.append(f"leadline-import-{digest}.json")
+        assert [path.name for path in state_folder.glob("leadline-import-*")] == checkpoints
+        checkpoints.append(f"leadline-import-{digest}.json")
         return 0
 
-    named = tmp_path / "named"
-    named.mkdir()
-    (named / "environment.json").write_text("{}")
+    state_folder = tmp_path / "named"
+    state_folder.mkdir()
+    (state_folder / "environment.json").write_text("{}")
     file = write("a.csv", "full_name,phone\n" + "".join(f"U,+7700{n:07}\n" for n in range(2000)))
-    digest, kept = hashlib.sha256(file.read_bytes()).hexdigest()[:8], list[str]()
+    digest, checkpoints = hashlib.sha256(file.read_bytes()).hexdigest()[:8], list[str]()
     monkeypatch.setattr(bulk_import, "create", break_off)
-    assert leadline("--state", named, "import", file).code == 0
-    assert len(kept) == 2
+    assert leadline("--state", state_folder, "import", file).code == 0
+    assert len(checkpoints) == 2
 
 
 EXISTING = "id,full_name,phone,stage,lead\n7,Anna,+77001112233,NEW,501\n9,Bo,+77001112234,JUNK,\n"

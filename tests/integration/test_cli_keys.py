@@ -32,9 +32,9 @@ def grants(key: str) -> set[str]:
 
 
 def create(leadline: Leadline, *words: object) -> tuple[str, str]:
-    made = leadline("keys", "create", *words, "--json")
-    assert made.code == 0, made.err
-    return made.json["key"], made.json["entry"]
+    output = leadline("keys", "create", *words, "--json")
+    assert output.code == 0, output.err
+    return output.json["key"], output.json["entry"]
 
 
 def test_a_new_key_grants_its_scopes_until_it_is_revoked(leadline: Leadline, file: Path) -> None:
@@ -90,11 +90,11 @@ def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, fi
     file.write_text(f"{plain}\nhunter2\n{expired}\nraed:{plain}\n")
     create(leadline, "crm-form", "--scope", "write", "--days", 1, "--file", file)
     result = leadline("keys", "list", "--json")
-    shown = result.json["keys"]
+    keys = result.json["keys"]
     assert result.code == 1
-    assert [key["entry"] for key in shown] == [1, 2, 3, 4, 5]
-    assert [bool(key["trouble"]) for key in shown] == [False, True, True, True, False]
-    assert [key["kept"] for key in shown] == ["plain", "plain", "hashed", "plain", "hashed"]
+    assert [key["entry"] for key in keys] == [1, 2, 3, 4, 5]
+    assert [bool(key["trouble"]) for key in keys] == [False, True, True, True, False]
+    assert [key["kept"] for key in keys] == ["plain", "plain", "hashed", "plain", "hashed"]
     for text in (result.out.decode(), leadline("keys", "list").out.decode()):
         assert plain not in text
         assert "hunter2" not in text

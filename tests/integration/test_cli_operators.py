@@ -150,14 +150,14 @@ def test_users_are_resynced(leadline: Leadline) -> None:
 def test_the_portal_is_described(leadline: Leadline) -> None:
     answer = leadline("portal", "check", "--json")
     assert answer.code == 0
-    shown = answer.json
-    assert (shown["alive"], shown["crm_mode"], shown["rights"]) == (
+    portal = answer.json
+    assert (portal["alive"], portal["crm_mode"], portal["rights"]) == (
         True,
         "classic",
         ["crm", "user"],
     )
-    assert shown["stages"][:2] == ["NEW", "IN_PROCESS"]
-    assert shown["trouble"] == []
+    assert portal["stages"][:2] == ["NEW", "IN_PROCESS"]
+    assert portal["trouble"] == []
 
 
 @pytest.mark.parametrize(
@@ -225,8 +225,8 @@ def test_the_doctor_reports_logins_with_too_many_rights(
 ) -> None:
     def logins() -> dict[str, tuple[bool, str]]:
         checks = leadline("doctor", "--json").json["checks"]
-        shown = {check["name"]: (check["is_well"], check["told"]) for check in checks}
-        return {name: check for name, check in shown.items() if name.startswith("login")}
+        results = {check["name"]: (check["is_well"], check["told"]) for check in checks}
+        return {name: check for name, check in results.items() if name.startswith("login")}
 
     assert logins() == {
         "login at Postgres": (True, "leadline_cli"),
@@ -238,9 +238,9 @@ def test_the_doctor_reports_logins_with_too_many_rights(
     }
     monkeypatch.setenv("DATABASE_URL", postgres)
     close_idle_connections()
-    is_well, shown = logins()["login at Postgres"]
+    is_well, told = logins()["login at Postgres"]
     assert not is_well
-    assert {"superuser", "owns the tables"} <= set(shown.partition(": ")[2].split(", "))
+    assert {"superuser", "owns the tables"} <= set(told.partition(": ")[2].split(", "))
 
 
 def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
@@ -256,7 +256,7 @@ def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
     with redis.Redis.from_url(redis_url) as owner:
         owner.acl_log_reset()
         try:
-            for rights, shown in (
+            for rights, expected in (
                 ("~* +@all", "every command"),
                 ("~* +@all -@dangerous +info +acl|whoami +flushall", "FLUSHALL"),
                 (next(login.redis for login in LOGINS if login.name == "cli"), ""),
@@ -267,9 +267,9 @@ def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
                 url = parts._replace(netloc=f"someone:secret@{parts.hostname}:{parts.port}")
                 monkeypatch.setenv("REDIS_URL", url.geturl())
                 found = login()
-                assert found["told"] == (f"someone: {shown}" if shown else "someone")
-                assert found["is_well"] is not bool(shown)
-                assert bool(found["mend"]) is bool(shown)
+                assert found["told"] == (f"someone: {expected}" if expected else "someone")
+                assert found["is_well"] is not bool(expected)
+                assert bool(found["mend"]) is bool(expected)
             assert owner.acl_log() == []
         finally:
             owner.acl_deluser("someone")

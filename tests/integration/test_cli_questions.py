@@ -52,9 +52,9 @@ def failed(reason: str, minutes_ago: int = 0, *, retried: bool = False) -> int:
 
 def why(leadline: Leadline, user_id: int) -> tuple[str, str]:
     """The code of the reason, and all that a person reads."""
-    shown = leadline("show", user_id)
-    assert shown.code == 0
-    return leadline("show", user_id, "--json").json["why"]["code"], shown.out.decode()
+    output = leadline("show", user_id)
+    assert output.code == 0
+    return leadline("show", user_id, "--json").json["why"]["code"], output.out.decode()
 
 
 def test_a_rejected_user_is_shown_with_the_portals_words_and_the_command_that_retries(
@@ -142,9 +142,9 @@ def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) 
     assert stage["common"]["stage"] == "NEW"
     recent = leadline("failed", "--group", "--since", "1h", "--json").json["groups"]
     assert [action["users"] for action in recent] == [1, 1]
-    shown = leadline("failed", "--group", "--since", "2h")
-    assert "action create_card" in shown.out.decode()
-    _, _, retry = shown.err.partition("leadline ")
+    output = leadline("failed", "--group", "--since", "2h")
+    assert "action create_card" in output.out.decode()
+    _, _, retry = output.err.partition("leadline ")
     assert leadline(*shlex.split(retry), "--yes", "--json").json["asked_again"] == 3
     assert leadline("resync", "--all-failed", "--yes").code == 0
     assert leadline("failed", "--group", "--json").json == {"groups": []}
@@ -317,10 +317,10 @@ def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
         pages.append(steps(feed))
     assert len(pages) > 3
     ids = [event.user.id for event in events]
-    shown = [item for page in pages for item in page]
-    assert [user for user, step in shown if step == "accepted"] == ids
-    assert sorted(user for user, step in shown if step == "synced") == ids
-    assert len(shown) == 40
+    items = [item for page in pages for item in page]
+    assert [user for user, step in items if step == "accepted"] == ids
+    assert sorted(user for user, step in items if step == "synced") == ids
+    assert len(items) == 40
     assert steps(feed) == []
 
 
@@ -365,6 +365,6 @@ def test_a_resync_and_its_operator_are_shown_as_such(leadline: Leadline) -> None
     event = create()
     settle.apply([ReceivedReply(reply_to(event))])
     leadline("resync", event.user.id)
-    shown: list[dict[str, Any]] = leadline("tail", "--since", "1h", "--limit", 3, "--json").lines
-    assert (shown[-1]["step"], shown[-1]["action"]) == ("accepted", "resync")
-    assert "@" in shown[-1]["caller"]
+    lines: list[dict[str, Any]] = leadline("tail", "--since", "1h", "--limit", 3, "--json").lines
+    assert (lines[-1]["step"], lines[-1]["action"]) == ("accepted", "resync")
+    assert "@" in lines[-1]["caller"]

@@ -48,17 +48,17 @@ def ann() -> UserId:
 @pytest.fixture
 def dump(ann: UserId, tmp_path: Path) -> Path:
     """A dump of when Ann was the only user, and new; then she was moved, and Bob was created."""
-    made = tmp_path / "leadline.dump"
+    file = tmp_path / "leadline.dump"
     url = urlsplit(os.environ["DATABASE_URL"])
     subprocess.run(
-        (binary("pg_dump"), "--format=custom", f"--file={made}", url.geturl()),
+        (binary("pg_dump"), "--format=custom", f"--file={file}", url.geturl()),
         check=True,
         timeout=60,
     )
     write.change(ann, Move(stage="JUNK"), None, None)
     create(BOB)
     disconnect()
-    return made
+    return file
 
 
 def create(user: NewUser) -> UserId:

@@ -112,14 +112,14 @@ def at_a_terminal(answer: str, *words: str) -> tuple[int, str]:
         start_new_session=True,
     )
     os.close(theirs)
-    shown = ""
+    output = ""
     for text in _read(ours):
-        shown += text
-        if answer and "[y/N]" in shown:
+        output += text
+        if answer and "[y/N]" in output:
             os.write(ours, answer.encode())
             answer = ""
     os.close(ours)
-    return process.wait(30), shown
+    return process.wait(30), output
 
 
 def _read(terminal: int) -> Iterator[str]:
@@ -136,15 +136,15 @@ def _read(terminal: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
 def test_a_question_without_a_yes_does_nothing(answer: str) -> None:
-    code, shown = at_a_terminal(answer, "portal", "pause")
+    code, output = at_a_terminal(answer, "portal", "pause")
     assert code == 2
-    assert "Pause all calls" in shown
-    assert "nothing was done" in shown
+    assert "Pause all calls" in output
+    assert "nothing was done" in output
 
 
 def test_answering_yes_runs_the_command() -> None:
-    code, shown = at_a_terminal("y\n", "portal", "pause")
-    assert (code, "REDIS_URL" in shown) == (3, True), "it went on, and misses its server"
+    code, output = at_a_terminal("y\n", "portal", "pause")
+    assert (code, "REDIS_URL" in output) == (3, True), "it went on, and misses its server"
 
 
 def test_the_option_answers_the_question(leadline: Leadline) -> None:

@@ -143,8 +143,8 @@ def test_a_node_that_confirms_nothing_is_left_for_another(amqp_url: str) -> None
     silent, other = Proxy(port), Proxy(port)
     urls = [amqp_url.replace(f":{port}/", f":{node.port}/") for node in (silent, other)]
     both = urls[0].replace(f":{silent.port}/", f":{silent.port},127.0.0.1:{other.port}/")
-    named = [urls[0]]
-    publisher = Publisher(lambda: named[0], topology.queues_of(topology.REQUESTS))
+    current_url = [urls[0]]
+    publisher = Publisher(lambda: current_url[0], topology.queues_of(topology.REQUESTS))
 
     def is_published(timeout_s: float) -> bool:
         message = Message(topology.REQUESTS, b"{}", "one")
@@ -152,7 +152,7 @@ def test_a_node_that_confirms_nothing_is_left_for_another(amqp_url: str) -> None
 
     with closing(publisher):
         assert is_published(10)
-        named[0] = both
+        current_url[0] = both
         silent.stall()
         assert not is_published(0.5)
         eventually(lambda: is_published(0.5), 9, "another node confirms")
@@ -348,12 +348,12 @@ class Sentinels:
 
 @pytest.fixture
 def sentinels(tmp_path: Path, free_port: FreePort) -> Iterator[Sentinels]:
-    made = Sentinels(tmp_path, free_port)
+    sentinels = Sentinels(tmp_path, free_port)
     try:
-        made.start()
-        yield made
+        sentinels.start()
+        yield sentinels
     finally:
-        made.close()
+        sentinels.close()
 
 
 @pytest.mark.slow("Sentinels wait a second before they fail over")
@@ -365,8 +365,8 @@ def test_the_new_master_is_found_even_if_one_sentinel_is_down(sentinels: Sentine
         checks.check_redis(sentinels.url)
         sentinels.kill_a_sentinel()
         port = urlsplit(sentinels.servers[0].url).port
-        named = [node.role for node in sentinel_nodes(sentinels.url)]
-        assert named == ["", *[f"the master is 127.0.0.1:{port}"] * 2]
+        roles = [node.role for node in sentinel_nodes(sentinels.url)]
+        assert roles == ["", *[f"the master is 127.0.0.1:{port}"] * 2]
         sentinels.servers[0].kill()
 
         def is_served() -> bool:
@@ -410,13 +410,13 @@ class Moving:
         with redis.Redis.from_url(self.servers[1].url) as other:
             other.config_set("requirepass", password)
         self.url = f"redis+sentinel://:{password}@127.0.0.1/main/0"
-        self.named = 0
+        self.current = 0
         self.is_answering = True
 
     def ask(self, _url: str) -> tuple[str, int]:
         if not self.is_answering:
             raise redis.ConnectionError
-        return "127.0.0.1", self.port(self.named)
+        return "127.0.0.1", self.port(self.current)
 
     def port(self, number: int) -> int:
         return urlsplit(self.servers[number].url).port or 0
@@ -424,10 +424,10 @@ class Moving:
 
 @pytest.fixture
 def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
-    made = Moving(tmp_path)
-    monkeypatch.setattr(sentinel, "_ask", made.ask)
-    yield made
-    for server in made.servers:
+    moving = Moving(tmp_path)
+    monkeypatch.setattr(sentinel, "_ask", moving.ask)
+    yield moving
+    for server in moving.servers:
         server.stop()
 
 
@@ -439,7 +439,7 @@ def test_a_master_that_was_replaced_is_left_before_it_rejects_anything(moving: M
     """Sentinels demote it only some ten seconds after they have promoted another one."""
     with closing(connect(moving.url)) as client:
         assert port_in_use(client) == moving.port(0)
-        moving.named = 1
+        moving.current = 1
         eventually(lambda: port_in_use(client) == moving.port(1), 10, "the client has moved")
 
 
@@ -459,7 +459,7 @@ def test_a_transaction_that_watches_keys_does_not_move(moving: Moving) -> None:
         client.set("n", 1)
         with client.pipeline() as transaction:
             transaction.watch("n")  # type: ignore[no-untyped-call]
-            moving.named = 1
+            moving.current = 1
             eventually(lambda: port_in_use(other) == moving.port(1), 10, "another has moved")
             eventually(lambda: not _names(client, moving.port(0)), 10, "this one knows, too")
             with redis.Redis.from_url(moving.servers[0].url) as third:
@@ -472,9 +472,9 @@ def test_a_transaction_that_watches_keys_does_not_move(moving: Moving) -> None:
 
 
 def _names(client: redis.Redis, port: int) -> bool:
-    made = client.connection_pool.connection_class
-    named: sentinel.Sentinels = made.sentinels
-    return named.is_master("127.0.0.1", port)
+    connection_class = client.connection_pool.connection_class
+    sentinels: sentinel.Sentinels = connection_class.sentinels
+    return sentinels.is_master("127.0.0.1", port)
 
 
 @pytest.mark.slow("Sentinels need seconds to find each other")
@@ -507,12 +507,15 @@ def test_doctor_shows_each_redis_server_and_two_masters(sentinels: Sentinels) ->
 
 def test_sentinels_that_disagree_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """As while one of them is cut off from the others."""
-    named = [Node("one:26379", "the master is a:6379"), Node("two:26379", "the master is b:6379")]
+    disagreeing = [
+        Node("one:26379", "the master is a:6379"),
+        Node("two:26379", "the master is b:6379"),
+    ]
     servers = [Node("a:6379", redis_nodes.MASTER), Node("b:6379", redis_nodes.REPLICA)]
-    monkeypatch.setattr(sentinel, "nodes", lambda _url: named)
+    monkeypatch.setattr(sentinel, "nodes", lambda _url: disagreeing)
     monkeypatch.setattr(redis_nodes, "nodes", lambda _url: servers)
     assert problems(nodes.redis("redis+sentinel://one,two/main")) == {"Redis' master"}
-    named.pop()
+    disagreeing.pop()
     assert problems(nodes.redis("redis+sentinel://one,two/main")) == set()
     servers.append(Node("c:6379", "", "cut off from its master"))
     assert problems(nodes.redis("redis+sentinel://one,two/main")) == {"Redis c:6379"}

@@ -626,8 +626,8 @@ def test_unusable_auxiliary_queues_do_not_stop_consuming(
     publish(amqp_url, b"now")
     await_requests(function, 3)
     (first, second), (others,) = (
-        [(at, headers["ce-attempt"]) for at, headers, body in function.requests if body == wanted]
-        for wanted in (b"held", b"now")
+        [(at, headers["ce-attempt"]) for at, headers, body in function.requests if body == expected]
+        for expected in (b"held", b"now")
     )
     assert [first[1], second[1], others[1]] == ["1", "2", "1"]
     assert second[0] - first[0] >= 0.9

@@ -85,11 +85,11 @@ def test_every_example_of_the_hint_finds_what_it_promises(language: str) -> None
 
 @pytest.mark.usefixtures("in_postgres")
 def test_the_user_that_a_number_names_comes_before_the_phones_that_contain_it() -> None:
-    named = create(phone="+4930901820")
-    rows("UPDATE users SET bitrix_lead_id = 7001 WHERE id = :id", id=named)
+    by_id = create(phone="+4930901820")
+    rows("UPDATE users SET bitrix_lead_id = 7001 WHERE id = :id", id=by_id)
     newer = [create() for _ in range(3)][::-1]
     first = search.page(Search(find="7001", limit=2))
-    assert [user["id"] for user in first["items"]] == [named, *newer[:2]]
+    assert [user["id"] for user in first["items"]] == [by_id, *newer[:2]]
     rest = search.page(Search(find="7001", limit=2, after=int(first["next"] or 0)))
     assert [user["id"] for user in rest["items"]] == newer[2:], "and only once"
 

@@ -116,8 +116,8 @@ def test_a_pause_is_stopped_by_whom_the_trail_names(monkeypatch: pytest.MonkeyPa
 def test_the_command_line_begins_with_the_same_sentence(leadline: Leadline) -> None:
     a_worker_lives()
     sentence = status()["verdict"]["sentence"]
-    shown = leadline("status")
-    assert f"healthy: {sentence}" in shown.out.decode().splitlines()[0]
+    output = leadline("status")
+    assert f"healthy: {sentence}" in output.out.decode().splitlines()[0]
     assert leadline("status", "--json").json["verdict"]["sentence"] == sentence
 
 

@@ -30,9 +30,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 
 @pytest.fixture(params=[Database, GreenletDatabase])
 def db(server: PrivateServer, request: pytest.FixtureRequest) -> Iterator[Database]:
-    made: Database = request.param(server.url)
-    yield made
-    made.close()
+    database: Database = request.param(server.url)
+    yield database
+    database.close()
 
 
 def as_admin(url: str, sql: str) -> list[list[object]]:

@@ -48,9 +48,9 @@ def roots(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def url(server: PrivateServer, host: str = "127.0.0.1", **query: object) -> str:
-    made = sqlalchemy.make_url(server.url).set(host=host)
-    made = made.update_query_dict({name: str(value) for name, value in query.items()})
-    return str(made.render_as_string(hide_password=False))
+    tls_url = sqlalchemy.make_url(server.url).set(host=host)
+    tls_url = tls_url.update_query_dict({name: str(value) for name, value in query.items()})
+    return str(tls_url.render_as_string(hide_password=False))
 
 
 def is_encrypted(address: str) -> bool:
@@ -141,7 +141,7 @@ def _is_refused(server: PrivateServer) -> bool:
     "query", [{"sslmode": "prefer"}, {"sslmode": "verify-ca", "sslrootcert": "/no/such/file"}]
 )
 def test_invalid_tls_settings_are_a_configuration_error(query: dict[str, str]) -> None:
-    made = sqlalchemy.make_url("postgresql://u:hunter2@127.0.0.1/d").update_query_dict(query)
+    tls_url = sqlalchemy.make_url("postgresql://u:hunter2@127.0.0.1/d").update_query_dict(query)
     with pytest.raises(BadConfiguration) as caught:
-        Database(made.render_as_string(hide_password=False))
+        Database(tls_url.render_as_string(hide_password=False))
     assert "hunter2" not in str(caught.value)

@@ -36,8 +36,8 @@ def phone(number: int) -> str:
 
 
 def user(number: int, name: str = "") -> UserId:
-    given = NewUser(full_name=name or f"User {number}", phone=phone(number))
-    return accept.create(given, None).event.user.id
+    new_user = NewUser(full_name=name or f"User {number}", phone=phone(number))
+    return accept.create(new_user, None).event.user.id
 
 
 def crm(method: str, **params: object) -> Any:
@@ -50,9 +50,9 @@ def crm(method: str, **params: object) -> Any:
 def lead(number: int, **fields: object) -> int:
     """A lead made by hand, with the phone in the notation of people."""
     value = "8 (701) " + phone(number).removeprefix("+7701")
-    given = {"TITLE": "By Hand", "NAME": "By Hand", "PHONE": [{"VALUE": value}], **fields}
-    made: int = crm("crm.lead.add", fields=given)
-    return made
+    lead_fields = {"TITLE": "By Hand", "NAME": "By Hand", "PHONE": [{"VALUE": value}], **fields}
+    lead_id: int = crm("crm.lead.add", fields=lead_fields)
+    return lead_id
 
 
 def all_leads(control: Control) -> dict[int, dict[str, Any]]:
@@ -109,8 +109,8 @@ def emails(field_map: Callable[[str], None]) -> None:
 
 
 def with_emails(number: int, **emails: str) -> UserId:
-    given = with_fields(NewUser)(full_name=f"User {number}", phone=phone(number), **emails)
-    return accept.create(given, None).event.user.id
+    new_user = with_fields(NewUser)(full_name=f"User {number}", phone=phone(number), **emails)
+    return accept.create(new_user, None).event.user.id
 
 
 def mail(*values: str) -> list[dict[str, str]]:
@@ -167,8 +167,8 @@ def test_a_contact_is_found_by_email(
     contact = crm("crm.contact.add", fields={"NAME": "Ann", "EMAIL": mail("ANN@example.com")})
     with_emails(1, email="ann@example.com")
     pipeline.settle()
-    (made,) = all_leads(control)
-    assert int(crm("crm.lead.get", id=made)["CONTACT_ID"]) == contact
+    (lead,) = all_leads(control)
+    assert int(crm("crm.lead.get", id=lead)["CONTACT_ID"]) == contact
 
 
 def test_nothing_is_searched_by_default(
@@ -214,8 +214,8 @@ def test_several_leads_hold_the_user_until_a_person_decides(
     listed = leadline("held", "--json")
     assert (listed.code, [held_user["user_id"] for held_user in listed.json["held"]]) == (1, [held])
     assert listed.json["held"][0]["lead_ids"] == doubles
-    shown = leadline("show", held, "--json").json
-    assert (shown["why"]["code"], shown["sync"]["held"]["lead_ids"]) == ("whyHeld", doubles)
+    output = leadline("show", held, "--json").json
+    assert (output["why"]["code"], output["sync"]["held"]["lead_ids"]) == ("whyHeld", doubles)
     status = leadline("status", "--json").json
     assert (status["verdict"]["reason"], status["ledger"]["held"]) != ("slow", 0)
     assert "1 user held for a person; leadline held" in status["attention"]
@@ -247,8 +247,8 @@ def test_a_held_user_stays_held_when_redis_loses_all(
     for _ in range(6):
         later()
     assert len(all_leads(control)) == 2, "no lead is created"
-    (shown,) = leadline("held", "--json").json["held"]
-    assert (shown["user_id"], shown["lead_ids"]) == (held, doubles)
+    (held_user,) = leadline("held", "--json").json["held"]
+    assert (held_user["user_id"], held_user["lead_ids"]) == (held, doubles)
     assert leadline("held", held, "--link", doubles[0]).code == 0
     eventually(later, 60, "all is settled")
     assert all_leads(control)[doubles[0]]["ORIGIN_ID"] == str(held)
@@ -340,13 +340,13 @@ def test_lost_answers_link_each_user_once(
     send = batch_call.BatchCall._send  # noqa: SLF001 - the answer is lost on its way
     sent: list[object] = []
 
-    def losing(self: Any, wanted: dict[str, Command]) -> Any:
-        answer = send(self, wanted)
-        sent.append(wanted)
-        if wanted and len(sent) % 2:
+    def losing(self: Any, commands: dict[str, Command]) -> Any:
+        answer = send(self, commands)
+        sent.append(commands)
+        if commands and len(sent) % 2:
             lost = OutcomeUnknown("lost", may_still_run=False)
             self._error = lost
-            return BatchResponse(dict.fromkeys(wanted, lost), {})
+            return BatchResponse(dict.fromkeys(commands, lost), {})
         return answer
 
     monkeypatch.setattr(batch_call.BatchCall, "_send", losing)
@@ -375,8 +375,10 @@ def test_more_leads_than_an_answer_holds_are_looked_up_alone(
 def contact(number: int) -> int:
     """A contact made by hand, with the phone in the notation of people."""
     value = "8 (701) " + phone(number).removeprefix("+7701")
-    made: int = crm("crm.contact.add", fields={"NAME": "By Hand", "PHONE": [{"VALUE": value}]})
-    return made
+    contact_id: int = crm(
+        "crm.contact.add", fields={"NAME": "By Hand", "PHONE": [{"VALUE": value}]}
+    )
+    return contact_id
 
 
 def test_a_new_lead_is_attached_to_the_contact_with_its_phone(
@@ -394,10 +396,11 @@ def test_a_new_lead_is_attached_to_the_contact_with_its_phone(
     lines = {line["user_id"]: line for line in leadline("plan", "--json").lines if "kind" in line}
     assert lines[users[0]]["contact_ids"] == [contact_id]
     pipeline.settle()
-    made = {row["ORIGIN_ID"]: row["ID"] for row in control("leads") if row["ORIGIN_ID"]}
-    assert len(made) == 3, "with contact alone, no lead is linked"
+    lead_ids = {row["ORIGIN_ID"]: row["ID"] for row in control("leads") if row["ORIGIN_ID"]}
+    assert len(lead_ids) == 3, "with contact alone, no lead is linked"
     attached = {
-        origin: crm("crm.lead.get", id=lead_id)["CONTACT_ID"] for origin, lead_id in made.items()
+        origin: crm("crm.lead.get", id=lead_id)["CONTACT_ID"]
+        for origin, lead_id in lead_ids.items()
     }
     assert int(attached[str(users[0])]) == contact_id
     assert [attached[str(user_id)] or 0 for user_id in users[1:]] == [0, 0]

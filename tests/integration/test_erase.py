@@ -188,8 +188,8 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
         channel = connection.channel()
         for queue in (topology.REQUESTS, topology.REPLIES):
             channel.basic_publish("", topology.dead_letter_name(queue), message)
-        kept = orjson.dumps({"user": {"id": other}})
-        channel.basic_publish("", topology.dead_letter_name(topology.REQUESTS), kept)
+        body = orjson.dumps({"user": {"id": other}})
+        channel.basic_publish("", topology.dead_letter_name(topology.REQUESTS), body)
     tick()
     everything = [in_a_dump(postgres), in_redis_keys(in_redis), in_messages(amqp_url)]
     assert all(map(traces_in, everything)), "the search itself finds nothing"
@@ -360,14 +360,14 @@ def test_a_refused_erasure_is_a_recorded_failure_that_a_resync_repeats(
     erase.erase(user_id)
     pipeline.settle()
     assert leads(control)[0]["TITLE"] == NAME
-    (shown,) = leadline("erased", user_id, "--json").json["erasures"]
-    assert (shown["status"], shown["lead"]) == ("failed", None)
-    assert "Field Y" in shown["reason"]
+    (erasure,) = leadline("erased", user_id, "--json").json["erasures"]
+    assert (erasure["status"], erasure["lead"]) == ("failed", None)
+    assert "Field Y" in erasure["reason"]
     assert leadline("resync", "--all-failed", "--yes").code == 0
     pipeline.settle()
     assert leads(control)[0]["TITLE"] == "Erased"
-    (shown,) = leadline("erased", user_id, "--json").json["erasures"]
-    assert (shown["status"], shown["lead"]) == ("synced", "blanked")
+    (erasure,) = leadline("erased", user_id, "--json").json["erasures"]
+    assert (erasure["status"], erasure["lead"]) == ("synced", "blanked")
 
 
 # --- Nothing brings the person back ---------------------------------------------------------------
@@ -448,13 +448,13 @@ def test_a_repeated_request_creates_nobody() -> None:
 
 
 def test_an_external_id_is_forgotten_and_free_again(pipeline: Pipeline) -> None:
-    own, body = "/users/by-external-id/zarina-1", {"full_name": NAME, "phone": PHONE}
+    path, body = "/users/by-external-id/zarina-1", {"full_name": NAME, "phone": PHONE}
     client_ = function_client("upsert_users")
-    first = client_.put(own, json=body).get_json()["id"]
+    first = client_.put(path, json=body).get_json()["id"]
     erase.erase(UserId(first))
     pipeline.settle()
     assert rows("SELECT external_id FROM users") == [{"external_id": None}]
-    second = client_.put(own, json=body)
+    second = client_.put(path, json=body)
     assert (second.status_code, second.get_json()["id"] != first) == (201, True)
 
 
@@ -572,10 +572,10 @@ def test_the_command_asks_and_shows_receipts(leadline: Leadline) -> None:
     assert done.json == {"erased": [first, second], "erased_before": [], "not_found": [99]}
     assert done.code == 1
     assert leadline("erase", first, "--yes", "--json").json["erased_before"] == [first]
-    shown = leadline("erased", "--json").json["erasures"]
-    assert [erased["user_id"] for erased in shown] == [first, second]
-    assert shown[0]["caller"].split("@")[0]
-    assert shown[0]["status"] == "waiting"
+    receipts = leadline("erased", "--json").json["erasures"]
+    assert [erased["user_id"] for erased in receipts] == [first, second]
+    assert receipts[0]["caller"].split("@")[0]
+    assert receipts[0]["status"] == "waiting"
     assert leadline("erased", 99).code == 1
     assert leadline("show", first).code == 1
     trail = leadline("audit", "--json").out.decode()

@@ -93,10 +93,10 @@ def key_names_in_code() -> set[str]:
     text = "\n".join(
         path.read_text("utf-8") for path in code.rglob("*") if path.suffix in {".py", ".lua"}
     )
-    named = re.findall(
+    names = re.findall(
         r"""prefix\}([a-z_]+:?)|prefix \.\. '([a-z_]+:?)'|_key\("([a-z_]+)"\)""", text
     )
-    return {"".join(parts) for parts in named}
+    return {"".join(parts) for parts in names}
 
 
 def refuse(control: Control, method: str, description: str) -> None:
@@ -132,9 +132,9 @@ def test_each_place_that_had_the_person_forgets_it(  # noqa: PLR0917 - fixtures
     function_client("outbox_relay").post("/")
     person = {"full_name": NAME, "phone": PHONE, "email": EMAIL}
     headers = {"Idempotency-Key": "k1"}
-    made = function_client("create_user").post("/users", json=person, headers=headers)
-    assert made.json is not None
-    user_id = UserId(made.json["id"])
+    answer = function_client("create_user").post("/users", json=person, headers=headers)
+    assert answer.json is not None
+    user_id = UserId(answer.json["id"])
     pipeline.settle()
     quoted = f"{NAME} ({EMAIL}, {SECOND_PHONE}) is not valid"  # also a former name
     refuse(control, "crm.item.update", quoted)

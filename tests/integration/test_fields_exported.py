@@ -86,8 +86,8 @@ def mapped(connected: None, field_map: Callable[[str], None]) -> None:
 
 
 def create(number: int, fields: dict[str, Any]) -> None:
-    own = {"full_name": f"User {number}", "phone": f"+7700111220{number}"}
-    accept.create(with_fields(NewUser).model_validate({**own, **fields}), None)
+    content = {"full_name": f"User {number}", "phone": f"+7700111220{number}"}
+    accept.create(with_fields(NewUser).model_validate({**content, **fields}), None)
 
 
 def stored() -> list[dict[str, Any]]:

@@ -254,8 +254,8 @@ def test_a_truncated_table_leaves_no_user_in_the_index(postgres: str) -> None:
     create()
     with _owner(postgres) as owner:
         owner.run("TRUNCATE users RESTART IDENTITY CASCADE")
-    kept = "SELECT user_id FROM {}".format
-    sql = " UNION ALL ".join(map(kept, ("user_terms", "unsynced_users", "users_to_index")))
+    users_in = "SELECT user_id FROM {}".format
+    sql = " UNION ALL ".join(map(users_in, ("user_terms", "unsynced_users", "users_to_index")))
     assert rows(sql) == []
     assert create().user.id == 1
 

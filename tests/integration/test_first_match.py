@@ -32,8 +32,8 @@ def phone(number: int) -> str:
 
 
 def user(number: int, name: str = "") -> UserId:
-    given = NewUser(full_name=name or f"User {number}", phone=phone(number))
-    return accept.create(given, None).event.user.id
+    new_user = NewUser(full_name=name or f"User {number}", phone=phone(number))
+    return accept.create(new_user, None).event.user.id
 
 
 def failed_user(number: int) -> int:
@@ -58,8 +58,10 @@ def lead(number: int, name: str = "By Hand", *, text: str = "", **fields: object
     """A lead made by hand, with the phone in the notation of people."""
     value = text or "8 (701) " + phone(number).removeprefix("+7701")
     phones = [{"VALUE": value, "VALUE_TYPE": "WORK"}]
-    made: int = crm("crm.lead.add", fields={"TITLE": name, "NAME": name, "PHONE": phones, **fields})
-    return made
+    lead_id: int = crm(
+        "crm.lead.add", fields={"TITLE": name, "NAME": name, "PHONE": phones, **fields}
+    )
+    return lead_id
 
 
 def writes(control: Control) -> int:
@@ -140,8 +142,8 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
     assert found[matched]["STATUS_ID"] == "PROCESSED", "a stage set by a person stays"
     assert [row["VALUE"] for row in found[matched]["PHONE"]] == [phone(2)]
     assert [found[lead_id]["TITLE"] for lead_id in doubles] == ["By Hand", "By Hand"]
-    (made,) = [row for row in found.values() if row["ORIGIN_ID"] == str(new)]
-    assert made["TITLE"] == "User 1"
+    (created,) = [row for row in found.values() if row["ORIGIN_ID"] == str(new)]
+    assert created["TITLE"] == "User 1"
     again = leadline("plan", "--json")
     assert (again.code, kinds(again)) == (0, {twice: "ambiguous"})
     assert again.lines[-1]["summary"]["linked"] == 2
@@ -152,7 +154,7 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
 def test_what_changed_since_the_plan_is_skipped_and_reported(
     leadline: Leadline, control: Control
 ) -> None:
-    renamed, moved, taken, late, gone, still = (user(number) for number in range(1, 7))
+    renamed, moved, claimed, late, gone, still = (user(number) for number in range(1, 7))
     ids = {number: lead(number) for number in (2, 3, 5)}
     assert leadline("plan", "--json").code == 2
     accept.change(renamed, Changes(full_name="Another"), None, None)
@@ -163,7 +165,7 @@ def test_what_changed_since_the_plan_is_skipped_and_reported(
     before = writes(control)
     answer = leadline("apply", "--yes", "--json")
     assert (answer.code, answer.json["entered"]) == (1, 1)
-    assert answer.json["changed"] == [renamed, moved, taken, late, gone]
+    assert answer.json["changed"] == [renamed, moved, claimed, late, gone]
     assert writes(control) == before, "workers write, not the command"
     assert rows("SELECT version FROM users WHERE id = :id", id=still) == [{"version": 2}]
     assert leadline("apply", "--yes", "--json").json["changed"] == [], "each line counts once"
@@ -173,7 +175,7 @@ def test_what_changed_since_the_plan_is_skipped_and_reported(
 def test_what_changes_after_apply_doubles_no_one(
     leadline: Leadline, control: Control, pipeline: Pipeline
 ) -> None:
-    renamed, moved, gone, taken, erased = (user(number) for number in range(1, 6))
+    renamed, moved, gone, claimed, erased = (user(number) for number in range(1, 6))
     ids = {number: lead(number) for number in range(1, 6)}
     assert leadline("plan").code == 2
     assert leadline("apply", "--yes", "--json").json["entered"] == 5
@@ -189,18 +191,18 @@ def test_what_changes_after_apply_doubles_no_one(
     assert (found[ids[1]]["TITLE"], found[ids[1]]["ORIGIN_ID"]) == ("Another", str(renamed))
     assert found[ids[2]]["ORIGIN_ID"] == str(moved)
     assert [row["VALUE"] for row in found[ids[2]]["PHONE"]] == [phone(99)]
-    (made,) = [row for row in found.values() if row["ORIGIN_ID"] == str(gone)]
-    assert int(made["ID"]) not in ids.values()
+    (created,) = [row for row in found.values() if row["ORIGIN_ID"] == str(gone)]
+    assert int(created["ID"]) not in ids.values()
     assert (found[ids[4]]["TITLE"], found[ids[4]]["ORIGIN_ID"]) == ("By Hand", "1")
-    reasons = rows("SELECT sync_reason, bitrix_lead_id FROM users WHERE id = :id", id=taken)
+    reasons = rows("SELECT sync_reason, bitrix_lead_id FROM users WHERE id = :id", id=claimed)
     assert "belongs to another installation" in reasons[0]["sync_reason"]
     assert reasons[0]["bitrix_lead_id"] is None
     assert "User 5" not in str(found[ids[5]])
-    assert leadline("resync", taken, "--yes").code == 0
+    assert leadline("resync", claimed, "--yes").code == 0
     pipeline.settle()
     made_later = all_leads(control)
     assert len(made_later) == 6, "one for the deleted lead, one for the taken one"
-    assert [row["ORIGIN_ID"] for row in made_later.values()].count(str(taken)) == 1
+    assert [row["ORIGIN_ID"] for row in made_later.values()].count(str(claimed)) == 1
     assert leadline("plan").code == 0
 
 
@@ -282,18 +284,18 @@ def test_a_plan_matches_by_email_too(
 
     def emailed(number: int, email: str) -> int:
         content = {"full_name": f"User {number}", "phone": phone(number), "email": email}
-        given = with_fields(NewUser).model_validate(content)
-        return accept.create(given, None).event.user.id
+        new_user = with_fields(NewUser).model_validate(content)
+        return accept.create(new_user, None).event.user.id
 
     ann, bob, cid = (emailed(at, f"{at}@example.com") for at in (1, 2, 3))
     by_email = lead(900, EMAIL=[{"VALUE": "other@example.com"}, {"VALUE": " 1@EXAMPLE.com"}])
     several = [lead(2), lead(901, EMAIL=[{"VALUE": "2@example.com"}])]
     lead(902, EMAIL=[{"VALUE": "33@example.com"}])
     before = writes(control)
-    made = leadline("plan", "--json")
+    plan = leadline("plan", "--json")
     assert writes(control) == before
-    assert kinds(made) == {ann: "match", bob: "ambiguous", cid: "create"}
-    by_user = {line["user_id"]: line for line in made.lines if "kind" in line}
+    assert kinds(plan) == {ann: "match", bob: "ambiguous", cid: "create"}
+    by_user = {line["user_id"]: line for line in plan.lines if "kind" in line}
     assert by_user[ann]["lead_id"] == by_email
     assert by_user[bob]["lead_ids"] == several
     manual_hold.release()
@@ -320,9 +322,9 @@ def test_a_user_that_is_erased_while_it_is_compared_is_not_quoted(
     compare = comparison.lines_of
 
     def erased_meanwhile(*args: Any) -> dict[int, Any]:
-        made = compare(*args)
+        comparison = compare(*args)
         erase.erase(person)
-        return made
+        return comparison
 
     monkeypatch.setattr(comparison, "lines_of", erased_meanwhile)
     leadline("plan")

@@ -41,10 +41,10 @@ def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def work() -> None:
     """Run a worker, as ours is made, until the queue is empty."""
-    made = SimpleWorker(
+    worker = SimpleWorker(
         [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
-    made.work(burst=True, logging_level="CRITICAL")
+    worker.work(burst=True, logging_level="CRITICAL")
 
 
 FORGED: list[list[Any]] = [

@@ -68,17 +68,17 @@ def test_a_reply_to_a_lost_event_does_not_affect_the_rest_of_its_batch(forked: F
 
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.parametrize(
-    "named",
+    "originator",
     [
         *(None, "", "0", "-1", "odd", "9" * 30),
         pytest.param(str(int(time.time() + 10 * 86400) * 1000), id="in ten days"),
     ],
 )
-def test_a_reply_without_a_credible_history_is_still_a_dead_letter(named: str | None) -> None:
+def test_a_reply_without_a_credible_history_is_still_a_dead_letter(originator: str | None) -> None:
     event = create()
     settled(event)
     before = history()
-    reply = replace(reply_to(lost_event_of(event)), history=named)
+    reply = replace(reply_to(lost_event_of(event)), history=originator)
     with pytest.raises(BadMessage, match="answers no event"):
         settle.apply([reply])
     assert (history(), resyncs()) == (before, [])

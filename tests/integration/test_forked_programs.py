@@ -107,20 +107,20 @@ def test_a_forked_program_sees_the_same_environment_as_one_started_by_python(
     found = facts(state, "one")
     # supervisord handles SIGHUP and SIGQUIT, also where these tests were started by nohup.
     start = ("/usr/bin/env", "--default-signal", "/usr/bin/nice", "-n", "19")
-    own = subprocess.Popen(
+    started = subprocess.Popen(
         [*start, sys.executable, "-m", "facts", "a word", "", "--b"],
         cwd=state.root.parent,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
         stdout=subprocess.PIPE,
     )
     try:
-        assert own.stdout
-        wanted = json.loads(own.stdout.readline())
+        assert started.stdout
+        expected = json.loads(started.stdout.readline())
     finally:
-        own.kill()
-        own.communicate()
-    assert found.pop("random") != wanted.pop("random")
-    assert found == wanted
+        started.kill()
+        started.communicate()
+    assert found.pop("random") != expected.pop("random")
+    assert found == expected
     parent = psutil.Process(pid(supervisor, "one")).parent()
     assert parent
     assert "supervisord" in " ".join(parent.cmdline())

@@ -119,7 +119,7 @@ def test_a_change_merges_field_by_field_and_null_clears() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named", "why"),
+    ("fields", "field", "why"),
     [
         ({"email": "nobody"}, "email", "e-mail"),
         ({"email": 5}, "email", "string"),
@@ -134,7 +134,7 @@ def test_a_change_merges_field_by_field_and_null_clears() -> None:
         ({"colour": "red"}, "colour", "not a field"),
     ],
 )
-def test_an_invalid_field_is_named(fields: dict[str, Any], named: str, why: str) -> None:
+def test_an_invalid_field_is_named(fields: dict[str, Any], field: str, why: str) -> None:
     for answer in (
         send("create_user", "/users", {**ANN, **fields}),
         send("update_user", "/users/1", fields, "PATCH"),
@@ -142,7 +142,7 @@ def test_an_invalid_field_is_named(fields: dict[str, Any], named: str, why: str)
     ):
         assert answer.status_code == 422, answer.text
         (first, *_) = answer.json["errors"]
-        assert first["field"].startswith(named), answer.json
+        assert first["field"].startswith(field), answer.json
         assert any(why in error["message"] for error in answer.json["errors"]), answer.json
     assert rows("SELECT 1 AS one FROM users") == []
 

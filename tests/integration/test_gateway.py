@@ -243,8 +243,8 @@ def test_a_cross_site_page_reads_nothing_but_links_may_be_followed(edge: Edge) -
 
 
 def test_same_origin_pages_and_programs_may_write(edge: Edge) -> None:
-    own = {"Origin": edge.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
-    for headers in ({}, own, {"Origin": edge.url}, {"Sec-Fetch-Site": "none"}):
+    same_origin = {"Origin": edge.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    for headers in ({}, same_origin, {"Origin": edge.url}, {"Sec-Fetch-Site": "none"}):
         assert edge.reaches("POST", "/users", **headers) == 200, headers
     # Behind a proxy that the setting names, which may call us by our own address.
     assert edge.reaches("POST", "/users", Origin="https://leadline.example") == 200
@@ -275,18 +275,18 @@ def test_without_an_internal_key_every_caller_is_refused(
 
 
 def test_an_empty_gateway_password_grants_no_access(edge: Edge) -> None:
-    made = edge.password.read_text()
-    assert len(made) >= 32
+    password = edge.password.read_text()
+    assert len(password) >= 32
     assert edge.password.stat().st_mode & 0o077 == 0
     url = f"{edge.url}/system/secrets"
-    assert requests.get(url, auth=("admin", made), timeout=10).status_code == 200
+    assert requests.get(url, auth=("admin", password), timeout=10).status_code == 200
     for blank in ("", "\n", "  "):
         edge.password.write_text(blank)
-        for sent in ("", blank, made):
+        for sent in ("", blank, password):
             assert requests.get(url, auth=("admin", sent), timeout=10).status_code == 401
     edge.password.unlink()
     assert requests.get(url, auth=("admin", ""), timeout=10).status_code == 401
-    edge.password.write_text(made)
+    edge.password.write_text(password)
 
 
 def test_healthz_checks_the_components_once_a_second_for_all_callers(edge: Edge) -> None:
@@ -303,11 +303,11 @@ def test_each_request_is_one_log_line(edge: Edge) -> None:
     edge.ask("GET", "/users/+77001112233", **{"X-Call-Id": "by-phone"})
     edge.ask("DELETE", "/users", **{"X-Call-Id": "refused"})
     edge.ask("POST", "/function/outbox-relay", **{"X-Call-Id": "keyless"})
-    made = edge.logged("made")
-    assert (made["level"], made["service"], made["event"]) == ("info", "edge", "request")
-    assert (made["method"], made["path"]) == ("POST", "/function/create-user/users")
-    assert (made["status"], made["function"]) == (200, "create-user")
-    assert 0 < made["ms"] < 10_000
+    line = edge.logged("made")
+    assert (line["level"], line["service"], line["event"]) == ("info", "edge", "request")
+    assert (line["method"], line["path"]) == ("POST", "/function/create-user/users")
+    assert (line["status"], line["function"]) == (200, "create-user")
+    assert 0 < line["ms"] < 10_000
     assert edge.logged("by-phone")["path"] == "/users/*"
     assert edge.logged("refused")["status"] == 405
     assert edge.logged("keyless")["status"] == 401
@@ -315,8 +315,8 @@ def test_each_request_is_one_log_line(edge: Edge) -> None:
 
 
 def test_the_log_names_the_id_that_a_call_without_one_gets(edge: Edge) -> None:
-    given = edge.ask("GET", "/users").headers["X-Call-Id"]
-    assert edge.logged(given)["path"] == "/users"
+    call_id = edge.ask("GET", "/users").headers["X-Call-Id"]
+    assert edge.logged(call_id)["path"] == "/users"
 
 
 def test_requests_of_any_form_are_logged_but_probes_are_not(edge: Edge) -> None:

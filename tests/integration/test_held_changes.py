@@ -36,10 +36,12 @@ def later(pipeline: Pipeline, times: int = 6) -> None:
 
 @pytest.fixture
 def held(doubles: list[int], pipeline: Pipeline, leadline: Leadline) -> int:
-    made = user(1)
+    user_id = user(1)
     later(pipeline)
-    assert [shown["lead_ids"] for shown in leadline("held", "--json").json["held"]] == [doubles]
-    return int(made)
+    assert [held_user["lead_ids"] for held_user in leadline("held", "--json").json["held"]] == [
+        doubles
+    ]
+    return int(user_id)
 
 
 def origins(control: Control) -> dict[int, str]:
@@ -52,8 +54,8 @@ def test_a_held_user_stays_held_in_a_new_history(
     assert leadline("restored", "--yes").code == 0
     later(pipeline)
     assert origins(control) == dict.fromkeys(doubles, "")
-    (shown,) = leadline("held", "--json").json["held"]
-    assert (shown["user_id"], shown["lead_ids"]) == (held, doubles)
+    (held_user,) = leadline("held", "--json").json["held"]
+    assert (held_user["user_id"], held_user["lead_ids"]) == (held, doubles)
     assert leadline("held", held, "--link", doubles[0]).code == 0
     pipeline.settle()
     assert origins(control) == {doubles[0]: str(held), doubles[1]: ""}
@@ -72,22 +74,22 @@ def dump(
     assert held
     owner = _postgres_urls[0]
     monkeypatch.setenv("DATABASE_URL", owner)
-    made = tmp_path / "leadline.dump"
-    command = (binary("pg_dump"), "--format=custom", f"--file={made}", owner)
+    file = tmp_path / "leadline.dump"
+    command = (binary("pg_dump"), "--format=custom", f"--file={file}", owner)
     subprocess.run(command, check=True, timeout=60)
     reconnect()
-    return made
+    return file
 
 
 @pytest.mark.usefixtures("functions_login")
 def test_a_restored_dump_has_its_held_users(
     dump: Path, doubles: list[int], leadline: Leadline, pipeline: Pipeline, control: Control
 ) -> None:
-    (held,) = (shown["user_id"] for shown in leadline("held", "--json").json["held"])
+    (held,) = (held_user["user_id"] for held_user in leadline("held", "--json").json["held"])
     assert leadline("held", held, "--create").code == 0
     pipeline.settle()
-    (made,) = (id_ for id_, origin in origins(control).items() if origin == str(held))
-    crm("crm.lead.delete", id=made)
+    (lead_id,) = (id_ for id_, origin in origins(control).items() if origin == str(held))
+    crm("crm.lead.delete", id=lead_id)
     reconnect()
     answer = leadline("restore", dump, "--yes")
     assert answer.code == 0, answer.err
@@ -128,10 +130,10 @@ def test_a_chosen_lead_that_another_system_took_meanwhile_stays_its_own(
         pipeline.once()
     found = all_leads(control)
     assert (found[doubles[1]]["TITLE"], found[doubles[1]]["ORIGIN_ID"]) == ("By Hand", "1")
-    shown = leadline("show", held, "--json").json
+    user = leadline("show", held, "--json").json
     reason = f"lead {doubles[1]} belongs to another installation"
-    assert (shown["sync"]["status"], shown["sync"]["reason"]) == ("failed", reason)
-    assert shown["sync"]["bitrix_lead_id"] is None, "the choice is void"
+    assert (user["sync"]["status"], user["sync"]["reason"]) == ("failed", reason)
+    assert user["sync"]["bitrix_lead_id"] is None, "the choice is void"
     assert leadline("resync", held, "--yes").code == 0
     pipeline.settle()
     assert origins(control) == {doubles[0]: str(held), doubles[1]: "1"}

@@ -318,8 +318,8 @@ def test_no_message_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> No
     rows("UPDATE events SET due_at = now()")
     relay.run()
     headers = [properties.headers for properties in messages(in_rabbitmq)]
-    named = {header["ce-history"] for header in headers if "ce-history" in header}
-    assert named == {str(history())}
+    histories = {header["ce-history"] for header in headers if "ce-history" in header}
+    assert histories == {str(history())}
     assert history() > (event.history or 0)
     assert {header["ce-originator"] for header in headers} == {event.originator_id}
 
@@ -333,13 +333,13 @@ def test_an_event_older_than_its_user_does_not_name_the_new_history(
     move(older, "JUNK")
     rows("UPDATE events SET due_at = now()")
     relay.run()
-    named = {
+    histories = {
         message.message_id: message.headers.get("ce-history") for message in messages(in_rabbitmq)
     }
     (newest,) = rows("SELECT id FROM events ORDER BY version DESC LIMIT 1")
-    assert named.pop(str(newest["id"])) == str(history())
-    assert older.id in named
-    assert set(named.values()) == {None}
+    assert histories.pop(str(newest["id"])) == str(history())
+    assert older.id in histories
+    assert set(histories.values()) == {None}
 
 
 def test_one_of_many_threads_that_detect_a_fork_begins_the_new_history(forked: Fork) -> None:

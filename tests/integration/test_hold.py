@@ -70,8 +70,8 @@ def another_process() -> CircuitBreaker:
 
 def reconnect() -> None:
     """The next use of Redis connects to the current REDIS_URL."""
-    for kept in (client, work_queue, circuit_breaker):
-        process.forget(kept)
+    for cached in (client, work_queue, circuit_breaker):
+        process.forget(cached)
 
 
 def is_held() -> bool:
@@ -147,10 +147,10 @@ def test_the_relay_restores_a_hold_that_no_worker_saw(
 
 def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
     manual_hold.hold("")
-    kept = stored_hold.load()
-    assert kept is not None
+    stored = stored_hold.load()
+    assert stored is not None
     manual_hold.release()
-    manual_hold.restore(kept)
+    manual_hold.restore(stored)
     assert not is_held()
     manual_hold.hold("once more")
     assert is_held()
@@ -158,11 +158,11 @@ def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
 
 def test_the_start_of_a_hold_is_restored(forget: Forget) -> None:
     manual_hold.hold("")
-    before, kept = another_process().state(), stored_hold.load()
+    before, stored = another_process().state(), stored_hold.load()
     assert before is not None
-    assert kept is not None
+    assert stored is not None
     forget()
-    manual_hold.restore(kept)
+    manual_hold.restore(stored)
     after = another_process().state()
     assert after is not None
     assert after.since == before.since
@@ -172,13 +172,13 @@ def test_console_and_command_line_resume_each_others_holds(
     leadline: Callable[..., CommandOutput],
 ) -> None:
     console = function_client("console")
-    own = {"X-Leadline-Console": "1"}
-    assert console.post("/api/pause", json={"reason": "x"}, headers=own).status_code == 200
+    headers = {"X-Leadline-Console": "1"}
+    assert console.post("/api/pause", json={"reason": "x"}, headers=headers).status_code == 200
     assert stored_hold.load() is not None
     assert leadline("portal", "resume", "--json").json == {"paused": False, "was_paused": True}
     assert stored_hold.load() is None
     assert leadline("portal", "pause", "--yes").code == 0
-    resumed: Any = console.post("/api/resume", json={}, headers=own).json
+    resumed: Any = console.post("/api/resume", json={}, headers=headers).json
     assert resumed["was_paused"]
     assert not is_held()
 

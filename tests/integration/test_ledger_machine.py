@@ -95,9 +95,9 @@ class Machine(RuleBasedStateMachine):
     def the_user_shows_the_newest(self) -> None:
         for owner in self.owners:
             newest = owner.fates[-1]
-            shown = {"open": "waiting", "failed": "failed"}.get(newest.state, "synced")
+            expected = {"open": "waiting", "failed": "failed"}.get(newest.state, "synced")
             sync = queries.get(newest.event.user.id)["sync"]
-            assert (sync["status"], sync["bitrix_lead_id"]) == (shown, owner.lead)
+            assert (sync["status"], sync["bitrix_lead_id"]) == (expected, owner.lead)
             assert ("retry_at" in sync) == (newest.state == "failed" and newest.is_due)
 
     def _any(self, data: st.DataObject) -> tuple[Owner, Fate]:

@@ -18,11 +18,11 @@ from local.runner.servers.rabbitmq import RabbitMQ
 from tests.servers import postgres_connection, private
 
 CHECKOUT = Path(__file__).parents[2]
-Made = dict[str, str]
+LoginFiles = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def login_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginFiles]:
     """Each login's URLs, after the statements were run twice by an administrator."""
     with ExitStack() as ends:
         urls, servers = {}, {}
@@ -60,8 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         yield {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_each_login_connects_with_its_generated_url(made: Made) -> None:
-    for name, text in made.items():
+def test_each_login_connects_with_its_generated_url(login_files: LoginFiles) -> None:
+    for name, text in login_files.items():
         if name.startswith("database-url-"):
             with postgres_connection(text) as connection:
                 assert connection.run("SELECT current_user") == [[urlsplit(text).username]]
@@ -72,12 +72,12 @@ def test_each_login_connects_with_its_generated_url(made: Made) -> None:
                 assert client.ping()
 
 
-def test_generated_logins_have_only_the_rights_of_a_local_run(made: Made) -> None:
-    with redis.Redis.from_url(made["redis-url-worker"]) as client:
+def test_generated_logins_have_only_the_rights_of_a_local_run(login_files: LoginFiles) -> None:
+    with redis.Redis.from_url(login_files["redis-url-worker"]) as client:
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.flushall()
         client.set("{leadline:main}:none", 1)
-    connection = pika.BlockingConnection(pika.URLParameters(made["amqp-url-writer"]))
+    connection = pika.BlockingConnection(pika.URLParameters(login_files["amqp-url-writer"]))
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
         connection.channel().queue_declare("bitrix_queue", durable=True)
     connection.close()

@@ -211,16 +211,16 @@ def test_a_user_shows_when_it_was_created_and_changed() -> None:
     event = create()
     changed = write.change(event.user.id, Changes(full_name="Bo"), None, None).event
     synced(changed, 1)
-    shown = function_client("get_user").get(f"/users/{event.user.id}").get_json()
+    user = function_client("get_user").get(f"/users/{event.user.id}").get_json()
     (listed,) = function_client("list_users").get("/users").get_json()["items"]
-    times = {"created_at": shown["created_at"], "updated_at": shown["updated_at"]}
+    times = {"created_at": user["created_at"], "updated_at": user["updated_at"]}
     assert {name: listed[name] for name in times} == times
     assert {name: datetime.fromisoformat(text) for name, text in times.items()} == rows(
         "SELECT created_at, updated_at FROM users"
     )[0]
     assert times["created_at"] < times["updated_at"]
     assert all(text.endswith("Z") for text in times.values())
-    assert shown["external_id"] is listed["external_id"] is None
+    assert user["external_id"] is listed["external_id"] is None
 
 
 #: Lookups and how many they find. The last one is a range: without any statistics, as before the

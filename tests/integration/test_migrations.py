@@ -55,8 +55,8 @@ def fresh(server: PrivateServer) -> Iterator[str]:
 
 
 def _url(server: PrivateServer, **parts: str) -> str:
-    made = sqlalchemy.make_url(server.url).set(**parts)  # type: ignore[arg-type]
-    return str(made.render_as_string(hide_password=False))
+    url = sqlalchemy.make_url(server.url).set(**parts)  # type: ignore[arg-type]
+    return str(url.render_as_string(hide_password=False))
 
 
 def _connected(url: str) -> pg8000.native.Connection:

@@ -28,8 +28,8 @@ def answered(budget: OperatingBudget, used_s: float) -> None:
     budget.record(reserved, {METHOD: Timing(10, 10, used_s, reset_in_s=600)}, 10)
 
 
-def allowed(budget: OperatingBudget, wanted: int = 50) -> int:
-    return budget.reserve(Counter({METHOD: wanted})).allowed[METHOD]
+def allowed(budget: OperatingBudget, commands: int = 50) -> int:
+    return budget.reserve(Counter({METHOD: commands})).allowed[METHOD]
 
 
 @pytest.mark.parametrize("used_s", [1, 440, 455.5, 460, 471, 479, 480, 600])

@@ -86,10 +86,10 @@ def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
 @pytest.mark.usefixtures("ours")
 def test_restored_reads_any_number_of_leads(leadline: Leadline) -> None:
     for first in range(1, 601, 50):
-        made = range(first, first + 50)
+        lead_ids = range(first, first + 50)
         state = leads.DesiredState("Ann", "+77001112233", "NEW")
         portal_session.portal_client().call(
-            {f"u{n}": leads.create(3_000_600 - n, state, OURS) for n in made}
+            {f"u{n}": leads.create(3_000_600 - n, state, OURS) for n in lead_ids}
         )
     assert leadline("restored", "--yes", "--json").json["greatest_id_on_a_lead"] == 3_000_599
 
@@ -160,9 +160,9 @@ def test_an_unreadable_portal_is_checked_later(
 
 
 def test_doctor_and_status_show_originator_and_history(leadline: Leadline) -> None:
-    own, since = installation.stored().originator_id, installation.stored().history
+    originator_id, since = installation.stored().originator_id, installation.stored().history
     checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
-    assert checks["originator"]["told"] == own
+    assert checks["originator"]["told"] == originator_id
     assert str(since) in checks["history"]["told"]
     assert "compared" not in checks["history"]["told"]
     write.create(ANN, None)
@@ -170,5 +170,5 @@ def test_doctor_and_status_show_originator_and_history(leadline: Leadline) -> No
     checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
     assert "users up to 0 of 1" in checks["history"]["told"]
     history_block = leadline("status", "--json").json["history"]
-    assert (history_block["originator_id"], history_block["sweeping"]) == (own, True)
+    assert (history_block["originator_id"], history_block["sweeping"]) == (originator_id, True)
     assert rows("SELECT count(*) AS one FROM installation") == [{"one": 1}]

@@ -27,7 +27,7 @@ class Write:
 
     user: UserId
     expected: int | None
-    made: int | None
+    version: int | None
     name: str
 
 
@@ -55,7 +55,7 @@ def stale(writes: Iterable[Write]) -> list[Write]:
     return [
         answered
         for answered in writes
-        if answered.expected and answered.made not in (None, answered.expected + 1)
+        if answered.expected and answered.version not in (None, answered.expected + 1)
     ]
 
 
@@ -71,12 +71,12 @@ def test_a_stale_precondition_fails_whatever_is_written_at_the_same_moment() -> 
             ]
         )
         assert stale(answers) == []
-        made = sorted(answer.made for answer in answers if answer.made)
-        assert made == list(range(version + 1, version + 1 + len(made)))
-        accepted = Counter(answer.expected for answer in answers if answer.made)
+        versions = sorted(answer.version for answer in answers if answer.version)
+        assert versions == list(range(version + 1, version + 1 + len(versions)))
+        accepted = Counter(answer.expected for answer in answers if answer.version)
         assert (accepted[None], accepted[version - 1]) == (2, 0)
         assert accepted[version] <= 1
-        version = made[-1]
+        version = versions[-1]
 
 
 def test_the_first_of_several_conditional_writes_in_one_statement_wins() -> None:
@@ -89,7 +89,7 @@ def test_the_first_of_several_conditional_writes_in_one_statement_wins() -> None
             for user in users
         ]
         answers = at_once(writes)
-        assert [answer.made for answer in answers] == [version + 1] * 5 + [None] * 10
+        assert [answer.version for answer in answers] == [version + 1] * 5 + [None] * 10
 
 
 def test_a_precondition_under_an_idempotency_key_holds_against_others_without_one() -> None:
@@ -102,7 +102,7 @@ def test_a_precondition_under_an_idempotency_key_holds_against_others_without_on
                 for number in range(6)
             ]
         )
-        assert [answer.made for answer in answers if answer.made] == [version + 1]
+        assert [answer.version for answer in answers if answer.version] == [version + 1]
 
 
 def race(seed: int, users: Sequence[UserId]) -> list[Write]:
@@ -110,7 +110,7 @@ def race(seed: int, users: Sequence[UserId]) -> list[Write]:
     dice = random.Random(seed)  # noqa: S311 - no secret
     answers: list[Write] = []
     for round_ in range(ROUNDS):
-        newest = {answer.user: answer.made for answer in answers if answer.made}
+        newest = {answer.user: answer.version for answer in answers if answer.version}
 
         def attempt(number: int, newest: dict[UserId, int] = newest, round_: int = round_) -> Write:
             user = dice.choice(users)
@@ -129,11 +129,11 @@ def test_conditional_writes_of_several_processes_form_a_chain() -> None:
         parts = pool.map(partial(race, users=users), range(3))
         answers = [answer for part in parts for answer in part]
     assert stale(answers) == []
-    accepted = {(answer.user, answer.made): answer.name for answer in answers if answer.made}
-    assert len(accepted) == sum(answer.made is not None for answer in answers)
+    accepted = {(answer.user, answer.version): answer.name for answer in answers if answer.version}
+    assert len(accepted) == sum(answer.version is not None for answer in answers)
     recorded = rows("SELECT user_id, version, full_name FROM events WHERE version > 1")
     assert {(row["user_id"], row["version"]): row["full_name"] for row in recorded} == accepted
     for row in rows("SELECT id, version, full_name FROM users"):
         assert accepted[row["id"], row["version"]] == row["full_name"]
     conditional = [answer for answer in answers if answer.expected]
-    assert 20 < sum(answer.made is not None for answer in conditional) < len(conditional)
+    assert 20 < sum(answer.version is not None for answer in conditional) < len(conditional)

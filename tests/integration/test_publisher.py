@@ -55,9 +55,9 @@ def waiting(url: str) -> list[str]:
 
 @pytest.fixture
 def publisher(amqp_url: str) -> Iterator[Publisher]:
-    made = Publisher(amqp_url, topology.queues_of(QUEUE))
-    yield made
-    made.close()
+    publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
+    yield publisher
+    publisher.close()
 
 
 def test_a_confirmed_message_is_in_its_queue(publisher: Publisher, amqp_url: str) -> None:
@@ -165,11 +165,11 @@ def test_a_publisher_needs_only_the_queue_that_it_publishes_to(amqp_url: str) ->
     with channel_to(amqp_url) as channel:
         for queue in others:  # as another client has declared them
             channel.queue_declare(queue.name, durable=True, arguments={"x-max-length": 7})
-    made = Publisher(amqp_url, topology.queues_of(QUEUE))
+    publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
     try:
-        assert made.publish([message(1)]) == [True]
+        assert publisher.publish([message(1)]) == [True]
     finally:
-        made.close()
+        publisher.close()
     assert waiting(amqp_url) == ["m-1"]
 
 

@@ -22,9 +22,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     folder = tmp_path_factory.mktemp("broker")
     server = private("rabbitmq", folder)
     server.start()
-    made = Publisher(server.url, topology.queues_of(topology.REQUESTS))
-    assert publish(made, 0)
-    made.close()
+    publisher = Publisher(server.url, topology.queues_of(topology.REQUESTS))
+    assert publish(publisher, 0)
+    publisher.close()
     # RabbitMQ 3.10 loses a quorum queue if it is killed within a second of its declaration.
     server.restart()
     yield server
@@ -33,10 +33,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 
 @pytest.fixture
 def publisher(broker: PrivateServer) -> Iterator[Publisher]:
-    made = Publisher(broker.url, topology.queues_of(topology.REQUESTS))
-    assert publish(made, 0)
-    yield made
-    made.close()
+    publisher = Publisher(broker.url, topology.queues_of(topology.REQUESTS))
+    assert publish(publisher, 0)
+    yield publisher
+    publisher.close()
 
 
 def empty(broker: PrivateServer) -> int:

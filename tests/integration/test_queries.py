@@ -66,13 +66,13 @@ def test_concurrent_reads_each_get_their_own_user_as_it_is_now() -> None:
 
 
 def test_pages_show_each_user_once_even_if_users_are_added() -> None:
-    made = [create() for _ in range(7)]
+    ids = [create() for _ in range(7)]
     first = queries.page(Query(limit=3))
     create()
     second = queries.page(Query(limit=3, after=int(first["next"] or 0)))
     third = queries.page(Query(limit=3, after=int(second["next"] or 0)))
     seen = [user["id"] for part in (first, second, third) for user in part["items"]]
-    assert seen[:7] == made
+    assert seen[:7] == ids
     assert third["next"] is None
 
 

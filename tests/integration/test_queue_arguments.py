@@ -196,9 +196,9 @@ def test_the_command_shows_asks_and_migrates(
 ) -> None:
     old(channel)
     publish(channel, b"kept")
-    shown = leadline("queues", "--json")
-    assert shown.code == 1
-    assert MAIN in [queue["queue"] for queue in shown.json["queues"]]
+    output = leadline("queues", "--json")
+    assert output.code == 1
+    assert MAIN in [queue["queue"] for queue in output.json["queues"]]
     refused = leadline("queues", "--migrate", "--json")
     assert (refused.code, "not_confirmed" in refused.err) == (2, True)
     done = leadline("queues", "--migrate", "--yes", "--json")

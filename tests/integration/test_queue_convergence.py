@@ -66,10 +66,10 @@ class FakePortal:
         }
 
     @staticmethod
-    def _phones(given: Any) -> list[tuple[int | None, str]]:
-        if isinstance(given, list):
-            return [(None, phone["value"]) for phone in given]
-        return [(int(at) if at.isdigit() else None, phone["value"]) for at, phone in given.items()]
+    def _phones(value: Any) -> list[tuple[int | None, str]]:
+        if isinstance(value, list):
+            return [(None, phone["value"]) for phone in value]
+        return [(int(at) if at.isdigit() else None, phone["value"]) for at, phone in value.items()]
 
 
 class OneUser:

@@ -73,13 +73,13 @@ def test_a_lost_answer_imports_no_one_twice(
     monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (1, 1))
     send, lost = batch_call.BatchCall._send, list[int]()  # noqa: SLF001 - lost on its way back
 
-    def losing(self: Any, wanted: Any) -> BatchResponse:
-        answer = send(self, wanted)
-        if any(command.method == IMPORT for command in wanted.values()) and not lost:
+    def losing(self: Any, commands: Any) -> BatchResponse:
+        answer = send(self, commands)
+        if any(command.method == IMPORT for command in commands.values()) and not lost:
             lost.append(1)
             error = OutcomeUnknown("lost", may_still_run=False)
             self._error = error
-            return BatchResponse(dict.fromkeys(wanted, error), {})
+            return BatchResponse(dict.fromkeys(commands, error), {})
         return answer
 
     monkeypatch.setattr(batch_call.BatchCall, "_send", losing)

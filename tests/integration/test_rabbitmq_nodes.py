@@ -24,8 +24,8 @@ __all__ = ["function", "start"]
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Cluster]:
-    with cluster(tmp_path) as made:
-        yield made
+    with cluster(tmp_path) as started:
+        yield started
 
 
 @pytest.fixture
@@ -65,11 +65,11 @@ def test_any_node_may_be_killed_and_messages_are_published_consumed_and_delayed(
             before = len(function.requests)
             body = b"%s-%d" % (name, number)
             publish(body)
-            wanted = before + 1 + (name == b"delayed")
+            expected_requests = before + 1 + (name == b"delayed")
             eventually(
-                lambda body=body, wanted=wanted: (
+                lambda body=body, expected_requests=expected_requests: (
                     body in bodies(function)  # type: ignore[misc]
-                    and len(function.requests) >= wanted
+                    and len(function.requests) >= expected_requests
                 ),
                 40,
                 f"{body!r} is served without node {number}",

@@ -83,9 +83,9 @@ class Pair:
     def _client(self, url: str) -> redis.Redis:
         """A client that logs in with the shared password as soon as the server has it."""
         other = urlsplit(url).password or ""
-        made = redis.Redis.from_url(url)
-        made.connection_pool.connection_kwargs["password"] = other
-        return made
+        client = redis.Redis.from_url(url)
+        client.connection_pool.connection_kwargs["password"] = other
+        return client
 
     def _await_link(self, replica: redis.Redis) -> None:
         def is_up() -> bool:
@@ -109,12 +109,12 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     servers = [private("redis", tmp_path / name) for name in ("a", "b")]
     for server in servers:
         server.start()
-    made = Pair(*servers)
-    monkeypatch.setenv("REDIS_URL", made.url)
+    pair = Pair(*servers)
+    monkeypatch.setenv("REDIS_URL", pair.url)
     remember()
-    yield made
+    yield pair
     servers[0].thaw()
-    made.close()
+    pair.close()
     for started in servers:
         started.stop()
 
@@ -218,10 +218,10 @@ def worker(
     assert pair
     assert in_rabbitmq
     assert webhook_set is None
-    made = Process(free_port(), tmp_path / "worker.log")
-    eventually(made.is_ready, 30, "the worker is ready")
-    yield made
-    made.kill()
+    worker = Process(free_port(), tmp_path / "worker.log")
+    eventually(worker.is_ready, 30, "the worker is ready")
+    yield worker
+    worker.kill()
 
 
 def is_done() -> bool:

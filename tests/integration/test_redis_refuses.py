@@ -63,9 +63,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusing]:
     """A separate server: its memory and logins concern all clients."""
     server = private("redis", tmp_path_factory.mktemp("refusing"))
     server.start()
-    made = Refusing(server.url)
-    yield made
-    made.close()
+    refusing = Refusing(server.url)
+    yield refusing
+    refusing.close()
     server.stop()
 
 

@@ -215,5 +215,5 @@ def test_a_redis_that_rejects_the_lookup_does_not_stop_republishing(
 def forget_redis() -> None:
     """As in a process that has just started."""
     client().close()
-    for made in (client, work_queue, portal_state.worker_heartbeats):
-        process.forget(made)
+    for cached in (client, work_queue, portal_state.worker_heartbeats):
+        process.forget(cached)

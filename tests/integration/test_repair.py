@@ -70,9 +70,9 @@ def repair(request: pytest.FixtureRequest, leadline: Leadline) -> Repair:
         assert leadline("resync", user_id).code == 0
 
     def console(user_id: UserId) -> None:
-        own = {"X-Leadline-Console": "1"}
+        headers = {"X-Leadline-Console": "1"}
         path = f"/api/users/{user_id}/again"
-        assert function_client("console").post(path, json={}, headers=own).status_code == 200
+        assert function_client("console").post(path, json={}, headers=headers).status_code == 200
 
     ways: dict[str, Repair] = {"reconcile": reconcile, "resync": by_id, "console": console}
     return ways[str(request.param)]

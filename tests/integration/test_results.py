@@ -347,8 +347,8 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
     checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
     assert not checks["endpoint crm"]["is_well"]
     gauges.refresh()
-    shown = metrics.exposition().decode()
-    assert 'leadline_results{endpoint="crm",state="given_up"} 1.0' in shown
+    exposition = metrics.exposition().decode()
+    assert 'leadline_results{endpoint="crm",state="given_up"} 1.0' in exposition
     rows("UPDATE result_deliveries SET given_up_at = now() - interval '25 hours'")
     assert leadline("status", "--json").json["results"]["given_up"] == 0
     settled(change(event, "Ann B"))

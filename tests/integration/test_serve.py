@@ -351,9 +351,14 @@ def test_without_keys_a_non_ascii_origin_counts_as_an_origin(
 def test_without_keys_programs_and_same_origin_pages_may_use_a_function(start: Start) -> None:
     server = start("create_user", ALLOWED_HOSTS="leadline.example, .svc.cluster.local")
     eventually(server.is_up, 20, "the function is served")
-    own = {"Host": "localhost:3000", "Origin": "http://localhost:3000"}
+    same_origin = {"Host": "localhost:3000", "Origin": "http://localhost:3000"}
     for headers in (
-        *({}, own, {**own, "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}),
+        *(
+            {},
+            same_origin,
+            {**same_origin, "Sec-Fetch-Site": "same-origin"},
+            {"Sec-Fetch-Site": "none"},
+        ),
         *({"Host": "leadline.example"}, {"Host": "create-user.leadline.svc.cluster.local"}),
     ):
         answer = requests.post(server.url, json=ANN, headers=headers, timeout=10)

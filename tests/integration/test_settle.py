@@ -97,8 +97,8 @@ def test_a_reply_with_any_text_of_the_portal_settles_its_event(reason: str) -> N
     message = replies.reply_message(entry(answered, user_id=event.user.id), answered)
     apply(contract.read_reply(orjson.loads(message.body)), None)
     assert (states(), due()) == (["failed"], [None])
-    kept = sync(event)["reason"]
-    assert (len(kept), kept.isprintable()) == (min(len(reason), 1000), "\u2028" not in reason)
+    stored = sync(event)["reason"]
+    assert (len(stored), stored.isprintable()) == (min(len(reason), 1000), "\u2028" not in reason)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -74,7 +74,7 @@ def served(function: str) -> Iterator[str]:
 
 def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
     """Deliver this many messages of the queue to its function, as the connector does."""
-    taken: list[ReceivedMessage] = []
+    taken_off: list[ReceivedMessage] = []
 
     def take() -> bool:
         # The broker may close a connection that uses a queue just declared; the connector then
@@ -86,22 +86,22 @@ def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
             channel = connection.channel()
             for declared in topology.queues_of(queue):
                 channel.queue_declare(declared.name, durable=True, arguments=declared.arguments)
-            while len(taken) < messages:
+            while len(taken_off) < messages:
                 method, properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None:
                     break
-                taken.append(
+                taken_off.append(
                     ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
                 )
-        return len(taken) == messages
+        return len(taken_off) == messages
 
     eventually(take, 10, f"{messages} in {queue}")
     with served(function) as url:
         client = FunctionClient(queue, url, 1)
         if messages == 1:
-            assert client.deliver(taken[0]).is_served
+            assert client.deliver(taken_off[0]).is_served
         else:
-            assert client.deliver_batch(taken) == []
+            assert client.deliver_batch(taken_off) == []
 
 
 @pytest.fixture

@@ -256,9 +256,9 @@ def test_a_created_user_may_have_an_external_id_of_its_own() -> None:
     assert answer.status_code == 201
     user = answer.get_json()
     assert user == {"id": user["id"], **ANN, "stage": "JUNK", "external_id": "crm-1"}
-    taken = create.post("/users", json={**ANN, "external_id": "crm-1"})
-    assert taken.status_code == 409
-    assert taken.get_json()["code"] == "external_id_taken"
+    conflict = create.post("/users", json={**ANN, "external_id": "crm-1"})
+    assert conflict.status_code == 409
+    assert conflict.get_json()["code"] == "external_id_taken"
     assert "external_id" not in create.post("/users", json=ANN).get_json()
     assert "external_id" not in create.post("/users", json={**ANN, "external_id": None}).get_json()
     assert versions()["crm-1"] == 1
@@ -279,8 +279,8 @@ def test_an_existing_user_gets_an_external_id_by_patch(client: FlaskClient) -> N
     for key in ({}, {"Idempotency-Key": "k"}):
         answer = patch.patch(f"/users/{user}", json={"external_id": "crm-1"}, headers=key)
         assert answer.get_json()["external_id"] == "crm-1"
-        taken = patch.patch(f"/users/{other}", json={"external_id": "crm-1"}, headers=key)
-        assert (taken.status_code, taken.get_json()["code"]) == (409, "external_id_taken")
+        conflict = patch.patch(f"/users/{other}", json={"external_id": "crm-1"}, headers=key)
+        assert (conflict.status_code, conflict.get_json()["code"]) == (409, "external_id_taken")
     assert patch.patch(f"/users/{user}", json={"stage": "JUNK"}).get_json()["external_id"]
     assert put(client, "crm-1", ANN).get_json()["id"] == user
     assert rows("SELECT version FROM users WHERE id = :id", id=other) == [{"version": 1}]
@@ -345,9 +345,11 @@ def test_each_answer_of_a_batch_belongs_to_its_user(client: FlaskClient) -> None
     items = batch(client, users)
     ids = [item["user"]["id"] for item in items]
     assert len(set(ids)) == len(users)
-    own = {row["id"]: row["external_id"] for row in rows("SELECT id, external_id FROM users")}
-    assert [own[user_id] for user_id in ids] == [user.get("external_id") for user in users]
-    without = [user_id for user_id in ids if own[user_id] is None]
+    external_ids = {
+        row["id"]: row["external_id"] for row in rows("SELECT id, external_id FROM users")
+    }
+    assert [external_ids[user_id] for user_id in ids] == [user.get("external_id") for user in users]
+    without = [user_id for user_id in ids if external_ids[user_id] is None]
     assert without == sorted(without)
 
 
@@ -561,10 +563,10 @@ def test_batches_and_single_writes_of_the_same_users_are_isolated() -> None:
 
 @dataclass(frozen=True)
 class Conditional:
-    """A conditional write: the version that it expected, and the one that it made."""
+    """A conditional write: the version that it expected, and the one that it wrote, if any."""
 
     expected: int
-    made: int | None
+    version: int | None
 
 
 def race(seed: int, user: UserId) -> list[Conditional]:
@@ -595,11 +597,11 @@ def test_conditional_puts_and_patches_form_a_chain(offered: list[Event]) -> None
         done = [
             answer for part in pool.map(partial(race, user=user.id), range(2)) for answer in part
         ]
-    made = [answer for answer in done if answer.made is not None]
-    assert 3 < len(made) < len(done)
-    assert [answer for answer in made if answer.made != answer.expected + 1] == []
-    assert len({answer.made for answer in made}) == len(made)
-    assert versions() == {"crm-1": 1 + len(made)}
+    succeeded = [answer for answer in done if answer.version is not None]
+    assert 3 < len(succeeded) < len(done)
+    assert [answer for answer in succeeded if answer.version != answer.expected + 1] == []
+    assert len({answer.version for answer in succeeded}) == len(succeeded)
+    assert versions() == {"crm-1": 1 + len(succeeded)}
     assert_ledger_matches()
 
 

@@ -90,13 +90,13 @@ def _change(folder: str, mutant: Mutant) -> str:
 
 def _report_shares(mutants: list[Mutant]) -> bool:
     """Whether enough were detected in each module."""
-    made = Counter(mutant.module for mutant in mutants)
+    totals = Counter(mutant.module for mutant in mutants)
     noticed = Counter(mutant.module for mutant in mutants if mutant.status in NOTICED)
-    for module, count in sorted(made.items()):
+    for module, count in sorted(totals.items()):
         share = noticed[module] / count
         mark = "" if share >= LEAST else f"  less than {LEAST:.0%}"
         _say(f"{module:32} {noticed[module]:4} of {count:4} noticed, {share:.1%}{mark}")
-    return bool(made) and all(noticed[module] >= LEAST * made[module] for module in made)
+    return bool(totals) and all(noticed[module] >= LEAST * totals[module] for module in totals)
 
 
 def _report_survivors(places: list[str], changes: list[str]) -> bool:

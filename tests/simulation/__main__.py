@@ -24,12 +24,12 @@ def main() -> int:
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--seed", type=int, help="one history, as a story")
     parser.add_argument("--whole", action="store_true", help="with --seed: do not shrink it")
-    given = parser.parse_args()
-    if given.seed is not None:
-        return one.print_story(given.seed, shrink=not given.whole)
-    seeds = range(given.first, given.first + given.seeds)
-    failed = many.play(seeds, jobs=given.jobs, go_on=given.go_on)
-    if failed and not given.go_on:
+    arguments = parser.parse_args()
+    if arguments.seed is not None:
+        return one.print_story(arguments.seed, shrink=not arguments.whole)
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    failed = many.play(seeds, jobs=arguments.jobs, go_on=arguments.go_on)
+    if failed and not arguments.go_on:
         return one.print_story(failed[0].seed, shrink=True)
     return 1 if failed else 0
 

@@ -188,8 +188,8 @@ class Channel:
             self.check()
             waiting = self.broker.queues[self.queue]
             if waiting and not self.broker.is_away:
-                taken, waiting[:] = waiting[:at_most], waiting[at_most:]
-                return [self._received(stored) for stored in taken]
+                delivered, waiting[:] = waiting[:at_most], waiting[at_most:]
+                return [self._received(stored) for stored in delivered]
             self.broker.signal(self.queue).wait()
 
     def _received(self, stored: Stored) -> ReceivedMessage:

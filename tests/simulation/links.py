@@ -38,11 +38,11 @@ class LinkingPortal(PortalModel):
     def _command(self, command: Done, request: Request) -> Any:
         if command.method != "crm.duplicate.findbycomm":
             return super()._command(command, request)
-        wanted = {_digits(value) for value in command.params["values"].values()}
+        phones = {_digits(value) for value in command.params["values"].values()}
         found = [
             lead.lead_id
             for lead in self.leads.values()
-            if not lead.is_deleted and wanted & {_digits(phone) for phone in lead.phones.values()}
+            if not lead.is_deleted and phones & {_digits(phone) for phone in lead.phones.values()}
         ]
         return {"LEAD": found[:20]} if found else []
 

@@ -126,19 +126,19 @@ class MappedSystem(System):
     def _written(self, write: Write, user_id: int | None, expected: int | None) -> Any:
         if write.kind == "move":
             return super()._written(write, user_id, expected)
-        given: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         if write.name is not None:
-            given["city"] = CITIES[(write.name + write.user) % len(CITIES)]
+            fields["city"] = CITIES[(write.name + write.user) % len(CITIES)]
         if write.phone is not None:
-            given |= {"phone": PHONES[write.phone], "email": EMAILS[write.phone]}
+            fields |= {"phone": PHONES[write.phone], "email": EMAILS[write.phone]}
         if write.stage is not None:
-            given["stage"] = STAGES[write.stage]
+            fields["stage"] = STAGES[write.stage]
         key = f"key-{write.user}-{write.at_s}" if write.with_key else None
         repeat = write_headers.bind_key("client", key, write, expected)
         if write.kind == "create":
-            new = with_fields(NewUser).model_validate({"full_name": NAMES[0], **given})
+            new = with_fields(NewUser).model_validate({"full_name": NAMES[0], **fields})
             return accept.create(new, repeat)
-        change = with_fields(Changes).model_validate(given)
+        change = with_fields(Changes).model_validate(fields)
         return accept.change(UserId(user_id or 0), change, expected, repeat)
 
 

@@ -253,8 +253,8 @@ class _IntervalOfProcess:
         self._every_s = every_s
 
     def _own(self) -> Interval:
-        own: Interval = world().process.memory.setdefault((self, ()), Interval(self._every_s))
-        return own
+        interval: Interval = world().process.memory.setdefault((self, ()), Interval(self._every_s))
+        return interval
 
     def claim(self) -> bool:
         """As Interval's."""
@@ -332,9 +332,9 @@ def _servers(modules: list[ModuleType]) -> None:
     make_client = portal_session._RecordingClient
 
     def portal_client(webhook_url: str) -> Any:
-        made: Any = make_client(webhook_url)
-        made._session._send = active().portal.posted
-        return made
+        portal: Any = make_client(webhook_url)
+        portal._session._send = active().portal.posted
+        return portal
 
     _set(portal_session, "_RecordingClient", portal_client)
     _set(timed_connection, "tls_context", lambda: None)  # never used, and costly to make

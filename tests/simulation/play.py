@@ -92,8 +92,8 @@ def _free_port() -> int:
 
 def _cpu_s(*servers: subprocess.Popen[bytes]) -> float:
     """CPU time of this process and of its servers."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    total = own.ru_utime + own.ru_stime
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    total = usage.ru_utime + usage.ru_stime
     for server in servers:
         process = psutil.Process(server.pid)
         for running in (process, *process.children(recursive=True)):

@@ -197,9 +197,9 @@ class PortalModel:
     def connect(self, until: float) -> "Connection":
         """This process's connection, opened if needed; raises OSError if that takes too long."""
         world, process = self._world, self._world.process
-        kept: Connection | None = process.memory.get(Connection)
-        if kept is not None:
-            return kept
+        connection: Connection | None = process.memory.get(Connection)
+        if connection is not None:
+            return connection
         trouble = self.troubles.get(self._next_number(), Trouble(""))
         world.moment("portal connects")
         if trouble.kind == "refused connection":
@@ -214,8 +214,8 @@ class PortalModel:
         if takes_s > left_s:
             self._note_unsent(trouble)
             raise TimeoutError
-        process.memory[Connection] = made = Connection(self)
-        return made
+        process.memory[Connection] = opened = Connection(self)
+        return opened
 
     def _note_unsent(self, trouble: Trouble) -> None:
         """Record a request that was not sent, and its users."""

@@ -291,9 +291,9 @@ class Client(redis.Redis):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "Commands":  # noqa: FBT001, FBT002 - redis-py's signature
         """Several commands in one step."""
-        made = Commands(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        made.of = self
-        return made
+        commands = Commands(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        commands.of = self
+        return commands
 
 
 class Commands(Pipeline):
@@ -325,6 +325,6 @@ def _timed(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def load(raw: redis.Redis, text: str) -> Script:
     """Load a script that the server already has."""
-    made = raw.register_script(text)
+    script = raw.register_script(text)
     raw.script_load(text)
-    return made
+    return script

@@ -258,8 +258,8 @@ class System:
         process = self.world.process
         if "publisher" not in process.memory:
             process.memory["publisher"] = SimPublisher(self.world, self.broker, process)
-        made: SimPublisher = process.memory["publisher"]
-        return made
+        publisher: SimPublisher = process.memory["publisher"]
+        return publisher
 
     # --- functions
 
@@ -356,18 +356,18 @@ class System:
             self.world.spawn(alive[0], partial(self._serve, write, attempt))
 
     def _written(self, write: Write, user_id: int | None, expected: int | None) -> Any:
-        given: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         if write.name is not None:
-            given["full_name"] = NAMES[write.name]
+            fields["full_name"] = NAMES[write.name]
         if write.phone is not None:
-            given["phone"] = PHONES[write.phone]
+            fields["phone"] = PHONES[write.phone]
         if write.stage is not None:
-            given["stage"] = STAGES[write.stage]
+            fields["stage"] = STAGES[write.stage]
         key = f"key-{write.user}-{write.at_s}" if write.with_key else None
         repeat = write_headers.bind_key("client", key, write, expected)
         if write.kind == "create":
-            return accept.create(NewUser(**given), repeat)
-        change = Move(**given) if write.kind == "move" else Changes(**given)
+            return accept.create(NewUser(**fields), repeat)
+        change = Move(**fields) if write.kind == "move" else Changes(**fields)
         return accept.change(UserId(user_id or 0), change, expected, repeat)
 
     def _send_foreign(self, write: Write) -> None:

@@ -27,8 +27,8 @@ UPDATE = Command(leads.UPDATE, {"entityTypeId": 1, "id": 55, "fields": {"title":
 
 def fields(command: Command | None) -> dict[str, Any]:
     assert command is not None
-    given: dict[str, Any] = command.params["fields"]
-    return given
+    sent: dict[str, Any] = command.params["fields"]
+    return sent
 
 
 def test_a_create_carries_the_origin_the_phone_and_the_stage() -> None:

@@ -44,8 +44,8 @@ def test_any_other_text_is_not_a_time(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
+    ("seconds", "text"),
     [(-3, "0 s"), (0.4, "0 s"), (99, "99 s"), (120, "2 min"), (12_600, "3.5 h"), (172_800, "2 d")],
 )
-def test_a_duration_is_shown_in_one_unit_and_never_negative(seconds: float, shown: str) -> None:
-    assert times.span(seconds) == shown
+def test_a_duration_is_shown_in_one_unit_and_never_negative(seconds: float, text: str) -> None:
+    assert times.span(seconds) == text

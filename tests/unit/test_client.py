@@ -72,9 +72,9 @@ def answering() -> Iterator[Answering]:
 
 @pytest.fixture
 def portal(answering: Answering) -> Iterator[PortalClient]:
-    made = PortalClient(answering.url)
-    yield made
-    made.close()
+    client = PortalClient(answering.url)
+    yield client
+    client.close()
 
 
 def error_of(portal: PortalClient) -> BitrixError:
@@ -327,9 +327,9 @@ def test_a_malformed_result_of_one_command_does_not_affect_the_others(
 @pytest.mark.parametrize("end", ["", "/", "//", " \n"])
 def test_the_trailing_slash_of_a_webhook_is_optional(answering: Answering, end: str) -> None:
     answering.says({"result": {}})
-    made = PortalClient(answering.url.rstrip("/") + end)
-    made.call(COMMANDS)
-    made.close()
+    client = PortalClient(answering.url.rstrip("/") + end)
+    client.call(COMMANDS)
+    client.close()
     assert answering.asked[0][0] == f"/rest/1/{SECRET}/batch.json"
 
 

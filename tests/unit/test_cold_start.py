@@ -70,8 +70,8 @@ def test_a_function_collects_garbage_once_it_is_loaded() -> None:
 
 
 def test_tracing_is_loaded_when_it_is_configured() -> None:
-    wanted = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    assert "opentelemetry" in built("bitrix_handler", **wanted)["loaded"]
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    assert "opentelemetry" in built("bitrix_handler", **settings)["loaded"]
 
 
 @pytest.mark.parametrize(

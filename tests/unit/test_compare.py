@@ -107,8 +107,8 @@ def test_a_failed_user_with_a_correct_lead_only_needs_a_resync() -> None:
 def test_a_lead_without_an_origin_is_the_users_if_the_ledger_names_it(
     origin: str, originator: str
 ) -> None:
-    named = found(origin=origin, originator=originator)
-    assert compared(USER, by_id=named) == Finding("ok", 7, (55,), version=3)
+    lead = found(origin=origin, originator=originator)
+    assert compared(USER, by_id=lead) == Finding("ok", 7, (55,), version=3)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_a_lead_without_an_origin_is_the_users_if_the_ledger_names_it(
 def test_a_foreign_lead_is_not_the_users_even_if_the_ledger_names_it(
     origin: str, originator: str
 ) -> None:
-    named = found(origin=origin, originator=originator)
-    assert compared(USER, by_id=named).kind == "missing"
+    lead = found(origin=origin, originator=originator)
+    assert compared(USER, by_id=lead).kind == "missing"
 
 
 def test_the_lead_with_the_users_origin_precedes_the_one_that_the_ledger_names() -> None:

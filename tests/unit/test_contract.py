@@ -24,8 +24,8 @@ def message(**more: Any) -> dict[str, Any]:
 
 
 def reply(**more: Any) -> dict[str, Any]:
-    made = {"status": "success", "action": "create_card", "user_id": 123, "bitrix_lead_id": 456}
-    return {**made, **more}
+    content = {"status": "success", "action": "create_card", "user_id": 123, "bitrix_lead_id": 456}
+    return {**content, **more}
 
 
 def test_a_request_is_written_exactly_as_documented() -> None:
@@ -189,7 +189,7 @@ def test_an_error_reply_needs_no_lead() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_reason", "kept"),
+    ("sent", "reason"),
     [
         ("a\x00b", "a b"),
         ("a\nb\x7f\x9bc", "a b  c"),
@@ -199,9 +199,9 @@ def test_an_error_reply_needs_no_lead() -> None:
         ("x" * 100_000, "x" * 999 + "…"),
     ],
 )
-def test_a_reply_with_any_reason_is_read(given_reason: str, kept: str) -> None:
-    read = contract.read_reply(reply(status="error", reason=given_reason))
-    assert read.reason == kept
+def test_a_reply_with_any_reason_is_read(sent: str, reason: str) -> None:
+    read = contract.read_reply(reply(status="error", reason=sent))
+    assert read.reason == reason
 
 
 def identity(message_id: str | None = None, **more: Any) -> str:

@@ -35,12 +35,12 @@ def after_lookup(before: Entry, **lead: Any) -> Entry:
 
 
 def _stored(fields: Fields) -> dict[str, object]:
-    kept = {
+    state = {
         name: value.decode() if isinstance(value, bytes) else value
         for name, value in fields.items()
         if value != ""
     }
-    return {"fence": 1, **kept}
+    return {"fence": 1, **state}
 
 
 def test_a_requested_lookup_is_done_even_if_nothing_has_changed() -> None:

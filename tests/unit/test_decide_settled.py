@@ -213,10 +213,10 @@ def test_a_lead_without_an_origin_is_adopted_by_its_name_or_phone_and_gets_its_o
     title: str, name: str, phone: str
 ) -> None:
     leased = entry(pending(), claimed_lead_id=55)
-    taken = settle_lookup_by_id(
+    settled = settle_lookup_by_id(
         leased, FoundLead(55, title, name, ((phone, 9),), "NEW", "", ""), NOW
     )
-    assert (taken.events, taken.fields["lacks_origin"]) == ((), 1)
+    assert (settled.events, settled.fields["lacks_origin"]) == ((), 1)
     agreed = LastApplied(55, STATE.full_name, STATE.phone, 9)
     planned = plan(
         replace(leased, last_applied=agreed, lacks_origin=True, applied_stage_seq=MILLION)

@@ -72,11 +72,11 @@ class Harness:
 
 @pytest.fixture
 def harness() -> Iterator[Harness]:
-    made = Harness()
-    yield made
-    for event in made.held.values():
+    harness = Harness()
+    yield harness
+    for event in harness.held.values():
         event.set()
-    made.deliveries.close()
+    harness.deliveries.close()
 
 
 def test_messages_that_arrive_together_are_sent_and_acknowledged_together(harness: Harness) -> None:

@@ -25,8 +25,8 @@ def test_a_function_sees_only_its_own_secrets_and_their_changes(tmp_path: Path) 
     for name in ("mine", "other"):
         (secrets / name).write_text("old")
     deployments = Deployments(tmp_path)
-    for named in (["other"], ["mine"]):
-        spec = {"envVars": {"A": "1"}, "secrets": named}
+    for names in (["other"], ["mine"]):
+        spec = {"envVars": {"A": "1"}, "secrets": names}
         deployments.save("get-user", Record(spec, "2026-01-31T12:00:00Z"))
         env = deployments.environment("get-user", secrets)
     mounted = Path(env.pop("LEADLINE_SECRETS_DIR"))

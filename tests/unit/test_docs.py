@@ -121,7 +121,7 @@ def figures(text: str) -> list[str]:
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
     if page.name == "CHANGELOG.md":  # of earlier versions, too
         return
-    named = {
+    modules = {
         span.rpartition("/")[2] for span in re.findall(r"`([\w./-]+\.(?:py|lua))`", text_of(page))
     }
-    assert not named - MODULES
+    assert not modules - MODULES

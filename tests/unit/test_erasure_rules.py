@@ -100,13 +100,13 @@ def step(now: Entry, portal: Portal) -> Settlement:
 
 def play(portal: Portal, now: Entry, steps: int = 60) -> tuple[Entry, list[Settlement]]:
     """Until the events have an outcome."""
-    made: list[Settlement] = []
+    settlements: list[Settlement] = []
     for _ in range(steps):
         settlement = step(now, portal)
-        made.append(settlement)
+        settlements.append(settlement)
         now = stored(now, settlement)
         if all(event.outcome for event in now.events):
-            return now, made
+            return now, settlements
     raise AssertionError("no outcome")
 
 
@@ -146,7 +146,7 @@ def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch,
     @given(LEADS, FATES)
     def check(listed: list[FoundLead], fates: list[What]) -> None:
         portal = Portal({letter.lead_id: letter for letter in listed}, fates)
-        end, made = play(portal, erased(pending(2)))
+        end, settlements = play(portal, erased(pending(2)))
         (event,) = end.events
         assert event.outcome
         assert event.outcome.status == "synced"
@@ -158,7 +158,7 @@ def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch,
         assert event.outcome.lead == expected or event.outcome.lead in {"none", "deleted"}
         assert event.outcome.lead_id in {None, *portal.leads}
         # Nothing of the person was ever written to Redis.
-        written = repr([settlement.fields for settlement in made])
+        written = repr([settlement.fields for settlement in settlements])
         assert not [text for text in PERSON if text in written]
 
     check()
@@ -172,13 +172,16 @@ def test_names_that_the_crm_restores_end_as_a_failure(monkeypatch: pytest.Monkey
             assert command.method == leads.UPDATE
             return "answer"
 
-    end, made = play(Restoring({55: found()}, []), erased(pending(2)))
+    end, settlements = play(Restoring({55: found()}, []), erased(pending(2)))
     outcome = end.events[0].outcome
     assert outcome
     assert (outcome.status, outcome.is_transient) == ("failed", True)
     assert outcome.attempts == 3
     assert outcome.reason == rules.STILL_THERE
-    assert [settlement.delay_ms for settlement in made if settlement.delay_ms > 1] == [2000, 4000]
+    assert [settlement.delay_ms for settlement in settlements if settlement.delay_ms > 1] == [
+        2000,
+        4000,
+    ]
 
 
 def test_without_an_answer_an_erasure_fails_after_three_attempts(

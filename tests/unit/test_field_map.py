@@ -20,8 +20,10 @@ def mistake(text: str) -> str:
 
 
 def one(**keys: str) -> str:
-    given = {"type": '"text"', "lead": '"UF_CRM_X"', **keys}
-    return "[fields.x]\n" + "".join(f"{name} = {value}\n" for name, value in given.items() if value)
+    values = {"type": '"text"', "lead": '"UF_CRM_X"', **keys}
+    return "[fields.x]\n" + "".join(
+        f"{name} = {value}\n" for name, value in values.items() if value
+    )
 
 
 def test_each_field_is_found_by_its_place_in_the_lead() -> None:
@@ -48,7 +50,7 @@ def test_an_empty_file_maps_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "expected"),
     [
         (one(type='"texd"'), ["line 2", "[fields.x] type", "'text'", "'one-of'"]),
         (one(type=""), ["line 1", "[fields.x] type", "is required"]),
@@ -92,10 +94,10 @@ def test_an_empty_file_maps_nothing() -> None:
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_what_was_expected(
-    text: str, named: list[str]
+    text: str, expected: list[str]
 ) -> None:
     message = mistake(text)
-    assert [word for word in named if word not in message] == [], message
+    assert [word for word in expected if word not in message] == [], message
 
 
 def test_every_mistake_is_named_at_once() -> None:

@@ -98,8 +98,8 @@ def test_an_idle_greenlet_keeps_no_response_alive() -> None:
         pass
 
     async def answers() -> bool:
-        kept = weakref.ref(await greenlets.spawn(Body))
-        return kept() is None
+        body = weakref.ref(await greenlets.spawn(Body))
+        return body() is None
 
     assert asyncio.run(answers())
 

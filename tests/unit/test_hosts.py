@@ -71,8 +71,8 @@ def test_a_password_may_have_any_character(hosts: str) -> None:
         assert (node.credentials.username, node.credentials.password) == ("leadline", PASSWORD)
     for options in servers(f"postgresql://{LOGIN}@{hosts}/leadline").options:
         assert (options["user"], options["password"]) == ("leadline", PASSWORD)
-    own = quote(PASSWORD[::-1], safe="")
-    url = f"redis+sentinel://{LOGIN}@{hosts}/main/3?sentinel_password={own}"
+    quoted = quote(PASSWORD[::-1], safe="")
+    url = f"redis+sentinel://{LOGIN}@{hosts}/main/3?sentinel_password={quoted}"
     client = connect(url)
     options = client.connection_pool.connection_kwargs
     assert options["credential_provider"].get_credentials() == ("leadline", PASSWORD)
@@ -94,8 +94,10 @@ def test_the_password_is_hidden_from_logs(hosts: str, monkeypatch: pytest.Monkey
 
 def test_programs_of_postgres_get_all_hosts_without_the_password() -> None:
     url = f"postgresql://{LOGIN}@[::1]:5433,two/leadline?target_session_attrs=read-write"
-    shown = restore._without_password(url)  # noqa: SLF001 - pg_restore needs a database
-    assert shown == "postgresql://leadline@[::1]:5433,two/leadline?target_session_attrs=read-write"
+    visible = restore._without_password(url)  # noqa: SLF001 - pg_restore needs a database
+    assert (
+        visible == "postgresql://leadline@[::1]:5433,two/leadline?target_session_attrs=read-write"
+    )
 
 
 def test_each_host_is_checked_for_tls() -> None:

@@ -305,9 +305,11 @@ def test_a_key_of_the_previous_version_is_recognised(body: object, text: str) ->
     assert key
     assert key.fingerprint == hashlib.sha256(f"(None, 'create', {text})".encode()).digest()
     other = body.model_copy(update={"external_id": "a"})  # type: ignore[attr-defined]
-    named = write_headers.idempotency_key(get("/", **{"Idempotency-Key": "k"}), "create", other)
-    assert named
-    assert named.fingerprint != key.fingerprint
+    recognised = write_headers.idempotency_key(
+        get("/", **{"Idempotency-Key": "k"}), "create", other
+    )
+    assert recognised
+    assert recognised.fingerprint != key.fingerprint
 
 
 @pytest.mark.parametrize(

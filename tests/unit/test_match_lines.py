@@ -36,8 +36,8 @@ def test_a_user_whose_lead_equals_it_has_no_line() -> None:
 
 
 def test_a_user_whose_lead_differs_is_updated_field_by_field() -> None:
-    made = line(replace(USER, full_name="Bob"), found())
-    assert made == Line("update", 7, 3, 55, (55,), changes={"full_name": ["Ann Lee", "Bob"]})
+    match = line(replace(USER, full_name="Bob"), found())
+    assert match == Line("update", 7, 3, 55, (55,), changes={"full_name": ["Ann Lee", "Bob"]})
     unlinked = line(replace(USER, lead_id=None), found())
     assert unlinked is not None
     assert unlinked.changes == {"bitrix_lead_id": [55, None]}
@@ -51,10 +51,10 @@ def test_a_stage_set_by_a_person_is_no_change() -> None:
 
 
 def test_only_one_lead_made_by_hand_is_a_match() -> None:
-    made = line(NEW, free=(BY_HAND,))
-    assert made is not None
-    assert (made.kind, made.lead_id) == ("match", 8)
-    assert made.changes == {"full_name": ["Anna", "Ann Lee"]}
+    match = line(NEW, free=(BY_HAND,))
+    assert match is not None
+    assert (match.kind, match.lead_id) == ("match", 8)
+    assert match.changes == {"full_name": ["Anna", "Ann Lee"]}
     several = line(NEW, free=(BY_HAND, replace(BY_HAND, lead_id=9)))
     assert several == Line("ambiguous", 7, 3, lead_ids=(8, 9))
     assert line(NEW) == Line("create", 7, 3)

@@ -37,7 +37,7 @@ def test_a_copy_keeps_all_properties_except_those_that_the_broker_acts_upon(
     assert (copy.message_id, copy.correlation_id) == ("m-1", "call")
     assert copy.user_id is None, "RabbitMQ refuses a message with another user id"
     assert copy.expiration is None
-    own = {name for name in copy.headers if name not in ("ce-id", "x-filler")}
+    copied = {name for name in copy.headers if name not in ("ce-id", "x-filler")}
     marks = {"x-reason", "x-origin", "x-died-at", "ce-attempt"}
-    assert own == (marks if verdict is FINAL else {"ce-attempt"})
+    assert copied == (marks if verdict is FINAL else {"ce-attempt"})
     assert ANOTHER.headers["CC"], "the message itself is unchanged"

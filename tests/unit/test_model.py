@@ -83,7 +83,7 @@ def test_without_any_one_rule_a_promise_breaks(rule: str) -> None:
 
 
 def test_every_rule_of_the_model_is_tried_and_explained() -> None:
-    named = set(re.findall(r"\bWITHOUT_([A-Z_]+)", MODEL.read_text(encoding="utf-8")))
+    rules = set(re.findall(r"\bWITHOUT_([A-Z_]+)", MODEL.read_text(encoding="utf-8")))
     page = (ROOT / "docs/model/README.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"`WITHOUT_([A-Z_]+)`", page))
-    assert named - {""} == set(RULES) == explained
+    assert rules - {""} == set(RULES) == explained

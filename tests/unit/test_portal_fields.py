@@ -112,10 +112,10 @@ SOURCE_ID = "5"
 
 def test_people_that_the_portal_lacks_are_named_with_those_who_have_left() -> None:
     mapping, fields = file.parse(PEOPLE), portal(UF_CRM_BOSS=described("employee"))
-    named = portal_fields.named_people(mapping, fields)
-    assert named == {"2", "3", "9"}
+    people = portal_fields.named_people(mapping, fields)
+    assert people == {"2", "3", "9"}
     answer = [{"ID": "2", "ACTIVE": True}, {"ID": "3", "ACTIVE": False}, {"ID": 5}, 7]
-    missing = named - portal_fields.active_people(answer)
+    missing = people - portal_fields.active_people(answer)
     known = portal_fields.without_people(fields, missing)
     problems = {
         misfit.lead: misfit.problem

@@ -73,15 +73,15 @@ def test_a_missing_secret_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_secret_that_the_processes_user_may_not_read_is_an_error_of_its_own(folder: Path) -> None:
     """The user of the images is not the one who created the folder, as `local-run` does."""
     (folder / "amqp-url").write_text("amqp://mq/")
-    own = os.geteuid()
+    user_id = os.geteuid()
     folder.chmod(0)
     try:
-        if own == 0:
+        if user_id == 0:
             os.seteuid(10001)
         with pytest.raises(BadConfiguration, match=r"user \d+ may not read .*amqp-url"):
             secrets.get("amqp-url")
     finally:
-        os.seteuid(own)
+        os.seteuid(user_id)
         folder.chmod(0o700)
 
 
@@ -141,9 +141,9 @@ def test_a_trace_without_a_correlation_id_is_identified_by_its_trace_id() -> Non
     ["", "x", TRACEPARENT.upper(), TRACEPARENT + "-1", "ff" + TRACEPARENT[2:], TRACEPARENT[:-1]],
 )
 def test_a_malformed_traceparent_is_replaced(odd: str) -> None:
-    made = trace_context.begin("call-1", odd).traceparent
-    assert made != odd
-    assert [len(part) for part in made.split("-")] == [2, 32, 16, 2]
+    traceparent = trace_context.begin("call-1", odd).traceparent
+    assert traceparent != odd
+    assert [len(part) for part in traceparent.split("-")] == [2, 32, 16, 2]
 
 
 @given(st.text(), st.text())

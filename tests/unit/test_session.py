@@ -202,10 +202,10 @@ def test_with_a_name_that_is_not_resolved_in_time_nothing_was_sent(
 ) -> None:
     over, lookups, real = threading.Event(), [], socket.getaddrinfo
 
-    def hang(*args: object, **named: object) -> object:
+    def hang(*args: object, **kwargs: object) -> object:
         lookups.append(args)
         over.wait(10)
-        return real(*args, **named)  # type: ignore[arg-type]
+        return real(*args, **kwargs)  # type: ignore[arg-type]
 
     def behave(connection: Connection) -> None:
         connection.read_request()

@@ -51,10 +51,10 @@ class ServerWithoutTls:
 @pytest.fixture
 def server_without_tls() -> Iterator[ServerWithoutTls]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = ServerWithoutTls(listener.getsockname()[1])
-        thread = threading.Thread(target=made.listen, args=[listener], daemon=True)
+        server = ServerWithoutTls(listener.getsockname()[1])
+        thread = threading.Thread(target=server.listen, args=[listener], daemon=True)
         thread.start()
-        yield made
+        yield server
         listener.shutdown(socket.SHUT_RDWR)
     thread.join(5)
 

@@ -127,9 +127,9 @@ def test_users_that_wait_for_execution_time_are_not_called_running() -> None:
 def test_the_most_important_of_several_reasons_is_the_verdict_and_the_others_follow() -> None:
     found = codes(ledger=error(), portal=held(), budget=used_up(), queues=error())
     assert found == ["postgres_down", "manual_hold", "rabbitmq_down", "operating_budget"]
-    shown = verdict.as_json(judge(parts(portal=held(), budget=used_up()), NOW))
-    assert shown["reason"] == "manual_hold"
-    assert [problem["reason"] for problem in shown["also"]] == ["operating_budget"]
+    result = verdict.as_json(judge(parts(portal=held(), budget=used_up()), NOW))
+    assert result["reason"] == "manual_hold"
+    assert [problem["reason"] for problem in result["also"]] == ["operating_budget"]
 
 
 def test_a_hold_names_who_paused_why_and_since_when() -> None:

@@ -61,7 +61,7 @@ def test_the_first_thing_that_holds_a_user_up_is_the_reason(
 
 
 def test_the_sentence_has_the_time_and_the_reason() -> None:
-    shown = lambda at: f"{at:%H:%M}"  # noqa: E731 - as short as it is
-    assert "not before 12:00" in Why("whyTried", AT).sentence(shown)
-    assert "paused: revoked." in Why("whyPaused", reason="revoked").sentence(shown)
-    assert "paused: by an operator." in Why("whyPaused").sentence(shown)
+    format_time = lambda at: f"{at:%H:%M}"  # noqa: E731 - as short as it is
+    assert "not before 12:00" in Why("whyTried", AT).sentence(format_time)
+    assert "paused: revoked." in Why("whyPaused", reason="revoked").sentence(format_time)
+    assert "paused: by an operator." in Why("whyPaused").sentence(format_time)

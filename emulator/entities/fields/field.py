@@ -57,13 +57,13 @@ class Field:
     def described_item(self, *, required: bool) -> dict[str, Any]:
         """Its entry in crm.item.fields."""
         kind = self.kind if self.dynamic else _ITEM_TYPES.get(self.kind, self.kind)
-        shown = {**self._described(kind, required=required), "upperName": self.upper_name}
+        description = {**self._described(kind, required=required), "upperName": self.upper_name}
         if self.dynamic:
-            shown["title"] = self.title
-        return shown
+            description["title"] = self.title
+        return description
 
     def _described(self, kind: str, *, required: bool) -> dict[str, Any]:
-        shown = {
+        description = {
             "type": kind,
             "isRequired": required or self.required,
             "isReadOnly": self.read_only,
@@ -72,7 +72,7 @@ class Field:
             "isDynamic": self.dynamic,
         }
         title = self.name if self.dynamic else self.title
-        return {**shown, **self.extra, "title": title}
+        return {**description, **self.extra, "title": title}
 
     @property
     def upper_name(self) -> str:

@@ -83,10 +83,10 @@ class Categories:
         """Add a pipeline with its stages; assigns its id."""
         table = _table(entity.type_id)
         last = self._store.db.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608
-        made = replace(category, id=(last or 0) + 1, type_id=entity.type_id)
-        self.put(made)
-        self._directories.add_all(of_pipeline(entity, made.id))
-        return made
+        added = replace(category, id=(last or 0) + 1, type_id=entity.type_id)
+        self.put(added)
+        self._directories.add_all(of_pipeline(entity, added.id))
+        return added
 
     def put(self, category: Category) -> None:
         """Add or replace a pipeline; if it is the default, no other pipeline of its type is."""

@@ -210,9 +210,18 @@ def _languages(before: Record, sent: Mapping[str, Any]) -> Record:
 def _shown(record: Record) -> dict[str, Any]:
     """A currency as crm.currency.list returns it, with its name in the portal's language."""
     language = record["LANG"].get(_LANGUAGE) or _USUAL_LANGUAGE
-    own = ("FULL_NAME", "FORMAT_STRING", "DEC_POINT", "THOUSANDS_SEP", "DECIMALS")
-    values = {**record, "LID": _LANGUAGE, **{name: language[name] for name in own}}
-    names = ("CURRENCY", "AMOUNT_CNT", "AMOUNT", "SORT", "BASE", "FULL_NAME", "LID", *own[1:])
+    format_names = ("FULL_NAME", "FORMAT_STRING", "DEC_POINT", "THOUSANDS_SEP", "DECIMALS")
+    values = {**record, "LID": _LANGUAGE, **{name: language[name] for name in format_names}}
+    names = (
+        "CURRENCY",
+        "AMOUNT_CNT",
+        "AMOUNT",
+        "SORT",
+        "BASE",
+        "FULL_NAME",
+        "LID",
+        *format_names[1:],
+    )
     return {name: values[name] for name in (*names, "DATE_UPDATE")}
 
 

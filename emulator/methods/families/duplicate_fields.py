@@ -21,11 +21,11 @@ _REGISTERED_MAX = 7
 def fields(call: Call) -> MethodResult:
     """crm.duplicate.volatileType.fields: the fields that may be registered."""
     _require_admin(call)
-    wanted = positive_int(call.argument("entityTypeId"))
+    type_id = positive_int(call.argument("entityTypeId"))
     rows: list[dict[str, Any]] = [
         {"entityTypeId": entity.type_id, "fieldCode": code, "fieldTitle": title}
         for entity in _TYPES.values()
-        if wanted in (None, entity.type_id)
+        if type_id in (None, entity.type_id)
         for code, title in _available(call, entity).items()
     ]
     return MethodResult(rows)
@@ -74,11 +74,11 @@ def _require_admin(call: Call) -> None:
 def _available(call: Call, entity: Entity) -> dict[str, str]:
     """The text fields of a type of object, with their titles."""
     schema = call.portal.schemas[entity]
-    own: dict[str, str] = {
+    titles: dict[str, str] = {
         name: schema.title(name) for name in ("TITLE", "ADDRESS") if name in schema.fields
     }
     texts = (field for field in schema.user_fields.values() if field.kind == "string")
-    return own | {field.name: field.title for field in texts}
+    return titles | {field.name: field.title for field in texts}
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {

@@ -87,8 +87,8 @@ def countries(_: Call) -> MethodResult:
 
 
 def _available(call: Call, family: Family) -> list[str]:
-    taken = {row["FIELD_NAME"] for row in call.portal.records.all(family.name).values()}
-    return [name for name in RQ if name not in taken]
+    used_names = {row["FIELD_NAME"] for row in call.portal.records.all(family.name).values()}
+    return [name for name in RQ if name not in used_names]
 
 
 def _field_shown(number: int, record: Record) -> dict[str, Any]:

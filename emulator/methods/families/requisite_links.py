@@ -53,8 +53,8 @@ def link_get(call: Call) -> MethodResult:
     found = _link(call, kind, item_id)
     if found is None:
         raise RestError("", "Not found")
-    own = {"ENTITY_TYPE_ID": int(kind), "ENTITY_ID": int(item_id)}
-    return MethodResult({**found[1], **own})
+    key = {"ENTITY_TYPE_ID": int(kind), "ENTITY_ID": int(item_id)}
+    return MethodResult({**found[1], **key})
 
 
 def link_list(call: Call) -> MethodResult:

@@ -70,11 +70,11 @@ def _require_admin(call: Call) -> None:
 
 def _changed(call: Call, record: Record) -> Record:
     sent = call.argument("fields")
-    named = sent if isinstance(sent, dict) else {}
+    fields = sent if isinstance(sent, dict) else {}
     changed = dict(record)
-    if "title" in named:
-        changed["title"] = str(named["title"] or "")[:255]
-    ids = named.get("typeIds")
+    if "title" in fields:
+        changed["title"] = str(fields["title"] or "")[:255]
+    ids = fields.get("typeIds")
     if isinstance(ids, list):
         process_ids = {process.id for process in call.portal.types.processes()}
         changed["typeIds"] = [
@@ -95,8 +95,12 @@ def _existing(call: Call) -> tuple[int, Record]:
 
 
 def _shown(number: int, record: Record) -> MethodResult:
-    shown: dict[str, Any] = {"id": number, "title": record["title"], "typeIds": record["typeIds"]}
-    return MethodResult({"automatedSolution": shown})
+    workspace: dict[str, Any] = {
+        "id": number,
+        "title": record["title"],
+        "typeIds": record["typeIds"],
+    }
+    return MethodResult({"automatedSolution": workspace})
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {

@@ -86,8 +86,8 @@ def _write(entity: Entity, verb: str, call: Call) -> Write:
         raise RestError("", 'Invalid value for the "Currency" field')
     method = f"crm.{entity.table}.{verb}"
     empty: Any = {}
-    shown = sent if sent is not None else empty
-    return Write(entity, method, shown, sent_fields, rows, call.connector, call.user)
+    sent_or_empty = sent if sent is not None else empty
+    return Write(entity, method, sent_or_empty, sent_fields, rows, call.connector, call.user)
 
 
 def _require_addresses(rows: list[RowChange]) -> None:

@@ -28,11 +28,11 @@ def find_by_comm(call: Call) -> MethodResult:
     values = list(values.values()) if isinstance(values, dict) else values
     if not isinstance(values, list) or not values:
         raise RestError("Communication values is not defined", "Parameter 'values' is required.")
-    wanted = call.argument("entity_type")
+    entity_type = call.argument("entity_type")
     keys = sorted({digest(kind, str(value)) for value in values[:_VALUES_MAX]} - {""})
     result: dict[str, list[int]] = {}
     for entity in _TYPES:
-        if wanted in (None, "", entity.name) and (ids := _ids(call, entity, kind, keys)):
+        if entity_type in (None, "", entity.name) and (ids := _ids(call, entity, kind, keys)):
             result[entity.name] = ids
             if len(ids) >= _FOUND_MAX:
                 break

@@ -28,8 +28,8 @@ def import_one(call: Call) -> MethodResult:
     if sent is None:
         raise RestError("100", "Could not find value for parameter {fields}")
     item_id = _import(call, entity, sent)
-    shown = {"item": {"id": item_id}}
-    return MethodResult(shown, lead=item_id if entity is LEAD else None)
+    result = {"item": {"id": item_id}}
+    return MethodResult(result, lead=item_id if entity is LEAD else None)
 
 
 def import_many(call: Call) -> MethodResult:

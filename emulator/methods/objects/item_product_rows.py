@@ -45,8 +45,8 @@ def update(call: Call) -> MethodResult:
     for name in sent:
         if name not in _FIELDS or _FIELDS[name][1] in {"o", "ri"}:
             raise RestError("INVALID_ARG_VALUE", f"Field '{name}' is not available for update")
-    kept = rows_of(call.portal.store, entity, item.id)[row_id]
-    row = _row({**{name: kept.get(upper_name(name)) for name in _FIELDS}, **sent})
+    stored_row = rows_of(call.portal.store, entity, item.id)[row_id]
+    row = _row({**{name: stored_row.get(upper_name(name)) for name in _FIELDS}, **sent})
     call.portal.store.db.execute(
         "UPDATE product_row SET data = ? WHERE id = ?",
         (json.dumps(row, ensure_ascii=False), row_id),
@@ -78,16 +78,16 @@ def replace(call: Call) -> MethodResult:
     rows = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(rows, list):
         raise RestError("100", "Expected iterable value for multiple field")
-    made = [_row(sent_row) for sent_row in rows[:ROWS_MAX] if isinstance(sent_row, dict)]
-    replace_rows(call.portal.store, entity, item.id, made)
+    new_rows = [_row(sent_row) for sent_row in rows[:ROWS_MAX] if isinstance(sent_row, dict)]
+    replace_rows(call.portal.store, entity, item.id, new_rows)
     count_again(call, entity, item, "crm.item.productrow.set", sent)
     return MethodResult({"productRows": _rows(call, entity, item.id)})
 
 
 def listed(call: Call) -> MethodResult:
     """crm.item.productrow.list: the rows of the owner that the filter must name."""
-    wanted = call.argument("filter")
-    keys = wanted if isinstance(wanted, dict) else {}
+    conditions = call.argument("filter")
+    keys = conditions if isinstance(conditions, dict) else {}
     owner = {name: keys.get(f"={name}", keys.get(name)) for name in ("ownerType", "ownerId")}
     for name, value in owner.items():
         if value is None:
@@ -95,8 +95,8 @@ def listed(call: Call) -> MethodResult:
     entity, item = _owner(call, owner)
     rows = _rows(call, entity, item.id)
     found = [_kept(row) for row in selected_rows(rows, call, _FIELDS)]
-    shown, total, following = page(found, start(call.params))
-    return MethodResult({"productRows": shown}, total, following)
+    page_rows, total, following = page(found, start(call.params))
+    return MethodResult({"productRows": page_rows}, total, following)
 
 
 def available(call: Call) -> MethodResult:
@@ -119,16 +119,16 @@ def _required(call: Call, name: str) -> Any:
 
 
 def _owner(call: Call, sent: object) -> tuple[Entity, Item]:
-    named = sent if isinstance(sent, Mapping) else {}
+    fields = sent if isinstance(sent, Mapping) else {}
     for name in ("ownerId", "ownerType"):
-        if named.get(name) in (None, ""):
+        if fields.get(name) in (None, ""):
             raise RestError("100", f"Could not find value for parameter {{{name}}}")
-    code = str(named["ownerType"])
+    code = str(fields["ownerType"])
     entity = next((kind for kind in call.portal.types.all() if kind.prefix == code), None)
     if entity is None or "OPPORTUNITY" not in entity.field_names:
         text = f"Working with objects of the type '{code[:20]}' is not supported"
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", text)
-    return entity, _readable(call, call.item(entity, positive_int(named["ownerId"])))
+    return entity, _readable(call, call.item(entity, positive_int(fields["ownerId"])))
 
 
 def _readable(call: Call, item: Item | None) -> Item:
@@ -178,10 +178,10 @@ def _view(call: Call, entity: Entity, item_id: int, row_id: int) -> MethodResult
 
 
 def _shown(entity: Entity, item_id: int, row_id: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {name: row[upper_name(name)] for name in _SHOWN}
-    shown["productName"] = shown["productName"] or f"[{row_id}]"
-    shown["priceAccount"] = row["PRICE"]
-    return {"id": row_id, "ownerId": item_id, "ownerType": entity.prefix, **shown}
+    item = {name: row[upper_name(name)] for name in _SHOWN}
+    item["productName"] = item["productName"] or f"[{row_id}]"
+    item["priceAccount"] = row["PRICE"]
+    return {"id": row_id, "ownerId": item_id, "ownerType": entity.prefix, **item}
 
 
 def _kept(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,10 +91,10 @@ def _missing(name: str) -> RestError:
 
 def _view(call: Call, entity: Entity, item: Item) -> MethodResult:
     schema = call.portal.schemas[entity]
-    shown = typed(schema, item, original_names=call.original_names)
+    view = typed(schema, item, original_names=call.original_names)
     if entity.has_multifields:
-        shown["fm"] = fm(item)
-    return MethodResult({"item": shown}, lead=item.id if entity is LEAD else None)
+        view["fm"] = fm(item)
+    return MethodResult({"item": view}, lead=item.id if entity is LEAD else None)
 
 
 def _write(entity: Entity, method: str, call: Call) -> Write:

@@ -25,13 +25,13 @@ def object_list(entity: Entity, call: Call) -> MethodResult:
     with_rows = bool(selection & {*MULTIFIELDS, "HAS_PHONE", "HAS_EMAIL", "HAS_IMOL", "*"})
     items, total, following = _page(call, names, with_rows=with_rows)
     every, all_user = "*" in selection, "UF_*" in selection
-    shown = [
+    columns = [
         name
         for name in schema.upper
         if name == "ID" or name in selection or (all_user if name in schema.user_fields else every)
     ]
     types = MULTIFIELDS.keys() & selection
-    rows = [_upper_row(schema, item, shown, types) for item in items]
+    rows = [_upper_row(schema, item, columns, types) for item in items]
     return MethodResult(rows, total, following)
 
 
@@ -60,9 +60,9 @@ def _page(
     return items, total, following if following < total else None
 
 
-def _upper_row(schema: Schema, item: Item, shown: list[str], types: set[str]) -> dict[str, Any]:
+def _upper_row(schema: Schema, item: Item, names: list[str], types: set[str]) -> dict[str, Any]:
     values = upper(schema, item)
-    row = {name: values[name] for name in shown}
+    row = {name: values[name] for name in names}
     if types:
         rows = multifields(item)
         row.update({name: rows[name] for name in rows if name in types})
@@ -73,12 +73,12 @@ def _item_row(schema: Schema, item: Item, selection: set[str], call: Call) -> di
     row = typed(schema, item, original_names=call.original_names)
     if "*" in selection:
         return {**row, "fm": fm(item)} if schema.entity.has_multifields else row
-    wanted = {
+    names = {
         schema.searchable[name].camel if name in schema.searchable else name for name in selection
     }
     if call.original_names:
-        wanted |= selection
-    return {name: value for name, value in row.items() if name == "id" or name in wanted}
+        names |= selection
+    return {name: value for name, value in row.items() if name == "id" or name in names}
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {

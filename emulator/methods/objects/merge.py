@@ -43,8 +43,8 @@ def merge(call: Call) -> MethodResult:
     for other in others:
         gone = Write(entity, method, {}, {}, (), call.connector, call.user)
         save.delete(call.portal, other, gone)
-    shown = {"STATUS": "SUCCESS", "ENTITY_IDS": [other.id for other in others]}
-    return MethodResult(shown, lead=first.id if entity is LEAD else None)
+    result = {"STATUS": "SUCCESS", "ENTITY_IDS": [other.id for other in others]}
+    return MethodResult(result, lead=first.id if entity is LEAD else None)
 
 
 def _entity(sent: dict[str, Any]) -> Entity:
@@ -83,21 +83,21 @@ def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
 
 def _merged(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] | None:
     """The fields that the first object inherits; None if values contradict each other."""
-    taken: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for name, field in schema.fields.items():
         if field.read_only or name in _FREE:
             continue
-        own = first.data.get(name, field.default)
+        current = first.data.get(name, field.default)
         for other in others:
             value = other.data.get(name, field.default)
-            if isinstance(own, list) or isinstance(value, list):
-                own = list(dict.fromkeys([*(own or []), *(value or [])]))
-                taken[name] = own
-            elif value not in _EMPTY and value != own:
-                if own not in _EMPTY:
+            if isinstance(current, list) or isinstance(value, list):
+                current = list(dict.fromkeys([*(current or []), *(value or [])]))
+                changes[name] = current
+            elif value not in _EMPTY and value != current:
+                if current not in _EMPTY:
                     return None
-                own = taken[name] = value
-    return taken
+                current = changes[name] = value
+    return changes
 
 
 def _rows(first: Item, others: list[Item]) -> list[RowChange]:

@@ -39,8 +39,8 @@ def modes(_: Call) -> MethodResult:
 def types(call: Call) -> MethodResult:
     """crm.enum.ownertype: the types of CRM objects."""
     every = call.portal.types.all()
-    own = [_named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in every]
-    return MethodResult([*own, *(_named(*other) for other in _OTHER_TYPES)])
+    types = [_named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in every]
+    return MethodResult([*types, *(_named(*other) for other in _OTHER_TYPES)])
 
 
 def type_fields(_: Call) -> MethodResult:
@@ -70,12 +70,12 @@ def access_names(call: Call) -> MethodResult:
     """access.name: the names of access codes; unknown ones are left out."""
     sent = call.argument("access")
     codes = [code for code in sent if isinstance(code, str)] if isinstance(sent, list) else []
-    shown = {
+    rights = {
         code: {"provider": "", "name": _ACCESS[code], "provider_id": "other"}
         for code in codes
         if code in _ACCESS
     }
-    return MethodResult(shown or [])
+    return MethodResult(rights or [])
 
 
 def server_time(call: Call) -> MethodResult:
@@ -85,10 +85,10 @@ def server_time(call: Call) -> MethodResult:
 
 def scope(call: Call) -> MethodResult:
     """scope: the scopes of the webhook; with `full`, all scopes."""
-    own = list(call.portal.settings.scope)
+    scopes = list(call.portal.settings.scope)
     if call.argument("full") in (True, "true", "1", 1, "Y"):
-        own = sorted({*own, "crm", "user", "user_basic", "user_brief"})
-    return MethodResult(own)
+        scopes = sorted({*scopes, "crm", "user", "user_basic", "user_brief"})
+    return MethodResult(scopes)
 
 
 def app_info(call: Call) -> MethodResult:

@@ -16,17 +16,17 @@ _SEARCHED = ("NAME", "LAST_NAME", "WORK_POSITION")
 
 def get(call: Call) -> MethodResult:
     """user.get: the users that a filter finds."""
-    wanted = call.argument("filter")
-    sent = wanted if isinstance(wanted, dict) else {}
+    conditions = call.argument("filter")
+    sent = conditions if isinstance(conditions, dict) else {}
     # Fields of the filter may also be given as top-level parameters.
-    own = {name: value for name, value in call.params.items() if name.upper() in FIELDS}
-    return _page(call, [user for user in USERS.values() if _matches(user, {**own, **sent})])
+    top_level = {name: value for name, value in call.params.items() if name.upper() in FIELDS}
+    return _page(call, [user for user in USERS.values() if _matches(user, {**top_level, **sent})])
 
 
 def search(call: Call) -> MethodResult:
     """user.search: users by the beginning of a name or position; FIND searches in all of them."""
-    wanted = call.argument("filter")
-    sent = dict(wanted) if isinstance(wanted, dict) else {}
+    conditions = call.argument("filter")
+    sent = dict(conditions) if isinstance(conditions, dict) else {}
     find = str(sent.pop("FIND", None) or call.argument("find") or "").strip()
     if find:
         return _page(call, [user for user in USERS.values() if _has_words(user, find)])
@@ -37,8 +37,8 @@ def search(call: Call) -> MethodResult:
 def current(call: Call) -> MethodResult:
     """user.current: the webhook's user."""
     user = USERS[call.user]
-    shown = {name: user[name] for name in CURRENT}
-    return MethodResult({**shown, "LAST_ACTIVITY_DATE": "2026-01-05 09:00:00"})
+    values = {name: user[name] for name in CURRENT}
+    return MethodResult({**values, "LAST_ACTIVITY_DATE": "2026-01-05 09:00:00"})
 
 
 def fields(_: Call) -> MethodResult:
@@ -59,9 +59,9 @@ def access(_: Call) -> MethodResult:
 def profile(call: Call) -> MethodResult:
     """profile: the webhook's user, with few fields."""
     user = USERS[call.user]
-    shown = {"ID": user["ID"], "ADMIN": call.user == ADMIN}
+    values = {"ID": user["ID"], "ADMIN": call.user == ADMIN}
     names = ("NAME", "LAST_NAME", "PERSONAL_GENDER", "TIME_ZONE")
-    return MethodResult({**shown, **{name: user[name] for name in names}})
+    return MethodResult({**values, **{name: user[name] for name in names}})
 
 
 def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
@@ -84,8 +84,8 @@ def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
     return MethodResult(rows[first : first + PAGE], len(rows), following)
 
 
-def _matches(user: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    for key, value in wanted.items():
+def _matches(user: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
+    for key, value in conditions.items():
         found = _KEY.match(str(key))
         if found is None:
             continue
@@ -98,24 +98,28 @@ def _matches(user: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return True
 
 
-def _compares(own: Any, operator: str, value: Any) -> bool:
+def _compares(stored: Any, operator: str, value: Any) -> bool:
     is_negated, values = operator.startswith("!"), value if isinstance(value, list) else [value]
-    owned = [_text(value) for value in (own if isinstance(own, list) else [own])]
+    owned = [_text(value) for value in (stored if isinstance(stored, list) else [stored])]
     if operator in {">", ">=", "<", "<="}:
         number, limit = sort_key(owned[0]), sort_key(_text(value))
         results = {"<": number < limit, "<=": number <= limit, ">": number > limit}
         return results.get(operator, number >= limit)
     if "%" in operator:
-        patterns = [str(wanted) if "=" in operator else f"%{wanted}%" for wanted in values]
+        patterns = [str(text) if "=" in operator else f"%{text}%" for text in values]
         is_found = any(like(pattern, text) for pattern in patterns for text in owned)
     else:
-        is_found = any(_text(wanted).lower() == text.lower() for wanted in values for text in owned)
+        is_found = any(
+            _text(expected).lower() == text.lower() for expected in values for text in owned
+        )
     return is_found != is_negated
 
 
 def _has_words(user: Mapping[str, Any], text: str) -> bool:
-    own = " ".join(str(user[name]) for name in _SEARCHED).lower().split()
-    return all(any(own_word.startswith(word) for own_word in own) for word in text.lower().split())
+    words = " ".join(str(user[name]) for name in _SEARCHED).lower().split()
+    return all(
+        any(own_word.startswith(word) for own_word in words) for word in text.lower().split()
+    )
 
 
 def _text(value: Any) -> str:

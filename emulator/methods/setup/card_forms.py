@@ -120,8 +120,8 @@ def _section(place: int, sent: Any) -> dict[str, Any]:
             text = f"Element at index {index} in section at index {place} does not have name."
             raise RestError("", text)
         elements.append(_element(element))
-    named = {name: str(section[name])[:255] for name in ("name", "title", "type")}
-    return {**named, "elements": elements}
+    texts = {name: str(section[name])[:255] for name in ("name", "title", "type")}
+    return {**texts, "elements": elements}
 
 
 def _element(sent: dict[str, Any]) -> dict[str, Any]:

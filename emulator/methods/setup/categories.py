@@ -22,8 +22,8 @@ _MISSING = "Smart process not found"
 def listed(call: Call) -> MethodResult:
     """crm.category.list: all pipelines."""
     entity = _entity(call, _MISSING)
-    shown = [category.shown() for category in call.portal.categories.all(entity)]
-    return MethodResult({"categories": shown}, total=len(shown))
+    rows = [category.shown() for category in call.portal.categories.all(entity)]
+    return MethodResult({"categories": rows}, total=len(rows))
 
 
 def get(call: Call) -> MethodResult:
@@ -40,8 +40,8 @@ def add(call: Call) -> MethodResult:
         raise RestError("ADDING_DISABLED", "Adding a system category is prohibited")
     if not sent.get("name"):
         raise RestError(0, "Field 'NAME' is required")
-    made = call.portal.categories.add(entity, _changed(Category(0, ""), sent))
-    return MethodResult({"category": made.shown()})
+    category = call.portal.categories.add(entity, _changed(Category(0, ""), sent))
+    return MethodResult({"category": category.shown()})
 
 
 def update(call: Call) -> MethodResult:

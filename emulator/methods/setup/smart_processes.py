@@ -28,7 +28,7 @@ def add(call: Call) -> MethodResult:
     sent, portal = _fields(call), call.portal
     type_id = _free_type_id(call, sent.get("entityTypeId"))
     now = iso(portal.clock.wall())
-    made: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "title": "",
         "code": "",
         "createdBy": call.user,
@@ -39,15 +39,15 @@ def add(call: Call) -> MethodResult:
         "updatedTime": now,
         "updatedBy": call.user,
     }
-    settings = _changed(made, sent)
+    settings = _changed(defaults, sent)
     process = portal.types.add({**settings, "title": settings["title"] or f"SPA #{type_id}"})
     pipeline = Category(0, "General", is_default=True)
     category = portal.categories.add(process.entity, pipeline)
-    shown = _saved(call, process.id, {**process.settings, "categoryId": category.id})
+    saved = _saved(call, process.id, {**process.settings, "categoryId": category.id})
     announce(call, "TYPE", "ADD", process.id)
     if not settings["code"]:
-        del shown.result["type"]["code"]
-    return shown
+        del saved.result["type"]["code"]
+    return saved
 
 
 def update(call: Call) -> MethodResult:
@@ -55,9 +55,9 @@ def update(call: Call) -> MethodResult:
     _require_admin(call)
     process, sent = _existing(call), _fields(call)
     changes = {"updatedTime": iso(call.portal.clock.wall()), "updatedBy": call.user}
-    shown = _saved(call, process.id, _changed({**process.settings, **changes}, sent))
+    saved = _saved(call, process.id, _changed({**process.settings, **changes}, sent))
     announce(call, "TYPE", "UPDATE", process.id)
-    return shown
+    return saved
 
 
 def get(call: Call) -> MethodResult:
@@ -80,8 +80,8 @@ def listed(call: Call) -> MethodResult:
     """crm.type.list: the smart processes that a filter finds, without their relations."""
     rows = [_shown(process) for process in call.portal.types.processes()]
     found = selected_rows(rows, call, _FIELDS)
-    shown, total, following = page(found, start(call.params))
-    return MethodResult({"types": shown}, total, following)
+    page_rows, total, following = page(found, start(call.params))
+    return MethodResult({"types": page_rows}, total, following)
 
 
 def delete(call: Call) -> MethodResult:
@@ -132,12 +132,12 @@ def _existing(call: Call) -> SmartProcess:
 
 def _free_type_id(call: Call, sent: object) -> int:
     """The entityTypeId of a new smart process: the one that was sent, or the next even one."""
-    taken = {process.entity.type_id for process in call.portal.types.processes()}
+    used_ids = {process.entity.type_id for process in call.portal.types.processes()}
     if sent is None:
-        return next(number for number in range(1030, 10**6, 2) if number not in taken)
+        return next(number for number in range(1030, 10**6, 2) if number not in used_ids)
     type_id = positive_int(sent) or 0
     is_allowed = 128 <= type_id <= 192 or (1030 <= type_id < 10**9 and type_id % 2 == 0)
-    if not is_allowed or type_id in taken:
+    if not is_allowed or type_id in used_ids:
         raise RestError("INVALID_ARG_VALUE", "entityTypeId is out of allowed range")
     return type_id
 
@@ -188,8 +188,8 @@ def _whole(process: SmartProcess) -> dict[str, Any]:
     relations = process.relations
     parents = list(relations.get("parent", ()))
     if process.settings["isClientEnabled"] == "Y":
-        own = {"isChildrenListEnabled": "Y", "isPredefined": "Y"}
-        parents = [{"entityTypeId": type_id, **own} for type_id in (3, 4)] + parents
+        fixed = {"isChildrenListEnabled": "Y", "isPredefined": "Y"}
+        parents = [{"entityTypeId": type_id, **fixed} for type_id in (3, 4)] + parents
     is_used = process.settings["isUseInUserfieldEnabled"]
     linked = {**dict.fromkeys(_LINKED, is_used), _LINKED_OFF: "N"}
     return {

@@ -32,12 +32,12 @@ _NAMES = {
 
 def listed(call: Call) -> MethodResult:
     """crm.status.list: items that a filter finds, by default in their order."""
-    wanted, order = call.argument("filter"), call.argument("order")
-    for sent in (wanted, order):
+    conditions, order = call.argument("filter"), call.argument("order")
+    for sent in (conditions, order):
         if sent not in (None, "", []) and not isinstance(sent, dict):
             raise RestError("Invalid parameters.", "Invalid parameters.")
     rows = [status.listed() for status in call.portal.directories.all()]
-    rows = ordered(matching(rows, wanted or {}), order or {"SORT": "ASC"})
+    rows = ordered(matching(rows, conditions or {}), order or {"SORT": "ASC"})
     return MethodResult(rows, total=len(rows))
 
 
@@ -65,7 +65,7 @@ def add(call: Call) -> MethodResult:
     code = _code(call, entity_id, str(sent["STATUS_ID"]))
     if directories.has(entity_id, code):
         raise RestError("ERROR_CORE", "The specified status ID already exists.")
-    made = DirectoryItem(
+    item = DirectoryItem(
         0,
         entity_id,
         code,
@@ -76,8 +76,8 @@ def add(call: Call) -> MethodResult:
         system=False,
         category_id=_pipeline(call, entity_id)[1] or None,
     )
-    _require_order(call, made)
-    return MethodResult(directories.add(made))
+    _require_order(call, item)
+    return MethodResult(directories.add(item))
 
 
 def update(call: Call) -> MethodResult:
@@ -218,16 +218,16 @@ def _pipeline(call: Call, entity_id: str) -> tuple[Entity | None, int]:
     return None, 0
 
 
-def _require_order(call: Call, made: DirectoryItem) -> None:
+def _require_order(call: Call, item: DirectoryItem) -> None:
     """Raise RestError if a new stage in progress follows the successful one (crm-status-add)."""
-    if not made.is_stage or made.semantics:
+    if not item.is_stage or item.semantics:
         return
     finals = [
         status
-        for status in call.portal.directories.items(made.entity_id)
+        for status in call.portal.directories.items(item.entity_id)
         if status.semantics == "S"
     ]
-    if finals and made.sort >= finals[0].sort:
+    if finals and item.sort >= finals[0].sort:
         raise RestError(
             "",
             "Cannot create more stages after the final stage because the final successful stage"

@@ -67,18 +67,18 @@ def listed(call: Call) -> MethodResult:
     select = call.argument("select")
     language = argument(select, "language") if isinstance(select, dict) else None
     found = selected_rows([_plain(field) for field in _all(call)], call, _NAMES)
-    shown, total, following = page(found, start(call.params))
+    page_rows, total, following = page(found, start(call.params))
     if language:
         by_id = {str(field.id): field for field in _all(call)}
-        shown = [{**row, **_labels(by_id[row["id"]], str(language))} for row in shown]
-    return MethodResult({"fields": shown}, total, following)
+        page_rows = [{**row, **_labels(by_id[row["id"]], str(language))} for row in page_rows]
+    return MethodResult({"fields": page_rows}, total, following)
 
 
 def types(call: Call) -> MethodResult:
     """userfieldconfig.getTypes: the types that a field may have."""
     _require_module(call)
-    shown = {name: {"userTypeId": name, "description": title} for name, title in USER_TYPES.items()}
-    return MethodResult({"types": shown})
+    types = {name: {"userTypeId": name, "description": title} for name, title in USER_TYPES.items()}
+    return MethodResult({"types": types})
 
 
 def _require_module(call: Call) -> None:
@@ -135,8 +135,8 @@ def _upper(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(field: UserField) -> dict[str, Any]:
-    shown = field.shown()
-    return {camel_name(name): shown[name] for name in _PLAIN}
+    row = field.shown()
+    return {camel_name(name): row[name] for name in _PLAIN}
 
 
 def _labels(field: UserField, language: str) -> dict[str, Any]:
@@ -149,13 +149,13 @@ def _labels(field: UserField, language: str) -> dict[str, Any]:
 
 def _whole(field: UserField) -> dict[str, Any]:
     """A field as userfieldconfig.get returns it, with all labels and the items of a list."""
-    own = {
+    own_languages = {
         language
         for name in LABELS
         for language, text in (field.definition.get(name) or {}).items()
         if text
     }
-    languages = [*_LANGUAGES, *sorted(own.difference(_LANGUAGES))]
+    languages = [*_LANGUAGES, *sorted(own_languages.difference(_LANGUAGES))]
     labels = {
         camel_name(name): {
             language: (field.definition.get(name) or {}).get(language) or None
@@ -163,13 +163,13 @@ def _whole(field: UserField) -> dict[str, Any]:
         }
         for name in LABELS
     }
-    shown = {
+    config = {
         **_plain(field),
         "languageId": {language: language for language in languages},
         **labels,
     }
     if "LIST" in field.definition:
-        shown["enum"] = [
+        config["enum"] = [
             {
                 "id": item["ID"],
                 "userFieldId": str(field.id),
@@ -180,7 +180,7 @@ def _whole(field: UserField) -> dict[str, Any]:
             }
             for item in field.definition["LIST"]
         ]
-    return shown
+    return config
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {

@@ -31,12 +31,12 @@ def settings_fields(call: Call) -> MethodResult:
     kind = call.argument("type")
     if not isinstance(kind, str) or not kind:
         raise RestError("", "Parameter 'type' is not specified or empty.")
-    shown = {
+    settings = {
         name: {"type": _setting_type(kind, name, value), "title": name}
         for name, value in SETTINGS.get(kind, {}).items()
         if name in _DOCUMENTED_SETTINGS
     }
-    return MethodResult(shown)
+    return MethodResult(settings)
 
 
 def _setting_type(kind: str, name: str, value: Any) -> str:

@@ -80,14 +80,14 @@ def delete(entity: Entity, call: Call) -> MethodResult:
 
 def listed(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.list: the fields; their labels as texts if the filter has LANG."""
-    wanted, order = call.argument("filter"), call.argument("order")
-    for name, sent in (("order", order), ("filter", wanted)):
+    conditions, order = call.argument("filter"), call.argument("order")
+    for name, sent in (("order", order), ("filter", conditions)):
         if sent not in (None, "", []) and not isinstance(sent, dict):
             raise RestError("", f"Parameter '{name}' must be array.")
-    wanted = dict(wanted or {})
-    language = wanted.pop("LANG", None)
+    conditions = dict(conditions or {})
+    language = conditions.pop("LANG", None)
     rows = [field.shown() for field in call.portal.schemas.user_fields(entity)]
-    rows = ordered(matching(rows, wanted), order or {"SORT": "ASC", "ID": "ASC"})
+    rows = ordered(matching(rows, conditions), order or {"SORT": "ASC", "ID": "ASC"})
     return MethodResult([_in_language(row, language) for row in rows], total=len(rows))
 
 
@@ -108,7 +108,7 @@ def new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[
         raise RestError("", "The 'USER_TYPE_ID' field is not found.")
     if kind not in USER_TYPES:
         raise RestError("ERROR_CORE", "Invalid custom type specified.")
-    own = sent.get("SETTINGS")
+    sent_settings = sent.get("SETTINGS")
     flags = {name: flag(sent.get(name), default) for name, default in _FLAGS.items()}
     if kind == "boolean":
         flags["MULTIPLE"] = "N"
@@ -120,7 +120,10 @@ def new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[
         "XML_ID": sent.get("XML_ID"),
         "SORT": str(positive_int(sent.get("SORT")) or 100),
         **flags,
-        "SETTINGS": {**SETTINGS.get(kind, {}), **(own if isinstance(own, dict) else {})},
+        "SETTINGS": {
+            **SETTINGS.get(kind, {}),
+            **(sent_settings if isinstance(sent_settings, dict) else {}),
+        },
         **{name: _labels(sent.get(name), label) for name in LABELS},
     }
     if kind == "enumeration":
@@ -155,12 +158,12 @@ def _labels(value: Any, default: Any) -> dict[str, str]:
 
 def _in_language(row: dict[str, Any], language: Any) -> dict[str, Any]:
     """Labels as one text, or left out if no language was asked for."""
-    shown = {name: value for name, value in row.items() if name not in LABELS}
+    localized = {name: value for name, value in row.items() if name not in LABELS}
     if language is not None:
-        shown |= {name: row[name].get(str(language)) or None for name in LABELS}
+        localized |= {name: row[name].get(str(language)) or None for name in LABELS}
     if "LIST" in row:
-        shown["LIST"] = shown.pop("LIST")
-    return shown
+        localized["LIST"] = localized.pop("LIST")
+    return localized
 
 
 _VERBS: dict[str, Callable[[Entity, Call], MethodResult]] = {

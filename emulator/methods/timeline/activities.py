@@ -135,7 +135,7 @@ def make(call: Call, owner: tuple[int, int], record: Record) -> int:
     times = {"START_TIME": record.get("START_TIME") or now}
     times["END_TIME"] = record.get("END_TIME") or times["START_TIME"]
     times["DEADLINE"] = record.get("DEADLINE") or times["END_TIME"]
-    made = {
+    activity = {
         **_INITIAL,
         "PROVIDER_ID": provider,
         "PROVIDER_TYPE_ID": of_provider,
@@ -149,8 +149,8 @@ def make(call: Call, owner: tuple[int, int], record: Record) -> int:
         "OWNER_ID": str(owner[1]),
         "bindings": [list(owner)],
     }
-    made["STATUS"] = "2" if made["COMPLETED"] == "Y" else made["STATUS"]
-    number = call.portal.records.add(ACTIVITY.name, made)
+    activity["STATUS"] = "2" if activity["COMPLETED"] == "Y" else activity["STATUS"]
+    number = call.portal.records.add(ACTIVITY.name, activity)
     announce(call, "ACTIVITY", "ADD", number)
     return number
 
@@ -194,8 +194,8 @@ def delete(call: Call) -> MethodResult:
 def listed(call: Call) -> MethodResult:
     """crm.activity.list: the activities found; their communications only if selected."""
     every = call.portal.records.all(ACTIVITY.name)
-    wanted = call.argument("filter")
-    bound = _bindings(wanted) if isinstance(wanted, dict) else []
+    conditions = call.argument("filter")
+    bound = _bindings(conditions) if isinstance(conditions, dict) else []
     chosen = selected(call.params)
     rows = []
     for number, record in every.items():
@@ -207,15 +207,15 @@ def listed(call: Call) -> MethodResult:
     rows, total, following = page(loosely_selected(rows, call), start(call.params))
     extra = {"COMMUNICATIONS", "FILES"} & chosen
     names = [name for name in _COLUMNS if name not in _EXTRA and ({name, "*"} & chosen)]
-    shown = [{name: row[name] for name in ("ID", *names, *sorted(extra))} for row in rows]
-    return MethodResult(shown, total, following)
+    views = [{name: row[name] for name in ("ID", *names, *sorted(extra))} for row in rows]
+    return MethodResult(views, total, following)
 
 
 def described_fields(_: Call) -> MethodResult:
     """crm.activity.fields: the fields of an activity."""
-    shown = described(_COLUMNS)
-    shown["WEBDAV_ELEMENTS"]["isDeprecated"] = True
-    return MethodResult(shown)
+    descriptions = described(_COLUMNS)
+    descriptions["WEBDAV_ELEMENTS"]["isDeprecated"] = True
+    return MethodResult(descriptions)
 
 
 def existing(call: Call, text: str = "Activity is not found.") -> tuple[int, Record]:
@@ -256,11 +256,11 @@ def _files_shown(number: int, record: Record) -> list[dict[str, Any]]:
     ]
 
 
-def _bindings(wanted: Mapping[str, Any]) -> list[list[int]]:
+def _bindings(conditions: Mapping[str, Any]) -> list[list[int]]:
     """The objects that the filter's BINDINGS names."""
     return [
         [positive_int(row.get("OWNER_TYPE_ID")) or 0, positive_int(row.get("OWNER_ID")) or 0]
-        for row in rows_of(wanted.get("BINDINGS"))
+        for row in rows_of(conditions.get("BINDINGS"))
     ]
 
 

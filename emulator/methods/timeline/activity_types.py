@@ -54,15 +54,15 @@ def type_add(call: Call) -> MethodResult:
     """crm.activity.type.add: true."""
     _require_type_owner(call)
     sent = call.argument("fields")
-    named = sent if isinstance(sent, dict) else {}
-    code = str(named.get("TYPE_ID") or "")[:100]
+    fields = sent if isinstance(sent, dict) else {}
+    code = str(fields.get("TYPE_ID") or "")[:100]
     if not code:
         raise RestError("INVALID_ARG_VALUE", "The required field TYPE_ID is not filled")
     if _found(call, _TYPE, "TYPE_ID", code):
         text = f"Custom activity type with TYPE_ID '{code}' already exists"
         raise RestError("INVALID_ARG_VALUE", text)
-    is_configurable = named.get("IS_CONFIGURABLE_TYPE") == "Y"
-    record = {"TYPE_ID": code, "NAME": str(named.get("NAME") or "")[:255]}
+    is_configurable = fields.get("IS_CONFIGURABLE_TYPE") == "Y"
+    record = {"TYPE_ID": code, "NAME": str(fields.get("NAME") or "")[:255]}
     record |= {"IS_CONFIGURABLE_TYPE": "Y" if is_configurable else "N", "ICON_ID": "0"}
     call.portal.records.add(_TYPE, record)
     return MethodResult(result=True)

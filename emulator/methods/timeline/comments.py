@@ -94,10 +94,10 @@ def delete(call: Call) -> MethodResult:
 
 def listed(call: Call) -> MethodResult:
     """crm.timeline.comment.list: the comments of the object that the filter names."""
-    wanted = call.argument("filter")
-    named = {str(name).lstrip("=").upper(): value for name, value in (wanted or {}).items()}
-    entity = by_name(call, named.get("ENTITY_TYPE"))
-    item = call.item(entity, positive_int(named.get("ENTITY_ID"))) if entity else None
+    conditions = call.argument("filter")
+    values = {str(name).lstrip("=").upper(): value for name, value in (conditions or {}).items()}
+    entity = by_name(call, values.get("ENTITY_TYPE"))
+    item = call.item(entity, positive_int(values.get("ENTITY_ID"))) if entity else None
     if entity is None or item is None or not call.may_read(item):
         raise access_denied()
     binding = [str(item.id), entity.table]
@@ -141,8 +141,8 @@ def unbind(call: Call) -> MethodResult:
 
 def bindings(call: Call) -> MethodResult:
     """crm.timeline.bindings.list: the objects that show an entry of the timeline."""
-    wanted = call.argument("filter")
-    sent = wanted.get("OWNER_ID") if isinstance(wanted, dict) else None
+    conditions = call.argument("filter")
+    sent = conditions.get("OWNER_ID") if isinstance(conditions, dict) else None
     number = positive_int(sent)
     if number is None:
         raise RestError("", "OWNER_ID is not defined or invalid.")
@@ -181,16 +181,16 @@ def _changed(call: Call) -> tuple[int, Record]:
 
 def _binding(call: Call) -> tuple[int, Record, list[str]]:
     sent = call.argument("fields")
-    named = sent if isinstance(sent, dict) else {}
-    number = positive_int(named.get("OWNER_ID"))
+    fields = sent if isinstance(sent, dict) else {}
+    number = positive_int(fields.get("OWNER_ID"))
     record = call.portal.records.get(_COMMENT, number)
     if number is None or record is None:
         raise RestError("", "OWNER_ID is not defined or invalid.")
-    if positive_int(named.get("ENTITY_ID")) is None:
+    if positive_int(fields.get("ENTITY_ID")) is None:
         raise RestError("", "ENTITY_ID is not defined or invalid.")
-    if by_name(call, named.get("ENTITY_TYPE")) is None:
+    if by_name(call, fields.get("ENTITY_TYPE")) is None:
         raise RestError("", "ENTITY_TYPE is not defined or invalid.")
-    return number, record, [str(named["ENTITY_ID"]), str(named["ENTITY_TYPE"]).lower()]
+    return number, record, [str(fields["ENTITY_ID"]), str(fields["ENTITY_TYPE"]).lower()]
 
 
 def _shown(number: int, record: Record, binding: list[str]) -> dict[str, Any]:

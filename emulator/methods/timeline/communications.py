@@ -35,10 +35,10 @@ def kept_communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, An
     if kind == CALL and len(rows) > 1:
         text = "The only one communication is allowed for activity of specified type."
         raise RestError("", text)
-    shown = ("TYPE", "VALUE", "ENTITY_ID", "ENTITY_TYPE_ID")
+    columns = ("TYPE", "VALUE", "ENTITY_ID", "ENTITY_TYPE_ID")
     default = {CALL: "PHONE", EMAIL: "EMAIL"}.get(kind, "")
     return [
-        {name: str(row.get(name) or (default if name == "TYPE" else ""))[:255] for name in shown}
+        {name: str(row.get(name) or (default if name == "TYPE" else ""))[:255] for name in columns}
         for row in rows[:50]
     ]
 

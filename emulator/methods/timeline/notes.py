@@ -28,8 +28,8 @@ def note_save(call: Call) -> MethodResult:
     key, stored = _note(call)
     now, by = iso(call.portal.clock.wall()), call.user
     text = str(call.argument("text"))[:65_535]
-    made: Record = {"key": key, "createdById": by, "createdTime": now}
-    record = {**(stored[1] if stored else made), "text": text}
+    note: Record = {"key": key, "createdById": by, "createdTime": now}
+    record = {**(stored[1] if stored else note), "text": text}
     record |= {"updatedById": by, "updatedTime": now}
     if stored:
         call.portal.records.put(_NOTE, stored[0], record)
@@ -72,14 +72,14 @@ def _existing_note(call: Call) -> tuple[int, Record]:
 def log_add(call: Call) -> MethodResult:
     """crm.timeline.logmessage.add: the new entry."""
     sent = call.argument("fields")
-    named = sent if isinstance(sent, dict) else {}
+    fields = sent if isinstance(sent, dict) else {}
     for name in ("entityTypeId", "entityId", "title", "text", "iconCode"):
-        if named.get(name) in (None, ""):
+        if fields.get(name) in (None, ""):
             raise RestError("100", f"Could not find value for parameter {{{name}}}")
-    owner = owner_of(Call(call.portal, named, call.webhook), "entityTypeId", "entityId")
+    owner = owner_of(Call(call.portal, fields, call.webhook), "entityTypeId", "entityId")
     record: Record = {"owner": list(owner), "created": iso(call.portal.clock.wall())}
     record["authorId"] = call.user
-    record |= {name: str(named[name])[:65_535] for name in ("title", "text", "iconCode")}
+    record |= {name: str(fields[name])[:65_535] for name in ("title", "text", "iconCode")}
     number = call.portal.records.add(_LOG, record)
     return MethodResult({"logMessage": _log_shown(number, record)})
 
@@ -132,13 +132,13 @@ def pin(call: Call, *, on: bool) -> MethodResult:
         raise RestError("NOT_FOUND", "Not found.")
     rows = call.portal.records.all(_PIN)
     pinned = {key: row for key, row in rows.items() if row["owner"] == owner}
-    own = next((key for key, row in pinned.items() if row["id"] == number), None)
-    if on and own is None:
+    pin_key = next((key for key, row in pinned.items() if row["id"] == number), None)
+    if on and pin_key is None:
         if len(pinned) >= _PINNED_MAX:
             raise RestError(0, "Only three events can be added to favorites")
         call.portal.records.add(_PIN, {"owner": owner, "id": number})
-    elif not on and own is not None:
-        call.portal.records.delete(_PIN, own)
+    elif not on and pin_key is not None:
+        call.portal.records.delete(_PIN, pin_key)
     return MethodResult(None)
 
 

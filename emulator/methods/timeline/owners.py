@@ -11,8 +11,8 @@ from emulator.methods.result import Call
 
 def by_name(call: Call, name: Any) -> Entity | None:
     """A type by its lower-case name: `deal`, `dynamic_130`."""
-    wanted = str(name or "").lower()
-    return next((entity for entity in call.portal.types.all() if entity.table == wanted), None)
+    lower_name = str(name or "").lower()
+    return next((entity for entity in call.portal.types.all() if entity.table == lower_name), None)
 
 
 def require_owner(call: Call, entity: Entity | None, item_id: Any) -> None:

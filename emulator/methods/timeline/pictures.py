@@ -35,24 +35,24 @@ class Pictures:
 
     def get(self, call: Call) -> MethodResult:
         """A picture by its code."""
-        code, own = _code(call), self._own(call)
-        if code not in own and code not in _SYSTEM:
+        code, pictures = _code(call), self._own(call)
+        if code not in pictures and code not in _SYSTEM:
             raise self._missing(code)
-        return MethodResult({self.kind: self._shown(code, is_system=code not in own)})
+        return MethodResult({self.kind: self._shown(code, is_system=code not in pictures)})
 
     def listed(self, call: Call) -> MethodResult:
         """The system's pictures, then the others."""
-        own = self._own(call)
-        rows = [self._shown(code, is_system=True) for code in _SYSTEM if code not in own]
-        rows += [self._shown(code, is_system=False) for code in own]
+        pictures = self._own(call)
+        rows = [self._shown(code, is_system=True) for code in _SYSTEM if code not in pictures]
+        rows += [self._shown(code, is_system=False) for code in pictures]
         return MethodResult({f"{self.kind}s": rows}, total=len(rows))
 
     def delete(self, call: Call) -> MethodResult:
         """True; the system's pictures cannot be deleted."""
-        code, own = _code(call), self._own(call)
-        if code not in own:
+        code, pictures = _code(call), self._own(call)
+        if code not in pictures:
             raise self._missing(code)
-        call.portal.records.delete(self.family, own[code])
+        call.portal.records.delete(self.family, pictures[code])
         return MethodResult(result=True)
 
     def _own(self, call: Call) -> dict[str, int]:

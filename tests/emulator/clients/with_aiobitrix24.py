@@ -18,8 +18,8 @@ async def main() -> None:
         BatchQuery("move", "crm.lead.update", {"id": 1, "fields": {"STATUS_ID": "JUNK"}}),
     ]
     batch = (await bx24.batch_request(queries)).json()["result"]["result"]
-    shown = {"added": added["result"], "title": simple["result"]["TITLE"], "batch": batch}
-    json.dump(shown, sys.stdout)
+    results = {"added": added["result"], "title": simple["result"]["TITLE"], "batch": batch}
+    json.dump(results, sys.stdout)
 
 
 asyncio.run(main())

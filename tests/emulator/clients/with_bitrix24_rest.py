@@ -18,8 +18,8 @@ async def main() -> None:
         refused = ""
     except BitrixError as error:
         refused = str(error)
-    shown = {"added": added, "contact": contact, "listed": listed, "refused": refused}
-    json.dump(shown, sys.stdout)
+    results = {"added": added, "contact": contact, "listed": listed, "refused": refused}
+    json.dump(results, sys.stdout)
 
 
 asyncio.run(main())
