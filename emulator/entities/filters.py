@@ -151,7 +151,7 @@ def _add_condition(clause: Where, operator: str, known: Field, value: Any, names
             return
         text = f"Invalid filter: field '{known.camel}' has invalid value"
         raise RestError("INVALID_ARG_VALUE", text) from None
-    if known.multiple:
+    if known.is_multiple:
         _add_multiple(clause, operator, known, values)
         return
     expression = column(known, names.schema)
@@ -231,13 +231,13 @@ def _value(known: Field, value: Any) -> Any:
         return None if value in _EMPTY and value != 0 else _number(value, known)
     if isinstance(value, bool) and kind == "char":
         return "Y" if value else "N"
-    if known.dynamic and kind == "boolean":
+    if known.is_dynamic and kind == "boolean":
         return str(int(value)) if value in (0, 1, "0", "1") else str(value)
     if value in _EMPTY:
         return None
     is_moment = kind == "datetime"
-    if is_moment or kind == "date" or known.dynamic:
-        return stored(kind, value, dynamic=is_moment or known.dynamic)
+    if is_moment or kind == "date" or known.is_dynamic:
+        return stored(kind, value, is_dynamic=is_moment or known.is_dynamic)
     return str(value)
 
 
@@ -245,7 +245,7 @@ def _number(value: Any, known: Field) -> float | int:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        if known.dynamic:
+        if known.is_dynamic:
             raise NotValid from None
         return 0
     if number != number or abs(number) > 2**62:  # noqa: PLR0124 (NaN is not itself)

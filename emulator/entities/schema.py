@@ -34,7 +34,9 @@ class Schema:
         }
         #: What crm.lead.get and the like return for an object without values.
         self.upper: dict[str, Any] = {
-            field.name: field.default if not field.dynamic else as_upper(field.kind, field.default)
+            field.name: field.default
+            if not field.is_dynamic
+            else as_upper(field.kind, field.default)
             for field in self.fields.values()
             if "g" in field.where
         }
@@ -51,7 +53,7 @@ class Schema:
         own_fields = [field for field in self.own if "f" in field.where]
         many = _multifields(self.entity) if self.entity.has_multifields else []
         return {
-            field.name: field.described(required=field.name in required)
+            field.name: field.described(is_required=field.name in required)
             for field in [*own_fields, *many, *self.user_fields.values()]
         }
 
@@ -62,14 +64,16 @@ class Schema:
         required = set(mandatory)
         own_fields = [field for field in self.own if "d" in field.where]
         described = {
-            field.name if original_names and field.dynamic else field.camel: field.described_item(
-                required=field.name in required
-            )
+            field.name
+            if original_names and field.is_dynamic
+            else field.camel: field.described_item(is_required=field.name in required)
             for field in [*own_fields, *self.user_fields.values()]
         }
         if self.entity.has_multifields:
-            field = Field("FM", "fm", "Phones, e-mails and others", "crm_multifield", multiple=True)
-            described["fm"] = field.described_item(required=bool(required & MULTIFIELDS.keys()))
+            field = Field(
+                "FM", "fm", "Phones, e-mails and others", "crm_multifield", is_multiple=True
+            )
+            described["fm"] = field.described_item(is_required=bool(required & MULTIFIELDS.keys()))
         return described
 
     def title(self, name: str) -> str:
@@ -80,7 +84,7 @@ class Schema:
 
 def _multifields(entity: Entity) -> list[Field]:
     return [
-        Field(name, "fm", title, "crm_multifield", multiple=True)
+        Field(name, "fm", title, "crm_multifield", is_multiple=True)
         for name, title in MULTIFIELDS.items()
         if entity.has_multifields
     ]

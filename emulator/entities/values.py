@@ -30,13 +30,13 @@ def writable(
     fields = schema.fields
     for name, value in sent.items():
         field = fields.get(name)
-        if field is None or field.read_only:
+        if field is None or field.is_read_only:
             continue
-        if field.multiple:
+        if field.is_multiple:
             found[name] = _many(field, value, settings, is_item=is_item)
         elif field.kind == "file" or not isinstance(value, dict | list):
             found[name] = _one(field, value, settings)
-        elif field.dynamic:
+        elif field.is_dynamic:
             raise _not_valid(field)
     return found
 
@@ -54,7 +54,7 @@ def _many(field: Field, value: Any, settings: Settings, *, is_item: bool) -> lis
             raise Refused(text, "100")
         value = [value]
     texts = [text for text in (_one(field, sent, settings) for sent in value) if text]
-    if field.kind in INTEGERS and not field.dynamic:
+    if field.kind in INTEGERS and not field.is_dynamic:
         return [text for text in texts if positive_int(text)]
     return texts
 
@@ -63,7 +63,7 @@ def _one(field: Field, value: Any, settings: Settings) -> str | None:
     try:
         text = _file(value) if field.kind == "file" else None
         if field.kind != "file":
-            text = stored(field.kind, value, dynamic=field.dynamic)
+            text = stored(field.kind, value, is_dynamic=field.is_dynamic)
     except NotValid:
         raise _not_valid(field) from None
     _require_listed(field, text)

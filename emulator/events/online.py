@@ -101,7 +101,7 @@ class EventSender:
                 self._start(handler, event, (owner_id, type_id), settings, user)
 
     def announce(self, settings: Settings) -> None:
-        """Tell handlers of ONOFFLINEEVENT that a queue has grown, at most once per interval."""
+        """Notify handlers of ONOFFLINEEVENT that a queue has grown, at most once per interval."""
         for handler in self._handlers:
             if handler.event == OFFLINE_EVENT and handler.id not in self._announced:
                 due = self._announced_at.get(handler.id, -handler.min_timeout)

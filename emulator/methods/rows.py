@@ -8,7 +8,7 @@ Row = dict[str, Any]
 
 
 def matching(rows: Sequence[Row], conditions: Mapping[str, Any]) -> list[Row]:
-    """The rows whose fields equal, or with `!` differ from, the wanted values; names in any case.
+    """The rows whose fields equal these values, or with `!` differ; names are in any case.
 
     A list of values matches any of them; names that the rows do not have are ignored.
     """
@@ -25,7 +25,7 @@ def matching(rows: Sequence[Row], conditions: Mapping[str, Any]) -> list[Row]:
 def ordered(rows: Sequence[Row], order: Mapping[str, Any], *, as_named: bool = False) -> list[Row]:
     """The rows sorted by several fields, each ASC or DESC; numbers by value, before other texts.
 
-    Names are taken in upper case, or `as_named`.
+    Names are converted to upper case unless `as_named`.
     """
     found = list(rows)
     for name, direction in reversed(list(order.items())):

@@ -29,7 +29,7 @@ def selected_rows(rows: Sequence[Row], call: Call, names: Collection[str]) -> li
 
 
 def loosely_selected(rows: Sequence[Row], call: Call) -> list[Row]:
-    """The same in the manner of crm.lead.list: case does not matter, unknown names are ignored."""
+    """The same with the rules of crm.lead.list: case does not matter, unknown names are ignored."""
     conditions, order = call.argument("filter"), call.argument("order")
     for name, sent in (("order", order), ("filter", conditions)):
         if sent not in (None, "", []) and not isinstance(sent, dict):

@@ -25,7 +25,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
     """Handle any request under /rest; never raises because of client input."""
     portal = request.app[PORTAL]
     counts = portal.counts
-    name, at = portal.journal.number(), portal.clock.wall()
+    name, at = portal.journal.new_name(), portal.clock.wall()
     counts.count_request(request.method, at)
     code = request.path.split("/")[3:4]
     portal.journal.note("arrived", name, at, address=request.remote, code="".join(code))

@@ -23,7 +23,7 @@ class Journal:
         self._file = path.open("ab", buffering=0) if path else None
         self._numbers = count()
 
-    def number(self) -> str:
+    def new_name(self) -> str:
         """A name for a request, unique even across restarts."""
         return f"{os.getpid()}-{next(self._numbers)}"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from emulator.entities.entity import COMPANY, CONTACT, LEAD, Entity
 
-#: The field of the first one, and the field of all; a company has only the latter.
+#: The field of the first object, and the field of all; a company has only the latter.
 _BOUND = {
     COMPANY.type_id: ("", "CONTACT_ID"),
     CONTACT.type_id: ("COMPANY_ID", "COMPANY_IDS"),

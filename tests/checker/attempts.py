@@ -28,7 +28,7 @@ class _Attempt:
     at: float
     seen: _Seen
     is_lookup: bool
-    #: Whether `at` is when it was sent.
+    #: Whether `at` is the time of sending, not of arrival.
     is_exact: bool
 
 
@@ -52,7 +52,7 @@ def attempts_keep_their_distance(history: History) -> Iterator[Broken]:
 def _too_early(
     attempts: list[_Attempt], history: History, replied: list[float] | None = None
 ) -> Iterator[float]:
-    """When an attempt came too early.
+    """The time of the first attempt that came too early.
 
     `replied`: when the event was answered, after which another delivery begins; None: the attempts
     are of a user, whose events are not known.
@@ -103,7 +103,7 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
         attempts = by_event.get(reply.event_id)
         if attempts is None:
             if history.injected.blurs or not history.requests:
-                continue  # requests that never arrived are not known
+                continue  # requests that never arrived are unknown
             attempts = by_user.get(reply.user, [])
         failed = sum(attempt.seen != "done" for attempt in attempts)
         is_verdict = not reply.is_transient and bool(attempts) and attempts[-1].is_lookup

@@ -12,7 +12,7 @@ from typing import Literal
 
 Action = Literal["create_card", "update_card", "move_card"]
 EventState = Literal["open", "synced", "superseded", "failed"]
-#: Begin and end.
+#: Start and end.
 Window = tuple[float, float]
 #: Names of a user's fields, as in clients' requests and in the ledger's `changed`.
 FULL_NAME, PHONE, STAGE = "full_name", "phone", "stage"
@@ -28,7 +28,7 @@ class State:
     stage: str
 
 
-# Seen by clients
+# Observed by clients
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class ClientWrite:
     changes: Mapping[str, str]
     #: HTTP status; 0 where no answer came.
     status: int
-    #: The user; of a create: the one in the answer.
+    #: The user; for a create, the one in the answer.
     user: int | None = None
     if_match: int | None = None
     key: str | None = None
-    #: Version and user in the answer; None where it did not succeed.
+    #: Version and user in the answer; None if the write did not succeed.
     version: int | None = None
     answered: State | None = None
     answered_at: float | None = None
@@ -54,12 +54,12 @@ class ClientWrite:
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether the client was promised that it is stored."""
+        """Whether the answer promised the client that the write is stored."""
         return 200 <= self.status < 300
 
     @property
     def is_unsure(self) -> bool:
-        """Whether it may have been stored though no success was answered."""
+        """Whether it may have been stored although the answer was no success."""
         return self.status == 0 or self.status >= 500
 
 
@@ -131,13 +131,13 @@ class DeadLetter:
 
     queue: str
     message_id: str | None = None
-    #: The event that it is or answers, where it is readable.
+    #: The event that the message carries or answers, if that is readable.
     event_id: str | None = None
     #: The reason, as shown to an operator.
     reason: str = ""
 
 
-# Seen by the portal
+# Observed by the portal
 
 #: `executed`: its commands were run (each says how it ended), whether or not the answer arrived;
 #: `refused`: turned away before any ran, for the rate, an operating limit or because the portal is
@@ -203,10 +203,10 @@ class LeadWrite:
 
 @dataclass(frozen=True)
 class Lead:
-    """A lead that bears (or bore) the origin of one of our users."""
+    """A lead that has or had the origin of one of our users."""
 
     id: int
-    #: The user's id in its origin.
+    #: The user's id, from its origin.
     user: int
     #: Its final state; meaningless once it is deleted.
     title: str = ""
@@ -227,7 +227,7 @@ class Rate:
     burst: float = 50.0
 
 
-# Done by the harness
+# Injected by the harness
 
 
 @dataclass(frozen=True)

@@ -106,12 +106,12 @@ def _differing(lead: Lead, user: LedgerUser) -> Iterator[str]:
 
 
 def _own_rows(lead: Lead) -> list[str]:
-    """The lead's phones without those that a person has added."""
+    """The lead's phones except those that a person has added."""
     added = Counter(
         write.fields["phone_added"] for write in lead.writes if "phone_added" in write.fields
     )
     rows = []
-    for phone in reversed(lead.phones):  # a person adds at the end
+    for phone in reversed(lead.phones):  # a person's phones come last
         if added[phone]:
             added[phone] -= 1
         else:
@@ -136,7 +136,7 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
     our_values = [write.fields[name] for write in writes if write.by == "us"]
     user_value: str = getattr(user.state, name)
     if not our_values or (
-        our_values[-1] != user_value and not _was_found(name, user_value, user, writes, history)
+        our_values[-1] != user_value and not _had_value(name, user_value, user, writes, history)
     ):
         return False
     return name != STAGE or not any(
@@ -146,10 +146,10 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
     )
 
 
-def _was_found(
+def _had_value(
     name: str, value: str, user: LedgerUser, writes: list[LeadWrite], history: History
 ) -> bool:
-    """Whether the lead showed this value, set by hand, when or after a client asked for it."""
+    """Whether the lead had this value, set by hand, when or after a client wrote it."""
     asked = [
         write.at
         for write in history.writes
@@ -226,7 +226,9 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
     for lead in history.leads:
         for by_hand, write in _stages_overwritten(lead):
             ours = write.at
-            if _puts_back(lead, by_hand, ours, history) or _was_given(write, lead, history):
+            if _restores_lost_stage(lead, by_hand, ours, history) or _client_had_set(
+                write, lead, history
+            ):
                 continue
             ends = [settled.get(event.id, ours) for event in touches[lead.user]]
             is_late = not any(end > by_hand for end in ends)
@@ -235,7 +237,7 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
                 yield Broken("stage by hand", "P3", what, lead.user)
 
 
-def _puts_back(lead: Lead, by_hand: float, ours: float, history: History) -> bool:
+def _restores_lost_stage(lead: Lead, by_hand: float, ours: float, history: History) -> bool:
     """Whether it is our first write of a stage since Postgres lost writes of this user."""
     our_stage_writes = [
         write.at
@@ -249,7 +251,7 @@ def _puts_back(lead: Lead, by_hand: float, ours: float, history: History) -> boo
     )
 
 
-def _was_given(write: LeadWrite, lead: Lead, history: History) -> bool:
+def _client_had_set(write: LeadWrite, lead: Lead, history: History) -> bool:
     """Whether a client gave this stage with a write that Postgres lost: its first time counts."""
     is_first = all(other.written != write.written for other in lead.writes if other.at < write.at)
     return is_first and any(
@@ -261,7 +263,7 @@ def _was_given(write: LeadWrite, lead: Lead, history: History) -> bool:
 
 
 def _stages_overwritten(lead: Lead) -> Iterator[tuple[float, LeadWrite]]:
-    """When a person set a stage, and our write of another over it."""
+    """When a person set a stage, and when we wrote another one over it."""
     by_hand: LeadWrite | None = None
     for write in lead.writes:
         if STAGE not in write.fields:

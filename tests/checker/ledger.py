@@ -113,7 +113,7 @@ def repeats_are_answered_alike(history: History) -> Iterator[Broken]:
 
 
 def conditional_writes_form_a_chain(history: History) -> Iterator[Broken]:
-    """A write answered under If-Match v made version v + 1, and no version was answered twice.
+    """A write accepted with If-Match v has version v + 1, and no version was answered twice.
 
     A version may be answered again only for the same write under its key, or after a fork that lost
     it. A 412 is true: the expected version is not the last.

@@ -8,7 +8,7 @@ B = TypeVar("B")
 
 
 def matched(left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]) -> list[A]:
-    """A maximum matching: each of as many of `left` as possible has its own of `right`."""
+    """A maximum matching, from items of `left` to items of `right`."""
     choices = [[at for at, other in enumerate(right) if fits(element, other)] for element in left]
     taken_by: dict[int, int] = {}
 

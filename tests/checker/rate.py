@@ -9,7 +9,7 @@ _TOLERANCE = 1e-6
 #: How long delayed data keeps arriving after the network is free again.
 _TAIL_S = 1.0
 
-#: Begin and end of the time in which a request may have been sent.
+#: Start and end of the time in which a request may have been sent.
 _Sent = tuple[float, float]
 
 
@@ -40,7 +40,7 @@ def _sent(request: PortalRequest, history: History) -> _Sent:
 
 
 def _exceeded(sent: list[_Sent], rate: Rate) -> tuple[float, float, int] | None:
-    """The first window with too many: begin, end, how many."""
+    """The first window with too many requests: start, end and their number."""
     if all(earliest == latest for earliest, latest in sent):
         return _overflow([moment for moment, _ in sent], rate)
     for begin in sorted({earliest for earliest, _ in sent}):

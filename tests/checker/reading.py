@@ -7,15 +7,15 @@ from tests.checker.history import ClientWrite, History, LedgerEvent
 
 
 def acknowledged(history: History) -> list[ClientWrite]:
-    """The writes whose clients were promised that they are stored."""
+    """The writes whose answers promised the client that they are stored."""
     return [write for write in history.writes if write.is_acknowledged]
 
 
 def distinct(writes: Iterable[ClientWrite]) -> list[ClientWrite]:
     """Writes without repeats: the first of those with one idempotency key and the same answer."""
     first: dict[object, ClientWrite] = {}
-    for place, write in enumerate(writes):
-        first.setdefault((write.key, write.user, write.version) if write.key else place, write)
+    for position, write in enumerate(writes):
+        first.setdefault((write.key, write.user, write.version) if write.key else position, write)
     return list(first.values())
 
 
@@ -25,7 +25,7 @@ def is_lost(write: ClientWrite, history: History) -> bool:
 
 
 def fork_that_lost(write: ClientWrite, history: History) -> int:
-    """The number of the fork that lost this write's version, from 1; 0: none."""
+    """The number, from 1, of the fork that lost this write's version; 0 if none did."""
     for number, fork in enumerate(history.injected.forks[write.era :], write.era + 1):
         if (write.user, write.version) in fork.lost:
             return number

@@ -114,7 +114,7 @@ class ClusterBench(Bench):
         self.redises.end()
 
     def put_right(self) -> None:
-        """End every fault; all clusters are whole."""
+        """End every fault, and wait until all clusters have recovered."""
         for host in self.hosts:
             host.heal()
         self.brokers.repair()
@@ -129,11 +129,11 @@ class ClusterBench(Bench):
 
     @property
     def systems(self) -> tuple[System, ...]:
-        """One on each host."""
+        """The systems, one on each host."""
         return tuple(self.hosts.values())
 
     def on_host_of(self, system: System) -> AbstractContextManager[None]:
-        """On its host."""
+        """Move this thread to the system's host."""
         return inside(next(host.name for host, known in self.hosts.items() if known is system))
 
     def passwords(self) -> Iterator[Path]:
@@ -210,7 +210,7 @@ class ClusterWorkload(Workload):
         if write.is_acknowledged:
             self.acknowledged[whereabouts()].append(time.time())
 
-    def _write_on(self, dice: Any) -> None:
+    def _write_until_stopped(self, dice: Any) -> None:
         self._placed += 1
         with inside(self._hosts[self._placed % len(self._hosts)]):
-            super()._write_on(dice)
+            super()._write_until_stopped(dice)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from tests.clusters.network import Network, inside
 
 _PORT = 5000
-#: More than a slow link carries while it is listened to, less than a socket's buffer.
+#: More than a slow link carries within `_LISTEN_S`, less than a socket's buffer.
 _COUNT, _BYTES, _LISTEN_S = 100, 300, 0.5
 
 
 def main() -> None:
-    """Assert what arrives."""
+    """Check every disturbance; raises AssertionError."""
     network = Network()
     addresses = {name: network.add(name) for name in ("one", "two", "three")}
 
@@ -41,7 +41,7 @@ def main() -> None:
     every = [(a, b) for a in addresses for b in addresses if a != b]
     whole, nothing = (1.0, 1.0), (0.0, 0.0)
     out, into, apart = ("one", "two"), ("two", "one"), ("two", "three")
-    with inside("three"):  # wherever the caller is
+    with inside("three"):  # whichever node the caller is in
         check(lambda: None, dict.fromkeys(every, whole))
         check(lambda: network.cut("one"), {out: nothing, into: nothing, apart: whole})
         check(lambda: network.silence("one"), {out: nothing, into: whole, apart: whole})

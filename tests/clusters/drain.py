@@ -17,7 +17,7 @@ from tests.clusters.network import inside
 
 #: https://apidocs.bitrix24.com/limits.html: requests a second and burst, commands a request.
 RATE_PER_S, BURST, COMMANDS = 2, 50, 50
-#: What the bench needs for it, instead of what it has.
+#: Settings of the bench that the measurement overrides.
 ENV = {"LEADLINE_BURST": str(BURST)}
 _PORTAL = {"rate_per_s": RATE_PER_S, "burst": BURST, "command_ms": 5, "request_limit_s": 60}
 #: Users of a batch; a batch may have 1,000.
@@ -33,18 +33,18 @@ FROM events WHERE user_id > :after
 
 @dataclass(frozen=True)
 class Drained:
-    """How long the users took, and the least time that the limits allow."""
+    """The time that the users took, and the shortest that the limits allow."""
 
     users: int
     synced: int
     doubled: int
     took_s: float
-    #: When each request arrived at the portal, from the moment that calls were released.
+    #: When each request arrived at the portal, in seconds since calls were released.
     requests_s: tuple[float, ...]
 
     @property
     def ideal_s(self) -> float:
-        """A full bucket, then the rate, with full requests."""
+        """The shortest time: a full bucket, then the rate, with full requests."""
         return max(0.0, (ceil(self.users / COMMANDS) - BURST) / RATE_PER_S)
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ def _requests_since(bench: ClusterBench, began: float) -> tuple[float, ...]:
 
 
 def _create(bench: ClusterBench, first: int, count: int) -> None:
-    """A batch from the next host; repeated until it is accepted."""
+    """Create a batch of users through the next host; repeats it until it is accepted."""
     hosts = [host.name for host in bench.hosts]
     body: dict[str, Any] = {
         "users": [

@@ -19,7 +19,7 @@ FAULTS: dict[str, Fault] = {}
 LAG_S, FAR_BEHIND_S = 1.5, 5.0
 #: How long messages collect in a delay queue.
 DELAYED_S = 3.0
-#: Breaks one node.
+#: A function that breaks one node.
 Break = Callable[[ClusterBench, Node], None]
 
 _BREAKS: dict[str, Break] = {
@@ -79,7 +79,7 @@ for _name in ("killed", "frozen", "cut_off"):
 
 
 def two_brokers_parted(scene: Scene) -> Iterator[None]:
-    """Both still see the third, and clients see all."""
+    """Cut the link between two brokers; both still reach the third, and clients reach all."""
     bench = _bench(scene)
     node, other, _ = scene.dice.sample(bench.brokers.nodes, 3)
     bench.network.part(node.name, [other.name])
@@ -91,7 +91,7 @@ _enter("rabbitmq", "two_brokers_parted", (5, 20), two_brokers_parted)
 
 
 def broker_parted_from_brokers(scene: Scene) -> Iterator[None]:
-    """Clients still see it: it is a minority that takes connections."""
+    """Cut a broker from the others; clients still reach it, although it is a minority."""
     bench = _bench(scene)
     node, *others = scene.dice.sample(bench.brokers.nodes, 3)
     bench.network.part(node.name, [other.name for other in others])
@@ -103,7 +103,7 @@ _enter("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_bro
 
 
 def delay_queue_leader_killed(scene: Scene) -> Iterator[None]:
-    """The node that holds delayed messages ends: a host without Redis has just put them there."""
+    """Kill the node with delayed messages, which a host without Redis has just put there."""
     bench = _bench(scene)
     host = scene.dice.choice(list(bench.hosts))
     bench.network.part(host.name, [node.name for node in bench.redises.nodes])
@@ -121,7 +121,7 @@ _enter("rabbitmq", "delay_queue_leader_killed", (5, 20), delay_queue_leader_kill
 
 
 def queue_leaders_moved(scene: Scene) -> Iterator[None]:
-    """An operator rebalances the queues' leaders: none is killed."""
+    """Rebalance the queues' leaders, as an operator may; no node is killed."""
     bench = _bench(scene)
     bench.brokers.rebalance()
     yield
@@ -132,7 +132,7 @@ _enter("rabbitmq", "queue_leaders_moved", (5, 10), queue_leaders_moved)
 
 
 def broker_out_of_disk(scene: Scene) -> Iterator[None]:
-    """One is enough: RabbitMQ blocks all publishers, also those of the other nodes."""
+    """Fill one broker's disk: RabbitMQ then blocks the publishers of all nodes."""
     bench = _bench(scene)
     bench.brokers.fill_disk(scene.dice.choice(bench.brokers.nodes))
     yield
@@ -169,7 +169,7 @@ for _name in ("killed", "frozen", "cut_off"):
 
 
 def sentinel_failover(scene: Scene) -> Iterator[None]:
-    """An operator moves the master."""
+    """Move the master, as an operator may."""
     bench = _bench(scene)
     scene.toll.redis_losses.append(time.time())
     bench.redises.failover()
@@ -221,7 +221,7 @@ for _name in ("killed", "frozen", "cut_off"):
 
 
 def _of_primary_with_lagging_standby(name: str, lag_s: float) -> None:
-    """What the primary accepts in its last seconds is lost, unless it waits for the standby."""
+    """Kill a primary whose standby lags: its last writes are lost, unless it waits for it."""
 
     def break_(bench: ClusterBench, node: Node) -> None:
         bench.network.part(node.name, [bench.postgres.standby.name])
@@ -236,7 +236,7 @@ _of_primary_with_lagging_standby("killed_with_standby_far_behind", FAR_BEHIND_S)
 
 
 def _of_primarys_link(name: str, break_: Break) -> None:
-    """It stays the primary."""
+    """Disturb the primary's network; it stays the primary."""
 
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
@@ -273,7 +273,7 @@ _of_a_host("a_broker", lambda bench: bench.brokers.nodes[:1])
 
 
 def host_lossy(scene: Scene) -> Iterator[None]:
-    """Packets between one host and all servers get lost."""
+    """Lose packets between one host and all servers."""
     host = scene.dice.choice(list(_bench(scene).hosts))
     scene.bench.network.lose(host.name, 10)  # type: ignore[attr-defined]
     yield

@@ -26,9 +26,9 @@ from tests.faults.schedule import Planned
 ROUND_S = 60.0
 #: Mean time between two faults, and how long a cluster is left alone after a fault.
 EVERY_S, REST_S = 4.0, dict.fromkeys(("rabbitmq", "redis", "postgres", "hosts"), 10.0)
-#: When the first lead is certainly written.
+#: By then the first lead has certainly been written.
 _WARM_S = 3.0
-#: Of a fault alone: when it begins, how long it lasts, and how long clients write afterwards.
+#: With `--fault`: when the fault begins, how long it lasts, how long clients write afterwards.
 _BEFORE_S, _LASTS_S, _AFTER_S = 8.0, 25.0, 20.0
 
 
@@ -79,7 +79,7 @@ def _play(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
 
 
 def _drained(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
-    """A long queue drains while a node of each cluster is gone."""
+    """Drain a long queue while a node of each cluster is down."""
     yield f"killed: {', '.join(drain.lose_nodes(bench))}"
     yield str(drain.measure(bench, chosen.drain))
 

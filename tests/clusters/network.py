@@ -21,7 +21,7 @@ _NAMESPACES, _SHARED_MEMORY = Path("/run/netns"), "/dev/shm"  # noqa: S108 - its
 _OUTER = "outer"
 _OWN = Path("/proc/thread-self/ns/net")
 _TOOLS = ("unshare", "ip", "tc", "nft", "mount")
-#: Set inside.
+#: An environment variable that is set inside.
 _ENCLOSED = "LEADLINE_ENCLOSED"
 _UNSHARE = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _NEWNET = 0x40000000
@@ -30,7 +30,7 @@ _SLOW = ("rate", "64kbit", "burst", "4kb", "latency", "4s")
 
 
 def obstacle() -> str:
-    """Why there can be no such network here; "" if there can."""
+    """Why this machine cannot have such a network; "" if it can."""
     if missing := [tool for tool in _TOOLS if not _path(tool)]:
         return f"missing: {', '.join(missing)}"
     script = (
@@ -55,7 +55,7 @@ def enclosed(module: str, words: Sequence[str] = ()) -> tuple[str, ...]:
 
 @contextmanager
 def inside(name: str) -> Iterator[None]:
-    """Move this thread to a node: its sockets, threads and processes are made there."""
+    """Move this thread to a node, where its new sockets, threads and processes then are."""
     with _OWN.open() as before, (_NAMESPACES / name).open() as namespace:
         _enter(namespace.fileno())
         try:
@@ -65,7 +65,7 @@ def inside(name: str) -> Iterator[None]:
 
 
 def whereabouts() -> str:
-    """The node in which this thread is."""
+    """The name of the node that this thread is in."""
     inode = _OWN.stat().st_ino
     return next(
         namespace.name for namespace in _NAMESPACES.iterdir() if namespace.stat().st_ino == inode
@@ -73,7 +73,7 @@ def whereabouts() -> str:
 
 
 class Network:
-    """The nodes' network, to be made once, in `enclose`."""
+    """The nodes' network; create it once, in an enclosed process."""
 
     def __init__(self) -> None:
         if not is_enclosed():
@@ -94,7 +94,7 @@ class Network:
         self._apply()
 
     def add(self, name: str) -> str:
-        """A new node's address."""
+        """Add a node; returns its address."""
         address = f"{SUBNET}.{11 + len(self._addresses)}"
         _run_outside("ip", "netns", "add", name)
         _run_outside(
@@ -115,19 +115,19 @@ class Network:
         return [pid for pid in map(int, listed.stdout.split()) if pid != os.getpid()]
 
     def cut(self, name: str) -> None:
-        """Nothing gets out of a node or into it."""
+        """Drop all packets to and from a node."""
         self._disturb(f"{name} cut off", _both(self._addresses[name], "drop"))
 
     def silence(self, name: str) -> None:
-        """Everything gets into a node, and nothing out of it."""
+        """Drop all packets from a node, and none to it."""
         self._disturb(f"{name} silent", [f"ip saddr {self._addresses[name]} drop"])
 
     def deafen(self, name: str) -> None:
-        """Everything gets out of a node, and nothing into it."""
+        """Drop all packets to a node, and none from it."""
         self._disturb(f"{name} deaf", [f"ip daddr {self._addresses[name]} drop"])
 
     def part(self, name: str, others: Sequence[str]) -> None:
-        """Nothing gets from a node to these others, or back."""
+        """Drop all packets between a node and these others."""
         address = self._addresses[name]
         pairs = [(address, self._addresses[other]) for other in others]
         rules = [
@@ -138,12 +138,12 @@ class Network:
         self._disturb(f"{name} parted", rules)
 
     def lose(self, name: str, percent: int) -> None:
-        """Packets of a node get lost, this share in each direction."""
+        """Drop this percentage of a node's packets in each direction."""
         rules = _both(self._addresses[name], f"numgen random mod 100 < {percent} drop")
         self._disturb(f"{name} lossy", rules)
 
     def slow(self, name: str) -> None:
-        """A node's link carries 8 kB a second in each direction."""
+        """Limit a node's link to 8 kB a second in each direction."""
         self._slow.add(name)
         for words in _ends(name):
             _run_outside("tc", *words[0], "qdisc", "add", "dev", words[1], "root", "tbf", *_SLOW)

@@ -16,7 +16,7 @@ from tests.clusters.network import Network, inside
 #: The kernel ends a server with the thread that started it: this one stays.
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="starter")
 
-#: More than a round writes.
+#: The size of a `Disk`: more than a round writes.
 DISK_MB = 256
 _CHUNK = 2**20
 
@@ -30,12 +30,12 @@ class Node:
         self.servers: list[PrivateServer] = []
 
     def place(self, server: Server, state: State) -> None:
-        """Let it run here; it is not started yet."""
+        """Assign a server to this node, without starting it."""
         self.servers.append(PrivateServer(server, state))
 
     @property
     def is_running(self) -> bool:
-        """Whether no server of it has ended."""
+        """Whether all servers of the node run."""
         return all(server.is_running() for server in self.servers)
 
     def start(self) -> None:
@@ -51,7 +51,7 @@ class Node:
             server.kill()
 
     def freeze(self) -> None:
-        """Stop all that runs on it: connections stay open, nothing is answered."""
+        """Suspend every process of the node: connections stay open, nothing is answered."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -90,7 +90,7 @@ def state_in(folder: Path, passwords: Path) -> State:
 
 
 class Disk:
-    """A small disk of its own for a folder, to be filled; gone with the laboratory."""
+    """A folder on a small disk of its own, which can be filled; ends with the laboratory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -98,17 +98,20 @@ class Disk:
         _run("mount", "-t", "tmpfs", "-o", options, "disk", str(folder))
 
     def fill(self) -> None:
-        """Leave no space on it."""
-        with self._filling.open("wb", buffering=0) as file, suppress(OSError):  # until it is full
+        """Use up all space."""
+        with (
+            self._filling.open("wb", buffering=0) as file,
+            suppress(OSError),
+        ):  # a full disk raises OSError
             while True:
                 file.write(bytes(_CHUNK))
 
     def free(self) -> None:
-        """End `fill`."""
+        """Free the space that `fill` used."""
         self._filling.unlink(missing_ok=True)
 
     def end(self) -> None:
-        """Take it away with all that is on it."""
+        """Remove the disk and its content."""
         _run("umount", "-l", str(self._folder))
 
     @property

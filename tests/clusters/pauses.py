@@ -1,4 +1,4 @@
-"""Measures for how long clients, the portal and the ledger saw no progress."""
+"""Measures how long clients, the portal and the ledger went without progress."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from tests.faults.evidence import Evidence
 
 @dataclass(frozen=True)
 class Pauses:
-    """The longest time in seconds without a success, while there was work all the time."""
+    """The longest times without a success, in seconds; there was always work."""
 
-    #: Of the API: a write acknowledged, by the host that was worse off.
+    #: Without an acknowledged write, on the host with the longer pause.
     api_s: float
-    #: A lead written by us.
+    #: Without a lead that we wrote.
     leads_s: float
-    #: A reply settled in the ledger.
+    #: Without a reply settled in the ledger.
     replies_s: float
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ def measure(evidence: Evidence, workload: ClusterWorkload, window: Window) -> Pa
 
 
 def longest(times: Iterable[float], window: Window) -> float:
-    """The longest time between two of these, or to begin and end of the window."""
+    """The longest gap between these times and the two ends of the window."""
     begin, end = window
     inside = sorted(at for at in times if begin < at < end)
     return max(later - earlier for earlier, later in pairwise((begin, *inside, end)))

@@ -35,7 +35,7 @@ _STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 
 @dataclass(frozen=True)
 class Member(Postgres):
-    """Primary or standby; takes replication and clients from the network."""
+    """Primary or standby; accepts replication and clients from the network."""
 
     #: How far its clock is ahead.
     ahead_s: int = 0
@@ -52,7 +52,7 @@ class Member(Postgres):
         return (replace(program, command=(*self._with_own_clock(command), *_OPTIONS)),)
 
     def _with_own_clock(self, command: tuple[str, ...]) -> tuple[str, ...]:
-        """As the user that runs it: faketime shares what the first process has made."""
+        """The command with a shifted clock; faketime's shared files then belong to its user."""
         if not self.ahead_s:
             return command
         begin = command.index("--") + 1
@@ -92,7 +92,7 @@ class Pair:
 
     @property
     def url(self) -> str:
-        """For clients: names both."""
+        """The URL for clients, with both servers."""
         hosts = ",".join(node.address for node in self.nodes)
         return (
             f"postgresql://{OWNER}:{self._password}@{hosts}/{DATABASE}"
@@ -105,7 +105,7 @@ class Pair:
         self._rebuild_standby()
 
     def promote(self) -> None:
-        """The standby becomes the primary; the old one, if it lives, is left as it is."""
+        """Promote the standby; the old primary, if it still runs, is left alone."""
         with self._session(self.standby) as session:
             session.run("ALTER SYSTEM RESET synchronous_standby_names")
             session.run("SELECT pg_reload_conf()")
@@ -113,7 +113,7 @@ class Pair:
         self.primary, self.standby = self.standby, self.primary
 
     def go_on_alone(self) -> None:
-        """The primary no longer waits for its standby."""
+        """Let the primary commit without waiting for its standby."""
         self._wait_for_standby(is_needed=False)
 
     def repair(self) -> frozenset[tuple[int, int]]:
@@ -126,7 +126,7 @@ class Pair:
 
     def _repair(self) -> frozenset[tuple[int, int]]:
         if self.is_whole():
-            # A link that is lossy or slow may leave it so.
+            # A lossy or slow link may have left it behind.
             for node in self.nodes:
                 node.heal()
             return frozenset()
@@ -141,7 +141,7 @@ class Pair:
         return lost
 
     def _only_in_former_primary(self) -> frozenset[tuple[int, int]]:
-        """It is started for this, without a network, and killed again."""
+        """The events that only the former primary has; runs it without a network for this."""
         self.standby.kill()
         self.network.cut(self.standby.name)
         self.standby.start()
@@ -154,7 +154,7 @@ class Pair:
         )
 
     def is_whole(self) -> bool:
-        """Whether the standby follows the primary, and is waited for if it has to be."""
+        """Whether the standby follows the primary, which waits for it if it is synchronous."""
         with suppress(pg8000.exceptions.Error, OSError), self._session(self.primary) as session:
             streams = session.run(_STREAMS) == [[1]]
             needed = session.run("SHOW synchronous_standby_names") != [[""]]
@@ -207,11 +207,11 @@ class Pair:
             session.run("SELECT pg_reload_conf()")
         expected = [[names]]
 
-        def is_so() -> bool:
+        def is_configured() -> bool:
             with self._session(self.primary) as session:
                 return bool(session.run("SHOW synchronous_standby_names") == expected)
 
-        eventually(is_so, 10, "the primary has read its configuration")
+        eventually(is_configured, 10, "the primary has read its configuration")
 
     @contextmanager
     def _session(

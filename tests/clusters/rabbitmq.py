@@ -19,9 +19,9 @@ from tests.clusters.node import Node, state_in
 from tests.faults.bench_parts import rabbitmqctl
 
 _PORTS = (5672, 15672, 25672, 4369)
-#: How long a silent node is a member of the cluster; RabbitMQ's default is 60.
+#: After how long a silent node counts as down; RabbitMQ's default is 60.
 NET_TICK_S = 10
-#: How long a repaired node has to return without help.
+#: How long a repaired node may take to return without help.
 RETURN_S = 15
 #: How many bytes must be free on a broker's disk.
 NEVER_FREE, USUALLY_FREE = 10**14, 10**6
@@ -34,7 +34,7 @@ class Broker(RabbitMQ):
     address: str = ""
     members: tuple[str, ...] = ()
     partition_handling: str = "pause_minority"
-    #: For an operator's commands.
+    #: The environment of an operator's commands.
     env: dict[str, str] = field(default_factory=dict)
 
     def programs(self) -> tuple[Program, ...]:
@@ -54,7 +54,7 @@ class Broker(RabbitMQ):
         env |= {
             "RABBITMQ_NODENAME": f"rabbit@{self.address}",
             "RABBITMQ_USE_LONGNAME": "true",
-            # As many threads as three brokers need on a small machine.
+            # Few threads: three brokers share a small machine.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
         self.env.update(env)
@@ -87,11 +87,11 @@ class Brokers:
 
     @property
     def url(self) -> str:
-        """For clients: names all nodes."""
+        """The URL for clients, with all nodes."""
         return self._url(",".join(node.address for node in self.nodes))
 
     def start(self) -> None:
-        """Start one after the other: each joins those that run."""
+        """Start one after the other; each joins the running ones."""
         for node in self.nodes:
             node.start()
         eventually(self.is_whole, 60, "the brokers form a cluster")
@@ -116,7 +116,7 @@ class Brokers:
         eventually(self.is_whole, 60, "the brokers form a cluster", 0.5)
 
     def fill_disk(self, node: Node) -> None:
-        """This node takes its disk for full; then no node accepts messages."""
+        """Let a node consider its disk full: no node accepts messages then."""
         self._full.add(node)
         self._limit_disk(node, NEVER_FREE)
 

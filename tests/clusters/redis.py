@@ -17,7 +17,7 @@ from tests.clusters.network import Network, inside
 from tests.clusters.node import Disk, Node, state_in
 
 NAME = "main"
-#: How long a silent master is waited for.
+#: After how long a silent master is replaced.
 DOWN_AFTER_MS = 2000
 #: A master that no replica has heard for this long refuses writes: nothing that it accepts after a
 #: cut is kept.
@@ -28,7 +28,7 @@ _ANSWER_S = 3
 
 @dataclass(frozen=True)
 class Replicated(Redis):
-    """One of several, all with the same logins."""
+    """A Redis server of the group; all have the same logins."""
 
     master: str = ""
 
@@ -52,14 +52,14 @@ class Replicated(Redis):
 
 @dataclass(frozen=True)
 class Sentinel:
-    """One Sentinel."""
+    """A Sentinel."""
 
     state: State
     master: str
 
     @property
     def url(self) -> str:
-        """Of the Sentinel itself."""
+        """The URL of the Sentinel itself."""
         return f"redis://:{self.password}@127.0.0.1:{_SENTINEL_PORT}"
 
     @property
@@ -111,24 +111,24 @@ class Redises:
 
     @property
     def url(self) -> str:
-        """For clients: names the Sentinels."""
+        """The URL for clients, with the Sentinels."""
         hosts = ",".join(node.address for node in self.nodes)
         options = f"sentinel_password={self._sentinels}"
         return f"redis+sentinel://:{self._password}@{hosts}/{NAME}/0?{options}"
 
     def start(self) -> None:
-        """Start all."""
+        """Start all servers and Sentinels."""
         for node in self.nodes:
             node.start()
         eventually(self.is_whole, 60, "Redis is replicated and watched")
 
     def end(self) -> None:
-        """Take the disks away; all servers have ended."""
+        """Remove the disks; all servers have ended."""
         for disk in self._disks.values():
             disk.end()
 
     def fill_disk(self, node: Node) -> None:
-        """Leave no space on this node's disk: a master answers no ping then, and is replaced."""
+        """Fill this node's disk: a master then answers no ping, and is replaced."""
         self._disks[node].fill()
 
     def repair(self) -> None:
@@ -140,7 +140,7 @@ class Redises:
         eventually(self.is_whole, 60, f"Redis is replicated and watched: {self._seen()}")
 
     def is_whole(self) -> bool:
-        """Whether one is the master, the others follow it, and all Sentinels agree."""
+        """Whether there is one master, the others follow it, and all Sentinels agree."""
         with suppress(redis.RedisError):
             masters = [node for node in self.nodes if self._role(node) == "master"]
             return (
@@ -162,7 +162,7 @@ class Redises:
             sentinel.sentinel_failover(NAME)
 
     def client(self, node: Node) -> redis.Redis:
-        """A client for the network."""
+        """A client that reaches a node by the network."""
         url = f"redis://:{self._password}@{node.address}:{_PORT}/0"
         return redis.Redis.from_url(url, socket_timeout=10)
 

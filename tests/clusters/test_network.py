@@ -1,4 +1,4 @@
-"""The network of the laboratory: each disturbance does what its name says, and nothing is left."""
+"""The laboratory's network: each disturbance has its effect, and everything is cleaned up."""
 
 import socket
 import subprocess

@@ -26,7 +26,7 @@ def test_compose_runs_the_same_image_as_a_cluster(name: str) -> None:
     assert service.get("command", [])[: len(command) or None] == command
 
 
-def test_no_setting_is_set_that_is_not_read() -> None:
+def test_every_setting_in_compose_is_read() -> None:
     read = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
     for name, service in compose().items():
         environment = service.get("environment") or {}

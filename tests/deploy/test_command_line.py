@@ -82,7 +82,9 @@ def test_a_guide_names_a_command_that_runs_in_its_pod(
     ]
 
 
-def test_faasd_runs_it_with_the_same_logins_and_a_folder_for_checkpoints(tmp_path: Path) -> None:
+def test_faasd_runs_the_command_line_with_its_logins_and_a_folder_for_checkpoints(
+    tmp_path: Path,
+) -> None:
     passed = _arguments("faasd", "docker", tmp_path, "reconcile")
     variables = {passed[at + 1] for at, word in enumerate(passed) if word == "-e"}
     assert variables == {f"{name}={value}" for name, value in workloads()["cli"].env.items()}

@@ -120,7 +120,7 @@ def _comparable(document: Document) -> Document:
 
 @kustomize.needs_kubectl
 @pytest.mark.parametrize("home", NAMESPACES)
-def test_without_values_the_chart_installs_what_the_production_overlay_does(home: str) -> None:
+def test_without_values_the_chart_equals_the_production_overlay(home: str) -> None:
     overlay = kustomize.render(DEPLOY / OVERLAYS[home] / "overlays/production")
     expected = {
         _key(document): _comparable(document)

@@ -93,7 +93,7 @@ def _schedules(value: Any) -> Iterator[str]:
             yield from _schedules(item)
 
 
-def test_whatever_schedule_a_manifest_or_a_guide_names_is_accepted() -> None:
+def test_every_schedule_in_manifests_and_guides_is_accepted() -> None:
     found = [schedule for _, document in resources() for schedule in _schedules(document)]
     for guide in (CHECKOUT / "docs").rglob("*.md"):
         found += re.findall(r"""\bschedule:\s*["']([^"']+)""", guide.read_text(encoding="utf-8"))

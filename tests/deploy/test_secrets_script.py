@@ -41,7 +41,7 @@ def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_files_for_a_local_run_are_those_that_the_stack_names(tmp_path: Path) -> None:
+def test_a_local_run_gets_the_secret_files_that_the_stack_names(tmp_path: Path) -> None:
     done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
     assert done.returncode == 0, done.stderr
     stack_secrets = {
@@ -69,7 +69,7 @@ def test_other_users_cannot_read_the_files(tmp_path: Path) -> None:
             assert path.stat().st_mode & stat.S_IRWXG == 0, path
 
 
-def test_keys_are_generated_where_none_are_given(tmp_path: Path) -> None:
+def test_missing_keys_are_generated(tmp_path: Path) -> None:
     done = run(tmp_path, "files", **GIVEN)
     assert done.returncode == 0, done.stderr
     generated = dict(re.findall(r"(?m)^([A-Z_]+_KEY)=(\S+)", done.stdout))

@@ -60,7 +60,7 @@ def test_every_function_is_in_the_stack_under_its_folders_name() -> None:
         assert function.requests
 
 
-def test_files_copied_into_images_exist_and_are_the_same_for_all() -> None:
+def test_copied_files_exist_and_are_the_same_in_both_stacks() -> None:
     assert STACK.configuration == PROCESSES.configuration
     assert all((CHECKOUT / path).exists() for path in STACK.configuration.copied)
 

@@ -156,7 +156,7 @@ def attempts(system: System, user_id: int) -> list[dict[str, Any]]:
     return [step for step in event["steps"] if step["step"] == "attempt"]
 
 
-def test_a_user_is_found_by_any_part_of_what_is_known(system: System) -> None:
+def test_a_user_is_found_by_any_part_of_its_data(system: System) -> None:
     answer = system.request(
         "POST", "/users", json={"full_name": "Ёжик Найденный", "phone": "+77059998811"}
     )
@@ -281,7 +281,7 @@ def test_dead_letters_are_replayed_and_discarded_as_a_job(system: System) -> Non
         eventually(lambda: not counted(), 20, "all are discarded")
 
 
-def test_what_was_sent_is_shown_to_operators_and_the_asking_is_audited(system: System) -> None:
+def test_operators_can_reveal_what_was_sent_and_are_audited(system: System) -> None:
     user_id = system.create("Отправленное Имя")["id"]
     system.await_synced(user_id)
     journey = json.dumps(ask(system, f"users/{user_id}")["sync"]["events"], ensure_ascii=False)

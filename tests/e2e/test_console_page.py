@@ -196,7 +196,7 @@ def test_the_emulators_board_is_accessible(system: System, browser: Browser, sch
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it_in_the_readers_language(
+def test_the_console_fits_a_phone_in_the_readers_language(
     system: System, browser: Browser, scheme: str
 ) -> None:
     phone = {"width": 360, "height": 740}
@@ -359,7 +359,7 @@ def test_plots_have_units_a_clock_and_values_under_the_pointer(
         expect(page.locator("#settled-readout")).to_contain_text("synced")
 
 
-def test_with_keys_the_page_asks_for_one_and_keeps_it_in_its_tab(
+def test_the_page_asks_for_a_key_and_keeps_it_in_its_tab(
     browser: Browser,
 ) -> None:
     with (

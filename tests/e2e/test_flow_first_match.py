@@ -7,7 +7,7 @@ from tests.faults.first_match import SETTINGS, Size, judge
 from tests.system import System
 
 
-def test_no_one_is_doubled_when_an_existing_crm_is_adopted(
+def test_adopting_an_existing_crm_creates_no_duplicate(
     new_system: Callable[..., System], tmp_path: Path
 ) -> None:
     system = new_system(**SETTINGS)

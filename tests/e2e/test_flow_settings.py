@@ -136,7 +136,7 @@ def test_no_function_is_open_without_a_key(other: System) -> None:
         assert answer.status_code == 401, name
 
 
-def test_a_key_opens_no_more_than_its_scope(other: System) -> None:
+def test_a_key_grants_no_more_than_its_scope(other: System) -> None:
     user = other.create("Только Прочитан")
     path, headers = f"/users/{user['id']}", {"Authorization": f"Bearer {READER}"}
     assert other.request("GET", path, headers=headers).status_code == 200

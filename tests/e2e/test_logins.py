@@ -357,7 +357,7 @@ def test_the_doctor_reports_a_login_that_administers_rabbitmq(
             assert broker_tags.surplus(address(system, "amqp-url", login.name)) == []
 
 
-def test_there_is_no_secret_for_a_server_at_which_a_process_has_no_login(system: System) -> None:
+def test_a_process_has_secrets_only_for_servers_where_it_has_a_login(system: System) -> None:
     found = {path.name for path in (system.state.root / "secrets").iterdir()}
     assert found == {*table.secrets(), "api-keys", "internal-key", "bitrix-webhook-url"}
 
@@ -365,7 +365,7 @@ def test_there_is_no_secret_for_a_server_at_which_a_process_has_no_login(system:
 # All parts
 
 
-def test_every_part_has_a_login_and_no_process_that_of_the_owner(system: System) -> None:
+def test_every_part_has_a_login_and_no_process_has_the_owners(system: System) -> None:
     stack = yaml.safe_load((CHECKOUT / "stack.yml").read_text(encoding="utf-8"))["functions"]
     assert {*stack, "connector", "worker", "edge", "relay", "cli"} == set(table.PARTS)
     owners = [
@@ -379,7 +379,7 @@ def test_every_part_has_a_login_and_no_process_that_of_the_owner(system: System)
 
 
 @pytest.mark.slow("watches the servers' logs while the system works")
-def test_normal_work_is_refused_by_no_server(system: System) -> None:
+def test_no_server_refuses_normal_work(system: System) -> None:
     with redis.Redis.from_url(system.url("redis")) as owner:
         owner.acl_log_reset()
         before = {name: len(system.log(name)) for name in ("postgres", "rabbitmq")}

@@ -24,7 +24,7 @@ def part(system: System) -> dict[str, str]:
 
 
 @pytest.mark.slow("a portal counts as unreachable after several failed calls")
-def test_a_portal_that_does_not_answer_is_shown_until_it_does(system: System) -> None:
+def test_an_unreachable_portal_is_reported_until_it_answers(system: System) -> None:
     portal.breaks(system, "drop_before", "batch")
     user = system.create()
     eventually(lambda: "unreachable" in part(system).get("reason", ""), 60, "healthz shows it")
@@ -36,7 +36,7 @@ def test_a_portal_that_does_not_answer_is_shown_until_it_does(system: System) ->
     system.await_synced(user["id"], within_s=100)
 
 
-def test_simple_crm_mode_pauses_and_its_end_resumes(system: System) -> None:
+def test_simple_crm_mode_pauses_calls_until_it_ends(system: System) -> None:
     user = system.create()
     system.await_synced(user["id"])
     system.control("PUT", "settings", {"crm_mode": "simple", "simple_mode_leads": "gone"})

@@ -119,7 +119,7 @@ def test_malformed_http_is_a_problem_too(system: System, request_: bytes, status
     assert json.loads(body)["status"] == status
 
 
-def test_a_body_may_wait_until_it_is_expected(system: System) -> None:
+def test_a_client_may_wait_for_100_continue(system: System) -> None:
     body = b'{"full_name": ""}'
     head = (
         b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

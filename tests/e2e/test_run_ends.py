@@ -21,7 +21,7 @@ WEBHOOK = "http://127.0.0.1:1/rest/1/s0mebodys-c0de/"
 
 @pytest.mark.slow("starts, stops, kills and cleans up a system several times")
 @pytest.mark.timeout(240)
-def test_stopping_leaves_no_process_and_killing_is_cleaned_up(disposable_system: System) -> None:
+def test_a_stop_leaves_no_process_and_a_kill_is_cleaned_up(disposable_system: System) -> None:
     """One scenario instead of four tests, as each start takes seconds."""
     system = disposable_system
     user = system.create(full_name="Кто Остаётся")

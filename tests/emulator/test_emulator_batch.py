@@ -44,7 +44,7 @@ def test_without_halt_all_commands_run(emulator: Emulator, halt: Any) -> None:
 
 
 @pytest.mark.parametrize("halt", [1, "1", True])
-def test_with_halt_later_commands_appear_nowhere(emulator: Emulator, halt: Any) -> None:
+def test_with_halt_later_commands_neither_run_nor_appear(emulator: Emulator, halt: Any) -> None:
     cmd = {"a": "crm.lead.add", "b": "crm.lead.get?id=9", "c": "crm.lead.add"}
     result = emulator.batch(cmd, halt)
     assert result["result"] == {"a": 1}
@@ -111,7 +111,7 @@ def test_a_batch_is_one_request_in_the_bucket(emulator: Emulator) -> None:
     assert emulator.calls()["commands"] == 100
 
 
-def test_values_inside_a_command_are_url_encoded_once_more(emulator: Emulator) -> None:
+def test_values_in_a_command_need_their_own_url_encoding(emulator: Emulator) -> None:
     title = "A & B = 100%+ «тест»?"
     json_id = emulator.batch({"a": f"crm.lead.add?fields[TITLE]={quote(title)}"})["result"]["a"]
     response = emulator.session.post(

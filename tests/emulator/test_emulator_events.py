@@ -81,7 +81,7 @@ def test_writes_are_reported_as_a_form_with_the_id_only(
     assert int(event["ts"]) > 0
 
 
-def test_our_own_writes_and_a_persons_are_reported_in_order(
+def test_writes_by_a_client_and_by_a_person_are_reported_in_order(
     receive_all: Emulator, receiver: Receiver
 ) -> None:
     """A crm.item.update that changes nothing is not reported."""
@@ -198,7 +198,7 @@ def test_a_slow_handler_is_called_later(emulator: Emulator, receiver: Receiver) 
     assert receiver.next()["data[FIELDS][ID]"] == "2"
 
 
-def test_an_application_is_told_when_its_queue_grows(
+def test_an_application_is_notified_when_its_queue_grows(
     emulator: Emulator, receiver: Receiver
 ) -> None:
     """Not more often than it likes: documentation events/on-offline-event.md."""

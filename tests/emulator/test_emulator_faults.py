@@ -189,7 +189,7 @@ def test_an_error_on_everything_refuses_every_request(emulator: Emulator) -> Non
     assert emulator.control("GET", "faults")[0]["bitten"] == 3
 
 
-def test_a_delay_holds_the_answer_not_the_write(emulator: Emulator) -> None:
+def test_a_delay_affects_the_answer_and_not_the_write(emulator: Emulator) -> None:
     """The delay rule answers late."""
     emulator.fault("crm.lead.add", "delay", delay_ms=200)
     began = time.monotonic()
@@ -198,7 +198,7 @@ def test_a_delay_holds_the_answer_not_the_write(emulator: Emulator) -> None:
     assert emulator.leads()[0]["history"][0]["time"] < time.time() - 0.19
 
 
-def test_skip_count_and_share_choose_the_calls(emulator: Emulator) -> None:
+def test_skip_count_and_share_select_the_affected_calls(emulator: Emulator) -> None:
     """The same seed chooses the same calls."""
     emulator.set(rate_per_s=0, seed=7)
     emulator.fault("scope", "error", skip=2, count=1)

@@ -160,7 +160,7 @@ def test_simple_mode_may_convert_a_lead_later(emulator: Emulator) -> None:
     assert emulator.leads()[0]["history"][-1]["method"] == "conversion"
 
 
-def test_others_see_a_lead_before_its_phones(emulator: Emulator) -> None:
+def test_phones_of_a_new_lead_may_become_visible_later(emulator: Emulator) -> None:
     emulator.set(phones_after_ms=600_000, request_limit_s=10**6)
     fields = {"ORIGIN_ID": "7", "PHONE": [{"VALUE": "+7700"}]}
     query = {"filter": {"ORIGIN_ID": "7"}, "select": ["ID", "PHONE"]}

@@ -183,7 +183,7 @@ def test_a_batch_import_answers_for_each_item(emulator: Emulator) -> None:
     assert response.json()["error"] == "MAX_IMPORT_BATCH_SIZE_EXCEEDED"
 
 
-def test_a_directory_grows_changes_and_shrinks(emulator: Emulator) -> None:
+def test_items_of_a_directory_are_added_changed_and_deleted(emulator: Emulator) -> None:
     """Documentation: crm/status/."""
     fields = {"ENTITY_ID": "STATUS", "STATUS_ID": "CALL_LATER", "NAME": "Later", "SORT": 45}
     number = emulator.result("crm.status.add", {"fields": fields})

@@ -18,7 +18,7 @@ def take(emulator: Emulator, **params: Any) -> tuple[str | None, list[tuple[str,
     return answer["process_id"], events
 
 
-def test_only_the_last_state_of_a_lead_waits_and_is_read_once(emulator: Emulator) -> None:
+def test_several_changes_of_a_lead_are_one_event_and_read_once(emulator: Emulator) -> None:
     bind(emulator)
     emulator.add()
     for name in ("a", "b"):
@@ -77,7 +77,7 @@ def test_offline_events_can_be_filtered_ordered_and_listed_without_being_taken(
     assert take(emulator)[1] == [("ONCRMLEADADD", "1")]
 
 
-def test_a_process_sees_its_events_again_and_clears_some(emulator: Emulator) -> None:
+def test_a_process_can_reread_its_events_and_clear_single_ones(emulator: Emulator) -> None:
     bind(emulator, "ONCRMLEADADD")
     for _ in range(3):
         emulator.add()

@@ -36,7 +36,7 @@ def other_webhook(emulator: Emulator, method: str) -> int:
     return emulator.session.post(url, timeout=5).status_code
 
 
-def test_baskets_leave_ten_minutes_after_their_first_call() -> None:
+def test_baskets_expire_ten_minutes_after_their_first_call() -> None:
     meter = Meter()
     for moment, seconds in ((0, 1.0), (59, 2.0), (61, 4.0)):
         meter.advance(moment)
@@ -116,7 +116,7 @@ def test_the_operating_budget_may_be_shared_by_the_whole_portal(emulator: Emulat
     assert other_webhook(emulator, "profile") == 200
 
 
-def test_a_blocked_method_is_free_again_when_its_baskets_have_left(emulator: Emulator) -> None:
+def test_a_blocked_method_is_free_again_when_its_baskets_have_expired(emulator: Emulator) -> None:
     """`operating_reset_at` is when, on the client's own clock, even when time runs faster."""
     emulator.set(operating_limit_s=2)
     spend(emulator, seconds=3)

@@ -39,7 +39,7 @@ def test_the_package_has_the_version_and_build_system_of_leadline() -> None:
     assert set(package["project"]["dependencies"]) <= set(leadline["project"]["dependencies"])
 
 
-def test_the_readmes_test_passes_by_the_plugin_alone(installed: Path, tmp_path: Path) -> None:
+def test_the_readmes_test_passes_with_the_plugin_alone(installed: Path, tmp_path: Path) -> None:
     text = (_ROOT / "emulator" / "README.md").read_text(encoding="utf-8")
     example = text.partition("```python\n")[2].partition("```")[0]
     (tmp_path / "test_example.py").write_text(example, encoding="utf-8")

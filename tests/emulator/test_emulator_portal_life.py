@@ -18,7 +18,7 @@ def history(emulator: Emulator, **params: Any) -> list[tuple[int, str]]:
     return [(item["TYPE_ID"], item["STATUS_ID"]) for item in items]
 
 
-def test_moves_are_a_history_with_growing_numbers(emulator: Emulator) -> None:
+def test_moves_are_recorded_with_growing_ids(emulator: Emulator) -> None:
     """Documentation: crm/crm-stage-history-list.md."""
     emulator.add()
     emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "x"}})
@@ -132,7 +132,7 @@ def test_lists_leave_out_objects_that_the_user_may_not_read(emulator: Emulator) 
         ("event.offline.get", 403),
     ],
 )
-def test_only_an_administrator_sets_the_portal_up(
+def test_only_an_administrator_may_configure_the_portal(
     emulator: Emulator, method: str, status: int
 ) -> None:
     response = as_manager(emulator, method, {"entityTypeId": 2, "fields": {}})
@@ -177,7 +177,7 @@ def test_a_system_action_changes_neither_date_nor_author(emulator: Emulator) -> 
     assert emulator.get(1)["DATE_MODIFY"] > before["DATE_MODIFY"]
 
 
-def test_a_deleted_object_comes_back_with_a_new_id(emulator: Emulator) -> None:
+def test_a_restored_object_has_a_new_id(emulator: Emulator) -> None:
     emulator.add(NAME="Klaus", PHONE=[{"VALUE": "1"}], ORIGIN_ID="7")
     assert emulator.control("DELETE", "items/1/1") == {"deleted": 1}
     assert emulator.leads() == []
@@ -230,7 +230,7 @@ def test_pipelines_have_stages_of_their_own(emulator: Emulator) -> None:
     assert lead.json()["error"] == "ENTITY_TYPE_NOT_SUPPORTED"
 
 
-def test_people_are_found(emulator: Emulator) -> None:
+def test_users_are_found_by_filters_and_search(emulator: Emulator) -> None:
     """Documentation: user/user-get.md, user-search.md."""
     users = emulator.call("user.get", {"FILTER": {"ACTIVE": True}})
     assert ([user["ID"] for user in users["result"]], users["total"]) == (["1", "2"], 2)

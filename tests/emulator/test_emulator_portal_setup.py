@@ -97,7 +97,7 @@ def test_a_smart_process_gets_a_list_field(emulator: Emulator) -> None:
     assert gone["error_description"] == "You do not have permission to view user field settings"
 
 
-def test_user_fields_of_leads_are_the_same_in_both_ways(emulator: Emulator) -> None:
+def test_both_families_of_methods_show_the_same_user_fields(emulator: Emulator) -> None:
     field = {"entityId": "CRM_LEAD", "fieldName": "UF_CRM_WISH", "userTypeId": "string"}
     emulator.result("userfieldconfig.add", {"moduleId": "crm", "field": field})
     assert emulator.result("crm.lead.userfield.get", {"id": 1})["FIELD_NAME"] == "UF_CRM_WISH"

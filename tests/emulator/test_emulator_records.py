@@ -38,7 +38,7 @@ def test_requisites_belong_to_a_company(emulator: Emulator) -> None:
     assert text == "The Requisite with ID '1' is not found"
 
 
-def test_bank_details_and_links_name_requisites(emulator: Emulator) -> None:
+def test_bank_details_and_links_refer_to_requisites(emulator: Emulator) -> None:
     """Documentation: crm/requisites/bank-detail/, crm/requisites/links/."""
     number = requisite(emulator)
     bank = {"ENTITY_ID": number, "NAME": "Superbank", "RQ_BIK": "044525225"}
@@ -125,7 +125,7 @@ def test_fields_are_registered_for_the_search_of_duplicates(emulator: Emulator) 
     assert emulator.result("crm.duplicate.volatileType.list") == []
 
 
-def test_a_workspace_with_smart_processes_stays(emulator: Emulator) -> None:
+def test_a_workspace_with_smart_processes_cannot_be_deleted(emulator: Emulator) -> None:
     """Documentation: crm/automated-solution/."""
     emulator.result("crm.type.add", {"fields": {"title": "Repairs"}})
     fields = {"title": "HR", "typeIds": [1, 9]}

@@ -59,7 +59,7 @@ def test_items_of_a_smart_process_move_between_its_stages(emulator: Emulator) ->
     assert error(emulator, "crm.item.list", query) == "NOT_FOUND"
 
 
-def test_pipelines_of_a_smart_process_are_its_own_only_if_it_wants(emulator: Emulator) -> None:
+def test_a_smart_process_gets_further_pipelines_only_if_enabled(emulator: Emulator) -> None:
     process = make(emulator)
     pipeline = {"entityTypeId": PROCESS, "fields": {"name": "Second"}}
     assert error(emulator, "crm.category.add", pipeline) == "ADDING_DISABLED"
@@ -110,7 +110,7 @@ def test_relations_give_objects_a_parent(emulator: Emulator) -> None:
     assert emulator.get(lead)[f"PARENT_ID_{PROCESS}"] == str(child["id"])
 
 
-def test_smart_processes_survive_a_reset_as_little_as_leads(emulator: Emulator) -> None:
+def test_a_reset_deletes_smart_processes(emulator: Emulator) -> None:
     make(emulator)
     item(emulator, PROCESS)
     emulator.control("POST", "reset")
@@ -183,7 +183,7 @@ def test_product_rows_are_listed_replaced_and_deleted(emulator: Emulator) -> Non
     assert error(emulator, "crm.item.productrow.add", contact) == "ENTITY_TYPE_NOT_SUPPORTED"
 
 
-def test_an_event_of_a_smart_process_tells_its_type(emulator: Emulator) -> None:
+def test_an_event_of_a_smart_process_contains_its_type(emulator: Emulator) -> None:
     """Documentation: crm/universal/events/on-crm-dynamic-item-add.md."""
     emulator.result("event.bind", {"event": "onCrmDynamicItemAdd", "event_type": "offline"})
     make(emulator)

@@ -51,7 +51,7 @@ QUICK = {
     "LEADLINE_BURST": str(RATE.burst),
     "WORKERS": "3",
 }
-#: Not ours, or needed by the tests.
+#: Programs that are not ours, or that the tests need.
 _SPARED = {"edge"}
 PORTAL = {
     "request_limit_s": REQUEST_LIMIT_S,
@@ -73,7 +73,7 @@ class Bench:
     `skew_s`: how far Postgres' clock is ahead of all others.
     """
 
-    #: Plays a seed's round again.
+    #: The command that repeats a seed's round.
     command = "make faults SEED={}"
 
     def __init__(self, folder: Path, skew_s: int = 0, **env: str) -> None:
@@ -81,13 +81,13 @@ class Bench:
         self.servers["postgres"].env = clock_ahead(skew_s) if skew_s else {}
         self.servers["bitrix24"].env = {"BITRIX_JOURNAL": str(self.journal)}
         self.skew_s = skew_s
-        #: In front of each server, for all processes and all that they publish.
+        #: In front of each server; also records all that our processes publish.
         self.proxies: dict[str, Proxy] = {}
         self.published = Published()
         self._authority = trustme.CA()
         self._authority.cert_pem.write_to_path(str(folder / "authority.pem"))
         self.locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
-        #: Whether `published` has all that our processes publish.
+        #: Whether `published` has everything that our processes publish.
         self.is_broker_complete = True
         # The kernel ends a server with the thread that started it: this thread stays.
         self._starter = ThreadPoolExecutor(1)
@@ -145,11 +145,11 @@ class Bench:
 
     @property
     def systems(self) -> tuple[System, ...]:
-        """All that serve clients, each run by a runner."""
+        """The systems that serve clients, each run by a runner."""
         return (self.system,)
 
     def on_host_of(self, _system: System) -> AbstractContextManager[None]:
-        """Where 127.0.0.1 is that of this system."""
+        """Run the block where 127.0.0.1 is this system's host."""
         return nullcontext()
 
     def passwords(self) -> Iterator[Path]:

@@ -57,7 +57,7 @@ def port_of(url: str) -> int:
 
 
 def has_started(server: PrivateServer) -> bool:
-    """Start a server; whether it came up."""
+    """Start a server; returns whether it came up."""
     try:
         server.start()
     except AssertionError:

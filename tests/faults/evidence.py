@@ -43,7 +43,7 @@ class Beginning:
 
     @classmethod
     def now(cls, bench: Bench) -> "Beginning":
-        """Idle before the first write."""
+        """The state now, while the bench is idle before the first write."""
         bench.published.clear()
         (row,) = bench.rows("SELECT COALESCE(max(id), 0) AS last FROM users")
         return cls(int(row["last"]), bench.journal.stat().st_size)

@@ -25,13 +25,13 @@ from tests.faults.portal import SHORT_WAITS
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
-#: Methods that write end in these.
+#: Endings of the methods that write.
 _WRITING = ("add", "update", "delete", "Import", "import", "mergeBatch")
-#: How people write +7701xxxxxxx.
+#: Notations in which people write +7701xxxxxxx.
 _NOTATIONS = ("+7 701 {}", "8 (701) {}", "8701{}", "7 701 {}", "+7701{}")
-#: For how long a command that can't reach Postgres is repeated.
+#: How long a command that can't reach Postgres is repeated.
 _REPEATED_FOR_S = 60
-#: A busy machine needs long: at two requests a second it takes five minutes.
+#: Five minutes at two requests a second; a busy machine needs longer.
 _DRAIN_S = 1800
 #: How often a worker is killed while users are linked, and after how long each time.
 _WORKERS_KILLED = 5
@@ -51,7 +51,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Result:
-    """What was seen, to be printed."""
+    """The results of a run, to be printed."""
 
     plan_s: float
     apply_s: float
@@ -64,7 +64,7 @@ class Result:
 def judge(
     system: System, size: Size, folder: Path, lost_share: float = 0.05, *, kills: bool = False
 ) -> Result:
-    """Run it on a system whose LEADLINE_DUPLICATES is `hold`; raises AssertionError.
+    """Run a first match on a system whose LEADLINE_DUPLICATES is `hold`; raises AssertionError.
 
     `kills`: the commands are killed and repeated, and workers are killed while they link.
     """
@@ -186,7 +186,7 @@ def _environment(system: System, folder: Path) -> dict[str, str]:
 
 
 def _killed(system: System, folder: Path, *words: str) -> None:
-    """The command, killed in the midst of its work."""
+    """Start the command, and kill it in the middle of its work."""
     process = subprocess.Popen(
         (sys.executable, "-m", "leadline", *words),
         cwd=CHECKOUT,
@@ -242,7 +242,7 @@ def _writes(calls: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Run it on its own system, and print what was seen."""
+    """Run it on a system of its own, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in vars(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=default)

@@ -9,14 +9,14 @@ from tests.faults.bench import Bench
 from tests.faults.injections import IN_THE_WAY
 from tests.servers import eventually
 
-#: A lost lease, a create that may still run, a repeated reply, a broker that restarts.
+#: Enough for a lost lease, a create that may still run, a repeated reply, a broker's restart.
 WITHIN_S = 240
-#: It must look idle this often in a row: a message may be in transit between two places.
+#: How often in a row it must look idle: a message may be in transit between two places.
 LOOKS = 20
 
 
 def await_idle(bench: Bench, within_s: float = WITHIN_S) -> None:
-    """Wait until nothing is open, queued, due or leased and every part works."""
+    """Wait until nothing is open, queued, due or leased and every component works."""
     quiet = 0
 
     def is_idle() -> bool:

@@ -47,11 +47,11 @@ class Toll:
     replayed: set[str] = field(default_factory=set)
     #: When Redis lost data.
     redis_losses: list[float] = field(default_factory=list)
-    #: When something of ours was killed or cut off, and when the network to the portal was
-    #: disturbed.
+    #: When our processes or servers were killed or cut off.
     losses: list[Window] = field(default_factory=list)
     #: Promotions of a standby that may have lagged behind.
     forks: list[Fork] = field(default_factory=list)
+    #: When the network to the portal was disturbed.
     blurs: list[Window] = field(default_factory=list)
 
 
@@ -194,14 +194,14 @@ def _network(server: str, weight: float) -> None:
         yield
         scene.bench.proxies[server].heal()
 
-    def cut_in_mid_word(scene: Scene) -> Iterator[None]:
+    def cut_in_mid_message(scene: Scene) -> Iterator[None]:
         scene.bench.proxies[server].bytes_left = scene.dice.randrange(20_000)
         yield
         scene.bench.proxies[server].heal()
 
     lasting = {black_hole: (0.5, 6), slow: (1, 6), answers_lost: (0.2, 3), refusing: (0.5, 5)}
     excuse: Excuse = "blur" if server == "bitrix24" else "loss"
-    for inject in (connections_reset, cut_in_mid_word, *lasting):
+    for inject in (connections_reset, cut_in_mid_message, *lasting):
         inject.__name__ = f"{server}_{inject.__name__}"
         fault(server, lasting.get(inject, (0, 2)), weight, excuse)(inject)
 
@@ -279,8 +279,8 @@ def redis_wiped(scene: Scene) -> Iterator[None]:
 
 
 @fault("redis", (0, 1), weight=1)
-def redis_forgot_its_last_second(scene: Scene) -> Iterator[None]:
-    """As after a power cut with `appendfsync everysec`."""
+def redis_lost_its_last_second(scene: Scene) -> Iterator[None]:
+    """Lose the writes of the last second, as a power cut with `appendfsync everysec` does."""
     with scene.bench.locks["redis"]:
         files = sorted((scene.bench.servers["redis"].state.root / "redis").rglob("*.aof"))
         sizes = {path: path.stat().st_size for path in files}
@@ -296,7 +296,7 @@ def redis_forgot_its_last_second(scene: Scene) -> Iterator[None]:
 
 @fault("redis", (0, 1), weight=1)
 def redis_restored_from_a_copy(scene: Scene) -> Iterator[None]:
-    """As from a snapshot of its disk; at most a second old, which is all that may be lost."""
+    """Restore a copy that is at most a second old, as from a snapshot of the disk."""
     folder = scene.bench.servers["redis"].state.root / "redis"
     copy = folder.with_name("redis-copy")
     with scene.bench.locks["redis"]:
@@ -312,7 +312,7 @@ def redis_restored_from_a_copy(scene: Scene) -> Iterator[None]:
 
 @fault("redis", (0.5, 4), weight=1)
 def redis_demoted(scene: Scene) -> Iterator[None]:
-    """It answers every ping and refuses every write, as a replaced master does."""
+    """Demote Redis: like a replaced master it answers pings and refuses writes."""
     with scene.bench.redis() as redis:
         redis.replicaof("127.0.0.1", "1")
         yield
@@ -346,7 +346,7 @@ def redis_out_of_memory(scene: Scene) -> Iterator[None]:
 
 
 @fault("redis", weight=0.5)
-def redis_forgot_its_scripts(scene: Scene) -> Iterator[None]:
+def redis_lost_its_scripts(scene: Scene) -> Iterator[None]:
     with scene.bench.redis() as redis:
         redis.script_flush()
     yield
@@ -354,7 +354,7 @@ def redis_forgot_its_scripts(scene: Scene) -> Iterator[None]:
 
 @fault("rabbitmq", (2, 6), weight=0.7)
 def rabbitmq_out_of_memory(scene: Scene) -> Iterator[None]:
-    """The alarm blocks every publisher."""
+    """Raise the memory alarm, which blocks every publisher."""
     scene.bench.rabbitmqctl("set_vm_memory_high_watermark", "0.00001")
     yield
     scene.bench.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
@@ -369,7 +369,7 @@ def rabbitmq_out_of_disk(scene: Scene) -> Iterator[None]:
 
 @fault("postgres", (0.5, 4), weight=1)
 def postgres_out_of_space(scene: Scene) -> Iterator[None]:
-    """Postgres' own code for a full disk, raised where a row would be inserted."""
+    """Raise Postgres' error for a full disk wherever a row is inserted."""
     scene.bench.rows(
         "CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;"
@@ -401,7 +401,7 @@ def postgres_sessions_ended(scene: Scene) -> Iterator[None]:
 
 @fault("postgres", weight=0.7)
 def a_postgres_backend_killed(scene: Scene) -> Iterator[None]:
-    """The postmaster then ends all sessions and recovers."""
+    """Kill a backend: the postmaster ends all sessions and recovers."""
     sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'leadline'"
     pids = [row["pid"] for row in scene.bench.rows(sql)]
     if pids:
@@ -412,7 +412,7 @@ def a_postgres_backend_killed(scene: Scene) -> Iterator[None]:
 
 @fault("postgres", weight=0.7)
 def users_locked(scene: Scene) -> Iterator[None]:
-    """Longer than a statement waits for a lock."""
+    """Lock users for longer than a statement waits for a lock."""
     with suppress(pg8000.exceptions.Error, OSError):
         scene.bench.rows(
             "DO $$ BEGIN LOCK TABLE users IN ACCESS EXCLUSIVE MODE; PERFORM pg_sleep(4); END $$"
@@ -478,8 +478,8 @@ _portal_faults()
 
 
 @fault("bitrix24", (2, 6), weight=1, excuse="nothing")
-def portal_fails_at_length(scene: Scene) -> Iterator[None]:
-    """Every second command, with more text than a reply can carry."""
+def portal_fails_with_long_texts(scene: Scene) -> Iterator[None]:
+    """Fail every second command, with more text than a reply can carry."""
     words = "Ошибка " * scene.dice.randrange(150, 14_000)
     rule = {"method": "crm.item.add", "action": "error", "share": 0.5, "description": words}
     scene.bench.control("POST", "faults", [rule])
@@ -488,7 +488,7 @@ def portal_fails_at_length(scene: Scene) -> Iterator[None]:
 
 
 @fault("bitrix24", (2, 6), weight=1, excuse="nothing")
-def portal_rejects_a_create_at_length(scene: Scene) -> Iterator[None]:
+def portal_rejects_a_create_with_a_long_text(scene: Scene) -> Iterator[None]:
     words = f"{REJECTION}, {'und so weiter ' * scene.dice.randrange(70, 7_000)}"
     scene.toll.rejections.add(words)
     rule = {"method": "crm.item.add", "action": "error", "code": "ERROR_CORE", "count": 1}
@@ -534,8 +534,8 @@ def answers_drip(scene: Scene) -> Iterator[None]:
 
 
 @fault("bitrix24", (0.2, 1), weight=3, excuse="both")
-def an_update_is_cut_off_and_taken_back(scene: Scene) -> Iterator[None]:
-    """An update reaches the portal; its worker, or Redis' record of it, is lost."""
+def an_update_is_cut_off_and_reverted(scene: Scene) -> Iterator[None]:
+    """Revert an update that reached the portal while its worker or Redis' record is lost."""
     users = _synced(scene)
     if not users:
         return
@@ -554,7 +554,7 @@ def an_update_is_cut_off_and_taken_back(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=2)
 def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
-    """The same with a stage, and without delaying its answer: the order is chance."""
+    """The same with a stage, and without a delayed answer: the order is random."""
     users = _synced(scene)
     if not users:
         return
@@ -572,7 +572,7 @@ def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
 
 
 def _synced(scene: Scene) -> list[int]:
-    """Users of this round with nothing in flight; the older half, rarely written by clients."""
+    """Users of this round with nothing in flight: the older half, which clients rarely write."""
     sql = "SELECT id FROM users WHERE id = ANY (:ids) AND sync_status = 'synced' ORDER BY id"
     rows = scene.bench.rows(sql, ids=list(scene.workload.users))
     return [row["id"] for row in rows[: (len(rows) + 1) // 2]]
@@ -587,7 +587,7 @@ def _await_title(bench: Bench, user: int, title: str) -> None:
 
 
 def _lose_the_result(scene: Scene) -> None:
-    """The result of the call in flight."""
+    """Lose the result of the call in flight."""
     how = scene.dice.choice(("kill", "kill", "flush", "both"))
     if how != "flush":
         for name in _workers(scene.bench):
@@ -627,7 +627,7 @@ _NONSENSE: tuple[bytes, ...] = (
 
 @fault("", weight=2, excuse="nothing")
 def poison(scene: Scene) -> Iterator[None]:
-    """An unprocessable message on either queue."""
+    """Publish an unprocessable message to either queue."""
     queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
     message_id = f"poison-{scene.dice.randrange(10**12)}"
     properties = pika.BasicProperties(message_id=message_id, delivery_mode=2)
@@ -640,7 +640,7 @@ def poison(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=3, excuse="nothing")
 def old_messages_redelivered(scene: Scene) -> Iterator[None]:
-    """Any event of the ledger, processed or not, in any order, several times."""
+    """Publish events of the ledger again, processed or not, in any order, several times."""
     query = as_json(
         "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
         " events.version, action, changed, events.stage_version, occurred_at, correlation_id,"
@@ -661,7 +661,7 @@ def old_messages_redelivered(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=2, excuse="nothing")
 def old_replies_redelivered(scene: Scene) -> Iterator[None]:
-    """Successes again, and failures of writes that succeeded later."""
+    """Publish successes again, and failures of writes that succeeded later."""
     rows = scene.bench.rows(
         "SELECT events.id, user_id, events.version, action, bitrix_lead_id FROM events"
         " JOIN users ON users.id = user_id"
@@ -689,7 +689,7 @@ def old_replies_redelivered(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=2, excuse="nothing")
 def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
-    """The messages waiting in a queue are requeued in another order."""
+    """Put the messages that wait in a queue into another order."""
     queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
     with scene.bench.channel() as channel:
         messages: list[tuple[int, pika.BasicProperties, bytes]] = []

@@ -30,12 +30,12 @@ from tests.faults.workload import Workload
 
 ROUND_S = 40.0
 _SHOWN_USERS = 5
-#: A bench takes a while to start: this many rounds share its clocks.
+#: How many rounds share a bench, which takes a while to start, and its clocks.
 _SAME_CLOCK = 8
 
 
 class PromiseBroken(AssertionError):
-    """A round has failed; the text contains all that is needed to understand why."""
+    """A round has failed; the text says what is needed to understand why."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _clock(at: float) -> str:
 
 
 def main() -> int:
-    """Rounds until the time is over; 1 at the first that fails, with its log on standard output."""
+    """Play rounds until the time is over; returns 1 if one failed, and prints its log."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, help="10, or one round where a seed is given")
     parser.add_argument("--seed", type=int, help="of the first round; each next one's is one more")
@@ -220,7 +220,7 @@ def main() -> int:
 
 
 def _rounds(folder: Path, first: int, seconds: float, until: float) -> Iterator[Outcome]:
-    """Rounds until the time is over, as many on one bench as share its clocks."""
+    """Play rounds until the time is over, a few on each bench."""
     seeds = itertools.count(first)
     for skew_s, group in itertools.groupby(seeds, skew_of):
         round_folder = folder / f"clock {skew_s:+}"
@@ -238,7 +238,7 @@ def _rounds(folder: Path, first: int, seconds: float, until: float) -> Iterator[
 
 
 def skew_of(seed: int) -> int:
-    """How many seconds Postgres' clock is ahead of the others; a few successive seeds share it."""
+    """How many seconds Postgres' clock is ahead of the others; the same for a bench's rounds."""
     return (0, 5, -5)[seed // _SAME_CLOCK % 3]
 
 

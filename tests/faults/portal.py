@@ -1,4 +1,4 @@
-"""The emulated portal as a test's tool: without faults before and after, broken in between."""
+"""The emulated portal in tests: without faults before and after, broken in between."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ _DEFAULTS = {
 
 @contextmanager
 def in_order(system: System, *, idle: bool = True) -> Iterator[None]:
-    """Clear all faults and settings on a system of which every part works; no user waits."""
+    """Clear the portal's faults and settings; the system is healthy, and no user waits."""
     _clear_faults(system)
     eventually(lambda: _is_well(system), 60, "all is well before")
     if idle:
@@ -42,7 +42,7 @@ def breaks(system: System, action: str, method: str = "*", **more: object) -> No
 
 
 def hits(system: System) -> int:
-    """How often the rules in force have matched."""
+    """How often the portal's rules have matched."""
     return sum(rule["bitten"] for rule in system.control("GET", "faults"))
 
 

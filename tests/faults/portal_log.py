@@ -19,7 +19,7 @@ from tests.checker.history import (
 )
 from tests.faults.bench import OUR_CODE
 
-#: Nothing ran, for now: the rate, an operating limit, a portal that is closed or has moved.
+#: Errors of requests that ran nothing: the rate, an operating limit, a closed or moved portal.
 REFUSALS = {
     "QUERY_LIMIT_EXCEEDED",
     "OPERATION_TIME_LIMIT",
@@ -167,7 +167,7 @@ def _fate(visit: _Visit) -> Fate:
     if is_error and is_refused and status != 200:
         return "refused"
     if visit.fault.get("action") == "redirect":
-        return "refused"  # the portal has moved: nothing ran
+        return "refused"  # a redirect: the portal has moved, and nothing ran
     return "executed" if visit.ran or status == 200 else "failed"
 
 
@@ -208,7 +208,7 @@ def _written(command: dict[str, Any], *, is_ours: bool) -> dict[str, str]:
 
 
 def _items(value: object) -> list[Any]:
-    """A list as PHP returns it: as a list, or as a map by index."""
+    """The items of a list as PHP returns it: a list, or a map by index."""
     if isinstance(value, dict):
         return list(value.values())
     return list(value) if isinstance(value, list) else []

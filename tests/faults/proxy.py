@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from tests.faults.damage import UNDAMAGED, Damage
 
 _CHUNK = 64 * 1024
-#: A request has more bytes than the greetings before the first one.
+#: A request has more bytes than the greetings that precede the first one.
 _REQUEST_BYTES = 200
 #: The first byte of a TLS handshake; later records begin with another.
 _HANDSHAKE = 0x16
-#: Closing with it sends a reset instead of an orderly end.
+#: A socket closed with this option sends a reset instead of an orderly end.
 _RESET = struct.pack("ii", 1, 0)
-#: Between two bytes of a slow answer.
+#: The time between two bytes of a slow answer.
 _DRIP_S = 0.3
 
 #: Called with every byte that goes to the server on a connection.
@@ -30,7 +30,7 @@ class _Connection:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     watch: Tap | None = None
-    #: Whether a request was passed on whose answer has not begun.
+    #: Whether a request was passed on whose answer has not begun yet.
     is_asked: bool = False
 
     def reset(self) -> None:
@@ -41,7 +41,7 @@ class _Connection:
 class Proxy:
     """Listens on `port` and forwards everything to `target`.
 
-    `tls`: it speaks TLS with clients, and plain text with the server.
+    `tls`: it terminates the clients' TLS, and sends plain text to the server.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Proxy:
         self._flows.set()
         #: Delay in seconds of each piece of data, in both directions.
         self.delay_s = 0.0
-        #: Whether requests arrive and their answers get lost.
+        #: Whether answers get lost, while requests arrive.
         self.is_deaf = False
         #: Whether new connections are refused.
         self.is_closed = False
@@ -80,7 +80,7 @@ class Proxy:
         self._target = target
 
     def stall(self) -> None:
-        """Let nothing through, as when a cable is pulled: no peer is notified."""
+        """Let nothing through, like a pulled cable: no peer is notified."""
         self._loop.call_soon_threadsafe(self._flows.clear)
 
     def heal(self) -> None:

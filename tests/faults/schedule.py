@@ -1,4 +1,4 @@
-"""The schedule of faults and their durations, which a seed determines and so reproduces."""
+"""The schedule of a round's faults; the same seed gives the same schedule."""
 
 import random
 import time
@@ -33,9 +33,9 @@ class Planned:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lasting = f" for {self.seconds:.1f} s" if self.seconds else ""
+        duration = f" for {self.seconds:.1f} s" if self.seconds else ""
         notes = f" ({'; '.join(self.notes)})" if self.notes else ""
-        return f"{self.at_s:6.1f} s  {self.fault.name}{lasting}{notes}"
+        return f"{self.at_s:6.1f} s  {self.fault.name}{duration}{notes}"
 
 
 def draw(
@@ -45,7 +45,7 @@ def draw(
     every_s: float = EVERY_S,
     rest_s: Mapping[str, float] = REST_S,
 ) -> list[Planned]:
-    """The faults of a round: several may be in force at once, of one target only one."""
+    """The faults of a round; they may overlap, except for those of one target."""
     dice = random.Random(seed)  # noqa: S311 - a game, no secret
     kinds = [fault for fault in faults.values() if fault.seconds[0] < seconds]
     weights = [kind.weight for kind in kinds]
@@ -54,40 +54,40 @@ def draw(
     at_s = dice.uniform(0.5, 2)
     while at_s < seconds:
         (kind,) = dice.choices(kinds, weights)
-        lasts, own_seed = dice.uniform(*kind.seconds), dice.randrange(2**32)
+        lasts_s, fault_seed = dice.uniform(*kind.seconds), dice.randrange(2**32)
         if at_s >= free_at[kind.target] or not kind.target:
-            planned.append(Planned(at_s, lasts, kind, own_seed))
-            free_at[kind.target] = at_s + lasts + rest_s.get(kind.target, 1.0)
+            planned.append(Planned(at_s, lasts_s, kind, fault_seed))
+            free_at[kind.target] = at_s + lasts_s + rest_s.get(kind.target, 1.0)
         at_s += dice.expovariate(1 / every_s)
     return planned
 
 
 def play(planned: list[Planned], bench: Bench, seconds: float, workload: Workload) -> Toll:
     """Run the schedule; returns when the round's time is over and every fault has been repaired."""
-    toll, begun = Toll(), time.monotonic()
+    toll, began = Toll(), time.monotonic()
     with ThreadPoolExecutor(len(planned) + 1) as pool:
         running = []
         for fault in planned:
-            time.sleep(max(0.0, begun + fault.at_s - time.monotonic()))
+            time.sleep(max(0.0, began + fault.at_s - time.monotonic()))
             running.append(pool.submit(_run_fault, fault, bench, toll, workload))
-        time.sleep(max(0.0, begun + seconds - time.monotonic()))
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
         for running_fault in running:
             running_fault.result()
     return toll
 
 
 def _run_fault(planned: Planned, bench: Bench, toll: Toll, workload: Workload) -> None:
-    """Break, wait, repair; a fault that another one has made impossible is noted and skipped."""
+    """Break, wait and repair; notes and skips a fault that another one made impossible."""
     dice = random.Random(planned.seed)  # noqa: S311 - a game, no secret
-    steps, begun = planned.fault.inject(Scene(bench, dice, toll, workload)), time.time()
+    steps, began = planned.fault.inject(Scene(bench, dice, toll, workload)), time.time()
     try:
         for wait_s in (planned.seconds, 0):
             next(steps, None)
             time.sleep(wait_s)
     except (*IN_THE_WAY, redis.RedisError, AMQPConnectorException) as error:
         planned.notes.append(type(error).__name__)
-    lasted = begun, time.time() + _AFTERMATH_S
+    window = began, time.time() + _AFTERMATH_S
     if planned.fault.excuse in {"loss", "both"}:
-        toll.losses.append(lasted)
+        toll.losses.append(window)
     if planned.fault.excuse in {"blur", "both"}:
-        toll.blurs.append(lasted)
+        toll.blurs.append(window)

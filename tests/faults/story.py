@@ -48,11 +48,10 @@ def running(system: System) -> Iterator[System]:
 def leaks(
     system: System, more: Iterable[str] = (), lines: Sequence[tuple[str, str]] | None = None
 ) -> str:
-    """The lines with a name, a phone or a credential: one sent to the system, or of `more`.
+    """The lines with a name, phone or credential that was sent to the system or is in `more`.
 
-    "" where there is none. A secret is searched in its plain form, and as JSON and as URLs would
-    have it. `lines` is where; all logs if not given, as nothing else of an ended system can be
-    read.
+    "" if there is none. A secret is also searched as JSON and URLs encode it. `lines` is where to
+    search, by default all logs: nothing else of an ended system can be read.
     """
     secret_by_form = {
         form: secret

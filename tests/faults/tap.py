@@ -1,4 +1,4 @@
-"""Taps what our processes publish on its way to the broker: requests and replies, each copy."""
+"""Records each message that our processes publish, on its way to the broker."""
 
 import time
 from collections.abc import Callable

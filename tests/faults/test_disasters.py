@@ -47,7 +47,7 @@ def rename(bench: Bench, users: Iterable[dict[str, Any]]) -> list[dict[str, Any]
         return list(pool.map(patch, users))
 
 
-def assert_one_right_lead_each(bench: Bench, users: list[dict[str, Any]]) -> None:
+def assert_each_user_has_its_lead(bench: Bench, users: list[dict[str, Any]]) -> None:
     leads: dict[str, list[dict[str, Any]]] = {}
     for lead in bench.control("GET", "leads"):
         leads.setdefault(lead["ORIGIN_ID"], []).append(lead)
@@ -71,7 +71,7 @@ def test_kill_9_of_everything_right_after_200_writes_gives_200_leads(bench: Benc
         bench.revive(server)
     await_idle(bench)
     assert len({user["id"] for user in users}) == 200
-    assert_one_right_lead_each(bench, users)
+    assert_each_user_has_its_lead(bench, users)
 
 
 @pytest.mark.long
@@ -89,7 +89,7 @@ def test_redis_emptied_and_rabbitmq_deleted_amid_2000_events_lose_and_duplicate_
     users = rename(bench, users)
     users = rename(bench, users)
     await_idle(bench)
-    assert_one_right_lead_each(bench, users)
+    assert_each_user_has_its_lead(bench, users)
 
 
 def _answers_500(bench: Bench) -> None:
@@ -106,7 +106,7 @@ def _is_gone(bench: Bench) -> None:
 def test_an_outage_of_bitrix24_is_reported_after_three_attempts_and_recovers_by_itself(
     bench: Bench, breaks: Callable[[Bench], None]
 ) -> None:
-    """Where one call at a time fails: each event has its attempts, its error, and a later retry."""
+    """If single calls fail, each event has its attempts, its error, and a later retry."""
     breaks(bench)
     users = create(bench, 500)
     ids = [user["id"] for user in users]
@@ -119,13 +119,13 @@ def test_an_outage_of_bitrix24_is_reported_after_three_attempts_and_recovers_by_
     )
     bench.put_right()
     await_idle(bench)
-    assert_one_right_lead_each(bench, users)
+    assert_each_user_has_its_lead(bench, users)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_closed_portal_spends_no_attempt_and_reports_no_error(bench: Bench) -> None:
-    """Where all calls must fail (plan expired, webhook revoked, overload) all users wait."""
+    """If all calls must fail (plan expired, webhook revoked, overload), all users wait."""
     bench.control("PUT", "settings", {"mode": "overload"})
     users = create(bench, 500)
     ids = [user["id"] for user in users]
@@ -135,7 +135,7 @@ def test_a_closed_portal_spends_no_attempt_and_reports_no_error(bench: Bench) ->
     assert bench.rows(ended, ids=ids) == [{"count": 0}]
     bench.put_right()
     await_idle(bench)
-    assert_one_right_lead_each(bench, users)
+    assert_each_user_has_its_lead(bench, users)
     attempts = "SELECT DISTINCT attempts FROM events WHERE user_id = ANY(:ids)"
     assert bench.rows(attempts, ids=ids) == [{"attempts": 1}]
 
@@ -178,14 +178,14 @@ def test_an_unprocessable_message_is_dead_lettered_with_its_reason_and_harms_no_
             channel.basic_publish("", queue, body, about, mandatory=True)
     users += create(bench, 5)
     await_idle(bench)
-    assert_one_right_lead_each(bench, users)
+    assert_each_user_has_its_lead(bench, users)
     dead_letters: dict[str, ReceivedMessage] = {}
 
-    def all_are_kept() -> bool:
+    def all_are_dead_letters() -> bool:
         dead_letters.update(_dead_letters(bench))
         return len(dead_letters) == len(HOPELESS)
 
-    eventually(all_are_kept, 30, "every one is in the dead letters")
+    eventually(all_are_dead_letters, 30, "every one is in the dead letters")
     for number, (queue, body, word) in enumerate(HOPELESS):
         dead_letter = dead_letters[f"hopeless-{number}"]
         assert dead_letter.body == body

@@ -1,4 +1,4 @@
-"""One short round of the laboratory, the same each time; `make faults` plays others for longer."""
+"""A short round of the laboratory, always the same; `make faults` plays longer, random ones."""
 
 import pytest
 

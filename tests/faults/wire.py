@@ -60,7 +60,7 @@ class Wire:
         )
 
     def send_back(self, message: ReceivedMessage, queue: str) -> None:
-        """Publish a message that was taken, unchanged."""
+        """Publish a message taken off a queue again, unchanged."""
         self.channel.basic_publish("", queue, message.body, message.properties, mandatory=True)
 
     def take(self, queue: str) -> list[ReceivedMessage]:
@@ -79,7 +79,7 @@ class Wire:
         count: int = 1,
         within_s: float = 20,
     ) -> list[ReceivedMessage]:
-        """The wanted messages, once there are `count` of them."""
+        """The messages that match, once there are `count` of them."""
 
         def found() -> list[ReceivedMessage]:
             return [message for message in self.take(queue) if matches(message)]
@@ -89,7 +89,7 @@ class Wire:
         return found()
 
     def consumers(self, queue: str) -> int:
-        """How many consume from this queue."""
+        """The number of consumers of a queue."""
         return int(self.channel.queue_declare(queue, passive=True).method.consumer_count)
 
     def forget(self, queue: str) -> None:

@@ -1,4 +1,4 @@
-"""Clients that write at random, and remember exactly what they were promised.
+"""Clients that write at random, and record each answer.
 
 Names, phones and stages are few, so that they recur: a user returns to a former state, or equals
 another user. A write is known by its user and version, or by its idempotency key.
@@ -16,17 +16,17 @@ from tests.checker.history import FIELDS, FULL_NAME, PHONE, STAGE, Action, Clien
 from tests.faults.bench import Bench
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
-#: In every name: if part of it is found in a log, it has leaked.
+#: A part of every name, by which a leak into a log is found.
 MARK = "Тайна"
 _LONG = f"{MARK} {'Долгая ' * 20}"
 NAMES = (*(f"{MARK} {word}" for word in ("Первая", "Вторая", "Третья")), _LONG[:99] + "а")
 PHONES = tuple(f"+7700555100{digit}" for digit in range(4))
-#: Written by a person in the CRM only.
+#: Values that only a person writes, in the CRM.
 NAME_BY_HAND, PHONE_BY_HAND = f"{MARK} Рукой", "+77005559999"
 CLIENTS = 4
-#: How many write to one user at the same moment.
+#: How many clients write to one user at the same moment.
 RACERS = 6
-#: How often an unanswered write with an idempotency key is repeated.
+#: How many times an unanswered write with an idempotency key is repeated.
 REPEATS = 3
 _VALUES = {FULL_NAME: NAMES, PHONE: PHONES, STAGE: STAGES}
 _PATHS: dict[Action, tuple[str, str]] = {
@@ -38,7 +38,7 @@ _WEIGHTS = {
     "create": 35,
     "update": 25,
     "move": 15,
-    "take_back": 12,
+    "change_and_revert": 12,
     "race": 8,
     "burst": 3,
     "by_hand": 6,
@@ -66,8 +66,8 @@ class Client:
         is_move = set(changes) == {STAGE} and self._dice.random() < 0.8
         self._send("move_card" if is_move else "update_card", changes, user, if_match)
 
-    def take_back(self, user: int) -> None:
-        """A change, and within a second the former values again."""
+    def change_and_revert(self, user: int) -> None:
+        """A change, reverted within a second."""
         before = self._workload.users[user][1]
         changes = self._any_change()
         self.change(user, changes)
@@ -139,7 +139,7 @@ class Workload:
         self._keys = count()
         self._lock = threading.Lock()
         self._threads = [
-            threading.Thread(target=self._write_on, args=[self.dice(number)])
+            threading.Thread(target=self._write_until_stopped, args=[self.dice(number)])
             for number in range(CLIENTS)
         ]
 
@@ -187,23 +187,23 @@ class Workload:
             if write.version > version:
                 self.users[write.user] = write.version, write.answered
 
-    def _write_on(self, dice: random.Random) -> None:
+    def _write_until_stopped(self, dice: random.Random) -> None:
         client = Client(self, dice)
         while not self._stop.is_set():
-            self._one(client, dice)
+            self._write_once(client, dice)
             self._stop.wait(dice.uniform(0.02, 0.2))
 
-    def _one(self, client: Client, dice: random.Random) -> None:
+    def _write_once(self, client: Client, dice: random.Random) -> None:
         kind = dice.choices([*_WEIGHTS], [*_WEIGHTS.values()])[0]
         pick = dice.random()
         users = sorted(self.users)
         if kind == "create" or not users:
             client.create()
             return
-        # Most often a new one: the first minute of a user is the most dangerous.
+        # Mostly a new user: its first minute is the most dangerous.
         user = users[int(len(users) * pick**0.3)]
-        if kind == "take_back":
-            client.take_back(user)
+        if kind == "change_and_revert":
+            client.change_and_revert(user)
         elif kind == "race":
             self._race(user, dice)
         elif kind == "burst":
@@ -242,7 +242,7 @@ class Workload:
             self.bench.by_hand("crm.lead.update", id=lead["ID"], fields=fields)
 
     def _delete_lead(self, user: int) -> None:
-        """Delete the lead once only: a user whose lead vanishes twice in a row fails by design."""
+        """Delete the lead, once: a user whose lead vanishes twice in a row fails by design."""
         if user in self.deleted:
             return
         for lead in self.bench.leads_of(user):

@@ -69,7 +69,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_job_resyncs_all_failed_users_in_the_name_of_who_began_it() -> None:
+def test_a_job_resyncs_all_failed_users_and_records_who_started_it() -> None:
     ids = failed(5)
     job_id = begin()
     assert jobs.advance(budget_s=30) == 5
@@ -83,7 +83,7 @@ def test_a_job_resyncs_all_failed_users_in_the_name_of_who_began_it() -> None:
     assert not trace_context.caller(), "the process goes on under its own name"
 
 
-def test_a_job_is_about_one_reason_or_about_chosen_users_only() -> None:
+def test_a_job_concerns_one_reason_or_chosen_users() -> None:
     first, second, third = failed(3, "lead 12 belongs to another user")
     failed(1, "lead 345 belongs to another user")
     others = failed(2)
@@ -224,7 +224,7 @@ def tick() -> None:
     assert function_client("outbox_relay").post("/").status_code == 200
 
 
-def test_a_job_on_dead_letters_waits_for_those_that_another_walk_looks_at(
+def test_a_job_waits_for_dead_letters_that_another_walk_has_fetched(
     dead: Callable[..., list[bytes]], in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead("one", "two", "three")
@@ -281,7 +281,7 @@ def test_old_jobs_are_deleted_and_running_ones_kept() -> None:
     assert [row["id"] for row in rows("SELECT CAST(id AS text) AS id FROM bulk_jobs")] == [running]
 
 
-def test_the_groups_say_since_when_and_how_many_are_retried_anyway() -> None:
+def test_groups_of_failures_show_their_age_and_how_many_will_be_retried() -> None:
     ids = failed(2)
     rows("UPDATE events SET settled_at = now() - interval '1 hour' WHERE user_id = :id", id=ids[0])
     rows("UPDATE events SET due_at = now() WHERE user_id = :id", id=ids[1])

@@ -51,7 +51,7 @@ def stored() -> list[str]:
     return [row["calls"] for row in rows("SELECT calls FROM event_calls ORDER BY event_id")]
 
 
-def test_a_write_shows_its_request_and_answer_masked_until_asked_for(pipeline: Pipeline) -> None:
+def test_a_writes_request_and_answer_are_masked_until_revealed(pipeline: Pipeline) -> None:
     user_id = create()
     pipeline.settle()
     (call,) = shown(user_id)
@@ -85,7 +85,7 @@ def test_the_call_log_keeps_only_the_fields_that_we_write(pipeline: Pipeline) ->
     assert set(whole["answer"]["item"]) == {"id", *whole["params"]["fields"]}
 
 
-def test_a_rejection_shows_its_code_and_the_portals_words_only_when_asked_for(
+def test_a_rejection_shows_its_code_and_reveals_its_text_on_request(
     pipeline: Pipeline, control: Control
 ) -> None:
     fault(
@@ -126,7 +126,7 @@ def test_a_retried_write_shows_every_request_before_it_is_settled(
     assert lookup["answer"][0]["TITLE"] == calls.MASK
 
 
-def test_a_lookup_that_users_share_shows_each_its_own_lead_only(
+def test_a_shared_lookup_shows_each_user_only_its_own_lead(
     pipeline: Pipeline, control: Control
 ) -> None:
     control("faults", "POST", [{"method": "crm.item.add", "action": "drop_after", "count": 1}])
@@ -165,7 +165,7 @@ def _make_due() -> None:
         client().zadd(f"{work_queue().prefix}due", {str(user, "ascii"): 0})
 
 
-def test_nothing_is_kept_if_the_setting_says_so(
+def test_the_setting_can_switch_the_call_log_off(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADLINE_KEEP_CALLS_S", "0")
@@ -189,7 +189,7 @@ def test_calls_expire_before_their_event(
     assert timeline.read(user_id)["sync"]["events"]
 
 
-def test_an_expired_event_takes_its_calls_and_its_correlation_id_along(pipeline: Pipeline) -> None:
+def test_an_expired_event_is_deleted_with_its_calls_and_correlation_id(pipeline: Pipeline) -> None:
     create()
     pipeline.settle()
     rows(
@@ -201,7 +201,7 @@ def test_an_expired_event_takes_its_calls_and_its_correlation_id_along(pipeline:
     assert rows("SELECT FROM event_correlations") == []
 
 
-def test_an_erasure_deletes_the_calls_and_a_late_reply_brings_none_back(
+def test_an_erasure_deletes_the_calls_and_a_late_reply_restores_none(
     pipeline: Pipeline,
 ) -> None:
     user_id = create()
@@ -230,7 +230,7 @@ for _ in range(5000):
     ["text", {}, [], [1], ["\x00"], [{"a": "\x00\ud800"}], [{"params": NESTED}], [{}] * 11],
     ids=("text", "map", "empty", "numbers", "nul", "surrogate", "deep", "many"),
 )
-def test_whatever_a_sender_calls_calls_its_reply_settles_and_can_be_shown(hostile: Any) -> None:
+def test_a_reply_with_any_list_of_calls_settles_and_can_be_shown(hostile: Any) -> None:
     event = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     settle.apply([ReceivedReply(Reply(status="success", bitrix_lead_id=5, calls=hostile, **about))])
@@ -239,7 +239,7 @@ def test_whatever_a_sender_calls_calls_its_reply_settles_and_can_be_shown(hostil
     assert len(found["sync"]["events"][0]["calls"]) <= 1
 
 
-def test_the_command_line_shows_them_masked_and_reveals_them_with_an_entry_in_the_trail(
+def test_the_command_line_masks_calls_and_audits_their_disclosure(
     pipeline: Pipeline, leadline: Callable[..., CommandOutput]
 ) -> None:
     user_id = create()

@@ -108,7 +108,7 @@ def test_a_replay_goes_to_its_own_queue_only_and_stays_there(
     assert broker.take(topology.REPLIES) == []
 
 
-def test_a_dead_letter_is_found_right_after_another_list_has_looked_at_it(
+def test_a_dead_letter_is_found_right_after_another_list_has_fetched_it(
     leadline: Leadline, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.dead_letter(b"{}", message_id="m-1")
@@ -203,7 +203,7 @@ def test_repeated_listing_loses_and_changes_nothing(leadline: Leadline, broker: 
     assert sorted(bodies) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_one_dead_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None:
+def test_a_dead_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b'{"a": [1]}', headers={"ce-id": "7"}, content_type="application/json")
     broker.dead_letter(UNREADABLE)
     as_json, unreadable = (letter["id"] for letter in listed(leadline))
@@ -296,7 +296,7 @@ def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> No
     assert broker.take(QUEUE) == []
 
 
-def test_a_replay_of_more_than_those_named_asks_for_confirmation(
+def test_a_replay_of_dead_letters_not_named_by_id_asks_for_confirmation(
     leadline: Leadline, broker: Broker
 ) -> None:
     assert leadline("dead-letters", "replay", "--all").code == 0, "there is nothing to ask for"

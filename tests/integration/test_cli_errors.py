@@ -124,7 +124,7 @@ def test_every_suggestion_names_an_existing_command() -> None:
 
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.usefixtures("in_postgres", "in_redis")
-def test_an_unknown_user_is_a_finding(leadline: Leadline) -> None:
+def test_an_unknown_user_has_the_exit_code_of_a_finding(leadline: Leadline) -> None:
     answer = leadline("show", 99, "--json")
     assert (answer.code, answer.out) == (1, b"")
     assert json.loads(answer.err)["error"]["code"] == "user_not_found"

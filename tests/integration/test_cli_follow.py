@@ -117,7 +117,7 @@ def disconnect(postgres: str) -> None:
     owner.close()
 
 
-def test_a_reader_that_closes_the_pipe_ends_it_quietly() -> None:
+def test_a_closed_pipe_ends_the_command_quietly() -> None:
     create()
     with following("tail", "--since", "1h", "--every", "0.2") as process:
         lines(process, 1)

@@ -189,7 +189,7 @@ def test_a_resumed_import_skips_no_user_even_if_a_stage_was_removed(
     assert [row["full_name"] for row in rows(USERS)] == [f"User {n}" for n in range(2500)]
 
 
-def test_the_checkpoint_is_in_the_state_folder_that_was_given(
+def test_the_checkpoint_is_in_the_chosen_state_folder(
     leadline: Leadline, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_off(_users: Any, **_options: Any) -> int:
@@ -312,7 +312,7 @@ def test_a_lead_assigned_during_an_import_leaves_nothing_half_imported(
     assert (len(rows(LEADS)), rows("SELECT 1 AS one FROM idempotency_keys")) == (1, [])
 
 
-def test_external_ids_are_imported_each_for_one_user(leadline: Leadline, write: Write) -> None:
+def test_an_external_id_is_imported_for_one_user(leadline: Leadline, write: Write) -> None:
     first = write(
         "first.csv", "full_name,phone,external_id\nAnna,+77001112233,a\nBo,+77001112234,\n"
     )

@@ -57,7 +57,7 @@ def why(leadline: Leadline, user_id: int) -> tuple[str, str]:
     return leadline("show", user_id, "--json").json["why"]["code"], output.out.decode()
 
 
-def test_a_rejected_user_is_shown_with_the_portals_words_and_the_command_that_retries(
+def test_a_rejected_user_is_shown_with_the_portals_text_and_the_retry_command(
     leadline: Leadline,
 ) -> None:
     user_id = failed("Field X is required")
@@ -324,7 +324,7 @@ def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
     assert steps(feed) == []
 
 
-def test_what_was_accepted_long_ago_is_followed_to_its_outcome() -> None:
+def test_an_old_write_is_followed_to_its_outcome() -> None:
     old = create()
     rows("UPDATE events SET occurred_at = now() - interval '1 day'")
     rows("UPDATE events SET id = CAST(:id AS uuid)", id=f"{1:012x}{0:020x}")

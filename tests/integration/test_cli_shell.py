@@ -35,7 +35,9 @@ def test_the_version_is_that_of_the_package(leadline: Leadline) -> None:
 
 
 @pytest.mark.parametrize("words", [("failed",), ("dead-letters", "replay"), ("portal",)])
-def test_help_prints_what_the_option_prints(leadline: Leadline, words: tuple[str, ...]) -> None:
+def test_the_command_help_prints_the_same_as_the_option(
+    leadline: Leadline, words: tuple[str, ...]
+) -> None:
     asked = leadline("help", *words)
     assert (asked.code, asked.out) == (0, leadline(*words, "--help").out)
     assert f"leadline {' '.join(words)}" in asked.out.decode()
@@ -135,7 +137,7 @@ def _read(terminal: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
-def test_a_question_without_a_yes_does_nothing(answer: str) -> None:
+def test_a_command_that_is_not_confirmed_does_nothing(answer: str) -> None:
     code, output = at_a_terminal(answer, "portal", "pause")
     assert code == 2
     assert "Pause all calls" in output
@@ -147,7 +149,7 @@ def test_answering_yes_runs_the_command() -> None:
     assert (code, "REDIS_URL" in output) == (3, True), "it went on, and misses its server"
 
 
-def test_the_option_answers_the_question(leadline: Leadline) -> None:
+def test_the_option_yes_skips_the_question(leadline: Leadline) -> None:
     answer = leadline("portal", "pause", "--yes")
     assert (answer.code, "Pause all" in answer.err) == (3, False)
 
@@ -163,7 +165,7 @@ def test_without_a_terminal_the_refusal_says_how_to_confirm(leadline: Leadline) 
 @pytest.mark.parametrize(
     "base", ["https://leads.example.com/console", "http://[::1]:3000/console/"]
 )
-def test_the_url_of_a_user_is_printed_where_no_browser_is(
+def test_without_a_browser_the_url_of_a_user_is_printed(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, base: str
 ) -> None:
     monkeypatch.setenv("LEADLINE_CONSOLE_URL", base)

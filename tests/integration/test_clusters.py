@@ -68,7 +68,9 @@ def black_hole() -> Iterator[int]:
 
 
 @pytest.mark.slow("each host that does not answer is waited for, for three seconds")
-def test_a_host_that_does_not_answer_is_left_for_the_next(amqp_url: str, database_url: str) -> None:
+def test_clients_move_from_a_host_that_does_not_answer_to_the_next(
+    amqp_url: str, database_url: str
+) -> None:
     begun = time.monotonic()
     with black_hole() as port:
 
@@ -137,7 +139,7 @@ def test_doctor_shows_each_node(
 
 
 @pytest.mark.slow("a confirm is waited for, for five seconds")
-def test_a_node_that_confirms_nothing_is_left_for_another(amqp_url: str) -> None:
+def test_a_publisher_leaves_a_node_that_confirms_nothing(amqp_url: str) -> None:
     """As one that is frozen, cut off, or a minority of its cluster: it ends no connection."""
     port = urlsplit(amqp_url).port or 0
     silent, other = Proxy(port), Proxy(port)
@@ -241,7 +243,7 @@ def test_doctor_shows_two_primaries_and_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow("copies a server")
-def test_a_silent_primary_is_left_once_another_server_accepts_writes(tmp_path: Path) -> None:
+def test_clients_leave_a_silent_primary_once_another_server_accepts_writes(tmp_path: Path) -> None:
     """As one that is frozen or cut off: it ends no connection."""
     with primary_and_standby(tmp_path) as (primary, standby):
         ports = [urlsplit(node.url).port or 0 for node in (primary, standby)]
@@ -435,7 +437,7 @@ def port_in_use(client: redis.Redis) -> int:
     return int(client.info("server")["tcp_port"])
 
 
-def test_a_master_that_was_replaced_is_left_before_it_rejects_anything(moving: Moving) -> None:
+def test_clients_leave_a_replaced_master_before_it_rejects_writes(moving: Moving) -> None:
     """Sentinels demote it only some ten seconds after they have promoted another one."""
     with closing(connect(moving.url)) as client:
         assert port_in_use(client) == moving.port(0)
@@ -443,7 +445,7 @@ def test_a_master_that_was_replaced_is_left_before_it_rejects_anything(moving: M
         eventually(lambda: port_in_use(client) == moving.port(1), 10, "the client has moved")
 
 
-def test_a_master_is_kept_while_no_sentinel_answers(moving: Moving) -> None:
+def test_clients_keep_their_master_while_no_sentinel_answers(moving: Moving) -> None:
     with closing(connect(moving.url)) as client:
         assert port_in_use(client) == moving.port(0)
         moving.is_answering = False
@@ -453,7 +455,7 @@ def test_a_master_is_kept_while_no_sentinel_answers(moving: Moving) -> None:
             time.sleep(0.05)
 
 
-def test_a_transaction_that_watches_keys_does_not_move(moving: Moving) -> None:
+def test_a_transaction_that_watches_keys_stays_on_its_connection(moving: Moving) -> None:
     """On another connection it would not notice that a watched key was changed."""
     with closing(connect(moving.url)) as client, closing(connect(moving.url)) as other:
         client.set("n", 1)

@@ -195,7 +195,7 @@ def test_a_connection_reset_during_its_handshake_is_opened_again(
         thread.join()
 
 
-def test_next_to_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
+def test_with_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
     start: Start, function: Function, amqp_url: str
 ) -> None:
     """NestJS only declares its queues durable, before and after us, and sets no ids."""
@@ -497,7 +497,7 @@ def test_a_message_goes_only_where_the_connector_puts_it(
 
 
 @pytest.mark.usefixtures("running")
-def test_a_dead_letter_outlives_its_sender_given_expiration(
+def test_a_dead_letter_outlives_the_expiration_that_its_sender_set(
     function: Function, amqp_url: str
 ) -> None:
     function.answers = [422]

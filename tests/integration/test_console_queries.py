@@ -84,7 +84,7 @@ def test_every_example_of_the_hint_finds_what_it_promises(language: str) -> None
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_the_user_that_a_number_names_comes_before_the_phones_that_contain_it() -> None:
+def test_a_number_finds_the_user_with_that_id_before_phones_that_contain_it() -> None:
     by_id = create(phone="+4930901820")
     rows("UPDATE users SET bitrix_lead_id = 7001 WHERE id = :id", id=by_id)
     newer = [create() for _ in range(3)][::-1]

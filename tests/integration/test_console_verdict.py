@@ -76,7 +76,7 @@ def test_without_a_worker_or_a_connector_the_verdict_is_stopped() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
-def test_used_up_execution_time_is_named_with_what_is_used_and_when_it_frees() -> None:
+def test_the_verdict_shows_a_used_up_budget_and_when_it_frees() -> None:
     a_worker_lives()
     assert status()["verdict"]["state"] == "healthy"
     write.create(NewUser(full_name="Ann", phone="+77001112233"), None)
@@ -92,7 +92,7 @@ def test_used_up_execution_time_is_named_with_what_is_used_and_when_it_frees() -
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
-def test_a_pause_is_stopped_by_whom_the_trail_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verdict_names_the_operator_who_paused_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "on")
     monkeypatch.setenv("API_KEYS", OPS_ENTRY)
     a_worker_lives()
@@ -113,7 +113,7 @@ def test_a_pause_is_stopped_by_whom_the_trail_names(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
-def test_the_command_line_begins_with_the_same_sentence(leadline: Leadline) -> None:
+def test_the_command_status_begins_with_the_consoles_sentence(leadline: Leadline) -> None:
     a_worker_lives()
     sentence = status()["verdict"]["sentence"]
     output = leadline("status")
@@ -122,13 +122,13 @@ def test_the_command_line_begins_with_the_same_sentence(leadline: Leadline) -> N
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
-def test_the_site_of_the_portal_is_known_and_nothing_else_of_the_webhook() -> None:
+def test_the_status_shows_the_portals_site_and_nothing_else_of_the_webhook() -> None:
     a_worker_lives()
     assert status()["portal"]["site"] == "https://example.bitrix24.com"
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
-def test_the_forecast_is_what_was_measured() -> None:
+def test_the_forecast_uses_the_measured_rates() -> None:
     a_worker_lives()
     for _ in range(4):
         write.create(NewUser(full_name="Ann", phone="+77001112233"), None)

@@ -139,7 +139,7 @@ def test_a_user_is_linked_by_its_email_too(control: Control, pipeline: Pipeline)
 
 
 @pytest.mark.usefixtures("emails")
-def test_leads_by_phone_and_by_email_are_several(
+def test_leads_found_by_phone_and_by_email_count_as_several(
     control: Control, pipeline: Pipeline, leadline: Leadline
 ) -> None:
     by_phone, by_email = lead(1), lead(900, EMAIL=mail("ann@example.com"))
@@ -282,7 +282,7 @@ def test_a_held_user_is_synced_once_the_duplicate_lead_is_deleted(
     assert all_leads(control)[second]["ORIGIN_ID"] == str(held)
 
 
-def test_a_newer_write_of_a_held_user_is_the_one_that_counts(
+def test_a_held_user_is_synced_with_its_newest_write(
     control: Control, pipeline: Pipeline, leadline: Leadline
 ) -> None:
     lead(1)
@@ -314,7 +314,7 @@ def test_a_lead_closed_after_the_search_is_not_linked(control: Control, pipeline
     assert [row["ORIGIN_ID"] for id_, row in found.items() if id_ != hand] == [str(mine)]
 
 
-def test_an_old_result_of_a_duplicate_search_is_searched_again(
+def test_an_expired_duplicate_search_is_repeated(
     control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = user(1)

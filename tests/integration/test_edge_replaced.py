@@ -134,7 +134,7 @@ def test_an_address_that_does_not_answer_is_tried_last_from_then_on(
 
 
 @pytest.mark.usefixtures("proxy")
-def test_more_than_any_buffer_passes_both_ways(ports: tuple[int, int]) -> None:
+def test_transfers_larger_than_any_buffer_pass_in_both_directions(ports: tuple[int, int]) -> None:
     listen, edge = ports
     body = os.urandom(1024) * 8192
     answered = []

@@ -213,7 +213,9 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
     assert found["events"] == 5
 
 
-def test_redis_forgets_before_bitrix24_can_be_called(pipeline: Pipeline, in_redis: str) -> None:
+def test_redis_forgets_the_person_before_bitrix24_is_called(
+    pipeline: Pipeline, in_redis: str
+) -> None:
     """Calls may be paused for days; what waits for them has no personal data."""
     user_id = create()
     pipeline.settle()
@@ -227,7 +229,7 @@ def test_redis_forgets_before_bitrix24_can_be_called(pipeline: Pipeline, in_redi
     assert traces_in(in_redis_keys(in_redis)) == set()
 
 
-def test_a_worker_that_has_the_lease_does_not_write_the_person_back(
+def test_a_worker_with_a_lease_does_not_restore_the_person(
     pipeline: Pipeline, in_redis: str, control: Control
 ) -> None:
     user_id = create()
@@ -437,7 +439,7 @@ def test_a_precondition_holds_for_an_erasure() -> None:
     assert delete(user_id, **{"If-Match": '"1"'}).status_code == 204
 
 
-def test_a_repeated_request_creates_nobody() -> None:
+def test_a_repeated_request_does_not_create_the_user_again() -> None:
     key = IdempotencyKey("a client", "k1", b"hash")
     new = NewUser(full_name=NAME, phone=PHONE)
     user_id = accept.create(new, key).event.user.id
@@ -489,7 +491,7 @@ def test_a_function_of_the_previous_version_cannot_write_to_a_tombstone() -> Non
 
 
 @pytest.mark.parametrize("way", ["reconcile", "resync"])
-def test_no_repair_brings_the_person_back(
+def test_no_repair_restores_the_person(
     pipeline: Pipeline, control: Control, leadline: Leadline, way: str
 ) -> None:
     user_id = create()
@@ -504,7 +506,7 @@ def test_no_repair_brings_the_person_back(
     assert [lead["TITLE"] for lead in leads(control)] == ["Erased"]
 
 
-def test_an_import_does_not_bring_the_person_back(
+def test_an_import_does_not_restore_the_person(
     leadline: Leadline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres)  # ids need the owner
@@ -583,7 +585,7 @@ def test_the_command_asks_and_shows_receipts(leadline: Leadline) -> None:
     assert traces_in(trail) == set()
 
 
-def test_only_a_key_with_the_scope_erases(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_erasing_needs_a_key_with_the_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "on")
     process.forget(settings)
     keys = {scopes: os.urandom(16).hex() for scopes in ("read,write,operate", "erase")}

@@ -119,7 +119,7 @@ def test_the_page_on_personal_data_names_each_place() -> None:
 
 
 @pytest.mark.slow("a whole system is searched")
-def test_each_place_that_had_the_person_forgets_it(  # noqa: PLR0917 - fixtures
+def test_an_erasure_removes_the_person_from_each_place(  # noqa: PLR0917 - fixtures
     pipeline: Pipeline,
     leadline: Leadline,
     control: Control,

@@ -86,7 +86,7 @@ def paused(connected: None) -> None:
 
 
 @pytest.mark.usefixtures("paused")
-def test_a_plan_tells_the_kinds_apart_and_writes_nothing(
+def test_a_plan_distinguishes_the_kinds_of_users_and_writes_nothing(
     leadline: Leadline, control: Control
 ) -> None:
     new, same, twice, shared, partner = user(1), user(2), user(3), user(4), user(4, "Partner")
@@ -151,7 +151,7 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
 
 
 @pytest.mark.usefixtures("paused")
-def test_what_changed_since_the_plan_is_skipped_and_reported(
+def test_users_changed_since_the_plan_are_skipped_and_reported(
     leadline: Leadline, control: Control
 ) -> None:
     renamed, moved, claimed, late, gone, still = (user(number) for number in range(1, 7))
@@ -172,7 +172,7 @@ def test_what_changed_since_the_plan_is_skipped_and_reported(
 
 
 @pytest.mark.usefixtures("paused")
-def test_what_changes_after_apply_doubles_no_one(
+def test_changes_after_apply_create_no_duplicate(
     leadline: Leadline, control: Control, pipeline: Pipeline
 ) -> None:
     renamed, moved, gone, claimed, erased = (user(number) for number in range(1, 6))
@@ -207,7 +207,7 @@ def test_what_changes_after_apply_doubles_no_one(
 
 
 @pytest.mark.usefixtures("paused")
-def test_a_lead_that_another_user_got_meanwhile_spoils_one_line_only(leadline: Leadline) -> None:
+def test_a_lead_that_another_user_has_taken_fails_only_its_line(leadline: Leadline) -> None:
     first, second = user(1), user(2)
     lead(1)
     theirs = lead(2)
@@ -261,7 +261,7 @@ def test_an_apply_that_was_killed_continues(
 
 
 @pytest.mark.usefixtures("paused")
-def test_an_erasure_forgets_what_a_plan_quotes(leadline: Leadline) -> None:
+def test_an_erasure_removes_the_person_from_plans(leadline: Leadline) -> None:
     person = user(1, "Secret Name")
     lead(1, "Other Name")
     leadline("plan")

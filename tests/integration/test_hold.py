@@ -183,7 +183,7 @@ def test_console_and_command_line_resume_each_others_holds(
     assert not is_held()
 
 
-def test_without_a_database_redis_alone_stores_it(
+def test_without_a_database_redis_alone_stores_a_hold(
     leadline: Callable[..., CommandOutput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
@@ -206,7 +206,7 @@ def test_with_postgres_down_calls_are_paused_and_the_command_warns_that_the_hold
     assert is_held()
 
 
-def test_with_redis_down_the_relay_pauses_later(
+def test_with_redis_down_the_relay_applies_the_hold_later(
     leadline: Callable[..., CommandOutput],
     monkeypatch: pytest.MonkeyPatch,
     tick: Callable[[], None],

@@ -297,7 +297,7 @@ def test_the_stages_are_listed_in_the_portals_order_with_their_names(
     }
 
 
-def test_a_list_of_stages_that_a_client_has_is_not_sent_again() -> None:
+def test_an_unchanged_list_of_stages_is_not_sent_again() -> None:
     client = function_client("list_users")
     first = client.get("/stages")
     assert first.headers["Cache-Control"] == "private, max-age=60"

@@ -153,7 +153,7 @@ def test_the_kind_of_outage_is_recorded_and_ends_with_the_next_answer(
 
 
 @pytest.mark.usefixtures("no_grace")
-def test_an_answer_to_another_worker_ends_it_for_all(
+def test_an_answer_to_any_worker_ends_the_outage_for_all(
     webhook_url: str, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", f"http://127.0.0.1:{free_port()}/rest/1/hidden/")

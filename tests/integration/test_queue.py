@@ -418,7 +418,7 @@ def test_two_portals_share_nothing(redis_url: str) -> None:
         assert lease(WorkQueue(client, "two")) == []
 
 
-def test_an_unreachable_redis_is_queue_down() -> None:
+def test_an_unreachable_redis_raises_queue_down() -> None:
     with redis.Redis.from_url("redis://127.0.0.1:1/0") as client:
         lost = WorkQueue(client, "test")
         for call in (lost.next_due_in_s, lambda: lost.lease(1), lambda: put(lost)):

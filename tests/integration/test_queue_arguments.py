@@ -61,7 +61,7 @@ def take(channel: Any, name: str = MAIN) -> list[tuple[bytes, Any]]:
     return found
 
 
-def test_queues_that_are_as_they_should_be_need_nothing(channel: Any, in_rabbitmq: str) -> None:
+def test_queues_with_the_right_arguments_need_no_migration(channel: Any, in_rabbitmq: str) -> None:
     assert channel
     assert queue_arguments.differences(in_rabbitmq) == {}
     assert queue_arguments.differences(in_rabbitmq) == {}
@@ -112,7 +112,7 @@ def publishing(url: str) -> Iterator[Callable[[], set[bytes]]]:
     end()
 
 
-def test_what_is_published_during_the_migration_is_neither_refused_nor_lost(
+def test_messages_published_during_the_migration_are_neither_refused_nor_lost(
     channel: Any, in_rabbitmq: str
 ) -> None:
     old(channel)
@@ -191,7 +191,7 @@ def test_quorum_queues_become_classic_ones(
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_the_command_shows_asks_and_migrates(
+def test_the_command_shows_queues_and_migrates_after_confirmation(
     channel: Any, in_rabbitmq: str, leadline: Callable[..., CommandOutput]
 ) -> None:
     old(channel)

@@ -169,7 +169,7 @@ def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: r
     assert (leased.expired, [entry.user_id for entry in leased.entries]) == (1, [7])
 
 
-def test_a_hanging_redis_is_queue_down_within_seconds(
+def test_a_hanging_redis_raises_queue_down_within_seconds(
     server: PrivateServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.runtime.redis.RESPONSE_TIMEOUT_S", 0.3)
@@ -184,7 +184,9 @@ def test_a_hanging_redis_is_queue_down_within_seconds(
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_full_redis_is_queue_down_and_keeps_its_data(client: redis.Redis, version: int) -> None:
+def test_a_full_redis_raises_queue_down_and_keeps_its_data(
+    client: redis.Redis, version: int
+) -> None:
     work = queue_of(client)
     work.put(enqueue_request(7))
     client.config_set("maxmemory", "1mb")

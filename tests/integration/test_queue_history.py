@@ -163,7 +163,7 @@ def test_a_worker_that_leased_in_the_lost_history_settles_nothing(work: WorkQueu
     assert work.lease(50).entries == []  # its call may still run
 
 
-def test_a_user_is_not_called_for_again_while_a_call_of_the_lost_history_may_run(
+def test_a_user_waits_while_a_call_of_the_lost_history_may_run(
     work: WorkQueue,
 ) -> None:
     work.lease_ms = 30

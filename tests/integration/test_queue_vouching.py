@@ -97,7 +97,7 @@ def test_the_repeated_event_keeps_its_attempts(server: PrivateServer, client: re
     assert [event.attempts for event in entry.events] == [1]
 
 
-def test_events_that_nobody_republishes_are_applied_after_a_loss(
+def test_events_that_no_sender_republishes_are_applied_after_a_loss(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """Held back they would be lost, also if the ledger's events of this user wait with them."""

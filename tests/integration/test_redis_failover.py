@@ -134,7 +134,7 @@ def test_the_work_queue_continues_with_the_new_master(pair: Pair) -> None:
     assert client().info("replication")["role"] == "master"
 
 
-def test_an_address_that_keeps_leading_to_the_old_master_is_queue_down(
+def test_an_address_that_still_leads_to_the_old_master_raises_queue_down(
     pair: Pair,
 ) -> None:
     pair.promote()

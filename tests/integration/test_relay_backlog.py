@@ -127,7 +127,7 @@ def test_an_event_that_redis_may_have_lost_is_republished_at_once(
     assert client().zcard(f"{work.prefix}republish") == 0
 
 
-def test_a_redis_that_is_away_costs_a_run_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_redis_only_delays_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = Interval(0)
     monkeypatch.setattr(pending_events, "_checks", checks)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")

@@ -114,7 +114,7 @@ def test_a_stage_set_by_hand_outlives_a_create_that_seemed_to_fail(
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
 
 
-def test_an_update_without_the_stage_does_not_revert_it_either(
+def test_an_update_without_a_stage_keeps_a_stage_set_by_hand(
     control: Control, settle: Callable[[], None]
 ) -> None:
     user_id = failed_create(control, settle)

@@ -105,7 +105,9 @@ def test_a_phone_in_another_notation_is_no_change(client: FlaskClient) -> None:
     assert put(client, "crm-1", {**ANN, "phone": "+7 (700) 111-22-33"}).headers["ETag"] == '"1"'
 
 
-def test_an_absent_stage_is_new_at_first_and_kept_later(client: FlaskClient) -> None:
+def test_without_a_stage_a_new_user_is_new_and_an_existing_one_keeps_its_stage(
+    client: FlaskClient,
+) -> None:
     assert put(client, "crm-1", ANN).get_json()["stage"] == "NEW"
     user = UserId(rows("SELECT id FROM users")[0]["id"])
     write.change(user, Move(stage="JUNK"), None, None)
@@ -164,7 +166,7 @@ def test_an_invalid_body_is_422_and_changes_nothing(
 
 
 @pytest.mark.parametrize("stage", ["NOPE", "nope"])
-def test_a_wrong_stage_is_answered_with_those_that_exist(client: FlaskClient, stage: str) -> None:
+def test_a_wrong_stage_is_refused_with_the_list_of_stages(client: FlaskClient, stage: str) -> None:
     stages.replace([stages.Stage("NEW"), stages.Stage("UC_1", "Qualified")])
     message = "must be one of the portal's stages: NEW, UC_1"
     answer = put(client, "crm-1", {**ANN, "stage": stage})
@@ -353,7 +355,7 @@ def test_each_answer_of_a_batch_belongs_to_its_user(client: FlaskClient) -> None
     assert without == sorted(without)
 
 
-def test_an_external_id_counts_once_in_a_batch(client: FlaskClient) -> None:
+def test_a_repeated_external_id_in_a_batch_is_refused(client: FlaskClient) -> None:
     users = [{**ANN, "external_id": "a", "full_name": name} for name in ("First", "Second")]
     items = batch(client, [*users, {**ANN, "external_id": "b"}])
     assert [item["status"] for item in items] == [201, 422, 201]
@@ -361,7 +363,7 @@ def test_an_external_id_counts_once_in_a_batch(client: FlaskClient) -> None:
     assert rows("SELECT full_name FROM users WHERE external_id = 'a'") == [{"full_name": "First"}]
 
 
-def test_an_invalid_user_does_not_take_the_place_of_a_later_one(client: FlaskClient) -> None:
+def test_an_invalid_user_does_not_reserve_its_external_id(client: FlaskClient) -> None:
     items = batch(client, [{"external_id": "a"}, {**ANN, "external_id": "a"}])
     assert [item["status"] for item in items] == [422, 201]
 
@@ -392,7 +394,9 @@ def test_a_malformed_batch_is_refused_as_a_whole(
     assert answer.content_type == "application/problem+json"
 
 
-def test_a_thousand_users_are_few_statements(client: FlaskClient, statements: Counter[str]) -> None:
+def test_a_thousand_users_take_at_most_three_statements(
+    client: FlaskClient, statements: Counter[str]
+) -> None:
     users = [{**ANN, "full_name": f"N{n % 7}"} for n in range(500)]
     users += [{**ANN, "external_id": f"crm-{n}"} for n in range(500)]
     items = batch(client, users)

@@ -69,14 +69,14 @@ MUTATIONS = (
         "leadline/workqueue/lua/put.lua",
         "redis.call('HDEL', entry, 'vouched_epoch')",
         "redis.call('HSET', entry, 'vouched_epoch', epoch)",
-        (_VOUCHING + "test_events_that_nobody_republishes_are_applied_after_a_loss",),
+        (_VOUCHING + "test_events_that_no_sender_republishes_are_applied_after_a_loss",),
     ),
     Mutation(
         "the ledger's events of a user with foreign ones are held back",
         "leadline/workqueue/lua/put.lua",
         "elseif is_only_event or redis.call('HEXISTS', entry, 'vouched_epoch') == 1 then",
         "else",
-        (_VOUCHING + "test_events_that_nobody_republishes_are_applied_after_a_loss",),
+        (_VOUCHING + "test_events_that_no_sender_republishes_are_applied_after_a_loss",),
     ),
     Mutation(
         "an older event that is published late claims to be the newest",
@@ -99,7 +99,7 @@ MUTATIONS = (
         "pass",
         (
             _QUEUE_ARGUMENTS
-            + "test_what_is_published_during_the_migration_is_neither_refused_nor_lost",
+            + "test_messages_published_during_the_migration_are_neither_refused_nor_lost",
         ),
     ),
     Mutation(
@@ -287,7 +287,7 @@ MUTATIONS = (
         "return own",
         (
             _SETTLED + "test_a_lead_is_recognised_by_what_a_waiting_message_says_of_its_user",
-            _FIRST_MATCH + "test_what_changes_after_apply_doubles_no_one",
+            _FIRST_MATCH + "test_changes_after_apply_create_no_duplicate",
         ),
     ),
     Mutation(
@@ -295,7 +295,7 @@ MUTATIONS = (
         "leadline/ledger/settle_sql.py",
         "WHEN settled.state = 'failed' AND users.synced_version = 0",
         "WHEN settled.state = 'failed' AND users.synced_version < 0",
-        (_FIRST_MATCH + "test_what_changes_after_apply_doubles_no_one",),
+        (_FIRST_MATCH + "test_changes_after_apply_create_no_duplicate",),
     ),
     Mutation(
         "a refusal is understood by the check of an earlier map",
@@ -382,7 +382,7 @@ MUTATIONS = (
         "leadline/workqueue/lua/put.lua",
         "  reject_settlement(entry, request.user)\n",
         "",
-        (_ERASE + "test_a_worker_that_has_the_lease_does_not_write_the_person_back",),
+        (_ERASE + "test_a_worker_with_a_lease_does_not_restore_the_person",),
     ),
     Mutation(
         "a message from before an erasure is kept",
@@ -444,14 +444,14 @@ MUTATIONS = (
         "leadline/operations/first_match/plans.py",
         "GROUP BY lead_id HAVING count(*) > 1",
         "GROUP BY lead_id HAVING count(*) > 9",
-        (_FIRST_MATCH + "test_a_plan_tells_the_kinds_apart_and_writes_nothing",),
+        (_FIRST_MATCH + "test_a_plan_distinguishes_the_kinds_of_users_and_writes_nothing",),
     ),
     Mutation(
         "a line is applied although its lead has changed",
         "leadline/operations/first_match/applying.py",
         'if _is_unchanged(line, now.get(line["user_id"]))',
         'if line["user_id"] in now',
-        (_FIRST_MATCH + "test_what_changed_since_the_plan_is_skipped_and_reported",),
+        (_FIRST_MATCH + "test_users_changed_since_the_plan_are_skipped_and_reported",),
     ),
     Mutation(
         "e-mails are compared with regard to case",
@@ -499,21 +499,21 @@ MUTATIONS = (
         "migrations/versions/0017_first_match.py",
         "    UPDATE match_lines SET changes = NULL WHERE user_id = NEW.id;\n",
         "",
-        (_FIRST_MATCH + "test_an_erasure_forgets_what_a_plan_quotes",),
+        (_FIRST_MATCH + "test_an_erasure_removes_the_person_from_plans",),
     ),
     Mutation(
         "a master that was replaced is used until it rejects a command",
         "leadline/runtime/redis.py",
         "if self.is_connected and not self.sentinels.is_master(self.host, self.port):",
         "if False:",
-        (_CLUSTERS + "test_a_master_that_was_replaced_is_left_before_it_rejects_anything",),
+        (_CLUSTERS + "test_clients_leave_a_replaced_master_before_it_rejects_writes",),
     ),
     Mutation(
         "a connection moves to another master within a transaction",
         "leadline/runtime/redis.py",
         "def connect(self) -> None:",
         "def check_health(self) -> None:",
-        (_CLUSTERS + "test_a_transaction_that_watches_keys_does_not_move",),
+        (_CLUSTERS + "test_a_transaction_that_watches_keys_stays_on_its_connection",),
     ),
     Mutation(
         "the doctor finds nothing wrong with two primaries",

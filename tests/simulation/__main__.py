@@ -14,7 +14,7 @@ from tests.simulation import many, one
 def main() -> int:
     """Play the given seeds; 1 if a rule was broken."""
     if os.environ.get("PYTHONHASHSEED") != "0":
-        # The order of a set of strings differs between processes otherwise.
+        # Otherwise the order of a set of strings differs between processes.
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, (sys.executable, "-m", "tests.simulation", *sys.argv[1:]))  # noqa: S606 - ourselves
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)

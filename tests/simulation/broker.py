@@ -23,7 +23,7 @@ from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.telemetry import trace_context
 from tests.simulation.world import Mailbox, Process, Signal, World
 
-#: As the connector's: half of the prefetch of 64.
+#: The connector's batch size: half of the prefetch of 64.
 BATCH = 32
 CONFIRM_S = 5.0
 ANSWER_S = 50.0
@@ -45,7 +45,7 @@ class Lost(Exception):
 
 
 class Broker:
-    """All queues."""
+    """The broker: all queues."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -59,7 +59,7 @@ class Broker:
             for queue in (topology.REQUESTS, topology.REPLIES)
             for step in topology.RETRY_STEPS_S
         }
-        #: All that was ever published, except for the copies in delay queues and dead letters.
+        #: All messages published so far, without the copies in delay queues and dead letters.
         self.published: list[tuple[float, str, Stored]] = []
         #: How many of the next confirms get lost.
         self.lose_confirms = 0
@@ -87,7 +87,7 @@ class Broker:
             self.put(back, stored)
 
     def publish(self, process: Process, queue: str, stored: Stored) -> bool:
-        """One step: into the queue; returns whether the broker has confirmed it."""
+        """Publish a message, in one step; returns whether the broker has confirmed it."""
         breaks = self.breaks
         self._world.moment(f"publish {queue} asked")
         self._world.wait(process.random.uniform(0.001, 0.004))
@@ -136,7 +136,7 @@ class Broker:
 
 
 class SimPublisher:
-    """Stands for our publisher in one process."""
+    """Replaces our publisher in one process."""
 
     def __init__(self, world: World, broker: Broker, process: Process) -> None:
         self._world = world
@@ -222,7 +222,7 @@ class Channel:
     def basic_publish(
         self, _exchange: str, queue: str, body: bytes, properties: Any, *, mandatory: bool
     ) -> None:
-        """As pika's, with confirms."""
+        """Publish as pika does, with confirms."""
         self.check()
         stored = Stored(body, copy(properties))
         if not self.broker.publish(self.process, queue, stored) or not mandatory:
@@ -324,7 +324,7 @@ def delivery_of(message: ReceivedMessage) -> Delivery:
 
 
 class Handlers:
-    """The processes behind a function's address: a free one gets the request."""
+    """The processes of a function: a free one gets the request."""
 
     def __init__(self, world: World, serve: Callable[[list[Delivery]], Verdict]) -> None:
         self._world = world

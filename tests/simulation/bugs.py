@@ -1,4 +1,4 @@
-"""Known mistakes, reintroduced one at a time: the simulation must detect each of them.
+"""Known mistakes, to be reintroduced one at a time: the simulation must detect each of them.
 
 A function here is called in a playing process before its first history (`many.play(prepare=…)`). It
 replaces functions only: numbers and strings of modules are reset before each history.
@@ -29,7 +29,7 @@ def lease_doubts_creates_only() -> None:
 
 
 def last_applied_outlives_an_epoch() -> None:
-    """Redis' data of an earlier epoch is trusted where there is any."""
+    """Redis' data of an earlier epoch is trusted."""
     patches.edit(
         "lease",
         "if known_epoch ~= epoch then",
@@ -38,34 +38,34 @@ def last_applied_outlives_an_epoch() -> None:
 
 
 def no_wait_after_an_epoch() -> None:
-    """A call forgotten with the previous epoch is not waited for."""
+    """Nothing waits for a call that was forgotten with the previous epoch."""
     patches.edit("lease", "if now < began + call_ms then", "if false then")
 
 
 def pending_outlives_an_epoch() -> None:
-    """What an earlier epoch of Redis had as pending is applied without asking its sender."""
+    """Events pending since an earlier epoch of Redis are applied, not requested again."""
     patches.edit("lease", "return vouched_epoch and vouched_epoch ~= epoch", "return false")
 
 
 def clocks_are_taken_for_equal() -> None:
-    """Clocks of Postgres and of senders decide to the millisecond what belongs to Redis' epoch."""
+    """What belongs to Redis' epoch is decided by other clocks, to the millisecond."""
     patches.edit("put", "forgotten_at or 0) + CLOCKS_APART_MS", "forgotten_at or 0)")
 
 
 def bucket_is_full_after_a_loss() -> None:
-    """A Redis that lost the requests of the last moments takes the bucket for full."""
+    """A Redis that lost the latest requests considers the bucket full."""
     patches.edit(
         "take", "tokens, at = math.min(tokens, 0), began_ms / 1000", "tokens, at = capacity, now_s"
     )
 
 
 def fence_is_not_checked() -> None:
-    """A worker that has lost its lease settles nevertheless."""
+    """A worker that has lost its lease still settles."""
     patches.edit("settle", "redis.call('HGET', entry, 'fence') == one.fence\n    and ", "")
 
 
 def late_calls_are_made() -> None:
-    """A worker that was frozen after its lease calls nevertheless."""
+    """A worker that was frozen until its lease ended still calls the portal."""
     lease = queue.WorkQueue.lease
 
     def wrong(self: queue.WorkQueue, limit: int) -> queue.LeasedBatch:
@@ -75,7 +75,7 @@ def late_calls_are_made() -> None:
 
 
 def history_is_ignored() -> None:
-    """Versions of another history of Postgres count as those of this one."""
+    """Versions of another history of Postgres count as versions of the current one."""
     patches.edit("put", "if not history then return false end", "do return false end")
 
 
@@ -96,7 +96,7 @@ def default_originator_is_shared() -> None:
 
 
 def suspended_time_is_not_counted() -> None:
-    """The deadline of a call is measured by a clock that stops while the machine is suspended."""
+    """A call's deadline is measured by a clock that stops while the machine is suspended."""
 
     def wrong() -> float:
         return patches.world().process.monotonic()
@@ -105,7 +105,7 @@ def suspended_time_is_not_counted() -> None:
 
 
 def precondition_is_of_the_user() -> None:
-    """A precondition is checked where a user is locked, and not for each write of the statement.
+    """A precondition is checked once when a user is locked, not for each write of the statement.
 
     Several writes of one user then go into one statement, too.
     """
@@ -165,7 +165,7 @@ def rejected_requests_are_final() -> None:
 
 
 def set_aside_is_forgotten() -> None:
-    """A call of a user whose entry was set aside is not waited for."""
+    """Nothing waits for the running call of a user whose entry was set aside."""
     for name in ("lease", "put", "set_aside"):
         patches.edit(name, "now + call_ms), 'running_order'", "now), 'running_order'")
 

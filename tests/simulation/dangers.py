@@ -1,4 +1,4 @@
-"""Histories built around one dangerous pair, for a small share of the seeds.
+"""Histories built around two dangerous events, for a small share of the seeds.
 
 Random plans seldom bring two rare things to the same moment. Here one write or fault is aimed at
 another one; duration, distance and form are drawn from the seed.
@@ -12,7 +12,7 @@ from typing import Literal
 from tests.simulation import plan
 from tests.simulation.plan import Fault, Plan, Shape, Write
 
-#: Every n-th seed is of this kind.
+#: One seed in this many is such a history.
 EVERY = 10
 #: Longer than a lease lasts, so that another worker serves the user in between.
 LONGER_THAN_A_LEASE_S = (82.0, 110.0)
@@ -64,8 +64,8 @@ def _stale_precondition(random: Random) -> tuple[Shape, _Items]:
     return _shape(random), items
 
 
-def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
-    """A worker stands still between its lease and its call for longer than the lease lasts."""
+def _worker_pauses(random: Random) -> tuple[Shape, _Items]:
+    """A worker pauses between its lease and its call, for longer than the lease lasts."""
     kind = random.choice(("freeze worker", "suspend worker"))
     moment = random.choice((*BEFORE_THE_CALL, "portal connects"))
     seconds = random.uniform(*LONGER_THAN_A_LEASE_S)
@@ -76,7 +76,7 @@ def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
 
 
 def _lease_is_lost(random: Random) -> tuple[Shape, _Items]:
-    """A worker stands still before it settles; then another one has the user's lease."""
+    """A worker pauses before it settles; meanwhile another one has leased the user."""
     seconds = random.uniform(*LONGER_THAN_A_LEASE_S)
     items: _Items = [
         _create(0, 0.0),
@@ -109,7 +109,7 @@ def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
 
 
 def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
-    """A reply does not reach the broker, and its sender will not repeat its message."""
+    """A reply does not reach the broker, and the sender of the event does not repeat it."""
     items: _Items = [_create(0, 0.0, "foreign")]
     seconds = random.uniform(0.2, 15)
     items.append(Fault("broker away", None, "publish nest.responses asked", 1, 0.0, seconds))
@@ -153,7 +153,7 @@ def _copy_is_held_up(random: Random) -> tuple[Shape, _Items]:
 
 
 def _batch_is_rejected(random: Random) -> tuple[Shape, _Items]:
-    """A request for several users is rejected as a whole because of any one of them."""
+    """A request for several users is rejected as a whole because of one of them."""
     items: _Items = [_create(user, 0.0) for user in range(random.randrange(2, 6))]
     items += [Write(random.uniform(1, 10), "update", user, 0, name=1) for user in range(2)]
     for nth in random.sample(range(1, 6), 3):
@@ -162,7 +162,7 @@ def _batch_is_rejected(random: Random) -> tuple[Shape, _Items]:
 
 
 def _entry_is_damaged(random: Random) -> tuple[Shape, _Items]:
-    """The entry of a user whose create still runs becomes unreadable, and a change comes."""
+    """The entry of a user becomes unreadable while its create runs; then a change follows."""
     late_s = random.uniform(20, 40)
     items: _Items = [
         _create(0, 0.0),
@@ -177,7 +177,7 @@ def _entry_is_damaged(random: Random) -> tuple[Shape, _Items]:
 
 _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
     _stale_precondition,
-    _worker_stands_still,
+    _worker_pauses,
     _lease_is_lost,
     _bucket_is_forgotten,
     _reply_does_not_arrive,

@@ -1,4 +1,4 @@
-"""Erasures in histories with faults: nothing brings the person back.
+"""Erasures in histories with faults: nothing may restore the person's data.
 
 `with_erasures` adds an erasure of some users to each plan, at any moment, and replaces the rules:
 the checker's are about users that stay. Not modelled: dead letters.
@@ -20,7 +20,7 @@ from tests.simulation.plan import FOREIGN, NAMES, PHONES, Fault, Plan
 from tests.simulation.system import System
 from tests.simulation.world import EPOCH
 
-#: A fork may lose a write that was answered this long before.
+#: A fork may lose writes that were answered this long before it.
 FORK_LOSES_S = 3.0
 
 
@@ -33,10 +33,10 @@ class Erased:
 
 
 class ErasingSystem(System):
-    """Users are erased, too, by clients that repeat the request until it is answered."""
+    """A system whose clients also erase users; they repeat the request until it is answered."""
 
     def __post_init__(self) -> None:
-        """As a system, with the times of the erasures."""
+        """Add the times of the erasures."""
         self.erased: list[Erased] = []
         super().__post_init__()
         random = Random(f"erasures/{self.plan.seed}")  # noqa: S311 - reproducible from its seed
@@ -134,7 +134,7 @@ def _judged(system: ErasingSystem) -> Iterator[str]:
 
 
 def _may_be_lost(system: ErasingSystem, user_id: int) -> bool:
-    """Whether a fork of Postgres may have lost each answered erasure of this user."""
+    """Whether forks of Postgres may have lost every answered erasure of this user."""
     forks = [fork.at for fork in system.forks]
     return all(
         any(erasure.at - 1 <= fork <= erasure.at + FORK_LOSES_S for fork in forks)

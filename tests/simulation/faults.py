@@ -27,14 +27,14 @@ def arrange(system: "System", fault: Fault) -> None:
         world.at(EPOCH + fault.at_s, partial(_happen, system, fault, None))
     else:
         planned = world.planned[fault.moment, fault.nth]
-        planned.append(partial(_when_it_comes, system, fault))
+        planned.append(partial(_wait_for_moment, system, fault))
     if fault.kind in {"redis loses", "redis switched over"}:
         system.redis.may_lose = True
     if fault.kind == "postgres forked":
         system.postgres.may_lose = True
 
 
-def _when_it_comes(system: "System", fault: Fault, process: Process) -> None:
+def _wait_for_moment(system: "System", fault: Fault, process: Process) -> None:
     if fault.delay_s:
         system.world.after(fault.delay_s, partial(_happen, system, fault, process))
     else:
@@ -42,7 +42,7 @@ def _when_it_comes(system: "System", fault: Fault, process: Process) -> None:
 
 
 def _happen(system: "System", fault: Fault, process: Process | None) -> None:
-    """Execute a fault; `process`: the one in which its moment occurred."""
+    """Execute a fault; `process` is the one in which its moment occurred."""
     if system.is_calm:
         return
     if fault.kind in _ON_PROCESSES:
@@ -91,7 +91,7 @@ def _redis_restarted(system: "System", _: Fault) -> None:
 
 
 def _redis_switched_over(system: "System", fault: Fault) -> None:
-    """Promotes a replica with another clock, which may lack the last moments."""
+    """Promote a replica with another clock, which may lack the latest data."""
     system.note_redis_loss()
     lose_s = fault.amount if fault.choice % 2 else None
     system.redis.restart(lose_s, fault.choice, ahead_s=(fault.choice - 5.5) / 1.1)
@@ -103,7 +103,7 @@ def _redis_away(system: "System", fault: Fault) -> None:
 
 
 def _redis_entry_damaged(system: "System", fault: Fault) -> None:
-    """A field of a user's entry gets a value that our code never writes."""
+    """Damage a field of a user's entry: it gets a value that our code never writes."""
     system.note_redis_loss()
     system.redis.damage(fault.choice)
 
@@ -164,7 +164,7 @@ def _lead_deleted(system: "System", fault: Fault) -> None:
 
 
 def _some_lead(system: "System", fault: Fault) -> list[Lead]:
-    """An existing one, if any."""
+    """An existing lead, if there is any."""
     leads = [
         lead
         for lead in system.portal.leads.values()

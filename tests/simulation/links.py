@@ -61,7 +61,7 @@ class LinkingSystem(System):
     """A system whose portal has leads made by hand."""
 
     def __post_init__(self) -> None:
-        """As a system, with these leads."""
+        """Add the leads made by hand."""
         super().__post_init__()
         assert isinstance(self.portal, LinkingPortal)
         self.portal.add_by_hand(self.plan.seed)
@@ -78,7 +78,7 @@ def with_links() -> None:
 
 
 def claims_are_ignored() -> None:
-    """Of two users that have read the same lead, both are linked to it."""
+    """Two users that have read the same lead are both linked to it."""
     with_links()
     patches.edit("claim_leads", "if holder and holder ~= user then return -1 end", "")
 
@@ -131,7 +131,7 @@ def _differing(system: System) -> Iterator[str]:
 
 
 def _missed(system: System) -> Iterator[str]:
-    """A lead that was open all the time, and whose phone only one user ever had, has no user."""
+    """A lead has no user although it was always open, and only one user ever had its phone."""
     for index, phone in enumerate(PHONES):
         users = {write.user for write in system.plan.writes if write.phone == index}
         free = [
@@ -154,7 +154,7 @@ def _missed(system: System) -> Iterator[str]:
 
 
 def _only_phone_of(system: System, user: int, phone: int) -> int | None:
-    """The id of this user if it never had another phone and is no other sender's."""
+    """The id of this user, if it is ours and never had another phone."""
     writes = [
         write for write in system.plan.writes if write.user == user and write.phone is not None
     ]

@@ -15,9 +15,9 @@ from typing import Any
 from tests.simulation.dangers import draw
 from tests.simulation.play import Player
 
-#: Seeds that a process takes at a time.
+#: How many seeds a process gets at a time.
 CHUNK = 20
-#: Without a result for this long the processes hang.
+#: Processes without a result for this long are considered hanging.
 HUNG_AFTER_S = 120.0
 #: How long a process may take to finish its current history.
 END_S = 20.0
@@ -68,7 +68,7 @@ def _progress(done: int, of: int, began: float) -> None:
 
 
 def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[int, list[Failed]]]:
-    """For each chunk how many were played and which failed."""
+    """For each chunk of seeds: how many were played, and which failed."""
     context = multiprocessing.get_context("spawn")
     chunks: Any = context.Queue()
     results: Any = context.Queue()
@@ -100,14 +100,14 @@ def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[in
 
 def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[Failed]]:
     found: Any = results.get(timeout=HUNG_AFTER_S)
-    if isinstance(found, str):  # the results that it wrote before it ended
+    if isinstance(found, str):  # results that it wrote before it ended
         raise ChildProcessError(f"one of {len(processes)} processes has failed:\n{found}")
     result: tuple[int, list[Failed]] = found
     return result
 
 
 def _work(chunks: Any, results: Any, stop: Any, prepare: str) -> None:
-    """One process: its servers, and chunk after chunk."""
+    """A process: starts its servers, then plays chunk after chunk."""
     parent = os.getppid()
     try:
         with closing(Player()) as player:

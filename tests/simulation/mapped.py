@@ -117,7 +117,7 @@ class MappedSystem(System):
     """A system with a field map."""
 
     def __post_init__(self) -> None:
-        """As a system, with the portal's further fields."""
+        """Add the portal's further fields."""
         super().__post_init__()
         assert isinstance(self.portal, MappedPortal)
         last_s = max((write.at_s for write in self.plan.writes), default=0.0)
@@ -154,13 +154,13 @@ def with_map() -> None:
 
 
 def last_applied_lacks_fields() -> None:
-    """What an update found in further fields is not compared: only the first write has them."""
+    """Further fields are not compared with last applied: only the first write contains them."""
     with_map()
     vars(further_fields)["update"] = lambda applied, state: ({}, {})  # noqa: ARG005 - same signature
 
 
 def answers_are_not_read() -> None:
-    """Whatever was sent counts as taken, also a field that the portal has dropped."""
+    """Everything sent counts as applied, even a field that the portal has dropped."""
     with_map()
     parse = further_parsing.parse_item
 

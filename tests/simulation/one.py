@@ -1,4 +1,4 @@
-"""One seed as a story for people, with as few faults and writes as still fail."""
+"""One seed as a readable story, shrunk to the fewest faults and writes that still fail."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,21 +29,21 @@ def print_story(seed: int, *, shrink: bool) -> int:
 
 
 def shrunk(player: Player, failed: Result) -> Result:
-    """The failure without everything that it does not need."""
+    """The failure, without the writes and faults that it does not need."""
     best = failed
     is_smaller = True
     while is_smaller:
         is_smaller = False
         for plan in _smaller(best.plan):
             result = player.play(plan)
-            if _is_alike(result, failed):
+            if _breaks_same_rule(result, failed):
                 best, is_smaller = result, True
                 break
     return player.play(best.plan)
 
 
-def _is_alike(result: Result, failed: Result) -> bool:
-    """Whether it breaks a rule that was broken before."""
+def _breaks_same_rule(result: Result, failed: Result) -> bool:
+    """Whether the result breaks a rule that the failure broke, too."""
     return bool(kinds(result.broken) & kinds(failed.broken))
 
 

@@ -49,18 +49,18 @@ PACKAGES = (
 REAL_TIME = {"leadline.runtime.postgres.connection"}
 
 _active: list["System"] = []
-#: Names of scripts and statements in the story.
+#: The names by which the story calls scripts and statements.
 SCRIPTS: dict[str, str] = {}
 STATEMENTS: dict[str, str] = {}
 
 
-#: Changes of scripts.
+#: Replacements in the text of scripts.
 _edits: list[tuple[str, str, str]] = []
 #: The initial values of module variables.
 _remembered: list[tuple[ModuleType, str, Any]] = []
 
 
-#: The functions without HTTP: they are called with what they would receive.
+#: The functions, called without HTTP.
 FUNCTIONS: dict[str, Callable[[Any], object]] = {}
 
 
@@ -82,7 +82,7 @@ def world() -> World:
 
 
 def install(raw: redis.Redis) -> None:
-    """Replace all that has to be replaced."""
+    """Replace clocks, servers, threads and logs."""
     _scripts(raw)
     modules = list(_modules())
     _logs(modules)
@@ -147,7 +147,7 @@ def edit(name: str, old: str, new: str) -> None:
 
 
 class _Reading:
-    """Stands for a connection: a script is its text."""
+    """Replaces a connection: registering a script returns its text."""
 
     def register_script(self, text: str) -> str:
         return text
@@ -169,7 +169,7 @@ def _names(modules: list[ModuleType]) -> None:
 
 
 class _Time:
-    """Stands for the module `time`."""
+    """Replaces the module `time`."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
@@ -194,7 +194,7 @@ class _Time:
 
 
 class _Chance:
-    """Stands for the modules `random` and `secrets`, as far as they are used."""
+    """Replaces the modules `random` and `secrets`, as far as they are used."""
 
     def __init__(self, module: ModuleType) -> None:
         self._module = module
@@ -247,7 +247,7 @@ class _ProcessInWorld(process.Process):
 
 
 class _IntervalOfProcess:
-    """Stands for a module's Interval."""
+    """Replaces a module's Interval."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
@@ -257,11 +257,11 @@ class _IntervalOfProcess:
         return interval
 
     def claim(self) -> bool:
-        """As Interval's."""
+        """Do the same as Interval."""
         return self._own().claim()
 
     def reschedule(self, wait_s: float) -> None:
-        """As Interval's."""
+        """Do the same as Interval."""
         self._own().reschedule(wait_s)
 
 
@@ -277,7 +277,7 @@ def _intervals(modules: list[ModuleType]) -> None:
 
 
 class _Log:
-    """Stands for a structlog logger."""
+    """Replaces a structlog logger."""
 
     def _line(self, level: str, event: str, *args: object, **facts: Any) -> None:
         if _active:
@@ -285,7 +285,7 @@ class _Log:
             active().log(level, text, args, facts)
 
     def debug(self, event: str, *args: object, **facts: Any) -> None:
-        """Not written at INFO."""
+        """Ignored: the level is INFO."""
 
     def info(self, event: str, *args: object, **facts: Any) -> None:
         self._line("info", event, *args, **facts)
@@ -318,7 +318,7 @@ def _servers(modules: list[ModuleType]) -> None:
     build = batch_request.build
 
     def noted(entries: list[Any], decide: Any, **how: Any) -> Any:
-        """Note which events a request is for, before it is built."""
+        """Record which events a request is for, before it is built."""
         active().note_leased(entries)
         return build(entries, decide, **how)
 
@@ -337,7 +337,7 @@ def _servers(modules: list[ModuleType]) -> None:
         return portal
 
     _set(portal_session, "_RecordingClient", portal_client)
-    _set(timed_connection, "tls_context", lambda: None)  # never used, and costly to make
+    _set(timed_connection, "tls_context", lambda: None)  # never used, and expensive to create
     _set(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(rq_jobs, "trim_finished_jobs", lambda: None)
     _set(search_index, "catch_up", lambda _until: 0)
@@ -420,7 +420,7 @@ class _Group:
 
 
 class _Lock:
-    """Between tasks of one process: a waiting task yields to the others."""
+    """A lock between tasks of one process: a waiting task yields to the others."""
 
     def __init__(self) -> None:
         self._is_held = False
@@ -435,7 +435,7 @@ class _Lock:
 
 
 class _Threading:
-    """Stands for the module `threading` where our code starts threads that histories need."""
+    """Replaces the module `threading` where our code starts threads that histories need."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(threading, name)
@@ -453,12 +453,12 @@ class _Threading:
 
 
 class _Queue:
-    """Stands for the module `queue`."""
+    """Replaces the module `queue`."""
 
     Empty = queue.Empty
 
     class SimpleQueue:
-        """Between tasks of one process."""
+        """A queue between tasks of one process."""
 
         def __class_getitem__(cls, _: object) -> type:
             return cls
@@ -492,5 +492,5 @@ class _Queue:
 def _threads() -> None:
     _set(outbox, "threading", _Threading())
     _set(outbox, "queue", _Queue())
-    # A lock that is held during a call to Redis.
+    # This lock is held during a call to Redis.
     _set(circuit_breaker, "threading", _Threading())

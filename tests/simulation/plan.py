@@ -1,4 +1,4 @@
-"""The content of a history: writes and faults, all drawn from its seed before it is played.
+"""The plan of a history: its writes and faults, drawn from a seed before it is played.
 
 A plan is a list, so that a failing one can be shrunk: leaving an item out changes nothing else. Few
 users, few values: a change that is reverted is the usual case. Faults are aimed at dangerous
@@ -31,7 +31,7 @@ class Write:
     name: int | None = None
     phone: int | None = None
     stage: int | None = None
-    #: Only if the user is unchanged since this client last saw it.
+    #: Only if the user has not changed since this client last saw it.
     if_match: bool = False
     #: With an idempotency key, and repeated until it is answered.
     with_key: bool = False
@@ -45,11 +45,11 @@ class Fault:
     at_s: float | None = None
     moment: str = ""
     nth: int = 1
-    #: How long after that moment.
+    #: How long after that moment the failure begins.
     delay_s: float = 0.0
     #: Duration or amount, depending on the kind.
     amount: float = 0.0
-    #: Which process, which user, or which of several forms.
+    #: Which process, user or form it concerns.
     choice: int = 0
 
 
@@ -65,7 +65,7 @@ class Shape:
     has_neighbours: bool
     #: How long after the last write faults still happen.
     calm_after_s: float
-    #: Requests that leave the portal's bucket per second.
+    #: The portal's request limit per second.
     rate_per_s: float = 2.0
     #: The offsets of the clocks of Redis, of Postgres and of the processes.
     redis_ahead_s: float = 0.0
@@ -83,12 +83,12 @@ class Plan:
 
     @property
     def writes(self) -> list[Write]:
-        """In order of time."""
+        """The writes, in order of time."""
         return sorted((i for i in self.items if isinstance(i, Write)), key=lambda item: item.at_s)
 
     @property
     def faults(self) -> list[Fault]:
-        """As drawn."""
+        """The faults, in the order in which they were drawn."""
         return [item for item in self.items if isinstance(item, Fault)]
 
 
@@ -187,7 +187,7 @@ def draw(seed: int) -> Plan:
 
 
 def without_excluded(items: list[Write | Fault]) -> list[Write | Fault]:
-    """Without the excluded kinds."""
+    """The items without the excluded kinds of faults."""
     without = os.environ.get(WITHOUT, "").split(",")
     return [item for item in items if item.kind not in without]
 
@@ -307,7 +307,7 @@ def _fault(random: Random, last_s: float) -> Fault:
 
 #: Faults at a time, independent of any moment.
 _AT_TIMES = {"stage by hand", "name by hand", "lead deleted", "portal down"}
-#: How many seconds of data may be lost.
+#: How many seconds of data each kind of fault may lose.
 _LOSES_S = {
     "redis loses": (0.2, 1.2),
     "redis switched over": (0.2, 1.2),
@@ -327,7 +327,7 @@ _WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
 
 
 def _pair(random: Random) -> list[Fault]:
-    """A call with unknown outcome, and at the same moment the loss of its record."""
+    """A call with an unknown outcome, and at the same moment the loss of its record."""
     nth = random.choices((1, 2, 3, 4), (6, 6, 3, 1))[0]
     trouble = random.choice(("late", "late and cut", "lost answer", "no answer", "late"))
     call = Fault(f"portal: {trouble}", nth=nth, amount=_amount(random, trouble))
@@ -364,7 +364,7 @@ def _at_moment(
 
 
 def _amount(random: Random, trouble: str) -> float:
-    """Delay, duration or form."""
+    """The delay, duration or form of a trouble."""
     if trouble in {"late", "late and cut", "dripping"}:
         return random.choice((random.uniform(0.5, 8), random.uniform(8, 60)))
     if trouble == "slow connect":

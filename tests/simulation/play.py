@@ -36,14 +36,14 @@ class Result:
     system: System
 
     def trace(self) -> str:
-        """All that happened, line by line."""
+        """Everything that happened, line by line."""
         return "\n".join(
             f"{line.at:.6f} {line.who} {line.what} {line.facts}" for line in self.system.world.story
         )
 
 
 class Player:
-    """Plays histories on one Redis and one Postgres."""
+    """Plays histories, one after the other, on one Redis and one Postgres."""
 
     def __init__(self) -> None:
         os.environ.update(ENVIRONMENT)

@@ -24,7 +24,7 @@ STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")
 NEIGHBOUR = "Сосед"
 #: The method of a request that was not sent.
 UNSENT = "unsent"
-#: The portal's gateway gives up a request that runs longer.
+#: The portal's gateway answers a request that runs longer with an error.
 LIMIT_S = 60.0
 _PART = re.compile(r"\[([^\]]*)\]")
 
@@ -44,7 +44,7 @@ class Done:
 
     method: str
     params: dict[str, Any]
-    #: done, error, refused, or cut: it never ran.
+    #: `done`, `error`, `refused`, or `cut`: it never ran.
     result: str = "cut"
     at: float | None = None
     lead: int | None = None
@@ -55,7 +55,7 @@ class Done:
 
 @dataclass
 class Request:
-    """One request as in the portal's log."""
+    """One request, as in the portal's log."""
 
     number: int
     sent_at: float
@@ -90,9 +90,9 @@ class Failure(Exception):
     def __init__(self, code: str, text: str, *, is_final: bool = False) -> None:
         super().__init__(text)
         self.error = {"error": code, "error_description": text}
-        #: A retry would not help.
+        #: Whether a retry would not help.
         self.is_final = is_final
-        #: It was refused before it ran.
+        #: Whether it was refused before it ran.
         self.is_refusal = code in {"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT"}
 
 
@@ -126,7 +126,7 @@ class Lead:
     writes: list[Written] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
-        """As in crm.lead.list."""
+        """The lead as crm.lead.list returns it."""
         row: dict[str, Any] = {
             "ID": str(self.lead_id),
             "TITLE": self.title,
@@ -143,7 +143,7 @@ class Lead:
         return row
 
     def item(self) -> dict[str, Any]:
-        """As in answers of crm.item.*."""
+        """The lead as crm.item.* returns it."""
         return {
             "id": self.lead_id,
             "title": self.title,
@@ -171,7 +171,7 @@ class PortalModel:
         self.creates: list[tuple[float, str, str, int]] = []
         #: The failure of the n-th request.
         self.troubles: dict[int, Trouble] = {}
-        #: Until when all are refused, and how.
+        #: Until when all requests are refused, and how.
         self.down_until = 0.0
         self.down_code = "OVERLOAD_LIMIT"
         self._counter = 0.0
@@ -181,7 +181,7 @@ class PortalModel:
     # --- the network
 
     def posted(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
-        """As `Session._send`: connect, check the clock, send, read the answer."""
+        """Replaces `Session._send`: connect, check the clock, send, read the answer."""
         connection = self.connect(clock.now_s() + exchange.connect_s)
         if exchange.send_until is not None and clock.now_s() > exchange.send_until:
             raise LeaseTooShort
@@ -270,7 +270,7 @@ class PortalModel:
         return HttpResponse(found[0], "", found[1])
 
     def _note_read(self, request: Request, found: Any) -> None:
-        """Whether the sender could read the outcome of its commands."""
+        """Record whether the sender could read the outcomes of its commands."""
         kind = request.trouble.kind
         if found is None or isinstance(found, Exception) or kind in {"damaged", "malformed"}:
             return
@@ -363,7 +363,7 @@ class PortalModel:
                 of=_brief(command.params),
                 **({} if key in done else {"why": str(failed[key])[:80]}),
             )
-            self._did(command.method, process)
+            self._signal(command.method, process)
         if trouble.kind == "malformed":
             done = {key: _malformed(value, int(trouble.amount)) for key, value in done.items()}
         if trouble.kind == "silent" and done:
@@ -377,8 +377,8 @@ class PortalModel:
         }
         return {"result": result, "time": took}
 
-    def _did(self, name: str, process: Process) -> None:
-        """Report a moment in the process that sent the request."""
+    def _signal(self, name: str, process: Process) -> None:
+        """Signal a moment in the process that sent the request."""
         world = self._world
         short = name.rsplit(".", 1)[-1]
         planned = []
@@ -451,7 +451,7 @@ class PortalModel:
         return lead
 
     def _set_phone(self, lead: Lead, row: str, value: str) -> None:
-        """A row with its id is changed, or deleted by an empty value; one without is added."""
+        """Change the phone row with this id, delete it if empty, or add one without an id."""
         if row.isdigit() and int(row) in lead.phones:
             lead.phones[int(row)] = value
             if not value:
@@ -483,7 +483,7 @@ class PortalModel:
     # --- other writers
 
     def add_neighbours(self) -> None:
-        """Leads of another installation, with the originator that was the default of all."""
+        """Add leads of another installation, with the originator that was once the default."""
         for origin in range(1, 4):
             lead = Lead(len(self.leads) + 1, NEIGHBOUR, NEIGHBOUR, "NEW", "leadline", str(origin))
             lead.is_neighbours = True
@@ -499,7 +499,7 @@ class PortalModel:
 
 
 class Connection:
-    """Stands for the HTTP connection that a process keeps."""
+    """Replaces the HTTP connection that a process keeps open."""
 
     def __init__(self, portal: PortalModel) -> None:
         self._portal = portal
@@ -514,7 +514,7 @@ class Connection:
 
 
 def _failure(request: Request) -> tuple[int, bytes] | None:
-    """The error of a whole request that was counted."""
+    """The error of a request that fails as a whole, after the limits have counted it."""
     kind, form = request.trouble.kind, int(request.trouble.amount)
     if kind == "5xx unrun":
         return 500, b"<html>trouble</html>"
@@ -531,7 +531,7 @@ def _error(code: str, text: str) -> bytes:
 
 
 def _malformed(value: Any, kind: int) -> Any:
-    """An answer in another form than the documented one."""
+    """An answer that differs from the documented form."""
     if kind % 4 == 0:
         return 5
     if kind % 4 == 1 and isinstance(value, dict):
@@ -564,7 +564,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _brief(params: dict[str, Any]) -> str:
-    """The subject of a command."""
+    """The subject of a command, for the story."""
     fields = params.get("fields") or params.get("filter") or {}
     return json.dumps(
         {**({"id": params["id"]} if "id" in params else {}), **fields}, ensure_ascii=False

@@ -51,7 +51,7 @@ ORIGINATOR = "simulated"
 
 
 def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
-    """A server that may lose all its data with the machine, and the URL of an empty database."""
+    """Start a server without durability; returns the URL of an empty database."""
     data = folder / "postgres"
     data.mkdir(parents=True)
     unprivileged.give_ownership(data)
@@ -123,7 +123,7 @@ def _connected(port: int) -> pg8000.native.Connection:
 
 
 class Store:
-    """The database of one playing process, used by one history after the other."""
+    """The real database of a process, used by one history after the other."""
 
     def __init__(self, url: str, port: int) -> None:
         self.database = Database(url)
@@ -149,7 +149,7 @@ class Store:
         self._histories = 0
 
     def _make_deterministic(self) -> None:
-        """Make values that migrations took from the clock or by chance constant."""
+        """Replace values that migrations took from the clock or at random by constants."""
         for (definition,) in self.admin.run(_CLOCKED):
             self.admin.run(definition.replace("clock_timestamp()", "sim.now()"))
         if "installation" in self.tables:
@@ -237,18 +237,18 @@ class PostgresModel:
         self.is_away = False
         self.breaks = 0
         self._reported: tuple[float, int] = (0.0, 0)
-        #: The position in its log, and how often it has forked.
+        #: The position in the log of the database, and how often it has forked.
         self._written = 0
         self._forks = 0
         self._copies: list[_Copied] = []
-        #: The next statement that skips locked rows finds all of them locked.
+        #: Whether the next statement that skips locked rows finds all of them locked.
         self.lock_next = False
-        #: Whether its last moments may be lost: then it is copied from time to time.
+        #: Whether the latest data may be lost: then it is copied from time to time.
         self.may_lose = False
         store.reset()
 
     def run(self, sql: str, **params: object) -> list[dict[str, Any]]:
-        """One statement, as `Database.run`."""
+        """Execute a statement, as `Database.run` does."""
         world, process = self._world, self._world.process
         name = self._names.get(sql) or "statement"
         world.moment(f"sql {name} asked")
@@ -273,7 +273,7 @@ class PostgresModel:
         return rows
 
     def run_now(self, sql: str, **params: object) -> list[dict[str, Any]]:
-        """One statement outside of any step."""
+        """Execute a statement outside of any step."""
         now = self._world.now + self.ahead_s
         database = self._store.database
         self._written += 1
@@ -287,7 +287,7 @@ class PostgresModel:
             self._reported = (now, self._forks)
         rows = database.run(sql, **params)
         if len(rows) > 1 and " ORDER BY " not in sql:
-            rows.sort(key=repr)  # any order is right, but it must always be the same
+            rows.sort(key=repr)  # any order is right, as long as it is always the same
         return rows
 
     def _check(self, breaks: int) -> None:
@@ -296,7 +296,7 @@ class PostgresModel:
             raise DatabaseDown
 
     def away(self, seconds: float) -> None:
-        """Unreachable for a while; statements in progress are cut off."""
+        """Make Postgres unreachable for a while; statements in progress are cut off."""
         self.is_away = True
         self.breaks += 1
         self._world.after(seconds, self._back)
@@ -332,7 +332,7 @@ class PostgresModel:
         self._copies.append(_Copied(now, number, sequences, self._written))
 
     def due_at(self) -> float:
-        """When (the world's time) the relay has something to do."""
+        """When the relay next has something to do, in the world's time."""
         if self._forks and self._is_unaware():
             return self._world.now
         (row,) = self.run_now(
@@ -341,7 +341,7 @@ class PostgresModel:
         return float("inf") if row["due"] is None else float(row["due"]) - self.ahead_s
 
     def _is_unaware(self) -> bool:
-        """Whether the relay has not noticed a fork yet, or not resynced all users since."""
+        """Whether the relay has yet to notice a fork, or to resync users after it."""
         if "installation" not in self._store.tables:
             return False
         (row,) = self.run_now("SELECT fingerprint, swept_to < sweep_to AS sweeps FROM installation")

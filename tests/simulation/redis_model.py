@@ -128,7 +128,7 @@ class RedisModel:
         #: Incremented each time all connections break.
         self.breaks = 0
         self._starts = 0
-        #: Whether its last moments may be lost: then it is copied from time to time.
+        #: Whether the latest data may be lost: then it is copied from time to time.
         self.may_lose = False
         self._copies: list[tuple[float, int]] = []
         self._raw.flushall()
@@ -138,7 +138,7 @@ class RedisModel:
     # --- commands
 
     def ask(self, name: str, commands: list[tuple[Any, ...]]) -> list[Any]:
-        """One step: these commands, one after the other; answers as they come from the socket."""
+        """Execute these commands in one step; returns the raw answers."""
         world, process = self._world, self._world.process
         world.moment(f"redis {name} asked")
         world.moment("redis asked")
@@ -184,7 +184,7 @@ class RedisModel:
         return str(args[0]).lower()
 
     def peek(self, *command: Any) -> Any:
-        """An answer without a step: it takes no virtual time."""
+        """Execute a command outside of any step: it takes no virtual time."""
         return self._raw.execute_command(*command)  # type: ignore[no-untyped-call]
 
     # --- faults
@@ -218,7 +218,7 @@ class RedisModel:
         return lost_s
 
     def away(self, seconds: float) -> None:
-        """Unreachable for a while."""
+        """Make Redis unreachable for a while."""
         self.is_away = True
         self.breaks += 1
         self._world.after(seconds, self._back)
@@ -228,13 +228,13 @@ class RedisModel:
         self._returned()
 
     def _returned(self) -> None:
-        # An event soon after keeps the clock from skipping the polls of the next second.
+        # An event soon after prevents the clock from skipping the polls of the next second.
         self._world.after(1.5, lambda: None)
         for happen in self.on_return:
             happen()
 
     def damage(self, choice: int) -> None:
-        """A part of a user's entry gets a value that our code never writes."""
+        """Damage a part of a user's entry: it gets a value that our code never writes."""
         raw, pattern = self._raw, "*:user:[0-9]*"
         found: list[bytes] = raw.keys(pattern)  # type: ignore[assignment]
         entries = [key for key in found if not key.endswith(b":events")]
@@ -261,7 +261,7 @@ class RedisModel:
         self._copies.append((now, database))
 
     def due_at(self, prefix: str) -> float:
-        """When (the world's time) a user is due or a lease expires."""
+        """When a user is next due or a lease expires, in the world's time."""
         found = [float("inf")]
         for key in (f"{prefix}due", f"{prefix}leases"):
             first: Any = self._raw.zrange(key, 0, 0, withscores=True)
@@ -275,7 +275,7 @@ class Client(redis.Redis):
     model: RedisModel
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """One command."""
+        """Execute a command in one step."""
         name = self.model.name_of(args)
         (answer,) = self.model.ask(name, [_timed(args)])
         if isinstance(answer, redis.exceptions.NoScriptError):
@@ -290,7 +290,7 @@ class Client(redis.Redis):
         return callback(answer, **options) if callback else answer
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "Commands":  # noqa: FBT001, FBT002 - redis-py's signature
-        """Several commands in one step."""
+        """A pipeline, whose commands are executed in one step."""
         commands = Commands(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         commands.of = self
         return commands
@@ -302,7 +302,7 @@ class Commands(Pipeline):
     of: Client
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - redis-py's signature
-        """All commands in one step."""
+        """Execute all commands in one step."""
         stack = [(args, dict(options)) for args, options in self.command_stack]
         self.reset()
         if not stack:

@@ -1,4 +1,4 @@
-"""The rules for a finished history: the checker's, and those that it cannot know."""
+"""The rules for a finished history: the checker's, and those of the simulation alone."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -51,14 +51,14 @@ def _foreign(system: System) -> Iterator[str]:
 
 
 def _neighbours(system: System) -> Iterator[str]:
-    """Leads of another installation are not touched, even with a user's origin."""
+    """Leads of another installation that were changed; they may have the origin of a user."""
     for lead in system.portal.leads.values():
         if lead.is_neighbours and lead.writes:
             yield f"lead {lead.lead_id} of another installation was written: {lead.writes[-1]}"
 
 
 def _left(system: System) -> Iterator[str]:
-    """In the end messages are left in dead letters only."""
+    """Messages that are left in the end, other than dead letters."""
     ends = {FOREIGN_QUEUE, *map(topology.dead_letter_name, (topology.REQUESTS, topology.REPLIES))}
     for queue, waiting in system.broker.queues.items():
         if waiting and queue not in ends:

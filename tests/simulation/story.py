@@ -6,7 +6,7 @@ from tests.simulation.plan import NAMES, PHONES, STAGES, Fault, Plan, Write
 from tests.simulation.play import Result
 from tests.simulation.world import EPOCH
 
-#: Log lines of no use in a story.
+#: Log lines that a story leaves out.
 _QUIET = ("calling Bitrix24", "event received", "write accepted", "reply received", "stages read")
 _SHOWN = (
     "user_id",
@@ -40,7 +40,7 @@ def render(result: Result) -> str:
         (
             *_planned(result.plan),
             "",
-            # Lines before it are those of the start.
+            # Earlier lines belong to the start.
             *(_line(*line) for line in lines if line[0] >= EPOCH),
             "",
             *(f"BROKEN: {text}" for text in result.broken or ["nothing"]),

@@ -37,7 +37,7 @@ JOBS_KEY = f"rq:queue:{JOBS}"
 
 FOREIGN_QUEUE = "nest.responses"
 RELAY_EVERY_S = 5.0
-#: A history that is not idle after this long never will be.
+#: A history that is not idle after this long counts as stuck.
 REST_WITHIN_S = 8 * 3600.0
 MAX_STEPS = 60_000
 _TRY_AGAIN_BELOW_500 = {408, 425, 429}
@@ -59,13 +59,13 @@ class Answered:
     state: tuple[str, str, str] | None = None
     event_id: str | None = None
     expected_version: int | None = None
-    #: The request with its key was sent more than once.
+    #: Whether the request was sent more than once, with its key.
     is_repeat: bool = False
 
 
 @dataclass
 class System:
-    """One history's system."""
+    """The system of one history."""
 
     plan: Plan
     server: Server
@@ -80,7 +80,7 @@ class System:
     forks: list[Fork] = field(default_factory=list)
     #: Unprocessable messages, by the dead letter queue in which they belong.
     poison: dict[str, str] = field(default_factory=dict)
-    #: When something was killed, frozen or unreachable, from begin to end; when Redis lost data.
+    #: When something was killed, frozen or unreachable (start, end), and when Redis lost data.
     losses: list[tuple[float, float]] = field(default_factory=list)
     redis_losses: list[float] = field(default_factory=list)
     is_calm: bool = False
@@ -135,7 +135,7 @@ class System:
         self.world.at(EPOCH, self._arrange_faults)
 
     def _arrange_faults(self) -> None:
-        """Faults happen from here on."""
+        """Schedule the faults: they happen from now on."""
         self.world.count_from_here()
         for fault in self.plan.faults:
             faults.arrange(self, fault)
@@ -165,13 +165,13 @@ class System:
             self.world.spawn(process, partial(self._wake_timer, process))
 
     def start_again(self, process: Process) -> None:
-        """As a supervisor does: start a process in place of a dead one."""
+        """Start a process in place of a dead one, as a supervisor does."""
         number, life = process.memory["place"]
         self.world.record("supervisor", f"starts {process.kind}-{number + 1} again")
         self._start_one(process.kind, number, life + 1)
 
     def _work(self) -> None:
-        """RQ's worker: a job is one call."""
+        """Run jobs as RQ's worker does; a job is one call."""
         world = self.world
         world.wait(world.process.random.uniform(0, 0.05))
         while True:
@@ -207,7 +207,7 @@ class System:
             world.poll(RELAY_EVERY_S)
 
     def enqueue(self, name: str = JOB, *, at_front: bool = False) -> str:
-        """Stands for RQ: a job is an item of its list, the name of a function."""
+        """Enqueue as RQ does; a job is an item of its list, the name of a function."""
         with reachable():
             (self.client.lpush if at_front else self.client.rpush)(JOBS_KEY, name)
         self._jobs.fire()
@@ -230,11 +230,11 @@ class System:
         return int(self.redis.peek("HGET", key, "history") or 0)
 
     def note_loss(self, seconds: float) -> None:
-        """Something other than the portal is disturbed from now on, for this long."""
+        """Record that something other than the portal is disturbed from now on, for this long."""
         self.losses.append((self.world.now, self.world.now + seconds))
 
     def note_redis_loss(self) -> None:
-        """Redis loses data, or counts as having lost some, as after any restart."""
+        """Record a loss of Redis' data; any restart counts as one."""
         self.redis_losses.append(self.world.now)
         self.note_loss(faults.MOMENT_S)
 
@@ -246,7 +246,7 @@ class System:
         return int(row["history"])
 
     def fork(self, lose_s: float, choice: int) -> None:
-        """Postgres loses its newest writes."""
+        """Let Postgres lose its newest writes."""
         before, number = self.postgres.events(), self.history_number()
         lost_s = self.postgres.fork(lose_s, choice)
         lost = frozenset(before - self.postgres.events())
@@ -299,7 +299,7 @@ class System:
             self.world.spawn(process, partial(self._serve, write, 1))
 
     def _serve(self, write: Write, attempt: int) -> None:
-        """The API's process serves a request; its client repeats it if it has a key."""
+        """Serve a request in its API process; the client repeats one that has a key."""
         world = self.world
         world.wait(world.process.random.uniform(0.0005, 0.002))
         user_id = self._users.get(write.user)
@@ -371,7 +371,7 @@ class System:
         return accept.change(UserId(user_id or 0), change, expected, repeat)
 
     def _send_foreign(self, write: Write) -> None:
-        """A sender that knows only the public keys of a message."""
+        """Send a message with only the public keys, as another sender does."""
         user_id = FOREIGN[write.user]
         name, phone, stage = (
             NAMES[write.name or 0],
@@ -394,7 +394,7 @@ class System:
     # --- the whole history
 
     def play(self) -> None:
-        """From the first write until the system is idle."""
+        """Play the history, from the first write until the system is idle."""
         world = self.world
         last_s = max((write.at_s for write in self.plan.writes), default=0.0)
         try:
@@ -423,12 +423,12 @@ class System:
         return min(self.redis.due_at(prefix(settings().portal)), self.postgres.due_at())
 
     def log(self, level: str, text: str, args: tuple[object, ...], facts: dict[str, Any]) -> None:
-        """A line of a process's log."""
+        """Record a line of a process's log."""
         who = self.world.process.name if self.world.is_inside() else "-"
         self.logs.append((self.world.now, who, level, text, args, facts))
 
     def unexpected(self, error: BaseException | None) -> None:
-        """An error that our code does not expect."""
+        """Record an error that our code does not expect."""
         place = traceback.extract_tb(error.__traceback__)[-1] if error else None
         where = f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}" if place else ""
         self.world.broken.append(
@@ -437,7 +437,7 @@ class System:
 
 
 class _Stop:
-    """The wake timer's stop: never set; its waits are polls."""
+    """The wake timer's stop event: it is never set, and waiting for it is a poll."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(autouse=True)
 def _same_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Playing processes order sets of strings alike."""
+    """Let all processes that play order sets of strings alike."""
     monkeypatch.setenv("PYTHONHASHSEED", "0")
 
 
 @pytest.fixture
-def played() -> Iterator[ProcessPoolExecutor]:
+def pool_of_players() -> Iterator[ProcessPoolExecutor]:
     """Separate processes, as playing replaces the foundations of our modules."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool
@@ -34,11 +34,11 @@ def played() -> Iterator[ProcessPoolExecutor]:
 @pytest.mark.slow("plays 500 histories")
 def test_no_history_breaks_a_rule() -> None:
     failed = many.play(SEEDS)
-    assert not failed, _said(failed)
+    assert not failed, _report(failed)
 
 
 @pytest.mark.slow("plays 150 histories")
-def test_no_history_brings_an_erased_person_back() -> None:
+def test_no_history_restores_an_erased_person() -> None:
     failed = many.play(range(1, 151), prepare="tests.simulation.erasures:with_erasures")
     assert not failed, "\n".join(f"seed {run.seed}: {run.broken}" for run in failed)
 
@@ -76,30 +76,30 @@ def test_a_mistake_with_further_fields_is_detected(mistake: str) -> None:
 
 
 @pytest.mark.slow("plays histories twice, in separate processes")
-def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
+def test_the_same_seed_gives_the_same_history(pool_of_players: ProcessPoolExecutor) -> None:
     seeds = range(1, 16)
-    forwards, backwards = played.map(traces, (list(seeds), list(reversed(seeds))))
+    forwards, backwards = pool_of_players.map(traces, (list(seeds), list(reversed(seeds))))
     assert forwards == backwards
 
 
 @pytest.mark.slow("plays up to 2,000 histories")
 @pytest.mark.parametrize("mistake", ["lease_doubts_creates_only", "reply_is_forgotten_unconfirmed"])
 def test_a_reintroduced_mistake_is_detected(mistake: str) -> None:
-    assert _found(mistake, jobs=1)
+    assert _failures(mistake, jobs=1)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mistake", bugs.ALL)
 def test_every_mistake_is_detected(mistake: str) -> None:
-    assert _found(mistake), f"{ENOUGH} seeds do not detect {mistake}"
+    assert _failures(mistake), f"{ENOUGH} seeds do not detect {mistake}"
 
 
-def _found(mistake: str, jobs: int = 0) -> Sequence[many.Failed]:
-    """The first failure; where some dozens of histories show it, a second process gains nothing."""
+def _failures(mistake: str, jobs: int = 0) -> Sequence[many.Failed]:
+    """The first failure of histories with this mistake; `jobs`: how many processes play them."""
     return many.play(range(1, ENOUGH + 1), jobs=jobs, prepare=f"tests.simulation.bugs:{mistake}")
 
 
-def _said(failed: Sequence[many.Failed]) -> str:
+def _report(failed: Sequence[many.Failed]) -> str:
     return "\n".join(
         f"make simulate SEED={run.seed}: {', '.join(sorted(kinds(list(run.broken))))}"
         for run in failed

@@ -1,4 +1,4 @@
-"""Traces of histories, made in a process that does nothing else."""
+"""Traces of histories, played in a process that does nothing else."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -8,6 +8,6 @@ from tests.simulation.play import Player
 
 
 def traces(seeds: Sequence[int]) -> dict[int, str]:
-    """All that happened in each of these histories, played in this order."""
+    """The traces of these histories, played in this order."""
     with closing(Player()) as player:
         return {seed: player.play(draw(seed)).trace() for seed in seeds}

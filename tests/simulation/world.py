@@ -20,7 +20,7 @@ T = TypeVar("T")
 #: Unix time at which every history begins, and how long the system has run by then.
 EPOCH = 1_800_000_000.0
 RUNS_SINCE_S = 200.0
-#: While nothing but polling happens, less time than this is not skipped.
+#: While processes only poll, the clock skips times longer than this.
 SKIP_S = 2.5
 
 
@@ -44,7 +44,7 @@ class Line:
 
 @dataclass(eq=False)
 class Process:
-    """A process of Leadline, or a person who calls, with its own clocks."""
+    """A process of Leadline, or a person who calls it, with its own clocks."""
 
     world: "World"
     name: str
@@ -55,7 +55,7 @@ class Process:
     #: How long its machine was suspended: CLOCK_MONOTONIC stood still then.
     suspended_s: float = 0.0
     is_dead: bool = False
-    #: Its state in memory: connections, caches.
+    #: The process's memory: connections, caches.
     memory: dict[Any, Any] = field(default_factory=dict)
     #: Its connections, which drop with it.
     on_death: list[Callable[[], None]] = field(default_factory=list)
@@ -64,15 +64,15 @@ class Process:
         self.random = Random(f"{self.world.seed}/{self.name}")  # noqa: S311 - from its seed
 
     def wall(self) -> float:
-        """`time.time()` here."""
+        """The process's `time.time()`."""
         return self.world.now + self.ahead_s
 
     def monotonic(self) -> float:
-        """`time.monotonic()` here."""
+        """The process's `time.monotonic()`."""
         return self.world.now - EPOCH + 10_000 - self.suspended_s
 
     def boottime(self) -> float:
-        """CLOCK_BOOTTIME here."""
+        """The process's CLOCK_BOOTTIME."""
         return self.world.now - EPOCH + 10_000
 
 
@@ -84,7 +84,7 @@ class Task:
     def __init__(self, process: Process, run: Callable[[], object]) -> None:
         self.process = process
         self.greenlet = greenlet(run)
-        #: Which of its waits is the current one.
+        #: The number of its current wait.
         self.turn = 0
 
 
@@ -97,9 +97,9 @@ class World:
         self.story: list[Line] = []
         self.is_over = False
         self.steps = 0
-        #: What happens at the n-th occurrence of a moment; it gets the process there.
+        #: What to do at the n-th occurrence of a moment; called with the process.
         self.planned: dict[tuple[str, int], list[Callable[[Process], None]]] = defaultdict(list)
-        #: When something is due next if no process moves; infinite if nothing is.
+        #: When something is next due if every process is idle; infinite if nothing is.
         self.next_due: Callable[[], float] = lambda: float("inf")
         self.broken: list[str] = []
         self._counts: dict[str, int] = defaultdict(int)
@@ -122,7 +122,7 @@ class World:
         return self.task.process
 
     def is_inside(self) -> bool:
-        """Whether this runs in a simulated process."""
+        """Whether the caller is a simulated process."""
         return getcurrent() in self._tasks
 
     def wait(self, seconds: float) -> None:
@@ -134,7 +134,7 @@ class World:
         self.park(seconds, is_poll=True)
 
     def park(self, timeout_s: float | None = None, *, is_poll: bool = False) -> None:
-        """Wait until `wake`, or as long as this."""
+        """Wait until `wake`, or for this long."""
         task = self._tasks.get(getcurrent())
         if task is None or self.is_over or task.process.is_dead:
             raise GreenletExit
@@ -150,7 +150,7 @@ class World:
         self._push(self.now + after_s, task, task.turn)
 
     def moment(self, name: str) -> None:
-        """A moment for which faults can be planned, in this process."""
+        """Signal a moment in this process, for which faults can be planned."""
         self._counts[name] += 1
         planned = self.planned.get((name, self._counts[name]))
         if planned:
@@ -161,18 +161,18 @@ class World:
             raise GreenletExit
 
     def count_from_here(self) -> None:
-        """The next occurrence of each moment counts as its first."""
+        """Count the next occurrence of each moment as its first."""
         self._counts.clear()
 
     def record(self, who: str, what: str, **facts: Any) -> None:
-        """A line for the story and the checker."""
+        """Record a line for the story and the checker."""
         if not self.is_over:
             self.story.append(Line(self.now, who, what, tuple(facts.items())))
 
     # --- what the world does
 
     def spawn(self, process: Process, run: Callable[[], object]) -> Task:
-        """A new thread of this process."""
+        """Start a thread of this process."""
         task = Task(process, lambda: self._guarded(run))
         task.greenlet.parent = self._hub
         self._tasks[task.greenlet] = task
@@ -180,11 +180,11 @@ class World:
         return task
 
     def at(self, when: float, happen: Callable[[], None]) -> None:
-        """Run this then."""
+        """Call `happen` at this time."""
         self._push(max(when, self.now), happen, 0)
 
     def after(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Run this later."""
+        """Call `happen` after this many seconds."""
         self.at(self.now + seconds, happen)
 
     def kill(self, process: Process) -> None:
@@ -195,13 +195,13 @@ class World:
                 drop()
 
     def freeze(self, process: Process, seconds: float, *, suspend: bool = False) -> None:
-        """Stop a process for a while; if suspended, its monotonic clock stops too."""
+        """Stop a process for a while; if it is suspended, its monotonic clock stops too."""
         process.frozen_until = max(process.frozen_until, self.now + seconds)
         if suspend:
             process.suspended_s += seconds
 
     def run(self, until: float, *, max_steps: int) -> None:
-        """Continue until then, or until nothing is left to do.
+        """Run until this time, or until nothing is left to do.
 
         Raises:
             Stuck: it takes too many steps.
@@ -221,7 +221,7 @@ class World:
                 target()
 
     def end(self) -> None:
-        """Drop everything that still waits."""
+        """Drop all tasks and events that still wait."""
         self.is_over = True
         for task in list(self._tasks.values()):
             if task.greenlet and not task.greenlet.dead:
@@ -281,7 +281,7 @@ class World:
             heappop(self._events)
 
     def _skip_to(self, when: float) -> None:
-        """Nothing happens until then: polling tasks poll again shortly before."""
+        """Skip to this time, at which polling tasks poll again."""
         polls = sorted(self._polls)
         first = polls[0][0]
         self._polls.clear()
@@ -291,7 +291,7 @@ class World:
 
 
 class Mailbox:
-    """Where one task waits for items of another one, or of a server."""
+    """A queue in which one task waits for items of another task, or of a server."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -314,7 +314,7 @@ class Mailbox:
         return self._content.pop(0) if self._content else None
 
     def size(self) -> int:
-        """How many items there are."""
+        """The number of items."""
         return len(self._content)
 
     def has_some(self) -> bool:
@@ -323,14 +323,14 @@ class Mailbox:
 
 
 class Signal:
-    """Where several tasks wait for one another."""
+    """An event for which several tasks can wait."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._waiting: list[Task] = []
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Until the next `fire`, or as long as this."""
+        """Wait until the next `fire`, or for this long."""
         task = self._world.task
         self._waiting.append(task)
         try:

@@ -20,14 +20,14 @@ def recorded(command: Any, result: Any, lead_id: int | None = None) -> dict[str,
     return call
 
 
-def test_a_lead_of_somebody_else_is_kept_without_its_person() -> None:
+def test_another_persons_lead_is_logged_without_personal_data() -> None:
     bob = {"ID": "5", "TITLE": "Bob", "ORIGIN_ID": "8", "ORIGINATOR_ID": "x", "PHONE": []}
     call = recorded(leads.list_by_ids([5, 6]), [bob, {"ID": "6", "TITLE": "Eve"}], lead_id=5)
     assert call["answer"] == [{"ID": "5", "ORIGIN_ID": "8", "ORIGINATOR_ID": "x"}]
     assert call["params"] == {"filter": {"@ID": [5]}}
 
 
-def test_a_shared_lookup_is_kept_with_this_users_id_and_leads_only() -> None:
+def test_a_shared_lookup_is_logged_with_this_users_id_and_leads_only() -> None:
     mine = {"ID": "5", "TITLE": "Ann Lee", "ORIGIN_ID": "7"}
     other = {"ID": "6", "TITLE": "Bob", "ORIGIN_ID": "8"}
     call = recorded(leads.list_by_origins([7, 8], "x"), [mine, other])
@@ -47,7 +47,7 @@ def test_a_long_or_unexpected_answer_is_cut() -> None:
         assert len(str(call["answer"])) <= MAX_EXCERPT
 
 
-def test_an_error_is_kept_with_its_code_and_its_beginning() -> None:
+def test_an_error_is_logged_with_its_code_and_its_beginning() -> None:
     call = recorded(CREATE, Rejected("no " * 1000, code="100"))
     assert (call["error"]["kind"], call["error"]["code"]) == ("Rejected", "100")
     assert len(call["error"]["text"]) == call_log.MAX_ERROR

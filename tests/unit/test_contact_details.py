@@ -85,7 +85,7 @@ def test_without_a_map_there_are_no_emails(configure: Configure) -> None:
     assert ContactDetails.of(state(**FIELDS)).emails == ()
 
 
-def test_a_sender_s_phone_is_read_within_the_chosen_country(configure: Configure) -> None:
+def test_a_senders_phone_is_read_within_the_chosen_country(configure: Configure) -> None:
     configure(phone_region="KZ")
     details = ContactDetails.of(replace(state(), phone="8 (701) 111-22-33"))
     assert details.phone == PHONE

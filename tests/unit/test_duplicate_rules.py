@@ -75,7 +75,7 @@ def test_a_lead_without_an_origin_is_read_again_before_it_is_written_late() -> N
     assert planned(replace(linked, fence=str((NOW_MS + FRESH_MS + 1) * 1000))) == Lookup()
 
 
-def test_an_answer_that_may_lack_ids_is_asked_for_alone() -> None:
+def test_an_answer_that_may_lack_ids_is_requested_alone() -> None:
     full = Found(tuple(range(20)), is_complete=False)
     shared = rules.settle_found(leased(), full, None, NOW_MS)
     assert shared.fields == {"alone": 1}
@@ -181,7 +181,7 @@ def test_users_share_the_commands_of_a_search() -> None:
     assert command.params["filter"] == {"@ID": [8, 9]}
 
 
-def test_quiet_users_share_an_import_where_the_portal_takes_it() -> None:
+def test_quiet_users_share_an_import_if_the_portal_supports_it() -> None:
     quiet = [
         replace(leased(creates_anyway=True, is_quiet=True), user_id=user_id)
         for user_id in range(1, 26)

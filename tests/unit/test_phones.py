@@ -28,12 +28,12 @@ def as_spaced(text: str) -> str:
 @example("+77001112233")
 @example("+870773111632")  # satellites: no country has this code
 @example("+999123456789")  # no code at all
-def test_a_plain_number_gives_the_same_as_with_spaces(text: str) -> None:
+def test_a_plain_number_gives_the_same_with_spaces(text: str) -> None:
     assert outcome(text) == outcome(as_spaced(text))
 
 
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
-def test_each_country_s_numbers_give_the_same_as_with_spaces(region: str) -> None:
+def test_numbers_of_each_country_give_the_same_with_spaces(region: str) -> None:
     for kind in PhoneNumberType.values():
         number = phonenumbers.example_number_for_type(region, kind)
         if number:

@@ -50,7 +50,7 @@ _CALLS: dict[str, Callable[[redis.Redis], object]] = {
 
 
 @pytest.mark.parametrize("name", _CALLS)
-def test_an_unreachable_redis_is_queue_down(name: str) -> None:
+def test_an_unreachable_redis_raises_queue_down(name: str) -> None:
     nothing_listens = redis.Redis(
         unix_socket_path="/nonexistent/redis.sock", retry=Retry(NoBackoff(), 0)
     )

@@ -150,7 +150,7 @@ def test_a_silence_dates_from_the_last_sign_of_life() -> None:
     assert "10 min" in found.sentence
 
 
-def test_a_server_that_is_not_set_here_is_no_failure() -> None:
+def test_a_server_without_an_address_is_no_failure() -> None:
     """Bitrix24's side deployed alone has no database; the other side has no Redis."""
     alone = error("set DATABASE_URL", is_set=False)
     assert codes(ledger=alone) == ["unknown_backlog"]

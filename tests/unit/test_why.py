@@ -54,7 +54,7 @@ def waiting(next_try_at: datetime | None = None) -> dict[str, Any]:
         (waiting(), (), None, Why("whyUnpublished")),
     ],
 )
-def test_the_first_thing_that_holds_a_user_up_is_the_reason(
+def test_the_first_obstacle_of_a_user_is_the_reason(
     sync: dict[str, Any], steps: tuple[str, ...], paused: str | None, expected: Why
 ) -> None:
     assert why(sync, steps, paused) == expected

@@ -34,9 +34,9 @@ _REGISTERED = (
 )
 
 FIELDS = (
-    Field("ID", "id", "ID", "integer", read_only=True),
+    Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("COMPANY_TYPE", "typeId", "Company type", "crm_status", extra=status("COMPANY_TYPE")),
-    Field("TITLE", "title", "Company name", max_length=255, required=True),
+    Field("TITLE", "title", "Company name", max_length=255, is_required=True),
     Field("LOGO", "logo", "Logo", "file"),
     LEAD,
     *HAS_MULTIFIELDS,
@@ -55,7 +55,7 @@ FIELDS = (
         "Contacts",
         "crm_contact",
         where="fdi",
-        multiple=True,
+        is_multiple=True,
         item_default=[],
     ),
     *VERSIONED_ORIGIN,

@@ -24,12 +24,12 @@ from emulator.entities.fields.field import (
 )
 
 
-def _yes_no(name: str, camel: str, title: str, *, read_only: bool = False) -> Field:
-    return Field(name, camel, title, "char", "N", read_only=read_only)
+def _yes_no(name: str, camel: str, title: str, *, is_read_only: bool = False) -> Field:
+    return Field(name, camel, title, "char", "N", is_read_only=is_read_only)
 
 
 FIELDS = (
-    Field("ID", "id", "ID", "integer", read_only=True),
+    Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("TITLE", "title", "Title", max_length=255),
     Field("TYPE_ID", "typeId", "Type", "crm_status", extra=status("DEAL_TYPE")),
     Field(
@@ -49,9 +49,9 @@ FIELDS = (
     Field("COMMENTS", "comments", "Comment", "text"),
     Field("ADDITIONAL_INFO", "additionalInfo", "Additional information"),
     Field("LOCATION_ID", "locationId", "Location", "location"),
-    Field("CATEGORY_ID", "categoryId", "Pipeline", "crm_category", "0", immutable=True),
-    Field("STAGE_SEMANTIC_ID", "stageSemanticId", "Stage group", read_only=True),
-    _yes_no("IS_NEW", "isNew", "New deal", read_only=True),
+    Field("CATEGORY_ID", "categoryId", "Pipeline", "crm_category", "0", is_immutable=True),
+    Field("STAGE_SEMANTIC_ID", "stageSemanticId", "Stage group", is_read_only=True),
+    _yes_no("IS_NEW", "isNew", "New deal", is_read_only=True),
     _yes_no("IS_RECURRING", "isRecurring", "Recurring deal"),
     _yes_no("IS_RETURN_CUSTOMER", "isReturnCustomer", "Repeat deal"),
     _yes_no("IS_REPEATED_APPROACH", "isRepeatedApproach", "Repeated approach"),

@@ -37,11 +37,11 @@ class Field:
     kind: str = "string"
     default: Any = None
     where: str = "fgdi"
-    read_only: bool = False
-    required: bool = False
-    immutable: bool = False
-    multiple: bool = False
-    dynamic: bool = False
+    is_read_only: bool = False
+    is_required: bool = False
+    is_immutable: bool = False
+    is_multiple: bool = False
+    is_dynamic: bool = False
     max_length: int | None = None
     #: What crm.item.* returns for a field without a value.
     item_default: Any = None
@@ -50,34 +50,37 @@ class Field:
     #: Further keys of the description.
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def described(self, *, required: bool) -> dict[str, Any]:
+    def described(self, *, is_required: bool) -> dict[str, Any]:
         """Its entry in crm.lead.fields and the like."""
-        return self._described(_UPPER_TYPES.get(self.kind, self.kind), required=required)
+        return self._described(_UPPER_TYPES.get(self.kind, self.kind), is_required=is_required)
 
-    def described_item(self, *, required: bool) -> dict[str, Any]:
+    def described_item(self, *, is_required: bool) -> dict[str, Any]:
         """Its entry in crm.item.fields."""
-        kind = self.kind if self.dynamic else _ITEM_TYPES.get(self.kind, self.kind)
-        description = {**self._described(kind, required=required), "upperName": self.upper_name}
-        if self.dynamic:
+        kind = self.kind if self.is_dynamic else _ITEM_TYPES.get(self.kind, self.kind)
+        description = {
+            **self._described(kind, is_required=is_required),
+            "upperName": self.upper_name,
+        }
+        if self.is_dynamic:
             description["title"] = self.title
         return description
 
-    def _described(self, kind: str, *, required: bool) -> dict[str, Any]:
+    def _described(self, kind: str, *, is_required: bool) -> dict[str, Any]:
         description = {
             "type": kind,
-            "isRequired": required or self.required,
-            "isReadOnly": self.read_only,
-            "isImmutable": self.immutable,
-            "isMultiple": self.multiple,
-            "isDynamic": self.dynamic,
+            "isRequired": is_required or self.is_required,
+            "isReadOnly": self.is_read_only,
+            "isImmutable": self.is_immutable,
+            "isMultiple": self.is_multiple,
+            "isDynamic": self.is_dynamic,
         }
-        title = self.name if self.dynamic else self.title
+        title = self.name if self.is_dynamic else self.title
         return {**description, **self.extra, "title": title}
 
     @property
     def upper_name(self) -> str:
         """`camel` in upper case with underscores; for a user field, its name."""
-        is_named = self.dynamic or self.kind == "crm_entity"
+        is_named = self.is_dynamic or self.kind == "crm_entity"
         return self.name if is_named else upper_name(self.camel)
 
 
@@ -128,7 +131,7 @@ def my_company(where: str = "di") -> Field:
 
 def switched_off(*names: str) -> tuple[Field, ...]:
     """Fields that crm.item.get shows and Bitrix24 has switched off: always null."""
-    return tuple(Field("", name, name, where="i", read_only=True) for name in names)
+    return tuple(Field("", name, name, where="i", is_read_only=True) for name in names)
 
 
 MULTIFIELDS = {
@@ -151,10 +154,10 @@ FROM_ROWS = {
     "phone": ("PHONE", ""),
 }
 ROW_TEXTS = tuple(
-    Field("", camel, camel, where="i", item_default="", read_only=True) for camel in FROM_ROWS
+    Field("", camel, camel, where="i", item_default="", is_read_only=True) for camel in FROM_ROWS
 )
 OBSERVERS = Field(
-    "OBSERVERS", "observers", "Observers", "user", where="di", multiple=True, item_default=[]
+    "OBSERVERS", "observers", "Observers", "user", where="di", is_multiple=True, item_default=[]
 )
 
 UTM = (
@@ -180,9 +183,9 @@ ADDRESS = (
     Field("ADDRESS_LOC_ADDR_ID", "addressLocAddrId", "Location address", "integer", where="fg"),
 )
 HAS_MULTIFIELDS = (
-    Field("HAS_PHONE", "hasPhone", "Has a phone", "char", "N", read_only=True),
-    Field("HAS_EMAIL", "hasEmail", "Has an e-mail", "char", "N", read_only=True),
-    Field("HAS_IMOL", "hasImol", "Has an open channel", "char", "N", read_only=True),
+    Field("HAS_PHONE", "hasPhone", "Has a phone", "char", "N", is_read_only=True),
+    Field("HAS_EMAIL", "hasEmail", "Has an e-mail", "char", "N", is_read_only=True),
+    Field("HAS_IMOL", "hasImol", "Has an open channel", "char", "N", is_read_only=True),
 )
 SOURCE = (
     Field("SOURCE_ID", "sourceId", "Source", "crm_status", extra=status("SOURCE")),
@@ -190,25 +193,25 @@ SOURCE = (
 )
 AUTHORS = (
     Field("ASSIGNED_BY_ID", "assignedById", "Responsible", "user", "1"),
-    Field("CREATED_BY_ID", "createdBy", "Created by", "user", "1", read_only=True),
-    Field("MODIFY_BY_ID", "updatedBy", "Modified by", "user", "1", read_only=True),
-    Field("DATE_CREATE", "createdTime", "Created", "datetime", read_only=True),
-    Field("DATE_MODIFY", "updatedTime", "Modified", "datetime", read_only=True),
+    Field("CREATED_BY_ID", "createdBy", "Created by", "user", "1", is_read_only=True),
+    Field("MODIFY_BY_ID", "updatedBy", "Modified by", "user", "1", is_read_only=True),
+    Field("DATE_CREATE", "createdTime", "Created", "datetime", is_read_only=True),
+    Field("DATE_MODIFY", "updatedTime", "Modified", "datetime", is_read_only=True),
 )
 MOVED = (
-    Field("MOVED_BY_ID", "movedBy", "Moved by", "user", "1", read_only=True),
-    Field("MOVED_TIME", "movedTime", "Moved", "datetime", read_only=True),
+    Field("MOVED_BY_ID", "movedBy", "Moved by", "user", "1", is_read_only=True),
+    Field("MOVED_TIME", "movedTime", "Moved", "datetime", is_read_only=True),
 )
 LAST_ACTIVITY = (
-    Field("LAST_ACTIVITY_BY", "lastActivityBy", "Last activity by", "user", "1", read_only=True),
-    Field("LAST_ACTIVITY_TIME", "lastActivityTime", "Last activity", "datetime", read_only=True),
+    Field("LAST_ACTIVITY_BY", "lastActivityBy", "Last activity by", "user", "1", is_read_only=True),
+    Field("LAST_ACTIVITY_TIME", "lastActivityTime", "Last activity", "datetime", is_read_only=True),
 )
 LAST_COMMUNICATION = Field(
     "LAST_COMMUNICATION_TIME",
     "lastCommunicationTime",
     "Last communication",
     where="fg",
-    read_only=True,
+    is_read_only=True,
 )
 OPENED = Field("OPENED", "opened", "Available to everyone", "char", "Y")
 WEBFORM = Field("WEBFORM_ID", "webformId", "CRM form", "integer", where="di", item_default=0)
@@ -234,7 +237,7 @@ CLIENT = (
         "Contacts",
         "crm_contact",
         where="fdi",
-        multiple=True,
+        is_multiple=True,
         item_default=[],
     ),
 )

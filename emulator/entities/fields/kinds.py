@@ -21,9 +21,9 @@ _EMPTY = (None, "", False)
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)|(\d\d)\.(\d\d)\.(\d{4})")
 
 
-def stored(kind: str, value: Any, *, dynamic: bool = False) -> str | None:
+def stored(kind: str, value: Any, *, is_dynamic: bool = False) -> str | None:
     """A client's single value as stored; raises NotValid."""
-    reader = _USER_READERS.get(kind) if dynamic else _READERS.get(kind)
+    reader = _USER_READERS.get(kind) if is_dynamic else _READERS.get(kind)
     if reader is not None:
         return reader(value)
     if value is None:

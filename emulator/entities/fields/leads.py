@@ -25,7 +25,7 @@ from emulator.entities.fields.field import (
 )
 
 FIELDS = (
-    Field("ID", "id", "ID", "integer", read_only=True),
+    Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("TITLE", "title", "Lead title", max_length=255),
     Field("HONORIFIC", "honorific", "Salutation", "crm_status", extra=status("HONORIFIC")),
     Field("NAME", "name", "First name", max_length=50),
@@ -33,7 +33,7 @@ FIELDS = (
     Field("LAST_NAME", "lastName", "Last name", max_length=50),
     Field("COMPANY_TITLE", "companyTitle", "Company name", max_length=255),
     *CLIENT,
-    Field("IS_RETURN_CUSTOMER", "isReturnCustomer", "Repeat lead", "char", "N", read_only=True),
+    Field("IS_RETURN_CUSTOMER", "isReturnCustomer", "Repeat lead", "char", "N", is_read_only=True),
     Field("BIRTHDATE", "birthdate", "Date of birth", "date", ""),
     *SOURCE,
     Field("STATUS_ID", "stageId", "Stage", "crm_status", max_length=50, extra=status("STATUS")),
@@ -43,8 +43,8 @@ FIELDS = (
     *MONEY,
     *HAS_MULTIFIELDS,
     *AUTHORS,
-    Field("DATE_CLOSED", "dateClosed", "Closed", "datetime", "", read_only=True),
-    Field("STATUS_SEMANTIC_ID", "stageSemanticId", "Stage group", read_only=True),
+    Field("DATE_CLOSED", "dateClosed", "Closed", "datetime", "", is_read_only=True),
+    Field("STATUS_SEMANTIC_ID", "stageSemanticId", "Stage group", is_read_only=True),
     OPENED,
     *ORIGIN,
     *MOVED,

@@ -33,8 +33,8 @@ _CLIENT_TEXTS = (
 )
 
 FIELDS = (
-    Field("ID", "id", "ID", "integer", read_only=True),
-    Field("TITLE", "title", "Subject", max_length=255, required=True),
+    Field("ID", "id", "ID", "integer", is_read_only=True),
+    Field("TITLE", "title", "Subject", max_length=255, is_required=True),
     Field("STATUS_ID", "stageId", "Stage", "crm_status", extra=status("QUOTE_STATUS")),
     *(replace(field, where="di") if field.kind == "char" else field for field in MONEY),
     TAX,
@@ -48,12 +48,12 @@ FIELDS = (
     Field("CLOSED", "closed", "Closed", "char", "N"),
     *(Field(name, name.lower(), title, "text") for name, title in _FREE_TEXTS),
     *(
-        Field("", f"{name.lower()}Type", title, "integer", where="di", read_only=True)
+        Field("", f"{name.lower()}Type", title, "integer", where="di", is_read_only=True)
         for name, title in _FREE_TEXTS
     ),
     Field("LEAD_ID", "leadId", "Lead", "crm_lead"),
     Field("DEAL_ID", "dealId", "Deal", "crm_deal"),
-    Field("QUOTE_NUMBER", "quoteNumber", "Number", read_only=True),
+    Field("QUOTE_NUMBER", "quoteNumber", "Number", is_read_only=True),
     Field("PERSON_TYPE_ID", "personTypeId", "Kind of client", "integer", "1"),
     Field("LOCATION_ID", "locationId", "Location", "location"),
     *(Field(*texts) for texts in _CLIENT_TEXTS),

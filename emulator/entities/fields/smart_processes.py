@@ -22,11 +22,11 @@ from emulator.entities.fields.field import (
 )
 
 BEGINNING = (
-    Field("ID", "id", "ID", "integer", read_only=True),
+    Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("TITLE", "title", "Name", max_length=255),
     Field("XML_ID", "xmlId", "External code", max_length=255),
     *AUTHORS,
-    Field("OPENED", "opened", "Available to everyone", "char", "Y", required=True),
+    Field("OPENED", "opened", "Available to everyone", "char", "Y", is_required=True),
     WEBFORM,
 )
 DATES = (
@@ -35,7 +35,7 @@ DATES = (
 )
 CONTACTS = (
     *CLIENT,
-    Field("", "contacts", "CONTACTS", "crm_contact", where="d", multiple=True),
+    Field("", "contacts", "CONTACTS", "crm_contact", where="d", is_multiple=True),
 )
 CATEGORY = Field("CATEGORY_ID", "categoryId", "Pipeline", "crm_category")
 
@@ -50,7 +50,7 @@ def stages(directory: str) -> tuple[Field, ...]:
             "previousStageId",
             "Previous stage",
             "crm_status",
-            read_only=True,
+            is_read_only=True,
             extra=status(directory),
         ),
     )

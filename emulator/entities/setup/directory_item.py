@@ -33,7 +33,7 @@ class DirectoryItem:
 
     @property
     def is_stage(self) -> bool:
-        """Whether it is a stage of any type of object."""
+        """Whether the item is a stage of any type of object."""
         return self.entity_id.startswith(_STAGES) or "_STAGE" in self.entity_id
 
     def described(self) -> dict[str, Any]:

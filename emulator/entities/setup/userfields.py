@@ -151,8 +151,8 @@ class UserField:
             camel_name(self.name),
             self.label(),
             kind,
-            multiple=is_multiple,
-            dynamic=True,
+            is_multiple=is_multiple,
+            is_dynamic=True,
             default=self._default(),
             item_default=[] if is_multiple else None,
             initial=self._initial(),
@@ -173,7 +173,7 @@ class UserField:
             value = settings.get("DEFAULT_VALUE")
             if isinstance(value, dict):
                 value = value.get("VALUE") if value.get("TYPE") == "FIXED" else None
-            found = [] if value in (None, "") else [stored(kind, value, dynamic=True)]
+            found = [] if value in (None, "") else [stored(kind, value, is_dynamic=True)]
         if self.definition["MULTIPLE"] == "Y":
             return found or None
         return found[0] if found else None

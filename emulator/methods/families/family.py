@@ -50,7 +50,7 @@ class Family:
     check_delete: Check = nothing
 
     def add(self, call: Call) -> MethodResult:
-        """The new record's id."""
+        """Add a record; returns its id."""
         sent = call.require_fields()
         for name in self.ids:
             if positive_int(sent.get(name)) is None:

@@ -16,9 +16,9 @@ from emulator.errors import RestError
 from emulator.methods.described import Column, described
 from emulator.methods.objects.product_row import (
     ROWS_MAX,
-    count_again,
     insert_row,
     product_row,
+    recalculate_amount,
     replace_rows,
     rows_of,
 )
@@ -34,7 +34,7 @@ def add(call: Call) -> MethodResult:
     sent = _required(call, "fields")
     entity, item = _owner(call, sent)
     row_id = insert_row(call.portal.store, entity, item.id, _row(sent))
-    count_again(call, entity, item, "crm.item.productrow.add", sent)
+    recalculate_amount(call, entity, item, "crm.item.productrow.add", sent)
     return _view(call, entity, item.id, row_id)
 
 
@@ -51,7 +51,7 @@ def update(call: Call) -> MethodResult:
         "UPDATE product_row SET data = ? WHERE id = ?",
         (json.dumps(row, ensure_ascii=False), row_id),
     )
-    count_again(call, entity, item, "crm.item.productrow.update", sent)
+    recalculate_amount(call, entity, item, "crm.item.productrow.update", sent)
     return _view(call, entity, item.id, row_id)
 
 
@@ -66,7 +66,7 @@ def delete(call: Call) -> MethodResult:
     """crm.item.productrow.delete: null."""
     entity, item, row_id = _existing(call)
     call.portal.store.db.execute("DELETE FROM product_row WHERE id = ?", (row_id,))
-    count_again(call, entity, item, "crm.item.productrow.delete", {})
+    recalculate_amount(call, entity, item, "crm.item.productrow.delete", {})
     return MethodResult(None)
 
 
@@ -80,7 +80,7 @@ def replace(call: Call) -> MethodResult:
         raise RestError("100", "Expected iterable value for multiple field")
     new_rows = [_row(sent_row) for sent_row in rows[:ROWS_MAX] if isinstance(sent_row, dict)]
     replace_rows(call.portal.store, entity, item.id, new_rows)
-    count_again(call, entity, item, "crm.item.productrow.set", sent)
+    recalculate_amount(call, entity, item, "crm.item.productrow.set", sent)
     return MethodResult({"productRows": _rows(call, entity, item.id)})
 
 

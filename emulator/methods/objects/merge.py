@@ -28,7 +28,7 @@ _FREE = {
 
 
 def merge(call: Call) -> MethodResult:
-    """STATUS, and the ids of the deleted objects."""
+    """crm.entity.mergeBatch: STATUS, and the ids of the deleted objects."""
     params = call.argument("params")
     sent = params if isinstance(params, dict) else call.params
     entity, items = _entity(sent), _items(call, sent)
@@ -85,7 +85,7 @@ def _merged(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] |
     """The fields that the first object inherits; None if values contradict each other."""
     changes: dict[str, Any] = {}
     for name, field in schema.fields.items():
-        if field.read_only or name in _FREE:
+        if field.is_read_only or name in _FREE:
             continue
         current = first.data.get(name, field.default)
         for other in others:

@@ -50,7 +50,7 @@ def replace_rows(
             insert_row(store, entity, item_id, row)
 
 
-def count_again(call: Call, entity: Entity, item: Item, method: str, sent: object) -> None:
+def recalculate_amount(call: Call, entity: Entity, item: Item, method: str, sent: object) -> None:
     """Set the amount of an object to the sum of its rows, unless it is manual."""
     if item.data.get("IS_MANUAL_OPPORTUNITY") != "Y":
         rows = rows_of(call.portal.store, entity, item.id).values()

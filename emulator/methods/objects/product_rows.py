@@ -1,4 +1,4 @@
-"""crm.lead.productrows.* and crm.deal.productrows.*: products of an object, without a catalog.
+"""crm.lead.productrows.* and crm.deal.productrows.*: the product rows of an object.
 
 The amount of the object is their sum, unless it is manual. Documentation:
 crm/leads/crm-lead-productrows-set.md.
@@ -13,8 +13,8 @@ from emulator.entities.store import Item
 from emulator.errors import RestError, access_denied, not_found
 from emulator.methods.objects.product_row import (
     ROWS_MAX,
-    count_again,
     product_row,
+    recalculate_amount,
     replace_rows,
     rows_of,
 )
@@ -33,14 +33,14 @@ def get(entity: Entity, call: Call) -> MethodResult:
 
 
 def replace(entity: Entity, call: Call) -> MethodResult:
-    """Replace the rows of an object by those sent; answers true."""
+    """Replace the rows of an object by the sent ones; returns true."""
     item, sent = _existing(entity, call), call.argument("rows")
     sent = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(sent, list):
         raise RestError("", "The parameter rows must be array.")
     rows = [product_row(row) for row in sent[:ROWS_MAX] if isinstance(row, dict)]
     replace_rows(call.portal.store, entity, item.id, rows)
-    count_again(call, entity, item, f"crm.{entity.table}.productrows.set", sent)
+    recalculate_amount(call, entity, item, f"crm.{entity.table}.productrows.set", sent)
     return MethodResult(result=True, lead=item.id if entity is LEAD else None)
 
 

@@ -19,7 +19,7 @@ _SECTIONS_MAX = 100
 
 
 def get(entity: Entity | None, call: Call) -> MethodResult:
-    """The form that was set, or that of a new portal."""
+    """The form that was set, or the default form."""
     found = _entity(entity, call)
     key = _key(found, call)
     stored = _stored(call, key)
@@ -27,7 +27,7 @@ def get(entity: Entity | None, call: Call) -> MethodResult:
 
 
 def replace(entity: Entity | None, call: Call) -> MethodResult:
-    """True; the form is what was sent."""
+    """Replace the form; returns true."""
     key = _key(_entity(entity, call), call)
     sent = call.argument("data")
     if not isinstance(sent, list | dict):
@@ -47,7 +47,7 @@ def replace(entity: Entity | None, call: Call) -> MethodResult:
 
 
 def reset(entity: Entity | None, call: Call) -> MethodResult:
-    """True; the form is that of a new portal again."""
+    """Restore the default form; returns true."""
     stored = _stored(call, _key(_entity(entity, call), call))
     if stored:
         call.portal.records.delete(_FAMILY, stored[0])
@@ -55,7 +55,7 @@ def reset(entity: Entity | None, call: Call) -> MethodResult:
 
 
 def force_common(entity: Entity | None, call: Call) -> MethodResult:
-    """True; deletes all personal forms, so that everyone sees the common one."""
+    """Delete all personal forms, so that everyone sees the common one; returns true."""
     found = _entity(entity, call)
     if call.user != ADMIN:
         raise RestError("", "Access denied.")

@@ -230,7 +230,7 @@ _FIELDS: dict[str, Column] = {
     "updatedTime": ("datetime", "", "Modified"),
     "updatedBy": ("user", "o", "Modified by"),
 }
-#: crm.type.fields does not tell of the last two switches.
+#: crm.type.fields does not describe the last two switches.
 _DESCRIBED = {
     name: column
     for name, column in _FIELDS.items()

@@ -44,7 +44,7 @@ def kept_communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, An
 
 
 def shown_communications(call: Call, number: int, record: Record) -> list[dict[str, Any]]:
-    """As crm.activity.list returns them."""
+    """The communications of an activity, as crm.activity.list returns them."""
     rows = record.get("COMMUNICATIONS", [])
     return [
         {"ID": str(50 * number + place), **row, "ENTITY_SETTINGS": _named(call, row)}

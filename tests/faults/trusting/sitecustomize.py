@@ -1,7 +1,7 @@
 """On the PYTHONPATH of the bench's processes: they trust the portal's private CA too.
 
-The client of Bitrix24 takes no CAs from its environment, as a webhook must not be sent where a
-variable says.
+The client of Bitrix24 takes no CAs from its environment: a variable must not decide where a
+webhook is sent.
 """
 
 import os
