@@ -119,23 +119,22 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
         assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
         return {path.name: path.read_text() for path in folder.iterdir()}
 
-    addresses = logins()
-    assert addresses.keys() >= {*table.secrets(), "postgres.sql", "rabbitmq.json", "redis.conf"}
-    assert addresses["database-url-owner"] == GIVEN["DATABASE_URL"]
-    passwords = {urlsplit(addresses[name]).password or "" for name in table.secrets()[1:]}
+    files = logins()
+    assert files.keys() >= {*table.secrets(), "postgres.sql", "rabbitmq.json", "redis.conf"}
+    assert files["database-url-owner"] == GIVEN["DATABASE_URL"]
+    passwords = {urlsplit(files[name]).password or "" for name in table.secrets()[1:]}
     assert len(passwords) == len(table.secrets()) - 1
-    writer = urlsplit(addresses["database-url-writer"])
+    writer = urlsplit(files["database-url-writer"])
     assert (writer.username, writer.hostname) == ("leadline_writer", "db")
-    assert f"ALTER ROLE leadline_writer PASSWORD '{writer.password}'" in addresses["postgres.sql"]
-    worker = urlsplit(addresses["amqp-url-worker"])
+    assert f"ALTER ROLE leadline_writer PASSWORD '{writer.password}'" in files["postgres.sql"]
+    worker = urlsplit(files["amqp-url-worker"])
     assert (worker.scheme, worker.port, worker.path) == ("amqps", 5671, "/ours")
-    definitions = json.loads(addresses["rabbitmq.json"])
+    definitions = json.loads(files["rabbitmq.json"])
     assert {permission["vhost"] for permission in definitions["permissions"]} == {"ours"}
     assert not any(user["tags"] for user in definitions["users"])
-<<<<<<< HEAD
-    objects = list(yaml.safe_load_all(made["rabbitmq-secrets.yaml"]))
+    objects = list(yaml.safe_load_all(files["rabbitmq-secrets.yaml"]))
     secrets = [secret["stringData"] for secret in objects]
-    brokers = [urlsplit(made[name]) for name in table.secrets() if name.startswith("amqp-")]
+    brokers = [urlsplit(files[name]) for name in table.secrets() if name.startswith("amqp-")]
     assert {secret["username"]: secret["password"] for secret in secrets} == {
         url.username: url.password for url in brokers
     }
@@ -143,24 +142,13 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     # https://github.com/rabbitmq/messaging-topology-operator.
     labels = [secret["metadata"]["labels"] for secret in objects]
     assert labels == [{"rabbitmq.com/topology-operator": "true"}] * len(objects)
-    digest = hashlib.sha256((urlsplit(made["redis-url-worker"]).password or "").encode())
-    assert f"user leadline_worker reset on #{digest.hexdigest()} " in made["redis.conf"]
-=======
-    secrets = [
-        secret["stringData"] for secret in yaml.safe_load_all(addresses["rabbitmq-secrets.yaml"])
-    ]
-    brokers = [urlsplit(addresses[name]) for name in table.secrets() if name.startswith("amqp-")]
-    assert {secret["username"]: secret["password"] for secret in secrets} == {
-        url.username: url.password for url in brokers
-    }
-    digest = hashlib.sha256((urlsplit(addresses["redis-url-worker"]).password or "").encode())
-    assert f"user leadline_worker reset on #{digest.hexdigest()} " in addresses["redis.conf"]
->>>>>>> 077a62aa (Local names of tests, emulator and benchmarks are nouns for what they hold)
+    digest = hashlib.sha256((urlsplit(files["redis-url-worker"]).password or "").encode())
+    assert f"user leadline_worker reset on #{digest.hexdigest()} " in files["redis.conf"]
     again = logins()
     assert {name: again[name] for name in table.secrets()} == {
-        name: addresses[name] for name in table.secrets()
+        name: files[name] for name in table.secrets()
     }
     # The secrets are then those of each login.
     done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / ".secrets/redis-url-worker").read_text() == addresses["redis-url-worker"]
+    assert (tmp_path / ".secrets/redis-url-worker").read_text() == files["redis-url-worker"]
