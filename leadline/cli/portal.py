@@ -22,14 +22,6 @@ PAUSED_BY_OPERATOR = "an operator has paused all calls: leadline portal resume"
 
 app = typer.Typer(no_args_is_help=True, help="The portal: check it, pause and resume calls.")
 
-_PROBES = {
-    "rights": Command("scope", {}),
-    "mode": crm_mode.COMMAND,
-    "stages": leads.list_stages(),
-    "user": Command("profile", {}),
-    "leads": leads.list_after("0", "-"),
-}
-
 
 @app.callback()
 def portal() -> None:
@@ -120,12 +112,23 @@ def inspect() -> tuple[dict[str, Any], list[str]]:
         pause = portal_session.circuit_breaker().state()
         if pause is not None and pause.is_held:
             return {"alive": True, **report}, [PAUSED_BY_OPERATOR]
-        answers = throttled_reads.read_each(_PROBES)
+        answers = throttled_reads.read_each(_probes())
     except BitrixError as error:
         is_simple = error.code == crm_mode.SIMPLE_MODE
         return {"alive": is_simple, **report}, [error.detail]
     report = {"alive": True, **report, **_facts(answers)}
     return report, _problems(report, answers)
+
+
+def _probes() -> dict[str, Command]:
+    """One command for each question; they name the field map's columns, so they need settings."""
+    return {
+        "rights": Command("scope", {}),
+        "mode": crm_mode.COMMAND,
+        "stages": leads.list_stages(),
+        "user": Command("profile", {}),
+        "leads": leads.list_after("0", "-"),
+    }
 
 
 def _facts(answers: dict[str, CommandResult]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 Import-linter checks the order of the packages; this checks what it does not count.
 """
 
+import subprocess
+import sys
 from functools import lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -54,3 +56,19 @@ def test_imports_within_sync_form_few_layers() -> None:
     for name in TopologicalSorter(sync).static_order():
         floors[name] = 1 + max((floors[below] for below in sync[name]), default=0)
     assert max(floors.values()) <= FLOORS_MAX, max(floors, key=lambda name: floors[name])
+
+
+def test_no_import_reads_settings_before_a_process_has_chosen_them() -> None:
+    """The command line takes over the settings of a local run after its imports."""
+    names = sorted(
+        name
+        for name in imports()
+        if name.startswith("leadline.") and not name.endswith(".__main__")
+    )
+    script = (
+        "import importlib, sys; from leadline import process;"
+        "[importlib.import_module(name) for name in sys.argv[1:]];"
+        "sys.exit(bool(process.current().held()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, check=False)
+    assert done.returncode == 0
