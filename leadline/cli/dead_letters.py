@@ -18,6 +18,7 @@ from leadline.cli.output import (
     printable,
 )
 from leadline.cli.terminal.confirm import Yes, confirm
+from leadline.cli.terminal.failures import IdNotFound
 from leadline.connector.dead_letters import Decision
 from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
@@ -80,7 +81,7 @@ def show(
     """
     letters = collect(Selection(frozenset({dead_letter_id})), lambda dead_letter: dead_letter)
     if not letters:
-        raise InvalidRequest(f"there is no dead letter {dead_letter_id}")
+        raise IdNotFound(f"there is no dead letter {dead_letter_id}")
     if raw:
         sys.stdout.buffer.write(letters[0].body)
         return

@@ -35,6 +35,13 @@ _LABELS = {"users_due": "ready", "users_delayed": "delayed", "users_in_a_call": 
 _AGES = ("oldest_s", "overdue_s", "next_call_in_s", "worker_seen_s_ago")
 #: Results that wait for longer need attention, as the alert LeadlineResultsLate says.
 LATE_S = 3600
+#: Findings that need an operator and have no figure of their own below, each with a command.
+_COMMANDS = {
+    "no_connector": "leadline doctor",
+    "field_map_defect": "leadline doctor",
+    "field_misfit": "leadline mapping check",
+    "results_refused": "leadline results list",
+}
 _CLEAR = "\033[H\033[2J\033[3J"
 
 Snapshot = dict[str, dict[str, Any]]
@@ -70,8 +77,8 @@ def status(
 
 def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
     """Print the status; returns the exit code."""
-    attention = list(_attention(snapshot))
     current = findings(snapshot)
+    attention = [*_attention(snapshot), *_findings_attention(current)]
     if json:
         at = {"at": datetime.now(UTC)} if is_watch else {}
         print_json({**at, "verdict": verdict.as_json(current), **snapshot, "attention": attention})
@@ -158,6 +165,12 @@ def _users_attention(ledger: dict[str, Any]) -> Iterator[str]:
         yield f"{_counted(final, 'user')} failed; leadline failed --group"
 
 
+def _findings_attention(current: list[verdict.Finding]) -> Iterator[str]:
+    for finding in current:
+        if command := _COMMANDS.get(finding.code):
+            yield f"{finding.sentence.removesuffix('.')}; {command}"
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -182,5 +195,7 @@ def _flat(snapshot: Snapshot) -> list[tuple[str, Any]]:
         (f"{part}: {_LABELS.get(name, name)}", value)
         for part, values in snapshot.items()
         for name, value in values.items()
-        if (value or ".delay." not in name) and not (part == "forecast" and first)
+        if (value or ".delay." not in name)
+        and not (part == "forecast" and first)
+        and name != "refusing"  # an attention line of its own
     ]

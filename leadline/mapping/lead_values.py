@@ -21,6 +21,8 @@ LeadValues = dict[str, str | None]
 
 _YES = frozenset({"y", "1", "true", "yes"})
 _NO = frozenset({"n", "0", "false", "no"})
+#: A portal keeps this many decimals of a number, unless a user field has more.
+_DECIMALS = 2
 #: Longer values of a lead are cut: no field of the map is that long.
 _LONGEST = 65_536
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -139,6 +141,18 @@ def is_same(field: "UserField", text: str | None, other: str | None) -> bool:
     if blank is not None and None in (text, other):
         return blank in (text, other)
     return field.type == "email" and (text or "").casefold() == (other or "").casefold()
+
+
+def is_rounded(field: "UserField", lead_value: str | None, value: str | None) -> bool:
+    """Whether the lead has this number as its column rounds it: to two decimals, or to more."""
+    if field.type != "number" or lead_value is None or value is None:
+        return False
+    try:
+        stored, wanted = Decimal(lead_value), Decimal(value)
+    except DecimalException:
+        return False
+    decimals = max(_DECIMALS, -int(stored.as_tuple().exponent))
+    return abs(stored - wanted) <= Decimal(5).scaleb(-decimals - 1)
 
 
 def is_empty(field: "UserField", value: str | None) -> bool:

@@ -18,6 +18,9 @@ from leadline.settings import settings
 from leadline.sync.fields import last_check
 from leadline.workqueue import portal_state
 
+#: A receiver that accepts nothing for longer than this is named: a restart takes less.
+REFUSING_S = 60.0
+
 
 def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A part of the status, or its error: one failed server must not hide the other parts.
@@ -163,14 +166,25 @@ def fields() -> dict[str, Any]:
 
 def results() -> dict[str, Any]:
     """Results for other systems, of all endpoints; empty if nothing waits and none was given up."""
-    found = deliveries.trouble().values()
+    trouble = deliveries.trouble()
+    found = trouble.values()
     if not found:
         return {}
     return {
         "waiting": sum(endpoint["waiting"] for endpoint in found),
         "oldest_s": max((endpoint["oldest_s"] or 0.0 for endpoint in found), default=0.0),
         "given_up": sum(endpoint["given_up"] for endpoint in found),
+        "refusing": [
+            {"endpoint": name, **endpoint}
+            for name, endpoint in trouble.items()
+            if _refuses(endpoint)
+        ],
     }
+
+
+def _refuses(endpoint: Mapping[str, Any]) -> bool:
+    """Whether an endpoint has failed to accept a result for longer than a blip lasts."""
+    return bool(endpoint["problem"]) and (endpoint["oldest_s"] or 0.0) > REFUSING_S
 
 
 def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:

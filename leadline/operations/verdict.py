@@ -165,6 +165,17 @@ def _fields(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
         yield Finding("field_misfit", values)
 
 
+def _results(parts: Mapping[str, Part], now: datetime) -> Iterator[Finding]:
+    for endpoint in parts["results"].get("refusing", ()):
+        values = {
+            "endpoint": endpoint["endpoint"],
+            "why": endpoint["problem"],
+            "n": endpoint["waiting"],
+        }
+        since = now - timedelta(seconds=endpoint["oldest_s"])
+        yield Finding("results_refused", values, since)
+
+
 def _unexplained(parts: Mapping[str, Part], now: datetime) -> Iterator[Finding]:
     oldest_s = _oldest_s(parts)
     if oldest_s > SLOW_S:
@@ -201,6 +212,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Part], datetime], Iterator[Finding]], ...]
     _processes,
     _limits,
     _fields,
+    _results,
     _held,
 )
 #: Texts in place of an empty value.

@@ -104,6 +104,12 @@ REASONS: Mapping[str, Reason] = {
         "Other fields and users go on. Change the map or the portal; what stayed open is then"
         " written by itself.",
     ),
+    "results_refused": Reason(
+        "slowed",
+        "The endpoint {endpoint} accepts no results ({why}): {n} wait for it.",
+        "They are delivered once it accepts them, and given up after three days. Writes and calls"
+        " to Bitrix24 are not affected.",
+    ),
     "slow": Reason(
         "slowed",
         "The oldest write has waited for {ago}, and nothing known holds it up.",

@@ -97,12 +97,17 @@ SELECT endpoint, count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
            WHERE due_at IS NULL AND given_up_at > now() - interval '1 day'
        ) AS given_up,
        CAST(GREATEST(0, extract(epoch FROM
-           now() - min(collected_at) FILTER (WHERE due_at IS NOT NULL))) AS float) AS oldest_s
+           now() - min(collected_at) FILTER (WHERE due_at IS NOT NULL))) AS float) AS oldest_s,
+       COALESCE(
+           (SELECT problem FROM result_endpoints
+            WHERE result_endpoints.endpoint = delivery.endpoint),
+           max(problem) FILTER (WHERE due_at IS NOT NULL)
+       ) AS problem
 FROM (
-    (SELECT endpoint, due_at, given_up_at, seq FROM result_deliveries
+    (SELECT endpoint, due_at, given_up_at, seq, problem FROM result_deliveries
      WHERE due_at IS NOT NULL ORDER BY endpoint, due_at LIMIT :counted)
     UNION ALL
-    (SELECT endpoint, due_at, given_up_at, seq FROM result_deliveries
+    (SELECT endpoint, due_at, given_up_at, seq, problem FROM result_deliveries
      WHERE due_at IS NULL ORDER BY given_up_at DESC LIMIT :counted)
 ) AS delivery JOIN results USING (seq) GROUP BY endpoint
 """
@@ -168,8 +173,9 @@ def status() -> list[dict[str, Any]]:
 def trouble() -> dict[str, dict[str, Any]]:
     """For each endpoint for which anything waits or was given up: what an operator has to know.
 
-    `waiting` results, the age `oldest_s` of the oldest of them (None if none waits), and how many
-    were `given_up` within the last day.
+    `waiting` results, the age `oldest_s` of the oldest of them (None if none waits), how many were
+    `given_up` within the last day, and the `problem`: why the endpoint can't be reached, else why
+    it rejected one that waits, else None.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

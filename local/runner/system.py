@@ -33,6 +33,10 @@ _ADDRESSES = (*ADDRESSES.values(), WEBHOOK.replace("-", "_").upper())
 _RUNNER_SETTINGS = (MARK, "LEADLINE_STATE", "LEADLINE_FREE_PORTS", "LEADLINE_RELAY_EVERY_S")
 
 
+#: The secret that the relay and the command line read, if there are receivers of results.
+_ENDPOINTS = "RESULT_ENDPOINTS"
+
+
 @dataclass(frozen=True)
 class System:
     """One system: its servers, programs and addresses."""
@@ -90,8 +94,12 @@ class System:
         settings = {
             name: value
             for name, value in self.environment().items()
-            if name.startswith("LEADLINE_") and name not in _RUNNER_SETTINGS
+            if (name.startswith("LEADLINE_") and name not in _RUNNER_SETTINGS)
+            or name.removesuffix("_FILE") == _ENDPOINTS
         }
+        if mapping := settings.get("LEADLINE_MAPPING"):
+            # The command line may be called in another folder.
+            settings["LEADLINE_MAPPING"] = str((CHECKOUT / mapping).resolve())
         console = {"LEADLINE_CONSOLE_URL": f"{self.edge_url}/console"}
         return {**settings, **console, **cli_access(self.servers)}
 

@@ -216,7 +216,7 @@ def test_a_dead_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> N
     details = leadline("dead-letters", "show", unreadable, "--json").json
     assert (details["encoding"], base64.b64decode(details["body"])) == ("base64", UNREADABLE)
     assert leadline("dead-letters", "show", unreadable, "--raw").out == UNREADABLE
-    assert leadline("dead-letters", "show", "0123456789ab").code == 2
+    assert leadline("dead-letters", "show", "0123456789ab").code == 1
 
 
 def test_a_replay_resets_the_attempts_and_warns_about_processed_messages(

@@ -338,7 +338,7 @@ def test_an_external_id_is_imported_for_one_user(leadline: Leadline, write: Writ
 
 def test_an_unreadable_file_is_reported(leadline: Leadline, write: Write, tmp_path: Path) -> None:
     for file, text in (
-        (tmp_path / "none.csv", "can't be read"),
+        (tmp_path / "none.csv", "none.csv: No such file or directory"),
         (write("a.csv", "name,phone\nAnna,+77001112233\n"), "no column full_name"),
         (write("b.csv", 'full_name,phone\nAnna,+77001112233\n"B"o,+7700\n'), "after line 2"),
     ):

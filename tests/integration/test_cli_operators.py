@@ -193,6 +193,18 @@ def test_the_check_resumes_a_portal_that_answers_again(
 
 
 @pytest.mark.usefixtures("queues")
+@pytest.mark.parametrize("method", ["profile", "scope"])
+def test_a_check_that_lacks_a_right_pauses_no_calls(
+    leadline: Leadline, portal: str, method: str
+) -> None:
+    """The workers call methods of the scope `crm` only."""
+    lacking = {"action": "error", "status": 403, "code": "insufficient_scope"}
+    rule = {"method": method, "skip": int(method == "profile"), **lacking}  # after the probe's own
+    requests.post(f"{portal}/_emulator/faults", json=[rule], timeout=10).raise_for_status()
+    assert leadline("portal", "check").code == 0
+    assert portal_session.circuit_breaker().state() is None
+
+
 def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
     users()
     answer = leadline("doctor", "--json")

@@ -2,11 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pika
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
 from leadline.errors import PortalDown, Unavailable
 from leadline.ledger import settle, write
@@ -27,6 +30,18 @@ Leadline = Callable[..., CommandOutput]
 def connected(in_postgres: str, in_redis: str) -> None:
     assert in_postgres
     assert in_redis
+
+
+@pytest.fixture
+def connector(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockingChannel]:
+    """A consumer of both queues."""
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        channel = connection.channel()
+        for name in (topology.REQUESTS, topology.REPLIES):
+            topology.declare(channel, topology.main_queue(name))
+            channel.basic_consume(name, lambda *_: None)
+        yield channel
 
 
 def create(name: str = "Ann", phone: str = "+77001112233") -> Event:
@@ -195,9 +210,8 @@ def test_resync_options_that_restrict_nothing_are_a_usage_error(leadline: Leadli
 
 
 def test_a_healthy_system_needs_no_attention_and_has_no_negative_age(
-    leadline: Leadline, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+    leadline: Leadline, connector: BlockingChannel
 ) -> None:
-    monkeypatch.setenv("AMQP_URL", amqp_url)
     portal_session.worker_heartbeats().beat("one")
     event = create()
     rows("UPDATE events SET due_at = now() + interval '1 hour', occurred_at = now()")
@@ -207,14 +221,21 @@ def test_a_healthy_system_needs_no_attention_and_has_no_negative_age(
     rows("UPDATE events SET occurred_at = now() + interval '5 s'")  # another clock
     assert leadline("status", "--json").json["ledger"]["oldest_s"] == 0
     assert not re.search(rb"\s-\d", leadline("status").out)
+    for tag in list(connector.consumer_tags):
+        connector.basic_cancel(tag)
+    answer = leadline("status", "--json")
+    assert answer.code == 1
+    assert answer.json["attention"] == [
+        "No connector consumes bitrix_queue: its messages wait in RabbitMQ; leadline doctor"
+    ]
     settle.apply([ReceivedReply(failure(event))])
-    assert leadline("status").code == 1
+    assert "1 user failed; leadline failed --group" in leadline("status").out.decode()
 
 
 def test_status_names_what_needs_an_operator_with_a_command(
-    leadline: Leadline, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+    leadline: Leadline, connector: BlockingChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AMQP_URL", amqp_url)
+    assert connector.is_open
     failed("no such stage")
     portal_session.circuit_breaker().hold("leads are imported")
     monkeypatch.setattr(reachability, "GRACE_S", 0.0)

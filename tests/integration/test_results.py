@@ -327,6 +327,29 @@ def test_an_endpoint_that_hangs_is_given_up_in_time(
     assert (state["waiting"], bool(state["unreachable"])) == (20, True)
 
 
+@pytest.mark.parametrize("status", [500, 410])
+def test_status_names_a_receiver_that_accepts_nothing_after_a_minute(
+    receiver: Receiver, use: Callable[..., None], leadline: Callable[..., CommandOutput],
+    status: int,
+) -> None:  # fmt: skip
+    use(receiver.entry("crm"))
+    settled(create())
+    receiver.status = status
+    tick.run()
+    assert "crm" not in str(leadline("status", "--json").json["attention"]), "a restart, perhaps"
+    rows("UPDATE results SET collected_at = now() - interval '70 seconds'")
+    shown = leadline("status", "--json").json
+    named = f"The endpoint crm accepts no results (status {status}): 1 wait for it"
+    assert f"{named}; leadline results list" in shown["attention"]
+    assert "results_refused" in {shown["verdict"]["reason"]} | {
+        finding["reason"] for finding in shown["verdict"]["also"]
+    }
+    receiver.status = 200
+    awake()
+    tick.run()
+    assert "crm" not in str(leadline("status", "--json").json["attention"])
+
+
 def test_a_result_is_given_up_after_days_and_can_be_replayed(
     receiver: Receiver, use: Callable[..., None], leadline: Callable[..., CommandOutput]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from local.deployments import Deployments, Record
 from local.runner.choices import Choices
 from local.runner.processes.program import StartPhase
@@ -41,3 +43,17 @@ def test_a_function_that_was_never_deployed_gets_no_additional_settings(tmp_path
     deployments = Deployments(tmp_path)
     assert deployments.environment("get-user", tmp_path) == {}
     assert not deployments.is_removed("get-user")
+
+
+def test_the_command_line_gets_the_field_map_and_the_receivers_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLINE_MAPPING", "local/leadline.example.toml")
+    monkeypatch.setenv("RESULT_ENDPOINTS_FILE", "/etc/result-endpoints")
+    state = State(tmp_path)
+    state.create()
+    system = plan(state, Choices.read({"LEADLINE_FREE_PORTS": "1"}))
+    connections = system.connections()
+    assert Path(connections["LEADLINE_MAPPING"]).is_file(), "from any folder"
+    assert Path(connections["LEADLINE_MAPPING"]).is_absolute()
+    assert connections["RESULT_ENDPOINTS_FILE"] == "/etc/result-endpoints"

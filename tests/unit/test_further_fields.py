@@ -276,6 +276,26 @@ def test_the_case_of_an_email_and_an_empty_number_make_no_difference() -> None:
     assert lead.differences(having(budget=0)) == {}
 
 
+@pytest.mark.parametrize(
+    ("stored", "wanted", "is_same"),
+    [
+        ("123456789.12", 123456789.123456, True),
+        ("0.00", 1e-9, True),
+        ("5.01", 5.005, True),  # either way of rounding a half
+        ("5.00", 5.005, True),
+        ("5.00", 5.01, False),
+        ("5", 5.01, False),
+        ("5.001", 5.002, False),
+        ("5.001", 5.0014, True),
+    ],
+)
+def test_a_number_that_the_portal_has_rounded_is_no_drift(
+    *, stored: str, wanted: float, is_same: bool
+) -> None:
+    """Otherwise each repair and each plan would write it again."""
+    assert (found(OPPORTUNITY=stored).differences(having(budget=wanted)) == {}) is is_same
+
+
 def test_an_update_replaces_the_email_that_equals_the_users_or_the_last_applied_one() -> None:
     rows = [
         {"ID": "12", "VALUE": "home@b.cc", "VALUE_TYPE": "HOME"},

@@ -15,6 +15,7 @@ NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 SINCE = NOW - timedelta(minutes=7)
 LATER = NOW + timedelta(minutes=3)
 PAGE = Path(__file__).parents[2] / "functions/console/page"
+REFUSING = {"endpoint": "crm-form", "problem": "status 500", "waiting": 3, "oldest_s": 61.0}
 
 
 def parts(**changed: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -62,6 +63,7 @@ def codes(**changed: dict[str, Any]) -> list[str]:
         ({"queues": {"bitrix_queue.dead": 2}}, "healthy", "operator_needed"),
         ({"results": {"given_up": 2}}, "healthy", "operator_needed"),
         ({"results": {"given_up": 0, "waiting": 5}}, "healthy", "in_sync"),
+        ({"results": {"refusing": [REFUSING]}}, "slowed", "results_refused"),
         ({"ledger": error()}, "stopped", "postgres_down"),
         ({"ledger": error(is_slow=True)}, "slowed", "postgres_slow"),
         ({"work": error(), "portal": error(), "rate": error()}, "stopped", "redis_down"),

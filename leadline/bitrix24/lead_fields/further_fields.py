@@ -177,8 +177,11 @@ def differences(found: FoundFields, state: Desired) -> dict[str, tuple[str | Non
     differing = {}
     for target, value in wanted(state).items():
         name, user_field = mapping.by_target[target]
-        if differs(user_field, lead_has.get(target), value):
-            differing[name] = (lead_has.get(target), value)
+        lead_value = lead_has.get(target)
+        if lead_values.is_rounded(user_field, lead_value, value):
+            continue  # a write would change nothing
+        if differs(user_field, lead_value, value):
+            differing[name] = (lead_value, value)
     return differing
 
 

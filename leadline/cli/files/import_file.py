@@ -57,13 +57,10 @@ class File:
         """A hash of the content: recognises the same file under any path.
 
         Raises:
-            InvalidRequest: it can't be read.
+            OSError: it can't be read.
         """
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-        except OSError as error:
-            raise InvalidRequest(f"{self.path} can't be read: {error.strerror}") from None
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
     def records(self) -> Iterator[Record]:
         """Each line with its user, or with its error.

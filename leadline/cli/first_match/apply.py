@@ -6,6 +6,7 @@ import typer
 
 from leadline.cli.output import FINDINGS, Json, print_json, print_line, progress_bar
 from leadline.cli.terminal.confirm import Yes, confirm
+from leadline.cli.terminal.failures import IdNotFound
 from leadline.errors import InvalidRequest
 from leadline.operations import audit
 from leadline.operations.first_match import applying, plans
@@ -68,8 +69,10 @@ def apply(
 
 def _ready(plan_id: int | None) -> Plan:
     plan = plans.find(plan_id)
+    if plan is None and plan_id is not None:
+        raise IdNotFound(f"there is no plan {plan_id}")
     if plan is None:
-        raise InvalidRequest("there is no such plan: `leadline plan` makes one")
+        raise InvalidRequest("there is no plan yet: `leadline plan` makes one")
     if not plan.is_ready:
         raise InvalidRequest(f"plan {plan.id} is not finished: run `leadline plan`")
     return plan

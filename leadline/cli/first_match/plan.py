@@ -14,7 +14,7 @@ from leadline.cli.output import (
     printable,
     progress_bar,
 )
-from leadline.errors import InvalidRequest
+from leadline.cli.terminal.failures import IdNotFound
 from leadline.operations.first_match import planning, plans
 from leadline.operations.first_match.lines import APPLIED, KINDS
 from leadline.operations.first_match.plans import Plan
@@ -84,7 +84,7 @@ def plan(
 def _stored(plan_id: int) -> Plan:
     found = plans.find(plan_id)
     if found is None or not found.is_ready:
-        raise InvalidRequest(f"there is no finished plan {plan_id}")
+        raise IdNotFound(f"there is no finished plan {plan_id}")
     return found
 
 

@@ -42,6 +42,10 @@ class NotConfirmed(LeadlineError):
     """Not confirmed: nothing was done."""
 
 
+class IdNotFound(LeadlineError):
+    """Nothing has this id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a command failed."""
@@ -91,7 +95,7 @@ def failure_of(error: BaseException) -> Failure:
         case NotConfirmed() | Abort():
             name, code = "not_confirmed", WRONG_USAGE
             message = message or str(NotConfirmed())
-        case UserNotFound() | UserErased() | PathNotFound():
+        case UserNotFound() | UserErased() | PathNotFound() | IdNotFound():
             code = FINDINGS
         case OSError():
             name, code = "file_error", WRONG_USAGE

@@ -6,6 +6,7 @@ users are due, the workers get most of the portal's requests.
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 from leadline.bitrix24.client import BatchResponse, CommandResult
 from leadline.bitrix24.command import Command
@@ -89,17 +90,26 @@ def _call(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandR
     if not allowed:
         portal_session.token_bucket().give_back()
         time.sleep(reserved.wait_ms / 1000)
-    return _answered(batch)
+    return _answered(batch, allowed)
 
 
-def _answered(batch: BatchResponse) -> dict[str, CommandResult]:
+def _answered(batch: BatchResponse, commands: Mapping[str, Command]) -> dict[str, CommandResult]:
     """The results, without refused commands: these are retried."""
     answered = {}
     for key, result in batch.results.items():
-        if isinstance(result, BitrixError):
+        if isinstance(result, BitrixError) and not _concerns_it_alone(commands[key], result):
             portal_session.react(result)
         if not isinstance(result, Refused):
             answered[key] = result
     if batch.results and not answered:
         raise Refused
     return answered
+
+
+def _concerns_it_alone(command: Command, error: BitrixError) -> bool:
+    """Whether this rejection says nothing about the calls of workers.
+
+    They need the scope `crm` only. A webhook without the right to read the portal's users, for
+    example, works; one that is revoked has its whole request rejected.
+    """
+    return isinstance(error, PortalDown) and not command.method.startswith("crm.")
