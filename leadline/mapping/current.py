@@ -24,6 +24,9 @@ log = structlog.get_logger()
 #: How often the file is checked for changes.
 CHECK_EVERY_S = 2.0
 
+#: A new map is compared with the portal within this time.
+NEW_S = 60.0
+
 #: The file's version: its device and inode, its size and when it was modified.
 _Version = tuple[int, int, int, int]
 
@@ -38,6 +41,7 @@ class _MapFile:
         self._check_at = time.monotonic() + CHECK_EVERY_S
         #: Raises BadConfiguration: there is no good map yet.
         self.map = _read(path)
+        self.read_at = time.monotonic()
         self.defect: str | None = None
 
     def current(self) -> "FieldMap":
@@ -61,6 +65,7 @@ class _MapFile:
             self.defect = str(error)
         else:
             self.defect = None
+            self.read_at = time.monotonic()
             log.info("field map read", fields=len(self.map.fields))
             return
         # The text quotes the map's file only.
@@ -95,6 +100,12 @@ def field_map() -> "FieldMap | None":
     """
     map_file = _map_file()
     return None if map_file is None else map_file.current()
+
+
+def is_new() -> bool:
+    """Whether this process has read the map so recently that the portal may not be compared yet."""
+    map_file = _map_file()
+    return map_file is not None and time.monotonic() - map_file.read_at < NEW_S
 
 
 def defect() -> str | None:

@@ -9,7 +9,7 @@ from leadline.bitrix24 import lead_parsing, leads, quiet_import
 from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.duplicates import joined, parse_found
 from leadline.bitrix24.lead_parsing import LookupPage
-from leadline.errors import BitrixError, OutcomeUnknown
+from leadline.errors import BitrixError, OutcomeUnknown, Unavailable
 from leadline.sync.batch_request import Step
 from leadline.sync.decide import (
     Find,
@@ -51,6 +51,9 @@ def settle(
     except BitrixError as error:
         if without_field := refusals.settle(entry, step.plan, error, check):
             return without_field
+        if check.is_outdated and refusals.may_concern(entry, step.plan, error):
+            # The next attempt, or the relay's, knows the fields that the new map names.
+            error = Unavailable(error.detail, code=error.code)
         is_write = isinstance(step.plan, Write)
         if entry.erased:
             error.detail = erasure.without_contacts(error.detail)

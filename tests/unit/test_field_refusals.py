@@ -72,6 +72,20 @@ def test_the_named_field_is_left_out_at_once_and_costs_no_attempt(text: str, tar
     assert [key for key in value if value[key] not in sent] == [target]
 
 
+@pytest.mark.parametrize("is_outdated", [True, False])
+def test_an_unexplained_refusal_is_tried_again_until_the_new_map_is_compared(
+    *, is_outdated: bool
+) -> None:
+    """The error may name a field by a title that is not known yet."""
+    leased = entry(pending(), state=STATE)
+    check = FieldCheck(0, "", (), TITLES, is_outdated=is_outdated)
+    error = Rejected('Invalid value of field "Town"')
+    settlement = interpret.settle(Step(leased, plan(leased), ("u7",)), {"u7": error}, NOW, check)
+    (event,) = settlement.events
+    assert (event.outcome is None) is is_outdated
+    assert (event.attempts, settlement.error is not None) == (1 if is_outdated else 0, True)
+
+
 def test_a_field_that_did_not_fit_is_the_likely_cause_of_an_error_that_names_none() -> None:
     leased = entry(pending(), state=STATE)
     decided = plan(leased)

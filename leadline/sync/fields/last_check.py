@@ -2,13 +2,13 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import orjson
 import structlog
 
 from leadline.errors import QueueError
-from leadline.mapping.current import field_map
+from leadline.mapping.current import field_map, is_new
 from leadline.mapping.portal_fields import Misfit
 from leadline.process import per_process
 from leadline.runtime.once_per_interval import Interval
@@ -36,6 +36,9 @@ class FieldCheck:
     misfits: Sequence[Misfit] = ()
     #: The portal's titles of all its fields by name, as its errors quote them.
     titles: Mapping[str, str] = field(default_factory=dict)
+    #: It is of an earlier map, and one of the current map follows soon: a refusal that it does not
+    #: explain is no reason to give up.
+    is_outdated: bool = False
 
 
 NO_CHECK = FieldCheck(0, "")
@@ -52,7 +55,8 @@ class _Recent:
         if self._is_of_another_map() or self._reads.claim():
             with contextlib.suppress(QueueError):
                 self._check = load()
-        return self._check or NO_CHECK
+        check = self._check or NO_CHECK
+        return replace(check, is_outdated=is_new() and self._is_of_another_map())
 
     def _is_of_another_map(self) -> bool:
         mapping = field_map()
@@ -99,7 +103,9 @@ def store(check: FieldCheck) -> None:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    client().set(_key("field_check"), orjson.dumps(asdict(check)), ex=_KEEP_S)
+    content = asdict(check)
+    del content["is_outdated"]  # it is about the moment of reading
+    client().set(_key("field_check"), orjson.dumps(content), ex=_KEEP_S)
 
 
 @dataclass(frozen=True, slots=True)
