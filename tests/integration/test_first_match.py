@@ -340,5 +340,5 @@ def test_apply_asks_and_names_its_plan(leadline: Leadline) -> None:
     assert refused.code == 2
     assert "Apply plan 1 (create 1)?" in refused.err
     assert leadline("apply", 7, "--yes").code == 1
-    assert leadline("plan", 7).code == 2
+    assert leadline("plan", 7).code == 1
     assert leadline("apply", 1, typed="y\n").code == 0
