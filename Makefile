@@ -80,8 +80,9 @@ clients: setup ## generate the API's clients for Python and TypeScript again; ne
 audit: ## known vulnerabilities of packages in the images; needs uv and PyPI's advisories
 	@uvx pip-audit --strict --disable-pip --require-hashes --requirement requirements/run.txt
 
-notices: setup ## rewrite THIRD-PARTY.md after a change of the lock
+notices: setup ## rewrite THIRD-PARTY.md and the phones' numbering plans after a change of the lock
 	@.venv/bin/python requirements/bill.py notices > THIRD-PARTY.md
+	@.venv/bin/python requirements/numbering_plans.py
 
 sbom: setup ## bill of materials of the images: build/sbom.cdx.json
 	@mkdir -p build && .venv/bin/python requirements/bill.py sbom > build/sbom.cdx.json

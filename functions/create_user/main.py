@@ -6,8 +6,6 @@ from flask import Request
 from leadline.api import write_headers
 from leadline.api.paths import require_collection
 from leadline.ledger import accept
-from leadline.ledger.upsert import accept as upserts
-from leadline.ledger.upsert.outcome import Item
 from leadline.runtime.concurrency.greenlets import cooperative
 from leadline.runtime.http.endpoint import RawResponse, endpoint
 from leadline.users.further_fields import with_fields
@@ -23,6 +21,10 @@ def create_user(request: Request) -> RawResponse:
     new = write_headers.parse_body(with_fields(NewUser), request)
     key = write_headers.idempotency_key(request, "create", new)
     if new.external_id is not None:
+        # Cold start: few users have one.
+        from leadline.ledger.upsert import accept as upserts  # noqa: PLC0415
+        from leadline.ledger.upsert.outcome import Item  # noqa: PLC0415
+
         item = Item(
             new.full_name,
             new.phone,

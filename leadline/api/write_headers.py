@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from flask import Request
 
 from leadline.errors import DatabaseDown, InvalidRequest, VersionMismatch
 from leadline.ledger.event import Accepted, IdempotencyKey
-from leadline.ledger.upsert.outcome import Outcome
 from leadline.runtime.http.endpoint import (
     IDEMPOTENCY_KEY_MAX,
     Model,
@@ -20,6 +20,9 @@ from leadline.runtime.http.endpoint import (
 from leadline.runtime.telemetry import trace_context
 from leadline.users import further_fields, stages
 from leadline.users.model import NO_STAGE, User, UserId
+
+if TYPE_CHECKING:  # cold start
+    from leadline.ledger.upsert.outcome import Outcome
 
 
 def parse_body(model: type[Model], request: Request) -> Model:
@@ -104,7 +107,7 @@ def user_response(accepted: Accepted, *, created: bool = False) -> RawResponse:
     return _response(accepted.event.user, accepted.event.version, created=created)
 
 
-def outcome_response(outcome: Outcome) -> RawResponse:
+def outcome_response(outcome: "Outcome") -> RawResponse:
     """The response to an upsert that was accepted."""
     assert outcome.user is not None  # noqa: S101 - an accepted one has it
     return _response(outcome.user, outcome.version, created=outcome.kind == "created")

@@ -1,15 +1,19 @@
 """Normalise phone numbers to ITU-T E.164: `+77001112233`.
 
 The library `phonenumbers` does the parsing. It matches patterns for brackets, extensions and
-dialling prefixes, which took a tenth of a write's time. Most clients already send E.164; a fast
-path recognises it from the library's numbering plans and skips the parser.
+dialling prefixes, which took a tenth of a write's time, and its import takes a tenth of a cold
+start. Most clients already send E.164; a fast path recognises it from a copy of the library's
+numbering plans and needs neither (`requirements/numbering_plans.py` writes the copy).
 """
 
 import re
 from collections.abc import Container
 from contextlib import suppress
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import NamedTuple
+
+import orjson
 
 #: ITU-T E.164, 6.2.1; phonenumbers accepts some longer numbers.
 MAX_DIGITS = 15
@@ -170,13 +174,17 @@ def _is_canonical(text: str) -> bool:
 @cache
 def _plan(code: str) -> _Plan | None:
     """The numbering plan of a calling code, None for an unknown code."""
-    from phonenumbers import PhoneMetadata, region_code_for_country_code  # noqa: PLC0415 - cold start: costly
-
-    metadata = PhoneMetadata.metadata_for_region_or_calling_code(
-        int(code), region_code_for_country_code(int(code))
-    )
-    if metadata is None or metadata.general_desc is None:
+    if code not in _plans():
         return None
-    prefix = metadata.national_prefix_for_parsing
+    lengths, prefix = _plans()[code]
     # In some countries a leading zero is part of the number; leave those to the parser.
-    return _Plan(metadata.general_desc.possible_length, re.compile(f"0|(?:{prefix or '0'})"))
+    return _Plan(lengths, re.compile(f"0|(?:{prefix or '0'})"))
+
+
+@cache
+def _plans() -> dict[str, tuple[list[int], str]]:
+    """Of each calling code the lengths of its numbers, and the pattern of its dialling prefix."""
+    plans: dict[str, tuple[list[int], str]] = orjson.loads(
+        Path(__file__).with_name("numbering_plans.json").read_bytes()
+    )
+    return plans

@@ -1,5 +1,10 @@
 """Phones in E.164: a number already in that form is returned as the library would format it."""
 
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
 import phonenumbers
 import pytest
 from hypothesis import example, given
@@ -7,6 +12,8 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from leadline.users import phones
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 def outcome(text: str) -> str:
@@ -39,6 +46,22 @@ def test_numbers_of_each_country_give_the_same_with_spaces(region: str) -> None:
         if number:
             text = phonenumbers.format_number(number, PhoneNumberFormat.E164)
             assert outcome(text) == outcome(as_spaced(text))
+
+
+def test_the_numbering_plans_are_those_of_the_installed_library() -> None:
+    """`python requirements/numbering_plans.py` writes them."""
+    plans = runpy.run_path(str(CHECKOUT / "requirements" / "numbering_plans.py"))
+    assert plans["FILE"].read_text(encoding="utf-8") == plans["text"]()
+
+
+def test_a_plain_number_does_not_import_the_library() -> None:
+    """It would take a tenth of a cold start."""
+    code = (
+        "import sys; from leadline.users import phones\n"
+        "assert phones.e164('+77001112233', '') == '+77001112233'\n"
+        "assert 'phonenumbers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True)
 
 
 @pytest.mark.parametrize(

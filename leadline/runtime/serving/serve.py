@@ -36,7 +36,7 @@ from granian.server.embed import Server
 from leadline import process
 from leadline.runtime import cleartext
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.http import auth, cross_site, problem
+from leadline.runtime.http import auth, problem
 from leadline.runtime.http.endpoint import BODY, RawResponse, body_limit_of, scopes_of
 from leadline.runtime.serving import cold_start, rsgi_bridge
 from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
@@ -86,7 +86,10 @@ def _load_function(folder: Path) -> Function:
 def _app(function: Function, name: str) -> App:
     app = limit_body(_wsgi_app(function), body_limit_of(function, settings().body_limit))
     if settings().auth == "off":
-        app = refuse_cross_site(app, cross_site.Guard.read())
+        # Cold start: functions in use have authentication.
+        from leadline.runtime.serving.same_site import refuse_cross_site  # noqa: PLC0415
+
+        app = refuse_cross_site(app)
     if tracing.is_enabled():
         app = tracing.trace_requests(app, name)
     return answer_probes(http_metrics.count_requests(app, name))
@@ -129,34 +132,6 @@ def answer_probes(app: App) -> App:
         return app(environ, start_response)
 
     return answering
-
-
-def refuse_cross_site(app: App, guard: cross_site.Guard) -> App:
-    """Middleware: refuse cross-site browser requests; used while authentication is off."""
-
-    def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        refusal = guard.refusal(_head(environ))
-        if refusal is None:
-            return app(environ, start_response)
-        body = problem.document(refusal.status, refusal.detail)
-        response = RawResponse(body, refusal.status, {"Content-Type": problem.CONTENT_TYPE})
-        return response(environ, start_response)
-
-    return answering
-
-
-def _head(environ: dict[str, Any]) -> cross_site.Head:
-    # The server joins repeated headers with a comma, which no host name or origin contains.
-    origin = environ.get("HTTP_ORIGIN")
-    return cross_site.Head(
-        method=environ["REQUEST_METHOD"],
-        host=environ.get("HTTP_HOST"),
-        origins=() if origin is None else (origin,),
-        sec_fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
-        sec_fetch_mode=environ.get("HTTP_SEC_FETCH_MODE", ""),
-        sec_fetch_dest=environ.get("HTTP_SEC_FETCH_DEST", ""),
-        own_address=environ.get("SERVER_NAME", ""),
-    )
 
 
 def limit_body(app: App, limit_of: Callable[[str], int]) -> App:
