@@ -7,12 +7,13 @@ every filter is common: candidates are those of all filters.
 
 from collections.abc import Sequence
 
-from leadline.runtime.postgres.pool import Row, database
+from leadline.runtime.postgres.pool import database
 from leadline.users.filters import (
     COMMON,
     GROWTH_FACTOR,
     SCAN_IDS,
     Filter,
+    UserRow,
     condition_of,
     params_of,
     read,
@@ -22,7 +23,7 @@ from leadline.users.filters import (
 _NEARBY = "id > (SELECT max(id) FROM users WHERE id < :before) - CAST(:scan_ids AS bigint)"
 
 
-def select(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
+def select(limit: int, before: int, where: Sequence[Filter]) -> list[UserRow]:
     """The newest `limit` users with an id below `before` that match all filters.
 
     Candidates come from the first filter that has some and is not common; if all are common, from
@@ -61,9 +62,9 @@ def _among(
     where: Sequence[Filter],
     *,
     size: int,
-) -> list[Row]:
+) -> list[UserRow]:
     """As `select`, from the candidates that all filters have, in growing pages of them."""
-    rows: list[Row] = []
+    rows: list[UserRow] = []
     while len(rows) < limit:
         ids = _ids(narrowing, where, before, size)
         in_page = Filter("id = ANY (CAST(:ids AS bigint[]))", {"ids": sorted({*ids})})
@@ -91,6 +92,6 @@ def _ids(
     return [row["user_id"] for row in rows]
 
 
-def _scan(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
+def _scan(limit: int, before: int, where: Sequence[Filter]) -> list[UserRow]:
     source = f"users WHERE {condition_of('id < :before', where)} ORDER BY id DESC"
     return read(source, limit, before=before, **params_of(where))

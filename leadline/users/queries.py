@@ -7,6 +7,7 @@ from leadline.errors import UserErased, UserNotFound
 from leadline.runtime.concurrency.coalescing import Coalescer
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users import filters
+from leadline.users.filters import UserRow
 from leadline.users.further_fields import shown
 from leadline.users.model import UserId
 from leadline.users.views import Page, Query, SyncHistory, UserDetails, UserSummary
@@ -47,7 +48,7 @@ def get(user_id: UserId) -> UserDetails:
         raise UserNotFound
     if row["is_erased"]:
         raise UserErased
-    user = with_sync(row)
+    user = with_sync(UserRow._make(row[name] for name in UserRow._fields))
     history = cast("SyncHistory", {**user["sync"], "events": row["events"]})
     if row["retry_at"] is not None:
         history["retry_at"] = row["retry_at"]
@@ -79,31 +80,31 @@ def page(query: Query) -> Page:
     return to_page(rows, query.limit)
 
 
-def to_page(rows: list[Row], limit: int) -> Page:
+def to_page(rows: list[UserRow], limit: int) -> Page:
     """A page from rows of `filters`; `limit` + 1 rows mean that there is a next page."""
     items = [with_sync(row) for row in rows[:limit]]
     return {"items": items, "next": str(items[-1]["id"]) if len(rows) > limit else None}
 
 
-def with_sync(row: Row) -> UserSummary:
-    """A row of `filters.COLUMNS` as readers see it."""
+def with_sync(row: UserRow) -> UserSummary:
+    """A user as readers see it."""
     user: UserSummary = {
-        "id": row["id"],
-        "full_name": row["full_name"],
-        "phone": row["phone"],
-        "stage": row["stage"],
-        "external_id": row["external_id"],
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
+        "id": row.id,
+        "full_name": row.full_name,
+        "phone": row.phone,
+        "stage": row.stage,
+        "external_id": row.external_id,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
         "sync": {
-            "status": row["sync_status"],
-            "reason": row["sync_reason"],
-            "attempts": row["sync_attempts"],
-            "bitrix_lead_id": row["bitrix_lead_id"],
-            "version": row["version"],
+            "status": row.sync_status,
+            "reason": row.sync_reason,
+            "attempts": row.sync_attempts,
+            "bitrix_lead_id": row.bitrix_lead_id,
+            "version": row.version,
         },
     }
-    if row["open_fields"]:
-        user["sync"]["open_fields"] = row["open_fields"].split(",")
+    if row.open_fields:
+        user["sync"]["open_fields"] = row.open_fields.split(",")
     # By the map, which types can't know.
-    return cast("UserSummary", {**user, **fields}) if (fields := shown(row["fields"])) else user
+    return cast("UserSummary", {**user, **fields}) if (fields := shown(row.fields)) else user

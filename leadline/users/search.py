@@ -1,13 +1,12 @@
 """Search users by an id, or by a part of their name or phone, newest first."""
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import AwareDatetime, Field
 
 from leadline.runtime import uuid7
 from leadline.users import failures, filters, newest_first, queries
-from leadline.users.filters import Filter
+from leadline.users.filters import Filter, UserRow
 from leadline.users.search_text import Meaning, meaning_of
 from leadline.users.views import Page, Query
 
@@ -54,11 +53,11 @@ def page(search: Search) -> Page:
     others = _filters(search)
     exact = _exact(meaning, others)
     before = search.after or _END
-    rows: list[dict[str, Any]] = []
+    rows: list[UserRow] = []
     if meaning is None or meaning.part is not None:
         containing = [meaning.part] if meaning and meaning.part else []
         not_exact = Filter(
-            "NOT id = ANY (CAST(:exact AS bigint[]))", {"exact": [user["id"] for user in exact]}
+            "NOT id = ANY (CAST(:exact AS bigint[]))", {"exact": [user.id for user in exact]}
         )
         rows = newest_first.select(search.limit + 1, before, [*containing, *others, not_exact])
     result = queries.to_page(rows, search.limit)
@@ -67,7 +66,7 @@ def page(search: Search) -> Page:
     return result
 
 
-def _exact(meaning: Meaning | None, others: list[Filter]) -> list[dict[str, Any]]:
+def _exact(meaning: Meaning | None, others: list[Filter]) -> list[UserRow]:
     """The users that the text names exactly: by its id, its lead's, its external id."""
     if meaning is None or meaning.exact is None:
         return []

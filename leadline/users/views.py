@@ -100,11 +100,14 @@ class Event(TypedDict):
     settled_at: Timestamp | None
 
 
+SyncStatus = Literal["waiting", "synced", "failed"]
+
+
 @_CLOSED
 class Sync(TypedDict):
     """The sync status of a user."""
 
-    status: Literal["waiting", "synced", "failed"]
+    status: SyncStatus
     reason: str | None
     attempts: int
     bitrix_lead_id: int | None

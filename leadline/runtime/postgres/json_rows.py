@@ -1,6 +1,7 @@
 """Rows as one JSON text: ten times faster to read than pg8000's conversion of each value."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import orjson
 
@@ -28,7 +29,6 @@ def as_columns(names: Sequence[str], select: str) -> str:
     return f"SELECT json_build_array({columns})::text AS result FROM ({select}) AS item"  # noqa: S608 - of constants; values are parameters
 
 
-def parse_columns(names: Sequence[str], result: Sequence[Row]) -> list[Row]:
+def parse_columns(result: Sequence[Row]) -> Iterator[tuple[Any, ...]]:
     """The rows of a query that was wrapped by `as_columns`, in the same order."""
-    columns = orjson.loads(result[0]["result"])
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return zip(*orjson.loads(result[0]["result"]), strict=True)
