@@ -10,10 +10,9 @@ import re
 from collections.abc import Container
 from contextlib import suppress
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
-import orjson
+from leadline.users.numbering_plans import PLANS
 
 #: ITU-T E.164, 6.2.1; phonenumbers accepts some longer numbers.
 MAX_DIGITS = 15
@@ -174,17 +173,8 @@ def _is_canonical(text: str) -> bool:
 @cache
 def _plan(code: str) -> _Plan | None:
     """The numbering plan of a calling code, None for an unknown code."""
-    if code not in _plans():
+    if code not in PLANS:
         return None
-    lengths, prefix = _plans()[code]
+    lengths, prefix = PLANS[code]
     # In some countries a leading zero is part of the number; leave those to the parser.
     return _Plan(lengths, re.compile(f"0|(?:{prefix or '0'})"))
-
-
-@cache
-def _plans() -> dict[str, tuple[list[int], str]]:
-    """Of each calling code the lengths of its numbers, and the pattern of its dialling prefix."""
-    plans: dict[str, tuple[list[int], str]] = orjson.loads(
-        Path(__file__).with_name("numbering_plans.json").read_bytes()
-    )
-    return plans
