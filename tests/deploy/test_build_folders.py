@@ -134,6 +134,18 @@ def test_an_unlisted_package_is_missing(root: Path, tmp_path: Path) -> None:
     assert "ModuleNotFoundError" in process.communicate(timeout=60)[0]
 
 
+@pytest.mark.parametrize(
+    ("ignored", "folder"),
+    [(".dockerignore", "leadline"), ("template/leadline/.dockerignore", "function")],
+)
+def test_a_build_context_has_every_file_of_the_package(ignored: str, folder: str) -> None:
+    lines = (CHECKOUT / ignored).read_text().splitlines()
+    package = (path for path in (CHECKOUT / "leadline").rglob("*.*") if path.is_file())
+    suffixes = {path.suffix for path in package if path.parent.name != "__pycache__"}
+    assert ".lua" in suffixes
+    assert {f"!{folder}/**/*{suffix}" for suffix in suffixes} <= set(lines)
+
+
 def test_the_folder_builds_with_plain_docker_build(root: Path) -> None:
     function = STACK.functions["create-user"]
     context = shrinkwrap(STACK, "create-user", root)
