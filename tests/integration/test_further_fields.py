@@ -325,6 +325,28 @@ def test_an_erased_person_leaves_no_field_behind(settle: Callable[[], None]) -> 
     assert "ann@example.com" not in json.dumps(rows("SELECT * FROM user_terms"), default=str)
 
 
+def test_fields_that_the_portal_requires_hold_nothing_of_an_erased_person(
+    field_map: Callable[[str], None], settle: Callable[[], None]
+) -> None:
+    """A mandatory field can't be emptied; the rest must not stay because of it."""
+    userfield("CITY", "string", MANDATORY="Y")
+    userfield("MET", "date", MANDATORY="Y")
+    required = "required = true\n"
+    field_map(
+        f'{MAP}\n[fields.city]\ntype = "text"\nlead = "UF_CRM_CITY"\n{required}'
+        f'[fields.met]\ntype = "date"\nlead = "UF_CRM_MET"\n{required}'
+    )
+    user = created(**FULL, city="Almaty", met="2026-01-31")
+    settle()
+    assert function_client("delete_user").delete(f"/users/{user['id']}").status_code == 204
+    settle()
+    lead = lead_of(user)
+    assert (lead["TITLE"], lead["EMAIL"], lead["COMMENTS"]) == ("Erased", [], "")
+    item = crm("crm.lead.get", id=lead["ID"])
+    assert (item["UF_CRM_CITY"], item["UF_CRM_MET"][:10]) == ("Erased", "1900-01-01")
+    assert [row["lead"] for row in rows("SELECT lead FROM erasures")] == ["blanked"]
+
+
 def test_further_fields_changed_by_hand_are_compared_one_by_one(settle: Callable[[], None]) -> None:
     user = created(**FULL)
     settle()

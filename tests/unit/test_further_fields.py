@@ -9,7 +9,7 @@ import pytest
 
 from leadline.bitrix24 import leads, stored_lead
 from leadline.bitrix24.lead_fields.applied_fields import AppliedFields
-from leadline.bitrix24.lead_fields.further_fields import needs_lookup, open_fields
+from leadline.bitrix24.lead_fields.further_fields import is_blank, needs_lookup, open_fields
 from leadline.bitrix24.lead_parsing import FoundLead, parse_leads, parse_written
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import OutcomeUnknown
@@ -369,6 +369,20 @@ def test_an_erased_lead_keeps_none_of_the_further_fields() -> None:
     fields = leads.blank(55, "Erased", [9], [("EMAIL", 12)]).params["fields"]
     assert fields["UF_CRM_CITY"] == fields["comments"] == fields["birthdate"] == ""
     assert fields["fm"]["12"]["value"] == fields["fm"]["9"]["value"] == ""
+
+
+def test_an_erased_lead_keeps_no_value_where_the_map_requires_one(
+    configure: Configure, tmp_path: Path
+) -> None:
+    required = maps.EXAMPLE.replace('"UF_CRM_CITY"', '"UF_CRM_CITY"\nrequired = true')
+    maps.use(configure, tmp_path, required.replace('"BIRTHDATE"', '"BIRTHDATE"\nrequired = true'))
+    fields = leads.blank(55, "Erased", []).params["fields"]
+    assert (fields["UF_CRM_CITY"], fields["birthdate"]) == ("Erased", "1900-01-01")
+    assert fields["comments"] == ""
+    rest = {"EMAIL": [], "COMMENTS": ""}
+    blank = found(UF_CRM_CITY="Erased", BIRTHDATE="1900-01-01T03:00:00+03:00", **rest)
+    assert is_blank(blank.further)
+    assert not is_blank(found(UF_CRM_CITY="Almaty", BIRTHDATE="", **rest).further)
 
 
 def test_what_was_applied_is_stored_and_read() -> None:

@@ -58,6 +58,7 @@ def test_imports_within_sync_form_few_layers() -> None:
     assert max(floors.values()) <= FLOORS_MAX, max(floors, key=lambda name: floors[name])
 
 
+@pytest.mark.slow("imports every module")
 def test_no_import_reads_settings_before_a_process_has_chosen_them() -> None:
     """The command line takes over the settings of a local run after its imports."""
     names = sorted(

@@ -12,6 +12,7 @@ from leadline.mapping import lead_values, targets
 from leadline.mapping.current import field_map
 from leadline.mapping.lead_values import LeadValues
 from leadline.mapping.targets import is_multifield
+from leadline.messages.contract import ERASED_NAME
 
 if TYPE_CHECKING:
     from leadline.mapping.field_map import FieldMap
@@ -32,6 +33,8 @@ class Desired(Protocol):
 
 #: Types of fields whose values may be personal data: an erasure clears them.
 _PERSONAL = frozenset({"text", "email", "phone", "date"})
+#: Values that say nothing about a person.
+_NEUTRAL = {"text": ERASED_NAME, "date": "1900-01-01"}
 
 
 def wanted(state: Desired) -> LeadValues:
@@ -91,12 +94,12 @@ def update(
 
 
 def cleared() -> dict[str, str]:
-    """The columns of the map that may hold personal data, each with an empty value to write."""
+    """The columns of the map that may hold personal data, each with what an erasure writes."""
     mapping = field_map()
     if mapping is None:
         return {}
     return {
-        targets.item_name(target): ""
+        targets.item_name(target): _erased(user_field)
         for target, (_, user_field) in mapping.by_target.items()
         if user_field.type in _PERSONAL and not is_multifield(target)
     }
@@ -113,11 +116,17 @@ def is_blank(found: FoundFields) -> bool:
     if mapping is None:
         return True
     texts = (
-        found.values.get(target)
+        (found.values.get(target), _erased(user_field))
         for target, (_, user_field) in mapping.by_target.items()
         if user_field.type in _PERSONAL
     )
-    return not any(texts) and not any(found.rows.values())
+    has_text = any(text and text != erased for text, erased in texts)
+    return not has_text and not any(found.rows.values())
+
+
+def _erased(user_field: "UserField") -> str:
+    """What an erasure writes: a portal that requires a field takes no empty value."""
+    return _NEUTRAL.get(user_field.type, "") if user_field.required else ""
 
 
 def needs_lookup(applied: AppliedFields, state: Desired) -> bool:

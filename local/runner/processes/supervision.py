@@ -19,7 +19,8 @@ from local.runner.processes.configuration import configuration, socket
 from local.runner.processes.program import CHECKOUT, Program
 from local.runner.state import State, write
 
-_ANSWERS_WITHIN_S = 10
+#: Its imports take seconds, on a busy machine or after an update many.
+_ANSWERS_WITHIN_S = 60
 #: Maximum age of a status.
 _ASK_EVERY_S = 2.0
 #: http://supervisord.org/subprocess.html#process-states: all others soon change.
