@@ -26,7 +26,7 @@ QUICK_OUTPUT = WORK / "quick"
 
 
 def main() -> int:
-    """Returns the exit code: 0 if everything was measured, even if expectations were not met."""
+    """Measure; returns 0 if everything was measured, even if expectations were not met."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--quick", action="store_true", help="small scale, to try it out")

@@ -26,7 +26,7 @@ from leadline.workqueue.keys import JOBS
 from leadline.workqueue.restricted_job import JOB
 from local.sandbox.waiting import eventually
 
-#: Upper bounds: a function's start relative to that of hello, and a worker's in milliseconds.
+#: Upper bounds: of a function's start relative to hello's, and of a worker's in milliseconds.
 RATIO = 1.5
 WORKER_MS = 1_000
 _USERS = 1_000

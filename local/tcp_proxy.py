@@ -52,7 +52,9 @@ class Edge:
         """As the name has them now, except that silent ones come last."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        return sorted((str(info[4][0]) for info in found), key=lambda one: one in self._silent)
+        return sorted(
+            (str(info[4][0]) for info in found), key=lambda address: address in self._silent
+        )
 
     async def _try(self, address: str, within_s: float) -> Stream | None:
         try:

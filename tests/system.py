@@ -38,7 +38,7 @@ class System(PrivateSystem):
         return answer.status_code, answer.json()
 
     def is_well(self) -> bool:
-        """Whether every part works, by an answer that is not older than this call."""
+        """Whether every part works, by an answer that is newer than this call."""
         asked_at = datetime.now(UTC)
         status, body = self.health()
         return status == 200 and datetime.fromisoformat(body["checked_at"]) >= asked_at
@@ -57,7 +57,7 @@ class System(PrivateSystem):
         return dict(answer.json())
 
     def await_synced(self, user_id: int, within_s: float = 15) -> dict[str, Any]:
-        """The user once its lead is in sync."""
+        """Wait until the user is synced; returns it."""
         eventually(
             lambda: self.user(user_id)["sync"]["status"] == "synced",
             within_s,
@@ -70,7 +70,7 @@ class System(PrivateSystem):
         return list(self.control("GET", "leads"))
 
     def await_relay_run(self) -> None:
-        """Wait for a run of the relay that began after this call: the second that ends."""
+        """Wait for a run of the relay that began after this call, which is the second to end."""
         for _ in range(2):
             self._await_tick((self.state.root / "relay.tick").stat().st_mtime_ns)
 

@@ -31,7 +31,7 @@ def docker(*words: str, within_s: float = 60) -> str:
 
 
 def inspect(thing: str) -> Any:
-    """All that Docker knows of a container or an image."""
+    """The output of `docker inspect` for a container or an image."""
     return json.loads(docker("inspect", thing))[0]
 
 
@@ -56,7 +56,7 @@ class Compose:
         return self.run_binary(*words, within_s=within_s).decode().strip()
 
     def run_binary(self, *words: str, within_s: float = 120) -> bytes:
-        """As `run`, for output that is no text."""
+        """The same as bytes, for output that is not text."""
         file = str(self.checkout / "local/docker-compose.yml")
         command = ("docker", "compose", "-p", self.project, "-f", file, *words)
         done = subprocess.run(

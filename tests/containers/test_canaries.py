@@ -64,7 +64,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def system(checkout: Path) -> Iterator[Compose]:
-    """Every image built, every container created, and the one-shot ones run to their ends."""
+    """A system with every image built, every container created, and the one-shot ones finished."""
     system = Compose("leadline-canary", ENVIRONMENT, checkout)
     system.run("down", "--volumes", within_s=STOPPED_WITHIN_S)
     system.run("build", within_s=BUILT_WITHIN_S)
@@ -79,7 +79,7 @@ def system(checkout: Path) -> Iterator[Compose]:
 
 @pytest.fixture(scope="module")
 def secrets(system: Compose) -> set[str]:
-    """The texts that must not be found: the canaries, and every generated password."""
+    """The texts that must appear nowhere: the canaries and every generated password."""
     mounts = [f"--volume={system.project}_{name}:/{name}:ro" for name in ("secrets", "servers")]
     show = "tail -n +1 /secrets/* /servers/*"
     image = system.images()["worker"]
@@ -140,7 +140,7 @@ def test_a_secret_in_a_layer_would_be_found(tmp_path: Path) -> None:
 
 
 def _found(saved: IO[bytes], secrets: set[str]) -> set[str]:
-    """Which of them `docker save` contains: in layers (packed or not), history, settings."""
+    """The secrets in the output of `docker save`: layers (packed or not), history, settings."""
     found = set[str]()
     with tarfile.open(fileobj=saved, mode="r|") as image:
         for member in image:

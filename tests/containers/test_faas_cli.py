@@ -19,7 +19,7 @@ WITH_SOCKET = CHECKOUT / "local" / "compose.faas-cli.yml"
 
 @pytest.fixture(scope="module")
 def cli(compose: Compose) -> Iterator[FaasCli]:
-    """Logged in to the edge; edge and function are recreated, and restored afterwards."""
+    """faas-cli, logged in to the edge; edge and function are restored afterwards."""
     assert requests.get(f"{compose.edge}/system/functions", timeout=10).status_code == 501
     socket = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
     more = dataclasses.replace(compose, env={**compose.env, "DOCKER_SOCKET": socket})

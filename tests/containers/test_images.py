@@ -52,7 +52,7 @@ def start(image: str, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def containers(compose: Compose) -> Iterator[dict[str, str]]:
-    """Every function, in such a container."""
+    """A container of every function."""
     images = compose.images()
     running = {name: start(images[name]) for name in FUNCTIONS}
     yield running

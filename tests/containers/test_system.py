@@ -69,7 +69,7 @@ def is_well(compose: Compose) -> bool:
 
 
 def created(compose: Compose) -> int:
-    """A user's id; 5xx answers are retried."""
+    """Create a user, retrying after 5xx answers; returns its id."""
     answers: list[requests.Response] = []
 
     def try_once() -> bool:
@@ -140,7 +140,7 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
     psql = ("exec", "-T", "postgres", "psql", "-U", "leadline", "-Atc", clients)
 
     def both_serve() -> bool:
-        # Concurrent requests: for sequential ones the edge keeps a single connection.
+        # Concurrent requests: the edge sends sequential ones over a single connection.
         with ThreadPoolExecutor(16) as callers:
             answers = list(callers.map(create, [compose] * 32))
         assert {answer.status_code for answer in answers} == {201}

@@ -17,7 +17,7 @@ HELM_DELETE_POLICY = "helm.sh/hook-delete-policy"
 SYNC = "Sync"
 #: Phases in their order.
 PHASES = ("PreSync", SYNC, "PostSync", "SyncFail")
-#: Every other hook of Helm's has no phase: Argo CD neither runs it nor applies it.
+#: Argo CD neither runs nor applies Helm's other hooks.
 _HELM_PHASES = {
     "pre-install": "PreSync",
     "pre-upgrade": "PreSync",
@@ -56,7 +56,7 @@ def treatment(document: Document) -> Treatment:
     return Treatment(frozenset(phases), frozenset(filter(None, deleted)) or _RECREATED)
 
 
-#: Without a policy a hook is deleted before the next one of its name is created.
+#: By default a hook is deleted before the next one of the same name is created.
 _RECREATED = frozenset({"BeforeHookCreation"})
 
 

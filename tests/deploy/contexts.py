@@ -38,7 +38,7 @@ def sent(folder: Path, ignore: Path) -> set[str]:
 
 
 def _rules(text: str) -> list[tuple[bool, re.Pattern[str]]]:
-    """For each rule whether it includes, and its pattern."""
+    """The rules: whether each includes files, and its pattern."""
     lines = [line.strip() for line in text.splitlines()]
     patterns = [line for line in lines if line and not line.startswith("#")]
     return [(line.startswith("!"), _pattern(line.removeprefix("!"))) for line in patterns]

@@ -11,7 +11,7 @@ from tests.deploy.manifests import Document
 
 helm_python = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 
-#: No cluster answers there: a dry run asks none.
+#: An address without a cluster: a dry run contacts none.
 _KUBECONFIG = """\
 apiVersion: v1
 kind: Config

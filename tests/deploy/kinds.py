@@ -1,4 +1,4 @@
-"""Strict models of the custom kinds that we use, after their public definitions.
+"""Strict models of the custom resources that we use, from their public definitions.
 
 They accept only the fields that we use: a typo or a moved field is an error. Core kinds are checked
 against Kubernetes' own schemas instead.
@@ -40,7 +40,7 @@ class RevisionAnnotations(_Strict):
 
 
 class RevisionMetadata(_Strict):
-    """Of the template."""
+    """Metadata of a revision's template."""
 
     labels: dict[str, str]
     annotations: RevisionAnnotations
@@ -53,23 +53,23 @@ class RevisionSpec(_Strict):
     timeout_s: Annotated[int, Field(ge=1, le=600, alias="timeoutSeconds")]
     automount: Literal[False] = Field(alias="automountServiceAccountToken")
     service_links: Literal[False] = Field(alias="enableServiceLinks")
-    #: A pod's, validated as such.
+    #: Validated as containers of a pod.
     containers: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
     volumes: list[dict[str, Any]]
     pull_secrets: list[dict[str, str]] = Field(default_factory=list, alias="imagePullSecrets")
-    #: Only with the feature kubernetes.podspec-topologyspreadconstraints.
+    #: Needs the feature kubernetes.podspec-topologyspreadconstraints.
     topology: list[dict[str, Any]] = Field(default_factory=list, alias="topologySpreadConstraints")
 
 
 class RevisionTemplate(_Strict):
-    """A change of it makes a new revision."""
+    """A template; each change of it makes a new revision."""
 
     metadata: RevisionMetadata
     spec: RevisionSpec
 
 
 class ServiceSpec(_Strict):
-    """Traffic goes to the newest revision."""
+    """The spec of a Service, whose traffic goes to the newest revision."""
 
     template: RevisionTemplate
 
@@ -87,7 +87,7 @@ class KnativeService(_Strict):
 
 
 class SinkRef(_Strict):
-    """A function."""
+    """A reference to a function."""
 
     api_version: Literal["serving.knative.dev/v1"] = Field(alias="apiVersion")
     kind: Literal["Service"]
@@ -95,25 +95,25 @@ class SinkRef(_Strict):
 
 
 class Sink(_Strict):
-    """Where events go."""
+    """The receiver of events."""
 
     ref: SinkRef
 
 
 class ConnectionSecret(_Strict):
-    """Has `username`, `password`, `uri` (of the management API) and `port`."""
+    """A Secret with `username`, `password`, `uri` (of the management API) and `port`."""
 
     name: Label
 
 
 class ClusterReference(_Strict):
-    """A RabbitMQ without an operator."""
+    """A reference to a RabbitMQ that no operator manages."""
 
     connection_secret: ConnectionSecret = Field(alias="connectionSecret")
 
 
 class Queue(_Strict):
-    """Predeclared, as the source would declare one without dead letters."""
+    """A predeclared queue: the source itself would declare one without dead letters."""
 
     queue_name: str = Field(alias="queueName")
     predeclared: Literal[True]
@@ -121,7 +121,7 @@ class Queue(_Strict):
 
 
 class Delivery(_Strict):
-    """`retry` counts the attempts after the first; delays in ISO 8601."""
+    """Retries: `retry` counts the attempts after the first; delays are in ISO 8601."""
 
     retry: Annotated[int, Field(ge=1)]
     backoff_policy: Literal["linear", "exponential"] = Field(alias="backoffPolicy")
@@ -131,7 +131,7 @@ class Delivery(_Strict):
 
 
 class RabbitmqSourceSpec(_Strict):
-    """Immutable once created."""
+    """The spec of a source, immutable once created."""
 
     cluster: ClusterReference = Field(alias="rabbitmqClusterReference")
     queue: Queue = Field(alias="rabbitmqResourcesConfig")
@@ -152,7 +152,7 @@ class RabbitmqSource(_Strict):
 
 
 class MetricsApi(_Strict):
-    """Numbers are strings here."""
+    """A scaler's metric; numbers are strings."""
 
     url: Annotated[str, StringConstraints(pattern=r"^http://[\w.-]+:\d+/metrics$")]
     format: Literal["prometheus"]
@@ -161,27 +161,27 @@ class MetricsApi(_Strict):
 
 
 class Trigger(_Strict):
-    """One reason to scale."""
+    """A trigger that scales."""
 
     type: Literal["metrics-api"]
     metadata: MetricsApi
 
 
 class ScaleTarget(_Strict):
-    """A Deployment of the same namespace."""
+    """A reference to a Deployment of the same namespace."""
 
     name: Label
 
 
 class Fallback(_Strict):
-    """Applies while the metric is unavailable."""
+    """The replicas while the metric is unavailable."""
 
     failure_threshold: Annotated[int, Field(ge=1, alias="failureThreshold")]
     replicas: Annotated[int, Field(ge=1)]
 
 
 class ScaledObjectSpec(_Strict):
-    """Never to zero: retries and wake-ups need a worker's alarm."""
+    """The spec of a ScaledObject; never scales to zero, as the wake timer runs in a worker."""
 
     target: ScaleTarget = Field(alias="scaleTargetRef")
     least: Annotated[int, Field(ge=1, alias="minReplicaCount")]
@@ -205,57 +205,57 @@ class ScaledObject(_Strict):
 
 
 class ParentRef(_Strict):
-    """The Gateway that accepts the requests."""
+    """A reference to the Gateway that accepts the requests."""
 
     name: Label
     namespace: Label
 
 
 class PathMatch(_Strict):
-    """Exact precedes any prefix, a longer prefix a shorter one."""
+    """A path to match: an exact one precedes any prefix, a longer prefix a shorter one."""
 
     type: Literal["Exact", "PathPrefix"]
     value: Annotated[str, StringConstraints(pattern=r"^/")]
 
 
 class Match(_Strict):
-    """Path and method must both match."""
+    """A match, of both path and method."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
     path: PathMatch
 
 
 class PathRewrite(_Strict):
-    """Either the whole path or the matched prefix."""
+    """A replacement of the whole path or of the matched prefix."""
 
     type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
     full: str | None = Field(None, alias="replaceFullPath")
     prefix: str | None = Field(None, alias="replacePrefixMatch")
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> "PathRewrite":
+    def _require_the_field_of_the_type(self) -> "PathRewrite":
         is_full = self.type == "ReplaceFullPath"
         if (self.full is None) == is_full or (self.prefix is None) != is_full:
-            raise ValueError("the type names another field than the one given")
+            raise ValueError("the type and the replaced part differ")
         return self
 
 
 class Rewrite(_Strict):
-    """Host name, path or both."""
+    """A rewrite of host name, path or both."""
 
     hostname: Host | None = None
     path: PathRewrite | None = None
 
 
 class Filter(_Strict):
-    """One change of the request."""
+    """A change of the request."""
 
     type: Literal["URLRewrite"]
     rewrite: Rewrite = Field(alias="urlRewrite")
 
 
 class Backend(_Strict):
-    """A Service; one of another namespace only with a ReferenceGrant there."""
+    """A reference to a Service; another namespace needs a ReferenceGrant there."""
 
     name: Label
     namespace: Label | None = None
@@ -263,14 +263,14 @@ class Backend(_Strict):
 
 
 class Rule(_Strict):
-    """Any one match suffices."""
+    """A rule; it applies if any of its matches does."""
 
     matches: Annotated[list[Match], Field(min_length=1, max_length=64)]
     filters: Annotated[list[Filter], Field(min_length=1, max_length=1)]
     backends: Annotated[list[Backend], Field(min_length=1, max_length=1, alias="backendRefs")]
 
     @model_validator(mode="after")
-    def _a_prefix_is_replaced_for_one_match(self) -> "Rule":
+    def _require_one_match_for_a_prefix(self) -> "Rule":
         rewritten = self.filters[0].rewrite.path
         replaces_prefix = rewritten is not None and rewritten.prefix is not None
         if replaces_prefix and [match.path.type for match in self.matches] != ["PathPrefix"]:
@@ -279,7 +279,7 @@ class Rule(_Strict):
 
 
 class HttpRouteSpec(_Strict):
-    """At most 16 rules."""
+    """The spec of a route, with at most 16 rules."""
 
     parents: Annotated[list[ParentRef], Field(min_length=1, alias="parentRefs")]
     hostnames: list[Host]
@@ -296,7 +296,7 @@ class HttpRoute(_Strict):
 
 
 class GrantedFrom(_Strict):
-    """Who may refer."""
+    """The kind and namespace of objects that may refer."""
 
     group: Literal["gateway.networking.k8s.io"]
     kind: Literal["HTTPRoute"]
@@ -304,7 +304,7 @@ class GrantedFrom(_Strict):
 
 
 class GrantedTo(_Strict):
-    """To what; the core group's name is empty."""
+    """The object that may be referred to; the core group's name is empty."""
 
     group: Literal[""]
     kind: Literal["Service"]
@@ -312,7 +312,7 @@ class GrantedTo(_Strict):
 
 
 class GrantSpec(_Strict):
-    """From any of these to any of those."""
+    """References allowed from any source to any target."""
 
     sources: Annotated[list[GrantedFrom], Field(min_length=1, alias="from")]
     targets: Annotated[list[GrantedTo], Field(min_length=1, alias="to")]
@@ -331,14 +331,14 @@ class ReferenceGrant(_Strict):
 
 
 class FunctionResources(_Strict):
-    """Quantities."""
+    """Resource quantities."""
 
     cpu: str
     memory: str
 
 
 class FunctionSpec(_Strict):
-    """An OpenFaaS function; secrets by the names of Secrets in its namespace."""
+    """The spec of an OpenFaaS function; `secrets` are names of Secrets in its namespace."""
 
     name: Label
     image: str
@@ -364,7 +364,7 @@ class OpenFaasFunction(_Strict):
 
 
 class Relabeling(_Strict):
-    """As Prometheus' relabel_config, in camel case."""
+    """Prometheus' relabel_config in camel case."""
 
     source_labels: list[str] = Field(default_factory=list, alias="sourceLabels")
     separator: str | None = None
@@ -375,14 +375,14 @@ class Relabeling(_Strict):
 
 
 class PodMetricsEndpoint(_Strict):
-    """Without a port: the relabelings set the address."""
+    """An endpoint without a port: the relabelings set the address."""
 
     path: Annotated[str, StringConstraints(pattern=r"^/")]
     relabelings: list[Relabeling]
 
 
 class PodMonitorSpec(_Strict):
-    """Of the pods in its namespace."""
+    """The spec of a PodMonitor, for pods in its namespace."""
 
     selector: dict[str, Any]
     endpoints: list[PodMetricsEndpoint] = Field(alias="podMetricsEndpoints")
@@ -398,7 +398,7 @@ class PodMonitor(_Strict):
 
 
 class AlertRule(_Strict):
-    """As in a file of rules."""
+    """An alert as in a file of rules."""
 
     alert: str
     expr: str
@@ -409,7 +409,7 @@ class AlertRule(_Strict):
 
 
 class RuleGroup(_Strict):
-    """Evaluated together."""
+    """A group of rules, evaluated together."""
 
     name: str
     rules: list[AlertRule]
@@ -434,19 +434,19 @@ class PrometheusRule(_Strict):
 
 
 class Persistence(_Strict):
-    """Of each node."""
+    """The disk of each node."""
 
     storage: str
 
 
 class RabbitmqConfiguration(_Strict):
-    """In the format of rabbitmq.conf."""
+    """Settings in the format of rabbitmq.conf."""
 
     additional: Annotated[str, StringConstraints(max_length=2000)] = Field(alias="additionalConfig")
 
 
 class RabbitmqClusterSpec(_Strict):
-    """Only 1, 3 and 5 replicas are tested."""
+    """The spec of a cluster; RabbitMQ's operator tests only 1, 3 and 5 replicas."""
 
     replicas: Literal[1, 3, 5]
     persistence: Persistence
@@ -465,23 +465,23 @@ class RabbitmqCluster(_Strict):
 # https://github.com/rabbitmq/messaging-topology-operator/tree/main/api/v1beta1
 
 
-class Named(_Strict):
-    """A reference within the namespace."""
+class LocalReference(_Strict):
+    """A reference to an object of the same namespace."""
 
     name: Label
 
 
 class RabbitmqClusterReference(_Strict):
-    """The cluster allows other namespaces by an annotation."""
+    """A reference to a cluster, which allows other namespaces by an annotation."""
 
     name: Label
     namespace: Label
 
 
 class RabbitmqUserSpec(_Strict):
-    """The Secret has the keys `username` and `password`, or `passwordHash`."""
+    """The spec of a user; the Secret has `username` and `password` or `passwordHash`."""
 
-    credentials: Named = Field(alias="importCredentialsSecret")
+    credentials: LocalReference = Field(alias="importCredentialsSecret")
     cluster: RabbitmqClusterReference = Field(alias="rabbitmqClusterReference")
 
 
@@ -494,8 +494,8 @@ class RabbitmqUser(_Strict):
     spec: RabbitmqUserSpec
 
 
-class RabbitmqRights(_Strict):
-    """Patterns of names."""
+class RabbitmqPermissions(_Strict):
+    """Patterns of the names that a user may configure, write and read."""
 
     configure: str
     write: str
@@ -503,11 +503,11 @@ class RabbitmqRights(_Strict):
 
 
 class RabbitmqPermissionSpec(_Strict):
-    """Of a User object, or of a user by name."""
+    """The spec of a permission, which refers to a User object."""
 
     vhost: str
-    user: Named = Field(alias="userReference")
-    permissions: RabbitmqRights
+    user: LocalReference = Field(alias="userReference")
+    permissions: RabbitmqPermissions
     cluster: RabbitmqClusterReference = Field(alias="rabbitmqClusterReference")
 
 
@@ -520,7 +520,7 @@ class RabbitmqPermission(_Strict):
     spec: RabbitmqPermissionSpec
 
 
-CUSTOM: dict[tuple[str, str], type[BaseModel]] = {
+MODELS: dict[tuple[str, str], type[BaseModel]] = {
     ("serving.knative.dev/v1", "Service"): KnativeService,
     ("sources.knative.dev/v1alpha1", "RabbitmqSource"): RabbitmqSource,
     ("keda.sh/v1alpha1", "ScaledObject"): ScaledObject,

@@ -110,7 +110,7 @@ class Container:
 
     @property
     def env(self) -> dict[str, str]:
-        """Its own settings, in addition to the shared ones."""
+        """The container's own settings, in addition to the shared ones."""
         return {variable["name"]: variable["value"] for variable in self.body.get("env", [])}
 
 
@@ -153,5 +153,5 @@ def literals(platform: str) -> dict[str, str]:
 
 
 def routes_env(platform: str) -> dict[str, str]:
-    """Its LEADLINE_ROUTES."""
+    """LEADLINE_ROUTES on this platform."""
     return dict(json.loads(literals(platform)["LEADLINE_ROUTES"]))

@@ -36,7 +36,7 @@ def test_the_migration_runs_before_each_sync_and_replaces_the_last_one(home: str
 
 @for_each_home
 def test_the_migration_before_a_sync_needs_no_other_object_of_the_chart(home: str) -> None:
-    """Its first PreSync runs while no other object of the chart exists."""
+    """The first PreSync runs while no other object of the chart exists."""
     documents = _rendered(home, EVERYTHING)
     (migration,) = (document for document in documents if treatment(document).phases == {"PreSync"})
     names = {document["metadata"]["name"] for document in documents if document is not migration}
@@ -48,7 +48,7 @@ def test_the_migration_before_a_sync_needs_no_other_object_of_the_chart(home: st
 def test_a_finished_migration_stays_until_argo_cd_has_seen_it(home: str) -> None:
     """It reads the result with its next refresh, after 3 minutes at the latest by default."""
     (migration,) = (document for document in _rendered(home) if document["kind"] == "Job")
-    assert migration["spec"]["ttlSecondsAfterFinished"] >= 600  # three refreshes
+    assert migration["spec"]["ttlSecondsAfterFinished"] >= 600  # seconds: three refreshes
 
 
 @for_each_home
@@ -143,7 +143,6 @@ def test_messages_outlive_the_application(home: str) -> None:
     [
         ({}, Treatment(frozenset({SYNC}))),
         ({"helm.sh/hook": "crd-install"}, Treatment(frozenset({SYNC}))),
-        # Such a hook of Helm's never runs.
         (
             {"helm.sh/hook": "pre-rollback"},
             Treatment(frozenset(), frozenset({"BeforeHookCreation"})),

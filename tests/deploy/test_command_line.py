@@ -1,4 +1,4 @@
-"""Every container platform has a workload in which each command can run, and a name for it."""
+"""On every container platform the command line can run in a workload, which the guide names."""
 
 import re
 import shutil

@@ -29,7 +29,7 @@ PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?\}")
 #: The folder of the field map, next to the compose file.
 FIELD_MAPS = "./mapping"
-#: May differ: compose runs one replica of each, on its own machine.
+#: Settings that may differ: compose runs one replica of each, on its own machine.
 COMPOSES_OWN = {"THREADS", "LEADLINE_AUTH"}
 
 
@@ -88,7 +88,7 @@ def test_the_example_offers_each_choice_with_its_default() -> None:
     offered = dict(re.findall(r"(?m)^#([A-Z_]+)=(.*)$", example))
     defaults = dict(_VARIABLE.findall(TEXT))
     assert offered.keys() == defaults.keys()
-    # Those with another default than the shown one, as their comments say.
+    # Except for those whose comment says that the default is another one.
     names = offered.keys() - {"BITRIX_WEBHOOK_URL", "LEADLINE_AUTH", "API_KEYS"}
     assert {name: offered[name] for name in names} == {name: defaults[name] for name in names}
 
@@ -209,7 +209,7 @@ def test_each_server_gets_only_its_own_password(prepare: "Prepare") -> None:
 
 
 def test_an_upgrade_replaces_every_service_but_the_published_port() -> None:
-    """Its container has the port of the edge, and only Python's image and the one script."""
+    """Its container holds the published port, with Python's own image and a single script."""
     proxy = SERVICES["tcp-proxy"]
     assert proxy["ports"] == ["127.0.0.1:3000:3000"]
     assert proxy["image"] == "python:3.13-slim"
@@ -332,7 +332,7 @@ def prepare(tmp_path: Path) -> Prepare:
 
 
 def test_every_secret_is_created_once(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As the functions have it.
+    # The value that the functions get.
     cleartext = SERVICES["create-user"]["environment"]["LEADLINE_CLEARTEXT"]
     monkeypatch.setenv("LEADLINE_CLEARTEXT", cleartext)
     process.forget(settings)

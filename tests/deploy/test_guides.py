@@ -85,7 +85,7 @@ def test_the_guides_count_and_push_every_image() -> None:
 
 
 _ADDRESS = re.compile(r"\b(?:postgresql|amqp|redis|http)://[^\s`'\"<>)\]]+")
-#: Within a cluster, or on one machine's own network: these connections are in LEADLINE_CLEARTEXT.
+#: Cleartext connections within a cluster or a machine, which LEADLINE_CLEARTEXT lists.
 _INSIDE = re.compile(r"\.svc\.cluster\.local\b|//gateway:8080\b|//0\.0\.0\.0")
 
 

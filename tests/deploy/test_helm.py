@@ -14,7 +14,7 @@ import yaml
 
 from local.logins.table import LOGINS
 from tests.deploy import helm, kustomize
-from tests.deploy.kinds import CUSTOM
+from tests.deploy.kinds import MODELS
 from tests.deploy.manifests import CHECKOUT, DEPLOY, SERVING, Document, processes, stack
 from tests.deploy.pod_security import violations
 from tests.deploy.serving import refusals
@@ -167,7 +167,7 @@ def test_every_object_is_valid(values: dict[str, Any], home: str) -> None:
     more = {"openfaas": {"functions": True}} if home == "openfaas" else {}
     documents = _render(values | more, home)
     for document in documents:
-        custom = CUSTOM.get((document["apiVersion"], document["kind"]))
+        custom = MODELS.get((document["apiVersion"], document["kind"]))
         if custom:
             custom.model_validate(document)
         else:
@@ -465,7 +465,7 @@ def test_a_trial_with_the_emulator_reaches_no_real_crm(home: str) -> None:
 
 @pytest.mark.parametrize("home", NAMESPACES)
 def test_the_emulators_leads_outlive_its_pod(home: str) -> None:
-    """A new emulator would use the ids of leads again: they then belong to other users."""
+    """A new emulator would reuse the ids of leads, which then belong to other users."""
     values = {"enabled": True, "storage": "5Gi", "storageClass": "fast"}
     documents = _render({"emulator": values}, home)
     (claim,) = _of_kind(documents, "PersistentVolumeClaim").values()

@@ -49,7 +49,7 @@ LEFT = (
     "nohup.out",
 )
 _COMPOSES = (".yml", ".env", ".env.example")
-#: What an operator copies, and what makes a package of the emulator.
+#: Files that an operator copies, or that package the emulator.
 _NOT_IN_AN_IMAGE = {
     *("emulator/README.md", "emulator/pyproject.toml", "local/leadline.example.toml"),
     "local/mapping/.gitignore",

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.deploy.kinds import CUSTOM
+from tests.deploy.kinds import MODELS
 from tests.deploy.kustomize import needs_kubectl, render
 from tests.deploy.manifests import CHECKOUT, DEPLOY, Document, documents, files, kustomizations
 
@@ -68,7 +68,7 @@ def _values(value: Any, key: str) -> list[Any]:
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
 def test_an_overlay_renders_to_valid_manifests(overlay: Path) -> None:
     for document in render(overlay):
-        custom = CUSTOM.get((document["apiVersion"], document["kind"]))
+        custom = MODELS.get((document["apiVersion"], document["kind"]))
         if custom:
             custom.model_validate(document)
         else:

@@ -7,7 +7,7 @@ import pytest
 
 from leadline.connector import function_client
 from leadline.workqueue import rq_jobs
-from tests.deploy.kinds import CUSTOM
+from tests.deploy.kinds import MODELS
 from tests.deploy.manifests import (
     SERVING,
     Container,
@@ -29,7 +29,7 @@ def _name(value: Any) -> str | None:
 
 
 ALL = [document for _, document in resources()]
-CORE = [document for document in ALL if (document["apiVersion"], document["kind"]) not in CUSTOM]
+CORE = [document for document in ALL if (document["apiVersion"], document["kind"]) not in MODELS]
 OURS = [*functions().values(), *workloads().values()]
 
 
@@ -43,7 +43,7 @@ def test_a_core_manifest_is_valid_for_kubernetes(document: Document, version: st
     "document", [document for document in ALL if document not in CORE], ids=_name
 )
 def test_a_custom_manifest_is_valid_for_its_kind(document: Document) -> None:
-    CUSTOM[document["apiVersion"], document["kind"]].model_validate(document)
+    MODELS[document["apiVersion"], document["kind"]].model_validate(document)
 
 
 @pytest.mark.parametrize("container", functions().values(), ids=_name)

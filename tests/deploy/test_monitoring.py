@@ -28,7 +28,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def expressions() -> list[str]:
-    """Every query of both, with Grafana's own variables filled in."""
+    """Every query of alerts and dashboard, with Grafana's own variables filled in."""
     queries = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
     return [
         expression.replace("$__rate_interval", "1m")

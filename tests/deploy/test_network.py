@@ -24,7 +24,7 @@ OURS = [policy for policy in POLICIES if policy["metadata"].get("namespace") != 
 
 
 def _going_to(destination: str, below: Path) -> set[str]:
-    """The workloads that the policies of a folder allow to connect there."""
+    """The workloads that the policies of a folder allow to connect to a destination."""
     return {
         name
         for document in of_kind("NetworkPolicy", below)
@@ -42,7 +42,7 @@ def test_each_namespace_denies_all_traffic_by_default() -> None:
 
 
 def _has(secrets: Iterable[str], expected: str) -> bool:
-    """Whether the address is among them, of any login."""
+    """Whether a workload has the address of a server, with any login."""
     return any(secret == expected or secret.startswith(f"{expected}-") for secret in secrets)
 
 
@@ -94,7 +94,7 @@ def test_every_egress_has_an_address_and_a_port() -> None:
 
 
 def test_bitrix24_is_reached_on_the_internet_only() -> None:
-    """Not a cloud's metadata service, the cluster's API or another workload."""
+    """Excluded are a cloud's metadata service, the cluster's API and other workloads."""
     near = ("169.254.169.254", "10.96.0.1", "192.168.1.1", "127.0.0.1", "100.100.100.200")
     for policy in (
         policy for policy in OURS if policy["metadata"].get("labels", {}).get(TO) == "bitrix24"

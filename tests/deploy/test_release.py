@@ -18,7 +18,7 @@ from tests.deploy.packages import REQUIREMENTS
 
 CHECKOUT = Path(__file__).parents[2]
 VERSION = leadline.__version__
-#: A program that writes down how it is called; as docker it also writes an image's digest.
+#: A program that records its arguments; as `docker` it also writes an image's digest.
 _RECORDER = f"""#!{sys.executable}
 import json, os, sys
 from pathlib import Path
@@ -146,7 +146,7 @@ def test_the_package_requires_what_the_processes_and_the_emulator_need() -> None
 
 
 def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
-    """A docker and a cosign that only write down how they are called."""
+    """With a docker and a cosign that only record their arguments."""
     called = tmp_path / "called"
     for name in ("docker", "cosign"):
         program = tmp_path / name

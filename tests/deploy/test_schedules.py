@@ -101,7 +101,7 @@ def test_every_schedule_in_manifests_and_guides_is_accepted() -> None:
 
 
 def test_the_relay_keeps_its_own_time_on_each_platform() -> None:
-    """A PingSource and OpenFaaS' cron connector can't send the key that outbox-relay requires."""
+    """Platform timers can't send the key that outbox-relay requires."""
     assert not [document for kind in ("PingSource", "CronJob") for document in of_kind(kind)]
     for function in stack().functions.values():
         assert not function.annotations.keys() & {"schedule"}

@@ -20,7 +20,7 @@ from local.logins.table import ADDRESSES
 CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
-#: What leadline.runtime.serving.serve itself reads.
+#: Variables that leadline.runtime.serving.serve reads by itself.
 SERVER = {"HOST", "PORT", "THREADS"} | {f"{address}_FILE" for address in ADDRESSES.values()}
 
 
@@ -31,14 +31,14 @@ def function_folder(name: str) -> Path:
 @cache
 def sources(name: str) -> str:
     """The code of all our modules that this function loads."""
-    look = (
+    program = (
         "import sys; from pathlib import Path;"
         "from leadline.runtime.serving.serve import build_app;"
         "build_app(Path(sys.argv[1]));"
         "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('leadline')))"
     )
     paths = subprocess.run(
-        [sys.executable, "-c", look, str(function_folder(name))],
+        [sys.executable, "-c", program, str(function_folder(name))],
         cwd=CHECKOUT,
         env={**os.environ, "LEADLINE_AUTH": "off"},
         capture_output=True,
@@ -85,9 +85,11 @@ def test_a_function_gets_the_variables_that_its_code_reads(name: str) -> None:
         }
     )
     # A change in deploy/environment/ reaches every function concerned.
-    offered = {key for file in CHECKOUT.glob("deploy/environment/*.yml") for key in _keys(file)}
+    configurable = {
+        key for file in CHECKOUT.glob("deploy/environment/*.yml") for key in _keys(file)
+    }
     used = set(re.findall(r"settings\(\)\.(\w+)", sources(name)))
-    missing = {f"LEADLINE_{field}".upper() for field in used} & offered - environment.keys()
+    missing = {f"LEADLINE_{field}".upper() for field in used} & configurable - environment.keys()
     assert not missing
 
 
@@ -103,7 +105,7 @@ def test_images_are_labelled_with_their_version() -> None:
     }
 
 
-def _broken(**changes: object) -> str:
+def _stack_with(**changes: object) -> str:
     document = yaml.safe_load((CHECKOUT / "stack.yml").read_text())
     document["functions"]["get-user"] |= changes
     return json.dumps(document)
@@ -129,9 +131,9 @@ def test_settings_that_openfaas_would_ignore_or_refuse_are_an_error(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
     path = tmp_path / "stack.yml"
-    path.write_text(_broken())
+    path.write_text(_stack_with())
     stack.read(path, {})
-    path.write_text(_broken(**changes))
+    path.write_text(_stack_with(**changes))
     with pytest.raises(pydantic.ValidationError):
         stack.read(path, {})
 
@@ -151,6 +153,6 @@ def test_names_are_dns_labels_of_at_most_fifteen_characters(tmp_path: Path) -> N
 
 def test_the_template_stays_committed_after_faas_cli_new() -> None:
     lines = (CHECKOUT / ".gitignore").read_text().splitlines()
-    # It appends those that it does not find, which would undo the exception.
+    # `faas-cli new` appends missing lines at the end, which would undo the exception.
     assert {"template", "build", ".secrets"} <= set(lines)
     assert lines.index("!/template") > lines.index("template")

@@ -43,7 +43,7 @@ def test_the_workflows_are_valid(actionlint: Path, tmp_path: Path) -> None:
     code, said = _lint(actionlint, CHECKOUT)
     assert code == 0, said
     assert f"{len(WORKFLOWS)} workflow file" in said
-    # It does find mistakes.
+    # A mistake would be found.
     (tmp_path / ".github/workflows").mkdir(parents=True)
     text = (CHECKOUT / ".github/workflows/release.yml").read_text(encoding="utf-8")
     broken = text.replace("needs: [package, images]", "needs: [package, image]")

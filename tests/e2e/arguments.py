@@ -18,7 +18,7 @@ class Arguments(threading.Thread):
         self._is_over = threading.Event()
 
     def run(self) -> None:
-        """Look again and again: a process replaces its arguments when it executes a program."""
+        """Poll: a process replaces its arguments when it executes a program."""
         while not self._is_over.wait(_LOOK_EVERY_S):
             for pid in _pids():
                 if pid not in self._earlier:

@@ -33,16 +33,16 @@ class FaasCli:
 
     @classmethod
     def of(cls, system: System) -> "FaasCli":
-        """Logged in to `make run`."""
+        """A faas-cli that is logged in to this local system."""
         password = (system.state.root / "passwords" / "gateway").read_text(encoding="ascii")
         return cls(system.url("edge"), password)
 
     def ask(self, path: str, *, stream: bool = False) -> requests.Response:
-        """A GET; also all that `faas-cli login` sends."""
+        """A GET, which is all that `faas-cli login` sends."""
         return self._send("GET", path, stream=stream)
 
     def send(self, method: str, path: str, body: str | bytes) -> requests.Response:
-        """A request with a body."""
+        """Send a request with a body."""
         headers = {"Content-Type": "application/json"}
         return self._send(method, path, data=body, headers=headers)
 

@@ -1,4 +1,4 @@
-"""Tells schemathesis what the document cannot: our formats, and that a key is used once."""
+"""Hooks of schemathesis for what the document cannot express: formats, keys used once."""
 
 import uuid
 from typing import Any

@@ -82,7 +82,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
 ) -> None:
     user_id = rejected(system, "Кого Не Видно")
     with opened(browser, f"{system.url('edge')}/console") as page:
-        expect(page.locator("#live")).to_have_class("pill good")  # figures no longer move it
+        expect(page.locator("#live")).to_have_class("pill good")  # later figures no longer move it
         page.get_by_role("link", name="Users", exact=True).click()
         page.get_by_role("searchbox").fill("не вид")
         page.get_by_role("button", name="Search").click()
@@ -381,7 +381,7 @@ def test_the_page_asks_for_a_key_and_keeps_it_in_its_tab(
 
 @contextmanager
 def opened_with_refusals(browser: Browser, url: str) -> Iterator[Page]:
-    """The browser itself logs each refusal as an error; here they are expected."""
+    """The console, in a window where errors that the browser logs for refusals are expected."""
     context = browser.new_context(locale="en-US")
     page = context.new_page()
     page.goto(url)
@@ -391,7 +391,7 @@ def opened_with_refusals(browser: Browser, url: str) -> Iterator[Page]:
 
 @contextmanager
 def console_with_keys(keys: str) -> Iterator[str]:
-    """The function alone, without any server behind it."""
+    """The console's function, without any server behind it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     servers = ("DATABASE_URL", "AMQP_URL", "REDIS_URL")

@@ -115,7 +115,7 @@ def test_an_update_or_move_of_a_user_without_a_lead_creates_the_lead(
 def test_a_valid_message_with_odd_properties_and_headers_reaches_its_end(
     system: System, wire: Wire, properties: dict[str, Any]
 ) -> None:
-    """It becomes a lead, or a dead letter with a reason; and the next message is served."""
+    """The message becomes a lead or a dead letter with a reason; the next one is served."""
     user, neighbour = _stranger(), _stranger()
     wire.publish(_message("create_card", user), **properties)
     wire.publish(_message("create_card", neighbour))

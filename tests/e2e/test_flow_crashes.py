@@ -15,7 +15,7 @@ from tests.servers import eventually
 from tests.system import System
 
 TAKEN_UP_AGAIN_S = 90
-#: Until a lost create can no longer run at the portal; killing Redis restarts that wait.
+#: How long a lost create may still run at the portal; a loss of Redis restarts that wait.
 LOST_CREATE_S = 105
 STARTED_AGAIN_S = 20
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
         {"action": "drop_after"},
         {"action": "truncate"},
         {"action": "late_commit", "delay_ms": 500},
-        # Later than the first lookup: it finds nothing, and still nothing may be created.
+        # The create runs after the first lookup, which finds nothing; nothing may be created again.
         {"action": "late_commit", "delay_ms": 4000},
         {"action": "html_502", "execute": True},
         {"action": "drop_after", "count": 2},
@@ -55,7 +55,7 @@ def test_a_lost_answer_to_an_update_does_not_make_a_second_phone(
 
 
 def test_a_lost_answer_to_a_full_batch_duplicates_no_lead(system: System) -> None:
-    # While the first calls take long, the others gather.
+    # While the first calls are slow, the other users accumulate.
     system.control("PUT", "settings", {"request_ms": 800})
     portal.breaks(system, "drop_after", "batch", count=2)
     users = [system.create(f"Из Пачки {number}") for number in range(30)]

@@ -45,7 +45,7 @@ def _assert_one_lead_each(system: System, users: list[int], within_s: float) -> 
 def test_without_rabbitmq_writes_are_accepted_within_a_second_and_published_later(
     system: System, how: str
 ) -> None:
-    system.await_synced(system.create()["id"])  # connections are made
+    system.await_synced(system.create()["id"])  # opens connections
     with _frozen(system, "rabbitmq"):
         users = _created_within_a_second(system, "Без Брокера")
         if how == "killed":

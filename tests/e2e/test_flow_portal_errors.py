@@ -51,7 +51,7 @@ def test_three_attempts_at_0_2_and_4_seconds_then_one_error(system: System) -> N
     assert [(event["state"], event["attempts"]) for event in sync["events"]] == [  # type: ignore[attr-defined]
         ("failed", 3)
     ]
-    # If there were more, another write's reply would come after them.
+    # More replies would arrive before that of a later write.
     portal.clear_faults(system)
     system.await_synced(system.create()["id"])
     assert _replies_sent(system, "call-three-attempts") == ["error"]
@@ -121,7 +121,7 @@ def test_a_closed_portal_is_awaited_without_attempts(system: System) -> None:
     system.control("PUT", "settings", {"mode": "revoked"})
     before = system.control("GET", "calls")["requests"]
     users = [system.create(f"Ждёт {number}")["id"] for number in range(5)]
-    until = time.monotonic() + 6.5  # past the time at which three attempts would be over
+    until = time.monotonic() + 6.5  # by then three attempts would be over
     eventually(lambda: time.monotonic() > until, 10, "the attempts would be over")
     assert {system.user(user)["sync"]["status"] for user in users} == {"waiting"}
     assert system.control("GET", "calls")["requests"] - before <= 5

@@ -120,7 +120,7 @@ def test_no_process_ever_has_a_secret_among_its_arguments(
 
 
 def _secrets_of(system: System) -> Iterator[str]:
-    """What this run has generated or was given: whole, without the URL around it, key by key."""
+    """All secrets of this run: whole URLs and files, passwords within URLs, single keys."""
     for folder in ("passwords", "secrets"):
         for path in (system.state.root / folder).iterdir():
             text = path.read_text(encoding="utf-8").strip()

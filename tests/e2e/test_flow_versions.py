@@ -13,7 +13,7 @@ from tests.faults.portal import SHORT_WAITS
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
-#: The commit of the version before this one; move it on with each release.
+#: The commit of the previous version; update it with each release.
 PREVIOUS = "670fb51"
 KEY = "a-key-for-both-versions-0123456789"
 COMMON = {

@@ -120,7 +120,7 @@ def test_a_reply_of_a_foreign_service_is_accepted_in_either_envelope(
     """An existing bitrix service answers with the public keys only, in order."""
     with held_back(system, wire):
         user = system.create("Чужой Ответ")
-        wire.await_messages(REQUESTS, _of_user(user["id"]))  # their service took it
+        wire.await_messages(REQUESTS, _of_user(user["id"]))  # for their service to receive it
     reply: dict[str, Any] = {
         "status": "success",
         "action": "create_card",

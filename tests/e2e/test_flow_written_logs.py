@@ -79,7 +79,7 @@ def test_each_of_our_lines_is_json_with_time_level_event_and_service(system: Sys
 
 
 def test_personal_data_in_a_log_is_found(system: System) -> None:
-    """Proves that the search at the end of each system (`story.running`) finds something."""
+    """The search at the end of each system (`story.running`) would find something."""
     portal.breaks(system, "error", "*", status=401, code="NO_AUTH_FOUND", count=1)
     user = system.create("Найденный В Журнале", "+77015556677")
     system.await_synced(user["id"], within_s=40)

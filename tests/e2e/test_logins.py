@@ -90,7 +90,7 @@ ROWS = {
         "INSERT INTO event_correlations SELECT * FROM event_correlations WHERE false",
         "UPDATE event_correlations_to SET event_id = event_id WHERE false",
     ),
-    # No part does any of these.
+    # Statements that no part may run.
     "nothing": (
         "DELETE FROM users WHERE false",
         "TRUNCATE users CASCADE",
@@ -141,7 +141,7 @@ MAY_ALSO = {
 
 
 def address(system: System, secret: str, login: str) -> str:
-    """As the parts with this login read it."""
+    """The address in a secret, as the parts with this login read it."""
     file = system.state.root / "secrets" / f"{secret}-{login}"
     assert file.stat().st_mode & 0o077 == 0
     return file.read_text(encoding="utf-8")

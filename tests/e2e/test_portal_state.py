@@ -18,7 +18,7 @@ def _portal_in_order(system: System) -> Iterator[None]:
     system.control("PUT", "settings", {"crm_mode": "classic"})
 
 
-def part(system: System) -> dict[str, str]:
+def portal_health(system: System) -> dict[str, str]:
     answer = system.request("GET", "/healthz")
     return dict(answer.json()["parts"]["portal"])
 
@@ -27,12 +27,16 @@ def part(system: System) -> dict[str, str]:
 def test_an_unreachable_portal_is_reported_until_it_answers(system: System) -> None:
     portal.breaks(system, "drop_before", "batch")
     user = system.create()
-    eventually(lambda: "unreachable" in part(system).get("reason", ""), 60, "healthz shows it")
+    eventually(
+        lambda: "unreachable" in portal_health(system).get("reason", ""), 60, "healthz shows it"
+    )
     status = json.loads(leadline(system, "status", "--json").stdout)["portal"]
     assert (status["paused"], status["reachable"]) == (False, False)
     assert status["unreachable_kind"] == "no answer"
     portal.clear_faults(system)
-    eventually(lambda: part(system) == {"status": "ok"}, 60, "it is over")
+    eventually(
+        lambda: portal_health(system) == {"status": "ok"}, 60, "healthz reports it reachable"
+    )
     system.await_synced(user["id"], within_s=100)
 
 
@@ -42,9 +46,11 @@ def test_simple_crm_mode_pauses_calls_until_it_ends(system: System) -> None:
     system.control("PUT", "settings", {"crm_mode": "simple", "simple_mode_leads": "gone"})
     portal.rest(system, "crm.lead.delete", id=portal.lead_of(system, user["id"])["ID"])
     system.request("PATCH", f"/users/{user['id']}", json={"full_name": "Другое Имя"})
-    eventually(lambda: "simple CRM mode" in part(system).get("reason", ""), 60, "it is detected")
+    eventually(
+        lambda: "simple CRM mode" in portal_health(system).get("reason", ""), 60, "it is detected"
+    )
     assert portal.leads_of(system, user["id"]) == []
     system.control("PUT", "settings", {"crm_mode": "classic"})
-    eventually(lambda: part(system) == {"status": "ok"}, 60, "it resumes")
+    eventually(lambda: portal_health(system) == {"status": "ok"}, 60, "it resumes")
     system.await_synced(user["id"], within_s=60)
     assert portal.lead_of(system, user["id"])["TITLE"] == "Другое Имя"

@@ -63,7 +63,7 @@ def test_a_stop_leaves_no_process_and_a_kill_is_cleaned_up(disposable_system: Sy
 
 
 def _check_that_keys_are_off(system: System) -> None:
-    """It was ordered in spite of a real portal, and is said plainly."""
+    """LEADLINE_AUTH=off was set although there is a real portal; the output says so."""
     system.create(full_name="Без Ключа")
     printed = system.output.read_text(encoding="utf-8")
     everyone = "LEADLINE_AUTH=off: every program on this machine may write to http://127.0.0.1:1"

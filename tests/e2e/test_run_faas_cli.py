@@ -28,7 +28,7 @@ def cli(system: System) -> FaasCli:
 
 @pytest.fixture
 def restored(cli: FaasCli) -> Iterator[None]:
-    """list-users as other tests expect it, restored afterwards."""
+    """The function list-users, restored afterwards for other tests."""
     yield
     assert cli.deploy(NAME).status_code == 202
     cli.await_ready(NAME)

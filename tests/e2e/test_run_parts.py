@@ -146,7 +146,7 @@ def _descendants(pid: int) -> list[psutil.Process]:
 
 
 def _is_well(system: System) -> bool:
-    """Also while the edge itself is down."""
+    """Whether every part is healthy; false while the edge itself is down."""
     try:
         return system.is_well()
     except OSError:

@@ -13,7 +13,7 @@ from tests.system import CHECKOUT, System
 _BLOCK = re.compile(r"^```(sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: A probe of a paused portal comes within 30 s.
 WITHIN_S = 45
-#: May be repeated until it shows the expected output.
+#: A command that may be repeated until it shows the expected output.
 _READS = ("show", "status", "failed", "reconcile")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d")
 

@@ -43,7 +43,7 @@ class Emulator:
         return self.call(method, params)["result"]
 
     def add(self, **fields: Any) -> int:
-        """Create a lead; its id."""
+        """Create a lead; returns its id."""
         return int(self.result("crm.lead.add", {"fields": fields}))
 
     def get(self, lead_id: int) -> Any:
@@ -75,11 +75,11 @@ class Emulator:
         return self.control("GET", "leads")
 
     def calls(self) -> Any:
-        """The counts."""
+        """The counts of requests and commands."""
         return self.control("GET", "calls")
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
-        """End the process; its exit code."""
+        """End the process; returns its exit code."""
         self.process.send_signal(by)
         code = self.process.wait(timeout=10)
         assert self.process.stdout is not None

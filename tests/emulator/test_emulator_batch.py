@@ -132,7 +132,7 @@ def test_a_plus_that_is_not_encoded_becomes_a_space(emulator: Emulator) -> None:
 
 
 def test_totals_and_next_are_in_separate_maps(emulator: Emulator) -> None:
-    """The batch answer's maps as documented."""
+
     emulator.batch({f"c{number}": "crm.lead.add" for number in range(50)})
     emulator.add()
     result = emulator.batch(
@@ -143,7 +143,7 @@ def test_totals_and_next_are_in_separate_maps(emulator: Emulator) -> None:
 
 
 def test_a_command_is_committed_when_it_ends(emulator: Emulator) -> None:
-    """And not when its batch begins or ends."""
+    """Neither the start nor the end of its batch matters."""
     emulator.set(command_ms=300)
     began = time.time()
     with ThreadPoolExecutor(1) as client:

@@ -34,7 +34,7 @@ def test_b24pysdk_creates_updates_lists_and_deletes_leads(b24: tuple[Emulator, A
 
 
 def test_b24pysdk_batches(b24: tuple[Emulator, Any]) -> None:
-    """120 commands make three requests."""
+    """The client sends 120 commands in three requests."""
     emulator, client = b24
     requests = {f"k{n}": client.crm.lead.add(fields={"NAME": f"Name {n} & Co"}) for n in range(120)}
     result = client.call_batches(requests).result

@@ -116,7 +116,7 @@ def test_events_may_come_more_than_once(receive_all: Emulator, receiver: Receive
 
 
 def test_events_may_be_late_and_out_of_order(receive_all: Emulator, receiver: Receiver) -> None:
-    """Shuffled over an emulated second."""
+    """They arrive shuffled within an emulated second."""
     receive_all.set(event_order="shuffled", event_delay_ms=200, speed=4, rate_per_s=0)
     for _ in range(20):
         receive_all.add()
@@ -140,7 +140,7 @@ def test_handlers_are_bound_and_unbound(emulator: Emulator, receiver: Receiver) 
 
 
 def test_an_unknown_event_cannot_be_bound(emulator: Emulator) -> None:
-    """The documented answer."""
+
     response = emulator.post("event.bind", {"event": "NOSUCH", "handler": "https://x/h"})
     assert response.status_code == 400
     assert response.json() == {
@@ -150,7 +150,7 @@ def test_an_unknown_event_cannot_be_bound(emulator: Emulator) -> None:
 
 
 def test_a_webhook_may_lack_the_authorization_to_bind(emulator: Emulator) -> None:
-    """As on a real portal, by the switch."""
+    """A setting makes the emulator refuse as a real portal does."""
     emulator.set(event_bind="wrong_auth_type")
     assert emulator.post("event.get").status_code == 403
 
@@ -201,7 +201,7 @@ def test_a_slow_handler_is_called_later(emulator: Emulator, receiver: Receiver) 
 def test_an_application_is_notified_when_its_queue_grows(
     emulator: Emulator, receiver: Receiver
 ) -> None:
-    """Not more often than it likes: documentation events/on-offline-event.md."""
+    """At most once in the time that it chose: documentation events/on-offline-event.md."""
     emulator.result("event.bind", {"event": "ONCRMLEADADD", "event_type": "offline"})
     options = {"minTimeout": 3600}
     bound = {"event": "ONOFFLINEEVENT", "handler": receiver.url, "options": options}

@@ -50,7 +50,7 @@ def test_a_write_may_be_committed_after_the_client_has_gone(emulator: Emulator) 
 
 
 def test_a_client_that_leaves_does_not_stop_its_request(emulator: Emulator) -> None:
-    """As with PHP behind nginx."""
+    """The real portal, PHP behind nginx, does the same."""
     emulator.set(command_ms=50_000)
     with pytest.raises(requests.ReadTimeout):
         emulator.post("crm.lead.add", timeout=0.05)
@@ -72,7 +72,7 @@ def test_a_silent_late_commit_leaves_the_client_waiting(emulator: Emulator) -> N
 def test_the_gateway_may_answer_with_html(
     emulator: Emulator, rule: dict[str, Any], status: int
 ) -> None:
-    """Nothing executed, unless the rule says so."""
+    """Nothing is executed, unless the rule says so."""
     emulator.fault("*", "html_502", count=1, **rule)
     emulator.fault("*", "html_502", execute=True)
     response = emulator.post("crm.lead.add")
@@ -100,7 +100,7 @@ def test_an_error_may_come_with_200(emulator: Emulator) -> None:
 
 
 def test_a_renamed_portal_redirects(emulator: Emulator) -> None:
-    """A client that follows blindly arrives with an empty GET, and is refused."""
+    """A client that follows the redirect sends an empty GET, which is refused."""
     emulator.fault("crm.lead.add", "redirect", count=1)
     response = emulator.post("crm.lead.add", {"fields": {"NAME": "Gleb"}})
     assert response.status_code == 302
@@ -155,7 +155,7 @@ def test_an_error_affects_one_command_of_a_batch(
 def test_a_drop_of_a_command_drops_its_batch(
     emulator: Emulator, action: str, leads_left: int
 ) -> None:
-    """A rule on a command that breaks the connection breaks that of the whole batch, once."""
+    """A rule that drops a command breaks the connection of the whole batch, once."""
     emulator.fault("crm.item.add", action, count=1)
     assert is_dropped(emulator, "batch", BATCH)
     assert len(emulator.leads()) == leads_left
@@ -190,7 +190,7 @@ def test_an_error_on_everything_refuses_every_request(emulator: Emulator) -> Non
 
 
 def test_a_delay_affects_the_answer_and_not_the_write(emulator: Emulator) -> None:
-    """The delay rule answers late."""
+
     emulator.fault("crm.lead.add", "delay", delay_ms=200)
     began = time.monotonic()
     emulator.add()
@@ -220,7 +220,7 @@ def test_a_share_counts_requests_not_their_commands(emulator: Emulator) -> None:
 
 
 def test_cleared_faults_have_no_effect(emulator: Emulator) -> None:
-    """DELETE clears."""
+
     emulator.fault("*", "error")
     assert emulator.control("DELETE", "faults") == []
     assert emulator.add() == 1

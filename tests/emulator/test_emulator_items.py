@@ -119,7 +119,7 @@ def test_delete_removes_the_lead(emulator: Emulator) -> None:
 
 
 def test_an_update_that_changes_nothing_saves_nothing(emulator: Emulator) -> None:
-    """Neither a later DATE_MODIFY nor a write in the history."""
+    """DATE_MODIFY stays, and the history has no new write."""
     before = add(emulator, name="Klaus", fm=[WORK])
     fm = {"1": {"typeId": "PHONE", "valueType": "WORK", "value": WORK["value"]}}
     assert update(emulator, 1, name="Klaus", fm=fm) == before

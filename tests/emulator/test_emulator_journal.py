@@ -27,7 +27,7 @@ def test_a_batch_is_recorded_from_its_arrival_to_its_answer(tmp_path: Path, jour
     emulator = start(tmp_path / "state", "--journal", str(journal))
     emulator.batch({"one": "crm.lead.add?fields[TITLE]=A", "two": "crm.lead.update?id=99"})
     emulator.stop(signal.SIGKILL)
-    arrived, asked, one, two, answered = lines(journal)
+    arrived, asked, add, update, answered = lines(journal)
     assert (arrived["address"], arrived["code"]) == ("127.0.0.1", "local-webhook-code")
     assert [command["method"] for command in asked["commands"]] == [
         "crm.lead.add",
@@ -35,9 +35,9 @@ def test_a_batch_is_recorded_from_its_arrival_to_its_answer(tmp_path: Path, jour
     ]
     assert asked["commands"][0]["params"] == {"fields": {"TITLE": "A"}}
     assert asked["fault"] is None
-    assert (one["key"], one["lead"]) == ("one", 1)
-    assert two["key"] == "two"
-    assert "error" in two
+    assert (add["key"], add["lead"]) == ("one", 1)
+    assert update["key"] == "two"
+    assert "error" in update
     assert answered["status"] == 200
     assert len({line["request"] for line in lines(journal)}) == 1
     assert [line["at"] for line in lines(journal)] == sorted(line["at"] for line in lines(journal))

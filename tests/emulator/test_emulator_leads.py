@@ -145,7 +145,7 @@ def test_simple_mode_may_hide_the_converted_lead(emulator: Emulator) -> None:
 
 
 def test_simple_mode_may_convert_a_lead_later(emulator: Emulator) -> None:
-    """What the lead has become by then is what its contact and deal take over."""
+    """Contact and deal get the lead's state at the time of the conversion."""
     emulator.set(crm_mode="simple", conversion_delay_ms=600_000)
     lead_id, gone = emulator.add(NAME="Klaus"), emulator.add(NAME="Gone")
     assert emulator.get(lead_id)["STATUS_ID"] == "NEW"
@@ -193,7 +193,7 @@ def test_an_overlong_name_is_cut_or_refused(emulator: Emulator) -> None:
 
 
 def test_fields_describes_the_fields_of_a_lead(emulator: Emulator) -> None:
-    """The documented entries, word for word."""
+    """The entries are those of the documentation, word for word."""
     fields = emulator.result("crm.lead.fields")
     assert fields["STATUS_ID"] == {
         "type": "crm_status",

@@ -31,11 +31,11 @@ def test_parallel_readers_get_disjoint_sets_until_they_clear(emulator: Emulator)
     bind(emulator, "ONCRMLEADADD")
     for _ in range(3):
         emulator.add()
-    first, two = take(emulator, clear=0, limit=2)
-    second, first_event = take(emulator, clear=0, limit=2)
-    assert [lead_id for _, lead_id in two + first_event] == ["1", "2", "3"]
+    first, first_events = take(emulator, clear=0, limit=2)
+    second, second_events = take(emulator, clear=0, limit=2)
+    assert [lead_id for _, lead_id in first_events + second_events] == ["1", "2", "3"]
     assert first != second
-    assert take(emulator, clear=0, process_id=second) == (second, first_event)
+    assert take(emulator, clear=0, process_id=second) == (second, second_events)
     for process_id in (first, second):
         assert emulator.result("event.offline.clear", {"process_id": process_id}) is True
     assert take(emulator)[1] == []
@@ -83,12 +83,12 @@ def test_a_process_can_reread_its_events_and_clear_single_ones(emulator: Emulato
         emulator.add()
     process, _ = take(emulator, clear=0)
     assert take(emulator, clear=0)[1] == []
-    again = take(emulator, clear=0, process_id=process)
-    assert again == (process, [("ONCRMLEADADD", str(lead_id)) for lead_id in (1, 2, 3)])
+    reread = take(emulator, clear=0, process_id=process)
+    assert reread == (process, [("ONCRMLEADADD", str(lead_id)) for lead_id in (1, 2, 3)])
     listed = emulator.result("event.offline.list", {"filter": {"PROCESS_ID": process}})
     assert len(listed) == 3
-    some = {"process_id": process, "message_id": [1]}
-    assert emulator.result("event.offline.clear", some) is True
+    cleared = {"process_id": process, "message_id": [1]}
+    assert emulator.result("event.offline.clear", cleared) is True
     failed = {"process_id": process, "message_id": [2]}
     assert emulator.result("event.offline.error", failed) is True
     assert take(emulator, clear=0, process_id=process)[1] == [("ONCRMLEADADD", "3")]

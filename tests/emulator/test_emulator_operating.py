@@ -1,4 +1,4 @@
-"""The execution-time budget, the time object and the cut."""
+"""The execution-time budget, the `time` object, and requests over the time limit."""
 
 import time
 from typing import Any
@@ -103,7 +103,7 @@ def test_a_method_over_its_budget_is_blocked_alone(emulator: Emulator) -> None:
 
 
 def test_a_method_that_has_used_up_its_budget_exactly_is_not_blocked(emulator: Emulator) -> None:
-    """It is blocked once it exceeds the limit: documentation limits.md."""
+    """A method is blocked once it exceeds the limit: documentation limits.md."""
     emulator.set(operating_limit_s=3)
     spend(emulator, seconds=3)
     assert emulator.post("crm.lead.add").status_code == 200
@@ -117,7 +117,7 @@ def test_the_operating_budget_may_be_shared_by_the_whole_portal(emulator: Emulat
 
 
 def test_a_blocked_method_is_free_again_when_its_baskets_have_expired(emulator: Emulator) -> None:
-    """`operating_reset_at` is when, on the client's own clock, even when time runs faster."""
+    """`operating_reset_at` is that time on the client's clock, even when time runs faster."""
     emulator.set(operating_limit_s=2)
     spend(emulator, seconds=3)
     assert emulator.post("crm.lead.add").status_code == 429
@@ -174,7 +174,7 @@ def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
 
 
 def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
-    """The switch for a portal that does not interrupt."""
+    """A setting makes the portal not interrupt requests."""
     emulator.set(command_ms=25_000, speed=50, cut="finish")
     response = emulator.post(
         "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(4)}}

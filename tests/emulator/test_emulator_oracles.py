@@ -82,7 +82,7 @@ def test_the_control_api_is_never_counted_limited_or_broken(emulator: Emulator) 
 
 
 def test_reset_restores_the_initial_state(emulator: Emulator) -> None:
-    """No leads, counts, faults; default settings; ids start again."""
+    """There are no leads, counts or faults; settings have their defaults; ids start at 1."""
     defaults = emulator.control("GET", "settings")
     emulator.set(burst=3, mode="overload", speed=10)
     emulator.fault("*", "error")
@@ -102,7 +102,7 @@ def test_reset_restores_the_initial_state(emulator: Emulator) -> None:
 
 
 def test_a_late_commit_does_not_survive_a_reset(emulator: Emulator) -> None:
-    """Late effects of one test do not reach the next."""
+    """Late effects of a test must not reach the next one."""
     emulator.fault("crm.lead.add", "late_commit", delay_ms=60_000, silent=True)
     with contextlib.suppress(requests.ReadTimeout):
         emulator.post("crm.lead.add", timeout=0.05)
@@ -144,7 +144,7 @@ def test_a_bad_setting_is_422_and_changes_nothing(emulator: Emulator, body: obje
 
 
 def test_changing_settings_returns_all_current_settings(emulator: Emulator) -> None:
-    """PUT changes only what it names."""
+    """PUT changes only the settings that it names."""
     after = emulator.control("PUT", "settings", {"rate_per_s": None, "operating_limit_s": None})
     assert (after["rate_per_s"], after["operating_limit_s"], after["burst"]) == (None, None, 50)
     assert [emulator.post("profile").status_code for _ in range(60)] == [200] * 60

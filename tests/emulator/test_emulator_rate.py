@@ -119,6 +119,6 @@ def test_a_deleted_portal_may_answer_410(emulator: Emulator) -> None:
 
 
 def test_a_higher_speed_drains_the_bucket_faster(emulator: Emulator) -> None:
-    """At ten thousand times the speed a second is a tenth of a millisecond."""
+    """At 10,000 times the speed an emulated second lasts a tenth of a millisecond."""
     emulator.set(burst=1, speed=10_000)
     assert all(emulator.post("profile").status_code == 200 for _ in range(20))

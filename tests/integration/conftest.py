@@ -141,7 +141,7 @@ def field_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
 
 @pytest.fixture
 def check_fields(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Have the relay hold the map against the portal, however recent its last look is."""
+    """Have the relay check the map against the portal, however recent its last check is."""
 
     def refresh() -> None:
         monkeypatch.setattr(portal_check, "_looks", Interval(0))

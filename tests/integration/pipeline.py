@@ -49,7 +49,7 @@ class Pipeline:
         self._functions = {queue: function_client(name) for queue, name in ROUTES.items()}
 
     def publish(self) -> None:
-        """Have the relay publish all that no function has."""
+        """Have the relay publish every event that no function has yet."""
         rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL AND published_at IS NULL")
         relay.run()
 
@@ -71,12 +71,12 @@ class Pipeline:
 
     @staticmethod
     def call() -> None:
-        """One call to Bitrix24."""
+        """Make one call to Bitrix24."""
         with contextlib.suppress(BitrixError):  # its users are due again, or have failed
             job.call_bitrix24("main")
 
     def once(self) -> bool:
-        """One round; returns whether all events are settled."""
+        """Run one round; returns whether all events are settled."""
         self.publish()
         self.deliver(topology.REQUESTS)
         self.call()
@@ -84,5 +84,5 @@ class Pipeline:
         return not rows("SELECT 1 AS one FROM events WHERE state = 'open'")
 
     def settle(self) -> None:
-        """Go round until every event is settled."""
+        """Run rounds until every event is settled."""
         eventually(self.once, 60, "all is settled")

@@ -75,7 +75,7 @@ def listed(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
 
 
 def by_id(leadline: Leadline) -> dict[str, dict[str, Any]]:
-    """The list, regardless of order."""
+    """The listed dead letters by id."""
     return {letter["id"]: letter for letter in listed(leadline)}
 
 
@@ -152,7 +152,7 @@ def test_showing_a_missing_dead_letter_fails_after_a_short_wait(
 def test_forged_death_headers_do_no_harm(
     leadline: Leadline, broker: Broker, headers: dict[str, Any]
 ) -> None:
-    """As when RabbitMQ dead-letters a message itself, without the connector's headers."""
+    """RabbitMQ itself dead-letters messages without the connector's headers."""
     broker.channel.basic_publish("", DEAD, b"{}", pika.BasicProperties(headers=headers))
     (found,) = listed(leadline)
     assert found["died_at"] is None

@@ -17,7 +17,7 @@ from leadline.users.model import NewUser
 from tests.integration.conftest import close_idle_connections
 
 CHECKOUT = Path(__file__).parents[2]
-#: Ctrl-C, also where this test runs in the background of a shell and inherits that it is ignored.
+#: Resets the handling of Ctrl-C, which a process in the background of a shell ignores.
 _PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)

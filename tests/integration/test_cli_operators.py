@@ -55,7 +55,7 @@ def set_portal(portal: str) -> Callable[..., None]:
 
 
 def users() -> None:
-    """One synced, one waiting for its first reply, one failed because of its stage."""
+    """Create three users: synced, waiting for its first reply, failed because of its stage."""
     rows(
         "INSERT INTO users (id, full_name, phone, stage, version, synced_version, bitrix_lead_id,"
         " sync_status, sync_reason, sync_attempts, stage_version) VALUES"

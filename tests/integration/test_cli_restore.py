@@ -21,7 +21,7 @@ ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
 BOB = NewUser(full_name="Bob", phone="+77001112244", stage="NEW")
 
 
-#: pg_dump must not be older than the server, which a given one may be.
+#: pg_dump must not be older than the server, and DATABASE_URL may name a newer one.
 pytestmark = pytest.mark.usefixtures("functions_login")
 
 
@@ -47,7 +47,7 @@ def ann() -> UserId:
 
 @pytest.fixture
 def dump(ann: UserId, tmp_path: Path) -> Path:
-    """A dump of when Ann was the only user, and new; then she was moved, and Bob was created."""
+    """A dump with Ann as the only user, as NEW; afterwards she was moved, and Bob was created."""
     file = tmp_path / "leadline.dump"
     url = urlsplit(os.environ["DATABASE_URL"])
     subprocess.run(

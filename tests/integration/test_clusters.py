@@ -1,4 +1,4 @@
-"""URLs that name the nodes of a cluster: any of them may be gone, and the right one is found."""
+"""URLs that name the nodes of a cluster: any node may be down, and clients find the right one."""
 
 import shutil
 import socket
@@ -140,7 +140,7 @@ def test_doctor_shows_each_node(
 
 @pytest.mark.slow("a confirm is waited for, for five seconds")
 def test_a_publisher_leaves_a_node_that_confirms_nothing(amqp_url: str) -> None:
-    """As one that is frozen, cut off, or a minority of its cluster: it ends no connection."""
+    """A frozen or isolated node, or a minority of its cluster, ends no connection."""
     port = urlsplit(amqp_url).port or 0
     silent, other = Proxy(port), Proxy(port)
     urls = [amqp_url.replace(f":{port}/", f":{node.port}/") for node in (silent, other)]
@@ -218,7 +218,7 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
 
 @pytest.mark.slow("copies a server")
 def test_doctor_shows_two_primaries_and_none(tmp_path: Path) -> None:
-    """As after a failover that did not end the old primary."""
+    """There may be two after a failover that did not end the old primary."""
     with primary_and_standby(tmp_path) as (primary, standby):
         url = pair_url(standby, primary, "read-write")
         assert problems(nodes.postgres(url)) == {"Postgres' standby"}
@@ -244,7 +244,7 @@ def test_doctor_shows_two_primaries_and_none(tmp_path: Path) -> None:
 
 @pytest.mark.slow("copies a server")
 def test_clients_leave_a_silent_primary_once_another_server_accepts_writes(tmp_path: Path) -> None:
-    """As one that is frozen or cut off: it ends no connection."""
+    """A frozen or isolated primary ends no connection."""
     with primary_and_standby(tmp_path) as (primary, standby):
         ports = [urlsplit(node.url).port or 0 for node in (primary, standby)]
         proxy = Proxy(ports[0])
@@ -311,7 +311,7 @@ class Sentinels:
             eventually(lambda port=port: self._is_complete(port), 20, "the Sentinels know all")  # type: ignore[misc]
 
     def kill_a_sentinel(self) -> None:
-        """The one that is asked first."""
+        """Kill the Sentinel that clients ask first."""
         self._processes[0].kill()
         self._processes[0].wait()
 
@@ -456,7 +456,7 @@ def test_clients_keep_their_master_while_no_sentinel_answers(moving: Moving) -> 
 
 
 def test_a_transaction_that_watches_keys_stays_on_its_connection(moving: Moving) -> None:
-    """On another connection it would not notice that a watched key was changed."""
+    """On another connection it would not notice changes of a watched key."""
     with closing(connect(moving.url)) as client, closing(connect(moving.url)) as other:
         client.set("n", 1)
         with client.pipeline() as transaction:
@@ -508,7 +508,7 @@ def test_doctor_shows_each_redis_server_and_two_masters(sentinels: Sentinels) ->
 
 
 def test_sentinels_that_disagree_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As while one of them is cut off from the others."""
+    """They disagree while one of them is cut off from the others."""
     disagreeing = [
         Node("one:26379", "the master is a:6379"),
         Node("two:26379", "the master is b:6379"),

@@ -219,7 +219,7 @@ def test_with_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
 def test_the_log_says_why_the_broker_rejects_the_declaration_of_a_peers_queue(
     function: Function, amqp_url: str
 ) -> None:
-    """The first thing that goes wrong next to NestJS: our queue has a type, the peer's has none."""
+    """The most likely problem next to NestJS: our queue has a type, the peer's has none."""
     with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
         connection.channel().queue_declare(QUEUE, durable=True)
     connector = Connector(amqp_url, QUEUE, function.url)
@@ -424,7 +424,7 @@ def test_events_of_a_failed_batch_are_delivered_one_by_one(
     answer: int,
     is_in_doubt: bool,  # noqa: FBT001
 ) -> None:
-    """One of them cannot be processed: it is dead-lettered, and the others are served."""
+    """The event that cannot be processed is dead-lettered, and the others are served."""
     function.answers = [202, 202, answer, 202, 422]
     publish_while_held(function, amqp_url, *(b'{"n": %d}' % number for number in range(4)))
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
@@ -686,7 +686,7 @@ def test_a_connector_without_a_broker_is_unhealthy_and_keeps_trying(start: Start
 
 
 def test_the_connector_ends_even_if_the_signal_did_not_interrupt_its_wait(start: Start) -> None:
-    """As when SIGTERM arrives a moment before the main thread begins to wait."""
+    """SIGTERM may arrive just before the main thread begins to wait."""
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
     process = connector.process.pid

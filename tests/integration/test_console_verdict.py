@@ -1,4 +1,4 @@
-"""The verdict at the top of the console when something is wrong; `leadline status` has the same."""
+"""The verdict on the sync's health, which the console and `leadline status` show at the top."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -26,14 +26,14 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def status() -> Any:
-    """The console's answer, of a process that has just started."""
+    """The console's status, from a process that has just started."""
     with fresh():
         answer = function_client("console").get("/console/api/status")
     assert answer.status_code == 200, answer.text
     return answer.get_json()
 
 
-def a_worker_lives() -> None:
+def record_worker_heartbeat() -> None:
     worker_heartbeats().beat("worker", "https://example.bitrix24.com")
 
 
@@ -42,7 +42,7 @@ def test_without_postgres_the_verdict_is_stopped_and_the_rest_is_still_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", NOWHERE)
-    a_worker_lives()
+    record_worker_heartbeat()
     found = status()
     assert (found["verdict"]["state"], found["verdict"]["reason"]) == ("stopped", "postgres_down")
     assert found["verdict"]["since"]
@@ -62,7 +62,7 @@ def test_without_redis_the_verdict_is_stopped(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("in_postgres", "in_redis")
 def test_without_rabbitmq_the_verdict_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
-    a_worker_lives()
+    record_worker_heartbeat()
     assert status()["verdict"]["reason"] == "rabbitmq_down"
 
 
@@ -70,14 +70,14 @@ def test_without_rabbitmq_the_verdict_is_stopped(monkeypatch: pytest.MonkeyPatch
 def test_without_a_worker_or_a_connector_the_verdict_is_stopped() -> None:
     found = status()["verdict"]
     assert (found["state"], found["reason"]) == ("stopped", "no_worker_ever")
-    a_worker_lives()
+    record_worker_heartbeat()
     found = status()["verdict"]
     assert (found["state"], found["reason"]) == ("stopped", "no_connector")
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
 def test_the_verdict_shows_a_used_up_budget_and_when_it_frees() -> None:
-    a_worker_lives()
+    record_worker_heartbeat()
     assert status()["verdict"]["state"] == "healthy"
     write.create(NewUser(full_name="Ann", phone="+77001112233"), None)
     reserved = operating_budget().reserve(Counter({leads.ADD: 1}))
@@ -95,7 +95,7 @@ def test_the_verdict_shows_a_used_up_budget_and_when_it_frees() -> None:
 def test_the_verdict_names_the_operator_who_paused_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "on")
     monkeypatch.setenv("API_KEYS", OPS_ENTRY)
-    a_worker_lives()
+    record_worker_heartbeat()
     by_ops = {"Authorization": f"Bearer {OPS}"}
     answer = function_client("console").post(
         "/console/api/pause", json={"reason": "leads are imported"}, headers=by_ops
@@ -114,7 +114,7 @@ def test_the_verdict_names_the_operator_who_paused_calls(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
 def test_the_command_status_begins_with_the_consoles_sentence(leadline: Leadline) -> None:
-    a_worker_lives()
+    record_worker_heartbeat()
     sentence = status()["verdict"]["sentence"]
     output = leadline("status")
     assert f"healthy: {sentence}" in output.out.decode().splitlines()[0]
@@ -123,13 +123,13 @@ def test_the_command_status_begins_with_the_consoles_sentence(leadline: Leadline
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
 def test_the_status_shows_the_portals_site_and_nothing_else_of_the_webhook() -> None:
-    a_worker_lives()
+    record_worker_heartbeat()
     assert status()["portal"]["site"] == "https://example.bitrix24.com"
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
 def test_the_forecast_uses_the_measured_rates() -> None:
-    a_worker_lives()
+    record_worker_heartbeat()
     for _ in range(4):
         write.create(NewUser(full_name="Ann", phone="+77001112233"), None)
     rows(

@@ -20,7 +20,7 @@ ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
-    """Its certificate is for `localhost`, not for 127.0.0.1; it accepts clients without TLS too."""
+    """A Postgres with a certificate for `localhost`; it accepts clients without TLS, too."""
     server = private("postgres", tmp_path_factory.mktemp("tls-postgres"))
     server.start()
     yield server

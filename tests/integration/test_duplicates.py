@@ -26,7 +26,7 @@ FIND = "crm.duplicate.findbycomm"
 
 @pytest.fixture(autouse=True)
 def held(servers: None, connected: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Users are held if it is open which lead is theirs."""
+    """Hold users with several possible leads."""
     assert (servers, connected) == (None, None)
     setting(monkeypatch, "hold")
 
@@ -104,7 +104,7 @@ value_type = "HOME"
 
 @pytest.fixture
 def emails(field_map: Callable[[str], None]) -> None:
-    """Users have two e-mails."""
+    """Give users two e-mails."""
     field_map(MAP)
 
 
@@ -239,7 +239,7 @@ def test_a_held_user_stays_held_when_redis_loses_all(
         pipeline.once()
 
     def later() -> bool:
-        """A round after the relay's time to send again."""
+        """Run a round after the time of the relay's next republication."""
         rows("UPDATE events SET due_at = now() WHERE state = 'open'")
         return pipeline.once()
 
@@ -333,7 +333,7 @@ def test_an_expired_duplicate_search_is_repeated(
 def test_lost_answers_link_each_user_once(
     control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each kind of step loses its answer once: find, read, link, create."""
+    """Each kind of call loses its answer once: find, read, link, create."""
     monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (1, 1))
     hands = [lead(number) for number in range(1, 5)]
     users = [user(number) for number in range(1, 9)]

@@ -25,7 +25,7 @@ FreePort = Callable[[], int]
 
 
 def _listens(port: int) -> bool:
-    """Without connecting, which the proxy would pass on."""
+    """Whether a process listens on a port; does not connect, as the proxy would forward that."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -36,7 +36,7 @@ def _listens(port: int) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes], port: int) -> None:
-    """Ask it to stop; returns when it accepts no further connection."""
+    """Ask a process to stop; returns when it accepts no further connection."""
     process.send_signal(signal.SIGTERM)
     eventually(lambda: not _listens(port), WITHIN_S, "it accepts no connection")
 
@@ -55,13 +55,13 @@ def _running(command: list[str], port: int, **env: str) -> Iterator[subprocess.P
 
 @pytest.fixture
 def ports(free_port: FreePort) -> tuple[int, int]:
-    """The proxy's, and the one it forwards to."""
+    """The proxy's port, and the one to which it forwards."""
     return free_port(), free_port()
 
 
 @pytest.fixture
 def proxy(ports: tuple[int, int]) -> Iterator[subprocess.Popen[bytes]]:
-    """With neither packages nor this checkout, as in Python's own image."""
+    """The proxy, without packages or this checkout, as in Python's own image."""
     listen, edge = ports
     command = [sys.executable, "-I", "-S", tcp_proxy.__file__, f"localhost:{edge}", str(listen)]
     with _running(command, listen) as process:
@@ -80,7 +80,7 @@ def _accept(listener: socket.socket) -> socket.socket:
 
 
 def _read(connection: socket.socket) -> bytes:
-    """All that arrives until its end."""
+    """Everything that arrives until the connection's end."""
     with connection.makefile("rb") as file:
         return file.read()
 
@@ -112,7 +112,7 @@ def test_an_address_that_does_not_answer_is_tried_last_from_then_on(
 
     def resolve_edge(host: str, *args: Any, **options: Any) -> Any:
         addresses = ("127.0.0.1", "127.0.0.2") if host == "edge" else (host,)
-        return [info for one in addresses for info in resolve(one, *args, **options)]
+        return [info for address in addresses for info in resolve(address, *args, **options)]
 
     async def peers(port: int) -> list[str]:
         edge = tcp_proxy.Edge("edge", port)

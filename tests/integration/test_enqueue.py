@@ -110,7 +110,7 @@ def mark_applied(version: int) -> None:
 
 def test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender_to_republish() -> None:
     client().flushall()
-    since_ms = work_queue().ensure_redis_epoch() + 10_000  # the tolerated difference of clocks
+    since_ms = work_queue().ensure_redis_epoch() + 10_000  # the clock tolerance
     enqueue.enqueue_events([versioned(2, **{SENT: str(since_ms - 1)})])
     assert waiting() == {}
     assert rq_jobs.rq_queue().count == 0
@@ -153,7 +153,7 @@ def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None
 @pytest.mark.usefixtures("old_epoch")
 @pytest.mark.parametrize("stage_version", [1, 2])
 def test_an_older_stage_change_keeps_its_version(stage_version: int) -> None:
-    """The CRM already has it, and a person may have moved the lead since."""
+    """The CRM already has the stage, and a person may have moved the lead since."""
     mark_applied(stage_version)
     changed = {CHANGED: "full_name", STAGE_VERSION: str(stage_version)}
     enqueue.enqueue_events([versioned(3, **changed)])

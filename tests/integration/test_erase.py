@@ -1,4 +1,4 @@
-"""Erasing a person: nothing is left in any place, and nothing brings the person back."""
+"""Erasing a person: no data is left anywhere, and nothing restores it."""
 
 import os
 import subprocess
@@ -110,7 +110,7 @@ def receipt(user_id: int) -> dict[str, Any]:
 
 
 def in_messages(url: str) -> str:
-    """All messages of all queues, with their headers; they stay."""
+    """All messages of all queues with their headers; leaves them in their queues."""
     found = []
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
@@ -216,7 +216,7 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
 def test_redis_forgets_the_person_before_bitrix24_is_called(
     pipeline: Pipeline, in_redis: str
 ) -> None:
-    """Calls may be paused for days; what waits for them has no personal data."""
+    """Calls may be paused for days; the waiting entry has no personal data."""
     user_id = create()
     pipeline.settle()
     rename(user_id)
@@ -378,7 +378,7 @@ def test_a_refused_erasure_is_a_recorded_failure_that_a_resync_repeats(
 def test_a_message_from_before_the_erasure_changes_nothing(
     pipeline: Pipeline, control: Control, amqp_url: str, in_redis: str
 ) -> None:
-    """A copy of an older message that is delivered after all was erased."""
+    """A copy of an older message may be delivered after the erasure."""
     user_id = create()
     pipeline.publish()
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
@@ -523,7 +523,7 @@ def test_an_import_does_not_restore_the_person(
 def test_after_a_restore_the_person_is_erased_again(
     pipeline: Pipeline, control: Control, forked: Callable[[], None], postgres: str, in_redis: str
 ) -> None:
-    """Redis keeps the ids of erased users, and Postgres has lost an erasure."""
+    """Redis keeps the ids of erased users, while Postgres has lost an erasure."""
     user_id, other = create(), create(full_name="Bob", phone="+77012000001")
     pipeline.settle()
     erase.erase(user_id)

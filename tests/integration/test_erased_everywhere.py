@@ -1,4 +1,4 @@
-"""After an erasure no table, key or queue has the person, also those that later changes add.
+"""After an erasure no table, key or queue contains the person, even if later changes add some.
 
 Every table and every key of Redis is on one of two lists: it holds persons, and this test sees it
 hold this one before the erasure; or it never does. A new one fails here until it is listed.
@@ -55,7 +55,7 @@ IMPERSONAL_KEYS = {
 def mapped(
     connected: None, field_map: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Users have an e-mail, and leases are short."""
+    """Give users an e-mail, and leases a short duration."""
     assert connected is None
     field_map(MAP)
     monkeypatch.setattr(work_queue(), "lease_ms", 1000)
@@ -71,7 +71,7 @@ def tables() -> set[str]:
 
 
 def tables_with_traces() -> set[str]:
-    """The tables of which a row has a trace of the person, in whatever column."""
+    """The tables with a trace of the person in any column."""
     return {table for table in tables() if traces_in(content_of(table))}
 
 

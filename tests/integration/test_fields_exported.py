@@ -91,7 +91,7 @@ def create(number: int, fields: dict[str, Any]) -> None:
 
 
 def stored() -> list[dict[str, Any]]:
-    """Of each user the fields that have a value."""
+    """The fields of each user that have a value."""
     found = rows("SELECT full_name, phone, stage, fields FROM users ORDER BY full_name")
     return [
         {**row, "fields": {k: v for k, v in (row["fields"] or {}).items() if v is not None}}
@@ -101,7 +101,7 @@ def stored() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def emptied(_postgres_urls: tuple[str, str]) -> Callable[[], None]:
-    """Deletes all users, as their owner can."""
+    """A function that deletes all users, as the owner."""
 
     def empty() -> None:
         with postgres_connection(_postgres_urls[0]) as owner:

@@ -152,7 +152,7 @@ class Machine(RuleBasedStateMachine):
         assert failed_users.ids(FailedFilter(), 100, 0) == failed
 
     def _one(self, data: st.DataObject) -> list[Known]:
-        """One of them, if any."""
+        """Any of the users, if there are some."""
         return [data.draw(st.sampled_from(self.users))] if self.users else []
 
     def _finds(self, meant: Callable[..., bool], **query: object) -> None:

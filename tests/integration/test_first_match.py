@@ -23,7 +23,7 @@ from tests.integration.pipeline import Pipeline
 pytestmark = pytest.mark.usefixtures("connected")
 
 Leadline = Callable[..., CommandOutput]
-#: What changes something in the portal.
+#: Methods that change something in the portal.
 WRITING = ("add", "update", "delete", "Import", "import")
 
 
@@ -80,7 +80,7 @@ def all_leads(control: Control) -> dict[int, dict[str, Any]]:
 
 @pytest.fixture
 def paused(connected: None) -> None:
-    """Calls are paused, as while an existing CRM is compared."""
+    """Pause calls, as while an existing CRM is compared."""
     assert connected is None
     manual_hold.hold("first match")
 

@@ -40,7 +40,7 @@ def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 
 def work() -> None:
-    """Run a worker, as ours is made, until the queue is empty."""
+    """Run a worker with our settings until the queue is empty."""
     worker = SimpleWorker(
         [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
@@ -108,7 +108,7 @@ def put_job(job_id: bytes, **fields: bytes) -> None:
 
 
 def test_a_malformed_job_does_not_end_a_worker(enqueue: Callable[..., str]) -> None:
-    """Each of them would end RQ's own worker, and a cluster delays its restart ever longer."""
+    """It would end RQ's own worker, which a cluster then restarts with growing delays."""
     put_job(b"no-hash")
     put_job(b"no-job", data=b"\xff\x00", created_at=b"never", status=b"zap", timeout=b"x")
     put_job(b"\xff\xfe", data=b"x")

@@ -398,7 +398,7 @@ def _slowly(monkeypatch: pytest.MonkeyPatch, folder: Path, port: int, sent: byte
 def test_a_function_that_got_the_address_of_another_one_gets_none_of_its_requests(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    """As in an upgrade under compose: a new container may have the address of a removed one."""
+    """In an upgrade under compose a new container may get the address of a removed one."""
     port = free_port()
     config = tmp_path / "edge.json"
     config.write_text(json.dumps({"functions": {"create-user": f"http://create-user:{port}"}}))
@@ -433,7 +433,7 @@ def test_a_function_that_got_the_address_of_another_one_gets_none_of_its_request
 def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As that of a container which was removed: packets are dropped, no connection is refused."""
+    """Packets to a removed container are dropped: no connection is refused."""
 
     async def ask(config: Path) -> int:
         async with (

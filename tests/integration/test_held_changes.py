@@ -21,14 +21,14 @@ Leadline = Callable[..., CommandOutput]
 
 @pytest.fixture(autouse=True)
 def doubles(connected: None, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Two leads by hand with one phone; users that may mean both are held."""
+    """Two leads made by hand with one phone; users with that phone are held."""
     assert connected is None
     setting(monkeypatch, "hold")
     return [lead(1), lead(1)]
 
 
 def later(pipeline: Pipeline, times: int = 6) -> None:
-    """Rounds after the relay's time to send again."""
+    """Run rounds after the time of the relay's next republication."""
     for _ in range(times):
         rows("UPDATE events SET due_at = now() WHERE state = 'open'")
         pipeline.once()
@@ -70,7 +70,7 @@ def reconnect() -> None:
 def dump(
     held: int, _postgres_urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Path:
-    """A dump of when the user was held; from now on with the owner's URL, as for a migration."""
+    """A dump that contains the held user; the process then uses the owner's URL."""
     assert held
     owner = _postgres_urls[0]
     monkeypatch.setenv("DATABASE_URL", owner)

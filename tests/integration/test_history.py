@@ -70,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 
 
 def functions_url(server: PrivateServer, name: str = "leadline") -> str:
-    """The URL that functions use; they own nothing."""
+    """The URL of a database with the functions' login, which owns nothing."""
     assert isinstance(server.server, Postgres)
     return url_of(server.server.functions_url, name)
 
@@ -136,7 +136,7 @@ def forks() -> Iterator[list[Any]]:
 
 
 def check_lost(known: Event, lost_move: Event, lost_user: Event) -> None:
-    """A version may be used twice, in two histories; an id only once."""
+    """Check that a version may be assigned in two histories, and an id only once."""
     with forks() as noticed:
         moved, new_user = move(known, "PROCESSED"), create()
     assert moved.version == lost_move.version
@@ -200,7 +200,7 @@ def test_a_dump_is_restored_in_place(
 
 @pytest.fixture
 def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
-    """A data folder was copied, changed and restored: a user, a lost move, a lost user."""
+    """Restore a copied data folder; returns a user, its lost move and a lost user."""
     with running(tmp_path / "postgres") as server:
         migrate(server.url)
         use(functions_url(server))

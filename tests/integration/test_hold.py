@@ -40,7 +40,7 @@ def connected(
 
 @pytest.fixture(params=["emptied", "restarted without its last second"])
 def forget(request: pytest.FixtureRequest) -> Forget:
-    """Redis loses the hold together with its epoch."""
+    """A function that makes Redis lose the hold together with its epoch."""
 
     def emptied() -> None:
         client().flushall()

@@ -223,7 +223,7 @@ def test_a_user_shows_when_it_was_created_and_changed() -> None:
     assert user["external_id"] is listed["external_id"] is None
 
 
-#: Lookups and how many they find. The last one is a range: without any statistics, as before the
+#: Lookups and how many users they find. The last one is a range: without statistics, as before the
 #: first ANALYZE, Postgres assumes that it has a third of all users, and reads them by id.
 _LOOKUPS: tuple[tuple[dict[str, Any], int], ...] = (
     ({"external_id": "crm-7"}, 1),
@@ -273,7 +273,7 @@ def _rows_read() -> int:
 
 
 class _Clock:
-    """Just after the moment of the query, so that the ledger keeps its events."""
+    """A clock just after the time of the query, so that the ledger keeps its events."""
 
     def time(self) -> float:
         return datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC).timestamp()

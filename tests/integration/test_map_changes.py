@@ -50,7 +50,7 @@ def versions() -> set[int]:
 
 
 def plan_and_apply(leadline: Leadline, pipeline: Pipeline) -> list[dict[str, Any]]:
-    """The lines of a plan, applied; the next one is empty."""
+    """Make and apply a plan; returns its lines. The next plan is empty."""
     planned = leadline("plan", "--json")
     assert leadline("apply", "--yes").code == 0, planned.err
     pipeline.settle()

@@ -267,7 +267,7 @@ def test_writing_users_needs_no_rights_on_the_tables_of_the_triggers(fresh: str)
 
 
 def test_a_migration_is_repeated_under_concurrent_writes(fresh: str) -> None:
-    """A lock taken only then would deadlock with the writers that wait for the one it holds."""
+    """A lock taken late would deadlock with writers that wait for the one it already holds."""
     migrate(fresh)
     with _connected(fresh) as connection, _connected(fresh) as writer:
         connection.run("UPDATE alembic_version SET version_num = '0006'")

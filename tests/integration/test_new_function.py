@@ -14,7 +14,7 @@ from local.runner.state import State
 from tests.servers import eventually
 
 CHECKOUT = Path(__file__).parents[2]
-#: Nothing listens there; a new function needs none of them.
+#: Addresses where nothing listens; a new function needs no server.
 GIVEN = {
     "DATABASE_URL": "postgresql://leadline:p4ssw0rd@127.0.0.1:1/leadline",
     "AMQP_URL": "amqp://leadline:p4ssw0rd@127.0.0.1:1/",

@@ -30,13 +30,13 @@ def connected(
 
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the grace time: a single failed request counts as an outage."""
+    """Remove the grace time: a single failed request counts as an outage."""
     monkeypatch.setattr(reachability, "GRACE_S", 0.0)
 
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> None:
-    """The webhook names a host that refuses connections."""
+    """Set a webhook whose host refuses connections."""
     url = f"http://127.0.0.1:{free_port()}/rest/1/hidden-code/"
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", url)
 

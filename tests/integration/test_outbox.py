@@ -92,7 +92,7 @@ class ConfirmsAtOnce(Publisher):
     """A publisher whose broker confirms each message at once."""
 
     def offer(self, message: Message, done: Done, *, timeout_s: float = 5) -> None:
-        """As `Publisher.offer`."""
+        """Confirm the message at once."""
         done(bool(message and timeout_s))
 
 

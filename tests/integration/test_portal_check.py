@@ -137,7 +137,7 @@ def test_leads_of_existing_users_pause_nothing_and_are_checked_once(portal: str)
 
 
 def test_an_installation_without_a_configured_originator_has_its_own() -> None:
-    """So a second installation at the same portal neither takes over leads nor is held."""
+    """A second installation at the same portal then neither takes over leads nor is held."""
     lead(1, "leadline")
     lead(2, "leadline-0badcafe")
     portal_check.run()

@@ -23,7 +23,7 @@ ROUNDS = 60
 
 @dataclass(frozen=True)
 class Write:
-    """A write and its result: the new version, None where the precondition failed."""
+    """A write and its result: the new version, or None if the precondition failed."""
 
     user: UserId
     expected: int | None
@@ -45,7 +45,7 @@ def write_if(user: UserId, expected: int | None, name: str, *, has_key: bool = F
     return Write(user, expected, event.version, name)
 
 
-def at_once(writes: Sequence[Callable[[], Write]]) -> list[Write]:
+def send_concurrently(writes: Sequence[Callable[[], Write]]) -> list[Write]:
     """Send requests that arrive at the same time; returns their answers in this order."""
     return in_greenlets(len(writes), lambda number: writes[number]())
 
@@ -64,7 +64,7 @@ def test_a_stale_precondition_fails_whatever_is_written_at_the_same_moment() -> 
     for round_ in range(ROUNDS):
         expectations = [None, version - 1, None, version, version, version + 1]
         random.Random(round_).shuffle(expectations)  # noqa: S311 - no secret
-        answers = at_once(
+        answers = send_concurrently(
             [
                 partial(write_if, user, expected, f"{round_}-{number}")
                 for number, expected in enumerate(expectations)
@@ -88,7 +88,7 @@ def test_the_first_of_several_conditional_writes_in_one_statement_wins() -> None
             for number in range(3)
             for user in users
         ]
-        answers = at_once(writes)
+        answers = send_concurrently(writes)
         assert [answer.version for answer in answers] == [version + 1] * 5 + [None] * 10
 
 
@@ -96,7 +96,7 @@ def test_a_precondition_under_an_idempotency_key_holds_against_others_without_on
     user = create()
     for round_ in range(ROUNDS // 3):
         version = round_ + 1
-        answers = at_once(
+        answers = send_concurrently(
             [
                 partial(write_if, user, version, f"{round_}-{number}", has_key=bool(number % 2))
                 for number in range(6)

@@ -100,7 +100,7 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
         "ce-id": event.id,
         "ce-source": "/leadline",
         "ce-time": "2026-01-31T12:00:00.000Z",
-        # When the ledger had nothing newer: when it occurred, unless the relay knows better.
+        # When the event was the newest: when it occurred, unless the relay sets another time.
         "ce-sent": str(int(event.occurred_at.timestamp() * 1000)),
         "ce-changed": "full_name,phone,stage",
         "traceparent": event.traceparent,
@@ -131,7 +131,7 @@ def test_a_deleted_queue_is_reported_and_declared_again(
 
 
 def test_a_message_that_the_broker_nacks_is_not_confirmed(amqp_url: str) -> None:
-    """A full queue answers with a nack; so does one whose replicas are down."""
+    """A full queue nacks, and so does one whose replicas are down."""
     full = Queue("test.full", {"x-max-length": 1, "x-overflow": "reject-publish"})
     publisher = Publisher(amqp_url, [full])
     outcomes = [

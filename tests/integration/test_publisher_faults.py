@@ -89,7 +89,7 @@ def test_a_frozen_broker_confirms_nothing_and_blocks_no_caller(
 def test_unconfirmed_messages_of_a_frozen_broker_wait_in_our_own_buffer(
     broker: PrivateServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Messages handed to the connection cost memory until it is given up."""
+    """Messages handed to the connection cost memory until the connection is abandoned."""
     monkeypatch.setattr("leadline.runtime.rabbitmq.confirms.MAX_UNCONFIRMED", 10)
     empty(broker)
     broker.freeze()

@@ -42,7 +42,7 @@ def test_a_user_that_does_not_exist_is_not_found() -> None:
 
 
 def test_concurrent_reads_each_get_their_own_user_as_it_is_now() -> None:
-    """They share queries: of different users, of the same one, of unknown ones."""
+    """Reads of different, identical and unknown users share queries."""
     users = [create(stage) for stage in ("NEW", "JUNK", "IN_PROCESS")]
     unknown = UserId(2**63 - 1)
     asked = [users[0], users[1], unknown, users[2], users[1], *users]
@@ -91,7 +91,7 @@ def test_a_page_has_as_many_users_as_its_limit_says() -> None:
 
 
 def test_postgres_does_not_plan_the_same_page_again() -> None:
-    """Planning would take as long as reading it."""
+    """Planning would take as long as reading the page."""
     create()
     for after in range(20):
         queries.page(Query(limit=50, after=after))

@@ -370,7 +370,7 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
 def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     work: WorkQueue,
 ) -> None:
-    """It reads A, then the lost B is applied, then the user reverts B: found by the model."""
+    """A is read, then the lost B is applied, then the user reverts B: found by the model."""
     put(work)
     finish(work, lease_one(work), agreed=orjson.dumps({"lead_id": 5}))
     put(work, 2, name="Bob")

@@ -23,7 +23,7 @@ DEAD = topology.dead_letter_name(MAIN)
 
 @pytest.fixture(autouse=True)
 def quorum(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The queues should be quorum queues."""
+    """Configure quorum queues."""
     monkeypatch.setenv("LEADLINE_QUEUE_TYPE", "quorum")
     process.forget(settings)
     yield
@@ -45,7 +45,7 @@ def channel(in_rabbitmq: str) -> Iterator[Any]:
 
 
 def old(channel: Any, name: str = MAIN) -> None:
-    """The queue as another version or type has it."""
+    """Declare the queue with the arguments of another version or type."""
     topology.declare(channel, Queue(name, {}))
 
 
@@ -180,7 +180,7 @@ def test_dead_letters_and_delayed_messages_are_migrated_too(channel: Any, in_rab
 def test_quorum_queues_become_classic_ones(
     channel: Any, in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a NestJS service joins later."""
+    """They must if a NestJS service joins later."""
     topology.declare(channel, topology.main_queue(MAIN))
     publish(channel, b"kept")
     monkeypatch.setenv("LEADLINE_QUEUE_TYPE", "classic")

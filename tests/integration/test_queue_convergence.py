@@ -98,7 +98,7 @@ class OneUser:
         )
 
     def run_job(self, outcome: str) -> bool:
-        """One job; False if nothing was due."""
+        """Run one job; returns False if nothing was due."""
         while self.work.next_due_in_s():
             continue  # a delay lasts a millisecond
         leased = self.work.lease(50)
@@ -109,7 +109,7 @@ class OneUser:
                 if event.outcome:
                     self.replies[event.event_id, event.outcome.status] += 1
                     self.attempts.append(event.outcome.attempts)
-            # Time passes as fast as the test likes. 0 would mean: changed while it was leased.
+            # The test sets the clock; 0 would mean that the user changed while it was leased.
             sent = tuple(event for event in settlement.events if event.outcome)
             self.work.release([Settlement(entry, {}, sent, delay_ms=1)])
         return bool(leased.entries)

@@ -54,7 +54,7 @@ WITHIN_TOLERANCE_MS, BEYOND_TOLERANCE_MS = 5_000, 11_000
 
 
 def dated_later(request: EnqueueRequest, by_ms: int) -> EnqueueRequest:
-    """The request as if written and sent this much later."""
+    """The same request, written and sent this much later."""
     at_ms = int(time.time() * 1000) + by_ms
     return replace(request, occurred_at_ms=at_ms, sent_at_ms=at_ms)
 
@@ -101,7 +101,7 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
 def test_after_a_restart_last_applied_is_a_claim_until_the_lead_was_read(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    """The lost last second may have contained an update that the user then reverts."""
+    """The lost last second may have contained an update that the user reverts afterwards."""
     work = queue_of(client)
     settle_with_lead(work, 8)
     server.restart()
@@ -116,7 +116,7 @@ def test_after_a_restart_last_applied_is_a_claim_until_the_lead_was_read(
 def test_a_postgres_clock_that_is_ahead_makes_no_event_newer_than_the_epoch(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    """Postgres' clock is ahead: a write from before the restart looks newer."""
+    """If Postgres' clock is ahead, a write from before the restart looks newer."""
     work = queue_of(client)
     ahead = int(time.time() * 1000) + 60_000
     work.put(replace(enqueue_request(7), occurred_at_ms=ahead))

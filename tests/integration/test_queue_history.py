@@ -177,7 +177,7 @@ def test_a_user_waits_while_a_call_of_the_lost_history_may_run(
 def test_a_new_installation_does_not_take_over_leads_of_the_previous_one(
     work: WorkQueue,
 ) -> None:
-    """Postgres was wiped and Redis was not: the same id is another person."""
+    """Postgres was wiped and Redis was not: the same id now belongs to another person."""
     put(work, 1, FIRST, originator="leadline-1")
     apply(work)
     put(work, 1, SECOND, name="Somebody Else", originator="leadline-2")

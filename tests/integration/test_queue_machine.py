@@ -60,15 +60,15 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def lose_a_lease(self) -> None:
-        """Workers that die at once: their users are due again, and they can write no more."""
+        """Workers die right after their lease: their users are due again, and they cannot write."""
         before = set(self.held)
-        usual, self.work.lease_ms = self.work.lease_ms, 1
+        lease_ms, self.work.lease_ms = self.work.lease_ms, 1
         self._lease()
-        self.work.lease_ms = usual
-        died = set(self.held) - before
-        if died:
+        self.work.lease_ms = lease_ms
+        lost_users = set(self.held) - before
+        if lost_users:
             eventually(lambda: self.work.next_due_in_s() == 0, 20, "the leases have expired")
-            self.lost += [self.held.pop(user) for user in died]
+            self.lost += [self.held.pop(user) for user in lost_users]
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), delay=st.sampled_from([1, 60_000]))
@@ -81,14 +81,14 @@ class Machine(RuleBasedStateMachine):
             if event.event_id in done
         )
         assert self.work.release([Settlement(entry, {}, answered, delay)]) == [True]
-        left = self.pending[entry.user_id] - {int(seq) for seq in done}
-        self.pending[entry.user_id] = left
-        if left and delay > 1:
+        still_pending = self.pending[entry.user_id] - {int(event_id) for event_id in done}
+        self.pending[entry.user_id] = still_pending
+        if still_pending and delay > 1:
             self.delayed.add(entry.user_id)
-        elif left:
+        elif still_pending:
             eventually(lambda: self.work.next_due_in_s() == 0, 20, "the user is due again")
             before = self.work.lease(0).now_ms
-            eventually(lambda: self.work.lease(0).now_ms > before, 20, "and so are all others")
+            eventually(lambda: self.work.lease(0).now_ms > before, 20, "all others are due, too")
 
     @precondition(lambda self: self.lost)
     @rule(data=st.data())

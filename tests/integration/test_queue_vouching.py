@@ -28,7 +28,7 @@ __all__ = ["client", "server"]
 
 
 def vouched(user: int, version: int, later_ms: int = 0) -> EnqueueRequest:
-    """The message of a sender that republishes what is open, and knew of nothing newer then."""
+    """A message republished by a sender that knew of no newer version."""
     return dated_later(enqueue_request(user, version), later_ms)
 
 
@@ -100,7 +100,7 @@ def test_the_repeated_event_keeps_its_attempts(server: PrivateServer, client: re
 def test_events_that_no_sender_republishes_are_applied_after_a_loss(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    """Held back they would be lost, also if the ledger's events of this user wait with them."""
+    """They would be lost otherwise, even if events of the ledger wait with them."""
     work = queue_of(client)
     work.put(enqueue_request(7))
     work.put(vouched(8, 1))

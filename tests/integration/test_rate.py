@@ -19,7 +19,7 @@ WithRate = Callable[[float], None]
 
 
 def put(user_id: int = 7) -> None:
-    """A new user is due."""
+    """Put a new user, who is due at once."""
     user = {"id": user_id, "full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
     about = {"version": 1, "occurred_at": datetime.now(UTC).isoformat()}
     data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES, **about}
@@ -37,7 +37,7 @@ def read_stages() -> None:
 
 
 def read_leads() -> None:
-    """As reconcile does."""
+    """Read leads as reconcile does."""
     throttled_reads.read_all(
         {"a": leads.list_by_ids([1]), "b": leads.list_by_origins([1], "leadline")}
     )
@@ -136,7 +136,7 @@ def _spend_all_but_one() -> None:
 def test_a_lone_user_does_not_wait_for_others_however_scarce_tokens_are(
     monkeypatch: pytest.MonkeyPatch, with_rate: WithRate
 ) -> None:
-    """As after a long drain: the bucket is nearly empty, and no one else is due."""
+    """After a long drain the bucket is nearly empty, and no other user is due."""
     monkeypatch.setattr(batching, "LINGER_S", 3600)
     with_rate(0.001)
     for user_id in (7, 8):

@@ -31,7 +31,7 @@ from tests.integration.conftest import skip_clock_tolerance
 from tests.integration.test_calls import put
 from tests.servers import exit_code_of
 
-#: Longer than a failover lasts after the first rejected write, far shorter than any time-out.
+#: Long enough for a failover after the first rejected write, far shorter than any time-out.
 SOON_S = 8
 
 
@@ -65,13 +65,13 @@ class Pair:
         self.proxy.lead_to(self._ports[1])
 
     def freeze_master(self) -> None:
-        """Promote the replica while the master hangs: its connections stay open, and silent."""
+        """Promote the replica while the master hangs: its connections stay open but silent."""
         self.servers[0].freeze()
         self.replica.replicaof("NO", "ONE")
         self.route_to_new_master()
 
     def switch_over(self) -> None:
-        """Both at once."""
+        """Swap master and replica, and route new connections to the new master."""
         self.promote()
         self.route_to_new_master()
 
@@ -82,9 +82,9 @@ class Pair:
 
     def _client(self, url: str) -> redis.Redis:
         """A client that logs in with the shared password as soon as the server has it."""
-        other = urlsplit(url).password or ""
+        own_password = urlsplit(url).password or ""
         client = redis.Redis.from_url(url)
-        client.connection_pool.connection_kwargs["password"] = other
+        client.connection_pool.connection_kwargs["password"] = own_password
         return client
 
     def _await_link(self, replica: redis.Redis) -> None:
@@ -95,7 +95,7 @@ class Pair:
         eventually(is_up, 15, "the replica is complete")
 
 
-def remember() -> None:
+def begin_epoch() -> None:
     """Begin the server's epoch, as workers do, and skip its first ten seconds.
 
     Users created afterwards are due at once; others wait for calls that may have been forgotten.
@@ -111,19 +111,19 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
         server.start()
     pair = Pair(*servers)
     monkeypatch.setenv("REDIS_URL", pair.url)
-    remember()
+    begin_epoch()
     yield pair
     servers[0].thaw()
     pair.close()
-    for started in servers:
-        started.stop()
+    for server in servers:
+        server.stop()
 
 
 def test_the_work_queue_continues_with_the_new_master(pair: Pair) -> None:
     put(1)
     pair.switch_over()
     before = time.monotonic()
-    remember()
+    begin_epoch()
     put(2)
     leased = work_queue().lease(10)
     assert [entry.user_id for entry in leased.entries] == [2]
@@ -144,7 +144,7 @@ def test_an_address_that_still_leads_to_the_old_master_raises_queue_down(
             put(1)
         assert time.monotonic() - before < SOON_S
     pair.route_to_new_master()
-    remember()
+    begin_epoch()
     put(1)
     assert len(work_queue().lease(10).entries) == 1
 
@@ -198,7 +198,7 @@ class Process:
         return exit_code_of(self._process)
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """What it wrote; raises ValueError if a line is not JSON."""
+        """The lines that the worker wrote; raises ValueError if one is not JSON."""
         return [json.loads(line) for line in self._log.read_text("utf-8").splitlines()]
 
     def kill(self) -> None:
@@ -239,7 +239,7 @@ def test_a_worker_in_the_middle_of_a_job_survives_the_failover(
     pair.promote()
     time.sleep(2.5)  # the call ends and cannot be recorded
     pair.route_to_new_master()
-    remember()
+    begin_epoch()
     eventually(worker.is_ready, SOON_S, "the worker continues")
     put(2)
     rq_jobs.enqueue()
@@ -257,7 +257,7 @@ def test_a_running_worker_continues_with_the_new_master(
     pair.promote()
     time.sleep(late_s)
     pair.route_to_new_master()
-    remember()
+    begin_epoch()
     put(2)
     rq_jobs.enqueue()
     eventually(is_done, SOON_S, "the worker continues with the new master")
@@ -272,7 +272,7 @@ def test_an_idle_worker_leaves_a_master_that_is_silent(pair: Pair, worker: Proce
     eventually(is_done, 20, "the worker works")
     pair.freeze_master()
     client().connection_pool.disconnect()  # of this test
-    remember()
+    begin_epoch()
     put(2)
     rq_jobs.enqueue()
     eventually(is_done, 15, "the worker continues with the new master")

@@ -24,7 +24,7 @@ from tests.integration.conftest import CommandOutput, function_client, skip_cloc
 from tests.integration.test_calls import put
 from tests.servers import eventually
 
-#: Refusals, and the error that each becomes.
+#: The refusals of Redis, and the error that each raises.
 REFUSALS: dict[str, type[LeadlineError]] = {"NOPERM": QueueDefect, "OOM": QueueDown}
 
 
@@ -73,7 +73,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusing]:
 def refusing(
     server: Refusing, amqp_url: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Refusing]:
-    """This process uses it, and it accepts everything yet."""
+    """The Redis of this process, which accepts everything until the test makes it refuse."""
     monkeypatch.setenv("REDIS_URL", server.grant())
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)

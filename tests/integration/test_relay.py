@@ -173,7 +173,7 @@ def test_an_older_state_is_republished_only_if_the_newer_one_failed(
 
 
 def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: str) -> None:
-    """Redis may have applied and forgotten the newer one."""
+    """Redis may have applied and lost the newer event."""
     older = create()
     newer = write.change(older.user.id, Move(stage="JUNK"), None, None).event
     rows("UPDATE events SET occurred_at = now() - interval '1 hour'")

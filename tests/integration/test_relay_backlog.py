@@ -57,7 +57,7 @@ def arrive(events: list[Event], *, with_headers: bool = False) -> None:
 
 
 def sent_when_due() -> int:
-    """How many the relay publishes."""
+    """The number of events that the relay publishes when all are due."""
     rows("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
     return relay.run(PendingEvents().pending_among).published
 
@@ -108,7 +108,7 @@ def test_an_event_that_redis_lost_is_republished(redis_url: str) -> None:
 def test_an_event_that_redis_may_have_lost_is_republished_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Redis has lost its last moments, and the event waits for its next republication for long."""
+    """Redis lost its latest writes, and the event's next republication is far away."""
     monkeypatch.setattr(pending_events, "_checks", Interval(0))
     event, other = (write.create(ANN, None).event for _ in range(2))
     arrive([event], with_headers=True)
@@ -213,7 +213,7 @@ def test_a_redis_that_rejects_the_lookup_does_not_stop_republishing(
 
 
 def forget_redis() -> None:
-    """As in a process that has just started."""
+    """Forget the connections to Redis, as in a process that has just started."""
     client().close()
     for cached in (client, work_queue, portal_state.worker_heartbeats):
         process.forget(cached)

@@ -29,7 +29,7 @@ Repair = Callable[[UserId], None]
 BY_HAND, FIRST, OURS = "PROCESSED", "NEW", "IN_PROCESS"
 
 
-def created(**more: str) -> UserId:
+def create(**more: str) -> UserId:
     return accept.create(NewUser(full_name="Ann", phone="+77001112233", **more), None).event.user.id
 
 
@@ -45,7 +45,7 @@ def lead_of(user_id: UserId) -> dict[str, Any]:
     return dict(lead)
 
 
-def moved_by_hand(user_id: UserId) -> None:
+def move_by_hand(user_id: UserId) -> None:
     crm("crm.lead.update", id=lead_of(user_id)["ID"], fields={"STATUS_ID": BY_HAND})
 
 
@@ -61,7 +61,7 @@ def forget(request: pytest.FixtureRequest) -> Callable[[], None]:
 
 @pytest.fixture(params=["reconcile", "resync", "console"])
 def repair(request: pytest.FixtureRequest, leadline: Leadline) -> Repair:
-    """Each way to have a user's lead repaired."""
+    """Repair a user's lead by reconcile, by a resync or by the console."""
 
     def reconcile(_user_id: UserId) -> None:
         assert leadline("reconcile", "--repair", "--yes", "--restart").code in {0, 1}
@@ -74,16 +74,16 @@ def repair(request: pytest.FixtureRequest, leadline: Leadline) -> Repair:
         path = f"/api/users/{user_id}/again"
         assert function_client("console").post(path, json={}, headers=headers).status_code == 200
 
-    ways: dict[str, Repair] = {"reconcile": reconcile, "resync": by_id, "console": console}
-    return ways[str(request.param)]
+    repairs: dict[str, Repair] = {"reconcile": reconcile, "resync": by_id, "console": console}
+    return repairs[str(request.param)]
 
 
 def test_a_stage_set_by_hand_outlives_a_repair_of_the_name(
     settle: Callable[[], None], repair: Repair, forget: Callable[[], None]
 ) -> None:
-    user_id = created()
+    user_id = create()
     settle()
-    moved_by_hand(user_id)
+    move_by_hand(user_id)
     crm("crm.lead.update", id=lead_of(user_id)["ID"], fields={"TITLE": "X", "NAME": "X"})
     forget()
     repair(user_id)
@@ -91,9 +91,9 @@ def test_a_stage_set_by_hand_outlives_a_repair_of_the_name(
     assert (lead_of(user_id)["STATUS_ID"], lead_of(user_id)["TITLE"]) == (BY_HAND, "Ann")
 
 
-def failed_create(control: Control, settle: Callable[[], None]) -> UserId:
-    """Its lead was created, but neither this attempt nor any later one was answered."""
-    user_id = created()
+def create_with_lost_answers(control: Control, settle: Callable[[], None]) -> UserId:
+    """Create a user whose lead exists although every attempt remained unanswered."""
+    user_id = create()
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 3}])
     settle()
     rows("UPDATE events SET due_at = NULL WHERE state = 'failed'")
@@ -105,8 +105,8 @@ def failed_create(control: Control, settle: Callable[[], None]) -> UserId:
 def test_a_stage_set_by_hand_outlives_a_create_that_seemed_to_fail(
     control: Control, settle: Callable[[], None], repair: Repair, forget: Callable[[], None]
 ) -> None:
-    user_id = failed_create(control, settle)
-    moved_by_hand(user_id)
+    user_id = create_with_lost_answers(control, settle)
+    move_by_hand(user_id)
     forget()
     repair(user_id)
     settle()
@@ -117,8 +117,8 @@ def test_a_stage_set_by_hand_outlives_a_create_that_seemed_to_fail(
 def test_an_update_without_a_stage_keeps_a_stage_set_by_hand(
     control: Control, settle: Callable[[], None]
 ) -> None:
-    user_id = failed_create(control, settle)
-    moved_by_hand(user_id)
+    user_id = create_with_lost_answers(control, settle)
+    move_by_hand(user_id)
     empty_redis()
     accept.change(user_id, Changes(full_name="Ann Lee"), None, None)
     settle()
@@ -129,7 +129,7 @@ def test_an_update_without_a_stage_keeps_a_stage_set_by_hand(
 def test_a_stage_that_never_reached_the_crm_is_written(
     control: Control, settle: Callable[[], None], repair: Repair, forget: Callable[[], None]
 ) -> None:
-    user_id = created()
+    user_id = create()
     settle()
     rule = {"method": "crm.item.update", "action": "error", "code": "NO_WAY", "status": 400}
     control("faults", "POST", [rule])
@@ -144,7 +144,7 @@ def test_a_stage_that_never_reached_the_crm_is_written(
 
 
 def test_a_recreated_lead_gets_its_stage(settle: Callable[[], None], repair: Repair) -> None:
-    user_id = created(stage=OURS)
+    user_id = create(stage=OURS)
     settle()
     crm("crm.lead.delete", id=lead_of(user_id)["ID"])
     repair(user_id)
@@ -153,9 +153,9 @@ def test_a_recreated_lead_gets_its_stage(settle: Callable[[], None], repair: Rep
 
 
 def test_a_repair_of_stages_overwrites_them(leadline: Leadline, settle: Callable[[], None]) -> None:
-    user_id = created()
+    user_id = create()
     settle()
-    moved_by_hand(user_id)
+    move_by_hand(user_id)
     assert leadline("reconcile", "--repair", "--yes", "--stages").code == 0
     settle()
     assert lead_of(user_id)["STATUS_ID"] == FIRST
@@ -164,8 +164,8 @@ def test_a_repair_of_stages_overwrites_them(leadline: Leadline, settle: Callable
 def test_after_an_outage_users_keep_stages_set_by_hand(
     control: Control, settle: Callable[[], None]
 ) -> None:
-    user_id = failed_create(control, settle)
-    moved_by_hand(user_id)
+    user_id = create_with_lost_answers(control, settle)
+    move_by_hand(user_id)
     assert resync_users([user_id])[0] == 1
     settle()
     assert lead_of(user_id)["STATUS_ID"] == BY_HAND

@@ -51,7 +51,7 @@ class Receiver:
         return f"{name} {self.url} whsec_{KEY} {kinds}".strip()
 
     def versions(self, user_id: int) -> list[int]:
-        """Of the user's accepted results, in order."""
+        """The versions of the user's accepted results, in order."""
         return [result["version"] for result in self.received if result["user_id"] == user_id]
 
 
@@ -74,7 +74,7 @@ def _serve(receiver: Receiver) -> ThreadingHTTPServer:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
@@ -132,7 +132,7 @@ def failed(event: Event, reason: str = "no") -> None:
 
 
 def awake() -> None:
-    """No endpoint rests, and nothing waits for its next attempt."""
+    """Make every endpoint and every result due now."""
     rows("UPDATE result_endpoints SET retry_at = now()")
     rows("UPDATE result_deliveries SET due_at = now() WHERE due_at IS NOT NULL")
 
@@ -241,7 +241,7 @@ def test_a_rejected_result_holds_up_its_own_user_only(
 def test_a_result_that_commits_late_is_not_missed(
     receiver: Receiver, use: Callable[..., None], postgres: str
 ) -> None:
-    """Its transaction began before a collection, and ends after it."""
+    """Its transaction begins before a collection and ends after it."""
     use(receiver.entry("crm"))
     event, other = create(), create()
     with postgres_connection(postgres) as slow:

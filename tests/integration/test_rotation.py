@@ -43,7 +43,7 @@ def test_a_rotated_password_of_postgres_is_used(database_url: str) -> None:
 def test_passwords_are_rotated_with_several_hosts_too(
     database_url: str, amqp_url: str, free_port: Callable[[], int]
 ) -> None:
-    """Hosts that refuse connections stand before the one that serves."""
+    """Hosts that refuse connections precede the one that serves."""
     dead = f"127.0.0.1:{free_port()},"
     of_postgres, of_rabbitmq = (
         Rotated(url.replace("@", f"@{dead}", 1)) for url in (database_url, amqp_url)

@@ -553,14 +553,14 @@ def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amq
 
 
 def test_a_function_is_served_by_the_process_that_was_started(start: Start) -> None:
-    """So a kill leaves no orphan, which would answer requests for the next server on its port."""
+    """A killed parent would leave an orphan that answers requests for the next server."""
     server = start("create_user")
     eventually(server.is_up, 20, "the function is served")
     assert psutil.Process(server.process.pid).children(recursive=True) == []
 
 
 def test_the_relay_does_not_run_on_a_get(start: Start) -> None:
-    """Any link, image or preview makes a GET."""
+    """Any link, image or preview sends a GET."""
     server = start("outbox_relay")
     eventually(server.is_up, 20, "the function is served")
     for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):

@@ -27,7 +27,7 @@ from tests.servers import PrivateServer, private
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server's key and certificate, for `localhost`, not for 127.0.0.1; and two CAs."""
+    """A server's key and certificate for `localhost`, not for 127.0.0.1, and two CAs."""
     folder, authority = tmp_path_factory.mktemp("certificates"), trustme.CA()
     certificate = authority.issue_cert("localhost")
     certificate.private_key_pem.write_to_path(str(folder / "key.pem"))

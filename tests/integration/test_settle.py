@@ -64,7 +64,7 @@ def synced(event: Event) -> dict[str, Any]:
     return {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": lead_id}
 
 
-#: Of the first user.
+#: The first user's lead.
 SYNCED = {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": 456}
 
 
@@ -281,7 +281,7 @@ def resynced() -> list[tuple[int, str, int | None]]:
 
 
 def test_a_newer_state_overwritten_by_an_older_one_is_resynced() -> None:
-    """As when Redis has lost all data, and a late message arrives."""
+    """This happens if Redis has lost all data, and a late message arrives."""
     events = writes(3)
     applied(events[2], fence=30)
     applied(events[1], fence=40)
@@ -405,15 +405,15 @@ def test_replies_of_many_users_are_settled_in_one_batch_as_if_alone() -> None:
 
 
 def test_a_reply_to_an_unknown_event_leaves_the_rest_of_its_batch_settled() -> None:
-    one, other = users(2)
+    known, other = users(2)
     batch = [
-        ReceivedReply(reply_to(one)),
+        ReceivedReply(reply_to(known)),
         ReceivedReply(reply_to(other, event_id=str(uuid4()))),
         ReceivedReply(reply_to(other)),
     ]
     with pytest.raises(BadMessage):
         settle.apply(batch)
-    assert sync(one) == synced(one)
+    assert sync(known) == synced(known)
     settle.apply([batch[2], batch[0]])  # one by one, as the connector then delivers them
     assert sync(other) == synced(other)
 

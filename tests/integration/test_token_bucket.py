@@ -154,7 +154,7 @@ def test_without_a_rate_no_call_waits(client: redis.Redis) -> None:
 
 
 def test_after_a_loss_the_bucket_starts_empty(client: redis.Redis) -> None:
-    """Requests sent just before are forgotten, and may have used the whole burst."""
+    """Requests sent just before it are lost, and may have used the whole burst."""
     bucket = bucket_of(client)
     moments = [time.time() + bucket.reserve() for _ in range(CAPACITY)]
     client.flushall()

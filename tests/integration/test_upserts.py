@@ -114,7 +114,7 @@ def test_without_a_stage_a_new_user_is_new_and_an_existing_one_keeps_its_stage(
     assert put(client, "crm-1", ANN).get_json()["stage"] == "JUNK"
     answer = put(client, "crm-1", {**ANN, "full_name": "Bo", "stage": "JUNK"})
     assert answer.headers["ETag"] == '"3"'
-    # The stage is the same: one set in the CRM meanwhile must survive.
+    # An equal stage counts as untouched: one set in the CRM meanwhile must survive.
     assert rows("SELECT changed FROM events WHERE version = 3") == [{"changed": "full_name"}]
     assert rows("SELECT stage_version FROM users") == [{"stage_version": 2}]
     moved = put(client, "crm-1", {**ANN, "full_name": "Bo", "stage": "CONVERTED"})
@@ -214,7 +214,7 @@ def test_a_repeat_under_a_key_gets_the_first_answer(client: FlaskClient) -> None
     assert {name: repeat.headers[name] for name in ("ETag", "Location")} == {
         name: first.headers[name] for name in ("ETag", "Location")
     }
-    # Also an answer that nothing changed: the repeat must not undo what was written since.
+    # Also if the first request changed nothing: the repeat must not undo later writes.
     same = put(client, "crm-1", {**ANN, "full_name": "Bo"}, **{"Idempotency-Key": "l"})
     put(client, "crm-1", {**ANN, "full_name": "Cy"})
     repeat = put(client, "crm-1", {**ANN, "full_name": "Bo"}, **{"Idempotency-Key": "l"})
@@ -338,7 +338,7 @@ def test_a_batch_answers_for_each_user_in_order(client: FlaskClient, offered: li
 
 
 def test_each_answer_of_a_batch_belongs_to_its_user(client: FlaskClient) -> None:
-    """Also among users of equal content, and among those that exist."""
+    """The users include existing ones, and some with equal content."""
     put(client, "b", {**ANN, "full_name": "Old"})
     users = [
         {**ANN, "external_id": external_id} if external_id else ANN
@@ -612,11 +612,11 @@ def test_conditional_puts_and_patches_form_a_chain(offered: list[Event]) -> None
 def test_a_user_that_another_request_creates_meanwhile_is_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is invisible to the statement that meets it."""
+    """The statement that conflicts with its row cannot see it."""
     run = store._run  # noqa: SLF001 - the moment between two statements
     statements: list[int] = []
 
-    def meanwhile(items: Any, key: Any) -> Any:
+    def run_while_another_inserts(items: Any, key: Any) -> Any:
         statements.append(len(items))
         if len(statements) == 1:
             rows(
@@ -625,7 +625,7 @@ def test_a_user_that_another_request_creates_meanwhile_is_changed(
             )
         return run(items, key)
 
-    monkeypatch.setattr(store, "_run", meanwhile)
+    monkeypatch.setattr(store, "_run", run_while_another_inserts)
     assert accept.accept_one(ITEM, None).kind == "changed"
     monkeypatch.setattr(store, "ATTEMPTS", 0)
     with pytest.raises(DatabaseBusy):

@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 
-from tests.simulation import many, one
+from tests.simulation import parallel, shrinking
 
 
 def main() -> int:
@@ -26,11 +26,11 @@ def main() -> int:
     parser.add_argument("--whole", action="store_true", help="with --seed: do not shrink it")
     arguments = parser.parse_args()
     if arguments.seed is not None:
-        return one.print_story(arguments.seed, shrink=not arguments.whole)
+        return shrinking.print_story(arguments.seed, shrink=not arguments.whole)
     seeds = range(arguments.first, arguments.first + arguments.seeds)
-    failed = many.play(seeds, jobs=arguments.jobs, go_on=arguments.go_on)
+    failed = parallel.play(seeds, jobs=arguments.jobs, go_on=arguments.go_on)
     if failed and not arguments.go_on:
-        return one.print_story(failed[0].seed, shrink=True)
+        return shrinking.print_story(failed[0].seed, shrink=True)
     return 1 if failed else 0
 
 

@@ -1,7 +1,8 @@
 """Known mistakes, to be reintroduced one at a time: the simulation must detect each of them.
 
-A function here is called in a playing process before its first history (`many.play(prepare=…)`). It
-replaces functions only: numbers and strings of modules are reset before each history.
+A function here is called in a playing process before its first history, as the argument `prepare`
+of `parallel.play`. It replaces functions only: numbers and strings of modules are reset before each
+history.
 """
 
 from collections.abc import Callable

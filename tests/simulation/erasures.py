@@ -15,7 +15,7 @@ from leadline.ledger.erasure import erase
 from leadline.messages.contract import ERASED_NAME
 from leadline.operations.erasure import dead_letters
 from leadline.users.model import UserId
-from tests.simulation import dangers, many, patches, play, rules
+from tests.simulation import dangers, parallel, patches, play, rules
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, Fault, Plan
 from tests.simulation.system import System
 from tests.simulation.world import EPOCH
@@ -77,8 +77,8 @@ class ErasingSystem(System):
 
 
 def with_erasures() -> None:
-    """Play histories with erasures: `many.play(prepare="tests.simulation.erasures:…")`."""
-    vars(many)["draw"] = draw
+    """Play histories with erasures: `parallel.play(prepare="tests.simulation.erasures:…")`."""
+    vars(parallel)["draw"] = draw
     vars(play)["System"] = ErasingSystem
     vars(rules)["broken"] = broken
     dead_letters.discard_due = lambda: 0

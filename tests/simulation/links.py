@@ -14,7 +14,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from tests.simulation import dangers, many, patches, play, rules
+from tests.simulation import dangers, parallel, patches, play, rules
 from tests.simulation import system as simulated
 from tests.simulation.plan import FOREIGN, PHONES, Fault, Plan
 from tests.simulation.portal_model import Done, Lead, PortalModel, Request
@@ -68,10 +68,10 @@ class LinkingSystem(System):
 
 
 def with_links() -> None:
-    """Play histories with links: `many.play(prepare="tests.simulation.links:…")`."""
+    """Play histories with links: `parallel.play(prepare="tests.simulation.links:…")`."""
     play.ENVIRONMENT["LEADLINE_DUPLICATES"] = "link"
     os.environ["LEADLINE_DUPLICATES"] = "link"
-    vars(many)["draw"] = draw
+    vars(parallel)["draw"] = draw
     vars(play)["System"] = LinkingSystem
     vars(simulated)["PortalModel"] = LinkingPortal
     vars(rules)["broken"] = broken

@@ -19,7 +19,7 @@ from leadline.bitrix24.lead_fields import further_fields, further_parsing
 from leadline.ledger import accept
 from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
-from tests.simulation import links, many, play, rules
+from tests.simulation import links, parallel, play, rules
 from tests.simulation import system as simulated
 from tests.simulation.plan import NAMES, PHONES, STAGES, Write
 from tests.simulation.portal_model import Done, Lead, PortalModel, Request
@@ -143,11 +143,11 @@ class MappedSystem(System):
 
 
 def with_map() -> None:
-    """Play histories with a map: `many.play(prepare="tests.simulation.mapped:…")`."""
+    """Play histories with a map: `parallel.play(prepare="tests.simulation.mapped:…")`."""
     path = Path(tempfile.mkdtemp(prefix="leadline-map-")) / "leadline.toml"
     path.write_text(MAP, encoding="utf-8")
     play.ENVIRONMENT["LEADLINE_MAPPING"] = os.environ["LEADLINE_MAPPING"] = str(path)
-    vars(many)["draw"] = links.draw
+    vars(parallel)["draw"] = links.draw
     vars(play)["System"] = MappedSystem
     vars(simulated)["PortalModel"] = MappedPortal
     vars(rules)["broken"] = broken

@@ -6,8 +6,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from tests.simulation import bugs, many
-from tests.simulation.one import kinds
+from tests.simulation import bugs, parallel
+from tests.simulation.shrinking import kinds
 from tests.simulation.traces import traces
 
 #: As many as continuous integration can afford; `make simulate` plays more.
@@ -33,37 +33,37 @@ def pool_of_players() -> Iterator[ProcessPoolExecutor]:
 
 @pytest.mark.slow("plays 500 histories")
 def test_no_history_breaks_a_rule() -> None:
-    failed = many.play(SEEDS)
+    failed = parallel.play(SEEDS)
     assert not failed, _report(failed)
 
 
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_restores_an_erased_person() -> None:
-    failed = many.play(range(1, 151), prepare="tests.simulation.erasures:with_erasures")
+    failed = parallel.play(range(1, 151), prepare="tests.simulation.erasures:with_erasures")
     assert not failed, "\n".join(f"seed {run.seed}: {run.broken}" for run in failed)
 
 
 @pytest.mark.slow("plays up to 150 histories")
 def test_an_erasure_without_a_lookup_is_detected() -> None:
     left_out = "tests.simulation.erasures:lookup_is_left_out"
-    assert many.play(range(1, 151), jobs=1, prepare=left_out)
+    assert parallel.play(range(1, 151), jobs=1, prepare=left_out)
 
 
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_links_a_lead_to_two_users() -> None:
-    failed = many.play(range(1, 151), prepare="tests.simulation.links:with_links")
+    failed = parallel.play(range(1, 151), prepare="tests.simulation.links:with_links")
     assert not failed, "\n".join(f"seed {run.seed}: {run.broken}" for run in failed)
 
 
 @pytest.mark.slow("plays up to 2,000 histories")
 @pytest.mark.parametrize("mistake", ["claims_are_ignored", "no_one_is_linked"])
 def test_a_mistake_with_links_is_detected(mistake: str) -> None:
-    assert many.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.links:{mistake}")
+    assert parallel.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.links:{mistake}")
 
 
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_loses_a_further_field() -> None:
-    failed = many.play(range(1, 151), prepare="tests.simulation.mapped:with_map")
+    failed = parallel.play(range(1, 151), prepare="tests.simulation.mapped:with_map")
     assert not failed, "\n".join(f"seed {failure.seed}: {failure.broken}" for failure in failed)
 
 
@@ -72,7 +72,7 @@ def test_no_history_loses_a_further_field() -> None:
     "mistake", ["last_applied_lacks_fields", "answers_are_not_read", "rows_are_added"]
 )
 def test_a_mistake_with_further_fields_is_detected(mistake: str) -> None:
-    assert many.play(range(1, 151), jobs=1, prepare=f"tests.simulation.mapped:{mistake}")
+    assert parallel.play(range(1, 151), jobs=1, prepare=f"tests.simulation.mapped:{mistake}")
 
 
 @pytest.mark.slow("plays histories twice, in separate processes")
@@ -94,12 +94,14 @@ def test_every_mistake_is_detected(mistake: str) -> None:
     assert _failures(mistake), f"{ENOUGH} seeds do not detect {mistake}"
 
 
-def _failures(mistake: str, jobs: int = 0) -> Sequence[many.Failed]:
+def _failures(mistake: str, jobs: int = 0) -> Sequence[parallel.Failed]:
     """The first failure of histories with this mistake; `jobs`: how many processes play them."""
-    return many.play(range(1, ENOUGH + 1), jobs=jobs, prepare=f"tests.simulation.bugs:{mistake}")
+    return parallel.play(
+        range(1, ENOUGH + 1), jobs=jobs, prepare=f"tests.simulation.bugs:{mistake}"
+    )
 
 
-def _report(failed: Sequence[many.Failed]) -> str:
+def _report(failed: Sequence[parallel.Failed]) -> str:
     return "\n".join(
         f"make simulate SEED={run.seed}: {', '.join(sorted(kinds(list(run.broken))))}"
         for run in failed

@@ -49,7 +49,7 @@ OPENED = true
 
 
 def use(configure: Configure, folder: Path, text: str = EXAMPLE) -> Path:
-    """Make this the map of the process."""
+    """Write this map to a file, and configure the process to use it."""
     path = folder / "leadline.toml"
     path.write_text(text, encoding="utf-8")
     configure(mapping=str(path))

@@ -104,7 +104,7 @@ def test_lookups_come_first_so_that_none_of_them_is_cut_off() -> None:
 
 
 def test_no_key_of_a_batch_is_a_number() -> None:
-    """Bitrix24 would answer with a list."""
+    """With numbers as keys, Bitrix24 would answer with a list."""
     unknown = entry(pending(), user_id=8, claimed_lead_id=55)
     request = batch_request.build([entry(pending()), unknown], plan)
     assert not [key for key in request.commands if key.isdigit()]

@@ -14,7 +14,7 @@ import typer
 from leadline.cli.commands import COMMANDS, load
 
 PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text(encoding="utf-8")
-#: They print text for people and shells.
+#: Commands without --json: they print text for people and shells.
 WITHOUT_JSON = {"completion", "help"}
 #: Client libraries of the servers, and what else takes long to import.
 HEAVY = ("pg8000", "pika", "redis", "rq", "sqlalchemy", "requests", "pydantic", "rich.table")
@@ -69,7 +69,7 @@ def test_every_help_has_examples_that_the_command_accepts(name: str) -> None:
         try:
             command.make_context(name, example[len(words) :])
         except typer.BadParameter as error:
-            # The example's files are not here.
+            # The files of the examples do not exist here.
             assert "does not exist" in error.message  # noqa: PT017 - other examples raise nothing
 
 

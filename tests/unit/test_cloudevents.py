@@ -63,11 +63,19 @@ PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 def test_each_event_of_a_batch_is_a_separate_delivery() -> None:
     second = {**EVENT, "id": "e-2", "attempt": "3", "correlationid": "call", "traceparent": PARENT}
-    one, two = receive(request([EVENT, second], **BATCH))
-    assert (one.body, one.message_id, one.is_first) == (BODY, "e-1", True)
-    assert (two.body, two.message_id, two.is_first) == (BODY, "e-2", False)
-    assert two.trace == Trace("call", PARENT)
-    assert one.trace.traceparent not in {PARENT, trace_context.current().traceparent}
+    first_delivery, second_delivery = receive(request([EVENT, second], **BATCH))
+    assert (first_delivery.body, first_delivery.message_id, first_delivery.is_first) == (
+        BODY,
+        "e-1",
+        True,
+    )
+    assert (second_delivery.body, second_delivery.message_id, second_delivery.is_first) == (
+        BODY,
+        "e-2",
+        False,
+    )
+    assert second_delivery.trace == Trace("call", PARENT)
+    assert first_delivery.trace.traceparent not in {PARENT, trace_context.current().traceparent}
 
 
 def test_a_batch_may_be_empty() -> None:

@@ -94,7 +94,7 @@ def test_an_update_is_not_a_create() -> None:
 
 
 def test_an_applied_value_is_not_written_again_even_if_the_portal_returned_another() -> None:
-    """A portal that truncates a name would be written to with each duplicate message."""
+    """Otherwise each duplicate message would write to a portal that truncates names."""
     cut = LastApplied(55, "Ann", STATE.phone, 9)
     again = known(pending(1), last_applied=cut)
     assert plan(again) == NoCall()

@@ -37,9 +37,9 @@ from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 
 NOW = 1_000_000_000
 LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
-#: All doubts are resolved.
+#: Fields of an entry without any doubt.
 CERTAIN = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
-#: Nothing is left to search, to decide or to ask for.
+#: Fields of an entry with no search, decision or lookup left to do.
 APPLIED = {"lacks_origin": "", "linked_at": "", "search": "", "anyway": "", "quiet": ""}
 #: From the decision to send until the call can have no further effect.
 LONGEST_CALL_MS = 70_000
@@ -246,7 +246,7 @@ def test_a_lead_without_an_origin_is_not_adopted_only_because_a_message_names_it
 
 
 def test_a_lead_is_recognised_by_what_a_waiting_message_says_of_its_user() -> None:
-    """The user was matched, and then got another phone."""
+    """The user was matched, and got another phone afterwards."""
     before = pending(user={"full_name": "Ann Lee", "phone": "+77001112233", "email": "a@b.cc"})
     changed = {"full_name": "Ann Lee", "phone": "+77005556677"}
     lead = FoundLead(55, "By Hand", "By Hand", (("8 700 111 22 33", 9),), "NEW", "", "")

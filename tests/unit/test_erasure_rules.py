@@ -99,7 +99,7 @@ def step(now: Entry, portal: Portal) -> Settlement:
 
 
 def play(portal: Portal, now: Entry, steps: int = 60) -> tuple[Entry, list[Settlement]]:
-    """Until the events have an outcome."""
+    """Play calls until the events have an outcome."""
     settlements: list[Settlement] = []
     for _ in range(steps):
         settlement = step(now, portal)
@@ -140,7 +140,7 @@ FATES = st.lists(
 
 @pytest.mark.parametrize("mode", ["blank", "delete"])
 def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    """For any leads, and if either of two calls is lost."""
+    """Tried with any leads, and with either of two calls lost."""
     use(monkeypatch, mode)
 
     @given(LEADS, FATES)

@@ -1,4 +1,4 @@
-"""A portal that refuses one field of a lead: the lead is written without it, and it stays open."""
+"""A portal that refuses one field: the lead is written without it, and the field stays open."""
 
 from dataclasses import replace
 from pathlib import Path

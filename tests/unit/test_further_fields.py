@@ -25,7 +25,7 @@ VALUES: dict[str, Any] = {
     "born": "1990-01-31",
     "note": "Line 1\nLine 2",
 }
-#: As crm.item.* answers with them.
+#: The fields of a lead as crm.item.* returns them.
 ITEM: dict[str, Any] = {
     "UF_CRM_CITY": "Almaty",
     "sourceId": "CALL",
@@ -34,7 +34,7 @@ ITEM: dict[str, Any] = {
     "birthdate": "1990-01-31T03:00:00+03:00",
     "comments": "Line 1\r\nLine 2",
 }
-#: As crm.lead.list shows them.
+#: The same as crm.lead.list returns them.
 ROW: dict[str, Any] = {
     "ID": "55",
     "TITLE": "Ann",

@@ -23,7 +23,7 @@ LOGIN = f"leadline:{quote(PASSWORD, safe='')}"
 
 @pytest.fixture(autouse=True)
 def strict(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Python since 3.13.2, which rejects text around the brackets of an IPv6 address."""
+    """Check like Python since 3.13.2, which rejects text around the brackets of an IPv6 host."""
     check: Any = vars(urllib.parse)["_checknetloc"]
 
     def check_brackets(netloc: str) -> None:

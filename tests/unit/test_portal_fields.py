@@ -1,4 +1,4 @@
-"""The map held against a portal's own fields, and a first map drafted from them."""
+"""The map checked against a portal's fields, and a first map drafted from them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Objects of which a process has one: created once, closed, replaced in tests and after a fork."""
+"""A process's single objects: created once, closed, replaced in tests and after a fork."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ from leadline.process import per_process, per_process_closing
 
 
 class Thing:
-    """Something that is to be closed, or not."""
+    """An object that records whether it was closed."""
 
     def __init__(self, closed: list[str], name: str) -> None:
         self.closed, self.name = closed, name

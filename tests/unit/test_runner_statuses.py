@@ -11,7 +11,7 @@ from local.runner.processes.supervision import Status, Statuses
 
 
 def statuses(*answers: list[Status]) -> tuple[Statuses, list[int]]:
-    """These answers in turn, then the last one; and how often it was asked, in a list."""
+    """A source of these answers, of which the last repeats, and a list of its calls."""
     asked = [0]
 
     def ask() -> list[Status]:

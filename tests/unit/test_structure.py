@@ -1,8 +1,9 @@
-"""Packages and modules stay small enough to survey, and no import leads back.
+"""Packages and modules stay small enough to survey, no import leads back, elements have names.
 
 Import-linter checks the order of the packages; this checks what it does not count.
 """
 
+import ast
 import subprocess
 import sys
 from functools import lru_cache
@@ -14,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("leadline", "emulator", "local")
-#: Of a package, without `__init__` and the packages below it.
+#: Modules of a package, without `__init__` and the packages below it.
 MODULES_MAX = 15
 LINES_MAX = 280
 #: Modules on the longest chain of imports within `leadline.sync`.
@@ -26,6 +27,10 @@ FOLDERS = [
     for folder in (ROOT / package, *(ROOT / package).rglob("*/"))
     if any(folder.glob("*.py"))
 ]
+
+
+#: Names that do not say what an element is.
+VAGUE_NAMES = {"each", "one"}
 
 
 @lru_cache(1)
@@ -73,3 +78,15 @@ def test_no_import_reads_settings_before_a_process_has_chosen_them() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("folder", [*PACKAGES, "functions", "benchmarks", "tests"])
+def test_elements_are_named_by_what_they_are(folder: str) -> None:
+    vague = [
+        f"{path.relative_to(ROOT)}:{name.lineno}"
+        for path in (ROOT / folder).rglob("*.py")
+        for name in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(name, ast.Name) and name.id in VAGUE_NAMES)
+        or (isinstance(name, ast.arg) and name.arg in VAGUE_NAMES)
+    ]
+    assert vague == []

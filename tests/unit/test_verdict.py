@@ -19,7 +19,7 @@ REFUSING = {"endpoint": "crm-form", "problem": "status 500", "waiting": 3, "olde
 
 
 def parts(**changed: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The parts of the status of a system in which nothing waits, with these values changed."""
+    """The parts of the status of an idle system, with these values changed."""
     found: dict[str, dict[str, Any]] = {
         "ledger": {"waiting": 0, "failed": 0, "retrying": 0, "oldest_s": None, "overdue_s": None},
         "work": {"users_due": 0, "worker_seen_s_ago": 0.4},
@@ -153,7 +153,7 @@ def test_a_silence_dates_from_the_last_sign_of_life() -> None:
 
 
 def test_a_server_without_an_address_is_no_failure() -> None:
-    """Bitrix24's side deployed alone has no database; the other side has no Redis."""
+    """The portal's side alone needs no database, and the clients' side no Redis."""
     alone = error("set DATABASE_URL", is_set=False)
     assert codes(ledger=alone) == ["unknown_backlog"]
     without_redis = {"work": alone, "portal": alone, "rate": alone, "budget": alone}

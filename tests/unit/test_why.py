@@ -15,7 +15,7 @@ ALL = ("accepted", "published", "received", "attempt")
 
 
 def texts() -> dict[str, list[str]]:
-    """The page's texts by name, one in each language, wherever a file of the page has them."""
+    """The console's texts by name, in each language, from all files of the page."""
     found: dict[str, list[str]] = {}
     for file in sorted(PAGE.glob("texts*.js")):
         for name, text in re.findall(r'\b(\w+): "((?:[^"\\]|\\.)*)"', file.read_text("utf-8")):

@@ -10,7 +10,7 @@ from leadline.runtime.http.rate_limit import RateLimiter
 
 
 class Clock:
-    """Stands for time.monotonic."""
+    """Replaces time.monotonic."""
 
     now = 1000.0
 
@@ -79,7 +79,7 @@ def test_a_batch_counts_each_of_its_writes(clock: Clock) -> None:
     limit = RateLimiter(10, 100)
     assert batch_passes(limit, 60)
     assert not batch_passes(limit, 60)
-    assert batch_passes(limit, 39)  # 40 tokens were left, of which the refused one took one
+    assert batch_passes(limit, 39)  # 40 tokens were left, and the refused request took one
     assert not passes(limit)
     clock.now += 2
     assert batch_passes(limit, 20)
