@@ -109,16 +109,16 @@ class Laboratory:
             return (sys.executable, "-m", "benchmarks.hello")
         return (sys.executable, "-m", "leadline.runtime.serving.serve", f"functions/{name}")
 
-    def environment(self, **more: str) -> dict[str, str]:
+    def environment(self, **extra: str) -> dict[str, str]:
         """A function's environment, as in production: secrets in files, auth and log on."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(_EXTERNAL_SETTINGS)}
         return {
             **inherited,
-            "LEADLINE_SECRETS_DIR": str(self._secrets(more.pop("DATABASE_URL", None))),
+            "LEADLINE_SECRETS_DIR": str(self._secrets(extra.pop("DATABASE_URL", None))),
             "HOST": "127.0.0.1",
             "THREADS": str(THREADS),
             **NO_WRITE_LIMIT,
-            **more,
+            **extra,
         }
 
     def launch(self, name: str, **env: str) -> Served:

@@ -58,9 +58,9 @@ def _package(name: str) -> str:
 
 def _output_of(*words: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603
+        result = subprocess.run(  # noqa: S603
             words, check=False, capture_output=True, text=True, cwd=CHECKOUT, timeout=10
         )
     except FileNotFoundError:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return result.stdout.strip() if result.returncode == 0 else ""

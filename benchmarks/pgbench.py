@@ -73,10 +73,10 @@ def run(url: str, function: str, connections: int, seconds: int, users: int) -> 
             options["database"],
         )
         env = {**os.environ, "PGPASSWORD": options["password"]}
-        done = subprocess.run(  # noqa: S603
+        result = subprocess.run(  # noqa: S603
             words, check=True, capture_output=True, text=True, env=env, timeout=seconds + 60
         )
-    return _number(_TPS, done.stdout), _number(_MEAN, done.stdout)
+    return _number(_TPS, result.stdout), _number(_MEAN, result.stdout)
 
 
 def _filled(sql: str, params: Mapping[str, str]) -> str:

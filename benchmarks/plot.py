@@ -24,10 +24,10 @@ def bars(title: str, unit: str, groups: Groups) -> str:
     slot = _INNER_W / len(groups)
     bar_width = slot * 0.8 / len(names)
     parts = [*_frame(title, unit, scale), *_legend(names)]
-    for place, (label, group) in enumerate(groups.items()):
-        left = _LEFT + slot * place + slot * 0.1
+    for index, (label, group) in enumerate(groups.items()):
+        left = _LEFT + slot * index + slot * 0.1
         # In two rows, so that long names do not run into each other.
-        label_y = _HEIGHT - _BOTTOM + 18 + 15 * (place % 2)
+        label_y = _HEIGHT - _BOTTOM + 18 + 15 * (index % 2)
         parts.append(_text(left + slot * 0.4, label_y, label, "middle"))
         for name, figure in group.items():
             x = left + bar_width * names.index(name)

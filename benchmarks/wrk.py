@@ -37,14 +37,14 @@ class Load:
 
 def load(url: str, call: Call, connections: int, seconds: int) -> Load:
     """Send requests as fast as the connections allow, for `seconds`."""
-    done = subprocess.run(  # noqa: S603
+    result = subprocess.run(  # noqa: S603
         _command(url, call, connections, seconds, limit=0),
         check=True,
         capture_output=True,
         text=True,
         timeout=seconds + 60,
     )
-    found = _result(done.stdout)
+    found = _result(result.stdout)
     return Load(
         found["requests"] / found["seconds"],
         found["p50_ms"],

@@ -45,9 +45,9 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Sleep for `seconds` of emulated time."""
         due = self.now() + seconds
-        while (left := due - self.now()) > 0:
+        while (remaining_s := due - self.now()) > 0:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left / self.speed):
+                async with asyncio.timeout(remaining_s / self.speed):
                     await self._changed.wait()
 
 

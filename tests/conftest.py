@@ -84,7 +84,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest groups first, all others in their order."""
-    places = {name: place for place, name in enumerate(LONGEST)}
+    places = {name: index for index, name in enumerate(LONGEST)}
 
     def place(item: pytest.Item) -> tuple[int, bool]:
         return places.get(_group(item.nodeid), len(LONGEST)), item.nodeid.startswith(_LIFE[-1])

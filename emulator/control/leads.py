@@ -26,19 +26,19 @@ async def leads(request: web.Request) -> web.StreamResponse:
     store, schema = request.app[PORTAL].store, request.app[PORTAL].schemas[LEAD]
     origin_id = request.query.get("origin_id")
     after = positive_int(request.query.get("after")) or 0
-    left = positive_int(request.query.get("limit")) or 2**31
+    remaining = positive_int(request.query.get("limit")) or 2**31
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
     await response.prepare(request)
     opening = "["
-    while left > 0:
-        found = _slice(store, schema, origin_id, after, min(left, _SLICE))
+    while remaining > 0:
+        found = _slice(store, schema, origin_id, after, min(remaining, _SLICE))
         if found:
             await response.write((opening + ",\n".join(found)).encode())
             await asyncio.sleep(0)  # a write that fits the buffer does not yield
             opening = ",\n"
-        if len(found) < min(left, _SLICE):
+        if len(found) < min(remaining, _SLICE):
             break
-        left -= len(found)
+        remaining -= len(found)
         after = int(json.loads(found[-1])["ID"])
     await response.write(b"[]" if opening == "[" else b"]")
     return response

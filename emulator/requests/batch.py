@@ -71,8 +71,8 @@ async def run(
     for index, entry in enumerate(entries[:stop_after]):
         try:
             require_allowed(index, entry, faults)
-            done = await _run_one(context, entry, collected, meter if is_billed_whole else None)
-            context.note("ran", key=entry.key, lead=done.result.lead)
+            timed = await _run_one(context, entry, collected, meter if is_billed_whole else None)
+            context.note("ran", key=entry.key, lead=timed.result.lead)
         except RestError as error:
             context.note("ran", key=entry.key, error=error.code)
             collected.result_error[entry.key] = error.body()
@@ -95,14 +95,14 @@ async def _run_one(
     context: RequestContext, entry: Command, into: Collected, meter: Meter | None
 ) -> TimedResult:
     params = substitute(entry.params, into.result)
-    done = await execute(context, entry.method, params, Stopwatch(context.portal), meter)
-    into.result[entry.key] = done.result.result
-    into.result_time[entry.key] = done.time
-    if done.result.total is not None:
-        into.result_total[entry.key] = done.result.total
-    if done.result.next is not None:
-        into.result_next[entry.key] = done.result.next
-    return done
+    timed = await execute(context, entry.method, params, Stopwatch(context.portal), meter)
+    into.result[entry.key] = timed.result.result
+    into.result_time[entry.key] = timed.time
+    if timed.result.total is not None:
+        into.result_total[entry.key] = timed.result.total
+    if timed.result.next is not None:
+        into.result_next[entry.key] = timed.result.next
+    return timed
 
 
 def _require_length(context: RequestContext, entries: Sequence[Command]) -> None:

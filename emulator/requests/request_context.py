@@ -48,9 +48,9 @@ class RequestContext:
             self.began = clock.now()
         await clock.sleep(self.began + spent_s - clock.now())
 
-    def note(self, what: str, **more: object) -> None:
+    def note(self, what: str, **extra: object) -> None:
         """Append a line to the journal."""
-        self.portal.journal.note(what, self.name, self.portal.clock.wall(), **more)
+        self.portal.journal.note(what, self.name, self.portal.clock.wall(), **extra)
 
     def latency_s(self) -> float:
         """A random or fixed duration for the next command."""

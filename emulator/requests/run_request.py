@@ -77,11 +77,11 @@ async def _run(admitted: AdmittedRequest) -> web.Response:
             )
         )
     try:
-        done = await execute(context, parsed.method, parsed.params, stopwatch)
+        timed = await execute(context, parsed.method, parsed.params, stopwatch)
     except RestError as error:
         context.note("ran", key="", error=error.code)
         raise
-    context.note("ran", key="", lead=done.result.lead)
-    paging = {"next": done.result.next, "total": done.result.total}
+    context.note("ran", key="", lead=timed.result.lead)
+    paging = {"next": timed.result.next, "total": timed.result.total}
     present = {name: value for name, value in paging.items() if value is not None}
-    return responses.ok({"result": done.result.result, **present, "time": done.time})
+    return responses.ok({"result": timed.result.result, **present, "time": timed.time})

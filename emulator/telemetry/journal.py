@@ -27,10 +27,10 @@ class Journal:
         """A name for a request, unique even across restarts."""
         return f"{os.getpid()}-{next(self._numbers)}"
 
-    def note(self, what: str, request: str, at: float, **more: object) -> None:
+    def note(self, what: str, request: str, at: float, **extra: object) -> None:
         """Append a line."""
         if self._file is not None:
-            line = {"what": what, "request": request, "at": at, **more}
+            line = {"what": what, "request": request, "at": at, **extra}
             self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     def close(self) -> None:

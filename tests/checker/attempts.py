@@ -154,8 +154,8 @@ def _by_event(history: History) -> dict[str, list[_Attempt]]:
         for command in request.commands:
             for event in command.events:
                 commands[event].append(command)
-        for event, its in commands.items():
-            if (attempt := _attempt(request, its)) is not None:
+        for event, event_commands in commands.items():
+            if (attempt := _attempt(request, event_commands)) is not None:
                 found[event].append(attempt)
     return found
 
@@ -168,8 +168,8 @@ def _by_user(history: History) -> dict[int, list[_Attempt]]:
         for command in request.commands:
             for user in command.users if not command.events else ():
                 commands[user].append(command)
-        for user, its in commands.items():
-            if (attempt := _attempt(request, its)) is not None:
+        for user, user_commands in commands.items():
+            if (attempt := _attempt(request, user_commands)) is not None:
                 found[user].append(attempt)
     return found
 

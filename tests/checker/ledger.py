@@ -69,7 +69,7 @@ def nothing_is_stored_unasked(history: History) -> Iterator[Broken]:
     So a refused write is not stored, and none is stored twice.
     """
     answered = {(write.user, write.version) for write in acknowledged(history)}
-    left = [
+    unexplained = [
         event
         for event in history.events
         if event.changed and (event.user, event.version) not in answered
@@ -80,8 +80,8 @@ def nothing_is_stored_unasked(history: History) -> Iterator[Broken]:
         for write in history.writes
         if write.is_unsure and (write.key is None or write.key not in promised)
     )
-    explained = matched(left, unsure, _may_be)
-    for event in left:
+    explained = matched(unexplained, unsure, _may_be)
+    for event in unexplained:
         if event not in explained:
             yield _broken("unasked", f"no write explains {event}", event.user)
 

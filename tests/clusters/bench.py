@@ -120,8 +120,8 @@ class ClusterBench(Bench):
         self.brokers.repair()
         self.redises.repair()
         self.postgres.repair()
-        if left := self.network.disturbed:
-            raise RuntimeError(f"not repaired: {left}")
+        if remaining := self.network.disturbed:
+            raise RuntimeError(f"not repaired: {remaining}")
         self.control("DELETE", "faults")
         self.control("PUT", "settings", PORTAL)
 

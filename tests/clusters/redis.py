@@ -186,8 +186,8 @@ class Redises:
     def _watches(self, node: Node, master: Node) -> bool:
         with self._client(node, _SENTINEL_PORT) as sentinel:
             seen: Any = sentinel.sentinel_master(NAME)
-        others = seen["num-slaves"] == 2 and seen["num-other-sentinels"] == 2
-        return bool(others and seen["ip"] == master.address and seen["flags"] == "master")
+        sees_all = seen["num-slaves"] == 2 and seen["num-other-sentinels"] == 2
+        return bool(sees_all and seen["ip"] == master.address and seen["flags"] == "master")
 
     def _seen(self) -> dict[str, str]:
         return {node.name: self._named_by(node) for node in self.nodes}

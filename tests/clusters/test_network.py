@@ -15,10 +15,10 @@ def test_each_disturbance_stops_only_the_intended_traffic() -> None:
         pytest.skip(obstacle)
     before = _links()
     command = network.enclosed("tests.clusters.check_network")
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert _links() == before
 
 

@@ -10,8 +10,8 @@ from tests.containers.engine import BUILT_WITHIN_S, MEASURED, STOPPED_WITHIN_S, 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report the measurements."""
-    for what, how_much in MEASURED.items():
-        terminalreporter.write_line(f"{what}: {how_much}")
+    for name, value in MEASURED.items():
+        terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture(scope="session")

@@ -19,15 +19,15 @@ MEASURED: dict[str, str] = {}
 
 def docker(*words: str, within_s: float = 60) -> str:
     """The output of the command; its errors fail the test."""
-    done = subprocess.run(
+    result = subprocess.run(
         ["docker", *words],  # noqa: S607 - found on the PATH
         check=False,
         capture_output=True,
         text=True,
         timeout=within_s,
     )
-    assert done.returncode == 0, f"docker {' '.join(words)}: {done.stdout}{done.stderr}"
-    return done.stdout.strip()
+    assert result.returncode == 0, f"docker {' '.join(words)}: {result.stdout}{result.stderr}"
+    return result.stdout.strip()
 
 
 def inspect(thing: str) -> Any:
@@ -59,15 +59,15 @@ class Compose:
         """The same as bytes, for output that is not text."""
         file = str(self.checkout / "local/docker-compose.yml")
         command = ("docker", "compose", "-p", self.project, "-f", file, *words)
-        done = subprocess.run(
+        result = subprocess.run(
             command,
             check=False,
             capture_output=True,
             timeout=within_s,
             env={**os.environ, **self.env},
         )
-        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr[-3000:].decode()}"
-        return done.stdout
+        assert result.returncode == 0, f"{' '.join(words)}: {result.stderr[-3000:].decode()}"
+        return result.stdout
 
     def up(self, *words: str) -> None:
         """Start everything and wait until it is healthy."""

@@ -83,15 +83,15 @@ def created(compose: Compose) -> int:
 def test_the_readmes_calls_end_with_a_lead(compose: Compose) -> None:
     calls = readme_calls().replace("http://127.0.0.1:3000", compose.edge)
     calls = calls.replace("http://127.0.0.1:3024", compose.portal)
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", calls],  # noqa: S607 - found on the PATH
         check=True,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert "201 Created" in done.stdout
-    assert '"field":"phone"' in done.stdout
+    assert "201 Created" in result.stdout
+    assert '"field":"phone"' in result.stdout
     eventually(lambda: is_synced(compose, 1), WITHIN_S, "the user is in Bitrix24")
     found = lead(compose, 1)
     assert found["NAME"] == "Иван Иванов"

@@ -125,8 +125,8 @@ def test_digests_are_printed_as_lines_for_the_environment_file(tmp_path: Path) -
     docker.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     command = (CHECKOUT / "scripts/digests",)
-    done = subprocess.run(command, check=True, env=env, capture_output=True, text=True)
-    assert done.stdout.splitlines() == [
+    result = subprocess.run(command, check=True, env=env, capture_output=True, text=True)
+    assert result.stdout.splitlines() == [
         "PYTHON_IMAGE=python@sha256:of-3.13-slim",
         "POSTGRES_IMAGE=postgres@sha256:of-17-alpine",
         "REDIS_IMAGE=redis@sha256:of-7-alpine",
@@ -343,12 +343,12 @@ def test_every_secret_is_created_once(prepare: Prepare, monkeypatch: pytest.Monk
     password = volumes["kept"]["postgres-writer"]
     assert password in volumes["writer"]["database-url-writer"]
     pool.Database(volumes["writer"]["database-url-writer"]).close()
-    again = prepare()
+    repeat = prepare()
     hashed = "rabbitmq.json"  # with another salt each time
-    assert volumes["rabbitmq"].pop(hashed).count("leadline_") == again["rabbitmq"].pop(
+    assert volumes["rabbitmq"].pop(hashed).count("leadline_") == repeat["rabbitmq"].pop(
         hashed
     ).count("leadline_")
-    assert again == volumes
+    assert repeat == volumes
 
 
 def test_an_emptied_password_is_replaced(prepare: Prepare, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_list_takes_exactly_its_requirements_from_the_lock(path: Path) -> None
 
 def test_a_package_missing_in_the_lock_is_an_error_with_instructions(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("no-such-package\n")
-    done = subprocess.run(
+    result = subprocess.run(
         [
             sys.executable,
             REQUIREMENTS / "pinned.py",
@@ -75,6 +75,6 @@ def test_a_package_missing_in_the_lock_is_an_error_with_instructions(tmp_path: P
         capture_output=True,
         text=True,
     )
-    assert done.returncode != 0
-    assert "no-such-package" in done.stderr
-    assert "scripts/lock" in done.stderr
+    assert result.returncode != 0
+    assert "no-such-package" in result.stderr
+    assert "scripts/lock" in result.stderr

@@ -46,7 +46,7 @@ def change(root: Path, name: str, old: str, new: str) -> None:
 def check(root: Path, *words: str) -> tuple[int, str]:
     """Exit code and output of the command."""
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "local.release", "check", *words],
         cwd=root,
         env=env,
@@ -54,7 +54,7 @@ def check(root: Path, *words: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
     )
-    return done.returncode, done.stdout + done.stderr
+    return result.returncode, result.stdout + result.stderr
 
 
 @pytest.fixture
@@ -73,11 +73,11 @@ def ready(tmp_path: Path) -> Path:
 
 
 def test_a_release_names_its_version_changelog_package_and_images(ready: Path) -> None:
-    code, said = check(ready, f"v{VERSION}")
-    assert (code, "MISSING" in said) == (0, False), said
-    assert f"Leadline {VERSION}, by the tag v{VERSION}" in said
-    assert re.search(r"changelog +\d+ entries of 20\d\d-\d\d-\d\d", said)
-    images = re.findall(r"image +(\S+)", said)
+    code, output = check(ready, f"v{VERSION}")
+    assert (code, "MISSING" in output) == (0, False), output
+    assert f"Leadline {VERSION}, by the tag v{VERSION}" in output
+    assert re.search(r"changelog +\d+ entries of 20\d\d-\d\d-\d\d", output)
+    images = re.findall(r"image +(\S+)", output)
     files = ("stack.yml", "deploy/processes/stack.yml")
     functions = [
         function for file in files for function in stack.read(ready / file, {}).functions.values()
@@ -105,21 +105,21 @@ def test_the_release_check_names_what_is_missing(
 ) -> None:
     change(ready, name, old, new)
     git(ready, "commit", "--all", "--quiet", "--message", "A mistake")
-    code, said = check(ready)
+    code, output = check(ready)
     assert code == 1
-    assert problem in said, said
+    assert problem in output, output
 
 
 def test_only_a_committed_state_under_a_new_version_is_released(ready: Path) -> None:
     (ready / "new.txt").write_text("not committed")
-    code, said = check(ready)
-    assert (code, "not committed: ?? new.txt\n" in said) == (1, True), said
+    code, output = check(ready)
+    assert (code, "not committed: ?? new.txt\n" in output) == (1, True), output
     git(ready, "tag", f"v{VERSION}")
     (ready / "new.txt").unlink()
     assert check(ready)[0] == 0
     git(ready, "commit", "--allow-empty", "--quiet", "--message", "Later")
-    code, said = check(ready)
-    assert (code, "is at another commit" in said) == (1, True)
+    code, output = check(ready)
+    assert (code, "is at another commit" in output) == (1, True)
     assert "the tag v0 is not that of" in check(ready, "v0")[1]
 
 
@@ -172,7 +172,7 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
     python.chmod(0o755)
     git(root, "init", "--quiet")
     git(root, "commit", "--allow-empty", "--quiet", "--message", "None")
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", root / "scripts/images"],  # noqa: S607 - found on the PATH
         env=env,
         check=True,
@@ -181,7 +181,7 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
     )
     images = release.Release.read(CHECKOUT, {**env, "TAG": VERSION}).images
     pushed = [f"{image.repository}@sha256:ab" for image in images]
-    assert done.stdout.splitlines() == pushed
+    assert result.stdout.splitlines() == pushed
     commands = [json.loads(line) for line in called.read_text().splitlines()]
     builds = [words for words in commands if words[:3] == ["docker", "buildx", "build"]]
     assert len(builds) == len(pushed) == 14

@@ -94,12 +94,12 @@ def operators(platform: str) -> Cluster:
 def test_a_call_reaches_the_same_function_as_locally(
     cluster: Cluster, method: str, path: str
 ) -> None:
-    here, there = route(method, path), cluster.route(method, path)
-    if isinstance(here, Refusal):
+    expected, actual = route(method, path), cluster.route(method, path)
+    if isinstance(expected, Refusal):
         # A prefix matches more than the edge does: there the function itself decides.
-        assert there is None or path.startswith("/users")
+        assert actual is None or path.startswith("/users")
     else:
-        assert there == here
+        assert actual == expected
 
 
 @pytest.mark.parametrize("path", [*PATHS_OF_THE_GATEWAY, *OPERATORS_PATHS])
@@ -112,8 +112,8 @@ def test_only_the_rest_paths_are_public(cluster: Cluster, path: str) -> None:
 def test_operators_reach_the_same_function_as_locally(
     operators: Cluster, method: str, path: str
 ) -> None:
-    here = route(method, path)
-    assert operators.route(method, path) == (None if isinstance(here, Refusal) else here)
+    expected = route(method, path)
+    assert operators.route(method, path) == (None if isinstance(expected, Refusal) else expected)
 
 
 @pytest.mark.parametrize("path", [*PATHS, *PATHS_OF_THE_GATEWAY])

@@ -42,8 +42,8 @@ def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
 
 
 def test_a_local_run_gets_the_secret_files_that_the_stack_names(tmp_path: Path) -> None:
-    done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
-    assert done.returncode == 0, done.stderr
+    result = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
+    assert result.returncode == 0, result.stderr
     stack_secrets = {
         secret
         for function in stack.read(CHECKOUT / "stack.yml", {}).functions.values()
@@ -54,8 +54,8 @@ def test_a_local_run_gets_the_secret_files_that_the_stack_names(tmp_path: Path) 
     assert files.keys() >= stack_secrets
     assert files["redis-url-worker"] == GIVEN["REDIS_URL"]
     assert files["api-keys"] == "k3y"
-    assert "p4ss" not in done.stdout + done.stderr
-    assert "k3y" not in done.stdout + done.stderr
+    assert "p4ss" not in result.stdout + result.stderr
+    assert "k3y" not in result.stdout + result.stderr
 
 
 def test_other_users_cannot_read_the_files(tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_other_users_cannot_read_the_files(tmp_path: Path) -> None:
 
 
 def test_missing_keys_are_generated(tmp_path: Path) -> None:
-    done = run(tmp_path, "files", **GIVEN)
-    assert done.returncode == 0, done.stderr
-    generated = dict(re.findall(r"(?m)^([A-Z_]+_KEY)=(\S+)", done.stdout))
+    result = run(tmp_path, "files", **GIVEN)
+    assert result.returncode == 0, result.stderr
+    generated = dict(re.findall(r"(?m)^([A-Z_]+_KEY)=(\S+)", result.stdout))
     files = {path.name: path.read_text() for path in (tmp_path / ".secrets").iterdir()}
     parsed_keys = [api_keys.parse(entry) for entry in api_keys.entries(files["api-keys"])]
     assert {key.name: key.scopes for key in parsed_keys} == {
@@ -88,15 +88,15 @@ def test_missing_keys_are_generated(tmp_path: Path) -> None:
         assert sent not in files["api-keys"]
     internal = files["internal-key"]
     assert api_keys.weakness(internal) == ""
-    assert internal not in done.stdout + done.stderr + files["api-keys"]
+    assert internal not in result.stdout + result.stderr + files["api-keys"]
     run(tmp_path, "files", **GIVEN)
     assert (tmp_path / ".secrets/internal-key").read_text() != internal
 
 
 def test_missing_values_are_named_and_nothing_is_written(tmp_path: Path) -> None:
-    done = run(tmp_path, "files", DATABASE_URL=GIVEN["DATABASE_URL"])
-    assert done.returncode == 1
-    assert "AMQP_URL REDIS_URL BITRIX_WEBHOOK_URL" in done.stderr
+    result = run(tmp_path, "files", DATABASE_URL=GIVEN["DATABASE_URL"])
+    assert result.returncode == 1
+    assert "AMQP_URL REDIS_URL BITRIX_WEBHOOK_URL" in result.stderr
     assert not (tmp_path / ".secrets").exists()
 
 
@@ -106,7 +106,7 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     shutil.copy(CHECKOUT / "scripts/logins", tmp_path / "scripts")
 
     def logins() -> dict[str, str]:
-        done = subprocess.run(
+        result = subprocess.run(
             [tmp_path / "scripts/logins"],
             check=True,
             cwd=tmp_path,
@@ -114,7 +114,7 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
             capture_output=True,
             text=True,
         )
-        assert "://" not in done.stdout + done.stderr
+        assert "://" not in result.stdout + result.stderr
         folder = tmp_path / ".local/logins"
         assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
         return {path.name: path.read_text() for path in folder.iterdir()}
@@ -144,11 +144,11 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     assert labels == [{"rabbitmq.com/topology-operator": "true"}] * len(objects)
     digest = hashlib.sha256((urlsplit(files["redis-url-worker"]).password or "").encode())
     assert f"user leadline_worker reset on #{digest.hexdigest()} " in files["redis.conf"]
-    again = logins()
-    assert {name: again[name] for name in table.secrets()} == {
+    repeat = logins()
+    assert {name: repeat[name] for name in table.secrets()} == {
         name: files[name] for name in table.secrets()
     }
     # The secrets are then those of each login.
-    done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
-    assert done.returncode == 0, done.stderr
+    result = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
+    assert result.returncode == 0, result.stderr
     assert (tmp_path / ".secrets/redis-url-worker").read_text() == files["redis-url-worker"]

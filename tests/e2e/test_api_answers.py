@@ -36,8 +36,8 @@ def test_create_answers_201_with_the_user_its_location_and_its_version(system: S
     assert answer.headers["Location"] == f"/users/{user['id']}"
     assert answer.headers["ETag"] == '"1"'
     assert answer.headers["Content-Type"] == "application/json"
-    place = system.request("GET", answer.headers["Location"])
-    stored = place.json()
+    located = system.request("GET", answer.headers["Location"])
+    stored = located.json()
     assert {name: stored[name] for name in user} == user
     assert stored.keys() - user.keys() == {"external_id", "created_at", "updated_at", "sync"}
 

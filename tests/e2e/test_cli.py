@@ -50,8 +50,8 @@ def test_dead_letters_of_a_running_local_system_are_replayed(
         eventually(
             lambda: dead_letters(system), 20, "it is still malformed, and a dead letter again"
         )
-        (again,) = dead_letters(system)
-        assert again["attempts"] == 1
+        (dead_letter,) = dead_letters(system)
+        assert dead_letter["attempts"] == 1
         assert leadline(system, "dead-letters", "discard", "--all", "--yes").returncode == 0
         assert dead_letters(system) == []
 

@@ -33,7 +33,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(system: System, *command: str | Path, **env: str) -> str:
     """The output of a command, which must succeed."""
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=system.state.root,
         env={**os.environ, "API_KEY": "none-is-needed", **env},
@@ -42,11 +42,11 @@ def run(system: System, *command: str | Path, **env: str) -> str:
         check=False,
         timeout=60,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
-def written(system: System, example: str, path: Path) -> Path:
+def write_example(system: System, example: str, path: Path) -> Path:
     """The file with an example, for this system."""
     text = example.replace("http://127.0.0.1:3000", system.url("edge"))
     path.write_text(text, encoding="utf-8")
@@ -66,7 +66,9 @@ def test_an_example_creates_the_user(
     if not program:
         pytest.skip(f"no {PROGRAMS[language]} on this machine")
     suffix = {"js": "mjs"}.get(language, language)
-    assert "crm-4711" in run(system, program, written(system, example, tmp_path / f"it.{suffix}"))
+    assert "crm-4711" in run(
+        system, program, write_example(system, example, tmp_path / f"it.{suffix}")
+    )
 
 
 @pytest.mark.slow("runs both generators; the first time, installs them")
@@ -82,7 +84,7 @@ def test_the_generated_clients_are_those_of_the_document(generated: Path) -> Non
 
 @pytest.mark.usefixtures("generated")
 def test_the_python_client_works(system: System, tmp_path: Path) -> None:
-    script = written(system, client_example("leadline_client"), tmp_path / "it.py")
+    script = write_example(system, client_example("leadline_client"), tmp_path / "it.py")
     python = BUILD / "venv/bin/python"
     assert "crm-4711" in run(system, python, script, PYTHONPATH=str(CLIENTS / "python"))
 
@@ -94,13 +96,13 @@ def test_the_typescript_client_compiles_and_works(system: System, tmp_path: Path
     (tmp_path / "node_modules").symlink_to(BUILD / "node_modules")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     example = client_example("openapi-fetch")
-    right = written(system, example, tmp_path / "it.ts")
-    wrong = written(system, example.replace("full_name:", "name:"), tmp_path / "wrong.ts")
+    right = write_example(system, example, tmp_path / "it.ts")
+    wrong = write_example(system, example.replace("full_name:", "name:"), tmp_path / "wrong.ts")
     types = BUILD / "node_modules/@types"
     options: tuple[str | Path, ...] = ("--strict", "--module", "nodenext", "--target", "es2022")
     options += ("--typeRoots", types, "--types", "node", "--outDir", tmp_path / "made")
     # Once for both, as it takes seconds; a file with an error is compiled, too.
-    done = subprocess.run(
+    result = subprocess.run(
         (BUILD / "node_modules/.bin/tsc", *options, right, wrong),
         cwd=tmp_path,
         capture_output=True,
@@ -108,9 +110,9 @@ def test_the_typescript_client_compiles_and_works(system: System, tmp_path: Path
         check=False,
         timeout=120,
     )
-    errors = [line for line in done.stdout.splitlines() if ": error " in line]
+    errors = [line for line in result.stdout.splitlines() if ": error " in line]
     assert errors, "a wrong name is an error"
-    assert all("wrong.ts" in error for error in errors), done.stdout
-    assert "full_name" in done.stdout
+    assert all("wrong.ts" in error for error in errors), result.stdout
+    assert "full_name" in result.stdout
     compiled = next((tmp_path / "made").rglob("it.js"))
     assert "crm-4711" in run(system, "node", shutil.copy(compiled, tmp_path))

@@ -317,8 +317,8 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
         replayed = act(system, "dead-letters/replay", {"ids": [dead_letter["id"]]}).json()
         assert replayed == {"done": 1, "not_found": []}
         eventually(dead_letters, 20, "it is a dead letter again")
-        (again,) = dead_letters()
-        both = {"ids": [again["id"], "0" * 12]}
+        (repeat,) = dead_letters()
+        both = {"ids": [repeat["id"], "0" * 12]}
         # RabbitMQ requeues the listed messages a moment after the request.
         eventually(
             lambda: (
@@ -329,7 +329,7 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
             "it is discarded",
         )
         assert dead_letters() == []
-        assert system.request("GET", f"/console/api/dead-letters/{again['id']}").status_code == 404
+        assert system.request("GET", f"/console/api/dead-letters/{repeat['id']}").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -18,23 +18,23 @@ _NO_SUCH_EVENT = "answers no event of this user"
 pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
-def _message(action: str, user: dict[str, Any], **more: object) -> dict[str, Any]:
+def _message(action: str, user: dict[str, Any], **extra: object) -> dict[str, Any]:
     pattern = {
         "create_card": "user_created",
         "update_card": "user_updated",
         "move_card": "user_moved",
     }.get(action, "user_deleted")
-    data = {"action": action, "user": user, "replyQueue": "bitrix.responses", **more}
+    data = {"action": action, "user": user, "replyQueue": "bitrix.responses", **extra}
     return {"pattern": pattern, "data": data}
 
 
-def _stranger(**more: object) -> dict[str, Any]:
+def _stranger(**extra: object) -> dict[str, Any]:
     return {
         "id": next(_UNKNOWN),
         "full_name": "Кто Угодно",
         "phone": "+77001112233",
         "stage": "NEW",
-        **more,
+        **extra,
     }
 
 
@@ -154,8 +154,8 @@ def test_a_message_without_a_phone_gets_one_error_and_no_call(
     assert system.control("GET", "calls")["requests"] - before <= 2, "the other user's"
 
 
-def _bad(**more: object) -> dict[str, Any]:
-    return _message("create_card", _stranger(), **more)
+def _bad(**extra: object) -> dict[str, Any]:
+    return _message("create_card", _stranger(), **extra)
 
 
 _NONSENSE: dict[str, tuple[object, str]] = {

@@ -158,7 +158,7 @@ def test_a_key_grants_no_more_than_its_scope(other: System) -> None:
 def test_every_call_conforms_to_the_document(other: System, tmp_path: Path) -> None:
     """Examples, edge values, random, malformed and successive requests, by schemathesis."""
     folder = CHECKOUT / "tests/e2e"
-    done = subprocess.run(
+    result = subprocess.run(
         [
             Path(sys.executable).with_name("schemathesis"),
             f"--config-file={folder / 'schemathesis.toml'}",
@@ -174,10 +174,10 @@ def test_every_call_conforms_to_the_document(other: System, tmp_path: Path) -> N
         check=False,
         text=True,
     )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "9 selected / 9 total" in done.stdout
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    assert "9 selected / 9 total" in result.stdout
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
-        assert f"✅ {phase}" in done.stdout, done.stdout
+        assert f"✅ {phase}" in result.stdout, result.stdout
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")

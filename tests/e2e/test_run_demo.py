@@ -8,7 +8,7 @@ from tests.system import CHECKOUT, System
 
 
 def test_the_demo_ends_with_a_lead_that_equals_the_user(system: System) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         (sys.executable, "-m", "local.demo"),
         cwd=CHECKOUT,
         env={**os.environ, "LEADLINE_STATE": str(system.state.root)},
@@ -17,6 +17,6 @@ def test_the_demo_ends_with_a_lead_that_equals_the_user(system: System) -> None:
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "the lead equals the user" in done.stdout
-    assert done.stdout.count("Bitrix24's answer is in the ledger") == 3
+    assert result.returncode == 0, result.stderr
+    assert "the lead equals the user" in result.stdout
+    assert result.stdout.count("Bitrix24's answer is in the ledger") == 3

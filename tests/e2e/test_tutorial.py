@@ -39,13 +39,13 @@ def _commands(text: str) -> list[tuple[str, list[str]]]:
 
 
 def _run(system: System, command: str, lines: list[str]) -> None:
-    def shows() -> bool:
+    def prints_expected_lines() -> bool:
         printed = {" ".join(line.split()) for line in _printed(system, command).splitlines()}
         return printed.issuperset(lines)
 
     words = command.split()
     within_s = WITHIN_S if len(words) > 1 and words[1] in _READS else 0
-    eventually(shows, within_s, f"{command} shows {lines}")
+    eventually(prints_expected_lines, within_s, f"{command} shows {lines}")
 
 
 def _printed(system: System, command: str) -> str:
@@ -54,7 +54,7 @@ def _printed(system: System, command: str) -> str:
         .replace("http://127.0.0.1:3024", system.url("bitrix24").partition("/rest/")[0])
         .replace(".venv/bin/leadline", f"{sys.executable} -m leadline")
     )
-    done = subprocess.run(
+    result = subprocess.run(
         ("/bin/bash", "-euc", here),
         cwd=CHECKOUT,
         env={**os.environ, "LEADLINE_STATE": str(system.state.root)},
@@ -63,5 +63,5 @@ def _printed(system: System, command: str) -> str:
         timeout=60,
         check=False,
     )
-    assert not done.stderr.startswith("curl: "), done.stderr
-    return done.stdout
+    assert not result.stderr.startswith("curl: "), result.stderr
+    return result.stdout

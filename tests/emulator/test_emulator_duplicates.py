@@ -5,8 +5,8 @@ from typing import Any
 from tests.emulator.emulator_process import Emulator
 
 
-def find(emulator: Emulator, *values: str, **more: Any) -> Any:
-    params = {"type": "PHONE", "values": list(values), **more}
+def find(emulator: Emulator, *values: str, **extra: Any) -> Any:
+    params = {"type": "PHONE", "values": list(values), **extra}
     return emulator.result("crm.duplicate.findbycomm", params)
 
 

@@ -7,8 +7,8 @@ import pytest
 from tests.emulator.emulator_process import Emulator
 
 
-def ids(emulator: Emulator, conditions: Any, **more: Any) -> list[int]:
-    params = {"entityTypeId": 1, "select": ["id"], "filter": conditions, **more}
+def ids(emulator: Emulator, conditions: Any, **extra: Any) -> list[int]:
+    params = {"entityTypeId": 1, "select": ["id"], "filter": conditions, **extra}
     return [item["id"] for item in emulator.result("crm.item.list", params)["items"]]
 
 

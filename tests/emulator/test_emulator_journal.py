@@ -19,7 +19,7 @@ def lines(journal: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
 
 
-def of(journal: Path, what: str) -> list[dict[str, Any]]:
+def lines_of(journal: Path, what: str) -> list[dict[str, Any]]:
     return [line for line in lines(journal) if line["what"] == what]
 
 
@@ -51,7 +51,7 @@ def test_a_single_call_is_recorded_as_a_command_without_a_key(
     emulator.post("crm.lead.delete", {"id": 1})
     emulator.post("crm.lead.get", {"id": 1})
     emulator.stop()
-    assert [(line["key"], line.get("lead")) for line in of(journal, "ran")] == [
+    assert [(line["key"], line.get("lead")) for line in lines_of(journal, "ran")] == [
         ("", 1),
         ("", 1),
         ("", None),
@@ -64,9 +64,9 @@ def test_a_refused_request_is_recorded_without_commands(tmp_path: Path, journal:
     for _ in range(2):
         emulator.post("profile")
     emulator.stop()
-    assert len(of(journal, "arrived")) == 2
-    assert len(of(journal, "asked")) == 1
-    assert of(journal, "answered")[1]["error"] == "QUERY_LIMIT_EXCEEDED"
+    assert len(lines_of(journal, "arrived")) == 2
+    assert len(lines_of(journal, "asked")) == 1
+    assert lines_of(journal, "answered")[1]["error"] == "QUERY_LIMIT_EXCEEDED"
 
 
 def test_a_request_that_runs_after_its_connection_broke_is_recorded(
@@ -77,7 +77,9 @@ def test_a_request_that_runs_after_its_connection_broke_is_recorded(
     with pytest.raises(OSError, match="aborted"):
         emulator.post("crm.lead.add")
     emulator.stop()
-    (asked,), (ran,), (answered,) = (of(journal, what) for what in ("asked", "ran", "answered"))
+    (asked,), (ran,), (answered,) = (
+        lines_of(journal, what) for what in ("asked", "ran", "answered")
+    )
     assert asked["fault"]["action"] == "late_commit"
     assert ran["lead"] == 1
     assert answered["status"] == 0
@@ -88,4 +90,4 @@ def test_a_new_process_continues_with_other_names(tmp_path: Path, journal: Path)
         emulator = start(tmp_path / "state", "--journal", str(journal))
         emulator.post("profile")
         emulator.stop()
-    assert len({line["request"] for line in of(journal, "arrived")}) == 2
+    assert len({line["request"] for line in lines_of(journal, "arrived")}) == 2

@@ -190,8 +190,8 @@ def test_items_of_a_directory_are_added_changed_and_deleted(emulator: Emulator) 
     status = emulator.result("crm.status.get", {"id": number})
     assert (status["STATUS_ID"], status["SYSTEM"], status["SORT"]) == ("CALL_LATER", "N", "45")
     emulator.add(STATUS_ID="CALL_LATER")
-    again = emulator.post("crm.status.add", {"fields": fields})
-    assert again.json()["error"] == "ERROR_CORE"
+    repeat = emulator.post("crm.status.add", {"fields": fields})
+    assert repeat.json()["error"] == "ERROR_CORE"
     rename = {"id": number, "fields": {"NAME": "Much later"}}
     assert emulator.result("crm.status.update", rename) is True
     items = emulator.result("crm.status.entity.items", {"entityId": "STATUS"})

@@ -169,8 +169,8 @@ def test_an_activity_is_bound_moved_and_unbound(emulator_with_objects: Emulator)
     assert refused(emulator, "crm.activity.todo.add", wrong)[0] == "WRONG_DATETIME_FORMAT"
     lead = {"activityId": 1, "entityTypeId": 1, "entityId": 1}
     assert emulator.result("crm.activity.binding.add", lead) is True
-    again = refused(emulator, "crm.activity.binding.add", lead)
-    assert again[0] == "ACTIVITY_IS_ALREADY_BOUND"
+    repeat = refused(emulator, "crm.activity.binding.add", lead)
+    assert repeat[0] == "ACTIVITY_IS_ALREADY_BOUND"
     move = {"activityId": 1, "sourceEntityTypeId": 2, "sourceEntityId": 1}
     move |= {"targetEntityTypeId": 2, "targetEntityId": 2}
     assert emulator.result("crm.activity.binding.move", move) is True
@@ -197,8 +197,8 @@ def test_applications_bring_badges_and_types_of_activities(emulator: Emulator) -
     assert refused(emulator, "crm.activity.badge.get", {"code": "missed"})[0] == "NOT_FOUND"
     fields = {"TYPE_ID": "1C", "NAME": "1C case", "IS_CONFIGURABLE_TYPE": "Y"}
     assert emulator.result("crm.activity.type.add", {"fields": fields}) is True
-    again = refused(emulator, "crm.activity.type.add", {"fields": fields})
-    assert again[0] == "INVALID_ARG_VALUE"
+    repeat = refused(emulator, "crm.activity.type.add", {"fields": fields})
+    assert repeat[0] == "INVALID_ARG_VALUE"
     assert emulator.result("crm.activity.type.list") == [{**fields, "ICON_ID": "0"}]
     assert emulator.result("crm.activity.type.delete", {"TYPE_ID": "1C"}) is True
 

@@ -7,8 +7,8 @@ import pytest
 from tests.emulator.emulator_process import Emulator
 
 
-def field(emulator: Emulator, name: str, kind: str, **more: Any) -> int:
-    fields = {"FIELD_NAME": name, "USER_TYPE_ID": kind, "LABEL": name.title(), **more}
+def field(emulator: Emulator, name: str, kind: str, **extra: Any) -> int:
+    fields = {"FIELD_NAME": name, "USER_TYPE_ID": kind, "LABEL": name.title(), **extra}
     return int(emulator.result("crm.lead.userfield.add", {"fields": fields}))
 
 

@@ -110,9 +110,9 @@ def judge(
     drain_s, lost = time.monotonic() - began, portal.hits(system)
     portal.clear_faults(system)
     _check_leads(system, size, matched)
-    code, again = _command(system, folder, "plan", "--json")
+    code, next_plan = _command(system, folder, "plan", "--json")
     assert code == 0, "the second plan is empty"
-    assert {line["kind"] for line in again if "kind" in line} <= {"ambiguous"}
+    assert {line["kind"] for line in next_plan if "kind" in line} <= {"ambiguous"}
     requests = after["requests"] - before["requests"]
     return Result(plan_s, apply_s, drain_s, requests, dict(kinds), lost)
 
@@ -129,8 +129,8 @@ def _leads_made_by_hand(system: System, size: Size) -> None:
     numbers = [*range(size.same), *twice, *others]
     for at in range(0, len(numbers), 50):
         cmd = {
-            f"c{place}": _add(at + place, phone)
-            for place, phone in enumerate(numbers[at : at + 50])
+            f"c{index}": _add(at + index, phone)
+            for index, phone in enumerate(numbers[at : at + 50])
         }
         answer = portal.rest(system, "batch", halt=0, cmd=cmd)
         assert not answer["result_error"], answer["result_error"]
@@ -156,7 +156,7 @@ def _command(system: System, folder: Path, *words: str) -> tuple[int, list[dict[
     """A command of an operator: its exit code and its lines of JSON."""
     ends_at = time.monotonic() + _REPEATED_FOR_S
     while True:
-        done = subprocess.run(
+        result = subprocess.run(
             (sys.executable, "-m", "leadline", *words),
             cwd=CHECKOUT,
             env=_environment(system, folder),
@@ -164,13 +164,13 @@ def _command(system: System, folder: Path, *words: str) -> tuple[int, list[dict[
             check=False,
         )
         # On a busy machine Postgres may not answer in time. An operator repeats the command.
-        is_down = b'"database_down"' in done.stderr + done.stdout
+        is_down = b'"database_down"' in result.stderr + result.stdout
         if not is_down or time.monotonic() >= ends_at:
             break
-    assert done.returncode in (0, 1, 2), done.stderr.decode()
-    texts = done.stdout.splitlines() if "--json" in words else []
-    assert texts or "--json" not in words, done.stderr.decode()
-    return done.returncode, [json.loads(text) for text in texts]
+    assert result.returncode in (0, 1, 2), result.stderr.decode()
+    texts = result.stdout.splitlines() if "--json" in words else []
+    assert texts or "--json" not in words, result.stderr.decode()
+    return result.returncode, [json.loads(text) for text in texts]
 
 
 def _environment(system: System, folder: Path) -> dict[str, str]:

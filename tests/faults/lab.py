@@ -120,8 +120,8 @@ def outcome_of(planned: list[Planned], evidence: Evidence, rest_s: float) -> Out
 
 
 def _report(seed: int, planned: list[Planned], found: list[Broken], evidence: Evidence) -> str:
-    again = evidence.bench.command.format(seed)
-    lines = [f"seed {seed} breaks a promise; `{again}` plays it again", "faults:"]
+    command = evidence.bench.command.format(seed)
+    lines = [f"seed {seed} breaks a promise; `{command}` plays it again", "faults:"]
     lines += [f"  {fault}" for fault in planned]
     lines += [str(violation) for violation in found]
     concerned = list(dict.fromkeys(violation.user for violation in found if violation.user))

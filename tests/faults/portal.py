@@ -36,9 +36,9 @@ def in_order(system: System, *, idle: bool = True) -> Iterator[None]:
         _clear_faults(system)
 
 
-def breaks(system: System, action: str, method: str = "*", **more: object) -> None:
+def breaks(system: System, action: str, method: str = "*", **extra: object) -> None:
     """Add one rule to the portal's faults."""
-    system.control("POST", "faults", [{"method": method, "action": action, **more}])
+    system.control("POST", "faults", [{"method": method, "action": action, **extra}])
 
 
 def hits(system: System) -> int:

@@ -29,8 +29,8 @@ def of_call(system: System, correlation_id: str) -> list[dict[str, Any]]:
         for _, line in raw_lines(system)
         if f'"{correlation_id}"' in line and line.endswith("}")
     ]
-    mine = [line for line in found if line.get("correlation_id") == correlation_id]
-    return sorted(mine, key=lambda line: str(line["timestamp"]))
+    lines_of_call = [line for line in found if line.get("correlation_id") == correlation_id]
+    return sorted(lines_of_call, key=lambda line: str(line["timestamp"]))
 
 
 @contextmanager

@@ -174,8 +174,8 @@ def test_an_unprocessable_message_is_dead_lettered_with_its_reason_and_harms_no_
     users = create(bench, 5)
     with bench.channel() as channel:
         for number, (queue, body, _) in enumerate(HOPELESS):
-            about = pika.BasicProperties(message_id=f"hopeless-{number}", delivery_mode=2)
-            channel.basic_publish("", queue, body, about, mandatory=True)
+            properties = pika.BasicProperties(message_id=f"hopeless-{number}", delivery_mode=2)
+            channel.basic_publish("", queue, body, properties, mandatory=True)
     users += create(bench, 5)
     await_idle(bench)
     assert_each_user_has_its_lead(bench, users)

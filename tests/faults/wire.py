@@ -120,14 +120,14 @@ def held_back(system: System, wire: Wire) -> Iterator[None]:
     connector.suspend()
     try:
         broker_port = urlsplit(system.url("amqp")).port
-        ours = {
+        ports = {
             connection.laddr.port
             for connection in connector.net_connections()
             if connection.raddr and connection.raddr.port == broker_port
         }
 
         def is_cut() -> bool:
-            _cut(system, ours)
+            _cut(system, ports)
             return not wire.consumers(REQUESTS) and not wire.consumers(REPLIES)
 
         eventually(is_cut, 20, "no consumer is left")

@@ -65,7 +65,7 @@ def _metrics(name: str, url: str) -> str:
 def _dead_letters(system: System) -> str:
     """The listing, as the command line shows it."""
     command = (sys.executable, "-m", "leadline", "dead-letters", "list", "--json")
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         check=True,
         cwd=CHECKOUT,
@@ -74,7 +74,7 @@ def _dead_letters(system: System) -> str:
         text=True,
         timeout=60,
     )
-    return done.stdout
+    return result.stdout
 
 
 def _in_redis(client: redis.Redis) -> Iterator[tuple[str, str]]:

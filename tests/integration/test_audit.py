@@ -34,24 +34,28 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", f"{SITE_ENTRY}\n{OPS_ENTRY}")
 
 
-def by(key: str, **more: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}", **more}
+def authorized_by(key: str, **extra: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}", **extra}
 
 
 def create(**headers: str) -> int:
-    answer = function_client("create_user").post("/users", json=ANN, headers=by(SITE, **headers))
+    answer = function_client("create_user").post(
+        "/users", json=ANN, headers=authorized_by(SITE, **headers)
+    )
     assert answer.status_code == 201, answer.text
     return int(answer.get_json()["id"])
 
 
 def ask(path: str, key: str = OPS) -> Any:
-    answer = function_client("console").get(f"/console/api/{path}", headers=by(key))
+    answer = function_client("console").get(f"/console/api/{path}", headers=authorized_by(key))
     assert answer.status_code == 200, answer.text
     return answer.get_json()
 
 
 def operate(path: str, **body: object) -> Any:
-    answer = function_client("console").post(f"/console/api/{path}", json=body, headers=by(OPS))
+    answer = function_client("console").post(
+        f"/console/api/{path}", json=body, headers=authorized_by(OPS)
+    )
     assert answer.status_code == 200, answer.text
     return answer.get_json()
 
@@ -61,10 +65,10 @@ def test_every_write_names_its_key_in_its_event() -> None:
     user = create()
     create(**{"Idempotency-Key": "one"})
     function_client("update_user").patch(
-        f"/users/{user}", json={"full_name": "Bob"}, headers=by(SITE)
+        f"/users/{user}", json={"full_name": "Bob"}, headers=authorized_by(SITE)
     )
     function_client("move_user").post(
-        f"/users/{user}/move", json={"stage": "JUNK"}, headers=by(SITE)
+        f"/users/{user}/move", json={"stage": "JUNK"}, headers=authorized_by(SITE)
     )
     assert [row["caller"] for row in rows("SELECT caller FROM events")] == ["site"] * 4
     listed = audit.page(10)["items"]
@@ -79,7 +83,9 @@ def test_every_write_names_its_key_in_its_event() -> None:
     events = ask(f"users/{user}")["sync"]["events"]
     assert {event["caller"] for event in events} == {"site"}
     # Clients see the same answer as before.
-    answer = function_client("get_user").get(f"/users/{user}", headers=by(SITE)).get_json()
+    answer = (
+        function_client("get_user").get(f"/users/{user}", headers=authorized_by(SITE)).get_json()
+    )
     assert "site" not in str(answer)
 
 
@@ -121,10 +127,12 @@ def test_every_action_of_the_console_names_its_key() -> None:
 
 @pytest.mark.usefixtures("in_postgres", "keys")
 def test_only_the_scope_operate_reads_the_trail() -> None:
-    answer = function_client("console").get("/console/api/audit", headers=by(SITE))
+    answer = function_client("console").get("/console/api/audit", headers=authorized_by(SITE))
     assert answer.status_code == 403
     for query in ("before=x", "limit=0", "limit=201", "user_id=0", "user_id=x", "odd=1"):
-        answer = function_client("console").get(f"/console/api/audit?{query}", headers=by(OPS))
+        answer = function_client("console").get(
+            f"/console/api/audit?{query}", headers=authorized_by(OPS)
+        )
         assert answer.status_code == 422 or query == "odd=1"
 
 
@@ -244,7 +252,7 @@ def test_a_rotated_key_keeps_the_idempotency_keys_of_its_holder(
     new, entry = api_keys.create("site", frozenset({"write"}), 30)
     monkeypatch.setenv("API_KEYS", entry)
     answer = function_client("create_user").post(
-        "/users", json=ANN, headers=by(new, **{"Idempotency-Key": "one"})
+        "/users", json=ANN, headers=authorized_by(new, **{"Idempotency-Key": "one"})
     )
     assert answer.get_json()["id"] == first
     assert len(rows("SELECT id FROM users")) == 1

@@ -86,15 +86,15 @@ def test_a_job_resyncs_all_failed_users_and_records_who_started_it() -> None:
 def test_a_job_concerns_one_reason_or_chosen_users() -> None:
     first, second, third = failed(3, "lead 12 belongs to another user")
     failed(1, "lead 345 belongs to another user")
-    others = failed(2)
+    other_users = failed(2)
     groups = {group["users"]: group for group in failures.groups()}
     assert groups.keys() == {4, 2}, "texts that differ in numbers only are one reason"
     begin(reason_ids=(groups[2]["reason_id"],))
     jobs.advance(budget_s=30)
-    assert waiting() == others
+    assert waiting() == other_users
     begin(user_ids=(first, third, 10**9))
     jobs.advance(budget_s=30)
-    assert waiting() == [first, third, *others]
+    assert waiting() == [first, third, *other_users]
     assert job(begin(user_ids=(second,)))["total"] == 1
 
 

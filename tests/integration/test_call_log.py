@@ -43,8 +43,8 @@ def sent(user_id: UserId) -> list[dict[str, Any]]:
     return list(timeline.sent(user_id)[0]["calls"])
 
 
-def fault(control: Control, action: str, **more: Any) -> None:
-    control("faults", "POST", [{"method": "crm.item.add", "action": action, "count": 1} | more])
+def fault(control: Control, action: str, **extra: Any) -> None:
+    control("faults", "POST", [{"method": "crm.item.add", "action": action, "count": 1} | extra])
 
 
 def stored() -> list[str]:
@@ -232,8 +232,10 @@ for _ in range(5000):
 )
 def test_a_reply_with_any_list_of_calls_settles_and_can_be_shown(hostile: Any) -> None:
     event = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
-    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    settle.apply([ReceivedReply(Reply(status="success", bitrix_lead_id=5, calls=hostile, **about))])
+    fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    settle.apply(
+        [ReceivedReply(Reply(status="success", bitrix_lead_id=5, calls=hostile, **fields))]
+    )
     found = timeline.read(event.user.id)
     assert found["sync"]["status"] == "synced"
     assert len(found["sync"]["events"][0]["calls"]) <= 1

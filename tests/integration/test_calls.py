@@ -166,14 +166,14 @@ def test_a_job_enqueues_the_next_one_before_it_calls(
         enqueued.append("job")
         return "job"
 
-    def observed(
-        portal: PortalClient, commands: Mapping[str, Command], **more: Any
+    def call_and_count(
+        portal: PortalClient, commands: Mapping[str, Command], **extra: Any
     ) -> BatchResponse:
         before_each_call.append(len(enqueued))
-        return call(portal, commands, **more)
+        return call(portal, commands, **extra)
 
     monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
-    monkeypatch.setattr(PortalClient, "call", observed)
+    monkeypatch.setattr(PortalClient, "call", call_and_count)
     for user_id in range(1, 61):
         put(user_id)
     job.call_bitrix24("main")
@@ -327,9 +327,9 @@ def test_an_unreadable_item_does_not_affect_the_others(
     call = PortalClient.call
 
     def damaged(
-        portal: PortalClient, commands: Mapping[str, Command], **more: Any
+        portal: PortalClient, commands: Mapping[str, Command], **extra: Any
     ) -> BatchResponse:
-        batch = call(portal, commands, **more)
+        batch = call(portal, commands, **extra)
         if "u2" in batch.results:
             answer: Any = batch.results["u2"]
             batch.results["u2"] = {"item": {**answer["item"], **part}}

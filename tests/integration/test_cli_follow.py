@@ -66,8 +66,8 @@ def lines(process: subprocess.Popen[str], number: int) -> list[str]:
 def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code after Ctrl-C, and the output."""
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-    return process.returncode, said
+    _, output = process.communicate(timeout=30)
+    return process.returncode, output
 
 
 def create() -> int:
@@ -101,8 +101,8 @@ def test_a_lost_connection_to_postgres_loses_no_event(postgres: str) -> None:
             disconnect(postgres)
         second = create()
         assert json.loads(lines(process, 1)[0])["user_id"] == second
-        code, said = interrupted(process)
-        assert (code, "Traceback" in said) == (130, False)
+        code, output = interrupted(process)
+        assert (code, "Traceback" in output) == (130, False)
 
 
 def disconnect(postgres: str) -> None:

@@ -103,15 +103,15 @@ def test_a_file_that_cannot_be_written_is_named(leadline: Leadline, write: Write
     assert "none/rejected.csv: No such file" in error["message"]
 
 
-@pytest.mark.parametrize(("number", "said"), [(20, "rejected lines, and why"), (23, "3 more")])
+@pytest.mark.parametrize(("number", "output"), [(20, "rejected lines, and why"), (23, "3 more")])
 def test_every_rejected_line_is_shown_or_the_rest_is_counted(
-    leadline: Leadline, write: Write, tmp_path: Path, number: int, said: str
+    leadline: Leadline, write: Write, tmp_path: Path, number: int, output: str
 ) -> None:
     file = write("people.csv", "full_name,phone\n" + "Bo,wrong\n" * number)
     answer = leadline("import", file)
     assert answer.code == 1
     assert answer.err.count("phone:") == 20
-    assert said in answer.err
+    assert output in answer.err
     with (tmp_path / "people.rejected.csv").open(encoding="utf-8") as rejected:
         assert len(list(csv.DictReader(rejected))) == number
 
@@ -225,14 +225,14 @@ def test_users_of_another_system_keep_their_ids_and_leads(
     # Only the user without a lead is sent to Bitrix24.
     open_events = rows("SELECT user_id FROM events WHERE due_at IS NOT NULL")
     assert [row["user_id"] for row in open_events] == [9]
-    again = leadline(
+    repeat = leadline(
         "import", write("again.csv", EXISTING + "8,Late,+77001112235,NEW,\n"), *KEEP_IDS
     )
-    assert "line 4: id" in again.err
+    assert "line 4: id" in repeat.err
     rows("DELETE FROM idempotency_keys")  # a day later
-    again = leadline("import", file, *KEEP_IDS, "--json")
-    assert (again.json["created"], len(rows(LEADS))) == (0, 2)
-    assert "2 lines were imported already" in again.err
+    repeat = leadline("import", file, *KEEP_IDS, "--json")
+    assert (repeat.json["created"], len(rows(LEADS))) == (0, 2)
+    assert "2 lines were imported already" in repeat.err
     leadline("import", write("new.csv", "full_name,phone\nCy,+77001112236\n"))
     assert rows(LEADS)[-1]["id"] == 10
 
@@ -299,11 +299,11 @@ def test_a_lead_assigned_during_an_import_leaves_nothing_half_imported(
     rows("INSERT INTO users (full_name, phone, stage) VALUES ('Zed', '+77001112239', 'NEW')")
     original_create = bulk_import.create
 
-    def late(users: Any, **options: Any) -> int:
+    def create_after_the_lead_is_taken(users: Any, **options: Any) -> int:
         rows("UPDATE users SET bitrix_lead_id = 501")
         return original_create(users, **options)
 
-    monkeypatch.setattr(bulk_import, "create", late)
+    monkeypatch.setattr(bulk_import, "create", create_after_the_lead_is_taken)
     lines = "Anna,+77001112233,500\nBo,+77001112234,501\n"
     file = write("people.csv", f"full_name,phone,lead\n{lines}")
     answer = leadline("import", file, *LEADS_ONLY)

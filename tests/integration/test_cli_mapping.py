@@ -41,7 +41,7 @@ def connected(
 def map_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Write this map and use it."""
 
-    def use(text: str) -> Path:
+    def use_map(text: str) -> Path:
         path = tmp_path / "leadline.toml"
         path.write_text(text, encoding="utf-8")
         monkeypatch.setenv("LEADLINE_MAPPING", str(path))
@@ -49,7 +49,7 @@ def map_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         process.forget(current._map_file)  # noqa: SLF001 - as a new process has it
         return path
 
-    return use
+    return use_map
 
 
 def test_mapping_check_reports_a_map_that_fits(

@@ -215,8 +215,8 @@ def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
     assert all(checks[name]["mend"] for name in wrong)
     assert not wrong & {"Postgres", "schema", "RabbitMQ", "queues", "Redis", "Bitrix24"}
     portal_session.worker_heartbeats().beat("one")
-    again = leadline("doctor", "--json").json["checks"]
-    assert next(check for check in again if check["name"] == "workers")["is_well"]
+    repeat = leadline("doctor", "--json").json["checks"]
+    assert next(check for check in repeat if check["name"] == "workers")["is_well"]
 
 
 def test_the_doctor_examines_everything_when_nothing_is_configured(

@@ -65,7 +65,7 @@ def failed(reason: str, minutes_ago: int = 0, *, retried: bool = False) -> int:
 # Why is this user not in the CRM?
 
 
-def why(leadline: Leadline, user_id: int) -> tuple[str, str]:
+def reason_and_text(leadline: Leadline, user_id: int) -> tuple[str, str]:
     """The code of the reason, and all that a person reads."""
     output = leadline("show", user_id)
     assert output.code == 0
@@ -76,7 +76,7 @@ def test_a_rejected_user_is_shown_with_the_portals_text_and_the_retry_command(
     leadline: Leadline,
 ) -> None:
     user_id = failed("Field X is required")
-    code, text = why(leadline, user_id)
+    code, text = reason_and_text(leadline, user_id)
     assert code == "whyPermanent"
     assert "Field X is required" in text
     assert "Bitrix24 rejects this record" in text
@@ -85,7 +85,7 @@ def test_a_rejected_user_is_shown_with_the_portals_text_and_the_retry_command(
 
 def test_a_user_that_will_be_retried_is_shown_with_the_time(leadline: Leadline) -> None:
     soonest = datetime.now(UTC).astimezone() + timedelta(hours=1)
-    code, text = why(leadline, failed("the portal did not answer", retried=True))
+    code, text = reason_and_text(leadline, failed("the portal did not answer", retried=True))
     latest = datetime.now(UTC).astimezone() + timedelta(hours=1)
     assert code == "whyTransient"
     assert any(f"{at:%Y-%m-%d %H:}" in text for at in (soonest, latest))
@@ -93,17 +93,17 @@ def test_a_user_that_will_be_retried_is_shown_with_the_time(leadline: Leadline) 
 
 def test_a_waiting_user_is_shown_with_what_it_waits_for(leadline: Leadline) -> None:
     event = create()
-    code, text = why(leadline, event.user.id)
+    code, text = reason_and_text(leadline, event.user.id)
     assert (code, "RabbitMQ has not confirmed it" in text) == ("whyUnpublished", True)
     rows("UPDATE events SET published_at = now(), sendings = 1")
-    assert why(leadline, event.user.id)[0] == "whyUnreceived"
+    assert reason_and_text(leadline, event.user.id)[0] == "whyUnreceived"
     portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
-    code, text = why(leadline, event.user.id)
+    code, text = reason_and_text(leadline, event.user.id)
     assert (code, "All calls are paused: the plan has expired" in text) == ("whyPaused", True)
     portal_session.circuit_breaker().hold("")
-    assert "paused: by an operator" in why(leadline, event.user.id)[1]
+    assert "paused: by an operator" in reason_and_text(leadline, event.user.id)[1]
     settle.apply([ReceivedReply(reply_to(event))])
-    assert why(leadline, event.user.id)[0] == "allWell"
+    assert reason_and_text(leadline, event.user.id)[0] == "allWell"
 
 
 def test_without_redis_the_ledgers_part_is_still_shown(

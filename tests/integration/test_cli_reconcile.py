@@ -119,11 +119,11 @@ def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
 def test_a_report_contains_no_names(leadline: Leadline) -> None:
     in_sync(3)
     crm("crm.lead.update", id=3, fields={"TITLE": "Somebody Else"})
-    said = leadline("reconcile")
-    assert b"drifted   user 3" in said.out
-    assert b"full_name" in said.out
-    assert b"Somebody" not in said.out + said.err.encode()
-    assert b"User 3" not in said.out
+    output = leadline("reconcile")
+    assert b"drifted   user 3" in output.out
+    assert b"full_name" in output.out
+    assert b"Somebody" not in output.out + output.err.encode()
+    assert b"User 3" not in output.out
 
 
 def test_a_lead_created_by_hand_and_reported_to_us_belongs_to_the_user(leadline: Leadline) -> None:
@@ -262,6 +262,6 @@ def test_a_repair_writes_events_only_for_users_that_need_one(leadline: Leadline)
         (1, 2, None, "open"),
         (3, 2, None, "open"),
     ]
-    again = leadline("reconcile", "--repair", "--yes", "--stages", "--json").lines[-1]["summary"]
-    assert (again["waiting"], again["moved"], again["asked_again"]) == (2, 1, 1)
+    summary = leadline("reconcile", "--repair", "--yes", "--stages", "--json").lines[-1]["summary"]
+    assert (summary["waiting"], summary["moved"], summary["asked_again"]) == (2, 1, 1)
     assert [row["stage_version"] for row in rows(events)] == [None, 2, None]

@@ -231,9 +231,9 @@ def test_the_log_says_why_the_broker_rejects_the_declaration_of_a_peers_queue(
         finally:
             connector.stop()
             thread.join()
-    said = next(line for line in logged if line.get("queue") == QUEUE)
-    assert (said["event"], said["log_level"]) == ("channel closed", "error")
-    assert "PRECONDITION_FAILED - inequivalent arg 'x-" in said["reason"]
+    output = next(line for line in logged if line.get("queue") == QUEUE)
+    assert (output["event"], output["log_level"]) == ("channel closed", "error")
+    assert "PRECONDITION_FAILED - inequivalent arg 'x-" in output["reason"]
 
 
 def test_a_stopped_connector_leaves_nothing_running(

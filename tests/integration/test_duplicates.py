@@ -238,19 +238,19 @@ def test_a_held_user_stays_held_when_redis_loses_all(
     for _ in range(6):
         pipeline.once()
 
-    def later() -> bool:
+    def run_after_republication() -> bool:
         """Run a round after the time of the relay's next republication."""
         rows("UPDATE events SET due_at = now() WHERE state = 'open'")
         return pipeline.once()
 
     client().flushdb()
     for _ in range(6):
-        later()
+        run_after_republication()
     assert len(all_leads(control)) == 2, "no lead is created"
     (held_user,) = leadline("held", "--json").json["held"]
     assert (held_user["user_id"], held_user["lead_ids"]) == (held, doubles)
     assert leadline("held", held, "--link", doubles[0]).code == 0
-    eventually(later, 60, "all is settled")
+    eventually(run_after_republication, 60, "all is settled")
     assert all_leads(control)[doubles[0]]["ORIGIN_ID"] == str(held)
 
 
@@ -322,8 +322,8 @@ def test_an_expired_duplicate_search_is_repeated(
     pipeline.deliver("bitrix_queue")
     pipeline.call()  # finds nothing
     hand = lead(1)
-    with monkeypatch.context() as later:
-        later.setattr("leadline.sync.duplicates.rules.FRESH_MS", -1)
+    with monkeypatch.context() as patched:
+        patched.setattr("leadline.sync.duplicates.rules.FRESH_MS", -1)
         pipeline.call()
     assert commands(control, FIND) == 2
     pipeline.settle()
@@ -340,7 +340,7 @@ def test_lost_answers_link_each_user_once(
     send = batch_call.BatchCall._send  # noqa: SLF001 - the answer is lost on its way
     sent: list[object] = []
 
-    def losing(self: Any, commands: dict[str, Command]) -> Any:
+    def lose_every_other_answer(self: Any, commands: dict[str, Command]) -> Any:
         answer = send(self, commands)
         sent.append(commands)
         if commands and len(sent) % 2:
@@ -349,7 +349,7 @@ def test_lost_answers_link_each_user_once(
             return BatchResponse(dict.fromkeys(commands, lost), {})
         return answer
 
-    monkeypatch.setattr(batch_call.BatchCall, "_send", losing)
+    monkeypatch.setattr(batch_call.BatchCall, "_send", lose_every_other_answer)
     pipeline.settle()
     found = all_leads(control)
     assert len(found) == 8

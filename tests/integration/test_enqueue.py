@@ -77,8 +77,8 @@ def versioned(version: int, *, name: str = "Ann", stage: str = "NEW", **sent: st
     """A message of ours about user 7, with these CloudEvents attributes."""
     user = {"id": 7, "full_name": name, "phone": "+77001112233", "stage": stage}
     action = "create_card" if version == 1 else "update_card"
-    about = {"version": version, "occurred_at": datetime.now(UTC).isoformat()}
-    data = {"action": action, "user": user, "replyQueue": topology.REPLIES, **about}
+    fields = {"version": version, "occurred_at": datetime.now(UTC).isoformat()}
+    data = {"action": action, "user": user, "replyQueue": topology.REPLIES, **fields}
     return Delivery(data, f"m-{version}", sent)
 
 
@@ -119,9 +119,9 @@ def test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender_to_repu
 
 
 @pytest.mark.usefixtures("old_epoch")
-@pytest.mark.parametrize("again", [{ATTEMPT: "2"}, {RESENT: "true"}])
-def test_a_possible_redelivery_is_looked_up_first(again: dict[str, str]) -> None:
-    enqueue.enqueue_events([versioned(1, **again)])
+@pytest.mark.parametrize("redelivery", [{ATTEMPT: "2"}, {RESENT: "true"}])
+def test_a_possible_redelivery_is_looked_up_first(redelivery: dict[str, str]) -> None:
+    enqueue.enqueue_events([versioned(1, **redelivery)])
     assert isinstance(next_step(), Lookup)
 
 

@@ -60,8 +60,8 @@ def lines() -> Iterator[list[Any]]:
         yield logged
 
 
-def create(**more: str) -> UserId:
-    new = NewUser(**{"full_name": NAME, "phone": PHONE, **more})
+def create(**extra: str) -> UserId:
+    new = NewUser(**{"full_name": NAME, "phone": PHONE, **extra})
     return accept.create(new, None).event.user.id
 
 
@@ -78,7 +78,7 @@ def tick() -> None:
     assert function_client("outbox_relay").post("/").status_code == 200
 
 
-def use(lead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def set_lead_mode(lead: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_ERASE_LEAD", lead)
     process.forget(settings)
 
@@ -282,7 +282,7 @@ def test_the_setting_decides_what_becomes_of_the_lead(  # noqa: PLR0917 - fixtur
     pipeline: Pipeline, control: Control, monkeypatch: pytest.MonkeyPatch, mode: str,
     outcome: str, left: list[str], in_redis: str,
 ) -> None:  # fmt: skip
-    use(mode, monkeypatch)
+    set_lead_mode(mode, monkeypatch)
     user_id = create()
     pipeline.settle()
     erase.erase(user_id)
@@ -302,7 +302,7 @@ def test_every_lead_and_every_phone_of_the_user_is_erased(
     pipeline: Pipeline, control: Control, webhook_url: str, monkeypatch: pytest.MonkeyPatch,
     mode: str,
 ) -> None:  # fmt: skip
-    use(mode, monkeypatch)
+    set_lead_mode(mode, monkeypatch)
     user_id = create()
     pipeline.settle()
     (lead,) = leads(control)
@@ -570,9 +570,9 @@ def test_the_command_asks_and_shows_receipts(leadline: Leadline) -> None:
     refused = leadline("erase", first)
     assert (refused.code, "--yes" in refused.err) == (2, True)
     assert queries.get(first)["full_name"] == NAME
-    done = leadline("erase", first, second, 99, "--yes", "--json")
-    assert done.json == {"erased": [first, second], "erased_before": [], "not_found": [99]}
-    assert done.code == 1
+    result = leadline("erase", first, second, 99, "--yes", "--json")
+    assert result.json == {"erased": [first, second], "erased_before": [], "not_found": [99]}
+    assert result.code == 1
     assert leadline("erase", first, "--yes", "--json").json["erased_before"] == [first]
     receipts = leadline("erased", "--json").json["erasures"]
     assert [erased["user_id"] for erased in receipts] == [first, second]

@@ -66,11 +66,11 @@ def change(event: Event, request: Changes | Move) -> Event:
 
 
 def answer(event: Event, *, is_synced: bool) -> None:
-    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     ends = (
         {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
     )
-    settle.apply([ReceivedReply(Reply(**about, **ends))])
+    settle.apply([ReceivedReply(Reply(**fields, **ends))])
 
 
 def found(**query: object) -> list[int]:

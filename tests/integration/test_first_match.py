@@ -144,9 +144,9 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
     assert [found[lead_id]["TITLE"] for lead_id in doubles] == ["By Hand", "By Hand"]
     (created,) = [row for row in found.values() if row["ORIGIN_ID"] == str(new)]
     assert created["TITLE"] == "User 1"
-    again = leadline("plan", "--json")
-    assert (again.code, kinds(again)) == (0, {twice: "ambiguous"})
-    assert again.lines[-1]["summary"]["linked"] == 2
+    next_plan = leadline("plan", "--json")
+    assert (next_plan.code, kinds(next_plan)) == (0, {twice: "ambiguous"})
+    assert next_plan.lines[-1]["summary"]["linked"] == 2
     assert leadline("apply", "--yes", "--json").json["entered"] == 0
 
 
@@ -211,14 +211,14 @@ def test_a_lead_that_another_user_has_taken_fails_only_its_line(leadline: Leadli
     first, second = user(1), user(2)
     lead(1)
     theirs = lead(2)
-    plan = made()
+    plan = make_plan()
     rows("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", lead=theirs, id=first)
     (applied,) = applying.steps(plan)
     assert (applied.entered, applied.changed) == ([], [first, second])
     assert leadline("plan", "--json").code == 2
 
 
-def made() -> plans.Plan:
+def make_plan() -> plans.Plan:
     plan = plans.begin()
     for step in planning.steps(plan):
         plan = step
@@ -308,9 +308,9 @@ def test_a_plan_matches_by_email_too(
     assert origins[by_email] == str(ann)
     assert [origins[lead_id] for lead_id in several] == ["", ""]
     assert sorted(filter(None, origins.values())) == [str(ann), str(cid)]
-    again = leadline("plan", "--json")
-    assert kinds(again) == {bob: "ambiguous"}
-    assert "ambiguous" not in again.err, "it is held"
+    next_plan = leadline("plan", "--json")
+    assert kinds(next_plan) == {bob: "ambiguous"}
+    assert "ambiguous" not in next_plan.err, "it is held"
 
 
 @pytest.mark.usefixtures("paused")

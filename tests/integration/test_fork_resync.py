@@ -116,9 +116,9 @@ def relay_sweeps_all() -> None:
     while installation.ensure_history().is_sweeping:
         fork_resync.step()
         for row in rows("SELECT id, user_id, version FROM events WHERE state = 'open'"):
-            about = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
-            about |= {"status": "success", "bitrix_lead_id": 5 + row["user_id"]}
-            reply = Reply(**about, event_id=str(row["id"]))
+            fields = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
+            fields |= {"status": "success", "bitrix_lead_id": 5 + row["user_id"]}
+            reply = Reply(**fields, event_id=str(row["id"]))
             settle.apply([ReceivedReply(reply, "synced")])
 
 

@@ -223,7 +223,7 @@ assert not seen, f"settings were read: {seen}"
 
 
 def test_modules_that_forks_share_hold_no_state() -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", LOADED], cwd=CHECKOUT, check=False, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr

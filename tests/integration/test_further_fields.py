@@ -66,8 +66,8 @@ def send(name: str, path: str, body: object, method: str = "POST", **headers: st
     return function_client(name).open(path, method=method, json=body, headers=headers)
 
 
-def created(**more: Any) -> dict[str, Any]:
-    answer = send("create_user", "/users", {**ANN, **more})
+def created(**extra: Any) -> dict[str, Any]:
+    answer = send("create_user", "/users", {**ANN, **extra})
     assert answer.status_code == 201, answer.text
     return dict(answer.json)
 
@@ -87,8 +87,8 @@ COLUMNS = ["ID", "TITLE", "SOURCE_ID", "OPPORTUNITY", "BIRTHDATE", "COMMENTS", "
 
 
 def lead_of(user: dict[str, Any]) -> dict[str, Any]:
-    where = {"=ORIGIN_ID": str(user["id"])}
-    (lead,) = crm("crm.lead.list", filter=where, select=[*COLUMNS, "EMAIL"])
+    conditions = {"=ORIGIN_ID": str(user["id"])}
+    (lead,) = crm("crm.lead.list", filter=conditions, select=[*COLUMNS, "EMAIL"])
     return {**lead, "EMAIL": [row["VALUE"] for row in lead.get("EMAIL") or ()]}
 
 
@@ -202,9 +202,9 @@ def test_an_idempotency_key_covers_the_fields(path: str) -> None:
         return send("update_user", f"/users/{user['id']}", {"email": email}, "PATCH", **key)
 
     user = created(budget=4) if path == "change" else {}
-    first, again = request("a@example.com"), request("a@example.com")
+    first, repeat = request("a@example.com"), request("a@example.com")
     assert first.status_code < 300, first.text
-    assert (again.status_code, again.json) == (first.status_code, first.json)
+    assert (repeat.status_code, repeat.json) == (first.status_code, first.json)
     assert request("b@example.com").json["code"] == "idempotency_key_reused"
 
 
@@ -214,9 +214,9 @@ def test_the_answer_to_a_repeat_shows_the_fields_of_its_time() -> None:
     path = "/users/by-external-id/x"
     first = send("upsert_users", path, {**ANN, "budget": 2}, "PUT", **key)
     upsert({"budget": 3})
-    again = send("upsert_users", path, {**ANN, "budget": 2}, "PUT", **key)
-    assert again.json == first.json
-    assert again.json["email"] == "a@example.com"
+    repeat = send("upsert_users", path, {**ANN, "budget": 2}, "PUT", **key)
+    assert repeat.json == first.json
+    assert repeat.json["email"] == "a@example.com"
 
 
 def test_without_a_map_fields_are_unknown_and_those_stored_stay(
@@ -365,8 +365,8 @@ def sync_of(user: dict[str, Any]) -> dict[str, Any]:
     return dict(send("get_user", f"/users/{user['id']}", None, "GET").json["sync"])
 
 
-def userfield(name: str, kind: str = "string", **more: Any) -> int:
-    fields = {"FIELD_NAME": name, "USER_TYPE_ID": kind, "EDIT_FORM_LABEL": name.title(), **more}
+def userfield(name: str, kind: str = "string", **extra: Any) -> int:
+    fields = {"FIELD_NAME": name, "USER_TYPE_ID": kind, "EDIT_FORM_LABEL": name.title(), **extra}
     return int(crm("crm.lead.userfield.add", fields=fields))
 
 

@@ -27,7 +27,7 @@ def doubles(connected: None, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return [lead(1), lead(1)]
 
 
-def later(pipeline: Pipeline, times: int = 6) -> None:
+def run_after_republication(pipeline: Pipeline, times: int = 6) -> None:
     """Run rounds after the time of the relay's next republication."""
     for _ in range(times):
         rows("UPDATE events SET due_at = now() WHERE state = 'open'")
@@ -37,7 +37,7 @@ def later(pipeline: Pipeline, times: int = 6) -> None:
 @pytest.fixture
 def held(doubles: list[int], pipeline: Pipeline, leadline: Leadline) -> int:
     user_id = user(1)
-    later(pipeline)
+    run_after_republication(pipeline)
     assert [held_user["lead_ids"] for held_user in leadline("held", "--json").json["held"]] == [
         doubles
     ]
@@ -52,7 +52,7 @@ def test_a_held_user_stays_held_in_a_new_history(
     held: int, doubles: list[int], leadline: Leadline, pipeline: Pipeline, control: Control
 ) -> None:
     assert leadline("restored", "--yes").code == 0
-    later(pipeline)
+    run_after_republication(pipeline)
     assert origins(control) == dict.fromkeys(doubles, "")
     (held_user,) = leadline("held", "--json").json["held"]
     assert (held_user["user_id"], held_user["lead_ids"]) == (held, doubles)
@@ -94,7 +94,7 @@ def test_a_restored_dump_has_its_held_users(
     answer = leadline("restore", dump, "--yes")
     assert answer.code == 0, answer.err
     assert leadline("held", "--json").json["held"][0]["lead_ids"] == doubles
-    later(pipeline)
+    run_after_republication(pipeline)
     assert leadline("held", held, "--link", doubles[1]).code == 0
     pipeline.settle()
     assert origins(control) == {doubles[0]: "", doubles[1]: str(held)}

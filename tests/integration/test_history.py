@@ -40,15 +40,15 @@ Use = Callable[[str], None]
 
 
 @pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Use:
+def use_database(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Use this database from now on, as a process that has lost its connections."""
 
-    def use(url: str) -> None:
+    def use_database(url: str) -> None:
         close_idle_connections()
         process.forget(pool.database)
         monkeypatch.setenv("DATABASE_URL", url)
 
-    return use
+    return use_database
 
 
 @contextmanager
@@ -117,9 +117,9 @@ def move(event: Event, stage: str) -> Event:
 def tool(server: PrivateServer, name: str, *words: str) -> None:
     """A program of Postgres, run as the owner."""
     parts = sqlalchemy.make_url(server.url)
-    where = ("-h", str(parts.host), "-p", str(parts.port), "-U", str(parts.username))
+    options = ("-h", str(parts.host), "-p", str(parts.port), "-U", str(parts.username))
     subprocess.run(
-        (binary(name), *where, *words),
+        (binary(name), *options, *words),
         check=True,
         env={"PGPASSWORD": str(parts.password)},
         timeout=60,
@@ -146,10 +146,12 @@ def check_lost(known: Event, lost_move: Event, lost_user: Event) -> None:
     assert len(noticed) == 1
 
 
-def test_a_standby_without_the_newest_transactions_is_promoted(tmp_path: Path, use: Use) -> None:
+def test_a_standby_without_the_newest_transactions_is_promoted(
+    tmp_path: Path, use_database: Use
+) -> None:
     with running(tmp_path / "primary") as primary:
         migrate(primary.url)
-        use(functions_url(primary))
+        use_database(functions_url(primary))
         surviving = create()
         tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(tmp_path / "copy"))
         with running(data_in(tmp_path / "standby", tmp_path / "copy", primary)) as standby:
@@ -159,7 +161,7 @@ def test_a_standby_without_the_newest_transactions_is_promoted(tmp_path: Path, u
             standby.start()
             with owner(standby) as connection:
                 assert connection.run("SELECT pg_is_in_recovery(), pg_promote()") == [[True, True]]
-            use(functions_url(standby))
+            use_database(functions_url(standby))
             check_lost(surviving, lost_move, lost_user)
 
 
@@ -171,9 +173,9 @@ def data_in(folder: Path, data: Path, of: PrivateServer) -> Path:
 
 
 def test_a_dump_is_restored_into_another_database(
-    server: PrivateServer, fresh: str, use: Use, tmp_path: Path
+    server: PrivateServer, fresh: str, use_database: Use, tmp_path: Path
 ) -> None:
-    use(functions_url(server, fresh))
+    use_database(functions_url(server, fresh))
     surviving = create()
     dump = str(tmp_path / "dump")
     tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
@@ -181,14 +183,14 @@ def test_a_dump_is_restored_into_another_database(
     with owner(server) as connection:
         connection.run("CREATE DATABASE restored")
     tool(server, "pg_restore", "--exit-on-error", "-d", "restored", dump)
-    use(functions_url(server, "restored"))
+    use_database(functions_url(server, "restored"))
     check_lost(surviving, lost_move, lost_user)
 
 
 def test_a_dump_is_restored_in_place(
-    server: PrivateServer, fresh: str, use: Use, tmp_path: Path
+    server: PrivateServer, fresh: str, use_database: Use, tmp_path: Path
 ) -> None:
-    use(functions_url(server, fresh))
+    use_database(functions_url(server, fresh))
     surviving = create()
     dump = str(tmp_path / "dump")
     tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
@@ -199,25 +201,25 @@ def test_a_dump_is_restored_in_place(
 
 
 @pytest.fixture
-def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
+def put_back(tmp_path: Path, use_database: Use) -> Iterator[tuple[Event, Event, Event]]:
     """Restore a copied data folder; returns a user, its lost move and a lost user."""
     with running(tmp_path / "postgres") as server:
         migrate(server.url)
-        use(functions_url(server))
+        use_database(functions_url(server))
         surviving = create()
         postgres_rollback.check()
         server.stop()
         data, copy = server.state.root / "postgres", tmp_path / "copy"
         shutil.copytree(data, copy)
         server.start()
-        use(functions_url(server))
+        use_database(functions_url(server))
         lost_move, lost_user = move(surviving, "JUNK"), create()
         postgres_rollback.check()
         server.stop()
         shutil.rmtree(data)
         copy.rename(data)
         server.start()
-        use(functions_url(server))
+        use_database(functions_url(server))
         yield surviving, lost_move, lost_user
 
 
@@ -260,12 +262,12 @@ def test_a_data_folder_is_restored_and_a_reply_reveals_a_lost_user(
     assert create().user.id >= lost_user.user.id + GAP
 
 
-def reply_to(event: Event, **more: Any) -> ReceivedReply:
+def reply_to(event: Event, **extra: Any) -> ReceivedReply:
     """The reply to an event whose state was applied."""
-    about = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
+    fields = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
     success = {"status": "success", "bitrix_lead_id": 5, "version": event.version}
-    history = more.pop("history", event.history)
-    return ReceivedReply(Reply(**{**about, **success, **more}), "synced", history=str(history))
+    history = extra.pop("history", event.history)
+    return ReceivedReply(Reply(**{**fields, **success, **extra}), "synced", history=str(history))
 
 
 # --- Every kind of write ------------------------------------------------------------------------

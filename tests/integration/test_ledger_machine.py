@@ -107,15 +107,15 @@ class Machine(RuleBasedStateMachine):
     def _answer(self, data: st.DataObject) -> ReceivedReply:
         owner, fate = self._any(data)
         event = fate.event
-        about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+        fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
         outcome = data.draw(st.sampled_from(["synced", "superseded", "failed", "passing"]))
         if outcome in {"synced", "superseded"}:
             lead = 1000 * event.user.id + event.version
             owner.succeed(fate, outcome, lead)
-            return ReceivedReply(Reply(**about, status="success", bitrix_lead_id=lead), outcome)
+            return ReceivedReply(Reply(**fields, status="success", bitrix_lead_id=lead), outcome)
         if fate.state in {"open", "failed"}:
             fate.state, fate.is_due = "failed", fate.is_due and outcome == "passing"
-        failure = Reply(**about, status="error", reason="no")
+        failure = Reply(**fields, status="error", reason="no")
         return ReceivedReply(failure, "failed", is_transient=outcome == "passing")
 
 

@@ -31,7 +31,7 @@ def login_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginFiles
             servers[name].start()
             ends.callback(servers[name].stop)
             urls[name] = servers[name].url
-        place = tmp_path_factory.mktemp("operator")
+        working_folder = tmp_path_factory.mktemp("operator")
         env = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(CHECKOUT),
@@ -39,12 +39,14 @@ def login_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginFiles
             "AMQP_URL": urls["rabbitmq"],
             "REDIS_URL": urls["redis"],
         }
-        folder = place / ".local/logins"
+        folder = working_folder / ".local/logins"
         broker = servers["rabbitmq"].server
         assert isinstance(broker, RabbitMQ)
         owner = urlsplit(urls["rabbitmq"])
         for _ in range(2):
-            subprocess.run((sys.executable, "-m", "local.logins"), check=True, cwd=place, env=env)
+            subprocess.run(
+                (sys.executable, "-m", "local.logins"), check=True, cwd=working_folder, env=env
+            )
             psql = (binary("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", urls["postgres"])
             subprocess.run((*psql, "-f", str(folder / "postgres.sql")), check=True)
             requests.post(

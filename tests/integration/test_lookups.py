@@ -52,8 +52,8 @@ def refused(query: str) -> list[dict[str, str]]:
 
 
 def synced(event: Event, lead_id: int) -> None:
-    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    reply = Reply(**about, status="success", bitrix_lead_id=lead_id)
+    fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    reply = Reply(**fields, status="success", bitrix_lead_id=lead_id)
     settle.apply([ReceivedReply(reply)])
 
 
@@ -301,8 +301,8 @@ def test_an_unchanged_list_of_stages_is_not_sent_again() -> None:
     client = function_client("list_users")
     first = client.get("/stages")
     assert first.headers["Cache-Control"] == "private, max-age=60"
-    again = client.get("/stages", headers={"If-None-Match": first.headers["ETag"]})
-    assert (again.status_code, again.data) == (304, b"")
-    assert again.headers["ETag"] == first.headers["ETag"]
+    repeat = client.get("/stages", headers={"If-None-Match": first.headers["ETag"]})
+    assert (repeat.status_code, repeat.data) == (304, b"")
+    assert repeat.headers["ETag"] == first.headers["ETag"]
     other = client.get("/stages", headers={"If-None-Match": '"0"'})
     assert (other.status_code, other.data) == (200, first.data)

@@ -169,8 +169,8 @@ def test_an_email_moved_to_another_kind_meanwhile_leaves_one_row(
     pipeline.deliver(topology.REQUESTS)
     field_map(MAP.replace('lead = "EMAIL"', 'lead = "EMAIL"\nvalue_type = "HOME"'))
     pipeline.settle()
-    where = {"=ORIGIN_ID": str(user["id"])}
-    (lead,) = crm("crm.lead.list", filter=where, select=["ID", "EMAIL"])
+    conditions = {"=ORIGIN_ID": str(user["id"])}
+    (lead,) = crm("crm.lead.list", filter=conditions, select=["ID", "EMAIL"])
     assert [row["VALUE"] for row in lead["EMAIL"]] == ["ann@example.com"], "its row has the value"
     assert leadline("plan").code == 0
 

@@ -144,9 +144,9 @@ def test_the_kind_of_outage_is_recorded_and_ends_with_the_next_answer(
     assert found.code == kind
     assert secret not in healthz_status(in_redis)
     assert not portal_session.probe()
-    again = portal_session.reachability().state()
-    assert again is not None
-    assert again.since == found.since, "it began with the first failure"
+    later_state = portal_session.reachability().state()
+    assert later_state is not None
+    assert later_state.since == found.since, "it began with the first failure"
     assert portal_session.probe()
     assert portal_session.reachability().state() is None
     assert healthz_status(in_redis) == "ok"

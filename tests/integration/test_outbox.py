@@ -22,7 +22,7 @@ from tests.integration.conftest import rows
 pytestmark = pytest.mark.usefixtures("in_postgres", "in_rabbitmq")
 
 
-def written() -> Event:
+def write_user() -> Event:
     event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
     outbox.offer(event)
     return event
@@ -66,25 +66,25 @@ def test_a_rejected_mark_does_not_stop_later_ones(
 ) -> None:
     before = unmarked()
     with refused(postgres):
-        first = written()
+        first = write_user()
         eventually(lambda: unmarked() == before + 1, 10, "the refused mark is counted")
     assert not is_marked(first)
-    second = written()
+    second = write_user()
     eventually(lambda: is_marked(second), 10, "a later confirm is marked")
 
 
 def test_a_driver_error_does_not_stop_the_marking(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def stumble(_ids: list[str]) -> None:
+    def raise_struct_error(_ids: list[str]) -> None:
         struct.unpack("!i", b"")
 
     before = unmarked()
     with monkeypatch.context() as patched:
-        patched.setattr(outbox, "mark_published", stumble)
-        written()
+        patched.setattr(outbox, "mark_published", raise_struct_error)
+        write_user()
         eventually(lambda: unmarked() == before + 1, 10, "the failed mark is counted")
-    second = written()
+    second = write_user()
     eventually(lambda: is_marked(second), 10, "a later confirm is marked")
 
 
@@ -102,12 +102,12 @@ def test_confirms_that_cannot_be_marked_take_bounded_memory(
     marked: list[str] = []
     may_mark, began = threading.Event(), threading.Event()
 
-    def slow(ids: list[str]) -> None:
+    def mark_slowly(ids: list[str]) -> None:
         began.set()
         assert may_mark.wait(20)
         marked.extend(ids)
 
-    monkeypatch.setattr(outbox, "mark_published", slow)
+    monkeypatch.setattr(outbox, "mark_published", mark_slowly)
     monkeypatch.setattr(outbox, "MAX_CONFIRMED", 50)
     event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
     marking = outbox.Outbox(ConfirmsAtOnce("amqp://127.0.0.1:1/", topology.all_queues()))

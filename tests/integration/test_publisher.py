@@ -29,8 +29,8 @@ from leadline.users.model import LeadId, User, UserId
 QUEUE = topology.REQUESTS
 
 
-def message(number: int = 1, **more: Any) -> Message:
-    return Message(QUEUE, b'{"n": %d}' % number, f"m-{number}", **more)
+def message(number: int = 1, **extra: Any) -> Message:
+    return Message(QUEUE, b'{"n": %d}' % number, f"m-{number}", **extra)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
     publisher.close()
     with channel_to(amqp_url) as channel:
         _, properties, body = channel.basic_get(QUEUE, auto_ack=True)
-        _, again, _ = channel.basic_get(QUEUE, auto_ack=True)
+        _, resent, _ = channel.basic_get(QUEUE, auto_ack=True)
     assert properties.delivery_mode == 2
     assert properties.content_type == "application/json"
     assert properties.message_id == event.id
@@ -105,7 +105,7 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
         "ce-changed": "full_name,phone,stage",
         "traceparent": event.traceparent,
     }
-    assert again.headers["ce-resent"] == "true"
+    assert resent.headers["ce-resent"] == "true"
     assert body.decode().startswith(
         '{"pattern":"user_created","data":{"action":"create_card","user"'
     )
@@ -152,8 +152,8 @@ def test_an_unroutable_message_does_not_affect_the_others(
     lost = [
         Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
     ]
-    there = [Message(QUEUE, b"{}", ""), message(1), message(2)]
-    both = [published for pair in zip(there, lost, strict=True) for published in pair]
+    routable = [Message(QUEUE, b"{}", ""), message(1), message(2)]
+    both = [published for pair in zip(routable, lost, strict=True) for published in pair]
     assert publisher.publish(both) == [True, False] * 3
     assert waiting(amqp_url) == ["", "m-1", "m-2"]
 

@@ -150,9 +150,9 @@ def test_a_leased_user_is_leased_to_no_other_worker(work: WorkQueue) -> None:
     put(work, 2, name="While leased")
     assert lease(work) == []
     assert finish(work, entry)
-    again = lease_one(work)
-    assert name_of(again) == "While leased"
-    assert [event.version for event in again.events] == [2]
+    repeat = lease_one(work)
+    assert name_of(repeat) == "While leased"
+    assert [event.version for event in repeat.events] == [2]
 
 
 def test_a_settled_and_released_user_is_deleted(work: WorkQueue) -> None:

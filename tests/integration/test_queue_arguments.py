@@ -201,11 +201,11 @@ def test_the_command_shows_queues_and_migrates_after_confirmation(
     assert MAIN in [queue["queue"] for queue in output.json["queues"]]
     refused = leadline("queues", "--migrate", "--json")
     assert (refused.code, "not_confirmed" in refused.err) == (2, True)
-    done = leadline("queues", "--migrate", "--yes", "--json")
-    assert done.code == 0, done.err
-    assert {"queue": MAIN, "moved": 1} in done.json["migrated"]
-    again = leadline("queues")
-    assert (again.code, "as they should be" in again.err) == (0, True)
+    result = leadline("queues", "--migrate", "--yes", "--json")
+    assert result.code == 0, result.err
+    assert {"queue": MAIN, "moved": 1} in result.json["migrated"]
+    repeat = leadline("queues")
+    assert (repeat.code, "as they should be" in repeat.err) == (0, True)
     assert depths(in_rabbitmq, [queue_arguments.parking_name(MAIN)]) == {
         queue_arguments.parking_name(MAIN): None
     }

@@ -63,11 +63,11 @@ def settle_with_lead(work: WorkQueue, user: int) -> None:
     """Lease the user and settle it with a lead."""
     work.put(enqueue_request(user))
     (entry,) = work.lease(50).entries
-    done = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
+    answered = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
     # Redis' names for last applied
     agreed = orjson.dumps({"lead_id": 5})
     fields: dict[str, str | bytes | int] = {"agreed": agreed, "agreed_order": entry.desired_seq}
-    assert work.release([Settlement(entry, fields, done)]) == [True]
+    assert work.release([Settlement(entry, fields, answered)]) == [True]
 
 
 def queue_of(client: redis.Redis) -> WorkQueue:

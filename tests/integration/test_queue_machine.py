@@ -74,14 +74,16 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), delay=st.sampled_from([1, 60_000]))
     def settle(self, data: st.DataObject, delay: int) -> None:
         entry = self.held.pop(data.draw(st.sampled_from(sorted(self.held))))
-        done = data.draw(st.sets(st.sampled_from([event.event_id for event in entry.events])))
+        answered_ids = data.draw(
+            st.sets(st.sampled_from([event.event_id for event in entry.events]))
+        )
         answered = tuple(
             replace(event, outcome=Outcome("synced", 1, 5))
             for event in entry.events
-            if event.event_id in done
+            if event.event_id in answered_ids
         )
         assert self.work.release([Settlement(entry, {}, answered, delay)]) == [True]
-        still_pending = self.pending[entry.user_id] - {int(event_id) for event_id in done}
+        still_pending = self.pending[entry.user_id] - {int(event_id) for event_id in answered_ids}
         self.pending[entry.user_id] = still_pending
         if still_pending and delay > 1:
             self.delayed.add(entry.user_id)

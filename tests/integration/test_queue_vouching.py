@@ -38,10 +38,10 @@ def lose_last_moments(server: PrivateServer, client: redis.Redis, work: WorkQueu
     remembered = {key: client.dump(key) for key in client.scan_iter(f"{work.prefix}*")}
     work.put(vouched(7, 3))
     (entry,) = work.lease(50).entries
-    done = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
+    answered = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
     agreed = orjson.dumps({"lead_id": 5})
     fields: dict[str, str | bytes | int] = {"agreed": agreed, "agreed_order": entry.desired_seq}
-    assert work.release([Settlement(entry, fields, done)]) == [True]
+    assert work.release([Settlement(entry, fields, answered)]) == [True]
     client.flushdb()
     for key, stored in remembered.items():
         client.restore(key, 0, stored or b"")

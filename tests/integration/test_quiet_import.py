@@ -73,7 +73,7 @@ def test_a_lost_answer_imports_no_one_twice(
     monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (1, 1))
     send, lost = batch_call.BatchCall._send, list[int]()  # noqa: SLF001 - lost on its way back
 
-    def losing(self: Any, commands: Any) -> BatchResponse:
+    def lose_first_answer(self: Any, commands: Any) -> BatchResponse:
         answer = send(self, commands)
         if any(command.method == IMPORT for command in commands.values()) and not lost:
             lost.append(1)
@@ -82,7 +82,7 @@ def test_a_lost_answer_imports_no_one_twice(
             return BatchResponse(dict.fromkeys(commands, error), {})
         return answer
 
-    monkeypatch.setattr(batch_call.BatchCall, "_send", losing)
+    monkeypatch.setattr(batch_call.BatchCall, "_send", lose_first_answer)
     imported(25)
     pipeline.settle()
     assert lost

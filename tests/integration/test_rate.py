@@ -21,8 +21,8 @@ WithRate = Callable[[float], None]
 def put(user_id: int = 7) -> None:
     """Put a new user, who is due at once."""
     user = {"id": user_id, "full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
-    about = {"version": 1, "occurred_at": datetime.now(UTC).isoformat()}
-    data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES, **about}
+    fields = {"version": 1, "occurred_at": datetime.now(UTC).isoformat()}
+    data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES, **fields}
     enqueue.enqueue_events([Delivery(data, "m", {})])
 
 

@@ -41,9 +41,9 @@ def fail(event: Event, *, is_transient: bool) -> None:
     answer(event, "failed", status="error", reason="HTTP 500", is_transient=is_transient)
 
 
-def answer(event: Event, outcome: str, *, is_transient: bool = False, **more: Any) -> None:
-    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    settle.apply([ReceivedReply(Reply(**about, **more), outcome, is_transient=is_transient)])
+def answer(event: Event, outcome: str, *, is_transient: bool = False, **extra: Any) -> None:
+    fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    settle.apply([ReceivedReply(Reply(**fields, **extra), outcome, is_transient=is_transient)])
 
 
 def messages(url: str) -> list[pika.BasicProperties]:
@@ -189,9 +189,9 @@ def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: 
     fail(newer, is_transient=False)
     make_due()
     relay.run()
-    (again,) = messages(in_rabbitmq)
-    assert again.message_id == older.id
-    assert time.time() * 1000 - int(again.headers["ce-sent"]) < 30_000, (
+    (republished,) = messages(in_rabbitmq)
+    assert republished.message_id == older.id
+    assert time.time() * 1000 - int(republished.headers["ce-sent"]) < 30_000, (
         "or it would never be applied"
     )
 

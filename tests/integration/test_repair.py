@@ -29,8 +29,10 @@ Repair = Callable[[UserId], None]
 BY_HAND, FIRST, OURS = "PROCESSED", "NEW", "IN_PROCESS"
 
 
-def create(**more: str) -> UserId:
-    return accept.create(NewUser(full_name="Ann", phone="+77001112233", **more), None).event.user.id
+def create(**extra: str) -> UserId:
+    return accept.create(
+        NewUser(full_name="Ann", phone="+77001112233", **extra), None
+    ).event.user.id
 
 
 def crm(method: str, **params: object) -> Any:

@@ -103,7 +103,7 @@ def receiver(receivers: Callable[[], Receiver]) -> Receiver:
 
 
 @pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def use_endpoints(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Configure these endpoints; results are collected from now on."""
 
     def configure(*entries: str) -> None:
@@ -121,10 +121,10 @@ def change(event: Event, name: str) -> Event:
     return write.change(event.user.id, Changes(full_name=name), None, None).event
 
 
-def settled(event: Event, **more: Any) -> None:
+def settled(event: Event, **extra: Any) -> None:
     success = {"status": "success", "bitrix_lead_id": 455 + event.user.id, "attempts": 1}
-    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    settle.apply([ReceivedReply(Reply(**{**success, **about, **more}))])
+    fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    settle.apply([ReceivedReply(Reply(**{**success, **fields, **extra}))])
 
 
 def failed(event: Event, reason: str = "no") -> None:
@@ -137,8 +137,10 @@ def awake() -> None:
     rows("UPDATE result_deliveries SET due_at = now() WHERE due_at IS NOT NULL")
 
 
-def test_an_endpoint_gets_each_outcome_signed(receiver: Receiver, use: Callable[..., None]) -> None:
-    use(receiver.entry("crm"))
+def test_an_endpoint_gets_each_outcome_signed(
+    receiver: Receiver, use_endpoints: Callable[..., None]
+) -> None:
+    use_endpoints(receiver.entry("crm"))
     event = create()
     settled(event)
     failed(change(event, "Ann B"), "Field X is required")
@@ -158,8 +160,10 @@ def test_an_endpoint_gets_each_outcome_signed(receiver: Receiver, use: Callable[
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
 
 
-def test_a_result_names_the_callers_own_id(receiver: Receiver, use: Callable[..., None]) -> None:
-    use(receiver.entry("crm"))
+def test_a_result_names_the_callers_own_id(
+    receiver: Receiver, use_endpoints: Callable[..., None]
+) -> None:
+    use_endpoints(receiver.entry("crm"))
     event = create()
     write.change(event.user.id, Changes(external_id="crm-4711"), None, None)
     settled(event)
@@ -179,25 +183,25 @@ def test_nothing_is_stored_without_endpoints(in_rabbitmq: str, in_redis: str,
 
 
 def test_the_relay_delivers_results_to_the_endpoints(
-    receiver: Receiver, use: Callable[..., None], in_rabbitmq: str, in_redis: str,
+    receiver: Receiver, use_endpoints: Callable[..., None], in_rabbitmq: str, in_redis: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     assert in_rabbitmq
     assert in_redis
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     process.forget(settings)
-    use(receiver.entry("crm"))
+    use_endpoints(receiver.entry("crm"))
     settled(create())
     assert function_client("outbox_relay").post("/").status_code == 200
     assert receiver.versions(1) == [1]
 
 
 def test_after_an_outage_an_endpoint_gets_all_in_order_and_delays_no_other(
-    receivers: Callable[[], Receiver], use: Callable[..., None]
+    receivers: Callable[[], Receiver], use_endpoints: Callable[..., None]
 ) -> None:
     down, well = receivers(), receivers()
     down.status = 503
-    use(down.entry("down"), well.entry("well"))
+    use_endpoints(down.entry("down"), well.entry("well"))
     users = [create() for _ in range(5)]
     for event in users:
         settled(event)
@@ -221,9 +225,9 @@ def test_after_an_outage_an_endpoint_gets_all_in_order_and_delays_no_other(
 
 
 def test_a_rejected_result_holds_up_its_own_user_only(
-    receiver: Receiver, use: Callable[..., None]
+    receiver: Receiver, use_endpoints: Callable[..., None]
 ) -> None:
-    use(receiver.entry("crm"))
+    use_endpoints(receiver.entry("crm"))
     first, second = create(), create()
     receiver.status_of[first.user.id] = 422
     for event in (first, second):
@@ -239,10 +243,10 @@ def test_a_rejected_result_holds_up_its_own_user_only(
 
 
 def test_a_result_that_commits_late_is_not_missed(
-    receiver: Receiver, use: Callable[..., None], postgres: str
+    receiver: Receiver, use_endpoints: Callable[..., None], postgres: str
 ) -> None:
     """Its transaction begins before a collection and ends after it."""
-    use(receiver.entry("crm"))
+    use_endpoints(receiver.entry("crm"))
     event, other = create(), create()
     with postgres_connection(postgres) as slow:
         slow.run("BEGIN")
@@ -260,10 +264,10 @@ def test_a_result_that_commits_late_is_not_missed(
 
 
 def test_more_results_than_a_batch_arrive_once(
-    receiver: Receiver, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, use_endpoints: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collect, "BATCH", 3)
-    use(receiver.entry("crm"))
+    use_endpoints(receiver.entry("crm"))
     users = [create() for _ in range(10)]
     for event in users:
         settled(event)
@@ -275,16 +279,16 @@ def test_more_results_than_a_batch_arrive_once(
 
 
 def test_changes_come_before_their_outcome_if_asked_for(
-    receiver: Receiver, use: Callable[..., None]
+    receiver: Receiver, use_endpoints: Callable[..., None]
 ) -> None:
-    use(receiver.entry("crm", "user.changed,user.synced"))
+    use_endpoints(receiver.entry("crm", "user.changed,user.synced"))
     settled(create())
     tick.run()
     assert [result["type"] for result in receiver.received] == ["user.changed", "user.synced"]
 
 
-def test_no_result_names_the_person(receiver: Receiver, use: Callable[..., None]) -> None:
-    use(receiver.entry("crm", "user.changed,user.failed,user.synced"))
+def test_no_result_names_the_person(receiver: Receiver, use_endpoints: Callable[..., None]) -> None:
+    use_endpoints(receiver.entry("crm", "user.changed,user.failed,user.synced"))
     event = create()
     failed(event, f"{NAME} has a wrong phone {PHONE}, or 77001112233: ask ann or mr. Example")
     tick.run()
@@ -302,22 +306,22 @@ def test_no_result_names_the_person(receiver: Receiver, use: Callable[..., None]
 
 
 def test_a_redirect_is_not_followed(
-    receivers: Callable[[], Receiver], use: Callable[..., None]
+    receivers: Callable[[], Receiver], use_endpoints: Callable[..., None]
 ) -> None:
     target, redirecting = receivers(), receivers()
     redirecting.status, redirecting.headers = 307, {"Location": target.url}
-    use(redirecting.entry("crm"))
+    use_endpoints(redirecting.entry("crm"))
     settled(create())
     tick.run()
     assert (len(redirecting.requests), target.requests) == (1, [])
 
 
 def test_an_endpoint_that_hangs_is_given_up_in_time(
-    receiver: Receiver, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, use_endpoints: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "ANSWER_S", 0.2)
     receiver.wait_s = 4
-    use(receiver.entry("crm"))
+    use_endpoints(receiver.entry("crm"))
     for _ in range(20):
         settled(create())
     began = time.monotonic()
@@ -351,9 +355,9 @@ def test_status_names_a_receiver_that_accepts_nothing_after_a_minute(
 
 
 def test_a_result_is_given_up_after_days_and_can_be_replayed(
-    receiver: Receiver, use: Callable[..., None], leadline: Callable[..., CommandOutput]
+    receiver: Receiver, use_endpoints: Callable[..., None], leadline: Callable[..., CommandOutput]
 ) -> None:
-    use(receiver.entry("crm"))
+    use_endpoints(receiver.entry("crm"))
     event = create()
     settled(event)
     receiver.status = 422
@@ -390,9 +394,9 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
 
 
 def test_an_invalid_entry_stops_nothing_else(
-    receiver: Receiver, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, use_endpoints: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(receiver.entry("crm"))
+    use_endpoints(receiver.entry("crm"))
     monkeypatch.setenv("RESULT_ENDPOINTS", "crm http://example.com/ whsec_x")
     settled(create())
     tick.run()

@@ -26,11 +26,11 @@ def move(event: Event) -> Event:
 
 
 def settled(event: Event, *, is_synced: bool = True) -> Event:
-    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     ends = (
         {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
     )
-    settle.apply([ReceivedReply(Reply(**about, **ends))])
+    settle.apply([ReceivedReply(Reply(**fields, **ends))])
     return event
 
 

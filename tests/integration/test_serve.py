@@ -454,7 +454,7 @@ def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: 
     is_over = threading.Event()
     guesses = Counter[int]()
 
-    def took(method: str, key: str) -> tuple[float, int]:
+    def timed_request(method: str, key: str) -> tuple[float, int]:
         began = time.monotonic()
         headers = {"Authorization": f"Bearer {key}"}
         answer = requests.request(method, server.url, headers=headers, timeout=30)
@@ -462,7 +462,7 @@ def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: 
 
     def guess(number: int) -> None:
         while not is_over.is_set():
-            guesses[took("POST", f"{number}-{NEW}")[1]] += 1
+            guesses[timed_request("POST", f"{number}-{NEW}")[1]] += 1
             time.sleep(0.05)
 
     attackers = [threading.Thread(target=guess, args=(number,)) for number in range(30)]
@@ -470,7 +470,7 @@ def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: 
         attacker.start()
     time.sleep(1)  # the first guesses are answered at once
     began, before = time.monotonic(), guesses[403]
-    answers = [took("POST", OLD) for _ in range(50)]
+    answers = [timed_request("POST", OLD) for _ in range(50)]
     lasted, guessed = time.monotonic() - began, guesses[403] - before
     while lasted < 2:
         time.sleep(0.1)

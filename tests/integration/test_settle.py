@@ -32,14 +32,14 @@ def writes(count: int) -> list[Event]:
     return [event, *(write.change(event.user.id, name, None, None).event for name in names)]
 
 
-def apply(reply: Reply, outcome: str | None, **more: Any) -> None:
-    settle.apply([ReceivedReply(reply, outcome, **more)])
+def apply(reply: Reply, outcome: str | None, **extra: Any) -> None:
+    settle.apply([ReceivedReply(reply, outcome, **extra)])
 
 
-def reply_to(event: Event, **more: Any) -> Reply:
+def reply_to(event: Event, **extra: Any) -> Reply:
     success = {"status": "success", "bitrix_lead_id": 455 + event.user.id, "attempts": 1}
-    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    return Reply(**{**success, **about, **more})
+    fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    return Reply(**{**success, **fields, **extra})
 
 
 def failure(event: Event, reason: str = "no") -> Reply:

@@ -64,9 +64,9 @@ def test_a_repeat_answers_with_the_state_right_after_its_write() -> None:
     user = create().event.user.id
     first = rename(user, "Bob", IdempotencyKey("caller", "key-2", b"bob"))
     rename(user, "Carl", IdempotencyKey("caller", "key-3", b"carl"))
-    again = rename(user, "Bob", IdempotencyKey("caller", "key-2", b"bob"))
-    assert not again.is_new
-    assert (again.event.user.full_name, again.event.version) == ("Bob", first.event.version)
+    repeat = rename(user, "Bob", IdempotencyKey("caller", "key-2", b"bob"))
+    assert not repeat.is_new
+    assert (repeat.event.user.full_name, repeat.event.version) == ("Bob", first.event.version)
     assert rows("SELECT full_name FROM users") == [{"full_name": "Carl"}]
 
 
@@ -74,8 +74,8 @@ def test_a_repeat_under_if_match_is_not_a_mismatch() -> None:
     user = create().event.user.id
     key = IdempotencyKey("caller", "key-2", b"bob")
     assert rename(user, "Bob", key, version=1).is_new
-    again = rename(user, "Bob", key, version=1)
-    assert (again.is_new, again.event.version) == (False, 2)
+    repeat = rename(user, "Bob", key, version=1)
+    assert (repeat.is_new, repeat.event.version) == (False, 2)
 
 
 def test_a_key_with_another_request_is_rejected() -> None:
@@ -96,8 +96,8 @@ def test_the_same_idempotency_key_of_another_caller_is_independent() -> None:
 def test_a_key_is_free_again_after_a_day() -> None:
     create()
     rows("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
-    again = create(IdempotencyKey("caller", "key-1", b"asked for Bob"))
-    assert again.is_new
+    repeat = create(IdempotencyKey("caller", "key-1", b"asked for Bob"))
+    assert repeat.is_new
     assert (count("users"), count("idempotency_keys")) == (2, 1)
 
 

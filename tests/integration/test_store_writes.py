@@ -76,11 +76,11 @@ def test_a_change_makes_a_settled_user_wait_again() -> None:
 def test_versions_have_no_gaps_under_concurrent_updates() -> None:
     user = create().user.id
 
-    def many(thread: int) -> list[int]:
+    def update_ten_times(thread: int) -> list[int]:
         names = [Changes(full_name=f"{thread}-{step}") for step in range(10)]
         return [write.change(user, name, None, None).event.version for name in names]
 
-    versions = sorted(version for part in in_threads(8, many) for version in part)
+    versions = sorted(version for part in in_threads(8, update_ten_times) for version in part)
     assert versions == list(range(2, 82))
     recorded = rows("SELECT version, full_name FROM events ORDER BY version")
     assert [row["version"] for row in recorded] == list(range(1, 82))
@@ -172,7 +172,7 @@ def holding(url: str, lock: str) -> Iterator[None]:
         other.run("COMMIT")
 
 
-def one_waits() -> bool:
+def has_waiting_lock() -> bool:
     return bool(rows("SELECT 1 AS one FROM pg_locks WHERE NOT granted"))
 
 
@@ -198,7 +198,7 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
             answers = pool.submit(in_greenlets, 20, create_one)
-            eventually(one_waits, 10, "the first waits for the table")
+            eventually(has_waiting_lock, 10, "the first waits for the table")
         answered = dict(answers.result(30))
     assert statements.count(CREATE) < 20
     stored = rows("SELECT id, user_id, full_name FROM events WHERE version = 1")
@@ -228,7 +228,7 @@ def test_waiting_for_a_row_does_not_block_other_writers(in_postgres: str) -> Non
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, f"SELECT FROM users WHERE id = {held} FOR UPDATE"):
             waiting = pool.submit(in_greenlets, 1, lambda _: move(held, "JUNK").version)
-            eventually(one_waits, 10, "one waits for the row")
+            eventually(has_waiting_lock, 10, "one waits for the row")
             assert move(free, "JUNK").version == 2
             assert not waiting.done()
         assert waiting.result(10) == [2]

@@ -237,7 +237,7 @@ def test_tracing_without_its_packages_is_an_error_at_startup(tmp_path: Path) -> 
         "import sys\nsys.modules['opentelemetry'] = None\n", encoding="utf-8"
     )
     code = "from leadline.runtime.telemetry import tracing; tracing.is_enabled()"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=CHECKOUT,
         env={"PYTHONPATH": str(tmp_path), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
@@ -245,8 +245,8 @@ def test_tracing_without_its_packages_is_an_error_at_startup(tmp_path: Path) -> 
         text=True,
         check=False,
     )
-    assert done.returncode != 0
-    assert "requirements/otel.txt" in done.stderr
+    assert result.returncode != 0
+    assert "requirements/otel.txt" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -529,8 +529,8 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
         order = names[::-1] if number % 2 else names[number:] + names[:number]
         return accept.accept_many(
             {
-                place: Item(f"N{number}", PHONE, external_id=external_id)
-                for place, external_id in enumerate(order[:30])
+                index: Item(f"N{number}", PHONE, external_id=external_id)
+                for index, external_id in enumerate(order[:30])
             },
             None,
         )
@@ -598,11 +598,11 @@ def test_conditional_puts_and_patches_form_a_chain(offered: list[Event]) -> None
     assert user
     assert offered
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        done = [
+        answers = [
             answer for part in pool.map(partial(race, user=user.id), range(2)) for answer in part
         ]
-    succeeded = [answer for answer in done if answer.version is not None]
-    assert 3 < len(succeeded) < len(done)
+    succeeded = [answer for answer in answers if answer.version is not None]
+    assert 3 < len(succeeded) < len(answers)
     assert [answer for answer in succeeded if answer.version != answer.expected + 1] == []
     assert len({answer.version for answer in succeeded}) == len(succeeded)
     assert versions() == {"crm-1": 1 + len(succeeded)}

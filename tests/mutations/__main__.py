@@ -91,11 +91,11 @@ def _run(servers: Servers, mutation: Mutation | None, tests: Sequence[str]) -> R
     ):
         tree.copy(Path(folder))
         if mutation is not None:
-            place = Path(folder, mutation.file)
-            text = place.read_text("utf-8").replace(mutation.old, mutation.new)
-            place.write_text(text, "utf-8")
+            path = Path(folder, mutation.file)
+            text = path.read_text("utf-8").replace(mutation.old, mutation.new)
+            path.write_text(text, "utf-8")
         report = Path(folder, "report.xml")
-        done = subprocess.run(
+        result = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
                 *("-o", "junit_family=xunit1", f"--junitxml={report}", *tests),
@@ -108,7 +108,7 @@ def _run(servers: Servers, mutation: Mutation | None, tests: Sequence[str]) -> R
             timeout=TIMEOUT_S,
             check=False,
         )
-        return _read(report, done.stdout)
+        return _read(report, result.stdout)
 
 
 def _read(report: Path, output: str) -> Run:

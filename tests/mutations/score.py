@@ -49,9 +49,9 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="leadline-mutants-") as folder:
         tree.copy(Path(folder))
-        done = _mutmut(folder, "run", "--max-children", str(os.cpu_count()))
-        if done.returncode:
-            _say(f"mutmut failed:\n{done.stdout[-5000:]}")
+        result = _mutmut(folder, "run", "--max-children", str(os.cpu_count()))
+        if result.returncode:
+            _say(f"mutmut failed:\n{result.stdout[-5000:]}")
             return 1
         mutants = _read(_mutmut(folder, "results", "--all", "true").stdout)
         survivors = [mutant for mutant in mutants if mutant.status not in NOTICED]
@@ -107,10 +107,10 @@ def _report_survivors(places: list[str], changes: list[str]) -> bool:
         for survivor in tomllib.loads(SURVIVORS.read_text("utf-8"))["survivors"]
         for change in survivor["changes"]
     }
-    for place, change in sorted(found - listed):
-        _say(f"not noticed and not listed, in {place}\n  '{change}',")
-    for place, change in sorted(listed - found):
-        _say(f"listed, but noticed or gone, in {place}\n  '{change}',")
+    for function, change in sorted(found - listed):
+        _say(f"not noticed and not listed, in {function}\n  '{change}',")
+    for function, change in sorted(listed - found):
+        _say(f"listed, but noticed or gone, in {function}\n  '{change}',")
     return found == listed
 
 

@@ -15,8 +15,8 @@ ENVIRONMENT: Mapping[str, str] = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 def copy(to: Path) -> None:
     """Copy the files that tests need into this empty folder."""
     for part in PARTS:
-        place = CHECKOUT / part
-        if place.is_dir():
-            shutil.copytree(place, to / part, ignore=shutil.ignore_patterns("__pycache__"))
+        path = CHECKOUT / part
+        if path.is_dir():
+            shutil.copytree(path, to / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(place, to / part)
+            shutil.copy(path, to / part)

@@ -58,20 +58,20 @@ class ErasingSystem(System):
         process.on_death.append(again)
         self.world.spawn(process, partial(self._erase, user, again))
 
-    def _erase(self, user: int, again: partial[None]) -> None:
+    def _erase(self, user: int, repeat: partial[None]) -> None:
         process = self.world.process
         user_id = self._users[user]
         try:
             erase.erase(UserId(user_id))
         except LeadlineError as error:
-            process.on_death.remove(again)
+            process.on_death.remove(repeat)
             if error.status >= 500:  # a fork may have lost the user: 404
-                again()
+                repeat()
             return
         except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
             self.unexpected(error)
             return
-        process.on_death.remove(again)
+        process.on_death.remove(repeat)
         self.erased.append(Erased(user_id, self.world.now))
         self.world.record("client", "erasure answered 204", user=user_id)
 

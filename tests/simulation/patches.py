@@ -379,23 +379,23 @@ class _GroupCommit:
         self._max_group = max_group
 
     def submit(self, request: Any) -> Any:
-        here = world()
-        memory = here.process.memory
-        group = memory.setdefault((self, "group"), _Group(here))
-        mine = Mailbox(here)
+        current_world = world()
+        memory = current_world.process.memory
+        group = memory.setdefault((self, "group"), _Group(current_world))
+        mine = Mailbox(current_world)
         group.waiting.append((request, mine))
         if not group.is_busy:
             group.is_busy = True
-            here.spawn(here.process, lambda: self._work(group))
+            current_world.spawn(current_world.process, lambda: self._work(group))
         found = mine.take()
         if isinstance(found, Exception):
             raise found
         return found[0]
 
     def _work(self, group: "_Group") -> None:
-        here = world()
+        current_world = world()
         while group.waiting:
-            here.wait(here.process.random.choice((0.0, 0.003)))
+            current_world.wait(current_world.process.random.choice((0.0, 0.003)))
             part = group.waiting[: self._max_group]
             del group.waiting[: self._max_group]
             try:
@@ -410,10 +410,10 @@ class _GroupCommit:
 
 
 class _Group:
-    def __init__(self, here: World) -> None:
+    def __init__(self, of_world: World) -> None:
         self.waiting: list[tuple[Any, Mailbox]] = []
         self.is_busy = False
-        self.signal = Signal(here)
+        self.signal = Signal(of_world)
 
 
 # --- threads

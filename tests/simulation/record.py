@@ -152,38 +152,38 @@ def _reply(at: float, stored: Stored) -> Reply:
 
 def _request(request: portal_model.Request) -> PortalRequest:
     fate: Any = request.fate
-    commands = tuple(_command(done, request) for done in request.commands.values())
+    commands = tuple(_command(executed, request) for executed in request.commands.values())
     return PortalRequest(
         request.arrived_at or request.sent_at, "ours", fate, commands, request.sent_at
     )
 
 
-def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
-    users = _users(done, request)
+def _command(executed: portal_model.Done, request: portal_model.Request) -> Command:
+    users = _users(executed, request)
     events = [event for user in users for event in request.leased.get(user, ((), ()))[1]]
-    is_write = done.method in {"crm.item.add", "crm.item.update"}
-    result: Any = done.result
+    is_write = executed.method in {"crm.item.add", "crm.item.update"}
+    result: Any = executed.result
     return Command(
-        done.method,
+        executed.method,
         result,
-        done.lead,
+        executed.lead,
         tuple(user for user in users if user not in FOREIGN),
-        portal_model.written_fields(done.params),
+        portal_model.written_fields(executed.params),
         tuple(events),
         request.leased[users[0]][0] if is_write and users and users[0] in request.leased else None,
-        done.at,
-        done.is_read,
-        done.is_final,
+        executed.at,
+        executed.is_read,
+        executed.is_final,
     )
 
 
-def _users(done: portal_model.Done, request: portal_model.Request) -> tuple[int, ...]:
+def _users(executed: portal_model.Done, request: portal_model.Request) -> tuple[int, ...]:
     """The users of a command: a write's key names its user."""
-    if done.method in {"crm.item.add", "crm.item.update", portal_model.UNSENT}:
-        key = next(key for key, command in request.commands.items() if command is done)
+    if executed.method in {"crm.item.add", "crm.item.update", portal_model.UNSENT}:
+        key = next(key for key, command in request.commands.items() if command is executed)
         return (int(key.removeprefix("u")),)
-    where = done.params.get("filter") or {}
-    return tuple(int(origin) for origin in (where.get("@ORIGIN_ID") or {}).values())
+    conditions = executed.params.get("filter") or {}
+    return tuple(int(origin) for origin in (conditions.get("@ORIGIN_ID") or {}).values())
 
 
 def _lead(lead: portal_model.Lead) -> Lead:

@@ -12,7 +12,7 @@ MILLION = 1_000_000
 STATE = DesiredState("Ann Lee", "+77001112233", "NEW")
 
 
-def pending(version: int = 1, attempts: int = 0, **more: Any) -> PendingEvent:
+def pending(version: int = 1, attempts: int = 0, **extra: Any) -> PendingEvent:
     """An unanswered event of this version."""
     event = PendingEvent(
         event_id=f"event-{version}",
@@ -25,10 +25,10 @@ def pending(version: int = 1, attempts: int = 0, **more: Any) -> PendingEvent:
         attempts=attempts,
         seq=version * MILLION,
     )
-    return replace(event, **more)
+    return replace(event, **extra)
 
 
-def entry(*events: PendingEvent, **more: Any) -> Entry:
+def entry(*events: PendingEvent, **extra: Any) -> Entry:
     """A leased user of which nothing is known yet."""
     newest = max((event.seq for event in events), default=0)
     leased = Entry(
@@ -45,14 +45,14 @@ def entry(*events: PendingEvent, **more: Any) -> Entry:
         wait_until_ms=0,
         events=tuple(sorted(events, key=lambda event: -event.seq)),
     )
-    return replace(leased, **more)
+    return replace(leased, **extra)
 
 
-def known(*events: PendingEvent, **more: Any) -> Entry:
+def known(*events: PendingEvent, **extra: Any) -> Entry:
     """A leased user whose lead 55 was last applied at version 1."""
     last_applied = LastApplied(55, STATE.full_name, STATE.phone, 9)
     before = {"last_applied": last_applied, "applied_seq": MILLION, "applied_stage_seq": MILLION}
-    return entry(*events, **{**before, **more})
+    return entry(*events, **{**before, **extra})
 
 
 def found(lead_id: int = 55, *, origin: str = "7", originator: str = "leadline") -> FoundLead:

@@ -45,9 +45,9 @@ def test_each_reference_resolves() -> None:
     references = set(re.findall(r'"\$ref": "#/([^"]+)"', asyncapi.text()))
     assert references
     for reference in references:
-        place: Any = DOCUMENT
+        target: Any = DOCUMENT
         for part in reference.split("/"):
-            place = place[part]
+            target = target[part]
 
 
 def test_the_channels_are_the_queues() -> None:

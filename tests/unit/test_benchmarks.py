@@ -170,14 +170,14 @@ def load_of(target: str, p50_ms: float) -> dict[str, Any]:
     return {**about, **cpu, "p50_ms": p50_ms, "p99_ms": p50_ms, "rss_mib": 1.0}
 
 
-def record(folder: Path, *, scale: str = "full", commit: str = "c0mm1t", **more: object) -> None:
+def record(folder: Path, *, scale: str = "full", commit: str = "c0mm1t", **extra: object) -> None:
     """The data of a drain."""
     about = {"scale": scale, "commit": commit, "started": "2026-01-31 12:00 UTC", "machine": "ours"}
     data = {"users": 10_000, "failed": 0, "sendings": 10_000, "requests": 200, "commands": 10_000}
     data |= {"refused": 0, "doubled": 0}
     times = {"took_s": 76.0, "ideal_s": 75.5, "deciles_s": [7.6 * n for n in range(1, 11)]}
     (folder / report.RESULTS).mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"about": about, "data": {**data, **times, **more}})
+    text = json.dumps({"about": about, "data": {**data, **times, **extra}})
     report.data_file(folder, "drain").write_text(text, encoding="utf-8")
 
 

@@ -38,19 +38,19 @@ WHOLE = {"full_name": A.full_name, "phone": A.phone, "stage": A.stage}
 NAME_B, NAME_A, JUNK = {"full_name": B.full_name}, {"full_name": A.full_name}, {"stage": "JUNK"}
 
 
-def create(at: float = 0, user: int = 1, **more: Any) -> ClientWrite:
-    ok: dict[str, Any] = {"status": 201, "version": 1, "answered": A, **more}
+def create(at: float = 0, user: int = 1, **extra: Any) -> ClientWrite:
+    ok: dict[str, Any] = {"status": 201, "version": 1, "answered": A, **extra}
     return ClientWrite(at, "create_card", WHOLE, user=user, **ok)
 
 
-def update(at: float, version: int, changes: dict[str, str], answered: State, **more: Any) -> Any:
+def update(at: float, version: int, changes: dict[str, str], answered: State, **extra: Any) -> Any:
     action: Any = "move_card" if set(changes) == {"stage"} else "update_card"
     ok: dict[str, Any] = {
         "status": 200,
         "version": version,
         "answered": answered,
         "user": 1,
-        **more,
+        **extra,
     }
     return ClientWrite(at, action, changes, **ok)
 
@@ -59,39 +59,41 @@ def unanswered(write: ClientWrite) -> ClientWrite:
     return replace(write, status=0, version=None, answered=None)
 
 
-def event(version: int, state: State, changed: str = "", **more: Any) -> LedgerEvent:
+def event(version: int, state: State, changed: str = "", **extra: Any) -> LedgerEvent:
     action: Any = "create_card" if version == 1 else "update_card"
     action = "move_card" if changed == "stage" else action
-    its: dict[str, Any] = {"user": 1, "outcome": "synced", "attempts": 1, **more}
+    values: dict[str, Any] = {"user": 1, "outcome": "synced", "attempts": 1, **extra}
     fields = frozenset(changed.split()) if version > 1 else frozenset(WHOLE)
     return LedgerEvent(
-        f"e{version}", version=version, action=action, changed=fields, state=state, **its
+        f"e{version}", version=version, action=action, changed=fields, state=state, **values
     )
 
 
-def user(version: int, state: State, **more: Any) -> dict[int, LedgerUser]:
-    return {1: LedgerUser(1, version, state, **{"sync_status": "synced", "lead_id": 7, **more})}
+def user(version: int, state: State, **extra: Any) -> dict[int, LedgerUser]:
+    return {1: LedgerUser(1, version, state, **{"sync_status": "synced", "lead_id": 7, **extra})}
 
 
-def reply(version: int, at: float = 0, **more: Any) -> Reply:
-    its: dict[str, Any] = {"status": "success", "outcome": "synced", "attempts": 1, **more}
-    return Reply(f"e{version}", 1, at=at, version=version, **its)
+def reply(version: int, at: float = 0, **extra: Any) -> Reply:
+    fields: dict[str, Any] = {"status": "success", "outcome": "synced", "attempts": 1, **extra}
+    return Reply(f"e{version}", 1, at=at, version=version, **fields)
 
 
-def command(method: str = "crm.item.update", **more: Any) -> Command:
-    its: dict[str, Any] = {"result": "done", "users": (1,), "is_answer_read": True, **more}
-    return Command(method, **its)
+def command(method: str = "crm.item.update", **extra: Any) -> Command:
+    fields: dict[str, Any] = {"result": "done", "users": (1,), "is_answer_read": True, **extra}
+    return Command(method, **fields)
 
 
-def request(at: float, *commands: Command, fate: Any = "executed", **more: Any) -> PortalRequest:
-    return PortalRequest(at, "127.0.0.1 code", fate, commands, **more)
+def request(at: float, *commands: Command, fate: Any = "executed", **extra: Any) -> PortalRequest:
+    return PortalRequest(at, "127.0.0.1 code", fate, commands, **extra)
 
 
 def wrote(at: float, fields: dict[str, str], written: tuple[int, int] | None = None) -> LeadWrite:
+    """An update of the lead by us; `written`: history and version of the written state."""
     return LeadWrite(at, "us", "update", fields, written)
 
 
 def made(at: float, written: tuple[int, int] | None = None) -> LeadWrite:
+    """The creation of the lead by us."""
     return LeadWrite(at, "us", "create", WHOLE, written)
 
 
@@ -100,12 +102,13 @@ def by_hand(at: float, **fields: str) -> LeadWrite:
 
 
 def deleted(at: float) -> LeadWrite:
+    """The deletion of the lead by a person."""
     return LeadWrite(at, "hand", "delete")
 
 
-def lead(state: State, *writes: LeadWrite, **more: Any) -> Lead:
-    its = {"title": state.full_name, "phones": (state.phone,), "stage": state.stage, **more}
-    return Lead(**{"id": 7, "user": 1, "writes": writes, **its})
+def lead(state: State, *writes: LeadWrite, **extra: Any) -> Lead:
+    fields = {"title": state.full_name, "phones": (state.phone,), "stage": state.stage, **extra}
+    return Lead(**{"id": 7, "user": 1, "writes": writes, **fields})
 
 
 #: A user was created, renamed and renamed back; then moved under a precondition. All succeeded.
@@ -167,23 +170,23 @@ def test_an_event_settled_by_a_lookup_has_had_one_attempt() -> None:
     assert [*attempts.refusals_cost_no_attempt(history)] == []
 
 
-def one_user(*writes: ClientWrite, events: tuple[LedgerEvent, ...], **more: Any) -> History:
+def one_user(*writes: ClientWrite, events: tuple[LedgerEvent, ...], **extra: Any) -> History:
     """A history with the ledger only."""
     last = events[-1]
-    its = {"users": user(last.version, last.state), **more}
-    return History(writes=writes, events=events, **its)
+    fields = {"users": user(last.version, last.state), **extra}
+    return History(writes=writes, events=events, **fields)
 
 
-def on_portal(*requests: PortalRequest, **more: Any) -> History:
+def on_portal(*requests: PortalRequest, **extra: Any) -> History:
     """A history with the portal's requests only."""
-    return History(requests=requests, **more)
+    return History(requests=requests, **extra)
 
 
-def of_lead(last: State, *leads_: Lead, events: Any = None, **more: Any) -> History:
+def of_lead(last: State, *leads_: Lead, events: Any = None, **extra: Any) -> History:
     """A history of a lead whose user has the state `last`."""
-    its = events or (event(1, A), event(2, last, "full_name phone stage"))
-    more = {"users": user(its[-1].version, last), **more}
-    return History(events=its, leads=leads_, **more)
+    fields = events or (event(1, A), event(2, last, "full_name phone stage"))
+    extra = {"users": user(fields[-1].version, last), **extra}
+    return History(events=fields, leads=leads_, **extra)
 
 
 FAILED: dict[str, Any] = {"result": "error", "events": ("e4",)}

@@ -47,7 +47,7 @@ print(json.dumps({"loaded": loaded, "collects": gc.isenabled(), "frozen": gc.get
 
 def built(function: str, **env: str) -> Any:
     """A process in which this function is ready to serve."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", BUILT, f"functions/{function}"],
         cwd=CHECKOUT,
         env={"LEADLINE_AUTH": "off", **env},
@@ -55,7 +55,7 @@ def built(function: str, **env: str) -> Any:
         text=True,
         check=True,
     )
-    return json.loads(done.stdout)
+    return json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -85,7 +85,7 @@ def test_tracing_is_loaded_when_it_is_configured() -> None:
 )
 def test_a_long_running_process_loads_no_optional_package(module: str) -> None:
     """They are imported at its start, and stay in memory."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", module],
         cwd=CHECKOUT,
         env={"LEADLINE_AUTH": "off"},  # without settings it ends after its imports
@@ -94,17 +94,17 @@ def test_a_long_running_process_loads_no_optional_package(module: str) -> None:
         check=False,
         timeout=30,
     )
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "structlog" in loaded
     assert not {"opentelemetry.sdk.metrics._internal", "rich.pretty"} & loaded
 
 
 def succeeds(code: str) -> None:
     """Run this code in a fresh interpreter."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], cwd=CHECKOUT, check=False, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
 
 
 FIRST_USE = """

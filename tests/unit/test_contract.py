@@ -16,16 +16,16 @@ from tests.unit.conftest import Configure
 EVENT = "01990000-0000-7000-8000-000000000001"
 
 
-def message(**more: Any) -> dict[str, Any]:
+def message(**extra: Any) -> dict[str, Any]:
     """A request with only the public keys, and `more` in its data."""
     user = {"id": 123, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
-    data = {"action": "create_card", "user": user, "replyQueue": "bitrix.responses", **more}
+    data = {"action": "create_card", "user": user, "replyQueue": "bitrix.responses", **extra}
     return {"pattern": "user_created", "data": data}
 
 
-def reply(**more: Any) -> dict[str, Any]:
+def reply(**extra: Any) -> dict[str, Any]:
     content = {"status": "success", "action": "create_card", "user_id": 123, "bitrix_lead_id": 456}
-    return {**content, **more}
+    return {**content, **extra}
 
 
 def test_a_request_is_written_exactly_as_documented() -> None:
@@ -204,8 +204,8 @@ def test_a_reply_with_any_reason_is_read(sent: str, reason: str) -> None:
     assert read.reason == reason
 
 
-def identity(message_id: str | None = None, **more: Any) -> str:
-    return contract.read_request(message(**more)).identity(message_id)
+def identity(message_id: str | None = None, **extra: Any) -> str:
+    return contract.read_request(message(**extra)).identity(message_id)
 
 
 def test_a_derived_event_id_is_the_same_for_the_same_content_only() -> None:

@@ -62,8 +62,8 @@ def test_an_event_that_arrives_after_a_newer_one_was_applied_is_superseded() -> 
 
 
 def test_a_duplicate_of_an_applied_event_is_answered_as_synced_again() -> None:
-    again = known(pending(3), applied_seq=3 * MILLION)
-    assert outcomes(settle_applied(again, None).events) == {3: "synced"}
+    leased = known(pending(3), applied_seq=3 * MILLION)
+    assert outcomes(settle_applied(leased, None).events) == {3: "synced"}
 
 
 def test_a_reply_counts_the_attempt_that_led_to_it() -> None:

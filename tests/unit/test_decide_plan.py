@@ -96,7 +96,7 @@ def test_an_update_is_not_a_create() -> None:
 def test_an_applied_value_is_not_written_again_even_if_the_portal_returned_another() -> None:
     """Otherwise each duplicate message would write to a portal that truncates names."""
     cut = LastApplied(55, "Ann", STATE.phone, 9)
-    again = known(pending(1), last_applied=cut)
-    assert plan(again) == NoCall()
-    planned = plan(replace(again, desired_stage_seq=2 * MILLION))
+    leased = known(pending(1), last_applied=cut)
+    assert plan(leased) == NoCall()
+    planned = plan(replace(leased, desired_stage_seq=2 * MILLION))
     assert isinstance(planned, Write), "a later move is written"

@@ -13,10 +13,10 @@ from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 NOW = 1_000_000
 
 
-def lookup_requested(**more: object) -> Entry:
+def lookup_requested(**extra: object) -> Entry:
     """A user in sync whose message requests a lookup."""
-    more = {"desired_stage_seq": MILLION, "lookup_requested_seq": 2 * MILLION, **more}
-    return known(pending(2), **more)
+    extra = {"desired_stage_seq": MILLION, "lookup_requested_seq": 2 * MILLION, **extra}
+    return known(pending(2), **extra)
 
 
 def after_lookup(before: Entry, **lead: Any) -> Entry:

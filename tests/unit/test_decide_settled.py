@@ -335,14 +335,14 @@ def test_an_unknown_outcome_that_is_over_needs_only_a_lookup() -> None:
 
 def test_a_missing_lead_is_looked_up_as_if_nothing_were_known_about_it() -> None:
     leased = known(pending(2))
-    gone: Fields = {"doubt": 1, "agreed": "", "agreed_stage_order": 0}
+    forgotten: Fields = {"doubt": 1, "agreed": "", "agreed_stage_order": 0}
     assert settle_failure(leased, LeadGone("Not found"), NOW, is_write=True) == Settlement(
-        leased, {**gone, "vanished": 1}, (pending(2, attempts=1),), delay_ms=2000
+        leased, {**forgotten, "vanished": 1}, (pending(2, attempts=1),), delay_ms=2000
     )
-    again = known(pending(3), times_vanished=1)
+    repeat = known(pending(3), times_vanished=1)
     answered = Outcome("failed", 1, reason=VANISHED)
-    assert settle_failure(again, LeadGone("Not found"), NOW, is_write=True) == Settlement(
-        again, {**gone, "vanished": 2}, (pending(3, outcome=answered),)
+    assert settle_failure(repeat, LeadGone("Not found"), NOW, is_write=True) == Settlement(
+        repeat, {**forgotten, "vanished": 2}, (pending(3, outcome=answered),)
     )
 
 

@@ -143,10 +143,10 @@ def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_a
     assert harness.acknowledged() == [call(2)]
     assert harness.deliveries.is_done  # RabbitMQ may deliver the held one to another consumer
     for expected_s in (1, 4, 15):
-        ((delay_s, again),) = harness.timers
+        ((delay_s, redeliver),) = harness.timers
         assert delay_s == expected_s
         harness.timers.clear()
-        again()
+        redeliver()
         harness.deliveries.post()
         assert not harness.deliveries.is_done
         harness.work(2)

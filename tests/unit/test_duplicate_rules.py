@@ -31,16 +31,16 @@ def choose(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     process.forget(settings)
 
 
-def leased(search: Search | None = None, *, at_ms: int = NOW_MS, **more: object) -> Entry:
-    return replace(entry(pending()), fence=str(at_ms * 1000), search=search, **more)  # type: ignore[arg-type]
+def leased(search: Search | None = None, *, at_ms: int = NOW_MS, **extra: object) -> Entry:
+    return replace(entry(pending()), fence=str(at_ms * 1000), search=search, **extra)  # type: ignore[arg-type]
 
 
 def planned(of: Entry) -> Plan:
     return rules.plan(of, decide.plan(of))
 
 
-def searched(**more: object) -> Search:
-    return replace(Search(NOW_MS, (8, 9)), **more)  # type: ignore[arg-type]
+def searched(**extra: object) -> Search:
+    return replace(Search(NOW_MS, (8, 9)), **extra)  # type: ignore[arg-type]
 
 
 def test_a_create_is_preceded_by_a_search_and_a_read() -> None:
@@ -125,8 +125,8 @@ def test_several_leads_hold_the_user_and_name_them() -> None:
     assert outcome(event) == "held"
     assert event.outcome is not None
     assert event.outcome.lead_ids == (8, 9)
-    again = PendingEvent.loads(event.stored())
-    assert again.outcome == event.outcome
+    loaded = PendingEvent.loads(event.stored())
+    assert loaded.outcome == event.outcome
 
 
 def test_the_setting_link_does_not_hold_a_user_with_several_leads(

@@ -52,9 +52,9 @@ class Portal:
         return fate
 
 
-def erased(*events: PendingEvent, **more: object) -> Entry:
-    more = {"state": GONE, "erased": "1", "lookup_requested_seq": events[0].seq, **more}
-    return entry(*events, **more)
+def erased(*events: PendingEvent, **extra: object) -> Entry:
+    extra = {"state": GONE, "erased": "1", "lookup_requested_seq": events[0].seq, **extra}
+    return entry(*events, **extra)
 
 
 def stored(before: Entry, settlement: Settlement) -> Entry:

@@ -196,9 +196,9 @@ def test_a_method_requires_its_scope(
     assert at(guarded, get("/", method)).status_code == 401
     if status == 403 and scopes != {"write_scope": "internal"}:
         assert answer.content_type == problem.CONTENT_TYPE
-        said = answer.headers["WWW-Authenticate"].split('"')
-        assert "insufficient_scope" in said
-        assert f"scope `{said[-2]}`" in json.loads(answer.data)["detail"]
+        output = answer.headers["WWW-Authenticate"].split('"')
+        assert "insufficient_scope" in output
+        assert f"scope `{output[-2]}`" in json.loads(answer.data)["detail"]
 
 
 def test_a_page_without_data_needs_no_key_but_its_data_does(

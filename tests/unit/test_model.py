@@ -45,11 +45,11 @@ RULES = {
 def search(*names: str) -> tuple[int, str]:
     """The exit code of a search with these definitions, and its output."""
     options = [f"-D{name}" for name in names]
-    done = subprocess.run(
+    result = subprocess.run(
         (ROOT / "scripts/model", *options), capture_output=True, text=True, check=False
     )
-    assert done.returncode in (0, 1), done.stderr
-    return done.returncode, done.stdout
+    assert result.returncode in (0, 1), result.stderr
+    return result.returncode, result.stdout
 
 
 @pytest.mark.slow("spin searches every order")

@@ -17,16 +17,16 @@ def test_a_mistake_changes_one_place_and_names_tests_that_exist(mutation: Mutati
     assert text.count(mutation.old) == 1
     assert mutation.new != mutation.old
     for test in mutation.tests:
-        place, _, name = test.partition("::")
+        path, _, name = test.partition("::")
         function = re.escape(name.partition("[")[0])
         assert re.search(
-            rf"^def {function}\(", (tree.CHECKOUT / place).read_text("utf-8"), re.MULTILINE
+            rf"^def {function}\(", (tree.CHECKOUT / path).read_text("utf-8"), re.MULTILINE
         )
 
 
 def test_mutated_modules_and_their_tests_exist() -> None:
-    for place in (*MUTMUT["only_mutate"], *MUTMUT["pytest_add_cli_args_test_selection"]):
-        assert (tree.CHECKOUT / place).is_file()
+    for path in (*MUTMUT["only_mutate"], *MUTMUT["pytest_add_cli_args_test_selection"]):
+        assert (tree.CHECKOUT / path).is_file()
 
 
 def test_each_survivor_has_a_reason_and_a_mutated_module() -> None:

@@ -14,9 +14,9 @@ from tests.unit import maps
 LISTS = {"SOURCE": {"WEB": "Website", "CALL": "Call"}}
 
 
-def described(kind: str, **more: Any) -> dict[str, Any]:
+def described(kind: str, **extra: Any) -> dict[str, Any]:
     flags = {"isRequired": False, "isReadOnly": False, "isMultiple": False}
-    return {"type": kind, **flags, "title": "Title", **more}
+    return {"type": kind, **flags, "title": "Title", **extra}
 
 
 PORTAL: dict[str, Any] = {

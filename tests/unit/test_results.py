@@ -151,11 +151,11 @@ def test_the_pages_javascript_verifies_a_request() -> None:
         f"console.log(isOurs({json.dumps(KEY)}, {json.dumps(headers)}, Buffer.from({text})));\n"
         for text in (json.dumps(body.decode()), json.dumps("{}"))
     )
-    done = subprocess.run(
+    result = subprocess.run(
         ("node", "-e", snippet("js") + calls),  # noqa: S607 - found on the PATH
         capture_output=True,
         text=True,
         check=True,
         timeout=30,
     )
-    assert done.stdout.split() == ["true", "false"]
+    assert result.stdout.split() == ["true", "false"]

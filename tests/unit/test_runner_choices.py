@@ -15,6 +15,6 @@ def test_a_local_run_rejects_an_invalid_webhook_and_does_not_quote_it(
     monkeypatch.setattr("sys.argv", ["runner"])
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "https://portal.example/s3cr3tc0de")
     assert runner.main() == 1
-    said = "".join(capsys.readouterr())
-    assert "BITRIX_WEBHOOK_URL must look like" in said
-    assert "s3cr3tc0de" not in said
+    output = "".join(capsys.readouterr())
+    assert "BITRIX_WEBHOOK_URL must look like" in output
+    assert "s3cr3tc0de" not in output

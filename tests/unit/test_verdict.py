@@ -35,13 +35,13 @@ def parts(**changed: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def error(text: str = "can't be reached", **more: Any) -> dict[str, Any]:
-    return {"error": text, **more}
+def error(text: str = "can't be reached", **extra: Any) -> dict[str, Any]:
+    return {"error": text, **extra}
 
 
-def held(**more: Any) -> dict[str, Any]:
+def held(**extra: Any) -> dict[str, Any]:
     pause = {"paused": True, "by_operator": True, "reason": "", "code": "", "since": SINCE}
-    return {**pause, "next_probe": None, **more}
+    return {**pause, "next_probe": None, **extra}
 
 
 def used_up(seconds: float = 470.2) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def usual() -> list[DirectoryItem]:
     number = 201
     others: list[DirectoryItem] = []
     for entity_id, items in _OTHERS.items():
-        for place, (code, name) in enumerate(items.items(), 1):
-            others.append(DirectoryItem(number, entity_id, code, name, 10 * place))
+        for index, (code, name) in enumerate(items.items(), 1):
+            others.append(DirectoryItem(number, entity_id, code, name, 10 * index))
             number += 2
     stages = _stages(QUOTE.stages, _QUOTE_STAGES, number)
     return [*sorted(leads, key=lambda status: status.id), *deals, *others, *stages]

@@ -135,9 +135,9 @@ def delete_localizations(call: Call) -> MethodResult:
     _require_admin(call)
     number, record = _named(call)
     sent = call.argument("lids")
-    gone = sent if isinstance(sent, list) else [sent]
+    deleted = sent if isinstance(sent, list) else [sent]
     record["LANG"] = {
-        name: language for name, language in record["LANG"].items() if name not in gone
+        name: language for name, language in record["LANG"].items() if name not in deleted
     }
     call.portal.records.put(_FAMILY, number, record)
     return MethodResult(result=True)
@@ -151,10 +151,10 @@ def _stored(call: Call) -> dict[str, tuple[int, Record]]:
     """The currencies by code; a new portal has the usual ones."""
     records = call.portal.records
     if not records.all(_FAMILY):
-        for place, (code, name, template, rate) in enumerate(_USUAL, 1):
+        for index, (code, name, template, rate) in enumerate(_USUAL, 1):
             language = {**_USUAL_LANGUAGE, "FULL_NAME": name, "FORMAT_STRING": template}
             record: Record = {"CURRENCY": code, "AMOUNT_CNT": "1", "AMOUNT": rate}
-            record |= {"SORT": str(100 * place), "BASE": "Y" if place == 1 else "N"}
+            record |= {"SORT": str(100 * index), "BASE": "Y" if index == 1 else "N"}
             record |= {"DATE_UPDATE": iso(call.portal.clock.wall())}
             languages = dict.fromkeys((_LANGUAGE, _OTHER_LANGUAGE), language)
             records.add(_FAMILY, {**record, "LANG": languages})

@@ -75,11 +75,11 @@ def items(binding: Binding, call: Call) -> MethodResult:
         [
             {
                 binding.name: int(item_id),
-                "SORT": 10 * place,
+                "SORT": 10 * index,
                 "ROLE_ID": 0,
-                "IS_PRIMARY": "Y" if place == 1 else "N",
+                "IS_PRIMARY": "Y" if index == 1 else "N",
             }
-            for place, item_id in enumerate(bound, 1)
+            for index, item_id in enumerate(bound, 1)
         ]
     )
 

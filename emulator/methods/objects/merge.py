@@ -41,8 +41,8 @@ def merge(call: Call) -> MethodResult:
     write = Write(entity, method, sent, fields, _rows(first, others), call.connector, call.user)
     save.update(call.portal, first, write)
     for other in others:
-        gone = Write(entity, method, {}, {}, (), call.connector, call.user)
-        save.delete(call.portal, other, gone)
+        deletion = Write(entity, method, {}, {}, (), call.connector, call.user)
+        save.delete(call.portal, other, deletion)
     result = {"STATUS": "SUCCESS", "ENTITY_IDS": [other.id for other in others]}
     return MethodResult(result, lead=first.id if entity is LEAD else None)
 

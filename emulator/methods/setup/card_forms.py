@@ -36,7 +36,7 @@ def replace(entity: Entity | None, call: Call) -> MethodResult:
         raise RestError("", "There are no data to write.")
     if isinstance(sent, dict):
         raise RestError("", "The data must be indexed array.")
-    sections = [_section(place, section) for place, section in enumerate(sent[:_SECTIONS_MAX])]
+    sections = [_section(index, section) for index, section in enumerate(sent[:_SECTIONS_MAX])]
     stored, records = _stored(call, key), call.portal.records
     record = {"key": key, "sections": sections}
     if stored:

@@ -118,8 +118,8 @@ def _changed(category: Category, sent: dict[str, Any]) -> Category:
     ):
         if isinstance(sent.get(name), str):
             changes[attribute] = sent[name][:255]
-    if place := positive_int(sent.get("sort")):
-        changes["sort"] = place
+    if sort := positive_int(sent.get("sort")):
+        changes["sort"] = sort
     if sent.get("isDefault") in ("Y", True, "1", 1):
         changes["is_default"] = True
     return replace(category, **changes)

@@ -91,8 +91,8 @@ def update(call: Call) -> MethodResult:
     }
     if "name" in changes:
         changes["name_init"] = status.name_init or status.name
-    if place := positive_int(sent.get("SORT")):
-        changes["sort"] = place
+    if sort := positive_int(sent.get("SORT")):
+        changes["sort"] = sort
     call.portal.directories.put(replace(status, **changes))
     return MethodResult(result=True)
 

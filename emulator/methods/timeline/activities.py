@@ -249,10 +249,10 @@ def _files_shown(number: int, record: Record) -> list[dict[str, Any]]:
     address = "https://portal.bitrix24.local/bitrix/tools/crm_show_file.php"
     return [
         {
-            "id": 50 * number + place,
-            "url": f"{address}?fileId={50 * number + place}&ownerTypeId=6&ownerId={number}&auth=",
+            "id": 50 * number + index,
+            "url": f"{address}?fileId={50 * number + index}&ownerTypeId=6&ownerId={number}&auth=",
         }
-        for place, _ in enumerate(record.get("FILES", []))
+        for index, _ in enumerate(record.get("FILES", []))
     ]
 
 

@@ -47,8 +47,8 @@ def shown_communications(call: Call, number: int, record: Record) -> list[dict[s
     """The communications of an activity, as crm.activity.list returns them."""
     rows = record.get("COMMUNICATIONS", [])
     return [
-        {"ID": str(50 * number + place), **row, "ENTITY_SETTINGS": _named(call, row)}
-        for place, row in enumerate(rows)
+        {"ID": str(50 * number + index), **row, "ENTITY_SETTINGS": _named(call, row)}
+        for index, row in enumerate(rows)
     ]
 
 
