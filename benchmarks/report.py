@@ -109,13 +109,16 @@ def _record(found: Data) -> str:
 
 def _conditions(measured: dict[str, Data]) -> str:
     """The facts that all sections share, then a table of those that differ."""
-    abouts = {name: found["about"] for name, found in measured.items()}
-    fields = list(dict.fromkeys(field for about in abouts.values() for field in about))
-    values = {field: {about.get(field, "") for about in abouts.values()} for field in fields}
+    facts_by_section = {name: found["about"] for name, found in measured.items()}
+    fields = list(dict.fromkeys(field for about in facts_by_section.values() for field in about))
+    values = {
+        field: {about.get(field, "") for about in facts_by_section.values()} for field in fields
+    }
     differing = [field for field in fields if len(values[field]) > 1 or field in _PER_SECTION]
     lines = [f"- {field}: {values[field].pop()}" for field in fields if field not in differing]
     rows = [
-        (name, *(about.get(field, "") for field in differing)) for name, about in abouts.items()
+        (name, *(about.get(field, "") for field in differing))
+        for name, about in facts_by_section.items()
     ]
     return "\n".join(lines) + "\n\n" + table(("section", *differing), rows)
 

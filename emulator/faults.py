@@ -48,14 +48,14 @@ class Rule:
 
     method: Annotated[str, Text(200)]
     action: Annotated[str, Choice(*_ACTIONS)]
-    status: Annotated[int | None, Whole(200, 599, optional=True)] = None
+    status: Annotated[int | None, Whole(200, 599, is_optional=True)] = None
     code: Annotated[str, Text(200)] = "INTERNAL_SERVER_ERROR"
-    description: Annotated[str | None, Text(200_000, optional=True)] = None
+    description: Annotated[str | None, Text(200_000, is_optional=True)] = None
     delay_ms: Annotated[float, Number(0, 1e7)] = 0
     share: Annotated[float, Number(0, 1)] = 1
-    count: Annotated[int | None, Whole(0, 10**12, optional=True)] = None
+    count: Annotated[int | None, Whole(0, 10**12, is_optional=True)] = None
     skip: Annotated[int, Whole(0, 10**12)] = 0
-    after_commands: Annotated[int | None, Whole(0, 10**6, optional=True)] = None
+    after_commands: Annotated[int | None, Whole(0, 10**6, is_optional=True)] = None
     execute: Annotated[bool, Flag()] = False
     silent: Annotated[bool, Flag()] = False
     location: Annotated[str, Text(2000)] = ""

@@ -19,16 +19,16 @@ class InvalidSetting(ValueError):
 class Settings:
     """The current settings; immutable, so that a request sees a consistent set."""
 
-    rate_per_s: Annotated[float | None, Number(0, 1e6, optional=True)] = 2
+    rate_per_s: Annotated[float | None, Number(0, 1e6, is_optional=True)] = 2
     burst: Annotated[float, Number(1, 1e6)] = 50
-    enterprise_rate_per_s: Annotated[float | None, Number(0, 1e6, optional=True)] = 5
+    enterprise_rate_per_s: Annotated[float | None, Number(0, 1e6, is_optional=True)] = 5
     enterprise_burst: Annotated[float, Number(1, 1e6)] = 250
     request_ms: Annotated[float, Number(0, 1e7)] = 0
     command_ms: Annotated[float, Number(0, 1e7)] = 0
     latency: Annotated[str, Choice("fixed", "exponential")] = "fixed"
     phones_after_ms: Annotated[float, Number(0, 1e7)] = 0
     request_limit_s: Annotated[float, Number(0.001, 1e6)] = 60
-    operating_limit_s: Annotated[float | None, Number(0, 1e9, optional=True)] = 480
+    operating_limit_s: Annotated[float | None, Number(0, 1e9, is_optional=True)] = 480
     operating_floor_s: Annotated[float, Number(0, 1e6)] = 0.1
     speed: Annotated[float, Number(0.001, 1e5)] = 1
     mode: Annotated[str, Choice("ok", "revoked", "plan_expired", "deleted", "overload")] = "ok"

@@ -11,18 +11,18 @@ _ROBOT_KEYS = {"entityTypeId", "on", "set", "stage", "user"}
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number between two bounds; null if `optional`."""
+    """A finite number between two bounds; null if `is_optional`."""
 
     low: float
     high: float
-    optional: bool = False
+    is_optional: bool = False
 
     def check(self, value: object) -> float | None:
         """Return the number unchanged."""
-        if value is None and self.optional:
+        if value is None and self.is_optional:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _wrong_type("must be a number" + (" or null" if self.optional else ""))
+            raise _wrong_type("must be a number" + (" or null" if self.is_optional else ""))
         if math.isnan(value) or not self.low <= value <= self.high:
             raise ValueError(f"must be between {self.low:g} and {self.high:g}")
         return value
@@ -30,15 +30,15 @@ class Number:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number between two bounds; null if `optional`."""
+    """A whole number between two bounds; null if `is_optional`."""
 
     low: int
     high: int
-    optional: bool = False
+    is_optional: bool = False
 
     def check(self, value: object) -> int | None:
         """Return the number unchanged."""
-        if value is None and self.optional:
+        if value is None and self.is_optional:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
             raise _wrong_type("must be a whole number")
@@ -73,14 +73,14 @@ class Flag:
 
 @dataclass(frozen=True)
 class Text:
-    """A text of at most `max_length` characters; null if `optional`."""
+    """A text of at most `max_length` characters; null if `is_optional`."""
 
     max_length: int
-    optional: bool = False
+    is_optional: bool = False
 
     def check(self, value: object) -> str | None:
         """Return the text unchanged."""
-        if value is None and self.optional:
+        if value is None and self.is_optional:
             return None
         if not isinstance(value, str) or len(value) > self.max_length:
             raise ValueError(f"must be a text of at most {self.max_length} characters")

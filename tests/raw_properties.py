@@ -20,7 +20,7 @@ class RawProperties(pika.BasicProperties):  # type: ignore[misc]  # pika has no 
         self._parts = parts
 
     def encode(self) -> list[bytes]:
-        """As a frame's payload: flags, then the properties that they name, in this order."""
+        """A frame's payload: flags, then the properties that they name, in this order."""
         flags, pieces = 0, []
         for name, flag in _FLAGS.items():
             if name in self._parts:

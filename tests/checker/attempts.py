@@ -60,7 +60,7 @@ def _too_early(
     counts = {0}
     for attempt, following in itertools.pairwise(attempts):
         between = (attempt.at, following.at)
-        counts, wait_s = _after(attempt, counts, joins=replied is None)
+        counts, wait_s = _count_attempt(attempt, counts, may_join=replied is None)
         if _fall_into(between, replied or ()) or _fall_into(between, history.injected.redis_losses):
             counts = {0}
         elif _overlap(between, history.injected.losses):
@@ -71,29 +71,31 @@ def _too_early(
                 yield following.at
 
 
-def _after(attempt: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int], float]:
-    """How many attempts may be spent after this one, and the minimum time to the next.
+def _count_attempt(
+    attempt: _Attempt, counts: set[int], *, may_join: bool
+) -> tuple[set[int], float]:
+    """The possible numbers of attempts after this one, and the minimum time to the next.
 
-    `joins`: the attempts are of a user, and another event may have joined meanwhile.
+    `may_join`: the attempts are a user's, whose further events may have arrived meanwhile.
     """
     spent = {count + 1 for count in counts}
     wait_s = min(WAITS_S.get(count, 0.0) for count in spent)
     if MAX_ATTEMPTS in spent:
         # The next attempt belongs to another delivery, or to another event, which may have
         # been there before.
-        spent = (spent - {MAX_ATTEMPTS}) | ({0, 1, 2} if joins else {0})
+        spent = (spent - {MAX_ATTEMPTS}) | ({0, 1, 2} if may_join else {0})
     if attempt.seen == "failed":
         return spent, wait_s
     # A lookup is followed by a write at once; it may also have shown that nothing has to be done.
     allowed_counts = counts if attempt.is_lookup else {0}
     lost = spent if attempt.seen == "maybe" else set()
-    return allowed_counts | lost | ({0} if joins else set()), 0.0
+    return allowed_counts | lost | ({0} if may_join else set()), 0.0
 
 
 def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
     """A reply counts only failed attempts, and the last one if it ended the event.
 
-    An event ends with a success, or with the result of a lookup, though that was answered. Refused
+    An event ends with a success, or with the result of an answered lookup. Refused
     requests do not count.
     """
     by_event, by_user = _by_event(history), _by_user(history)

@@ -21,7 +21,7 @@ def _without_variables(text: str) -> str:
 def test_compose_runs_the_same_image_as_a_cluster(name: str) -> None:
     service, body = compose()[name], RUNNING[name].body
     assert _without_variables(service["image"]) == body["image"]
-    # The rest is an address or an option, which differ.
+    # Further arguments are addresses or options, which differ.
     command = body.get("command", [])
     assert service.get("command", [])[: len(command) or None] == command
 

@@ -146,7 +146,7 @@ def test_the_package_requires_what_the_processes_and_the_emulator_need() -> None
 
 
 def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
-    """With a docker and a cosign that only record their arguments."""
+    """Runs it with a docker and a cosign that only record their arguments."""
     called = tmp_path / "called"
     for name in ("docker", "cosign"):
         program = tmp_path / name

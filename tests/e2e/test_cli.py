@@ -92,17 +92,17 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         ids = [user["id"] for user in users]
         lead = {user: system.await_synced(user)["sync"]["bitrix_lead_id"] for user in ids}
         gone, renamed, renumbered, moved, both, doubled, unharmed = ids
-        portal.rest(system, "crm.lead.delete", id=lead[gone])
-        portal.rest(system, "crm.lead.update", id=lead[renamed], fields={"TITLE": "X", "NAME": "X"})
+        portal.call(system, "crm.lead.delete", id=lead[gone])
+        portal.call(system, "crm.lead.update", id=lead[renamed], fields={"TITLE": "X", "NAME": "X"})
         (row,) = portal.lead_of(system, renumbered)["PHONE"]
         phone = {"ID": row["ID"], "VALUE": "+77000000000"}
-        portal.rest(system, "crm.lead.update", id=lead[renumbered], fields={"PHONE": [phone]})
+        portal.call(system, "crm.lead.update", id=lead[renumbered], fields={"PHONE": [phone]})
         for answer in (moved, both):
-            portal.rest(system, "crm.lead.update", id=lead[answer], fields={"STATUS_ID": "JUNK"})
-        portal.rest(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
+            portal.call(system, "crm.lead.update", id=lead[answer], fields={"STATUS_ID": "JUNK"})
+        portal.call(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
         ours = portal.lead_of(system, doubled)["ORIGINATOR_ID"]
         origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}
-        double = portal.rest(system, "crm.lead.add", fields=origin)
+        double = portal.call(system, "crm.lead.add", fields=origin)
 
         found = reconciled(system, "--repair", "--yes")
         kinds = {user: found[user]["kind"] for user in ids if user in found}
@@ -137,7 +137,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         for user in users[:5]:
             system.await_synced(user["id"], within_s=30)
             assert portal.looks_like(portal.lead_of(system, user["id"]), user)
-        portal.rest(system, "crm.lead.delete", id=double)
+        portal.call(system, "crm.lead.delete", id=double)
         assert not set(ids) & reconciled(system).keys()
 
 
@@ -146,7 +146,7 @@ def test_a_repair_works_after_redis_has_lost_all_data(system: System) -> None:
     with portal.in_order(system):
         user = system.create("Забытый")
         lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
-        portal.rest(
+        portal.call(
             system, "crm.lead.update", id=lead_id, fields={"TITLE": "X", "STATUS_ID": "JUNK"}
         )
         with redis.Redis.from_url(system.url("redis")) as client:

@@ -44,7 +44,7 @@ def await_status(system: System, user_id: int, status: str) -> None:
 
 def rejected(system: System, name: str) -> int:
     """A user that the portal rejects."""
-    portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
+    portal.add_fault(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
     user_id = int(system.create(name)["id"])
     await_status(system, user_id, "failed")
     portal.clear_faults(system)
@@ -137,7 +137,7 @@ def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paus
 
 
 def test_a_timeline_shows_each_attempt_with_its_time_and_error(system: System) -> None:
-    portal.breaks(system, "error", status=500, description="Портал устал")
+    portal.add_fault(system, "error", status=500, description="Портал устал")
     user_id = system.create("Долгий Путь")["id"]
     eventually(lambda: attempts(system, user_id), 20, "an attempt is shown while others follow")
     assert ask(system, f"users/{user_id}")["sync"]["status"] == "waiting"

@@ -71,7 +71,9 @@ def is_accessible(page: Page) -> bool:
 
 
 def rejected(system: System, name: str, why: str = "Нет поля") -> int:
-    portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE", description=why)
+    portal.add_fault(
+        system, "error", "crm.item.add", status=400, code="ERROR_CORE", description=why
+    )
     user_id = int(system.create(name)["id"])
     eventually(lambda: system.user(user_id)["sync"]["status"] == "failed", 20, "it has failed")
     return user_id

@@ -42,7 +42,7 @@ class Crash:
 def crash(running_system: System) -> Crash:
     system, found = running_system, Crash()
     with portal.in_order(system):
-        portal.breaks(system, "drop_before", "crm.item.add", count=1)
+        portal.add_fault(system, "drop_before", "crm.item.add", count=1)
         found.dropped = system.create("Чей Вызов Пропал")["id"]
         eventually(lambda: portal.hits(system) == 1, 20, "the create is dropped")
         found.dropped_at = time.monotonic()

@@ -28,7 +28,7 @@ ANN = {"full_name": "Ann Lee", "phone": "+77001112233", "email": "ann@example.co
 
 def shown(system: System, lead_id: int) -> tuple[Any, ...]:
     """City, source and e-mails, as another client of the portal sees them."""
-    lead = portal.rest(system, "crm.lead.get", id=lead_id)
+    lead = portal.call(system, "crm.lead.get", id=lead_id)
     emails = [row["VALUE"] for row in lead.get("EMAIL") or []]
     return lead.get("UF_CRM_CITY") or None, lead["SOURCE_ID"], emails
 
@@ -41,7 +41,7 @@ def test_further_fields_arrive_change_and_survive_a_rename(
     system = new_system(LEADLINE_MAPPING=str(file))
     system.start()
     field = {"FIELD_NAME": "CITY", "USER_TYPE_ID": "string", "EDIT_FORM_LABEL": "City"}
-    field_id = portal.rest(system, "crm.lead.userfield.add", fields=field)
+    field_id = portal.call(system, "crm.lead.userfield.add", fields=field)
 
     created = system.request("POST", "/users", json=ANN)
     assert created.status_code == 201, created.text
@@ -58,7 +58,7 @@ def test_further_fields_arrive_change_and_survive_a_rename(
 
     change(city="Oslo", email="lee@example.com")
     assert shown(system, lead_id) == ("Oslo", "WEB", ["lee@example.com"])
-    portal.rest(
+    portal.call(
         system, "crm.lead.userfield.update", id=field_id, fields={"EDIT_FORM_LABEL": "Town"}
     )
     change(city="Rome", source="call")

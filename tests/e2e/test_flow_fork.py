@@ -35,7 +35,7 @@ def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]
 
 
 def lose(system: System, survivor: dict[str, Any], lost: int = 0) -> None:
-    """Restore a user's former row, as a failover does; another user never existed."""
+    """Restore the survivor's former row, and delete the lost user, as a failover does."""
     as_owner(
         system,
         "DELETE FROM events WHERE user_id = :id AND version > 1 OR user_id = :lost",
@@ -83,11 +83,11 @@ def test_a_version_assigned_twice_ends_in_its_later_state(system: System) -> Non
 
 
 def test_a_new_user_does_not_get_the_lead_of_a_lost_one(system: System) -> None:
-    surviving = system.create("Известный")
-    system.await_synced(surviving["id"])
+    survivor = system.create("Известный")
+    system.await_synced(survivor["id"])
     lost = system.create("Потерянный Человек")["id"]
     lead_id = system.await_synced(lost)["sync"]["bitrix_lead_id"]
-    lose(system, surviving, lost)
+    lose(system, survivor, lost)
     other = system.create("Другой Человек")["id"]
     assert system.await_synced(other)["sync"]["bitrix_lead_id"] != lead_id
     assert portal.lead_of(system, lost)["TITLE"] == "Потерянный Человек"

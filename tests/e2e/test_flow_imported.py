@@ -16,7 +16,7 @@ from tests.system import CHECKOUT, System
 def imported(system: System, tmp_path: Path) -> Line:
     """Imported as docs/migrate-from-nestjs.md says; the lead has no origin, as in other systems."""
     fields = {"TITLE": "Заявка с сайта", "NAME": "Анна", "PHONE": [{"VALUE": "+77001112233"}]}
-    lead_id = int(portal.rest(system, "crm.lead.add", fields=fields))
+    lead_id = int(portal.call(system, "crm.lead.add", fields=fields))
     user = Line(
         id=system.create()["id"] + 100,
         full_name="Анна",

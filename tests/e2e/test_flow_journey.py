@@ -160,7 +160,7 @@ def test_setting_the_same_stage_again_moves_the_lead_back(system: System, by: st
 def test_a_lead_deleted_in_the_portal_is_recreated_with_the_next_write(system: System) -> None:
     user = system.create("Кого Удалили")
     lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
-    portal.rest(system, "crm.lead.delete", id=lead_id)
+    portal.call(system, "crm.lead.delete", id=lead_id)
     user = system.request("POST", f"/users/{user['id']}/move", json={"stage": "IN_PROCESS"}).json()
     sync = system.await_synced(user["id"], within_s=20)["sync"]
     lead = portal.lead_of(system, user["id"])

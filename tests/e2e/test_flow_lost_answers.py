@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
 def test_a_lost_answer_to_a_create_does_not_make_a_second_lead(
     system: System, fault: dict[str, object]
 ) -> None:
-    portal.breaks(system, **{"method": "crm.item.add", "count": 1, **fault})  # type: ignore[arg-type]
+    portal.add_fault(system, **{"method": "crm.item.add", "count": 1, **fault})  # type: ignore[arg-type]
     user = system.create("Чей Ответ Пропал")
     sync = system.await_synced(user["id"], within_s=40)["sync"]
     assert portal.hits(system) == 1
@@ -46,7 +46,7 @@ def test_a_lost_answer_to_an_update_does_not_make_a_second_phone(
 ) -> None:
     user = system.create("Прежнее Имя")
     system.await_synced(user["id"])
-    portal.breaks(system, **{"method": "crm.item.update", "count": 1, **fault})  # type: ignore[arg-type]
+    portal.add_fault(system, **{"method": "crm.item.update", "count": 1, **fault})  # type: ignore[arg-type]
     body = {"full_name": "Новое Имя", "phone": "+77005556677", "stage": "IN_PROCESS"}
     user = system.request("PATCH", f"/users/{user['id']}", json=body).json()
     system.await_synced(user["id"], within_s=30)
@@ -57,7 +57,7 @@ def test_a_lost_answer_to_an_update_does_not_make_a_second_phone(
 def test_a_lost_answer_to_a_full_batch_duplicates_no_lead(system: System) -> None:
     # While the first calls are slow, the other users accumulate.
     system.control("PUT", "settings", {"request_ms": 800})
-    portal.breaks(system, "drop_after", "batch", count=2)
+    portal.add_fault(system, "drop_after", "batch", count=2)
     users = [system.create(f"Из Пачки {number}") for number in range(30)]
     eventually(partial(_are_synced, system, users), 100, "all users are synced")
     for user in users:

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
 def lead(system: System) -> dict[str, Any]:
     """A lead as a person or another program creates it."""
     fields = {"TITLE": "Заявка с сайта", "PHONE": [{"VALUE": "8 (701) 555-66-77"}]}
-    lead_id = portal.rest(system, "crm.lead.add", fields=fields)
+    lead_id = portal.call(system, "crm.lead.add", fields=fields)
     return _read(system, int(lead_id))
 
 
 def _read(system: System, lead_id: int) -> dict[str, Any]:
-    return dict(portal.rest(system, "crm.lead.get", id=lead_id))
+    return dict(portal.call(system, "crm.lead.get", id=lead_id))
 
 
 def _answered(wire: Wire, user: dict[str, Any], replies: int = 1) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def test_a_refused_lead_is_adopted_once_a_person_has_corrected_it(
 ) -> None:
     user = _user(lead, "Новый Клиент", "+77018887766")
     assert _answered(wire, user)["status"] == "error"
-    portal.rest(system, "crm.lead.update", id=lead["ID"], fields={"NAME": "Новый Клиент"})
+    portal.call(system, "crm.lead.update", id=lead["ID"], fields={"NAME": "Новый Клиент"})
     assert _answered(wire, user, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.lead_of(system, user["id"])["TITLE"] == "Новый Клиент"
 

@@ -35,7 +35,7 @@ def _create(system: System, call: str, full_name: str = "Кто Попал") -> 
 
 
 def test_three_attempts_at_0_2_and_4_seconds_then_one_error(system: System) -> None:
-    portal.breaks(system, "error", status=500)
+    portal.add_fault(system, "error", status=500)
     before = len(system.control("GET", "calls")["times"])
     user_id = _create(system, "call-three-attempts")
     sync = _await_failed(system, user_id)
@@ -59,7 +59,7 @@ def test_three_attempts_at_0_2_and_4_seconds_then_one_error(system: System) -> N
 
 
 def test_a_failed_user_is_synced_by_the_next_write(system: System) -> None:
-    portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
+    portal.add_fault(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
     user_id = _create(system, "call-next-write")
     _await_failed(system, user_id)
     portal.clear_faults(system)
@@ -70,7 +70,9 @@ def test_a_failed_user_is_synced_by_the_next_write(system: System) -> None:
 
 
 def test_a_permanent_error_is_answered_once_and_not_retried(system: System) -> None:
-    portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE", description="no")
+    portal.add_fault(
+        system, "error", "crm.item.add", status=400, code="ERROR_CORE", description="no"
+    )
     before = system.control("GET", "calls")["requests"]
     user_id = _create(system, "call-permanent")
     sync = _await_failed(system, user_id)
@@ -81,7 +83,7 @@ def test_a_permanent_error_is_answered_once_and_not_retried(system: System) -> N
 
 
 def test_a_bad_user_in_a_batch_harms_no_other(system: System) -> None:
-    portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE", count=1)
+    portal.add_fault(system, "error", "crm.item.add", status=400, code="ERROR_CORE", count=1)
     system.control("PUT", "settings", {"request_ms": 300})
     users = [system.create(f"Сосед {number}")["id"] for number in range(8)]
     eventually(
@@ -100,7 +102,7 @@ def test_a_bad_user_in_a_batch_harms_no_other(system: System) -> None:
 def test_a_refusal_spends_no_attempt_and_recovers_by_itself(
     system: System, status: int, code: str
 ) -> None:
-    portal.breaks(system, "error", status=status, code=code, count=3)
+    portal.add_fault(system, "error", status=status, code=code, count=3)
     user = system.create()
     sync = system.await_synced(user["id"], within_s=40)["sync"]
     assert portal.hits(system) == 3
@@ -109,7 +111,7 @@ def test_a_refusal_spends_no_attempt_and_recovers_by_itself(
 
 
 def test_a_refused_command_in_a_batch_spends_no_attempt(system: System) -> None:
-    portal.breaks(system, "error", "crm.item.add", code="OPERATION_TIME_LIMIT", count=4)
+    portal.add_fault(system, "error", "crm.item.add", code="OPERATION_TIME_LIMIT", count=4)
     user = system.create()
     assert system.await_synced(user["id"], within_s=40)["sync"]["attempts"] == 1
     assert portal.hits(system) == 4

@@ -288,7 +288,7 @@ def test_a_redis_that_loses_all_data_midway_loses_and_duplicates_nothing(other: 
 
 @pytest.mark.slow("the portal is away for some seconds, and probed with back-off")
 def test_the_system_recovers_from_an_outage_by_itself(other: System) -> None:
-    portal.breaks(other, "error", status=500)
+    portal.add_fault(other, "error", status=500)
     users = [other.create(f"В Простое {number}") for number in range(10)]
     eventually(
         lambda: all(_sync(other, user)["status"] == "failed" for user in users), 60, "all failed"
@@ -319,7 +319,7 @@ def test_no_log_line_contains_a_name_a_phone_or_a_credential_whatever_fails(
     histories = ""
     for fault in faults:
         portal.clear_faults(other)
-        portal.breaks(other, "error", count=3, **fault)
+        portal.add_fault(other, "error", count=3, **fault)
         failing.append(other.create(f"{name} {len(failing)}", phone))
         eventually(lambda: portal.hits(other) > 0, 20, f"the portal says {fault}")
         if fault["status"] == 400:  # RQ keeps five failed jobs: look at it before the others

@@ -27,7 +27,7 @@ def memory(system: System) -> Iterator[redis.Redis]:
 
 
 def test_the_whole_flow_is_logged_under_the_calls_id(system: System) -> None:
-    portal.breaks(
+    portal.add_fault(
         system, "error", "crm.item.add", code="INTERNAL_SERVER_ERROR", status=500, count=1
     )
     call = "a-call-to-follow-in-the-logs"
@@ -80,7 +80,7 @@ def test_each_of_our_lines_is_json_with_time_level_event_and_service(system: Sys
 
 def test_personal_data_in_a_log_is_found(system: System) -> None:
     """The search at the end of each system (`story.running`) would find something."""
-    portal.breaks(system, "error", "*", status=401, code="NO_AUTH_FOUND", count=1)
+    portal.add_fault(system, "error", "*", status=401, code="NO_AUTH_FOUND", count=1)
     user = system.create("Найденный В Журнале", "+77015556677")
     system.await_synced(user["id"], within_s=40)
     system.request("POST", "/users", json={"full_name": "Не Принятый", "phone": "+7999888777"})
@@ -102,7 +102,7 @@ def test_the_last_10_finished_and_5_failed_jobs_are_kept(
         system.await_synced(system.create(f"Из Очереди {number}")["id"])
     # Each worker looks once a second.
     eventually(lambda: 0 < memory.zcard(FINISHED) <= 10, 20, "10 finished jobs are left")
-    portal.breaks(system, "error", "batch", status=500)
+    portal.add_fault(system, "error", "batch", status=500)
     system.create("Из Очереди Первый")
     eventually(lambda: portal.hits(system) >= 1, 10, "the first call has failed")
     system.create("Из Очереди Второй")

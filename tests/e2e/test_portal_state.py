@@ -25,7 +25,7 @@ def portal_health(system: System) -> dict[str, str]:
 
 @pytest.mark.slow("a portal counts as unreachable after several failed calls")
 def test_an_unreachable_portal_is_reported_until_it_answers(system: System) -> None:
-    portal.breaks(system, "drop_before", "batch")
+    portal.add_fault(system, "drop_before", "batch")
     user = system.create()
     eventually(
         lambda: "unreachable" in portal_health(system).get("reason", ""), 60, "healthz shows it"
@@ -44,7 +44,7 @@ def test_simple_crm_mode_pauses_calls_until_it_ends(system: System) -> None:
     user = system.create()
     system.await_synced(user["id"])
     system.control("PUT", "settings", {"crm_mode": "simple", "simple_mode_leads": "gone"})
-    portal.rest(system, "crm.lead.delete", id=portal.lead_of(system, user["id"])["ID"])
+    portal.call(system, "crm.lead.delete", id=portal.lead_of(system, user["id"])["ID"])
     system.request("PATCH", f"/users/{user['id']}", json={"full_name": "Другое Имя"})
     eventually(
         lambda: "simple CRM mode" in portal_health(system).get("reason", ""), 60, "it is detected"

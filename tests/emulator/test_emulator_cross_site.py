@@ -71,9 +71,9 @@ def emulator_with_allowed_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Emulator]:
     monkeypatch.setenv("ALLOWED_HOSTS", "bitrix24")
-    found = start(tmp_path / "state.sqlite3")
-    yield found
-    assert found.stop() == 0
+    emulator = start(tmp_path / "state.sqlite3")
+    yield emulator
+    assert emulator.stop() == 0
 
 
 def test_a_host_name_may_be_added(emulator_with_allowed_host: Emulator) -> None:

@@ -144,7 +144,7 @@ def test_a_batch_is_billed_to_its_commands(emulator: Emulator) -> None:
 
 
 def test_a_batch_may_be_billed_to_itself(emulator: Emulator) -> None:
-    """As the official JavaScript SDK measured it."""
+    """The official JavaScript SDK measured this at a real portal."""
     emulator.set(command_ms=2000, speed=1000, batch_billing="batch", operating_limit_s=3)
     _, outer = batch_time(emulator)
     assert outer["operating"] == 4

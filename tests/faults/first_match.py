@@ -85,7 +85,7 @@ def judge(
     matched = {line["user_id"]: line["lead_id"] for line in lines if line.get("kind") == "match"}
 
     if lost_share:
-        portal.breaks(system, "drop_after", share=lost_share)
+        portal.add_fault(system, "drop_after", share=lost_share)
     began = time.monotonic()
     if kills:
         _killed(system, folder, "apply", "--yes", "--json")
@@ -132,7 +132,7 @@ def _leads_made_by_hand(system: System, size: Size) -> None:
             f"c{index}": _add(at + index, phone)
             for index, phone in enumerate(numbers[at : at + 50])
         }
-        answer = portal.rest(system, "batch", halt=0, cmd=cmd)
+        answer = portal.call(system, "batch", halt=0, cmd=cmd)
         assert not answer["result_error"], answer["result_error"]
     system.control("PUT", "settings", {"rate_per_s": 2, "burst": 50})
 

@@ -27,17 +27,17 @@ _DEFAULTS = {
 def in_order(system: System, *, idle: bool = True) -> Iterator[None]:
     """Clear the portal's faults and settings; the system is healthy, and no user waits."""
     _clear_faults(system)
-    eventually(lambda: _is_well(system), 60, "all is well before")
+    eventually(lambda: _is_well(system), 60, "every part works before the test")
     if idle:
-        eventually(lambda: not _waiting(system), 100, "no user waits before")
+        eventually(lambda: not _waiting(system), 100, "no user waits before the test")
     try:
         yield
     finally:
         _clear_faults(system)
 
 
-def breaks(system: System, action: str, method: str = "*", **extra: object) -> None:
-    """Add one rule to the portal's faults."""
+def add_fault(system: System, action: str, method: str = "*", **extra: object) -> None:
+    """Add a rule to the portal's faults."""
     system.control("POST", "faults", [{"method": method, "action": action, **extra}])
 
 
@@ -51,8 +51,8 @@ def clear_faults(system: System) -> None:
     system.control("DELETE", "faults")
 
 
-def rest(system: System, method: str, **params: object) -> Any:
-    """A call to the portal by another client; its result."""
+def call(system: System, method: str, **params: object) -> Any:
+    """Call the portal as another client; returns the result."""
     url = f"{system.url('bitrix24')}/rest/1/local-webhook-code/{method}.json"
     answer = system.http.post(url, json=params, timeout=30)
     answer.raise_for_status()

@@ -92,22 +92,22 @@ def test_redis_emptied_and_rabbitmq_deleted_amid_2000_events_lose_and_duplicate_
     assert_each_user_has_its_lead(bench, users)
 
 
-def _answers_500(bench: Bench) -> None:
+def _let_portal_answer_500(bench: Bench) -> None:
     bench.control("POST", "faults", [{"method": "batch", "action": "error", "status": 500}])
 
 
-def _is_gone(bench: Bench) -> None:
+def _crash_portal(bench: Bench) -> None:
     bench.crash("bitrix24")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("breaks", [_answers_500, _is_gone])
+@pytest.mark.parametrize("break_portal", [_let_portal_answer_500, _crash_portal])
 def test_an_outage_of_bitrix24_is_reported_after_three_attempts_and_recovers_by_itself(
-    bench: Bench, breaks: Callable[[Bench], None]
+    bench: Bench, break_portal: Callable[[Bench], None]
 ) -> None:
     """If single calls fail, each event has its attempts, its error, and a later retry."""
-    breaks(bench)
+    break_portal(bench)
     users = create(bench, 500)
     ids = [user["id"] for user in users]
     reported = (

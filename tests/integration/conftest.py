@@ -244,7 +244,7 @@ class GreenletDatabase(pool.Database):
     """A database whose statements run in greenlets."""
 
     def run(self, sql: str, **params: object) -> list[pool.Row]:
-        """As `Database.run`."""
+        """Execute a statement like `Database.run`, in a greenlet."""
         return asyncio.run(greenlets.spawn(lambda: pool.Database.run(self, sql, **params)))
 
 

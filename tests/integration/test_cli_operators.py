@@ -54,7 +54,7 @@ def set_portal(portal: str) -> Callable[..., None]:
     return put
 
 
-def users() -> None:
+def create_users() -> None:
     """Create three users: synced, waiting for its first reply, failed because of its stage."""
     rows(
         "INSERT INTO users (id, full_name, phone, stage, version, synced_version, bitrix_lead_id,"
@@ -75,7 +75,7 @@ def users() -> None:
 
 @pytest.mark.usefixtures("queues")
 def test_status_counts_and_names_pending_work(leadline: Leadline) -> None:
-    users()
+    create_users()
     answer = leadline("status", "--json")
     assert answer.code == 1
     ledger = answer.json["ledger"]
@@ -98,7 +98,7 @@ def test_status_reports_a_component_that_is_down_and_all_others(
 
 
 def test_users_are_listed_by_page_stage_and_state(leadline: Leadline) -> None:
-    users()
+    create_users()
     page = leadline("users", "--limit", 2, "--json").json
     assert ([user["id"] for user in page["items"]], page["next"]) == ([1, 2], "2")
     page = leadline("users", "--after", 2, "--json").json
@@ -112,7 +112,7 @@ def test_users_are_listed_by_page_stage_and_state(leadline: Leadline) -> None:
 
 def test_failed_users_are_listed_with_their_reasons(leadline: Leadline) -> None:
     assert leadline("failed").code == 0
-    users()
+    create_users()
     answer = leadline("failed")
     assert answer.code == 1
     assert b"no such stage" in answer.out
@@ -121,7 +121,7 @@ def test_failed_users_are_listed_with_their_reasons(leadline: Leadline) -> None:
 
 
 def test_a_user_is_shown_with_the_timeline_of_its_events(leadline: Leadline) -> None:
-    users()
+    create_users()
     sync = leadline("show", 3, "--json").json["sync"]
     assert [(event["version"], event["state"]) for event in sync["events"]] == [(2, "failed")]
     text = leadline("show", 3).out.decode()
@@ -131,7 +131,7 @@ def test_a_user_is_shown_with_the_timeline_of_its_events(leadline: Leadline) -> 
 
 
 def test_users_are_resynced(leadline: Leadline) -> None:
-    users()
+    create_users()
     answer = leadline("resync", 1, 2, 99, "--json")
     assert answer.code == 1
     assert answer.json == {"asked_again": 1, "waiting_already": [2], "not_found": [99]}
@@ -184,7 +184,7 @@ def test_the_check_resumes_a_portal_that_answers_again(
 ) -> None:
     set_portal(mode="revoked")
     leadline("reconcile", "--json")
-    users()
+    create_users()
     leadline("reconcile", "--restart", "--json")
     assert portal_session.circuit_breaker().state()
     set_portal(mode="ok")
@@ -206,7 +206,7 @@ def test_a_check_that_lacks_a_right_pauses_no_calls(
 
 
 def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
-    users()
+    create_users()
     answer = leadline("doctor", "--json")
     assert answer.code == 1
     checks = {check["name"]: check for check in answer.json["checks"]}

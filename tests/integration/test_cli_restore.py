@@ -33,7 +33,7 @@ def connected(
     _postgres_urls: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the owner's URL, as for a migration."""
+    """Connect all servers, with the owner's URL as for a migration."""
     assert in_postgres
     assert in_redis
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)

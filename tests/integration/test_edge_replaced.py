@@ -107,7 +107,7 @@ def test_a_connection_waits_for_an_edge(ports: tuple[int, int]) -> None:
 def test_an_address_that_does_not_answer_is_tried_last_from_then_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As that of a container before it has its network, and for a second after it stopped."""
+    """A container does not answer before it has its network, and for a second after its stop."""
     resolve = socket.getaddrinfo
 
     def resolve_edge(host: str, *args: Any, **options: Any) -> Any:

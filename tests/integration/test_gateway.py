@@ -56,7 +56,7 @@ class Functions:
                 self.wfile.write(b"{}")
 
             def log_message(self, *_: object) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         for method in ("GET", "HEAD", "POST", "PATCH", "DELETE"):
             setattr(Handler, f"do_{method}", Handler.answer)
@@ -65,11 +65,11 @@ class Functions:
 
 @pytest.fixture(scope="module")
 def functions() -> Iterator[Functions]:
-    found = Functions()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), found.handler())
-    found.url = f"http://127.0.0.1:{server.server_port}"
+    functions = Functions()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functions.handler())
+    functions.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield found
+    yield functions
     server.shutdown()
     server.server_close()
 
@@ -144,9 +144,9 @@ def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 "ALLOWED_HOSTS": "leadline.example, Other.example",
             },
         )
-    found = Edge(f"http://127.0.0.1:{port}", functions, folder / "password", log)
+    edge = Edge(f"http://127.0.0.1:{port}", functions, folder / "password", log)
     eventually(lambda: _listens(port), 20, "the edge listens")
-    yield found
+    yield edge
     process.terminate()
     assert process.wait(10) == 0
 
@@ -191,7 +191,7 @@ def test_a_request_has_one_host(edge: Edge) -> None:
             assert connection.recv(4096).split()[1] == b"400", head
 
 
-def test_an_http_1_0_probe_without_host_is_accepted_as_no_browser_sends_it(edge: Edge) -> None:
+def test_a_probe_without_host_over_http_1_0_is_accepted(edge: Edge) -> None:
     with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
         connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert connection.recv(4096).split()[1] == b"200"
@@ -246,7 +246,7 @@ def test_same_origin_pages_and_programs_may_write(edge: Edge) -> None:
     same_origin = {"Origin": edge.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
     for headers in ({}, same_origin, {"Origin": edge.url}, {"Sec-Fetch-Site": "none"}):
         assert edge.reaches("POST", "/users", **headers) == 200, headers
-    # Behind a proxy that the setting names, which may call us by our own address.
+    # Behind a proxy listed in ALLOWED_HOSTS, which may use the edge's own address as the host.
     assert edge.reaches("POST", "/users", Origin="https://leadline.example") == 200
 
 
@@ -343,7 +343,7 @@ def test_the_front_page_links_to_what_the_edge_serves(edge: Edge) -> None:
     assert "no key" in answer.text
 
 
-def test_with_keys_on_the_front_page_says_where_a_key_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_keys_the_front_page_names_the_file_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "on")
     process.forget(settings)
     try:
@@ -359,7 +359,7 @@ def test_an_endless_request_head_times_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: Callable[[], int], sent: bytes
 ) -> None:
     monkeypatch.setattr(main, "_HEAD_WITHIN_S", 0.3)
-    assert _slowly(monkeypatch, tmp_path, free_port(), sent) == b""
+    assert _answer_to_endless(monkeypatch, tmp_path, free_port(), sent) == b""
 
 
 def test_an_endless_request_body_times_out(
@@ -367,12 +367,14 @@ def test_an_endless_request_body_times_out(
 ) -> None:
     monkeypatch.setattr(proxy, "BODY_WITHIN_S", 0.3)
     head = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
-    answer = _slowly(monkeypatch, tmp_path, free_port(), head)
+    answer = _answer_to_endless(monkeypatch, tmp_path, free_port(), head)
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def _slowly(monkeypatch: pytest.MonkeyPatch, folder: Path, port: int, sent: bytes) -> bytes:
-    """The edge's answer to this, sent with one more byte now and then, until it gives up."""
+def _answer_to_endless(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, port: int, sent: bytes
+) -> bytes:
+    """The edge's answer to a request that never ends: bytes follow one by one."""
     monkeypatch.setenv("PORT", str(port))
     config = folder / "edge.json"
     config.write_text('{"functions": {"create-user": "http://127.0.0.1:1"}}')
@@ -462,7 +464,7 @@ def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(
 
 @asynccontextmanager
 async def _function(name: str, address: str, port: int) -> AsyncIterator[None]:
-    """Answers every request with its name."""
+    """A function that answers every request with its name."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text=name)

@@ -71,7 +71,7 @@ def server(
     if receive_buffer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     scheme, port = ("https" if tls else "http"), listener.getsockname()[1]
-    found = Server(f"{scheme}://localhost:{port}/rest/1/{SECRET}/")
+    running = Server(f"{scheme}://localhost:{port}/rest/1/{SECRET}/")
 
     def handle(accepted: socket.socket) -> None:
         raw = socket.socket(fileno=os.dup(accepted.fileno()))
@@ -87,18 +87,18 @@ def server(
                 accepted, _ = listener.accept()
             except OSError:
                 return
-            found.connections += 1
+            running.connections += 1
             thread = threading.Thread(target=handle, args=[accepted])
-            found.threads.append(thread)
+            running.threads.append(thread)
             thread.start()
 
     accepting = threading.Thread(target=accept)
     accepting.start()
-    yield found
+    yield running
     ended.set()
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    for thread in (accepting, *found.threads):
+    for thread in (accepting, *running.threads):
         thread.join()
 
 

@@ -63,5 +63,5 @@ def test_a_malformed_attempt_log_is_ignored(header: str) -> None:
 def test_characters_that_postgres_or_a_terminal_cannot_handle_are_removed(error: str) -> None:
     text = f'{{"received_ms": 1, "tries": [{{"at_ms": 1, "error": "{error}"}}]}}'
     log = attempt_log.from_header(base64.urlsafe_b64encode(text.encode()).decode())
-    tries = log.tries if log else ()  # removing one in the middle makes another
+    tries = log.tries if log else ()  # a removed character must not join two others into a new one
     assert all((attempt.error or "").isprintable() for attempt in tries)

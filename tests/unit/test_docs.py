@@ -35,7 +35,7 @@ def headings(text: str) -> list[tuple[str, str]]:
 
 
 def anchors(text: str) -> set[str]:
-    """As GitHub derives them from headings: the second of the same name has -1, and so on."""
+    """The anchors that GitHub derives from headings; repeated ones get -1, -2 and so on."""
     found: set[str] = set()
     for _, title in headings(text):
         name = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")

@@ -47,7 +47,7 @@ def _forget_urls() -> None:
     urllib.parse.clear_cache()  # type: ignore[attr-defined]
 
 
-def test_the_strict_check_is_that_of_newer_pythons() -> None:
+def test_hosts_are_checked_like_in_newer_versions_of_python() -> None:
     with pytest.raises(ValueError, match="IPv6"):
         urlsplit("amqp://[::1],[::2]/")
     assert urlsplit("amqp://u:p@[::1]:5672/").hostname == "::1"

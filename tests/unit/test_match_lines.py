@@ -81,5 +81,5 @@ def test_closed_owned_and_other_leads_are_not_matched() -> None:
         replace(BY_HAND, phones=()),
     ]
     assert matching(NEW, leads) == [BY_HAND]
-    in_words = replace(BY_HAND, phones=(("+77009998877", 1), ("8 (700) 111-22-33", 2)))
-    assert matching(NEW, [in_words]) == [in_words]
+    other_notation = replace(BY_HAND, phones=(("+77009998877", 1), ("8 (700) 111-22-33", 2)))
+    assert matching(NEW, [other_notation]) == [other_notation]

@@ -23,11 +23,11 @@ from emulator.methods.timeline.communications import (
     MEETING,
     PROVIDER,
     TASK,
-    kept_communications,
     rows_of,
     shown_communications,
+    stored_communications,
 )
-from emulator.methods.timeline.files import kept
+from emulator.methods.timeline.files import stored_files
 
 _PROVIDERS = {
     MEETING: ("CRM_MEETING", "MEETING"),
@@ -123,7 +123,10 @@ def add(call: Call) -> MethodResult:
         raise RestError("", text)
     owner = _owner(call, sent)
     record = ACTIVITY.stored(sent, is_new=True)
-    record |= {"COMMUNICATIONS": kept_communications(sent, kind), "FILES": kept(sent.get("FILES"))}
+    record |= {
+        "COMMUNICATIONS": stored_communications(sent, kind),
+        "FILES": stored_files(sent.get("FILES")),
+    }
     return MethodResult(make(call, owner, record))
 
 
@@ -163,7 +166,7 @@ def update(call: Call) -> MethodResult:
         raise RestError("", "The field SUBJECT is not defined or empty.")
     changed = {**record, **ACTIVITY.stored(sent, is_new=False)}
     if "COMMUNICATIONS" in sent:
-        changed["COMMUNICATIONS"] = kept_communications(sent, int(record["TYPE_ID"]))
+        changed["COMMUNICATIONS"] = stored_communications(sent, int(record["TYPE_ID"]))
     save(call, number, changed)
     return MethodResult(result=True)
 

@@ -15,7 +15,7 @@ from emulator.methods.described import Column, described
 from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import loosely_selected, page
-from emulator.methods.timeline.files import kept, shown_files
+from emulator.methods.timeline.files import shown_files, stored_files
 from emulator.methods.timeline.owners import by_name, owner_of, require_owner
 
 _COMMENT = "crm.timeline.comment"
@@ -49,7 +49,7 @@ def add(call: Call) -> MethodResult:
         "CREATED": iso(call.portal.clock.wall()),
         "COMMENT": _text(sent),
         "AUTHOR_ID": str(positive_int(sent.get("AUTHOR_ID")) or call.user),
-        "FILES": kept(sent.get("FILES")),
+        "FILES": stored_files(sent.get("FILES")),
     }
     number = call.portal.records.add(_COMMENT, record)
     announce(call, "TIMELINECOMMENT", "ADD", number)
@@ -62,7 +62,7 @@ def update(call: Call) -> MethodResult:
     sent = _fields(call)
     changes: Record = {"COMMENT": _text(sent)}
     if "FILES" in sent:
-        changes["FILES"] = kept(sent["FILES"])
+        changes["FILES"] = stored_files(sent["FILES"])
     call.portal.records.put(_COMMENT, number, {**record, **changes})
     announce(call, "TIMELINECOMMENT", "UPDATE", number)
     return MethodResult(number)

@@ -27,7 +27,7 @@ def rows_of(sent: Any) -> list[dict[str, Any]]:
     return [row for row in (rows if isinstance(rows, list) else []) if isinstance(row, dict)]
 
 
-def kept_communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, Any]]:
+def stored_communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, Any]]:
     """Who an activity of this type addresses; raises RestError."""
     rows = rows_of(sent.get("COMMUNICATIONS"))
     if kind in {CALL, EMAIL} and not rows:

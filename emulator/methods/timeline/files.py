@@ -9,7 +9,7 @@ _FILES_MAX = 50
 _DISK = "https://portal.bitrix24.local/disk"
 
 
-def kept(sent: Any) -> list[list[Any]]:
+def stored_files(sent: Any) -> list[list[Any]]:
     """The name and size of each file, sent as a pair of name and content, or as `fileData`."""
     rows = list(sent.values()) if isinstance(sent, dict) else sent
     found = []
