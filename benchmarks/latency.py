@@ -101,10 +101,10 @@ def render(data: Data) -> Chapter:
         ("Right after a long drain", "after_drain", _after_drain),
         ("Steady arrivals", "steady", _steady_arrivals),
     ):
-        more = part(data) if key in data else Chapter(_NOT_MEASURED)
-        chapter.text += f"\n### {title}\n\n{more.text}"
-        chapter.expectations += more.expectations
-        chapter.measurements += more.measurements
+        added = part(data) if key in data else Chapter(_NOT_MEASURED)
+        chapter.text += f"\n### {title}\n\n{added.text}"
+        chapter.expectations += added.expectations
+        chapter.measurements += added.measurements
     return chapter
 
 

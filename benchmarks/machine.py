@@ -46,8 +46,8 @@ def _distribution() -> str:
 
 
 def _commit() -> str:
-    others = (".", ":!benchmarks/results", ":!benchmarks/RESULTS.md")  # the run's own output
-    changed = _output_of("git", "status", "--porcelain", "--untracked-files=no", "--", *others)
+    paths = (".", ":!benchmarks/results", ":!benchmarks/RESULTS.md")  # without the run's output
+    changed = _output_of("git", "status", "--porcelain", "--untracked-files=no", "--", *paths)
     return _output_of("git", "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 

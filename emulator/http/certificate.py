@@ -47,13 +47,13 @@ def make(folder: Path, hosts: Sequence[str]) -> Certificate:
         *("-keyout", str(certificate.key), "-out", str(certificate.cert)),
     ]
     try:
-        ended = subprocess.run(  # noqa: S603 (no shell; hosts come from the command line)
+        result = subprocess.run(  # noqa: S603 (no shell; hosts come from the command line)
             command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoCertificate(f"--tls needs the command openssl: {error}") from None
-    if ended.returncode:
-        raise NoCertificate(f"openssl made no certificate: {ended.stderr.strip()[-300:]}")
+    if result.returncode:
+        raise NoCertificate(f"openssl made no certificate: {result.stderr.strip()[-300:]}")
     return certificate
 
 

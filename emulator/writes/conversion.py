@@ -56,19 +56,19 @@ def convert(portal: Portal, lead: Item, write: Write, add: Callable[[Portal, Wri
     contact_id = lead.data.get("CONTACT_ID")
     if not contact_id:
         rows = [RowChange(row.type_id, row.value, row.value_type) for row in lead.rows]
-        contact = add(portal, _made(CONTACT, _taken(lead, _TO_CONTACT), lead, write, rows))
+        contact = add(portal, _write(CONTACT, _copied_fields(lead, _TO_CONTACT), lead, write, rows))
         contact_id = str(contact.id)
-    fields = {**_taken(lead, _TO_DEAL), "CONTACT_ID": contact_id}
-    add(portal, _made(DEAL, fields, lead, write))
+    fields = {**_copied_fields(lead, _TO_DEAL), "CONTACT_ID": contact_id}
+    add(portal, _write(DEAL, fields, lead, write))
     if portal.settings.simple_mode_leads == "gone":
         portal.store.delete(LEAD, lead.id)
 
 
-def _taken(lead: Item, names: tuple[str, ...]) -> dict[str, Any]:
+def _copied_fields(lead: Item, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: lead.data[name] for name in names if lead.data.get(name)}
 
 
-def _made(
+def _write(
     entity: Entity,
     fields: dict[str, Any],
     lead: Item,

@@ -19,7 +19,7 @@ LISTS = (
 )
 
 
-#: The lock has more, for other systems and Python versions.
+#: Installed packages; the lock also contains some for other systems and Python versions.
 INSTALLED = {
     pinned_module().name_of(distribution.name)
     for distribution in importlib.metadata.distributions()
@@ -40,7 +40,7 @@ def pins(text: str) -> dict[str, tuple[str, frozenset[str]]]:
 
 def test_images_get_the_tested_versions() -> None:
     tested, installed = pins(requirements_file("dev.txt")), pins(requirements_file())
-    # A marker may differ: fewer packages need it.
+    # Environment markers may differ, as fewer packages require the dependency.
     for name, (version, hashes) in installed.items():
         assert hashes
         assert tested[name][0].split()[0] == version.split()[0], name
@@ -57,7 +57,7 @@ def test_a_list_takes_exactly_its_requirements_from_the_lock(path: Path) -> None
     for name in chosen.keys() & INSTALLED:
         # The unconditional requirements in the package's own metadata.
         needed = importlib.metadata.requires(name) or []
-        for requirement in (secret for secret in needed if ";" not in secret):
+        for requirement in (text for text in needed if ";" not in text):
             assert pinned_module().name_of(requirement) in chosen, f"{name} needs {requirement}"
     assert len(chosen) < len(pins(requirements_file()))
 

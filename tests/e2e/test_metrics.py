@@ -83,7 +83,7 @@ def test_the_edge_does_not_expose_metrics(system: System) -> None:
 
 
 def test_a_write_is_counted_at_each_of_its_steps(system: System) -> None:
-    stations = [
+    steps = [
         ("create-user", "leadline_http_requests_total", {"route": "/users", "status": "201"}),
         ("create-user", "leadline_writes_accepted_total", {"action": "create_card"}),
         ("create-user", "leadline_messages_published_total", {"result": "confirmed"}),
@@ -92,20 +92,20 @@ def test_a_write_is_counted_at_each_of_its_steps(system: System) -> None:
         ("reply-handler", "leadline_events_settled_total", {"state": "synced"}),
         ("reply-handler", "leadline_time_to_lead_seconds_count", {"action": "create_card"}),
     ]
-    eventually(system.is_well, 30, "all is well")
+    eventually(system.is_well, 30, "every part works")
     urls = addresses(system)
-    before = [value(urls[process], name, **labels) for process, name, labels in stations]
+    before = [value(urls[process], name, **labels) for process, name, labels in steps]
     calls = _calls(urls)
     user = system.create()
     system.await_synced(user["id"])
-    for (process, name, labels), was in zip(stations, before, strict=True):
-        is_now = value(urls[process], name, **labels)
-        assert is_now > was, (process, name, labels)
+    for (process, name, labels), before_step in zip(steps, before, strict=True):
+        after_step = value(urls[process], name, **labels)
+        assert after_step > before_step, (process, name, labels)
     assert _calls(urls) > calls
 
 
 def test_the_relay_exports_the_state_of_the_whole_system(system: System) -> None:
-    eventually(system.is_well, 30, "all is well")
+    eventually(system.is_well, 30, "every part works")
     text = scrape(addresses(system)["outbox-relay"])
     for line in (
         *(

@@ -132,7 +132,6 @@ def test_a_plus_that_is_not_encoded_becomes_a_space(emulator: Emulator) -> None:
 
 
 def test_totals_and_next_are_in_separate_maps(emulator: Emulator) -> None:
-
     emulator.batch({f"c{number}": "crm.lead.add" for number in range(50)})
     emulator.add()
     result = emulator.batch(

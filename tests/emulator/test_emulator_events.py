@@ -42,12 +42,8 @@ class Receiver:
         return self.events.get(timeout=30)
 
     def names(self, count: int) -> list[tuple[str, str]]:
-        return [
-            (event["event"], event["data[FIELDS][ID]"]) for event in map(self._any, range(count))
-        ]
-
-    def _any(self, _: int) -> Event:
-        return self.next()
+        events = [self.next() for _ in range(count)]
+        return [(event["event"], event["data[FIELDS][ID]"]) for event in events]
 
 
 @pytest.fixture
@@ -140,7 +136,6 @@ def test_handlers_are_bound_and_unbound(emulator: Emulator, receiver: Receiver) 
 
 
 def test_an_unknown_event_cannot_be_bound(emulator: Emulator) -> None:
-
     response = emulator.post("event.bind", {"event": "NOSUCH", "handler": "https://x/h"})
     assert response.status_code == 400
     assert response.json() == {

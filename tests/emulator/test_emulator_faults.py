@@ -190,7 +190,6 @@ def test_an_error_on_everything_refuses_every_request(emulator: Emulator) -> Non
 
 
 def test_a_delay_affects_the_answer_and_not_the_write(emulator: Emulator) -> None:
-
     emulator.fault("crm.lead.add", "delay", delay_ms=200)
     began = time.monotonic()
     emulator.add()
@@ -220,7 +219,6 @@ def test_a_share_counts_requests_not_their_commands(emulator: Emulator) -> None:
 
 
 def test_cleared_faults_have_no_effect(emulator: Emulator) -> None:
-
     emulator.fault("*", "error")
     assert emulator.control("DELETE", "faults") == []
     assert emulator.add() == 1

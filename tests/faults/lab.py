@@ -67,10 +67,10 @@ def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
     Raises:
         PromiseBroken: with seed, schedule and logs.
     """
-    begun = time.monotonic()
+    began = time.monotonic()
     planned = schedule.draw(seed, seconds)
     evidence = play(planned, Workload(bench, seed), seconds)
-    return outcome_of(planned, evidence, time.monotonic() - begun - seconds)
+    return outcome_of(planned, evidence, time.monotonic() - began - seconds)
 
 
 def play(planned: list[Planned], workload: Workload, seconds: float) -> Evidence:
@@ -138,7 +138,7 @@ def _story_of(user: int, evidence: Evidence) -> list[str]:
     """All that clients, ledger, portal and processes recorded about a user."""
     history = evidence.history
     story_lines = [
-        f"client {_clock(write.at)} {_requests(write)}"
+        f"client {_clock(write.at)} {_request_text(write)}"
         for write in history.writes
         if write.user == user
     ]
@@ -151,7 +151,7 @@ def _story_of(user: int, evidence: Evidence) -> list[str]:
     ]
     for lead in history.leads:
         if lead.user == user:
-            story_lines += [_looks(lead), *_writes(lead)]
+            story_lines += [_lead_line(lead), *_write_lines(lead)]
     mark = f'"user_id":{user},'
     for system in evidence.bench.systems:
         story_lines += [
@@ -162,18 +162,18 @@ def _story_of(user: int, evidence: Evidence) -> list[str]:
     return story_lines
 
 
-def _requests(write: ClientWrite) -> str:
+def _request_text(write: ClientWrite) -> str:
     requests = {**write.changes, **({"If-Match": write.if_match} if write.if_match else {})}
     return f"{write.action} {requests} key={write.key} → {write.status}, version {write.version}"
 
 
-def _looks(lead: Lead) -> str:
+def _lead_line(lead: Lead) -> str:
     if lead.is_deleted:
         return f"portal lead {lead.id} is deleted"
     return f"portal lead {lead.id} {lead.title} {lead.phones} {lead.stage}"
 
 
-def _writes(lead: Lead) -> list[str]:
+def _write_lines(lead: Lead) -> list[str]:
     return [
         f"portal {_clock(write.at)} lead {lead.id} {write.kind} by {write.by} {dict(write.fields)}"
         for write in lead.writes

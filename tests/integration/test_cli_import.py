@@ -139,33 +139,33 @@ def test_a_dry_run_imports_nothing(leadline: Leadline, write: Write) -> None:
 
 
 def interrupt_after_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, parts = bulk_import.create, []
+    original_create, parts = bulk_import.create, []
 
-    def break_off(users: Any, **options: Any) -> int:
-        parts.append(whole(users, **options))
+    def create_part(users: Any, **options: Any) -> int:
+        parts.append(original_create(users, **options))
         if len(parts) == 2:
             raise KeyboardInterrupt  # stored, but not recorded in the checkpoint
         return parts[-1]
 
-    monkeypatch.setattr(bulk_import, "create", break_off)
+    monkeypatch.setattr(bulk_import, "create", create_part)
 
 
-@pytest.mark.parametrize("is_bookmark_lost", [False, True])
+@pytest.mark.parametrize("is_checkpoint_lost", [False, True])
 def test_an_interrupted_import_resumes_without_duplicates(
     leadline: Leadline,
     write: Write,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     *,
-    is_bookmark_lost: bool,
+    is_checkpoint_lost: bool,
 ) -> None:
     lines = "".join(f"User {n},+7700{1_000_000 + n}\n" for n in range(3500))
     file = write("people.csv", f"full_name,phone\n{lines}")
-    with monkeypatch.context() as broken:
-        interrupt_after_two_parts(broken)
+    with monkeypatch.context() as patched:
+        interrupt_after_two_parts(patched)
         assert leadline("import", file).code != 0
     assert len(rows(USERS)) == 2000
-    if is_bookmark_lost:
+    if is_checkpoint_lost:
         for checkpoint in tmp_path.glob("leadline-import-*"):
             checkpoint.unlink()
     assert leadline("import", file, "--json").json["created"] == 1500
@@ -181,8 +181,8 @@ def test_a_resumed_import_skips_no_user_even_if_a_stage_was_removed(
     stages.replace([stages.Stage("NEW"), stages.Stage("OLD")])
     lines = (f"User {n},+7700{n:07},{'OLD' if n < 1500 else 'NEW'}\n" for n in range(2500))
     file = write("people.csv", "full_name,phone,stage\n" + "".join(lines))
-    with monkeypatch.context() as broken:
-        interrupt_after_two_parts(broken)
+    with monkeypatch.context() as patched:
+        interrupt_after_two_parts(patched)
         assert leadline("import", file).code != 0
     stages.replace([stages.Stage("NEW")])
     assert leadline("import", file, "--skip-rejected", "--json").json["created"] == 500
@@ -192,7 +192,7 @@ def test_a_resumed_import_skips_no_user_even_if_a_stage_was_removed(
 def test_the_checkpoint_is_in_the_chosen_state_folder(
     leadline: Leadline, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def break_off(_users: Any, **_options: Any) -> int:
+    def create_part(_users: Any, **_options: Any) -> int:
         assert [path.name for path in state_folder.glob("leadline-import-*")] == checkpoints
         checkpoints.append(f"leadline-import-{digest}.json")
         return 0
@@ -202,7 +202,7 @@ def test_the_checkpoint_is_in_the_chosen_state_folder(
     (state_folder / "environment.json").write_text("{}")
     file = write("a.csv", "full_name,phone\n" + "".join(f"U,+7700{n:07}\n" for n in range(2000)))
     digest, checkpoints = hashlib.sha256(file.read_bytes()).hexdigest()[:8], list[str]()
-    monkeypatch.setattr(bulk_import, "create", break_off)
+    monkeypatch.setattr(bulk_import, "create", create_part)
     assert leadline("--state", state_folder, "import", file).code == 0
     assert len(checkpoints) == 2
 

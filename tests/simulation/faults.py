@@ -65,7 +65,7 @@ def _on_process(system: "System", kind: str, process: Process, amount: float) ->
         world.kill(process)
         again_s = process.random.uniform(0.3, 3)
         system.note_loss(again_s)
-        world.after(again_s, partial(system.start_again, process))
+        world.after(again_s, partial(system.restart, process))
         return
     is_suspend = kind.startswith("suspend")
     verb = "suspends" if is_suspend else "freezes"
@@ -137,7 +137,7 @@ def _confirm_lost(system: "System", _: Fault) -> None:
 
 
 def _deliveries_shuffled(system: "System", _: Fault) -> None:
-    system.broker.shuffle(system.somebody)
+    system.broker.shuffle(system.other_sender)
 
 
 def _portal_down(system: "System", fault: Fault) -> None:

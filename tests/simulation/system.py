@@ -111,8 +111,8 @@ class System:
         self._apis: list[Process] = []
         self._users: dict[int, int] = {}
         self._versions: dict[int, int] = {}
-        self._names = 0
-        self.somebody = self._process("somebody", "client")
+        self._processes_made = 0
+        self.other_sender = self._process("other_sender", "client")
         world.next_due = self._next_due
         self._start()
 
@@ -142,8 +142,8 @@ class System:
 
     def _process(self, name: str, kind: str) -> Process:
         ahead = self.plan.shape.processes_ahead_s
-        self._names += 1
-        return Process(self.world, name, kind, ahead[self._names % len(ahead)])
+        self._processes_made += 1
+        return Process(self.world, name, kind, ahead[self._processes_made % len(ahead)])
 
     def _start_one(self, kind: str, number: int, life: int = 1) -> None:
         name = f"{kind}-{number + 1}" + ("" if life == 1 else f"'{life}")
@@ -153,7 +153,7 @@ class System:
             self._apis[number : number + 1] = [process]
         elif kind in self._handlers:
             alive = self._handlers[kind].processes
-            alive[:] = [known for known in alive if not known.is_dead] + [process]
+            alive[:] = [other for other in alive if not other.is_dead] + [process]
         elif kind == "connector":
             for queue, to in ((topology.REQUESTS, "intake"), (topology.REPLIES, "reply")):
                 connector = Connector(self.world, self.broker, queue, self._handlers[to].post)
@@ -164,7 +164,7 @@ class System:
             self.world.spawn(process, self._work)
             self.world.spawn(process, partial(self._wake_timer, process))
 
-    def start_again(self, process: Process) -> None:
+    def restart(self, process: Process) -> None:
         """Start a process in place of a dead one, as a supervisor does."""
         number, life = process.memory["place"]
         self.world.record("supervisor", f"starts {process.kind}-{number + 1} again")

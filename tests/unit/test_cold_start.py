@@ -16,7 +16,7 @@ COSTLY = {
     *("pg8000", "phonenumbers", "pika", "prometheus_client", "redis", "requests", "rq"),
     *("opentelemetry", "rich"),
 }
-#: Those of them that a function's first answer needs, or that this design can't avoid.
+#: The costly packages that a function's first answer needs, or that this design can't avoid.
 LOADED = {
     "create_user": {"pg8000", "pika"},
     "update_user": {"pg8000", "pika"},
@@ -45,8 +45,8 @@ print(json.dumps({"loaded": loaded, "collects": gc.isenabled(), "frozen": gc.get
 """
 
 
-def built(function: str, **env: str) -> Any:
-    """A process in which this function is ready to serve."""
+def facts_of_ready_process(function: str, **env: str) -> Any:
+    """The facts printed by a process in which this function is ready to serve."""
     result = subprocess.run(
         [sys.executable, "-c", BUILT, f"functions/{function}"],
         cwd=CHECKOUT,
@@ -60,18 +60,18 @@ def built(function: str, **env: str) -> Any:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_loads_only_what_its_first_answer_needs(function: str) -> None:
-    assert COSTLY & set(built(function)["loaded"]) == LOADED[function]
+    assert COSTLY & set(facts_of_ready_process(function)["loaded"]) == LOADED[function]
 
 
 def test_a_function_collects_garbage_once_it_is_loaded() -> None:
-    found = built("console")
+    found = facts_of_ready_process("console")
     assert found["collects"]
     assert found["frozen"] > 10_000
 
 
 def test_tracing_is_loaded_when_it_is_configured() -> None:
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    assert "opentelemetry" in built("bitrix_handler", **settings)["loaded"]
+    assert "opentelemetry" in facts_of_ready_process("bitrix_handler", **settings)["loaded"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_tracing_is_loaded_when_it_is_configured() -> None:
     ],
 )
 def test_a_long_running_process_loads_no_optional_package(module: str) -> None:
-    """They are imported at its start, and stay in memory."""
+    """Packages imported at its start stay in memory."""
     result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", module],
         cwd=CHECKOUT,

@@ -64,7 +64,7 @@ class Family:
         return MethodResult(record_id)
 
     def update(self, call: Call) -> MethodResult:
-        """True."""
+        """Change a record; returns true."""
         record_id, record = self.existing(call)
         now, author = iso(call.portal.clock.wall()), str(call.user)
         changed = {**record, **self.stored(call.require_fields(), is_new=False)}
@@ -80,8 +80,8 @@ class Family:
 
     def listed(self, call: Call) -> MethodResult:
         """The records that a filter finds."""
-        every = call.portal.records.all(self.name)
-        rows = [self.shown(record_id, record) for record_id, record in every.items()]
+        records = call.portal.records.all(self.name)
+        rows = [self.shown(record_id, record) for record_id, record in records.items()]
         found, selection = loosely_selected(rows, call), selected(call.params)
         rows, total, following = page(found, start(call.params))
         if "*" not in selection:
@@ -89,7 +89,7 @@ class Family:
         return MethodResult(rows, total, following)
 
     def delete(self, call: Call) -> MethodResult:
-        """True."""
+        """Delete a record; returns true."""
         record_id, record = self.existing(call)
         self.check_delete(call, {**record, "ID": record_id})
         call.portal.records.delete(self.name, record_id)

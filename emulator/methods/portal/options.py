@@ -23,7 +23,7 @@ def get(family: str, call: Call) -> MethodResult:
 
 
 def put(family: str, call: Call) -> MethodResult:
-    """True; options that were not sent keep their values."""
+    """Change the sent options, and keep all others; returns true."""
     require_application(call)
     sent = call.argument("options")
     if not isinstance(sent, dict) or not sent:

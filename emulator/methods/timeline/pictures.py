@@ -48,7 +48,7 @@ class Pictures:
         return MethodResult({f"{self.kind}s": rows}, total=len(rows))
 
     def delete(self, call: Call) -> MethodResult:
-        """True; the system's pictures cannot be deleted."""
+        """Delete a picture, unless it is the system's; returns true."""
         code, pictures = _code(call), self._own(call)
         if code not in pictures:
             raise self._missing(code)
