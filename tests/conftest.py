@@ -38,7 +38,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     begin = 20_000 + int(worker.removeprefix("gw")) % 8 * 1500
     os.environ["PORT_RANGE"] = f"{begin}-{begin + 1500}"
 
-# A busy machine may be slow at any example; timings are judged in benchmarks only.
+# No deadline: a busy machine may be slow at any example; benchmarks judge timings.
 settings.register_profile("leadline", deadline=None)
 settings.load_profile("leadline")
 
@@ -77,7 +77,7 @@ _LIFE = ("tests/e2e/test_tutorial.py", "tests/e2e/test_run_ends.py")
 
 
 def pytest_collection_finish() -> None:
-    """Exempt all that is imported from garbage collections: each visits every other object."""
+    """Exempt imported objects from garbage collection, which would visit all of them each time."""
     gc.collect()
     gc.freeze()
 
@@ -223,17 +223,17 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 _EMPTY = """
 DO $$
 DECLARE
-    one text;
+    table_name text;
     has_rows boolean;
     tables text[] = '{}';
 BEGIN
-    FOR one IN
+    FOR table_name IN
         SELECT quote_ident(tablename) FROM pg_tables
         WHERE schemaname = 'public' AND tablename <> 'alembic_version'
     LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', one) INTO has_rows;
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', table_name) INTO has_rows;
         IF has_rows THEN
-            tables = tables || one;
+            tables = tables || table_name;
         END IF;
     END LOOP;
     IF tables <> '{}' THEN

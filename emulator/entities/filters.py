@@ -91,17 +91,17 @@ def where(sent: Mapping[str, Any], names: Names, depth: int = 0) -> Where:
     return clause
 
 
-def column(known: Field, schema: Schema) -> str:
+def column(field: Field, schema: Schema) -> str:
     """The SQL expression of a field, with its value in objects that never had one."""
-    name = known.name
+    name = field.name
     if name == "ID":
         return "id"
     if name in {"HAS_PHONE", "HAS_EMAIL"} and schema.entity.has_multifields:
         return _has_multifield(name.removeprefix("HAS_"), schema)
     value = f"json_extract(data, '$.{name}')"
-    if known.default not in _EMPTY:
-        value = f"coalesce({value}, '{known.default}')"
-    if known.kind in {"double", "integer"} or known.kind in INTEGERS:
+    if field.default not in _EMPTY:
+        value = f"coalesce({value}, '{field.default}')"
+    if field.kind in {"double", "integer"} or field.kind in INTEGERS:
         return f"CAST({value} AS REAL)"
     return value
 
@@ -123,38 +123,38 @@ def _add(clause: Where, operator: str, name: str, value: Any, names: Names) -> N
     if not names.is_item and name.upper() in MULTIFIELDS and names.schema.entity.has_multifields:
         _add_multifield(clause, operator, name.upper(), value, names.schema)
         return
-    known = names.field(name)
-    if known is None:
+    field = names.field(name)
+    if field is None:
         if names.is_item:
             raise _not_allowed(name)
         return
-    is_date = known.kind in {"date", "datetime"}
+    is_date = field.kind in {"date", "datetime"}
     if is_date and names.ignores_iso_dates and "T" in str(value):
         return
-    _add_condition(clause, operator, known, value, names)
+    _add_condition(clause, operator, field, value, names)
 
 
-def _add_condition(clause: Where, operator: str, known: Field, value: Any, names: Names) -> None:
+def _add_condition(clause: Where, operator: str, field: Field, value: Any, names: Names) -> None:
     if isinstance(value, dict):
         value = list(value.values())
     sent = value if isinstance(value, list) else [value]
     if "%" in operator:
-        expression = f"coalesce(json_extract(data, '$.{known.name}'), '')"
-        expression = expression if known.name != "ID" else "id"
+        expression = f"coalesce(json_extract(data, '$.{field.name}'), '')"
+        expression = expression if field.name != "ID" else "id"
         _add_like(clause, expression, [str(item) for item in sent], operator)
         return
     try:
-        values = [_value(known, item) for item in sent]
+        values = [_value(field, item) for item in sent]
     except NotValid:
         if not names.is_item:
             clause.add("0")
             return
-        text = f"Invalid filter: field '{known.camel}' has invalid value"
+        text = f"Invalid filter: field '{field.camel}' has invalid value"
         raise RestError("INVALID_ARG_VALUE", text) from None
-    if known.is_multiple:
-        _add_multiple(clause, operator, known, values)
+    if field.is_multiple:
+        _add_multiple(clause, operator, field, values)
         return
-    expression = column(known, names.schema)
+    expression = column(field, names.schema)
     if operator in {">", ">=", "<", "<="}:
         clause.add(f"{expression} {operator} ?", values[0] if values else None)
     elif operator.startswith("!"):
@@ -197,8 +197,8 @@ def _add_like(clause: Where, expression: str, values: list[str], operator: str) 
             clause.add(f"{expression} {verb} ? ESCAPE '\\'", f"%{text}%")
 
 
-def _add_multiple(clause: Where, operator: str, known: Field, values: list[Any]) -> None:
-    path = f"$.{known.name}"
+def _add_multiple(clause: Where, operator: str, field: Field, values: list[Any]) -> None:
+    path = f"$.{field.name}"
     non_empty = [str(value) for value in values if value not in _EMPTY]
     verb = "NOT EXISTS" if operator.startswith("!") else "EXISTS"
     if non_empty:
@@ -225,27 +225,27 @@ def _add_multifield(clause: Where, operator: str, type_id: str, value: Any, sche
     )
 
 
-def _value(known: Field, value: Any) -> Any:
-    kind = known.kind
+def _value(field: Field, value: Any) -> Any:
+    kind = field.kind
     if kind in {"double", "integer"} or kind in INTEGERS:
-        return None if value in _EMPTY and value != 0 else _number(value, known)
+        return None if value in _EMPTY and value != 0 else _number(value, field)
     if isinstance(value, bool) and kind == "char":
         return "Y" if value else "N"
-    if known.is_dynamic and kind == "boolean":
+    if field.is_dynamic and kind == "boolean":
         return str(int(value)) if value in (0, 1, "0", "1") else str(value)
     if value in _EMPTY:
         return None
     is_moment = kind == "datetime"
-    if is_moment or kind == "date" or known.is_dynamic:
-        return stored(kind, value, is_dynamic=is_moment or known.is_dynamic)
+    if is_moment or kind == "date" or field.is_dynamic:
+        return stored(kind, value, is_dynamic=is_moment or field.is_dynamic)
     return str(value)
 
 
-def _number(value: Any, known: Field) -> float | int:
+def _number(value: Any, field: Field) -> float | int:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        if known.is_dynamic:
+        if field.is_dynamic:
             raise NotValid from None
         return 0
     if number != number or abs(number) > 2**62:  # noqa: PLR0124 (NaN is not itself)

@@ -79,15 +79,15 @@ def start(params: Params) -> int | None:
 def _order(order: Mapping[str, Any], names: Names) -> str:
     parts = []
     for name, direction in order.items():
-        known, verb = names.field(name), str(direction).upper()
-        if names.is_item and known is None:
+        field, verb = names.field(name), str(direction).upper()
+        if names.is_item and field is None:
             raise _invalid(f"field '{name}' is not allowed in order")
         if names.is_item and verb not in {"ASC", "DESC"}:
             raise _invalid(
                 f"allowed sort directions are `ASC, DESC`. But got '{direction}' for field '{name}'"
             )
-        if known is not None:
-            parts.append(f"{column(known, names.schema)} {'DESC' if verb == 'DESC' else 'ASC'}")
+        if field is not None:
+            parts.append(f"{column(field, names.schema)} {'DESC' if verb == 'DESC' else 'ASC'}")
     return ", ".join([*parts, "id"])
 
 

@@ -30,9 +30,9 @@ def gateway(status: int) -> web.Response:
     return web.Response(text=html, status=status, content_type="text/html")
 
 
-def truncated(whole: web.Response) -> web.Response:
+def truncated(response: web.Response) -> web.Response:
     """The first half of a response, as if it were complete."""
-    body = whole.body if isinstance(whole.body, bytes) else b""
+    body = response.body if isinstance(response.body, bytes) else b""
     half = body[: max(1, len(body) // 2)]
     return web.Response(body=half, status=200, content_type="application/json")
 

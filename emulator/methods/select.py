@@ -88,8 +88,8 @@ def _tests(conditions: Mapping[str, Any] | list[Any], names: Collection[str], de
                 tests.append(_tests(value, names, depth + 1))
             continue
         tests.append(_test(name, value, names))
-    every = any if str(logic).upper() == "OR" else all
-    return lambda row: not tests or every(test(row) for test in tests)
+    combine = any if str(logic).upper() == "OR" else all
+    return lambda row: not tests or combine(test(row) for test in tests)
 
 
 def _test(key: str, value: Any, names: Collection[str]) -> _Test:

@@ -24,13 +24,13 @@ def bind(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> N
     """
     if entity is COMPANY:
         return
-    first, every = fields(entity)
-    if every in changes:
-        changes[first] = changes[every][0] if changes[every] else None
-    elif first in changes:
-        changes[every] = [changes[first]] if _is_set(changes[first]) else []
-    if entity is LEAD and ("COMPANY_ID" in changes or first in changes):
-        contact = changes[first] if first in changes else after.get(first)
+    first_field, all_field = fields(entity)
+    if all_field in changes:
+        changes[first_field] = changes[all_field][0] if changes[all_field] else None
+    elif first_field in changes:
+        changes[all_field] = [changes[first_field]] if _is_set(changes[first_field]) else []
+    if entity is LEAD and ("COMPANY_ID" in changes or first_field in changes):
+        contact = changes[first_field] if first_field in changes else after.get(first_field)
         is_repeat = _is_set(contact) or _is_set(after.get("COMPANY_ID"))
         changes["IS_RETURN_CUSTOMER"] = "Y" if is_repeat else "N"
 

@@ -16,7 +16,7 @@ _Sent = tuple[float, float]
 def requests_stay_within_the_limit(history: History) -> Iterator[Broken]:
     """In every window one source sends at most burst + rate times its length.
 
-    Judged by the times of sending, else of arrival, lost answers included; a request delayed by a
+    Judged by the times of sending, or of arrival if those are unknown; a request delayed by a
     disturbed network counts only in windows in which it was certainly sent.
     """
     by_source: dict[str, list[_Sent]] = defaultdict(list)

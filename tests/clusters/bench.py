@@ -134,7 +134,7 @@ class ClusterBench(Bench):
 
     def on_host_of(self, system: System) -> AbstractContextManager[None]:
         """Move this thread to the system's host."""
-        return inside(next(host.name for host, known in self.hosts.items() if known is system))
+        return inside(next(host.name for host, other in self.hosts.items() if other is system))
 
     def passwords(self) -> Iterator[Path]:
         """Files with the servers' passwords."""

@@ -38,19 +38,19 @@ def main() -> None:
             assert least <= found <= most, f"{disturb}: {source} to {target} {found}"
         network.heal("one")
 
-    every = [(a, b) for a in addresses for b in addresses if a != b]
-    whole, nothing = (1.0, 1.0), (0.0, 0.0)
+    pairs = [(a, b) for a in addresses for b in addresses if a != b]
+    passes, blocked = (1.0, 1.0), (0.0, 0.0)
     out, into, apart = ("one", "two"), ("two", "one"), ("two", "three")
     with inside("three"):  # whichever node the caller is in
-        check(lambda: None, dict.fromkeys(every, whole))
-        check(lambda: network.cut("one"), {out: nothing, into: nothing, apart: whole})
-        check(lambda: network.silence("one"), {out: nothing, into: whole, apart: whole})
-        check(lambda: network.deafen("one"), {out: whole, into: nothing, apart: whole})
-        parted = {out: nothing, into: nothing, ("one", "three"): whole, apart: whole}
+        check(lambda: None, dict.fromkeys(pairs, passes))
+        check(lambda: network.cut("one"), {out: blocked, into: blocked, apart: passes})
+        check(lambda: network.silence("one"), {out: blocked, into: passes, apart: passes})
+        check(lambda: network.deafen("one"), {out: passes, into: blocked, apart: passes})
+        parted = {out: blocked, into: blocked, ("one", "three"): passes, apart: passes}
         check(lambda: network.part("one", ["two"]), parted)
-        check(lambda: network.lose("one", 50), {out: (0.2, 0.8), into: (0.2, 0.8), apart: whole})
-        check(lambda: network.slow("one"), {out: (0, 0.5), into: (0, 0.5), apart: whole})
-        check(lambda: None, dict.fromkeys(every, whole))
+        check(lambda: network.lose("one", 50), {out: (0.2, 0.8), into: (0.2, 0.8), apart: passes})
+        check(lambda: network.slow("one"), {out: (0, 0.5), into: (0, 0.5), apart: passes})
+        check(lambda: None, dict.fromkeys(pairs, passes))
 
 
 def _received(receiver: socket.socket) -> int:

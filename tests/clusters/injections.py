@@ -36,7 +36,7 @@ _DISTURBS: dict[str, Break] = {
 }
 
 
-def _enter(target: str, name: str, seconds: tuple[float, float], inject: Injection) -> None:
+def _register(target: str, name: str, seconds: tuple[float, float], inject: Injection) -> None:
     FAULTS[name] = Fault(name, target, seconds, 1, "loss", inject)
 
 
@@ -47,7 +47,7 @@ def _bench(scene: Scene) -> ClusterBench:
 # RabbitMQ
 
 
-def _of_a_broker(name: str, break_: Break) -> None:
+def _add_broker_fault(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         node = scene.dice.choice(bench.brokers.nodes)
@@ -55,14 +55,14 @@ def _of_a_broker(name: str, break_: Break) -> None:
         yield
         bench.brokers.repair(node)
 
-    _enter("rabbitmq", f"broker_{name}", (5, 20), inject)
+    _register("rabbitmq", f"broker_{name}", (5, 20), inject)
 
 
 for _name, _break in {**_BREAKS, **_DISTURBS}.items():
-    _of_a_broker(_name, _break)
+    _add_broker_fault(_name, _break)
 
 
-def _of_a_leader(name: str, break_: Break) -> None:
+def _add_leader_fault(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
@@ -71,11 +71,11 @@ def _of_a_leader(name: str, break_: Break) -> None:
         yield
         bench.brokers.repair(node)
 
-    _enter("rabbitmq", f"queue_leader_{name}", (5, 20), inject)
+    _register("rabbitmq", f"queue_leader_{name}", (5, 20), inject)
 
 
 for _name in ("killed", "frozen", "cut_off"):
-    _of_a_leader(_name, _BREAKS[_name])
+    _add_leader_fault(_name, _BREAKS[_name])
 
 
 def two_brokers_parted(scene: Scene) -> Iterator[None]:
@@ -87,7 +87,7 @@ def two_brokers_parted(scene: Scene) -> Iterator[None]:
     bench.brokers.repair(node)
 
 
-_enter("rabbitmq", "two_brokers_parted", (5, 20), two_brokers_parted)
+_register("rabbitmq", "two_brokers_parted", (5, 20), two_brokers_parted)
 
 
 def broker_parted_from_brokers(scene: Scene) -> Iterator[None]:
@@ -99,7 +99,7 @@ def broker_parted_from_brokers(scene: Scene) -> Iterator[None]:
     bench.brokers.repair(node)
 
 
-_enter("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_brokers)
+_register("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_brokers)
 
 
 def delay_queue_leader_killed(scene: Scene) -> Iterator[None]:
@@ -117,7 +117,7 @@ def delay_queue_leader_killed(scene: Scene) -> Iterator[None]:
     bench.brokers.repair(node)
 
 
-_enter("rabbitmq", "delay_queue_leader_killed", (5, 20), delay_queue_leader_killed)
+_register("rabbitmq", "delay_queue_leader_killed", (5, 20), delay_queue_leader_killed)
 
 
 def queue_leaders_moved(scene: Scene) -> Iterator[None]:
@@ -128,7 +128,7 @@ def queue_leaders_moved(scene: Scene) -> Iterator[None]:
     bench.brokers.repair()
 
 
-_enter("rabbitmq", "queue_leaders_moved", (5, 10), queue_leaders_moved)
+_register("rabbitmq", "queue_leaders_moved", (5, 10), queue_leaders_moved)
 
 
 def broker_out_of_disk(scene: Scene) -> Iterator[None]:
@@ -139,13 +139,13 @@ def broker_out_of_disk(scene: Scene) -> Iterator[None]:
     bench.brokers.repair()
 
 
-_enter("rabbitmq", "broker_out_of_disk", (5, 10), broker_out_of_disk)
+_register("rabbitmq", "broker_out_of_disk", (5, 10), broker_out_of_disk)
 
 
 # Redis
 
 
-def _of_redis(role: str, name: str, break_: Break) -> None:
+def _add_redis_fault(role: str, name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         master = bench.redises.master()
@@ -159,13 +159,13 @@ def _of_redis(role: str, name: str, break_: Break) -> None:
         if role == "master":
             scene.toll.redis_losses.append(time.time())
 
-    _enter("redis", f"redis_{role}_{name}", (5, 20), inject)
+    _register("redis", f"redis_{role}_{name}", (5, 20), inject)
 
 
 for _name, _break in {**_BREAKS, **_DISTURBS, **_FILLS}.items():
-    _of_redis("master", _name, _break)
+    _add_redis_fault("master", _name, _break)
 for _name in ("killed", "frozen", "cut_off"):
-    _of_redis("replica", _name, _BREAKS[_name])
+    _add_redis_fault("replica", _name, _BREAKS[_name])
 
 
 def sentinel_failover(scene: Scene) -> Iterator[None]:
@@ -177,13 +177,13 @@ def sentinel_failover(scene: Scene) -> Iterator[None]:
     bench.redises.repair()
 
 
-_enter("redis", "sentinel_failover", (5, 10), sentinel_failover)
+_register("redis", "sentinel_failover", (5, 10), sentinel_failover)
 
 
 # Postgres
 
 
-def _of_primary(name: str, break_: Break) -> None:
+def _add_primary_fault(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         with bench.postgres.turn:
@@ -199,10 +199,10 @@ def _of_primary(name: str, break_: Break) -> None:
             if not bench.postgres.is_synchronous:
                 scene.toll.forks.append(Fork(promoted_at, lost, row["history"]))
 
-    _enter("postgres", f"primary_{name}", (5, 15), inject)
+    _register("postgres", f"primary_{name}", (5, 15), inject)
 
 
-def _of_standby(name: str, break_: Break) -> None:
+def _add_standby_fault(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         with bench.postgres.turn:
@@ -212,15 +212,15 @@ def _of_standby(name: str, break_: Break) -> None:
             yield
             bench.postgres.repair()
 
-    _enter("postgres", f"standby_{name}", (5, 15), inject)
+    _register("postgres", f"standby_{name}", (5, 15), inject)
 
 
 for _name in ("killed", "frozen", "cut_off"):
-    _of_primary(_name, _BREAKS[_name])
-    _of_standby(_name, _BREAKS[_name])
+    _add_primary_fault(_name, _BREAKS[_name])
+    _add_standby_fault(_name, _BREAKS[_name])
 
 
-def _of_primary_with_lagging_standby(name: str, lag_s: float) -> None:
+def _add_lagging_standby_fault(name: str, lag_s: float) -> None:
     """Kill a primary whose standby lags: its last writes are lost, unless it waits for it."""
 
     def break_(bench: ClusterBench, node: Node) -> None:
@@ -228,14 +228,14 @@ def _of_primary_with_lagging_standby(name: str, lag_s: float) -> None:
         time.sleep(lag_s)
         node.kill()
 
-    _of_primary(name, break_)
+    _add_primary_fault(name, break_)
 
 
-_of_primary_with_lagging_standby("killed_with_lagging_standby", LAG_S)
-_of_primary_with_lagging_standby("killed_with_standby_far_behind", FAR_BEHIND_S)
+_add_lagging_standby_fault("killed_with_lagging_standby", LAG_S)
+_add_lagging_standby_fault("killed_with_standby_far_behind", FAR_BEHIND_S)
 
 
-def _of_primarys_link(name: str, break_: Break) -> None:
+def _add_primary_link_fault(name: str, break_: Break) -> None:
     """Disturb the primary's network; it stays the primary."""
 
     def inject(scene: Scene) -> Iterator[None]:
@@ -245,17 +245,17 @@ def _of_primarys_link(name: str, break_: Break) -> None:
             yield
             bench.postgres.repair()
 
-    _enter("postgres", f"primary_{name}", (5, 15), inject)
+    _register("postgres", f"primary_{name}", (5, 15), inject)
 
 
 for _name, _break in _DISTURBS.items():
-    _of_primarys_link(_name, _break)
+    _add_primary_link_fault(_name, _break)
 
 
 # Leadline's hosts
 
 
-def _of_a_host(server: str, nodes: Callable[[ClusterBench], list[Node]]) -> None:
+def _add_host_fault(server: str, nodes: Callable[[ClusterBench], list[Node]]) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         host = scene.dice.choice(list(bench.hosts))
@@ -263,13 +263,13 @@ def _of_a_host(server: str, nodes: Callable[[ClusterBench], list[Node]]) -> None
         yield
         host.heal()
 
-    _enter("hosts", f"host_parted_from_{server}", (5, 20), inject)
+    _register("hosts", f"host_parted_from_{server}", (5, 20), inject)
 
 
-_of_a_host("redis", lambda bench: bench.redises.nodes)
-_of_a_host("redis_master", lambda bench: [bench.redises.master()])
-_of_a_host("rabbitmq", lambda bench: bench.brokers.nodes)
-_of_a_host("a_broker", lambda bench: bench.brokers.nodes[:1])
+_add_host_fault("redis", lambda bench: bench.redises.nodes)
+_add_host_fault("redis_master", lambda bench: [bench.redises.master()])
+_add_host_fault("rabbitmq", lambda bench: bench.brokers.nodes)
+_add_host_fault("a_broker", lambda bench: bench.brokers.nodes[:1])
 
 
 def host_lossy(scene: Scene) -> Iterator[None]:
@@ -280,4 +280,4 @@ def host_lossy(scene: Scene) -> Iterator[None]:
     host.heal()
 
 
-_enter("hosts", "host_lossy", (5, 20), host_lossy)
+_register("hosts", "host_lossy", (5, 20), host_lossy)

@@ -125,7 +125,7 @@ class Pair:
             return self._repair()
 
     def _repair(self) -> frozenset[tuple[int, int]]:
-        if self.is_whole():
+        if self.is_healthy():
             # A lossy or slow link may have left it behind.
             for node in self.nodes:
                 node.heal()
@@ -153,7 +153,7 @@ class Pair:
             (row["user_id"], row["version"]) for row in former if row["id"] not in surviving_ids
         )
 
-    def is_whole(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether the standby follows the primary, which waits for it if it is synchronous."""
         with suppress(pg8000.exceptions.Error, OSError), self._session(self.primary) as session:
             streams = session.run(_STREAMS) == [[1]]

@@ -94,7 +94,7 @@ class Brokers:
         """Start one after the other; each joins the running ones."""
         for node in self.nodes:
             node.start()
-        eventually(self.is_whole, 60, "the brokers form a cluster")
+        eventually(self.is_healthy, 60, "the brokers form a cluster")
 
     def repair(self, suspect: Node | None = None) -> None:
         """End every fault, and wait until all nodes agree.
@@ -108,12 +108,12 @@ class Brokers:
             self._limit_disk(node, USUALLY_FREE)
             self._full.remove(node)
         with suppress(NotInTime):
-            eventually(self.is_whole, RETURN_S, "the brokers form a cluster", 0.5)
+            eventually(self.is_healthy, RETURN_S, "the brokers form a cluster", 0.5)
             return
         if suspect is not None:
             suspect.kill()
             suspect.start()
-        eventually(self.is_whole, 60, "the brokers form a cluster", 0.5)
+        eventually(self.is_healthy, 60, "the brokers form a cluster", 0.5)
 
     def fill_disk(self, node: Node) -> None:
         """Let a node consider its disk full: no node accepts messages then."""
@@ -125,7 +125,7 @@ class Brokers:
         with inside(node.name):
             rabbitmqctl(broker.env, "set_disk_free_limit", str(free_bytes))
 
-    def is_whole(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether each node serves clients and knows all others."""
         try:
             return all(self._knows_all(node) for node in self.nodes)
@@ -159,8 +159,8 @@ class Brokers:
     def _knows_all(self, node: Node) -> bool:
         with inside(node.name):
             is_ready = node.servers[0].server.is_ready()
-        known = [member for member in self._asked(node, "nodes") if member["running"]]
-        return is_ready and len(known) == len(self.nodes)
+        members = [member for member in self._asked(node, "nodes") if member["running"]]
+        return is_ready and len(members) == len(self.nodes)
 
     def _asked(self, node: Node, path: str, method: str = "GET") -> Any:
         """An answer of this node's management API."""

@@ -64,7 +64,7 @@ class Sentinel:
 
     @property
     def password(self) -> str:
-        """All Sentinels have the same."""
+        """The password of all Sentinels."""
         return self.state.password("sentinel")
 
     def programs(self) -> tuple[Program, ...]:
@@ -88,7 +88,7 @@ class Sentinel:
         return (Program("sentinel", command, Group.SERVERS, StartPhase.SERVERS, folder=folder),)
 
     def is_ready(self) -> bool:
-        """Whether it answers."""
+        """Whether the Sentinel answers."""
         with suppress(redis.RedisError), redis.Redis.from_url(self.url, socket_timeout=2) as client:
             return bool(client.ping())
         return False
@@ -120,7 +120,7 @@ class Redises:
         """Start all servers and Sentinels."""
         for node in self.nodes:
             node.start()
-        eventually(self.is_whole, 60, "Redis is replicated and watched")
+        eventually(self.is_healthy, 60, "Redis is replicated and watched")
 
     def end(self) -> None:
         """Remove the disks; all servers have ended."""
@@ -137,9 +137,9 @@ class Redises:
             disk.free()
         for node in self.nodes:
             node.repair()
-        eventually(self.is_whole, 60, f"Redis is replicated and watched: {self._seen()}")
+        eventually(self.is_healthy, 60, f"Redis is replicated and watched: {self._seen()}")
 
-    def is_whole(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether there is one master, the others follow it, and all Sentinels agree."""
         with suppress(redis.RedisError):
             masters = [node for node in self.nodes if self._role(node) == "master"]
@@ -157,7 +157,7 @@ class Redises:
         return next(node for node in self.nodes if node.address == address)
 
     def failover(self) -> None:
-        """An operator's order to one of the Sentinels."""
+        """Order one of the Sentinels to fail over, as an operator does."""
         with self._client(self.nodes[0], _SENTINEL_PORT) as sentinel:
             sentinel.sentinel_failover(NAME)
 

@@ -30,9 +30,9 @@ def docker(*words: str, within_s: float = 60) -> str:
     return result.stdout.strip()
 
 
-def inspect(thing: str) -> Any:
+def inspect(name: str) -> Any:
     """The output of `docker inspect` for a container or an image."""
-    return json.loads(docker("inspect", thing))[0]
+    return json.loads(docker("inspect", name))[0]
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
 def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
     took: list[float] = []
     ids: list[int] = []
-    wrong: list[str] = []
+    failures: list[str] = []
     is_over = threading.Event()
 
     def call(method: str, path: str, status: int, **body: str) -> Any:
@@ -161,7 +161,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
         answer = requests.request(method, compose.edge + path, json=body or None, timeout=30)
         took.append(time.monotonic() - began)
         if answer.status_code != status:
-            wrong.append(f"{method} {path}: {answer.status_code} {answer.text}")
+            failures.append(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
 
     def use() -> None:
@@ -174,7 +174,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
                 call("GET", f"/users/{user_id}", 200)
                 call("GET", "/users?limit=1", 200)
             except (requests.RequestException, KeyError) as error:
-                wrong.append(repr(error))
+                failures.append(repr(error))
 
     before = {*compose.containers("create-user"), *compose.containers("edge")}
     with ThreadPoolExecutor(2) as clients:
@@ -195,7 +195,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
             future.result()
     assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
     assert before.isdisjoint(compose.containers("create-user") + compose.containers("edge"))
-    assert wrong == []
+    assert failures == []
     slowest_s, usual_s = max(took), statistics.median(took)
     MEASURED["slowest request during an upgrade"] = f"{slowest_s:.1f} s (median {usual_s:.2f} s)"
     # Under a second, and more on a machine that is slow anyway: no request waits for a container

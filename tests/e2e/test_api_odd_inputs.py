@@ -240,12 +240,12 @@ def test_no_odd_request_gives_a_5xx_or_a_stack_trace(system: System) -> None:
     cases = [*_fields(user), *_bodies(user), *_paths(user), *_headers(user)]
     assert len(cases) > 800
     with ThreadPoolExecutor(8) as pool:
-        wrong = [
+        problems = [
             trouble
             for trouble in pool.map(lambda case: _trouble_with(system, case), cases)
             if trouble
         ]
-    assert not wrong, _described(wrong, len(cases))
+    assert not problems, _described(problems, len(cases))
     assert system.user(user)["id"] == user
     assert "Traceback" not in "".join(line for _, line in story.raw_lines(system))
     assert not [line for _, line in story.raw_lines(system) if "unexpected error" in line]
@@ -253,14 +253,14 @@ def test_no_odd_request_gives_a_5xx_or_a_stack_trace(system: System) -> None:
 
 
 def test_malformed_http_gives_no_5xx_and_the_edge_keeps_serving(system: System) -> None:
-    wrong = []
+    problems = []
     with ThreadPoolExecutor(8) as pool:
         for request, answer in zip(
             _RAW, pool.map(lambda raw: _raw(system, raw), _RAW), strict=True
         ):
             if b" 5" in answer[8:10] or b"Traceback" in answer:
-                wrong.append(f"{request[:80]!r} → {answer[:120]!r}")
-    assert not wrong, _described(wrong, len(_RAW))
+                problems.append(f"{request[:80]!r} → {answer[:120]!r}")
+    assert not problems, _described(problems, len(_RAW))
     assert system.request("GET", "/users?limit=1").status_code == 200
 
 
@@ -300,6 +300,6 @@ def _raw(system: System, request: bytes) -> bytes:
             return b""  # a closed connection is an answer too
 
 
-def _described(wrong: Iterable[str], total: int) -> str:
-    listed = list(wrong)
+def _described(problems: Iterable[str], total: int) -> str:
+    listed = list(problems)
     return "\n".join([f"{len(listed)} of {total}:", *listed[:25]])

@@ -65,17 +65,17 @@ def test_the_whole_flow_is_logged_under_the_calls_id(system: System) -> None:
 
 
 def test_each_of_our_lines_is_json_with_time_level_event_and_service(system: System) -> None:
-    wrong = []
+    malformed = []
     for name, text in story.raw_lines(system):
         try:
             line = json.loads(text)
         except ValueError:
-            wrong.append(f"{name}: {text[:200]}")
+            malformed.append(f"{name}: {text[:200]}")
             continue
         is_whole = {"timestamp", "level", "event", "service"} <= line.keys()
         if not is_whole or line["level"] not in LEVELS or not line["timestamp"].endswith("Z"):
-            wrong.append(f"{name}: {text[:200]}")
-    assert not wrong, "\n".join(wrong[:10])
+            malformed.append(f"{name}: {text[:200]}")
+    assert not malformed, "\n".join(malformed[:10])
 
 
 def test_personal_data_in_a_log_is_found(system: System) -> None:

@@ -198,7 +198,9 @@ def main() -> int:
     """Play rounds until the time is over; returns 1 if one failed, and prints its log."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, help="10, or one round where a seed is given")
-    parser.add_argument("--seed", type=int, help="of the first round; each next one's is one more")
+    parser.add_argument(
+        "--seed", type=int, help="seed of the first round; later rounds count up from it"
+    )
     parser.add_argument("--verbose", action="store_true", help="print every round's faults")
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
     chosen = parser.parse_args()

@@ -62,9 +62,9 @@ def test_a_writes_request_and_answer_are_masked_until_revealed(pipeline: Pipelin
     assert (fields["originId"], fields["stageId"]) == (str(user_id), "NEW")
     assert isinstance(call["answer"]["item"]["id"], int)
     assert not {ANN, PHONE} & set(_texts(call))
-    (whole,) = sent(user_id)
-    assert whole["params"]["fields"]["title"] == ANN
-    assert whole["answer"]["item"]["fm"][0]["value"] == PHONE
+    (revealed,) = sent(user_id)
+    assert revealed["params"]["fields"]["title"] == ANN
+    assert revealed["answer"]["item"]["fm"][0]["value"] == PHONE
     steps = timeline.read(user_id)["sync"]["events"][0]["steps"]
     attempt = next(step for step in steps if step["step"] == "attempt")
     assert attempt["at"].timestamp() * 1000 == pytest.approx(call["at_ms"], abs=1)
@@ -81,8 +81,8 @@ def _texts(value: Any) -> list[str]:
 def test_the_call_log_keeps_only_the_fields_that_we_write(pipeline: Pipeline) -> None:
     user_id = create()
     pipeline.settle()
-    (whole,) = sent(user_id)
-    assert set(whole["answer"]["item"]) == {"id", *whole["params"]["fields"]}
+    (revealed,) = sent(user_id)
+    assert set(revealed["answer"]["item"]) == {"id", *revealed["params"]["fields"]}
 
 
 def test_a_rejection_shows_its_code_and_reveals_its_text_on_request(
@@ -99,8 +99,8 @@ def test_a_rejection_shows_its_code_and_reveals_its_text_on_request(
     pipeline.settle()
     (call,) = shown(user_id)
     assert call["error"] == {"kind": "Rejected", "code": "INVALID_ARG_VALUE"}
-    (whole,) = sent(user_id)
-    assert whole["error"]["text"] == f"{ANN} is bad"
+    (revealed,) = sent(user_id)
+    assert revealed["error"]["text"] == f"{ANN} is bad"
 
 
 def test_a_retried_write_shows_every_request_before_it_is_settled(

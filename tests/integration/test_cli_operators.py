@@ -210,10 +210,10 @@ def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
     answer = leadline("doctor", "--json")
     assert answer.code == 1
     checks = {check["name"]: check for check in answer.json["checks"]}
-    wrong = {name for name, check in checks.items() if not check["is_well"]}
-    assert {"relay", "workers", "bitrix_queue", "bitrix_queue.dead"} <= wrong
-    assert all(checks[name]["mend"] for name in wrong)
-    assert not wrong & {"Postgres", "schema", "RabbitMQ", "queues", "Redis", "Bitrix24"}
+    failed = {name for name, check in checks.items() if not check["is_well"]}
+    assert {"relay", "workers", "bitrix_queue", "bitrix_queue.dead"} <= failed
+    assert all(checks[name]["mend"] for name in failed)
+    assert not failed & {"Postgres", "schema", "RabbitMQ", "queues", "Redis", "Bitrix24"}
     portal_session.worker_heartbeats().beat("one")
     repeat = leadline("doctor", "--json").json["checks"]
     assert next(check for check in repeat if check["name"] == "workers")["is_well"]
@@ -227,8 +227,8 @@ def test_the_doctor_examines_everything_when_nothing_is_configured(
     monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
     answer = leadline("doctor", "--json")
     assert answer.code == 1
-    wrong = {check["name"] for check in answer.json["checks"] if not check["is_well"]}
-    assert wrong == {"API keys", "Postgres", "RabbitMQ", "Redis", "Bitrix24"}
+    failed = {check["name"] for check in answer.json["checks"] if not check["is_well"]}
+    assert failed == {"API keys", "Postgres", "RabbitMQ", "Redis", "Bitrix24"}
 
 
 @pytest.mark.usefixtures("queues", "functions_login")

@@ -503,8 +503,8 @@ def test_doctor_shows_each_redis_server_and_two_masters(sentinels: Sentinels) ->
         assert all(str(port) in split.result for port in (master, replica))
     sentinels.kill_a_sentinel()
     sentinels.servers[0].kill()
-    gone = {f"Sentinel 127.0.0.1:{sentinels.ports[0]}", f"Redis 127.0.0.1:{master}"}
-    assert gone <= problems(nodes.redis(url))
+    stopped = {f"Sentinel 127.0.0.1:{sentinels.ports[0]}", f"Redis 127.0.0.1:{master}"}
+    assert stopped <= problems(nodes.redis(url))
 
 
 def test_sentinels_that_disagree_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

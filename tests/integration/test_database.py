@@ -153,8 +153,8 @@ def test_an_abandoned_connection_is_closed(db: Database, server: PrivateServer) 
     (row,) = db.run("SELECT pg_backend_pid() AS pid")
     with pytest.raises(DatabaseDown):  # a transient one: the next attempt has a new connection
         db.run("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
-    gone = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {row['pid']}"  # noqa: S608 - ours
-    eventually(lambda: as_admin(server.url, gone) == [[0]], 20, "its backend has ended")
+    sessions = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {row['pid']}"  # noqa: S608 - ours
+    eventually(lambda: as_admin(server.url, sessions) == [[0]], 20, "its backend has ended")
 
 
 def test_a_slow_statement_is_cancelled_and_the_connection_stays_usable(

@@ -135,10 +135,10 @@ def forks() -> Iterator[list[Any]]:
     noticed += [line for line in lines if line["event"] == "history of Postgres forked"]
 
 
-def check_lost(known: Event, lost_move: Event, lost_user: Event) -> None:
+def check_lost(survivor: Event, lost_move: Event, lost_user: Event) -> None:
     """Check that a version may be assigned in two histories, and an id only once."""
     with forks() as noticed:
-        moved, new_user = move(known, "PROCESSED"), create()
+        moved, new_user = move(survivor, "PROCESSED"), create()
     assert moved.version == lost_move.version
     assert (moved.history or 0) > (lost_move.history or 0) > 0
     assert new_user.history == moved.history
@@ -232,9 +232,9 @@ def at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_data_folder_is_restored_and_redis_knows_newer_versions(
     put_back: tuple[Event, Event, Event],
 ) -> None:
-    known, lost_move, lost_user = put_back
+    survivor, lost_move, lost_user = put_back
     postgres_rollback.check()
-    moved, new_user = move(known, "PROCESSED"), create()
+    moved, new_user = move(survivor, "PROCESSED"), create()
     assert moved.version == lost_move.version
     assert (moved.history or 0) > (lost_move.history or 0)
     assert new_user.user.id >= lost_user.user.id + GAP
@@ -243,11 +243,11 @@ def test_a_data_folder_is_restored_and_redis_knows_newer_versions(
 def test_a_data_folder_is_restored_and_a_reply_reveals_it(
     put_back: tuple[Event, Event, Event],
 ) -> None:
-    known, lost_move, lost_user = put_back
+    survivor, lost_move, lost_user = put_back
     with forks() as noticed, pytest.raises(BadMessage, match="Postgres has lost"):
         settle.apply([reply_to(lost_move)])
     assert len(noticed) == 1
-    moved = move(known, "PROCESSED")
+    moved = move(survivor, "PROCESSED")
     assert (moved.history or 0) > (lost_move.history or 0)
     assert create().user.id >= lost_user.user.id + GAP
 

@@ -407,8 +407,8 @@ def test_a_thousand_users_take_at_most_three_statements(
 
 
 def test_the_answer_to_a_batch_is_bounded(client: FlaskClient) -> None:
-    wrong = {f"unknown-{n}": 1 for n in range(100)}
-    answer = client.post("/users/batch", json={"users": [wrong] * 300})
+    invalid = {f"unknown-{n}": 1 for n in range(100)}
+    answer = client.post("/users/batch", json={"users": [invalid] * 300})
     assert len(answer.data) < 300 * 1200
 
 

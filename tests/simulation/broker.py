@@ -277,13 +277,13 @@ class Connector:
         fit = [message for message in batch if envelope.cloud_event(message) is not None]
         if len(fit) < 2:
             return batch
-        odd = [message for message in batch if message not in fit]
+        unusual = [message for message in batch if message not in fit]
         verdict = self._post(self._queue, [delivery_of(message) for message in fit])
         if verdict.is_served:
             for message in fit:
                 channel.acknowledge(message.tag)
-            return odd
-        return odd + (
+            return unusual
+        return unusual + (
             fit if verdict.is_final else [message.with_unknown_outcome() for message in fit]
         )
 

@@ -110,7 +110,7 @@ def precondition_is_of_the_user() -> None:
 
     Several writes of one user then go into one statement, too.
     """
-    wrong = write_sql.CHANGE_SKIP_LOCKED
+    statement = write_sql.CHANGE_SKIP_LOCKED
     for old, new in (
         ("SELECT request.* FROM users", "SELECT users.id FROM users"),
         ("held.", "request."),
@@ -119,14 +119,14 @@ def precondition_is_of_the_user() -> None:
             "FROM held JOIN request ON request.id = held.id WHERE users.id",
         ),
     ):
-        if old not in wrong:
+        if old not in statement:
             raise ValueError(f"CHANGE_SKIP_LOCKED has no more: {old}")
-        wrong = wrong.replace(old, new)
-    patches.STATEMENTS[wrong] = "change_skip_locked"
-    write_sql.CHANGE_SKIP_LOCKED = wrong
+        statement = statement.replace(old, new)
+    patches.STATEMENTS[statement] = "change_skip_locked"
+    write_sql.CHANGE_SKIP_LOCKED = statement
 
     def in_one_statement(writes: list[Any]) -> list[Any]:
-        events = write._run(wrong, writes)
+        events = write._run(statement, writes)
         return [events.get(str(written["event_id"])) for written in writes]
 
     group: Any = write._changes

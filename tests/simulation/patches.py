@@ -123,7 +123,7 @@ def _scripts(raw: redis.Redis) -> None:
     """Scripts read the clock and Redis' identity from the simulation."""
     _set(lua, "SERVER", redis_model.SERVER)
     put_together = lua.script
-    known: dict[str, Any] = {}
+    scripts: dict[str, Any] = {}
 
     def script(_connection: redis.Redis, folder: Path, *names: str) -> Any:
         text: Any = put_together(_Reading(), folder, *names)  # type: ignore[arg-type]
@@ -132,11 +132,11 @@ def _scripts(raw: redis.Redis) -> None:
                 if old not in text:
                     raise ValueError(f"{name}.lua has no more: {old}")
                 text = text.replace(old, new)
-        if text not in known:
-            known[text] = redis_model.load(raw, text)
-            SCRIPTS[known[text].sha] = names[-1]
+        if text not in scripts:
+            scripts[text] = redis_model.load(raw, text)
+            SCRIPTS[scripts[text].sha] = names[-1]
         # Each call goes through the client of the running process.
-        return functools.partial(_call, known[text].sha)
+        return functools.partial(_call, scripts[text].sha)
 
     _set(lua, "script", script)
 

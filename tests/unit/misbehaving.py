@@ -51,7 +51,7 @@ class Connection:
 
 @dataclass
 class Server:
-    """A running server, with what it recorded for the test."""
+    """A recorded server, with what it recorded for the test."""
 
     url: str
     connections: int = 0
@@ -71,7 +71,7 @@ def server(
     if receive_buffer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     scheme, port = ("https" if tls else "http"), listener.getsockname()[1]
-    running = Server(f"{scheme}://localhost:{port}/rest/1/{SECRET}/")
+    recorded = Server(f"{scheme}://localhost:{port}/rest/1/{SECRET}/")
 
     def handle(accepted: socket.socket) -> None:
         raw = socket.socket(fileno=os.dup(accepted.fileno()))
@@ -87,18 +87,18 @@ def server(
                 accepted, _ = listener.accept()
             except OSError:
                 return
-            running.connections += 1
+            recorded.connections += 1
             thread = threading.Thread(target=handle, args=[accepted])
-            running.threads.append(thread)
+            recorded.threads.append(thread)
             thread.start()
 
     accepting = threading.Thread(target=accept)
     accepting.start()
-    yield running
+    yield recorded
     ended.set()
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    for thread in (accepting, *running.threads):
+    for thread in (accepting, *recorded.threads):
         thread.join()
 
 

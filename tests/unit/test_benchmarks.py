@@ -186,5 +186,5 @@ def verdict(written: str, what: str) -> str:
     return line.split("|")[-2].strip()
 
 
-def expectation(known: list[Expectation], what: str) -> Expectation:
-    return next(known_figure for known_figure in known if what in known_figure.what)
+def expectation(expectations: list[Expectation], what: str) -> Expectation:
+    return next(known_figure for known_figure in expectations if what in known_figure.what)

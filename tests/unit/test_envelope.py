@@ -30,17 +30,17 @@ def received(body: bytes = b"{}", **properties: Any) -> ReceivedMessage:
     return ReceivedMessage(Mock(), 1, "q", pika.BasicProperties(**properties), body, 1)
 
 
-def by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:
-    """The request that a function receives."""
+def receive_by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:
+    """The deliveries that a function reads from this request."""
     builder = EnvironBuilder(method="POST", data=body, headers=Headers(headers))
     request = Request(builder.get_environ())
     trace_context.begin(request.headers.get("X-Call-Id"), request.headers.get("traceparent"))
     return receive(request)
 
 
-def batched(*messages: ReceivedMessage) -> list[Delivery]:
+def receive_in_batch(*messages: ReceivedMessage) -> list[Delivery]:
     body = orjson.dumps([envelope.cloud_event(message) for message in messages])
-    return by_http(body, envelope.batch_headers())
+    return receive_by_http(body, envelope.batch_headers())
 
 
 OURS = cloudevent_headers("leadline.reply", "e-1", "/leadline", "2026-01-31T12:00:00.000Z")
@@ -73,8 +73,8 @@ def test_a_message_is_the_same_in_a_batch_and_alone(
         message_id=message_id,
         correlation_id=correlation_id,
     )
-    (alone,) = by_http(message.body, envelope.single_headers(message))
-    first, second = batched(message, message)
+    (alone,) = receive_by_http(message.body, envelope.single_headers(message))
+    first, second = receive_in_batch(message, message)
     assert first.body == second.body == alone.body == content
     assert first.message_id == alone.message_id
     assert first.is_first == alone.is_first
@@ -103,7 +103,7 @@ def test_an_unusual_message_is_never_in_a_batch(odd: ReceivedMessage) -> None:
 
 def test_after_a_batch_with_unknown_outcome_a_message_does_not_count_as_first() -> None:
     message = received().with_unknown_outcome()
-    (alone,) = by_http(message.body, envelope.single_headers(message))
+    (alone,) = receive_by_http(message.body, envelope.single_headers(message))
     assert not alone.is_first
     assert alone.attributes["attempt"] == "1"
 

@@ -143,7 +143,7 @@ def test_a_cleared_field_is_cleared_in_the_lead() -> None:
     }
 
 
-def test_a_field_without_a_value_ever_leaves_that_of_the_lead() -> None:
+def test_a_field_that_was_never_set_leaves_the_leads_value() -> None:
     assert written(applied(), having()) == {}
     assert found().differences(having()) == {}
 

@@ -76,8 +76,8 @@ class Categories:
 
     def default(self, entity: Entity) -> Category:
         """The pipeline of objects that name none."""
-        every = self.all(entity)
-        return next((category for category in every if category.is_default), every[0])
+        categories = self.all(entity)
+        return next((category for category in categories if category.is_default), categories[0])
 
     def add(self, entity: Entity, category: Category) -> Category:
         """Add a pipeline with its stages; assigns its id."""

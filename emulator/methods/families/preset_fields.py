@@ -65,8 +65,8 @@ def field_get(call: Call) -> MethodResult:
 def field_list(call: Call) -> MethodResult:
     """crm.requisite.preset.field.list: the fields of a template."""
     family = _fields_of(call)
-    every = call.portal.records.all(family.name)
-    return MethodResult([_field_shown(number, record) for number, record in every.items()])
+    records = call.portal.records.all(family.name)
+    return MethodResult([_field_shown(number, record) for number, record in records.items()])
 
 
 def field_delete(call: Call) -> MethodResult:

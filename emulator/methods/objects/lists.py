@@ -24,11 +24,13 @@ def object_list(entity: Entity, call: Call) -> MethodResult:
     names = Names(schema, ignores_iso_dates=call.portal.settings.date_filter == "not_iso")
     with_rows = bool(selection & {*MULTIFIELDS, "HAS_PHONE", "HAS_EMAIL", "HAS_IMOL", "*"})
     items, total, following = _page(call, names, with_rows=with_rows)
-    every, all_user = "*" in selection, "UF_*" in selection
+    all_own, all_user = "*" in selection, "UF_*" in selection
     columns = [
         name
         for name in schema.upper
-        if name == "ID" or name in selection or (all_user if name in schema.user_fields else every)
+        if name == "ID"
+        or name in selection
+        or (all_user if name in schema.user_fields else all_own)
     ]
     types = MULTIFIELDS.keys() & selection
     rows = [_upper_row(schema, item, columns, types) for item in items]

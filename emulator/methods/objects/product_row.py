@@ -60,7 +60,7 @@ def recalculate_amount(call: Call, entity: Entity, item: Item, method: str, sent
 
 
 def product_row(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with the prices that follow from what was sent: PRICE has tax and discount in it."""
+    """A row with all prices, computed from the sent one: PRICE includes tax and discount."""
     price, tax = _number(sent.get("PRICE"), 0), sent.get("TAX_RATE")
     exclusive = price / (1 + _number(tax, 0) / 100)
     kind, rate, netto = _discount(sent, exclusive)
@@ -117,7 +117,7 @@ def _missing(what: str, kind: str, more: str = "") -> RestError:
 
 
 def _number(value: Any, default: float) -> float:
-    """A number from a client; whole numbers as int; from 0 to 1e15."""
+    """A client's number, limited to 0 to 1e15; whole numbers become int."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

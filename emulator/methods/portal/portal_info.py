@@ -38,8 +38,10 @@ def modes(_: Call) -> MethodResult:
 
 def types(call: Call) -> MethodResult:
     """crm.enum.ownertype: the types of CRM objects."""
-    every = call.portal.types.all()
-    types = [_named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in every]
+    entities = call.portal.types.all()
+    types = [
+        _named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in entities
+    ]
     return MethodResult([*types, *(_named(*other) for other in _OTHER_TYPES)])
 
 

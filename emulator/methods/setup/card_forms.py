@@ -20,10 +20,10 @@ _SECTIONS_MAX = 100
 
 def get(entity: Entity | None, call: Call) -> MethodResult:
     """The form that was set, or the default form."""
-    found = _entity(entity, call)
-    key = _key(found, call)
+    entity_type = _entity(entity, call)
+    key = _key(entity_type, call)
     stored = _stored(call, key)
-    return MethodResult(stored[1] if stored else _usual(found))
+    return MethodResult(stored[1] if stored else _usual(entity_type))
 
 
 def replace(entity: Entity | None, call: Call) -> MethodResult:
@@ -56,12 +56,12 @@ def reset(entity: Entity | None, call: Call) -> MethodResult:
 
 def force_common(entity: Entity | None, call: Call) -> MethodResult:
     """Delete all personal forms, so that everyone sees the common one; returns true."""
-    found = _entity(entity, call)
+    entity_type = _entity(entity, call)
     if call.user != ADMIN:
         raise RestError("", "Access denied.")
     for record_id, record in call.portal.records.all(_FAMILY).items():
         kind, scope, _, extras = record["key"]
-        if [kind, scope, extras] == [found.type_id, "P", _extras(call)]:
+        if [kind, scope, extras] == [entity_type.type_id, "P", _extras(call)]:
             call.portal.records.delete(_FAMILY, record_id)
     return MethodResult(result=True)
 
@@ -73,12 +73,12 @@ def _entity(entity: Entity | None, call: Call) -> Entity:
     sent = call.argument("entityTypeId")
     if sent in (None, ""):
         raise RestError("", "Parameter 'entityTypeId' is not defined")
-    found = call.portal.types.get(positive_int(sent))
-    if found is None or found is QUOTE:
-        name = found.name if found else str(sent)[:50]
+    entity_type = call.portal.types.get(positive_int(sent))
+    if entity_type is None or entity_type is QUOTE:
+        name = entity_type.name if entity_type else str(sent)[:50]
         text = f"The entity type '{name}' is not supported in current context."
         raise RestError("", text)
-    return found
+    return entity_type
 
 
 def _key(entity: Entity, call: Call) -> list[Any]:
@@ -104,20 +104,22 @@ def _stored(call: Call, key: list[Any]) -> tuple[int, list[Any]] | None:
     return None
 
 
-def _section(place: int, sent: Any) -> dict[str, Any]:
+def _section(section_index: int, sent: Any) -> dict[str, Any]:
     section = sent if isinstance(sent, dict) else {}
     if section.get("type") != "section":
         kind = str(section.get("type", ""))[:50]
-        text = f"Section at index {place} have type {kind}. The expected type is 'section'."
+        text = f"Section at index {section_index} have type {kind}. The expected type is 'section'."
         raise RestError("", text)
     for name in ("name", "title"):
         if not section.get(name):
-            raise RestError("", f"Section at index {place} does not have {name}.")
+            raise RestError("", f"Section at index {section_index} does not have {name}.")
     sent_elements = section.get("elements")
     elements = []
     for index, element in enumerate(sent_elements if isinstance(sent_elements, list) else []):
         if not isinstance(element, dict) or not element.get("name"):
-            text = f"Element at index {index} in section at index {place} does not have name."
+            text = (
+                f"Element at index {index} in section at index {section_index} does not have name."
+            )
             raise RestError("", text)
         elements.append(_element(element))
     texts = {name: str(section[name])[:255] for name in ("name", "title", "type")}
@@ -134,12 +136,12 @@ def _element(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def _usual(entity: Entity) -> list[dict[str, Any]]:
-    main = ("TITLE", "NAME", "LAST_NAME", entity.stage_field, "OPPORTUNITY", "CONTACT_ID")
+    main_fields = ("TITLE", "NAME", "LAST_NAME", entity.stage_field, "OPPORTUNITY", "CONTACT_ID")
     additional = ("TYPE_ID", "SOURCE_ID", "OPENED", "ASSIGNED_BY_ID", "OBSERVERS", "COMMENTS")
     names = {"OPPORTUNITY": "OPPORTUNITY_WITH_CURRENCY", "CONTACT_ID": "CLIENT"}
     names["OBSERVERS"] = "OBSERVER"
     sections = (
-        ("main", f"About the {entity.title.lower()}", main),
+        ("main", f"About the {entity.title.lower()}", main_fields),
         ("additional", "Additional", additional),
     )
     return [

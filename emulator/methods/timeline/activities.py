@@ -196,12 +196,12 @@ def delete(call: Call) -> MethodResult:
 
 def listed(call: Call) -> MethodResult:
     """crm.activity.list: the activities found; their communications only if selected."""
-    every = call.portal.records.all(ACTIVITY.name)
+    records = call.portal.records.all(ACTIVITY.name)
     conditions = call.argument("filter")
     bound = _bindings(conditions) if isinstance(conditions, dict) else []
     chosen = selected(call.params)
     rows = []
-    for number, record in every.items():
+    for number, record in records.items():
         if not bound or any(binding in bound for binding in record["bindings"]):
             row = ACTIVITY.shown(number, record)
             row["COMMUNICATIONS"] = shown_communications(call, number, record)
