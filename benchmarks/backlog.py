@@ -15,7 +15,7 @@ from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 
 #: By how much the rate of the second half may be below that of the first.
-WITHIN = 0.10
+MAX_SLOWDOWN = 0.10
 _WITHIN_S = 3_600
 _POLL_EVERY_S = 0.2
 
@@ -93,8 +93,8 @@ def _second_to_first_half(rates: list[float]) -> float:
 def render(data: Data) -> Chapter:
     """Memory while all events wait in one place, and rates by tenths of the events."""
     memory = [
-        (where, f"{usage['rabbitmq']:.0f}", f"{usage['redis']:.0f}")
-        for where, usage in data["memory_mib"].items()
+        (place, f"{usage['rabbitmq']:.0f}", f"{usage['redis']:.0f}")
+        for place, usage in data["memory_mib"].items()
     ]
     rates: dict[str, list[float]] = data["rates"]
     lines = [
@@ -115,9 +115,9 @@ def render(data: Data) -> Chapter:
     expectations = [
         Expectation(
             f"backlog, {name}",
-            f"second half within {WITHIN:.0%} of the first",
+            f"second half within {MAX_SLOWDOWN:.0%} of the first",
             f"{_second_to_first_half(values):.2f}",
-            _second_to_first_half(values) >= 1 - WITHIN,
+            _second_to_first_half(values) >= 1 - MAX_SLOWDOWN,
         )
         for name, values in rates.items()
     ]
@@ -127,8 +127,8 @@ def render(data: Data) -> Chapter:
     }
     svg = plot.lines("Rates while a backlog is drained", "events/s", "% of the events", figures)
     measurements = [
-        Measurement(f"{server}, {where}", Figure.of([usage[server]]), "MiB", 0)
-        for where, usage in data["memory_mib"].items()
+        Measurement(f"{server}, {place}", Figure.of([usage[server]]), "MiB", 0)
+        for place, usage in data["memory_mib"].items()
         for server in ("rabbitmq", "redis")
     ]
     for name, values in rates.items():

@@ -110,15 +110,15 @@ def _record(found: Data) -> str:
 def _conditions(measured: dict[str, Data]) -> str:
     """The facts that all sections share, then a table of those that differ."""
     facts_by_section = {name: found["about"] for name, found in measured.items()}
-    fields = list(dict.fromkeys(field for about in facts_by_section.values() for field in about))
+    fields = list(dict.fromkeys(field for facts in facts_by_section.values() for field in facts))
     values = {
-        field: {about.get(field, "") for about in facts_by_section.values()} for field in fields
+        field: {facts.get(field, "") for facts in facts_by_section.values()} for field in fields
     }
     differing = [field for field in fields if len(values[field]) > 1 or field in _PER_SECTION]
     lines = [f"- {field}: {values[field].pop()}" for field in fields if field not in differing]
     rows = [
-        (name, *(about.get(field, "") for field in differing))
-        for name, about in facts_by_section.items()
+        (name, *(facts.get(field, "") for field in differing))
+        for name, facts in facts_by_section.items()
     ]
     return "\n".join(lines) + "\n\n" + table(("section", *differing), rows)
 

@@ -1,4 +1,4 @@
-"""The control API: its counts, listings and settings."""
+"""The control API: counts, listings and settings, by which tests judge a client."""
 
 import contextlib
 

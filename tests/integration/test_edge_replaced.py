@@ -1,4 +1,4 @@
-"""The edge of docker compose is replaced and refuses no request: it drains, its port waits."""
+"""An edge of docker compose that is replaced refuses no request: it drains, and its proxy waits."""
 
 import asyncio
 import json

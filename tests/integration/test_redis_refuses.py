@@ -29,7 +29,7 @@ REFUSALS: dict[str, type[LeadlineError]] = {"NOPERM": QueueDefect, "OOM": QueueD
 
 
 class Refusing:
-    """A server, and an administrator's connection to it."""
+    """A Redis that refuses commands on request, through an administrator's connection."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -129,7 +129,7 @@ def test_a_failed_call_keeps_its_own_error(
     calls = portal_session.portal_client()
     refusing.refuse(kind)
     with pytest.raises(Unavailable):
-        calls.call(portal_session._PROBE)  # noqa: SLF001 - any command does
+        calls.call(portal_session._PROBE)  # noqa: SLF001 - any command will do
 
 
 def test_a_call_is_settled_even_if_its_answer_cannot_be_recorded() -> None:

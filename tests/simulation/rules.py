@@ -35,7 +35,7 @@ def _foreign(system: System) -> Iterator[str]:
     if any(fault.kind == "broker forgets" for fault in system.plan.faults):
         return
     answered = Counter(
-        orjson.loads(queue.body)["user_id"] for queue in system.broker.queues[FOREIGN_QUEUE]
+        orjson.loads(message.body)["user_id"] for message in system.broker.queues[FOREIGN_QUEUE]
     )
     for user_id, sent in system.foreign.items():
         if not answered[user_id] and not system.redis_losses:
@@ -59,7 +59,10 @@ def _neighbours(system: System) -> Iterator[str]:
 
 def _left(system: System) -> Iterator[str]:
     """Messages that are left in the end, other than dead letters."""
-    ends = {FOREIGN_QUEUE, *map(topology.dead_letter_name, (topology.REQUESTS, topology.REPLIES))}
+    final_queues = {
+        FOREIGN_QUEUE,
+        *map(topology.dead_letter_name, (topology.REQUESTS, topology.REPLIES)),
+    }
     for queue, waiting in system.broker.queues.items():
-        if waiting and queue not in ends:
+        if waiting and queue not in final_queues:
             yield f"{len(waiting)} messages are left in {queue}"

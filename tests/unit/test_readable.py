@@ -20,7 +20,7 @@ from local.runner.terminal.readable import readable
     ],
     ids=str,
 )
-def test_the_terminal_shows_ends_of_events_and_problems(
+def test_the_terminal_shows_outcomes_and_problems(
     fields: dict[str, object],
     is_shown: bool,  # noqa: FBT001
 ) -> None:

@@ -61,7 +61,7 @@ def add(call: Call) -> MethodResult:
     code = _code(sent.get("CURRENCY"))
     if sent.get("AMOUNT") in (None, ""):
         raise RestError("ERROR_CORE", "The required field AMOUNT is missing")
-    if code in _stored(call):
+    if code in _currencies(call):
         raise RestError("ERROR_CORE", f"Currency {code} already exists.")
     record: Record = {"CURRENCY": code, "AMOUNT_CNT": "1", "SORT": "100", "BASE": "N", "LANG": {}}
     call.portal.records.add(_FAMILY, _changed(call, record, sent))
@@ -84,7 +84,7 @@ def get(call: Call) -> MethodResult:
 
 def listed(call: Call) -> MethodResult:
     """crm.currency.list: the currencies, ordered; there is no filter."""
-    rows = [_shown(record) for _, record in _stored(call).values()]
+    rows = [_shown(record) for _, record in _currencies(call).values()]
     return MethodResult(*page(loosely_selected(rows, call), start(call.params)))
 
 
@@ -100,7 +100,7 @@ def delete(call: Call) -> MethodResult:
 
 def base(call: Call) -> MethodResult:
     """crm.currency.base.get: the code of the base currency."""
-    found = (code for code, (_, record) in _stored(call).items() if record["BASE"] == "Y")
+    found = (code for code, (_, record) in _currencies(call).items() if record["BASE"] == "Y")
     return MethodResult(next(found))
 
 
@@ -108,7 +108,7 @@ def set_base(call: Call) -> MethodResult:
     """crm.currency.base.set: true."""
     _require_admin(call)
     chosen, _ = _existing(call)
-    for number, record in _stored(call).values():
+    for number, record in _currencies(call).values():
         record["BASE"] = "Y" if number == chosen else "N"
         call.portal.records.put(_FAMILY, number, record)
     return MethodResult(result=True)
@@ -116,14 +116,14 @@ def set_base(call: Call) -> MethodResult:
 
 def localizations(call: Call) -> MethodResult:
     """crm.currency.localizations.get: the formats of a currency by language."""
-    _, record = _named(call)
+    _, record = _localized_currency(call)
     return MethodResult(record["LANG"])
 
 
 def set_localizations(call: Call) -> MethodResult:
     """crm.currency.localizations.set: true."""
     _require_admin(call)
-    number, record = _named(call)
+    number, record = _localized_currency(call)
     sent = call.argument("localizations")
     record["LANG"] = _languages(record["LANG"], sent if isinstance(sent, dict) else {})
     call.portal.records.put(_FAMILY, number, record)
@@ -133,7 +133,7 @@ def set_localizations(call: Call) -> MethodResult:
 def delete_localizations(call: Call) -> MethodResult:
     """crm.currency.localizations.delete: true."""
     _require_admin(call)
-    number, record = _named(call)
+    number, record = _localized_currency(call)
     sent = call.argument("lids")
     deleted = sent if isinstance(sent, list) else [sent]
     record["LANG"] = {
@@ -147,8 +147,8 @@ def _require_admin(call: Call) -> None:
     call.require_admin(400)
 
 
-def _stored(call: Call) -> dict[str, tuple[int, Record]]:
-    """The currencies by code; a new portal has the usual ones."""
+def _currencies(call: Call) -> dict[str, tuple[int, Record]]:
+    """The currencies by code; stores the usual ones if the portal is new."""
     records = call.portal.records
     if not records.all(_FAMILY):
         for index, (code, name, template, rate) in enumerate(_USUAL, 1):
@@ -162,13 +162,13 @@ def _stored(call: Call) -> dict[str, tuple[int, Record]]:
 
 
 def _existing(call: Call) -> tuple[int, Record]:
-    found = _stored(call).get(str(call.argument("id") or ""))
+    found = _currencies(call).get(str(call.argument("id") or ""))
     if found is None:
         raise not_found()
     return found
 
 
-def _named(call: Call) -> tuple[int, Record]:
+def _localized_currency(call: Call) -> tuple[int, Record]:
     """The currency that a method on localizations names."""
     if not call.argument("id"):
         raise RestError("", "The parameter id is invalid or not defined.")
