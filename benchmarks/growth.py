@@ -11,7 +11,7 @@ from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 
 #: By how much the rate at the largest size may be below that at the smallest.
-WITHIN = 0.10
+MAX_SLOWDOWN = 0.10
 _CONNECTIONS = 16
 _FUNCTIONS = {"create": "create_user", "update": "update_user", "get": "get_user"}
 
@@ -36,8 +36,8 @@ def measure(scale: Scale, folder: Path) -> Data:
             with whole_system(system_folder, **NO_LIMITS, DATABASE_URL=database) as system:
                 burst.once(system, scale.burst_users // 10)
                 found = burst.once(system, scale.burst_users)
-            about = {"target": "events", "users": users, "repeat": repeat}
-            runs.append({**about, "rate": found["rate"]})
+            facts = {"target": "events", "users": users, "repeat": repeat}
+            runs.append({**facts, "rate": found["rate"]})
     return {"runs": runs, "size_mib": {str(users): size for users, size in sizes.items()}}
 
 
@@ -69,8 +69,10 @@ def render(data: Data) -> Chapter:
         ratio = _ratio(runs, target, sizes[0], sizes[-1])
         lines.append((target, *(rates[target][users].text() for users in sizes), ratio.text(2)))
         what = f"{target}, {sizes[-1]:,} users against {sizes[0]:,}"
-        bound = f"within {WITHIN:.0%}"
-        expectations.append(Expectation(what, bound, ratio.text(2), ratio.median >= 1 - WITHIN))
+        bound = f"within {MAX_SLOWDOWN:.0%}"
+        expectations.append(
+            Expectation(what, bound, ratio.text(2), ratio.median >= 1 - MAX_SLOWDOWN)
+        )
         measurements += [
             Measurement(f"{target}, {users:,} users", figure, "/s", 0, more_is_better=True)
             for users, figure in rates[target].items()

@@ -62,7 +62,7 @@ def update(portal: Portal, item: Item, write: Write, *, skip_unchanged: bool = F
     """Update an object and return it; `skip_unchanged` saves nothing if nothing changes."""
     entity, schemas = write.entity, portal.schemas
     changes = _values(portal, write)
-    _keep_what_must_stay(entity, item, changes)
+    _keep_immutable_fields(entity, item, changes)
     clients.bind(entity, changes, {**item.data, **changes})
     data = {**item.data, **changes}
     now = iso(portal.clock.wall())
@@ -141,7 +141,7 @@ def _values(portal: Portal, write: Write) -> dict[str, Any]:
     return data
 
 
-def _keep_what_must_stay(entity: Entity, item: Item, changes: dict[str, Any]) -> None:
+def _keep_immutable_fields(entity: Entity, item: Item, changes: dict[str, Any]) -> None:
     """Keep the old stage or title if the new one is empty, and always the old pipeline."""
     for name in (entity.stage_field, "TITLE"):
         if name in changes and not changes[name]:

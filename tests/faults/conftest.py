@@ -10,7 +10,7 @@ from tests.faults.idle import await_idle
 
 @pytest.fixture(scope="session")
 def running_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Started once."""
+    """The bench of this test run, which starts once."""
     bench = Bench(tmp_path_factory.mktemp("bench"))
     try:
         bench.start()

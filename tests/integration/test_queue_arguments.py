@@ -44,7 +44,7 @@ def channel(in_rabbitmq: str) -> Iterator[Any]:
             channel.queue_delete(queue.name)
 
 
-def old(channel: Any, name: str = MAIN) -> None:
+def declare_old(channel: Any, name: str = MAIN) -> None:
     """Declare the queue with the arguments of another version or type."""
     topology.declare(channel, Queue(name, {}))
 
@@ -68,7 +68,7 @@ def test_queues_with_the_right_arguments_need_no_migration(channel: Any, in_rabb
 
 
 def test_messages_keep_their_order_and_properties(channel: Any, in_rabbitmq: str) -> None:
-    old(channel)
+    declare_old(channel)
     for number in range(20):
         publish(channel, b"%d" % number)
     assert "inequivalent arg" in queue_arguments.differences(in_rabbitmq)[MAIN]
@@ -115,7 +115,7 @@ def publishing(url: str) -> Iterator[Callable[[], set[bytes]]]:
 def test_messages_published_during_the_migration_are_neither_refused_nor_lost(
     channel: Any, in_rabbitmq: str
 ) -> None:
-    old(channel)
+    declare_old(channel)
     for number in range(200):
         publish(channel, b"%d" % number)
     with publishing(in_rabbitmq) as end:
@@ -128,7 +128,7 @@ def test_messages_published_during_the_migration_are_neither_refused_nor_lost(
 
 def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
     """Its consumer may have messages that it has not acknowledged."""
-    old(channel)
+    declare_old(channel)
     publish(channel, b"held")
     publish(channel, b"other")
     with pika.BlockingConnection(pika.URLParameters(in_rabbitmq)) as consumer:
@@ -144,18 +144,18 @@ def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
     assert {body for body, _ in take(channel)} == {b"held", b"other", b"meanwhile"}
 
 
-@pytest.mark.parametrize("until", ["_empty_and_delete", "_return", "_delete"])
+@pytest.mark.parametrize("interrupted_step", ["_empty_and_delete", "_return", "_delete"])
 def test_an_interrupted_migration_continues(
-    channel: Any, in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch, until: str
+    channel: Any, in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch, interrupted_step: str
 ) -> None:
-    old(channel)
+    declare_old(channel)
     publish(channel, b"before")
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(queue_arguments, until, killed)
+        patched.setattr(queue_arguments, interrupted_step, killed)
         with pytest.raises(KeyboardInterrupt):
             queue_arguments.migrate(in_rabbitmq, MAIN)
     publish(channel, b"meanwhile")
@@ -194,7 +194,7 @@ def test_quorum_queues_become_classic_ones(
 def test_the_command_shows_queues_and_migrates_after_confirmation(
     channel: Any, in_rabbitmq: str, leadline: Callable[..., CommandOutput]
 ) -> None:
-    old(channel)
+    declare_old(channel)
     publish(channel, b"kept")
     output = leadline("queues", "--json")
     assert output.code == 1

@@ -32,7 +32,7 @@ class Category:
 
     def shown(self) -> dict[str, Any]:
         """The pipeline as crm.category.get returns it."""
-        is_simple = not self.id or self.type_id != DEAL.type_id
+        has_no_origin = not self.id or self.type_id != DEAL.type_id
         origin = {"originId": self.origin_id, "originatorId": self.originator_id}
         return {
             "id": self.id,
@@ -40,7 +40,7 @@ class Category:
             "sort": self.sort,
             "entityTypeId": self.type_id,
             "isDefault": "Y" if self.is_default else "N",
-            **({} if is_simple else origin),
+            **({} if has_no_origin else origin),
         }
 
 

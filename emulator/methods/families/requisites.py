@@ -40,7 +40,7 @@ _BANK = (
     *("RQ_IBAN", "RQ_SWIFT", "RQ_BIC", "RQ_CODEB", "RQ_CODEG", "RQ_RIB", "RQ_AGENCY_NAME"),
     "COMMENTS",
 )
-_ON: dict[str, Any] = {"ACTIVE": "Y", "SORT": "500"}
+_ACTIVE: dict[str, Any] = {"ACTIVE": "Y", "SORT": "500"}
 
 
 def _require_owner(call: Call, record: Record) -> None:
@@ -74,11 +74,11 @@ REQUISITE = Family(
         **_DATES,
         **_CODES,
         "ACTIVE": ("char", "", "Active"),
-        "ADDRESS_ONLY": ("char", "", "Address only"),
+        "ADDRESS_ACTIVELY": ("char", "", "Address only"),
         "SORT": ("integer", "", "Sorting"),
         **texts(*RQ),
     },
-    {**_ON, "ADDRESS_ONLY": "N"},
+    {**_ACTIVE, "ADDRESS_ACTIVELY": "N"},
     ("ENTITY_TYPE_ID", "ENTITY_ID", "PRESET_ID"),
     event="REQUISITE",
     check=_require_owner,
@@ -96,7 +96,7 @@ BANK_DETAIL = Family(
         "SORT": ("integer", "", "Sorting"),
         **texts(*_BANK),
     },
-    _ON,
+    _ACTIVE,
     ("ENTITY_ID",),
     event="BANKDETAIL",
     check=_require_requisite,
@@ -114,7 +114,7 @@ PRESET = Family(
         "ACTIVE": ("char", "", "Active"),
         "SORT": ("integer", "", "Sorting"),
     },
-    _ON,
+    _ACTIVE,
     ("ENTITY_TYPE_ID",),
     check_delete=_require_unused,
 )

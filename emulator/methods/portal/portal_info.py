@@ -39,10 +39,10 @@ def modes(_: Call) -> MethodResult:
 def types(call: Call) -> MethodResult:
     """crm.enum.ownertype: the types of CRM objects."""
     entities = call.portal.types.all()
-    types = [
+    crm_types = [
         _named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in entities
     ]
-    return MethodResult([*types, *(_named(*other) for other in _OTHER_TYPES)])
+    return MethodResult([*crm_types, *(_named(*other) for other in _OTHER_TYPES)])
 
 
 def type_fields(_: Call) -> MethodResult:
@@ -118,8 +118,8 @@ def feature(call: Call) -> MethodResult:
     code = call.argument("code")
     if not isinstance(code, str) or not code:
         raise RestError("CODE_EMPTY", "CODE can't be empty")
-    has_it = code in _FEATURES and call.portal.settings.event_bind == "allowed"
-    return MethodResult({"value": "Y" if has_it else "N"})
+    has_feature = code in _FEATURES and call.portal.settings.event_bind == "allowed"
+    return MethodResult({"value": "Y" if has_feature else "N"})
 
 
 def _named(number: int, name: str, code: str | None = None, short: str | None = None) -> Any:
