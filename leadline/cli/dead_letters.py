@@ -146,7 +146,8 @@ def discard(
     if not yes:
         selection = _confirmed(selection, "Discard {} dead letters permanently?")
         if not selection.ids:
-            raise InvalidRequest("there is no such dead letter")
+            _end(0, sorted(ids or ()), "discarded", json=json)
+            return
     _apply(selection, Decision.DISCARD, "discarded", json=json)
 
 
@@ -167,6 +168,11 @@ def _apply(selection: Selection, decision: Decision, done: str, *, json: bool) -
     with audit.recorded(f"{decision.value} dead letters", **about) as record:
         number, missing = apply(selection, decision)
         record["done"] = number
+    _end(number, missing, done, json=json)
+
+
+def _end(number: int, missing: list[str], done: str, *, json: bool) -> None:
+    """Print what was done, and which ids were not found."""
     _print_done(done, number, missing, json=json)
     if missing:
         print_error(f"not found: {', '.join(missing)}")

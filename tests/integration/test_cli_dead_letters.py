@@ -292,6 +292,9 @@ def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> No
     assert leadline("dead-letters", "discard", "--reason", "one", typed="y\n").code == 0
     assert [letter["reason"] for letter in listed(leadline)] == ["422 two"]
     assert leadline("dead-letters", "discard", "--all", "--yes").code == 0
+    answer = leadline("dead-letters", "discard", "--all")
+    assert (answer.code, answer.out) == (0, b"discarded: 0\n"), "nothing to ask about"
+    assert leadline("dead-letters", "discard", "0" * 12).code == 1
     assert listed(leadline) == []
     assert broker.take(QUEUE) == []
 
