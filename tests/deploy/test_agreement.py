@@ -204,8 +204,10 @@ def test_kubernetes_and_openfaas_have_the_same_settings() -> None:
     for name, function in stack().functions.items():
         environment = function.all_environment(CHECKOUT)
         common = {key for key in environment if key.startswith("LEADLINE_")} - {"LEADLINE_AUTH"}
-        here = settings_env()
-        assert {key: environment[key] for key in common} == {key: here[key] for key in common}
+        settings_here = settings_env()
+        assert {key: environment[key] for key in common} == {
+            key: settings_here[key] for key in common
+        }
         others = {key: environment[key] for key in environment.keys() - common}
         assert others == functions()[name].env, name
 

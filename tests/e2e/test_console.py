@@ -42,7 +42,7 @@ def await_status(system: System, user_id: int, status: str) -> None:
     )
 
 
-def rejected(system: System, name: str) -> int:
+def rejected_user(system: System, name: str) -> int:
     """A user that the portal rejects."""
     portal.add_fault(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
     user_id = int(system.create(name)["id"])
@@ -51,18 +51,18 @@ def rejected(system: System, name: str) -> int:
     return user_id
 
 
-def received(system: System, user_id: int) -> int:
+def received_count(system: System, user_id: int) -> int:
     """How many of a user's writes have reached the work queue."""
     events = ask(system, f"users/{user_id}")["sync"]["events"]
     return sum(step["step"] == "received" for event in events for step in event["steps"])
 
 
 def test_every_figure_agrees_with_the_ledger(system: System) -> None:
-    rejected(system, "Фигура Один")
+    rejected_user(system, "Фигура Один")
     act(system, "pause")
     user_id = system.create("Фигура Два")["id"]
     system.request("POST", f"/users/{user_id}/move", json={"stage": "IN_PROCESS"})
-    eventually(lambda: received(system, user_id) == 2, 20, "both writes wait for one call")
+    eventually(lambda: received_count(system, user_id) == 2, 20, "both writes wait for one call")
     act(system, "resume")
     system.await_synced(user_id)
     users = dict(rows(system, "SELECT sync_status, count(*) FROM users GROUP BY 1"))
@@ -187,7 +187,7 @@ def test_a_user_is_found_by_any_part_of_its_data(system: System) -> None:
 
 
 def test_users_are_filtered_by_status_and_paged_by_key(system: System) -> None:
-    ids = [rejected(system, f"Страница {number}") for number in range(2)]
+    ids = [rejected_user(system, f"Страница {number}") for number in range(2)]
     synced = system.create("Страница 3")["id"]
     system.await_synced(synced)
     query = {"find": "страница", "sync": "failed", "limit": "1"}
@@ -203,7 +203,7 @@ def test_users_are_filtered_by_status_and_paged_by_key(system: System) -> None:
 
 
 def test_a_user_is_resynced(system: System) -> None:
-    user_id = rejected(system, "Ещё Раз")
+    user_id = rejected_user(system, "Ещё Раз")
     reported = act(system, f"users/{user_id}/again").json()
     assert reported == {"asked_again": 1, "waiting_already": [], "not_found": []}
     system.await_synced(user_id)
@@ -215,7 +215,7 @@ def job(system: System, job_id: str) -> dict[str, Any]:
     return next(item for item in ask(system, "status")["jobs"]["items"] if item["id"] == job_id)
 
 
-def finished(system: System, job_id: str) -> dict[str, Any]:
+def finished_job(system: System, job_id: str) -> dict[str, Any]:
     eventually(lambda: job(system, job_id)["state"] != "running", 30, "the job has ended")
     return job(system, job_id)
 
@@ -223,7 +223,7 @@ def finished(system: System, job_id: str) -> dict[str, Any]:
 def test_failed_users_are_grouped_by_reason_and_a_group_is_resynced_as_a_job(
     system: System,
 ) -> None:
-    ids = [rejected(system, f"Все Снова {number}") for number in range(2)]
+    ids = [rejected_user(system, f"Все Снова {number}") for number in range(2)]
     groups = ask(system, "failures")["groups"]
     eventually(
         lambda: sum(group["users"] for group in ask(system, "failures")["groups"]) >= len(ids),
@@ -238,15 +238,17 @@ def test_failed_users_are_grouped_by_reason_and_a_group_is_resynced_as_a_job(
     ]
     assert group["users"] == len(users_of(system, group["reason_id"]))
     assert group["since"] <= group["latest"]
-    begun = act(system, "jobs", {"kind": "resync", "reason_id": group["reason_id"]}).json()
-    assert begun["total"] == group["users"]
-    ended = finished(system, begun["id"])
-    assert (ended["state"], ended["done"]) == ("done", group["users"])
+    started_job = act(system, "jobs", {"kind": "resync", "reason_id": group["reason_id"]}).json()
+    assert started_job["total"] == group["users"]
+    ended_job = finished_job(system, started_job["id"])
+    assert (ended_job["state"], ended_job["done"]) == ("done", group["users"])
     for user_id in ids:
         system.await_synced(user_id)
     outcome = "its outcome is counted"
     eventually(
-        lambda: job(system, begun["id"])["outcome"] == {"synced": ended["changed"]}, 20, outcome
+        lambda: job(system, started_job["id"])["outcome"] == {"synced": ended_job["changed"]},
+        20,
+        outcome,
     )
 
 
@@ -258,27 +260,29 @@ def users_of(system: System, reason_id: str) -> list[dict[str, Any]]:
 
 
 def test_dead_letters_are_replayed_and_discarded_as_a_job(system: System) -> None:
-    def counted() -> dict[str, int]:
+    def letters_by_reason() -> dict[str, int]:
         return {
             group["reason"]: group["letters"] for group in ask(system, "dead-letters")["groups"]
         }
 
-    with wire.wire_to(system) as plugged:
+    with wire.wire_to(system) as connection:
         for number in range(3):
-            plugged.publish({"pattern": "user_created", "data": {"note": number}})
-        plugged.publish({"pattern": "user_created", "data": "text"})
-        eventually(lambda: sum(counted().values()) == 4, 20, "they are dead letters")
+            connection.publish({"pattern": "user_created", "data": {"note": number}})
+        connection.publish({"pattern": "user_created", "data": "text"})
+        eventually(lambda: sum(letters_by_reason().values()) == 4, 20, "they are dead letters")
         groups = ask(system, "dead-letters")["groups"]
-        of_three = next(group["reason_id"] for group in groups if group["letters"] == 3)
-        begun = act(system, "jobs", {"kind": "discard", "reason_id": of_three}).json()
-        assert begun["total"] == 3
-        ended = finished(system, begun["id"])
-        assert (ended["state"], ended["changed"]) == ("done", 3)
-        eventually(lambda: sum(counted().values()) == 1, 20, "the other one is kept")
-        assert finished(system, act(system, "jobs", {"kind": "replay"}).json()["id"])["done"] == 1
-        eventually(lambda: sum(counted().values()) == 1, 20, "it is a dead letter again")
-        finished(system, act(system, "jobs", {"kind": "discard"}).json()["id"])
-        eventually(lambda: not counted(), 20, "all are discarded")
+        reason_id = next(group["reason_id"] for group in groups if group["letters"] == 3)
+        started_job = act(system, "jobs", {"kind": "discard", "reason_id": reason_id}).json()
+        assert started_job["total"] == 3
+        ended_job = finished_job(system, started_job["id"])
+        assert (ended_job["state"], ended_job["changed"]) == ("done", 3)
+        eventually(lambda: sum(letters_by_reason().values()) == 1, 20, "the other one is kept")
+        assert (
+            finished_job(system, act(system, "jobs", {"kind": "replay"}).json()["id"])["done"] == 1
+        )
+        eventually(lambda: sum(letters_by_reason().values()) == 1, 20, "it is a dead letter again")
+        finished_job(system, act(system, "jobs", {"kind": "discard"}).json()["id"])
+        eventually(lambda: not letters_by_reason(), 20, "all are discarded")
 
 
 def test_operators_can_reveal_what_was_sent_and_are_audited(system: System) -> None:
@@ -306,8 +310,8 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
     def dead_letters() -> list[dict[str, Any]]:
         return list(ask(system, "dead-letters")["items"])
 
-    with wire.wire_to(system) as plugged:
-        plugged.publish({"pattern": "user_created", "data": {"note": "для консоли"}})
+    with wire.wire_to(system) as connection:
+        connection.publish({"pattern": "user_created", "data": {"note": "для консоли"}})
         eventually(dead_letters, 20, "the malformed message is a dead letter")
         (dead_letter,) = dead_letters()
         assert dead_letter["queue"] == "bitrix_queue"

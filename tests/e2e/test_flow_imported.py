@@ -39,9 +39,9 @@ def imported(system: System, tmp_path: Path) -> Line:
 
 def test_an_imported_user_keeps_id_and_lead(system: System, imported: Line) -> None:
     with portal.in_order(system):
-        there = system.user(imported.id or 0)
-        assert there["sync"]["status"] == "synced"
-        assert there["sync"]["bitrix_lead_id"] == imported.bitrix_lead_id
+        user = system.user(imported.id or 0)
+        assert user["sync"]["status"] == "synced"
+        assert user["sync"]["bitrix_lead_id"] == imported.bitrix_lead_id
         before = len(system.leads())
         system.request("PATCH", f"/users/{imported.id}", json={"full_name": "Анна Новая"})
         # Longer where the Redis epoch is still young.

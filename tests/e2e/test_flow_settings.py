@@ -70,10 +70,10 @@ def other(_own_system: System) -> Iterator[System]:
 
 @pytest.fixture
 def wire(other: System) -> Iterator[Wire]:
-    with wire_to(other) as plugged:
-        plugged.channel.queue_declare(ANSWERS, durable=True)
-        plugged.forget(ANSWERS)
-        yield plugged
+    with wire_to(other) as connection:
+        connection.channel.queue_declare(ANSWERS, durable=True)
+        connection.forget(ANSWERS)
+        yield connection
 
 
 def test_requests_need_a_known_key(other: System) -> None:
@@ -140,8 +140,8 @@ def test_a_key_grants_no_more_than_its_scope(other: System) -> None:
     user = other.create("Только Прочитан")
     path, headers = f"/users/{user['id']}", {"Authorization": f"Bearer {READER}"}
     assert other.request("GET", path, headers=headers).status_code == 200
-    for method, where in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
-        answer = other.request(method, where, json={"full_name": "Другой"}, headers=headers)
+    for method, target in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
+        answer = other.request(method, target, json={"full_name": "Другой"}, headers=headers)
         assert answer.status_code == 403
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert "`write`" in answer.json()["detail"]
@@ -337,27 +337,27 @@ def test_no_log_line_contains_a_name_a_phone_or_a_credential_whatever_fails(
 
 
 def _ask_wrongly(system: System, name: str, phone: str, wrong_key: str) -> None:
-    """Every call with every kind of mistake."""
+    """Send each kind of invalid request to each path."""
     user = system.create(name, phone)
     path = f"/users/{user['id']}"
     valid_body = {"full_name": name, "phone": phone}
-    for method, where in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
+    for method, target in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
         for body in (
             {**valid_body, "stage": name},
             {**valid_body, "phone": phone * 3},
             {name: phone},
             [name, phone],
         ):
-            assert system.request(method, where, json=body).status_code == 422
+            assert system.request(method, target, json=body).status_code == 422
         half = json.dumps(valid_body, ensure_ascii=False)[:-3].encode()
         headers = {"Content-Type": "application/json"}
-        assert system.request(method, where, data=half, headers=headers).status_code == 400
+        assert system.request(method, target, data=half, headers=headers).status_code == 400
         headers = {"Content-Type": "text/plain", "Idempotency-Key": "only-for-idempotency"}
-        assert system.request(method, where, data=half, headers=headers).status_code == 415
-    for where in ("/users", path, f"/users/{name}", f"/{phone}", f"/users?stage={name}"):
+        assert system.request(method, target, data=half, headers=headers).status_code == 415
+    for target in ("/users", path, f"/users/{name}", f"/{phone}", f"/users?stage={name}"):
         headers = {"Authorization": f"Bearer {wrong_key}"}
-        assert system.request("GET", where, headers=headers).status_code in {403, 404}
-        assert system.request("GET", where, params={"id": name}).status_code < 500
+        assert system.request("GET", target, headers=headers).status_code in {403, 404}
+        assert system.request("GET", target, params={"id": name}).status_code < 500
     headers = {"If-Match": '"9"', "Idempotency-Key": "only-for-idempotency"}
     body = {"full_name": name}
     assert system.request("PATCH", path, json=body, headers=headers).status_code == 412

@@ -105,15 +105,15 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
     assert description["image"] == f"ghcr.io/leadline/{NAME}:0.1.0"
 
     entry = (system.state.root / "secrets" / "api-keys").read_text(encoding="ascii").strip()
-    known = entry.rpartition(":")[2]
-    assert [cli.invoke(NAME, key=key) for key in ("", "other", known)] == [401, 403, 200]
+    valid_key = entry.rpartition(":")[2]
+    assert [cli.invoke(NAME, key=key) for key in ("", "other", valid_key)] == [401, 403, 200]
     eventually(
         lambda: psutil.pid_exists(system.run["processes"].get(NAME, -1)), 10, "run.json has its pid"
     )
     pid = system.pid(NAME)
     try:
         assert cli.put_secret("PUT", "api-keys", "a-key-that-was-rotated-by-faas-cli") == 200
-        assert cli.invoke(NAME, key=known) == 403
+        assert cli.invoke(NAME, key=valid_key) == 403
         assert cli.invoke(NAME, key="a-key-that-was-rotated-by-faas-cli") == 200
     finally:
         cli.put_secret("PUT", "api-keys", entry)
@@ -230,8 +230,8 @@ def test_logs_come_as_one_json_object_a_line(system: System, cli: FaasCli) -> No
     assert dt.datetime.fromisoformat(lines[0]["timestamp"]) < dt.datetime.now(dt.UTC)
     last = cli.ask("/system/logs?follow=false&name=create-user&tail=1").text.splitlines()
     assert [json.loads(line)["text"] for line in last] == [lines[-1]["text"]]
-    soon = quote((dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)).isoformat())
-    assert cli.ask(f"/system/logs?follow=false&name=create-user&since={soon}").text == ""
+    in_a_minute = quote((dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)).isoformat())
+    assert cli.ask(f"/system/logs?follow=false&name=create-user&since={in_a_minute}").text == ""
     assert cli.ask("/system/logs?follow=false&name=nope").status_code == 404
     assert cli.ask("/system/logs?name=create-user&since=yesterday").status_code == 400
     assert cli.ask("/system/logs?name=create-user&tail=x").status_code == 400

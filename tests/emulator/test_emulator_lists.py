@@ -12,7 +12,7 @@ def ids(emulator: Emulator, **params: Any) -> list[int]:
 
 
 @pytest.fixture
-def three(emulator: Emulator) -> Emulator:
+def emulator_with_leads(emulator: Emulator) -> Emulator:
     emulator.add(ORIGINATOR_ID="core", ORIGIN_ID="10", STATUS_ID="NEW", NAME="Anna", OPPORTUNITY=5)
     emulator.add(ORIGINATOR_ID="core", ORIGIN_ID="11", STATUS_ID="JUNK", NAME="Annika")
     emulator.add(STATUS_ID="IN_PROCESS", NAME="Boris", PHONE=[{"VALUE": "+7700"}], OPPORTUNITY=50)
@@ -57,35 +57,39 @@ def three(emulator: Emulator) -> Emulator:
     ids=str,
 )
 def test_a_filter_finds_the_expected_leads(
-    three: Emulator, conditions: dict[str, Any], found: list[int]
+    emulator_with_leads: Emulator, conditions: dict[str, Any], found: list[int]
 ) -> None:
-    assert ids(three, filter=conditions) == found
+    assert ids(emulator_with_leads, filter=conditions) == found
 
 
-def test_the_item_api_filters_in_camel_case(three: Emulator) -> None:
+def test_the_item_api_filters_in_camel_case(emulator_with_leads: Emulator) -> None:
     params = {
         "entityTypeId": 1,
         "filter": {"@originId": ["11", "10"], "!stageId": "JUNK"},
         "order": {"id": "DESC"},
         "select": ["id", "title"],
     }
-    answer = three.call("crm.item.list", params)
+    answer = emulator_with_leads.call("crm.item.list", params)
     assert answer["result"] == {"items": [{"id": 1, "title": "Lead #1"}]}
     assert answer["total"] == 1
 
 
-def test_a_list_is_ordered_and_limited_to_the_selected_fields(three: Emulator) -> None:
+def test_a_list_is_ordered_and_limited_to_the_selected_fields(
+    emulator_with_leads: Emulator,
+) -> None:
     params = {"order": {"NAME": "DESC"}, "select": ["NAME"]}
-    assert three.result("crm.lead.list", params) == [
+    assert emulator_with_leads.result("crm.lead.list", params) == [
         {"ID": "3", "NAME": "Boris"},
         {"ID": "2", "NAME": "Annika"},
         {"ID": "1", "NAME": "Anna"},
     ]
 
 
-def test_selecting_all_fields_of_a_list_does_not_include_phones(three: Emulator) -> None:
-    assert "PHONE" not in three.result("crm.lead.list", {"select": ["*", "UF_*"]})[2]
-    with_phone = three.result("crm.lead.list", {"select": ["*", "PHONE"]})
+def test_selecting_all_fields_of_a_list_does_not_include_phones(
+    emulator_with_leads: Emulator,
+) -> None:
+    assert "PHONE" not in emulator_with_leads.result("crm.lead.list", {"select": ["*", "UF_*"]})[2]
+    with_phone = emulator_with_leads.result("crm.lead.list", {"select": ["*", "PHONE"]})
     assert with_phone[2]["PHONE"][0]["VALUE"] == "+7700"
     assert "PHONE" not in with_phone[0]
 

@@ -66,7 +66,7 @@ class _Frames:
     def __init__(self, published: Published) -> None:
         self._published = published
         self._bytes = b""
-        #: By channel.
+        #: Messages whose content is still arriving, by channel.
         self._open: dict[int, _Message] = {}
 
     def feed(self, data: bytes) -> None:

@@ -71,13 +71,13 @@ def test_every_write_names_its_key_in_its_event() -> None:
         f"/users/{user}/move", json={"stage": "JUNK"}, headers=authorized_by(SITE)
     )
     assert [row["caller"] for row in rows("SELECT caller FROM events")] == ["site"] * 4
-    listed = audit.page(10)["items"]
-    assert [letter["action"] for letter in listed] == [
+    entries = audit.page(10)["items"]
+    assert [entry["action"] for entry in entries] == [
         "move_card",
         "update_card",
         *["create_card"] * 2,
     ]
-    assert {(letter["caller"], letter["outcome"], letter["kind"]) for letter in listed} == {
+    assert {(entry["caller"], entry["outcome"], entry["kind"]) for entry in entries} == {
         ("site", "open", "write")
     }
     events = ask(f"users/{user}")["sync"]["events"]
@@ -152,9 +152,9 @@ def test_an_operator_can_pause_calls_while_postgres_is_down(
 ) -> None:
     assert in_redis
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    listed = leadline("portal", "pause", "--yes")
-    assert "not in the audit trail" in listed.err
-    assert "calls are paused, but Postgres can't be reached" in listed.err
+    output = leadline("portal", "pause", "--yes")
+    assert "not in the audit trail" in output.err
+    assert "calls are paused, but Postgres can't be reached" in output.err
 
 
 def test_a_read_only_login_can_export(
@@ -176,9 +176,9 @@ def test_a_read_only_login_can_export(
     )
     close_idle_connections()
     monkeypatch.setenv("DATABASE_URL", reader.render_as_string(hide_password=False))
-    listed = leadline("export")
-    assert (listed.code, listed.out.decode().partition(",")[0]) == (0, "id")
-    assert "this login may not write to it" in listed.err
+    output = leadline("export")
+    assert (output.code, output.out.decode().partition(",")[0]) == (0, "id")
+    assert "this login may not write to it" in output.err
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis", "keys")

@@ -32,7 +32,7 @@ def simple(request: pytest.FixtureRequest, control: Control) -> Iterator[None]:
     control("settings", "PUT", {"crm_mode": "classic"})
 
 
-def created(control: Control) -> int:
+def created_count(control: Control) -> int:
     return int(control("calls")["methods"].get("crm.item.add", 0))
 
 
@@ -72,7 +72,7 @@ def test_five_versions_of_a_user_create_one_lead_even_if_the_mode_was_unknown(
     )
     eventually(lambda: work_queue().depth().due, 10, "the update is due again")
     assert job.call_bitrix24("main") == 0
-    assert created(control) == 1
+    assert created_count(control) == 1
 
 
 @pytest.mark.usefixtures("simple")
@@ -80,7 +80,7 @@ def test_a_worker_detects_simple_mode_before_its_first_call(control: Control) ->
     put(1)
     run_timer_once()
     assert is_paused_for_simple_mode()
-    assert created(control) == 0
+    assert created_count(control) == 0
     assert work_queue().depth().due == 1, "it waits, and no attempt is spent"
 
 
@@ -99,7 +99,7 @@ def test_a_pause_lasts_while_the_portal_answers_only_profile_requests(control: C
     )
     assert is_paused_for_simple_mode(), "the newest reason is shown"
     assert job.call_bitrix24("main") == 0
-    assert created(control) == 0
+    assert created_count(control) == 0
 
 
 def test_calls_resume_once_the_mode_is_classic_even_if_no_user_is_due(
@@ -113,7 +113,7 @@ def test_calls_resume_once_the_mode_is_classic_even_if_no_user_is_due(
     eventually(run_timer_once, 10, "it resumes")
     put(1)
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 10, "the user is synced")
-    assert created(control) == 1
+    assert created_count(control) == 1
 
 
 @pytest.mark.usefixtures("simple")
@@ -123,7 +123,7 @@ def test_resuming_by_hand_creates_no_leads_in_simple_mode(control: Control) -> N
     portal_session.circuit_breaker().release()
     assert job.call_bitrix24("main") == 0
     assert is_paused_for_simple_mode()
-    assert created(control) == 0
+    assert created_count(control) == 0
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_portal_that_does_not_report_its_mode_is_called(control: Control, code
     assert stage_sync.read_portal_stages()
     job.call_bitrix24("main")
     assert portal_session.circuit_breaker().state() is None
-    assert created(control) == 1
+    assert created_count(control) == 1
 
 
 def test_the_mode_is_read_once_an_hour_and_not_by_each_worker(control: Control) -> None:

@@ -85,7 +85,7 @@ def sent(portal: str) -> Callable[[], int]:
     return count
 
 
-def taken() -> int:
+def taken_tokens() -> int:
     """Tokens taken so far, without returned ones."""
     return sum(portal_session.token_bucket().requests_per_slot())
 
@@ -95,10 +95,10 @@ def test_each_request_takes_a_token(
     call: Callable[[], None], sent: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(50)
-    before = taken()
+    before = taken_tokens()
     call()
     assert sent() == 1
-    assert taken() - before == 1
+    assert taken_tokens() - before == 1
 
 
 @every_caller
@@ -118,10 +118,10 @@ def test_a_job_without_due_users_takes_no_token(
     sent: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(50)
-    before = taken()
+    before = taken_tokens()
     assert job.call_bitrix24("main") == 0
     assert sent() == 0
-    assert taken() == before
+    assert taken_tokens() == before
 
 
 def _spend_all_but_one() -> None:

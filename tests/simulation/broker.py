@@ -107,7 +107,7 @@ class Broker:
     # --- faults
 
     def away(self, seconds: float) -> None:
-        """Unreachable for a while; unacknowledged messages are redelivered."""
+        """Make the broker unreachable for a while; unacknowledged messages are redelivered."""
         self.is_away = True
         self.breaks += 1
         for signal in self.arrived.values():
@@ -120,7 +120,7 @@ class Broker:
             signal.fire()
 
     def forget(self) -> int:
-        """All queues are lost; returns the number of messages."""
+        """Lose all queues; returns the number of lost messages."""
         lost = sum(map(len, self.queues.values()))
         for waiting in self.queues.values():
             waiting.clear()
@@ -151,7 +151,7 @@ class SimPublisher:
         return confirmed
 
     def offer(self, message: Message, done: Callable[[bool], None]) -> None:
-        """Publish soon."""
+        """Publish in a later step."""
         self._world.spawn(self._process, lambda: done(self._publish(message)))
 
     def _publish(self, message: Message) -> bool:

@@ -54,9 +54,9 @@ class ErasingSystem(System):
                 self.world.after(0.5, partial(self._request, user))
             return
         process = alive[user % len(alive)]
-        again = partial(self.world.after, 1.0, partial(self._request, user))
-        process.on_death.append(again)
-        self.world.spawn(process, partial(self._erase, user, again))
+        request_again = partial(self.world.after, 1.0, partial(self._request, user))
+        process.on_death.append(request_again)
+        self.world.spawn(process, partial(self._erase, user, request_again))
 
     def _erase(self, user: int, repeat: partial[None]) -> None:
         process = self.world.process
