@@ -3,6 +3,9 @@
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
 
+# Hundreds of processes start, each of which would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Test files in parallel, each process with private servers; two per core, as half of the time is waiting.
 SIDE_BY_SIDE := $(if $(DATABASE_URL)$(AMQP_URL)$(REDIS_URL),,-n $(shell expr 2 '*' $$(nproc)) --no-loadscope-reorder)
 
