@@ -1,6 +1,8 @@
 """Real Bitrix24 clients work with the emulator unmodified."""
 
+import asyncio
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +56,14 @@ def test_b24pysdk_is_refused_as_by_the_real_portal(b24: tuple[Emulator, Any]) ->
 
 
 @pytest.fixture
-def fast(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Bitrix:
+def fast(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bitrix]:
     # It logs all that it sends, and an earlier test may have redirected logs of libraries to
     # stdout.
     monkeypatch.setattr(logging.getLogger("fast_bitrix24"), "disabled", True)
-    return Bitrix(emulator.webhook, verbose=False)
+    with asyncio.Runner() as runner:
+        # It takes the thread's loop; without one it makes a loop that it never closes.
+        asyncio.set_event_loop(runner.get_loop())
+        yield Bitrix(emulator.webhook, verbose=False)
 
 
 def test_fast_bitrix24_creates_updates_and_lists_leads(emulator: Emulator, fast: Bitrix) -> None:
