@@ -277,7 +277,8 @@ def amqp_url(rabbitmq: str) -> str:
     channel = connection.channel()
     for queue in topology.all_queues():
         channel.queue_delete(queue.name)
-        channel.exchange_delete(queue.name)
+        if not queue.is_auxiliary:
+            channel.exchange_delete(queue.name)
     connection.close()
     return rabbitmq
 

@@ -34,7 +34,7 @@ def kustomizations() -> list[Path]:
 
 def documents(path: Path) -> list[Document]:
     """The documents of a file; none of them is empty."""
-    found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    found = list(yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
     assert all(found), f"{path} has an empty document"
     return found
 
@@ -74,7 +74,7 @@ def processes() -> Function:
 def compose() -> Document:
     """The services of docker compose, without its variables filled in."""
     text = (CHECKOUT / "local" / "docker-compose.yml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text)["services"])
+    return dict(yaml.load(text, yaml.CSafeLoader)["services"])
 
 
 @dataclass(frozen=True)

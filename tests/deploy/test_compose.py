@@ -35,7 +35,7 @@ COMPOSES_OWN = {"THREADS", "LEADLINE_AUTH"}
 
 def _document() -> dict[str, Any]:
     filled = _VARIABLE.sub(lambda match: match[2] or "", TEXT).replace("$$", "$")
-    return dict(yaml.safe_load(filled))
+    return dict(yaml.load(filled, yaml.CSafeLoader))
 
 
 COMPOSE = _document()
@@ -100,13 +100,16 @@ def test_the_folder_of_field_maps_is_mounted_wherever_the_setting_is() -> None:
 
 
 def test_every_foreign_image_may_be_replaced_or_pinned() -> None:
-    images = {name: service["image"] for name, service in yaml.safe_load(TEXT)["services"].items()}
+    images = {
+        name: service["image"]
+        for name, service in yaml.load(TEXT, yaml.CSafeLoader)["services"].items()
+    }
     foreign = {image for name, image in images.items() if name not in OURS}
     assert len(foreign) == 4
     assert all(_VARIABLE.fullmatch(image) for image in foreign)
     builds = [
         service["build"]
-        for service in yaml.safe_load(TEXT)["services"].values()
+        for service in yaml.load(TEXT, yaml.CSafeLoader)["services"].values()
         if "build" in service
     ]
     assert {build["args"]["PYTHON_IMAGE"] for build in builds} == {
@@ -284,7 +287,7 @@ def test_a_real_portal_turns_keys_on(variables: dict[str, str], auth: str) -> No
 
 
 def _raw(name: str) -> dict[str, Any]:
-    return dict(yaml.safe_load(TEXT)["services"][name])
+    return dict(yaml.load(TEXT, yaml.CSafeLoader)["services"][name])
 
 
 def _filled(text: str, variables: dict[str, str]) -> str:
@@ -420,7 +423,7 @@ def test_the_guide_names_the_variable_of_each_published_port() -> None:
     guide = (CHECKOUT / "docs/deploy/compose.md").read_text(encoding="utf-8")
     published = [
         port
-        for service in yaml.safe_load(TEXT)["services"].values()
+        for service in yaml.load(TEXT, yaml.CSafeLoader)["services"].values()
         for port in service.get("ports", ())
     ]
     for port in published:

@@ -428,7 +428,9 @@ def test_prometheus_gets_our_rules_and_scrapes_as_our_example() -> None:
     (monitor,) = _of_kind(documents, "PodMonitor").values()
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    example = yaml.safe_load((DEPLOY / "monitoring/prometheus.yml").read_text(encoding="utf-8"))
+    example = yaml.load(
+        (DEPLOY / "monitoring/prometheus.yml").read_text(encoding="utf-8"), yaml.CSafeLoader
+    )
     expected = [
         {
             re.sub(r"_(\w)", lambda match: match[1].upper(), key): value
@@ -535,7 +537,7 @@ def test_openfaas_functions_are_those_of_the_stack() -> None:
 def test_the_guides_values_are_accepted(home: str) -> None:
     guide = (CHECKOUT / "docs/deploy" / f"{home}.md").read_text(encoding="utf-8")
     for block in re.findall(r"```yaml\n# values\.yaml(.*?)```", guide, re.DOTALL):
-        assert _render(yaml.safe_load("#" + block), home)
+        assert _render(yaml.load("#" + block, yaml.CSafeLoader), home)
     for name in re.findall(r"(?:--set '?|`)((?:[a-zA-Z]+\.)?[a-zA-Z]+)=", guide):
         schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
         assert name.split(".")[0] in schema["properties"], name
@@ -571,14 +573,14 @@ def test_every_link_leads_to_a_file_of_the_repository() -> None:
 
 
 def test_the_chart_has_the_version_of_what_it_installs() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    chart = yaml.load((CHART / "Chart.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     assert {chart["version"], chart["appVersion"]} == {project["project"]["version"]}
 
 
 def test_the_schema_knows_every_value_and_every_function() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    values = yaml.load((CHART / "values.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
     assert schema["properties"].keys() - {"global"} == values.keys()
     names = schema["properties"]["functions"]["propertyNames"]["enum"]
     assert sorted(names) == sorted(stack().functions)

@@ -18,7 +18,9 @@ OWN = {"up", "ALERTS"}
 
 
 def rules() -> list[dict[str, Any]]:
-    groups = yaml.safe_load((MONITORING / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+    groups = yaml.load((MONITORING / "alerts.yml").read_text(encoding="utf-8"), yaml.CSafeLoader)[
+        "groups"
+    ]
     return [rule for group in groups for rule in group["rules"]]
 
 

@@ -58,7 +58,7 @@ def _id(path: Path) -> str:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return dict(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=_id)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import functions_framework
+import pika
 import pytest
 import requests
 import structlog
@@ -25,6 +26,7 @@ from redis import Redis
 
 from leadline import process
 from leadline.cli import main
+from leadline.messages import topology
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import pool
@@ -111,11 +113,21 @@ def connected(
 
 
 @pytest.fixture
-def pipeline(amqp_url: str) -> "Pipeline":
+def pipeline(amqp_url: str) -> Iterator["Pipeline"]:
     """Relay, handlers and jobs, step by step."""
     from tests.integration.pipeline import Pipeline  # noqa: PLC0415 - as above
 
-    return Pipeline(amqp_url)
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        yield Pipeline(connection.channel())
+
+
+@pytest.fixture
+def all_queues(amqp_url: str) -> None:
+    """All queues of the system."""
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        for queue in topology.all_queues():
+            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
 
 
 @pytest.fixture

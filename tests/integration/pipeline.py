@@ -3,8 +3,8 @@
 import contextlib
 from pathlib import Path
 
-import pika
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
 from leadline import process
 from leadline.connector import envelope
@@ -22,7 +22,10 @@ ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, webhook_url: str, state: Path) -> None:
-    """Configure no keys, no limits, and no wait for a lost call that may still run."""
+    """Configure no keys, no limits, short waits for retries, and none for a call that may run.
+
+    The real waits for retries are checked in tests/unit/test_decide_outcomes.py.
+    """
     chosen = {
         "BITRIX_WEBHOOK_URL": webhook_url,
         "LEADLINE_STATE": str(state),
@@ -34,18 +37,17 @@ def configure(monkeypatch: pytest.MonkeyPatch, webhook_url: str, state: Path) ->
         monkeypatch.setenv(name, value)
     process.forget(settings)
     monkeypatch.setattr("leadline.sync.decide.CALL_MARGIN_S", 0)
+    monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (100, 200))
     monkeypatch.setattr(work_queue(), "call_ms", 0)
 
 
 class Pipeline:
     """Delivers messages and runs jobs."""
 
-    def __init__(self, amqp_url: str) -> None:
-        self._url = amqp_url
-        with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-            channel = connection.channel()
-            for queue in topology.all_queues():
-                channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+    def __init__(self, channel: BlockingChannel) -> None:
+        self._channel = channel
+        for name in ROUTES:
+            topology.declare(channel, topology.main_queue(name))
         self._functions = {queue: function_client(name) for queue, name in ROUTES.items()}
 
     def publish(self) -> None:
@@ -55,18 +57,16 @@ class Pipeline:
 
     def deliver(self, queue: str) -> int:
         """Post all messages of a queue to its function; returns how many."""
-        delivered = 0
-        with pika.BlockingConnection(pika.URLParameters(self._url)) as connection:
-            channel = connection.channel()
-            while (got := channel.basic_get(queue))[0] is not None:
-                method, properties, body = got
-                message = ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
-                answer = self._functions[queue].post(
-                    "/", data=body, headers=envelope.single_headers(message)
-                )
-                assert answer.status_code < 300, answer.text
-                channel.basic_ack(method.delivery_tag)
-                delivered += 1
+        delivered, channel = 0, self._channel
+        while (got := channel.basic_get(queue))[0] is not None:
+            method, properties, body = got
+            message = ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
+            answer = self._functions[queue].post(
+                "/", data=body, headers=envelope.single_headers(message)
+            )
+            assert answer.status_code < 300, answer.text
+            channel.basic_ack(method.delivery_tag)
+            delivered += 1
         return delivered
 
     @staticmethod

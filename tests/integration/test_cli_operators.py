@@ -36,13 +36,11 @@ def connected(
 
 
 @pytest.fixture
-def queues(amqp_url: str) -> None:
-    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
-    channel = connection.channel()
-    for queue in topology.all_queues():
-        channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-    channel.basic_publish("", topology.dead_letter_name(topology.REQUESTS), b"x")
-    connection.close()
+def queues(amqp_url: str, all_queues: None) -> None:
+    assert all_queues is None
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        name = topology.dead_letter_name(topology.REQUESTS)
+        connection.channel().basic_publish("", name, b"x")
 
 
 @pytest.fixture

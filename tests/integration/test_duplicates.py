@@ -334,7 +334,6 @@ def test_lost_answers_link_each_user_once(
     control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each kind of call loses its answer once: find, read, link, create."""
-    monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (1, 1))
     hands = [lead(number) for number in range(1, 5)]
     users = [user(number) for number in range(1, 9)]
     send = batch_call.BatchCall._send  # noqa: SLF001 - the answer is lost on its way

@@ -155,7 +155,7 @@ def traces_in(text: str) -> set[str]:
 # --- Nothing is left ------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("functions_login")
+@pytest.mark.usefixtures("functions_login", "all_queues")
 @pytest.mark.slow("a whole system is searched")
 def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
     pipeline: Pipeline,

@@ -118,6 +118,7 @@ def test_the_page_on_personal_data_names_each_place() -> None:
         assert f"`{{leadline:…}}:{name}<id>`" in page, name
 
 
+@pytest.mark.usefixtures("all_queues")
 @pytest.mark.slow("a whole system is searched")
 def test_an_erasure_removes_the_person_from_each_place(  # noqa: PLR0917 - fixtures
     pipeline: Pipeline,

@@ -70,7 +70,6 @@ def test_a_portal_without_imports_creates_the_leads_as_usual(
 def test_a_lost_answer_imports_no_one_twice(
     control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (1, 1))
     send, lost = batch_call.BatchCall._send, list[int]()  # noqa: SLF001 - lost on its way back
 
     def lose_first_answer(self: Any, commands: Any) -> BatchResponse:
