@@ -6,7 +6,15 @@ from flask import Request, Response
 from leadline.ledger import settle
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages import attempt_log, contract
-from leadline.messages.attributes import FENCE, HISTORY, JOURNEY, OPEN_FIELDS, OUTCOME, PASSING
+from leadline.messages.attributes import (
+    FENCE,
+    HISTORY,
+    JOURNEY,
+    OPEN_FIELDS,
+    OUTCOME,
+    PASSING,
+    TAKEN_LEAD,
+)
 from leadline.messages.cloudevents import Delivery, receive
 from leadline.runtime.http.endpoint import endpoint
 
@@ -28,5 +36,6 @@ def _received(delivery: Delivery) -> ReceivedReply:
         is_transient=PASSING in delivery.attributes,
         attempt_log=attempt_log.from_header(delivery.attributes.get(JOURNEY)),
         open_fields=delivery.attributes.get(OPEN_FIELDS),
+        taken_lead=delivery.attributes.get(TAKEN_LEAD),
         trace=delivery.trace,
     )

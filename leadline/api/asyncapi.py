@@ -22,6 +22,7 @@ from leadline.messages.attributes import (
     RESENT,
     SENT,
     STAGE_VERSION,
+    TAKEN_LEAD,
 )
 from leadline.messages.contract import Reply, Request
 
@@ -29,7 +30,7 @@ Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
 #: CloudEvents attributes (https://github.com/cloudevents/spec) as AMQP headers; optional.
-_COMMON: Json = {
+_COMMON_HEADERS: Json = {
     "ce-specversion": {"const": "1.0"},
     "ce-id": {**_TEXT, "description": "The event's id."},
     "ce-type": _TEXT,
@@ -40,21 +41,22 @@ _HISTORY: Json = {
     **_TEXT,
     "description": "The history of Postgres that the version belongs to, in unix ms.",
 }
-_OF_REQUESTS: Json = {
+_REQUEST_HEADERS: Json = {
     "ce-time": {**_TEXT, "format": "date-time"},
     f"ce-{CHANGED}": {**_TEXT, "description": "The fields given by the client, comma-separated."},
     f"ce-{HISTORY}": _HISTORY,
     f"ce-{ORIGINATOR}": {**_TEXT, "description": "The ORIGINATOR_ID of our leads."},
     f"ce-{STAGE_VERSION}": {**_TEXT, "description": "The version that last set the stage."},
-    f"ce-{SENT}": {**_TEXT, "description": "When the sender knew of nothing newer, in unix ms."},
+    f"ce-{SENT}": {**_TEXT, "description": "When the sender had no newer open event, in unix ms."},
     f"ce-{RESENT}": {
         "const": "true",
         "description": "An earlier message of this event may have been processed.",
     },
 }
-_OF_REPLIES: Json = {
+_REPLY_HEADERS: Json = {
     f"ce-{HISTORY}": _HISTORY,
-    f"ce-{OUTCOME}": {"enum": ["synced", "superseded", "failed"]},
+    f"ce-{OUTCOME}": {"enum": ["synced", "superseded", "failed", "held"]},
+    f"ce-{TAKEN_LEAD}": {**_TEXT, "description": "The chosen lead, which belongs to another user."},
     f"ce-{PASSING}": {"const": "true", "description": "It will be retried; another reply follows."},
 }
 _EXAMPLE_USER = {"id": 123, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
@@ -112,8 +114,10 @@ def build() -> Json:
         },
         "components": {
             "messages": {
-                "request": _message("request", _either_way(Request, bare=False), _OF_REQUESTS),
-                "reply": _message("reply", _either_way(Reply, bare=True), _OF_REPLIES),
+                "request": _message(
+                    "request", _bare_or_enveloped(Request, bare=False), _REQUEST_HEADERS
+                ),
+                "reply": _message("reply", _bare_or_enveloped(Reply, bare=True), _REPLY_HEADERS),
             },
             "schemas": _schemas(),
         },
@@ -144,14 +148,14 @@ def _message(name: str, payload: Json, headers: Json) -> Json:
         "name": name,
         "contentType": "application/json",
         "correlationId": {"location": "$message.header#/correlation_id"},
-        "headers": {"type": "object", "properties": {**_COMMON, **headers}},
+        "headers": {"type": "object", "properties": {**_COMMON_HEADERS, **headers}},
         "payload": payload,
         "bindings": {"amqp": {"contentEncoding": "utf-8", "messageType": name}},
         "examples": [{"name": name, "payload": _EXAMPLES[name]}],
     }
 
 
-def _either_way(model: type[BaseModel], *, bare: bool) -> Json:
+def _bare_or_enveloped(model: type[BaseModel], *, bare: bool) -> Json:
     """The model in the NestJS envelope or bare; the default form first."""
     plain = _reference(f"components/schemas/{model.__name__}")
     enveloped: Json = {
@@ -164,16 +168,16 @@ def _either_way(model: type[BaseModel], *, bare: bool) -> Json:
 
 
 def _schemas() -> Json:
-    _, found = models_json_schema(
+    _, definitions = models_json_schema(
         [(Request, "validation"), (Reply, "validation")],
         ref_template="#/components/schemas/{model}",
     )
-    schemas: Json = found["$defs"]
+    schemas: Json = definitions["$defs"]
     return schemas
 
 
-def _reference(place: str) -> Json:
-    return {"$ref": f"#/{place}"}
+def _reference(path: str) -> Json:
+    return {"$ref": f"#/{path}"}
 
 
 if __name__ == "__main__":

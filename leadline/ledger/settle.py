@@ -41,13 +41,13 @@ TIME_TO_LEAD = metrics.Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400),
 )
 
-UNKNOWN_EVENT = "the reply answers no event of this user that the ledger knows"
+UNKNOWN_EVENT = "the reply answers no event of this user in the ledger"
 LOST_EVENT = (
     "the reply answers an event that Postgres has lost in a failover or restore; if the user still"
     " exists, its lead is compared with it"
 )
 
-#: Names of further fields; as many as a map may have.
+#: Names of further fields, comma-separated, and the longest text that a map can lead to.
 _NAMES = re.compile(r"[a-z0-9_]+(?:,[a-z0-9_]+)*")
 _NAMES_MAX = 4000
 #: A reply as a JSON record of the statements in `settle_sql`.
@@ -71,6 +71,8 @@ class ReceivedReply:
     attempt_log: AttemptLog | None = None
     #: The further fields that the lead could not take, separated by commas.
     open_fields: str | None = None
+    #: The lead that was chosen for the user, but belongs to another.
+    taken_lead: str | None = None
     trace: Trace = field(default_factory=trace_context.current)
 
     @property
@@ -82,7 +84,7 @@ class ReceivedReply:
 
     @property
     def is_held(self) -> bool:
-        """Whether the event stays open until a person decides."""
+        """Whether the event stays open until an operator decides."""
         return self.reply.status == "error" and self.outcome == "held"
 
     @property
@@ -103,11 +105,13 @@ def apply(replies: Sequence[ReceivedReply]) -> None:
     """
     remaining = list(replies)
     while remaining:
-        first = {received.reply.user_id: received for received in reversed(remaining)}
+        first_by_user = {received.reply.user_id: received for received in reversed(remaining)}
         remaining = [
-            received for received in remaining if first[received.reply.user_id] is not received
+            received
+            for received in remaining
+            if first_by_user[received.reply.user_id] is not received
         ]
-        _apply_group(first)
+        _apply_group(first_by_user)
 
 
 def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
@@ -120,8 +124,8 @@ def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
             return
     params = {user_id: _reply_params(received) for user_id, received in replies.items()}
     settled = _settle(params.values())
-    others = [reply for user_id, reply in params.items() if user_id not in settled]
-    repeated = _run(settle_sql.REPEATED, others) if others else {}
+    unsettled = [reply for user_id, reply in params.items() if user_id not in settled]
+    repeated = _run(settle_sql.REPEATED, unsettled) if unsettled else {}
     for user_id, row in {**settled, **repeated}.items():
         trace_context.resume(replies[user_id].trace)
         _report(replies[user_id], params[user_id], row, is_repeated=user_id in repeated)
@@ -132,7 +136,7 @@ def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
 
 
 def _hold(replies: Sequence[ReceivedReply]) -> None:
-    """Record that these users wait for a person."""
+    """Record that these users are held for an operator."""
     users = held.record(
         held.HeldReply(
             event_id=_reply_params(received)["event_id"],
@@ -153,8 +157,7 @@ def _settle(params: Iterable[_ReplyParams]) -> dict[int, Row]:
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION:
             raise
-        # A concurrent statement has just given one of these leads to another user, which is visible
-        # now.
+        # A concurrent statement has given one of these leads to another user; now it is visible.
         return _run(settle_sql.SETTLE, params, retry_for_s=settings().retry_for_s)
 
 
@@ -176,6 +179,7 @@ def _reply_params(received: ReceivedReply) -> _ReplyParams:
         "reason": reason,
         "attempts": reply.attempts,
         "lead_id": None if is_failed else reply.bitrix_lead_id,
+        "taken_lead_id": number(received.taken_lead) if is_failed else None,
         "fence": number(received.fence),
         "is_transient": received.is_transient and is_failed,
         "journey": orjson.Fragment(journey) if journey else None,
@@ -216,13 +220,13 @@ def _report(received: ReceivedReply, params: _ReplyParams, row: Row, *, is_repea
         receipts.record_lead(reply.user_id, reply.lead)
 
 
-def _count_settled(settled: Row, state: FinalState, action: str) -> None:
-    if settled["older"]:
-        SETTLED.inc("superseded", by=settled["older"])
-    if settled["is_change"]:  # not a repeated failure
+def _count_settled(row: Row, state: FinalState, action: str) -> None:
+    if row["older"]:
+        SETTLED.inc("superseded", by=row["older"])
+    if row["is_change"]:  # not a repeated failure
         SETTLED.inc(state)
     if state == "synced":
-        TIME_TO_LEAD.observe(settled["age_s"], action)
+        TIME_TO_LEAD.observe(row["age_s"], action)
 
 
 def _ledger_id(text: str) -> str:
@@ -238,7 +242,7 @@ def _ledger_id(text: str) -> str:
 
 
 def _event_without_id(reply: Reply) -> str:
-    """The id of the oldest open event: a sender that knows only the public keys replies in order.
+    """The id of the oldest open event: senders that leave out the event id reply in order.
 
     Raises:
         BadMessage: the user has no open event of this action.

@@ -9,7 +9,8 @@ _REPLIES_AS = """
 WITH {name} AS (
     SELECT * FROM json_to_recordset(CAST(:replies AS json)) AS reply (
         event_id uuid, user_id bigint, state text, reason text, attempts integer, lead_id bigint,
-        fence bigint, is_transient boolean, journey jsonb, open_fields text, calls text
+        taken_lead_id bigint, fence bigint, is_transient boolean, journey jsonb, open_fields text,
+        calls text
     )
 )"""
 
@@ -24,7 +25,7 @@ _CHECKED = f"""{_REPLIES_AS.format(name="received")}, claim AS (
     ) AS belongs_to_other
     FROM claim
 ), valid_reply AS (
-    SELECT event_id, user_id, attempts, fence, journey, open_fields, calls,
+    SELECT event_id, user_id, attempts, taken_lead_id, fence, journey, open_fields, calls,
         CASE WHEN belongs_to_other THEN 'failed' ELSE state END AS state,
         CASE WHEN belongs_to_other THEN 'lead ' || lead_id || ' belongs to another user'
             ELSE reason END AS reason,
@@ -58,8 +59,8 @@ CASE WHEN NOT ({_OVERWRITES}) THEN false
 # never changes what a newer version has set. Users are locked first, because concurrent replies to
 # one user would deadlock on its events, and in id order, so that statements cannot deadlock. Each
 # user may appear only once: Postgres would apply one of its replies and drop the rest.
-# Only a transient failure keeps its due_at: it is retried when it would have been republished
-# without a reply, after a delay that grows each time. So a repeated reply changes nothing either.
+# Only a transient failure keeps its due_at: it is retried when an unanswered event would be
+# republished, after a delay that grows each time. So a repeated reply changes nothing.
 # The arrays make the planner expect few rows: it assumes 100 for JSON and would scan a small table.
 SETTLE = f"""{_CHECKED}, owner AS (
     SELECT id, synced_version, applied_fence, erased_at FROM users
@@ -78,7 +79,8 @@ SETTLE = f"""{_CHECKED}, owner AS (
       AND events.id = valid_reply.event_id AND events.user_id = owner.id
       AND events.state IN ('open', 'failed')
     RETURNING events.id, events.user_id, version, changed, stage_version, erased_at, calls,
-        valid_reply.state, valid_reply.reason, valid_reply.attempts, lead_id, fence, open_fields,
+        valid_reply.state, valid_reply.reason, valid_reply.attempts, lead_id, taken_lead_id, fence,
+        open_fields,
         owner.synced_version AS before, applied_fence,
         settled_at = now() AS is_change,
         CAST(extract(epoch FROM now() - occurred_at) AS float) AS age_s
@@ -95,10 +97,7 @@ SETTLE = f"""{_CHECKED}, owner AS (
 )
 UPDATE users SET
     bitrix_lead_id = CASE
-        -- A lead that was chosen for the user, and went to another meanwhile: choose again.
-        WHEN settled.state = 'failed' AND users.synced_version = 0
-            AND settled.reason LIKE 'lead ' || users.bitrix_lead_id || ' belongs to another %'
-        THEN NULL
+        WHEN users.synced_version = 0 AND users.bitrix_lead_id = settled.taken_lead_id THEN NULL
         WHEN settled.version >= users.synced_version
         THEN COALESCE(settled.lead_id, users.bitrix_lead_id) ELSE users.bitrix_lead_id END,
     applied_fence = CASE WHEN settled.state = 'synced'

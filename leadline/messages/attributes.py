@@ -14,9 +14,9 @@ CHANGED = "changed"
 LOOK = "look"
 #: A value in `changed`: an operator decided to create a lead without searching for duplicates.
 CREATE = "create"
-#: A value in `changed`: create the lead without starting robots, where the portal can.
+#: A value in `changed`: create the lead without starting robots, if the portal supports that.
 QUIET = "quiet"
-#: A value in `changed`: the person was erased, and so is what the lead has of it.
+#: A value in `changed`: the person was erased; erase it from the lead too.
 ERASE = "erase"
 #: The version that last set the stage; absent once that version is known to be applied. Until then
 #: every update carries its stage, since the message of that version may be lost.
@@ -24,9 +24,9 @@ STAGE_VERSION = "stageversion"
 #: The version that last set the stage in the sender's database: after a failover it shows whether a
 #: move was lost.
 STAGE_SET = "stageset"
-#: When the sender knew of nothing newer about this user, in unix ms. Set only by senders that
-#: republish unanswered events: the work queue can ignore their messages from before the current
-#: Redis epoch.
+#: When this was the user's newest open event in the sender's database, in unix ms. Set only by
+#: senders that republish unanswered events: the work queue can ignore their messages from before
+#: the current Redis epoch.
 SENT = "sent"
 #: Present on a republished message: an earlier one of this event may have been processed.
 RESENT = "resent"
@@ -35,7 +35,7 @@ RESENT = "resent"
 HISTORY = "history"
 #: The ORIGINATOR_ID of the leads of the sender's installation.
 ORIGINATOR = "originator"
-#: The final state of the event: synced, superseded, or failed.
+#: The outcome of the event: synced, superseded, failed, or held until an operator decides.
 OUTCOME = "outcome"
 #: On a success: the fencing token of the lease that applied the event. Tokens only grow, so they
 #: show which of two versions was written last.
@@ -46,6 +46,9 @@ PASSING = "passing"
 JOURNEY = "journey"
 #: On a success: the further fields that the lead could not take, separated by commas.
 OPEN_FIELDS = "openfields"
+#: On an error: the lead that was chosen for the user, but belongs to another user or installation.
+#: A user that was never synced loses it, so that the next event finds or creates another one.
+TAKEN_LEAD = "takenlead"
 #: The delivery attempt, from 1; counted by the connector.
 ATTEMPT = "attempt"
 

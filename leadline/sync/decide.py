@@ -1,11 +1,11 @@
 """Decides the plan for a leased user, and its settlement after a call. Pure rules, no I/O.
 
-Applying a message means: make the lead look like this, unless something newer was applied. So the
+To apply an event is to make the lead match its state, unless something newer was applied. So the
 desired state is compared with last applied, and all events of an entry get their outcome together,
 the older ones as superseded.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import CALL_MARGIN_S, Command
@@ -34,7 +34,7 @@ MAX_ATTEMPTS = len(RETRY_DELAYS_MS) + 1
 REFUSED_DELAY_MS = 1000
 #: Interval of lookups for a lost create while it may still run.
 LOOKUP_RETRY_MS = 5000
-#: Due ahead of those that wait: what was read for a user may be used for a while only.
+#: Due before all waiting users: what was read for this user may be used only for a while.
 AHEAD_MS = -600_000
 
 
@@ -68,14 +68,13 @@ class Read:
 
 Plan = NoCall | Lookup | Write | Find | Read
 
-#: It is certain which lead is the user's, or that there is none.
+#: Fields of an entry once it is certain which lead is the user's, or that there is none.
 LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: The next request is for this user alone.
 _OWN_REQUEST: Fields = {"alone": 1}
-#: Events fail when the lead vanishes this many times in a row, as it does in simple CRM mode.
-VANISHED_MAX = 2
+VANISHED_MAX = 2  # in a row, as in simple CRM mode: then the events fail
 VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
-#: Why a lead that a message claims is not taken for the user's.
+#: Why a lead that a message claims is not recognised as the user's.
 NOT_RECOGNISED = (
     "has no origin, and neither this user's name nor phone: correct the lead, then resync"
 )
@@ -100,7 +99,7 @@ def plan(entry: Entry) -> Plan:
     with_stage = entry.desired_stage_seq > entry.applied_stage_seq
     if entry.applied_seq >= entry.desired_seq and not with_stage:
         return NoCall()
-    # It was recognised by name or phone, which may change: its first update writes the origin.
+    # A lead recognised by name or phone, which may change: its first update writes the origin.
     origin = leads.origin(entry.user_id, originator_of(entry)) if entry.lacks_origin else None
     command = leads.update(entry.last_applied, entry.state, with_stage=with_stage, origin=origin)
     return Write(command, is_create=False) if command else NoCall()
@@ -123,7 +122,7 @@ def settle_applied(
 ) -> Settlement:
     """Settle an entry whose lead has the desired state: every event gets its outcome.
 
-    If `last_applied` is None, no call was needed, and the entry's own still holds.
+    If `last_applied` is None, no call was needed, and the entry's own remains valid.
     """
     was_updated = last_applied is not None and not is_create
     last_applied = last_applied or entry.last_applied
@@ -200,32 +199,36 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
     """As `settle_lookup`, for a lead that was found by its id alone.
 
     A message may claim any lead, by mistake or by malice. One without an origin is the user's if it
-    has the user's name or phone, now or as of a message that waits, or was last applied for it.
+    has a name or phone of the user, current or of a pending event, or was last applied for it.
     """
     if lead is None:
         return settle_lookup(entry, None, now_ms)
     if lead.belongs_to_other(originator_of(entry)):
         other = "user" if lead.originator == originator_of(entry) else "installation"
-        return reject_claimed_lead(entry, f"lead {lead.lead_id} belongs to another {other}")
+        reason = f"lead {lead.lead_id} belongs to another {other}"
+        return reject_claimed_lead(entry, reason, taken_lead_id=lead.lead_id)
     was_applied = entry.last_applied is not None and entry.last_applied.lead_id == lead.lead_id
     if was_applied or entry.state is None or any(map(lead.resembles, entry.known_states)):
         return settle_lookup(entry, lead, now_ms)
     return reject_claimed_lead(entry, f"lead {lead.lead_id} {NOT_RECOGNISED}")
 
 
-def reject_claimed_lead(entry: Entry, reason: str) -> Settlement:
-    """Fail the events and drop the claimed lead; a later event without a claim creates one."""
-    settlement = settle_failure(entry, Rejected(reason), now_ms=0)
-    return replace(settlement, fields={"agreed": "", "hint": "", "doubt": 1})
+def reject_claimed_lead(entry: Entry, reason: str, taken_lead_id: int | None = None) -> Settlement:
+    """Fail the events and drop the claimed lead; a later event without a claim creates one.
+
+    `taken_lead_id`: the claimed lead, if it belongs to another; the ledger then drops it, too.
+    """
+    events = tuple(event.failed(Rejected(reason), taken_lead_id) for event in entry.events)
+    return Settlement(entry, {"agreed": "", "hint": "", "doubt": 1}, events)
 
 
 def defer(entry: Entry, wait_ms: int) -> Settlement:
-    """Settle an entry that no operating budget was left for: no attempt is spent."""
+    """Settle an entry that the operating budget has no room for: no attempt is spent."""
     return Settlement(entry, delay_ms=wait_ms)
 
 
 def settle_inconclusive(entry: Entry) -> Settlement:
-    """Settle a shared lookup that leaves it open whether there is a lead: look it up alone next."""
+    """Settle a shared lookup after which a lead may exist or not: the next one is for it alone."""
     return Settlement(entry, _OWN_REQUEST)
 
 
@@ -273,8 +276,5 @@ def _look_up_before_retry(entry: Entry, error: OutcomeUnknown, now_ms: int) -> F
 
 def _count_attempt(event: PendingEvent, error: BitrixError) -> PendingEvent:
     """Count a failed attempt; after the last one the event fails."""
-    if event.outcome is not None:
-        return event
-    if event.attempts + 1 >= MAX_ATTEMPTS:
-        return event.failed(error)
-    return event.after_attempt()
+    is_over = event.outcome is not None or event.attempts + 1 >= MAX_ATTEMPTS
+    return event.failed(error) if is_over else event.after_attempt()

@@ -12,6 +12,7 @@ from leadline.messages.attributes import (
     OPEN_FIELDS,
     OUTCOME,
     PASSING,
+    TAKEN_LEAD,
     cloudevent_headers,
 )
 from leadline.process import per_process_closing
@@ -42,7 +43,7 @@ def send(events: list[tuple[Entry, PendingEvent]]) -> list[bool]:
 
 
 def reply_message(entry: Entry, event: PendingEvent) -> Message:
-    """The reply to an event with an outcome; what only the ledger needs is in headers."""
+    """The reply to an event with an outcome; facts for the ledger alone are in headers."""
     outcome = event.outcome
     if outcome is None:
         raise ValueError("the event has no outcome yet")
@@ -50,17 +51,17 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
     if outcome.reason is not None:
         reply["reason"] = outcome.reason
     reply |= {"action": event.action, "user": event.user, "user_id": entry.user_id}
-    found = {
-        "bitrix_lead_id": outcome.lead_id,
+    optional_fields = {
+        "bitrix_lead_id": outcome.lead_id if outcome.status != "failed" else None,
         "lead": outcome.lead,
         "lead_ids": outcome.lead_ids,
         "contact_ids": outcome.contact_ids,
     }
-    reply |= {name: value for name, value in found.items() if value}
+    reply |= {name: value for name, value in optional_fields.items() if value}
     reply |= {"attempts": outcome.attempts, "event_id": event.event_id}
     if event.version is not None:
         reply["version"] = event.version
-    # Other systems get no calls: they may reject what they don't know.
+    # Other systems get no calls: they may reject unknown fields.
     if event.journey.calls and event.reply_queue == topology.REPLIES:
         reply["calls"] = event.journey.calls
     body = contract.reply_body(reply, event.reply_queue)
@@ -75,6 +76,8 @@ def _headers(event: PendingEvent, outcome: Outcome) -> dict[str, str]:
         headers[f"ce-{PASSING}"] = "true"
     if event.history:
         headers[f"ce-{HISTORY}"] = str(event.history)
+    if outcome.status == "failed" and outcome.lead_id:
+        headers[f"ce-{TAKEN_LEAD}"] = str(outcome.lead_id)
     if outcome.fence:
         headers[f"ce-{FENCE}"] = outcome.fence
     if outcome.open_fields:

@@ -478,6 +478,24 @@ def test_a_reply_that_names_another_users_lead_fails_permanently_and_leaves_that
     assert sync(other)["bitrix_lead_id"] == 457
 
 
+@pytest.mark.parametrize(("taken_lead", "lead_id"), [("9", None), ("8", 9), (None, 9)])
+def test_a_user_that_was_never_synced_loses_the_chosen_lead_if_it_is_taken(
+    taken_lead: str | None, lead_id: int | None
+) -> None:
+    (event,) = writes(1)
+    rows("UPDATE users SET bitrix_lead_id = 9")
+    apply(failure(event), "failed", taken_lead=taken_lead)
+    assert (sync(event)["reason"], sync(event)["bitrix_lead_id"]) == ("no", lead_id)
+
+
+def test_a_synced_user_keeps_its_lead_if_a_reply_says_that_it_is_taken() -> None:
+    (event,) = writes(1)
+    apply(reply_to(event), "synced")
+    newer = write.change(event.user.id, Changes(full_name="Bo"), None, None).event
+    apply(failure(newer), "failed", taken_lead="456")
+    assert sync(event)["bitrix_lead_id"] == 456
+
+
 def test_one_of_two_replies_in_a_batch_that_name_the_same_lead_gets_it() -> None:
     first, second, third = (writes(1)[0] for _ in range(3))
     batch = [

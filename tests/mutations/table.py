@@ -95,7 +95,7 @@ MUTATIONS = (
     Mutation(
         "while a queue is migrated, its exchange leads nowhere",
         "leadline/connector/queue_arguments.py",
-        "channel.queue_bind(parked, queue.name, routing_key=queue.name)",
+        "channel.queue_bind(parking_queue, queue.name, routing_key=queue.name)",
         "pass",
         (
             _QUEUE_ARGUMENTS
@@ -283,7 +283,7 @@ MUTATIONS = (
     Mutation(
         "a matched lead is not recognised once its user has another phone",
         "leadline/workqueue/entries/entry.py",
-        "return (*own, *(state for event in self.events if (state := event.state)))",
+        "return (*desired, *(state for event in self.events if (state := event.state)))",
         "return own",
         (
             _SETTLED + "test_a_lead_is_recognised_by_what_a_waiting_message_says_of_its_user",
@@ -293,8 +293,8 @@ MUTATIONS = (
     Mutation(
         "a user keeps claiming a lead that went to another",
         "leadline/ledger/settle_sql.py",
-        "WHEN settled.state = 'failed' AND users.synced_version = 0",
-        "WHEN settled.state = 'failed' AND users.synced_version < 0",
+        "WHEN users.synced_version = 0 AND users.bitrix_lead_id = settled.taken_lead_id",
+        "WHEN users.synced_version < 0 AND users.bitrix_lead_id = settled.taken_lead_id",
         (_FIRST_MATCH + "test_changes_after_apply_create_no_duplicate",),
     ),
     Mutation(
@@ -307,7 +307,7 @@ MUTATIONS = (
     Mutation(
         "null in an import's JSON lines gets the default",
         "leadline/cli/files/import_file.py",
-        "        given |= dict.fromkeys(cleared)\n",
+        "        values |= dict.fromkeys(cleared)\n",
         "",
         ("tests/integration/test_fields_exported.py::test_an_export_in_json_keeps_null",),
     ),
@@ -435,7 +435,7 @@ MUTATIONS = (
     Mutation(
         "an answer that may lack ids counts as whole",
         "leadline/bitrix24/duplicates.py",
-        "return Found(tuple(ids), len(found) < FOUND_MAX)",
+        "return Found(tuple(ids), len(ids_found) < FOUND_MAX)",
         "return Found(tuple(ids), True)",
         (_DUPLICATES + "test_more_leads_than_an_answer_holds_are_looked_up_alone",),
     ),
@@ -466,7 +466,7 @@ MUTATIONS = (
     Mutation(
         "a lead that was matched by its e-mail alone is not recognised",
         "leadline/bitrix24/lead_parsing.py",
-        "or not held.emails.isdisjoint(ContactDetails.of(state).emails)",
+        "or not details.emails.isdisjoint(ContactDetails.of(state).emails)",
         "or False",
         (_FIRST_MATCH + "test_a_plan_matches_by_email_too",),
     ),

@@ -175,7 +175,7 @@ def test_a_lead_that_vanished_twice_and_is_not_found_is_answered_with_the_reason
 
 def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
     leased = entry(pending(), claimed_lead_id=55)
-    answered = Outcome("failed", 1, reason="lead 55 belongs to another user")
+    answered = Outcome("failed", 1, 55, reason="lead 55 belongs to another user")
     assert settle_lookup_by_id(leased, found(origin="8"), NOW) == Settlement(
         leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=answered),)
     )

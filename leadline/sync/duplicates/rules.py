@@ -1,8 +1,8 @@
-"""Decides whether to search before a create, and what a search means. Pure rules, no I/O.
+"""Decides whether to search before a create, and how to settle the search. Pure rules, no I/O.
 
-A create is preceded by two steps: `Find` asks which leads and contacts may have the phone or an
-e-mail, `Read` reads those. Then the user is linked to the one open lead that no one has, held for a
-person, or its lead is created, perhaps attached to a contact.
+A create is preceded by two steps: `Find` finds leads and contacts that may have the phone or an
+e-mail, `Read` reads those. Then the user is linked to the only free open lead, or held for an
+operator, or its lead is created, perhaps attached to a contact.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import Outcome, PendingEvent
 from leadline.workqueue.entries.settlement import Settlement
 
-#: For how long a result may be used: a lead may be linked, closed or made meanwhile. Longer than
-#: the call that a step may have to wait for.
+#: How long a result may be used: a lead may be linked, closed or created meanwhile. Longer than a
+#: call, for which a step may have to wait.
 FRESH_MS = 120_000
 SEVERAL_LEADS = "several open leads have this {}: {}"
 SEVERAL_CONTACTS = "several contacts have this {}: {}"
 
 
 def plan(entry: Entry, planned: Plan) -> Plan:
-    """The plan for this user if `planned` is what the rules without a search say."""
+    """The plan for this user; `planned` is the plan by the rules without a search."""
     if not isinstance(planned, Write):
         return planned
     if planned.is_create:
@@ -51,21 +51,21 @@ def _plan_create(entry: Entry, planned: Write) -> Plan:
 
 
 def settle_found(
-    entry: Entry, of_leads: Found | None, of_contacts: Found | None, now_ms: int
+    entry: Entry, found_leads: Found | None, found_contacts: Found | None, now_ms: int
 ) -> Settlement:
     """Settle a `Find`, whose answers hold for all users that share it."""
-    answers = [found for found in (of_leads, of_contacts) if found]
+    answers = [found for found in (found_leads, found_contacts) if found]
     if not all(found.is_complete for found in answers) and not entry.needs_own_request:
         return decide.settle_inconclusive(entry)
-    lead_ids = of_leads.ids if of_leads else ()
-    contact_ids = of_contacts.ids if of_contacts else ()
+    lead_ids = found_leads.ids if found_leads else ()
+    contact_ids = found_contacts.ids if found_contacts else ()
     taken = entry.search.taken if entry.search else ()
     search = Search(now_ms, lead_ids, contact_ids, not (lead_ids or contact_ids), taken=taken)
-    return _ahead(entry, search)
+    return _due_at_once(entry, search)
 
 
 def settle_read(
-    entry: Entry, found: Sequence[FoundLead], contacts: Sequence[FoundLead], now_ms: int
+    entry: Entry, leads_read: Sequence[FoundLead], contacts_read: Sequence[FoundLead], now_ms: int
 ) -> Settlement:
     """Settle a `Read`: link, hold, or create next."""
     search = entry.search
@@ -74,7 +74,7 @@ def settle_read(
     details = ContactDetails.of(entry.state)
     free = [
         lead
-        for lead in found
+        for lead in leads_read
         if lead.is_free
         and lead.lead_id not in search.taken
         and lead.contact_details.matches(details)
@@ -86,12 +86,12 @@ def settle_read(
         linked = decide.settle_lookup(entry, free[0], now_ms)
         fields = linked.fields | {"search": replace(search, linked=ids[0]).dumps()}
         return replace(linked, fields=fields)
-    having = [contact for contact in contacts if contact.contact_details.matches(details)]
-    contact_ids = tuple(contact.lead_id for contact in having)
-    if len(having) > 1 and "hold" in settings().duplicates:
-        return _held(entry, _reason(SEVERAL_CONTACTS, having, details), (), contact_ids)
-    contact_id = contact_ids[0] if len(having) == 1 else None
-    return _ahead(entry, replace(search, is_read=True, contact_id=contact_id))
+    matching = [contact for contact in contacts_read if contact.contact_details.matches(details)]
+    contact_ids = tuple(contact.lead_id for contact in matching)
+    if len(matching) > 1 and "hold" in settings().duplicates:
+        return _held(entry, _reason(SEVERAL_CONTACTS, matching, details), (), contact_ids)
+    contact_id = contact_ids[0] if len(matching) == 1 else None
+    return _due_at_once(entry, replace(search, is_read=True, contact_id=contact_id))
 
 
 def settle_taken(entry: Entry) -> Settlement:
@@ -99,28 +99,29 @@ def settle_taken(entry: Entry) -> Settlement:
     lead_id = entry.known_lead_id
     search = entry.search
     if search is None or lead_id is None or search.linked != lead_id:
-        return decide.reject_claimed_lead(entry, f"lead {lead_id} belongs to another user")
+        reason = f"lead {lead_id} belongs to another user"
+        return decide.reject_claimed_lead(entry, reason, taken_lead_id=lead_id)
     taken = (*search.taken, lead_id)
-    forgotten = dict.fromkeys(("agreed", "lacks_origin", "linked_at"), "")
-    settlement = _ahead(entry, replace(search, linked=None, taken=taken))
-    return replace(settlement, fields=settlement.fields | forgotten)
+    cleared = dict.fromkeys(("agreed", "lacks_origin", "linked_at"), "")
+    settlement = _due_at_once(entry, replace(search, linked=None, taken=taken))
+    return replace(settlement, fields=settlement.fields | cleared)
 
 
-def _ahead(entry: Entry, search: Search) -> Settlement:
+def _due_at_once(entry: Entry, search: Search) -> Settlement:
     return Settlement(entry, {"search": search.dumps(), "alone": ""}, delay_ms=AHEAD_MS)
 
 
-def _reason(text: str, found: Sequence[FoundLead], details: ContactDetails) -> str:
-    """Why a person has to choose: what all that were found have, and their ids."""
-    by_phone = all(entity.contact_details.has_phone(details) for entity in found)
-    what = "phone" if by_phone else "phone or e-mail"
-    return text.format(what, ", ".join(str(entity.lead_id) for entity in found))
+def _reason(text: str, entities: Sequence[FoundLead], details: ContactDetails) -> str:
+    """Why an operator must choose: the detail that these leads or contacts share, and their ids."""
+    by_phone = all(entity.contact_details.has_phone(details) for entity in entities)
+    detail = "phone" if by_phone else "phone or e-mail"
+    return text.format(detail, ", ".join(str(entity.lead_id) for entity in entities))
 
 
 def _held(
     entry: Entry, reason: str, lead_ids: tuple[int, ...], contact_ids: tuple[int, ...]
 ) -> Settlement:
-    """Hold the user for a person: its events stay open in the ledger."""
+    """Hold the user for an operator: its events stay open in the ledger."""
 
     def held(event: PendingEvent) -> PendingEvent:
         if event.outcome is not None:
@@ -135,5 +136,5 @@ def _held(
         )
         return replace(event, outcome=outcome)
 
-    # What was found may be corrected in the CRM: the next event searches again.
+    # The duplicates may be resolved in the CRM: the next event searches again.
     return Settlement(entry, {"search": "", "alone": ""}, tuple(map(held, entry.events)))

@@ -1,8 +1,8 @@
-"""Decides what an erased user's leads still need, and settles it. Pure rules, no I/O.
+"""Decides the next call for the leads of an erased user, and its settlement. Pure rules, no I/O.
 
 The lead is looked up before each write and after the last one: the erasure is done once a lookup
-shows that nothing of the person is left. So a create that was in flight when the user was erased,
-a lost answer, or a second lead are found as well. Redis gets no name and no phone of the leads.
+finds no personal data. So it also covers a create that was in flight when the user was erased, a
+lost answer, and a second lead. Names and phones of the leads are not stored in Redis.
 """
 
 import re
@@ -16,7 +16,7 @@ from leadline.bitrix24.lead_fields import further_fields
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import LastApplied
 from leadline.bitrix24.stored_lead import Fields, applied
-from leadline.errors import BitrixError, LeadGone, OutcomeUnknown, Rejected
+from leadline.errors import BitrixError, LeadGone, OutcomeUnknown
 from leadline.messages.contract import ERASED_NAME, LeadOutcome
 from leadline.settings import settings
 from leadline.sync import decide
@@ -38,7 +38,7 @@ _CONTACT = re.compile(r"[^\s@]+@[^\s@]+|\+?\d(?:[\s().-]*\d){5,}")
 def without_contacts(text: str) -> str:
     """The portal's text about an erased user, without phones and email addresses that it quotes.
 
-    What the user was called is no longer known here, so that a name can't be found in it.
+    The user's name is no longer known here, so it can't be found in the text.
     """
     return _CONTACT.sub("…", text)
 
@@ -59,13 +59,13 @@ def plan(entry: Entry) -> NoCall | Lookup | Write:
     return Write(blank, is_create=False)
 
 
-def settle_lookup(entry: Entry, found: Sequence[FoundLead], now_ms: int) -> Settlement:
+def settle_lookup(entry: Entry, leads_found: Sequence[FoundLead], now_ms: int) -> Settlement:
     """Settle a lookup that found these leads of the user; the first that needs a write is next."""
-    if not found and entry.wait_until_ms > now_ms:
+    if not leads_found and entry.wait_until_ms > now_ms:
         # A lost create may still run.
         remaining_ms = entry.wait_until_ms - now_ms
         return Settlement(entry, delay_ms=min(remaining_ms, LOOKUP_RETRY_MS))
-    lead = next((lead for lead in found if not _is_done(lead)), next(iter(found), None))
+    lead = next((lead for lead in leads_found if not _is_done(lead)), next(iter(leads_found), None))
     if lead is not None and not _is_done(lead) and lead.lead_id in entry.erased_leads:
         return settle_failure(entry, OutcomeUnknown(STILL_THERE), now_ms)
     rows = [str(row) for _, row in lead.phones] if lead else []
@@ -84,17 +84,16 @@ def settle_lookup(entry: Entry, found: Sequence[FoundLead], now_ms: int) -> Sett
 def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
     """As `settle_lookup`, for a lead without this user's origin: imported, or named by a reply."""
     if lead is not None and lead.belongs_to_other(decide.originator_of(entry)):
-        error = Rejected(OF_OTHER.format(lead.lead_id))
-        settled = decide.settle_failure(entry, error, now_ms)
-        return replace(settled, fields={"agreed": "", "hint": "", "doubt": 1})
+        reason = OF_OTHER.format(lead.lead_id)
+        return decide.reject_claimed_lead(entry, reason, taken_lead_id=lead.lead_id)
     return settle_lookup(entry, [lead] if lead else [], now_ms)
 
 
 def settle_written(entry: Entry) -> Settlement:
     """Settle a write that blanked or deleted the lead; a lookup has to confirm it."""
     lead = entry.last_applied
-    written = {*entry.erased_leads, *([lead.lead_id] if lead else [])}
-    fields: Fields = {"doubt": 1, "erased_leads": ",".join(map(str, sorted(written)))}
+    written_ids = {*entry.erased_leads, *([lead.lead_id] if lead else [])}
+    fields: Fields = {"doubt": 1, "erased_leads": ",".join(map(str, sorted(written_ids)))}
     if settings().erase_lead == "delete":
         fields |= {"agreed": "", "erased": DELETED}
     return Settlement(entry, fields, entry.events, AT_ONCE_MS)
@@ -147,11 +146,11 @@ def _succeed(
 
 def _is_done(lead: FoundLead) -> bool:
     """Whether this lead needs no write."""
-    return settings().erase_lead == "blank" and _is_blank_name(lead) and not _has_more(lead)
+    return settings().erase_lead == "blank" and _is_blank_name(lead) and not _has_other_data(lead)
 
 
-def _has_more(lead: FoundLead) -> bool:
-    """Whether it has more of the person than a name."""
+def _has_other_data(lead: FoundLead) -> bool:
+    """Whether it has personal data in addition to the name."""
     return bool(lead.phones) or not further_fields.is_blank(lead.further)
 
 
@@ -164,9 +163,9 @@ def _is_blank(lead: LastApplied) -> bool:
 
 
 def _last_applied(lead: FoundLead) -> str | bytes | int:
-    """The lead without name and phone: whether it has them is all that counts."""
+    """The lead without its name and phone, only with marks that it has them."""
     name = ERASED_NAME if _is_blank_name(lead) else None
-    phone = "" if _has_more(lead) else None
+    phone = "" if _has_other_data(lead) else None
     return applied(LastApplied(lead.lead_id, name, phone), None)["agreed"]
 
 

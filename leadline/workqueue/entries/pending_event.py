@@ -11,7 +11,7 @@ from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.contract import LeadOutcome
 
-#: `held`: a person decides which lead is the user's; the event stays open in the ledger.
+#: `held`: an operator decides which lead is the user's; the event stays open in the ledger.
 OutcomeStatus = Literal["synced", "superseded", "failed", "held"]
 
 
@@ -21,17 +21,18 @@ class Outcome:
 
     status: OutcomeStatus
     attempts: int
+    #: The user's lead; of a failed event, the lead that was chosen for it but belongs to another.
     lead_id: int | None = None
     reason: str | None = None
     #: A later retry could succeed without an operator.
     is_transient: bool = False
     #: Fencing token of the lease under which the event was applied.
     fence: str | None = None
-    #: What became of the lead of an erased user.
+    #: The outcome for the lead of an erased user.
     lead: LeadOutcome | None = None
     #: Fields of the map that the lead could not take, separated by commas.
     open_fields: str = ""
-    #: Of a held user: the leads or contacts that may be meant.
+    #: Of a held user: the leads or contacts that match.
     lead_ids: tuple[int, ...] = ()
     contact_ids: tuple[int, ...] = ()
 
@@ -74,7 +75,7 @@ class PendingEvent:
     def dumps(self) -> bytes:
         """The event as JSON, without its sequence number; without its calls if it has an outcome.
 
-        Its reply is sent next. If the worker is killed before, the repeated reply has none.
+        Its reply, which is sent next, carries them; a reply repeated after a kill has none.
         """
         stored = {name: getattr(self, name) for name in _STORED_AS_NAMED}
         if self.outcome and self.journey.calls:
@@ -106,9 +107,11 @@ class PendingEvent:
     @property
     def state(self) -> DesiredState | None:
         """The state that its message carried; None if that had no phone."""
-        others = dict(self.user)
-        full_name, phone = others.pop("full_name", ""), others.pop("phone", None)
-        return DesiredState(full_name, phone, others.pop("stage", None), others) if phone else None
+        fields_ = dict(self.user)
+        full_name, phone = fields_.pop("full_name", ""), fields_.pop("phone", None)
+        return (
+            DesiredState(full_name, phone, fields_.pop("stage", None), fields_) if phone else None
+        )
 
     def after_attempt(self) -> "PendingEvent":
         """The event with one more attempt counted."""
@@ -128,13 +131,14 @@ class PendingEvent:
         outcome = Outcome(status, attempts, lead_id, fence=fence, open_fields=open_fields)
         return replace(self, outcome=outcome)
 
-    def failed(self, error: BitrixError) -> "PendingEvent":
+    def failed(self, error: BitrixError, taken_lead_id: int | None = None) -> "PendingEvent":
         """The event with this failure as its outcome; unchanged if it has one."""
         if self.outcome is not None:
             return self
         outcome = Outcome(
             "failed",
             self.attempts + 1,
+            taken_lead_id,
             reason=error.detail,
             is_transient=not isinstance(error, Rejected) or isinstance(error, LeadGone),
         )
