@@ -1,8 +1,8 @@
-"""Holds what a process has once: its connections and clients, made at first use, closed together.
+"""Holds the connections and clients of a process, made once, at first use, and closed together.
 
-A function with `@per_process` makes one of them; each call returns the one that the current process
-holds. `@per_process_closing` says in addition how it is closed. There is no other place for them: a
-module keeps no connection, client or counter in its own global
+A function with `@per_process` makes such an object; every call in a process returns the same one.
+`@per_process_closing` also says how to close it. This is the only place for them: no module keeps a
+connection, client or counter in a global of its own
 (docs/decisions/0019-one-place-for-connections.md).
 """
 
@@ -25,7 +25,7 @@ class Process:
         self._closings: list[Callable[[], object]] = []
 
     def get(self, make: Callable[[], T], close: Callable[[T], object] | None = None) -> T:
-        """What `make` returned when it was first needed; it runs once, and again if it failed."""
+        """The object that `make` makes: made at first use, and again only if making it failed."""
         try:
             held: T = self._held[make]
         except KeyError:
@@ -48,7 +48,7 @@ class Process:
             return list(self._held.values())
 
     def close(self) -> None:
-        """Close everything that is to be closed, the newest first, as it may use the older ones."""
+        """Close all objects that need it, the newest first: it may use older ones."""
         with self._lock:
             closings = self._closings[::-1]
             self._held.clear()
@@ -68,7 +68,7 @@ def per_process(make: Callable[[], T]) -> Callable[[], T]:
 def per_process_closing(
     close: Callable[[T], object],
 ) -> Callable[[Callable[[], T]], Callable[[], T]]:
-    """Decorator: as `per_process`, for what has to be closed."""
+    """Decorator: as `per_process`, for an object that must be closed."""
     return lambda make: _held(make, close)
 
 
@@ -81,7 +81,7 @@ def _held(make: Callable[[], T], close: Callable[[T], object] | None) -> Callabl
 
 
 def current() -> Process:
-    """The one that `per_process` functions use."""
+    """The `Process` whose objects `per_process` functions return."""
     return _current
 
 
@@ -100,7 +100,7 @@ def start_check(check: Callable[[], T]) -> Callable[[], T]:
 
 
 def check_start() -> None:
-    """Run the checks of all modules that are loaded; raises what they raise."""
+    """Run the start checks of all imported modules; raises what they raise."""
     for check in _start_checks:
         check()
 
@@ -117,10 +117,10 @@ def fresh() -> Iterator[Process]:
         _current = before
 
 
-def _begin_in_child() -> None:
-    """Give a forked process nothing of its parent: a connection serves one of them only."""
+def _reset_in_child() -> None:
+    """Start a forked process without its parent's objects: they can't share a connection."""
     global _current  # noqa: PLW0603 - the only one
     _current = Process()
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+os.register_at_fork(after_in_child=_reset_in_child)

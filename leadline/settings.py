@@ -19,13 +19,13 @@ Peer = Literal["postgres", "rabbitmq", "redis", "bitrix24", "functions", "otlp"]
 _AUTO = BeforeValidator(lambda text: None if text == "auto" else text)
 
 
-def _named(text: str) -> frozenset[str]:
+def _split_names(text: str) -> frozenset[str]:
     return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
-_NAMES = BeforeValidator(_named)
-#: `never` is none of them; to hold implies to link where there is one lead.
-_DUPLICATES = BeforeValidator(lambda text: frozenset() if text == "never" else _named(text))
+_NAMES = BeforeValidator(_split_names)
+#: `never`: none of them. `hold` implies `link` for a user whom a single lead matches.
+_DUPLICATES = BeforeValidator(lambda text: frozenset() if text == "never" else _split_names(text))
 
 
 class Settings(BaseModel):
@@ -73,8 +73,7 @@ class Settings(BaseModel):
     #: Retention of settled events; longer than that of idempotency keys (24 hours).
     keep_events_s: float = Field(30 * 86400, ge=2 * 86400)
 
-    #: How long what was sent to Bitrix24 and answered is kept, at most as long as events; 0: not
-    #: kept.
+    #: Retention of calls to Bitrix24 and their answers, at most that of events; 0: none are kept.
     keep_calls_s: float = Field(7 * 86400, ge=0)
 
     #: Namespace of this portal's keys in Redis, so that portals could share one server.
@@ -83,10 +82,10 @@ class Settings(BaseModel):
     originator_id: Annotated[str | None, _AUTO] = Field(None, min_length=1, max_length=255)
     #: Publish results on the topic exchange `leadline.users`.
     results_exchange: Literal["on", "off"] = "off"
-    #: What becomes of the lead of an erased user.
+    #: What happens to the lead of an erased user.
     erase_lead: Literal["keep", "blank", "delete"] = "blank"
-    #: Before a lead is created: link the user to the open lead with its phone, hold the user for a
-    #: person where there are several, attach the new lead to the contact; separated by commas.
+    #: Before a lead is created: `link` the user to the open lead with its phone, `hold` the user
+    #: for an operator if there are several, attach the new lead to the `contact`; comma-separated.
     duplicates: Annotated[frozenset[Literal["link", "hold", "contact"]], _DUPLICATES] = frozenset()
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
     rate_per_s: float = Field(2, ge=0)
@@ -109,9 +108,9 @@ def settings() -> Settings:
     Raises:
         pydantic.ValidationError: a variable is invalid.
     """
-    given = {
+    variables = {
         name.removeprefix(PREFIX).lower(): text
         for name, text in os.environ.items()
         if name.startswith(PREFIX)
     }
-    return Settings.model_validate(given)
+    return Settings.model_validate(variables)

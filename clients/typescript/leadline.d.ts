@@ -187,7 +187,7 @@ export interface components {
         };
         /**
          * BatchOutcome
-         * @description What became of a user of a batch: the user if it was accepted, else the problem.
+         * @description The outcome of a user of a batch: the user if it was accepted, else the problem.
          */
         BatchOutcome: {
             /**

@@ -62,6 +62,6 @@ def asset(name: str) -> tuple[bytes, str]:
     """
     if name not in _TYPES:
         raise PathNotFound
-    ours = _STATIC / name
-    theirs = resources.files("flask_swagger_ui") / "dist" / name
-    return (ours if ours.is_file() else theirs).read_bytes(), _TYPES[name]
+    own_file = _STATIC / name
+    swagger_file = resources.files("flask_swagger_ui") / "dist" / name
+    return (own_file if own_file.is_file() else swagger_file).read_bytes(), _TYPES[name]

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 #: Headers of errors by status, in addition to X-Call-Id.
-_HEADERS_OF = {
+_ERROR_HEADERS = {
     401: ("WWW-Authenticate",),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
-#: Of each error status, what it means and the code of its example.
+#: The meaning of each error status, and the problem code of its example.
 _ERRORS = {
     400: (
         "The JSON is malformed or nested too deeply, or the Idempotency-Key is empty or too long.",
@@ -158,14 +158,16 @@ def _query(model: Any) -> list[Json]:
 
 
 def _parameter(schema: Json) -> Json:
-    """A parameter with this schema, which is absent in place of null."""
-    (given,) = [branch for branch in schema.get("anyOf", [schema]) if branch.get("type") != "null"]
-    whole = {**schema, **given}
-    texts = {name: whole.pop(name) for name in ("description",) if name in whole}
-    dropped = {"anyOf", "title"} | ({"default"} if whole.get("default", ...) is None else set())
+    """A parameter with this schema, without its null: an absent parameter stands for that."""
+    (non_null,) = [
+        branch for branch in schema.get("anyOf", [schema]) if branch.get("type") != "null"
+    ]
+    merged = {**schema, **non_null}
+    texts = {name: merged.pop(name) for name in ("description",) if name in merged}
+    dropped = {"anyOf", "title"} | ({"default"} if merged.get("default", ...) is None else set())
     return {
         **texts,
-        "schema": {name: value for name, value in whole.items() if name not in dropped},
+        "schema": {name: value for name, value in merged.items() if name not in dropped},
     }
 
 
@@ -187,7 +189,7 @@ def _success(operation: Operation, status: int) -> Json:
 
 def _error(status: int) -> Json:
     text, code = _ERRORS[status]
-    headers = _header_references(_HEADERS_OF.get(status, ()))
+    headers = _header_references(_ERROR_HEADERS.get(status, ()))
     if status == HTTPStatus.CONFLICT:
         headers["Retry-After"] = {**components.headers()["Retry-After"], "required": False}
     return {

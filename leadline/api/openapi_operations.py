@@ -25,7 +25,7 @@ TAGS = {
 
 _NAME, _PHONE = "Иван Иванов", "+77001112233"
 _USER = {"id": 1, "full_name": _NAME, "phone": _PHONE, "stage": "NEW"}
-_OWN = {**_USER, "external_id": "crm-4711"}
+_USER_WITH_EXTERNAL_ID = {**_USER, "external_id": "crm-4711"}
 _TIMES = {
     "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.000000Z",
@@ -48,7 +48,7 @@ _EVENT = {
     "published_at": "2026-01-31T12:00:00.015000+00:00",
     "settled_at": "2026-01-31T12:00:00.600000+00:00",
 }
-_STORED = {**_OWN, **_TIMES, "sync": _SYNC}
+_STORED = {**_USER_WITH_EXTERNAL_ID, **_TIMES, "sync": _SYNC}
 _INVALID = {
     "type": "/docs/problems#invalid_fields",
     "code": "invalid_fields",
@@ -106,7 +106,7 @@ OPERATIONS = (
         "are rejected. One `external_id` may occur once. The rate limit counts users.",
         {
             "items": [
-                {"status": 201, "version": 1, "user": _OWN},
+                {"status": 201, "version": 1, "user": _USER_WITH_EXTERNAL_ID},
                 {"status": 422, "problem": _INVALID},
             ]
         },
@@ -124,7 +124,7 @@ OPERATIONS = (
         "Create or change the user with this external id.", "write", User, "Own ids",
         "201 if it is new. Otherwise only what differs is changed; if nothing does, there is no "
         "new version. Concurrent requests create one user. With If-Match no user is created.",
-        _OWN, (200, 201), Upsert, {"full_name": _NAME, "phone": _PHONE},
+        _USER_WITH_EXTERNAL_ID, (200, 201), Upsert, {"full_name": _NAME, "phone": _PHONE},
         headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 412),
     ),
     Operation(

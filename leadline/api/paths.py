@@ -1,4 +1,7 @@
-"""Paths of the API, with or without a gateway's prefix."""
+"""Paths of the API, with or without a gateway's prefix.
+
+Each function that matches a path records its route in `environ[ROUTE]`, for metrics and traces.
+"""
 
 import re
 
@@ -31,8 +34,8 @@ def require_collection(request: Request) -> None:
     request.environ[ROUTE] = "/users"
 
 
-def is_stages(request: Request) -> bool:
-    """Whether the path is `/stages`."""
+def match_stages(request: Request) -> bool:
+    """Match the path `/stages`; False if it is another one."""
     if path_of(request).rstrip("/") != "/stages":
         return False
     request.environ[ROUTE] = "/stages"
@@ -63,11 +66,11 @@ def external_id(request: Request) -> str:
     """
     path = path_of(request)
     match = _EXTERNAL_ID_PATH.match(path)
-    given = match[1] if match else request.args.get("external_id")
-    if given is None or not (match or path == "/"):
+    text = match[1] if match else request.args.get("external_id")
+    if text is None or not (match or path == "/"):
         raise PathNotFound
     request.environ[ROUTE] = "/users/by-external-id/{external_id}"
-    return given
+    return text
 
 
 def user_id(request: Request, suffix: str = "") -> int:

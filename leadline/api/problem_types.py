@@ -1,7 +1,7 @@
-"""The types of problems: what each code means and what a client does about it.
+"""The problem types of the HTTP API: what each code means and what a client does about it.
 
-`type` of a problem is the address of its code on the page `/docs/problems`, which docs/problems.md
-also has: `python -m leadline.api.problem_types` prints it.
+The `type` of a problem links to its code on the page `/docs/problems`. docs/problems.md has the
+same text: `python -m leadline.api.problem_types` prints it.
 """
 
 import sys
@@ -43,8 +43,8 @@ TYPES = (
                 "Repeat the same request after `Retry-After`."),
     ProblemType("external_id_taken", 409, "Another user has this external id.",
                 "Change that user, for example by `PUT /users/by-external-id/{external_id}`."),
-    ProblemType("user_erased", 410, "The user was erased, for good; also for a repetition of a "
-                "request whose user was erased.", "Delete your copy; a new user gets a new id."),
+    ProblemType("user_erased", 410, "The user was erased permanently; also for a repetition of the "
+                "request that wrote it.", "Delete your copy; a new user gets a new id."),
     ProblemType("version_mismatch", 412, "The user has another version than `If-Match` names, or "
                 "does not exist.", "Read the user, apply the change to it, and use its new ETag."),
     ProblemType("body_too_large", 413, "The body is over the limit: 64 KiB, 1 MiB for a batch.",
@@ -102,7 +102,7 @@ def html() -> bytes:
 def _html(text: str) -> str:
     parts = escape(text).split("`")
     return "".join(
-        f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)
+        f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts)
     )
 
 

@@ -19,12 +19,12 @@ def response(request: Request) -> RawResponse:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    items = [{"id": stage.id, "name": stage.name} for stage in stages.listed()]
+    items = [{"id": stage.id, "name": stage.name} for stage in stages.current()]
     body = orjson.dumps({"items": items})
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     # Private: a shared cache must not answer callers without a key.
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={MAX_AGE_S}"}
-    known = request.environ.get("HTTP_IF_NONE_MATCH", "")
-    if etag in known or known.strip() == "*":
+    if_none_match = request.environ.get("HTTP_IF_NONE_MATCH", "")
+    if etag in if_none_match or if_none_match.strip() == "*":
         return RawResponse(b"", HTTPStatus.NOT_MODIFIED, headers)
     return RawResponse(body, HTTPStatus.OK, {"Content-Type": "application/json", **headers})

@@ -65,5 +65,5 @@ class StaticFiles:
 
 def _language(request: Request) -> str:
     """The reader's preferred available language; `ru-KZ` is Russian."""
-    wanted = (tag.partition("-")[0] for tag in request.accept_languages.values())
-    return next((tag for tag in wanted if tag in LANGUAGES), LANGUAGES[0])
+    preferred = (tag.partition("-")[0] for tag in request.accept_languages.values())
+    return next((tag for tag in preferred if tag in LANGUAGES), LANGUAGES[0])

@@ -50,12 +50,12 @@ def put(request: Request, external_id: str) -> RawResponse:
 
 def _version_of(external_id: str) -> Callable[[], int]:
     def read() -> int:
-        from leadline.users import queries  # noqa: PLC0415 - cold start: few requests name several
+        from leadline.users import queries  # noqa: PLC0415 - cold start: few name several versions
 
-        found = queries.page(Query(external_id=external_id))["items"]
-        if not found:
+        matches = queries.page(Query(external_id=external_id))["items"]
+        if not matches:
             raise VersionMismatch
-        return found[0]["sync"]["version"]
+        return matches[0]["sync"]["version"]
 
     return read
 
@@ -89,17 +89,17 @@ def _parse(
     item_model = further_fields.with_fields(BatchItem)
     items: dict[int, Item] = {}
     rejected: dict[int, LeadlineError] = {}
-    known: set[str] = set()
+    external_ids: set[str] = set()
     for position, user in enumerate(users):
         try:
             parsed = validate(item_model, user)
-            if parsed.external_id in known:
+            if parsed.external_id in external_ids:
                 raise DuplicateExternalId
         except InvalidRequest as error:
             rejected[position] = stages.with_allowed_stages(error, allowed)
             continue
         if parsed.external_id is not None:
-            known.add(parsed.external_id)
+            external_ids.add(parsed.external_id)
         items[position] = Item(
             parsed.full_name, parsed.phone, parsed.stage, parsed.external_id, parsed.further()
         )

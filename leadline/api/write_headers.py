@@ -67,7 +67,7 @@ def version_of(user: UserId) -> Callable[[], int]:
     """Reads the version of this user."""
 
     def read() -> int:
-        from leadline.users import queries  # noqa: PLC0415 - cold start: few requests name several
+        from leadline.users import queries  # noqa: PLC0415 - cold start: few name several versions
 
         return queries.get(user)["sync"]["version"]
 
@@ -115,8 +115,8 @@ def outcome_response(outcome: "Outcome") -> RawResponse:
 
 def body_of(user: User) -> dict[str, object]:
     """The JSON body of a user in responses to writes."""
-    own_id = {} if user.external_id is None else {"external_id": user.external_id}
-    return {**user.body(), **own_id, **further_fields.shown(user.fields)}
+    external_id = {} if user.external_id is None else {"external_id": user.external_id}
+    return {**user.body(), **external_id, **further_fields.in_response(user.fields)}
 
 
 def _response(user: User, version: int, *, created: bool) -> RawResponse:

@@ -1,1 +1,1 @@
-"""The console's JSON API, under `api/`: what the page reads, and what an operator orders."""
+"""The console's JSON API, under `api/`: queries of the page, and actions of an operator."""

@@ -1,4 +1,4 @@
-"""What an operator orders in the console; the scope is `operate`, and each action is audited."""
+"""Actions of an operator in the console; the scope is `operate`, and each action is audited."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from leadline.users.views import UserSummary
 
 #: Maximum number of ids of dead letters that are stored with an action.
-AUDITED_IDS = 200
-#: Maximum number of users in an export, and the size of the pages in which they are read.
-EXPORTED = 5000
+AUDITED_IDS_MAX = 200
+#: Maximum number of users in an export, and of users read at a time.
+EXPORT_MAX = 5000
 EXPORT_PAGE = 200
 #: Names of jobs in the audit trail; those of resyncs are from earlier releases, as stored rows are.
 JOB_ACTIONS = {
@@ -32,22 +32,22 @@ def resync(request: Request, number: str) -> object:
 
     parse(Empty, request)
     user_id = min(int(number), MAX_ID)
-    with _audited("send again", user_ids=[user_id]) as done:
+    with _audited("send again", user_ids=[user_id]) as record:
         requested, waiting, missing = resync_users([user_id])
-        done["asked"] = requested
+        record["asked"] = requested
     return {"asked_again": requested, "waiting_already": waiting, "not_found": missing}
 
 
-def sent(request: Request, number: str) -> object:
-    """What was sent for a user's last events and answered: personal data, so it is audited."""
+def sent_calls(request: Request, number: str) -> object:
+    """The calls for a user's last events, with their answers: personal data, so it is audited."""
     from leadline.operations import timeline  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.users.model import UserId  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
     user_id = min(int(number), MAX_ID)
-    with _audited("read what was sent", user_ids=[user_id]) as done:
-        events = timeline.sent(UserId(user_id))
-        done["events"] = len(events)
+    with _audited("read what was sent", user_ids=[user_id]) as record:
+        events = timeline.last_calls(UserId(user_id))
+        record["events"] = len(events)
     return {"events": events}
 
 
@@ -58,13 +58,13 @@ def export(request: Request) -> object:
     query = parse(search.Search, request).model_copy(update={"limit": EXPORT_PAGE, "after": 0})
     users: list[UserSummary] = []
     after: str | None = "0"
-    chosen = {"sync": query.sync, "stage": query.stage, "is_search": bool(query.find)}
-    with _audited("export users", **chosen) as done:
-        while after is not None and len(users) < EXPORTED:
+    filters = {"sync": query.sync, "stage": query.stage, "is_search": bool(query.find)}
+    with _audited("export users", **filters) as record:
+        while after is not None and len(users) < EXPORT_MAX:
             page = search.page(query.model_copy(update={"after": int(after)}))
             users += page["items"]
             after = page["next"]
-        done["users"] = len(users)
+        record["users"] = len(users)
     return {"items": users, "is_all": after is None}
 
 
@@ -91,10 +91,10 @@ def begin_job(request: Request) -> object:
     selection = job.selection()
     is_all = selection == jobs.Selection()
     action = "send all failed again" if is_all and job.kind == "resync" else JOB_ACTIONS[job.kind]
-    about: dict[str, object] = {"user_ids": job.user_ids[:100]} if job.user_ids else {}
-    with _audited(action, **about) as done:
+    details: dict[str, object] = {"user_ids": job.user_ids[:100]} if job.user_ids else {}
+    with _audited(action, **details) as record:
         begun = jobs.begin(job.kind, selection)
-        done["job"], done["asked"] = begun["id"], begun["total"]
+        record["job"], record["asked"] = begun["id"], begun["total"]
     return begun
 
 
@@ -103,9 +103,9 @@ def cancel_job(request: Request, job_id: str) -> object:
     from leadline.operations.bulk import jobs  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
-    with _audited("cancel job", job=job_id) as done:
+    with _audited("cancel job", job=job_id) as record:
         cancelled = jobs.cancel(job_id)
-        done["done"] = cancelled["done"]
+        record["done"] = cancelled["done"]
     return cancelled
 
 
@@ -124,30 +124,30 @@ def resume(request: Request) -> object:
     from leadline.operations import manual_hold  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
-    with _audited("resume calls") as done:
+    with _audited("resume calls") as record:
         was_paused = manual_hold.release()
-        done["was_paused"] = was_paused
+        record["was_paused"] = was_paused
     return {"paused": False, "was_paused": was_paused}
 
 
-def decide(request: Request, action: str) -> object:
+def decide_dead_letters(request: Request, action: str) -> object:
     """Replay or discard dead letters at once."""
     from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.operations.dead_letters import Selection, apply  # noqa: PLC0415 - cold start: only this call needs it
 
     ids = parse(DeadLetterIds, request).ids
-    with _audited(f"{action} dead letters", letters=ids[:AUDITED_IDS]) as done:
+    with _audited(f"{action} dead letters", letters=ids[:AUDITED_IDS_MAX]) as record:
         number, missing = apply(Selection(frozenset(ids)), Decision(action))
-        done["done"] = number
+        record["done"] = number
     return {"done": number, "not_found": missing}
 
 
 @contextmanager
-def _audited(action: str, **about: object) -> Iterator[dict[str, object]]:
+def _audited(action: str, **details: object) -> Iterator[dict[str, object]]:
     """Record an action in the audit trail, and show its effect in the dashboard at once."""
     from leadline.operations import audit  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
 
-    with audit.recorded(action, **about) as done:
-        yield done
+    with audit.recorded(action, **details) as record:
+        yield record
     dashboard().invalidate()

@@ -38,7 +38,7 @@ class DeadLetterIds(Body):
 
 
 class Choice(Body):
-    """The lead that is a held user's; null: it gets a new one."""
+    """The lead to link a held user to; null: create a new lead."""
 
     lead_id: UserNumber | None
 
@@ -47,7 +47,7 @@ class NewJob(Body):
     """A bulk job: users to resync, or dead letters to replay or discard.
 
     `reason_id` names a reason of failed users or of dead letters, as listed. Without a selection it
-    is about all failed users, or all dead letters.
+    covers all failed users, or all dead letters.
     """
 
     kind: Literal["resync", "replay", "discard"]
@@ -57,15 +57,15 @@ class NewJob(Body):
     queue: Line = ""
 
     @model_validator(mode="after")
-    def _selects_what_it_changes(self) -> "NewJob":
-        of_letters = bool(self.ids or self.queue)
-        of_users = bool(self.user_ids)
-        if of_letters if self.kind == "resync" else of_users:
+    def _require_matching_selection(self) -> "NewJob":
+        selects_letters = bool(self.ids or self.queue)
+        selects_users = bool(self.user_ids)
+        if selects_letters if self.kind == "resync" else selects_users:
             raise ValueError("the selection is not one for this kind of job")
         return self
 
     def selection(self) -> "Selection":
-        """What the job is about."""
+        """The users or dead letters that the job covers."""
         from leadline.operations.bulk.jobs import Selection  # noqa: PLC0415 - cold start: only this call needs it
 
         if self.kind == "resync":

@@ -1,4 +1,4 @@
-"""What the console's page reads; the scope is `read`, and `operate` where personal data may be."""
+"""Queries of the console's page; the scope is `read`, or `operate` for personal data."""
 
 from typing import Literal
 from uuid import UUID
@@ -42,8 +42,8 @@ def status(_request: Request) -> object:
     return dashboard().snapshot()
 
 
-def settled(request: Request) -> object:
-    """Settled events of a `period`, by time."""
+def settled_events(request: Request) -> object:
+    """The settled events of a `period`, over time."""
     from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
 
     return dashboard().settled(parse_query(Period, request).period)
@@ -72,7 +72,7 @@ def failures(_request: Request) -> object:
 
 
 def first_match(_request: Request) -> object:
-    """Users held for a person, and the newest plan with its first lines."""
+    """Users held for an operator, and the newest plan with its first lines."""
     from leadline.ledger import held  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.operations.first_match import overview  # noqa: PLC0415 - cold start: only this call needs it
 

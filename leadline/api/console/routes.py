@@ -14,7 +14,7 @@ from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
 from leadline.runtime.http.endpoint import RawResponse, authorize, json_response
 from leadline.runtime.telemetry import trace_context
 
-#: Pages of other origins can't send this header: without keys it shows that our page asks.
+#: Pages of other origins can't send this header: without keys it proves that ours sent the request.
 OWN_HEADER = "X-Leadline-Console"
 
 _PREFIX = re.compile(r"^(?:/console(?=/|$))*/?")
@@ -55,12 +55,12 @@ def serve(request: Request, path: str) -> RawResponse:
 _Route = tuple[str, str, Callable[..., object]]
 _ROUTES: tuple[_Route, ...] = (
     ("GET", r"api/status", reads.status),
-    ("GET", r"api/settled", reads.settled),
+    ("GET", r"api/settled", reads.settled_events),
     ("GET", r"api/users", reads.users),
     ("GET", rf"api/users/{_ID}", reads.user),
     ("POST", r"api/users/export", actions.export),
     ("POST", rf"api/users/{_ID}/again", actions.resync),
-    ("POST", rf"api/users/{_ID}/sent", actions.sent),
+    ("POST", rf"api/users/{_ID}/sent", actions.sent_calls),
     ("GET", r"api/failures", reads.failures),
     ("GET", r"api/first-match", reads.first_match),
     ("POST", rf"api/users/{_ID}/choose", actions.choose),
@@ -71,5 +71,5 @@ _ROUTES: tuple[_Route, ...] = (
     ("GET", r"api/audit", reads.trail),
     ("GET", r"api/dead-letters", reads.dead_letters),
     ("GET", r"api/dead-letters/([0-9a-f]{12})", reads.dead_letter),
-    ("POST", r"api/dead-letters/(replay|discard)", actions.decide),
+    ("POST", r"api/dead-letters/(replay|discard)", actions.decide_dead_letters),
 )

@@ -17,7 +17,7 @@ T = TypeVar("T", bound="BatchOutcome")
 
 @_attrs_define
 class BatchOutcome:
-    """What became of a user of a batch: the user if it was accepted, else the problem.
+    """The outcome of a user of a batch: the user if it was accepted, else the problem.
 
     Attributes:
         status (int): 201: created; 200: changed or unchanged; else as for one user.
