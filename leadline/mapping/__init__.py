@@ -1,1 +1,1 @@
-"""The field map: which further fields a user has, and where each one lives in the lead."""
+"""The field map: the further fields of users, and the field of the lead that holds each."""

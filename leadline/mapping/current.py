@@ -1,7 +1,7 @@
 """The field map of this process, read at its start and again when the file has changed.
 
 A process does not start with an invalid map. If the file becomes invalid later, the last good map
-stays in use, and `defect` returns the mistake, which doctor and alerts show.
+stays in use; `defect` returns the mistake, for doctor and alerts.
 """
 
 import os
@@ -39,7 +39,7 @@ class _MapFile:
         self._lock = threading.Lock()
         self._version = _version(path)
         self._check_at = time.monotonic() + CHECK_EVERY_S
-        #: Raises BadConfiguration: there is no good map yet.
+        # Raises BadConfiguration: no version of the file was valid yet.
         self.map = _read(path)
         self.read_at = time.monotonic()
         self.defect: str | None = None
@@ -68,7 +68,7 @@ class _MapFile:
             self.read_at = time.monotonic()
             log.info("field map read", fields=len(self.map.fields))
             return
-        # The text quotes the map's file only.
+        # The text quotes nothing but the map's file, so it contains no personal data.
         log.error("field map invalid, last good one stays in use", mistake=self.defect)
 
 

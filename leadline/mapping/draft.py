@@ -12,10 +12,10 @@ _HEAD = """\
 # Written from the fields of the portal; remove what you don't need, and the `#` of what you do.
 # docs/mapping.md explains every key. Check the file with: leadline mapping check
 """
-#: Active in the draft, as nearly every portal needs them.
-_USUAL = frozenset({"EMAIL"})
-#: Values of a list that are shown; others are left to the operator.
-_VALUES_SHOWN = 50
+#: Active in the draft: nearly every portal needs them.
+_COMMON = frozenset({"EMAIL"})
+#: Maximum number of a list's values that are written; the operator adds others.
+_LIST_VALUES_MAX = 50
 
 
 def text(portal: Mapping[str, PortalField]) -> str:
@@ -25,7 +25,7 @@ def text(portal: Mapping[str, PortalField]) -> str:
     active = 0
     for portal_field in _usable_in_order(portal.values()):
         is_active = (
-            portal_field.is_required or portal_field.name in _USUAL
+            portal_field.is_required or portal_field.name in _COMMON
         ) and active < FIELDS_MAX
         active += is_active
         lines = list(_lines(portal_field, _name(portal_field, names)))
@@ -42,7 +42,7 @@ def _usable_in_order(fields: Iterable[PortalField]) -> list[PortalField]:
         field
         for field in fields
         if field.name not in OWN
-        and (field.name in MULTIFIELDS or (field.fitting and not field.is_multiple))
+        and (field.name in MULTIFIELDS or (field.fitting_types and not field.is_multiple))
         and (field.name in COLUMNS or field.name in MULTIFIELDS or is_user_field(field.name))
         and field.name != "NAME"
     ]
@@ -50,7 +50,7 @@ def _usable_in_order(fields: Iterable[PortalField]) -> list[PortalField]:
         usable,
         key=lambda field: (
             not field.is_required,
-            field.name not in _USUAL,
+            field.name not in _COMMON,
             is_user_field(field.name),
         ),
     )
@@ -81,7 +81,7 @@ def _lines(field: PortalField, name: str) -> Iterator[str]:
     if kind == "one-of":
         yield "# The user's value = the id of the entry in the portal's list"
         yield f"[fields.{name}.values]"
-        for key, label in list(field.items.items())[:_VALUES_SHOWN]:
+        for key, label in list(field.items.items())[:_LIST_VALUES_MAX]:
             yield f"{_quoted(label or key)} = {_quoted(key)}"
     yield ""
 
@@ -89,8 +89,8 @@ def _lines(field: PortalField, name: str) -> Iterator[str]:
 def _kind(field: PortalField) -> str:
     if field.name in MULTIFIELDS:
         return {"EMAIL": "email", "PHONE": "phone"}.get(field.name, "text")
-    fitting = [kind for kind in field.fitting if kind != "one-of" or field.items]
-    return fitting[0] if fitting else "text"
+    types = [kind for kind in field.fitting_types if kind != "one-of" or field.items]
+    return types[0] if types else "text"
 
 
 def _commented(line: str) -> str:

@@ -11,7 +11,7 @@ from leadline.mapping import targets
 from leadline.mapping.targets import COLUMNS, MULTIFIELDS
 from leadline.mapping.user_field import UserField
 
-#: At most this many further fields.
+#: Maximum number of further fields.
 FIELDS_MAX = 64
 #: Total length of all texts of a user, so that a message stays below its size limit.
 CHARACTERS_MAX = 32_000
@@ -65,9 +65,9 @@ class FieldMap(BaseModel):
 
     @model_validator(mode="after")
     def _check_targets(self) -> Self:
-        taken: dict[str, str] = {}
+        names: dict[str, str] = {}
         for name, field in self.fields.items():
-            other = taken.setdefault(field.target, name)
+            other = names.setdefault(field.target, name)
             if other != name:
                 raise ValueError(f"[fields.{name}]: {field.target} already holds {other}")
             if field.target in self.constants:
@@ -75,7 +75,7 @@ class FieldMap(BaseModel):
         return self
 
     def __hash__(self) -> int:
-        """By identity: models are cached by map, and a map that was read again is another one."""
+        """By identity: models are cached by map, and reading the file again makes another map."""
         return id(self)
 
     def __eq__(self, other: object) -> bool:
@@ -98,12 +98,12 @@ class FieldMap(BaseModel):
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns and multi-fields to read of a lead."""
+        """The columns and multi-fields of a lead that must be read."""
         return tuple(dict.fromkeys(field.lead for field in self.fields.values()))
 
     @cached_property
     def has_name(self) -> bool:
-        """Whether NAME is left for the user's full name, which TITLE always holds."""
+        """Whether NAME holds the full name, as TITLE always does: the map does not use it."""
         return "NAME" not in self.by_target and "NAME" not in self.constants
 
     @cached_property

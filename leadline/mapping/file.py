@@ -16,7 +16,7 @@ from leadline.mapping.user_field import UserField
 MAX_BYTES = 256 * 1024
 #: A longer value is not quoted.
 _SHORT = 40
-#: A validator's message may begin with the place it is about: `[fields.city]: …`.
+#: A validator's message may begin with the key that it is about: `[fields.city]: …`.
 _PLACE = re.compile(r"\[([^\]]+)\]: ")
 _HEADER = re.compile(r"^\s*\[+([^\]]+)\]")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\"'-]+)\s*=")
@@ -64,36 +64,36 @@ def parse(text: str) -> FieldMap:
 
 
 def _mistake(lines: list[str], error: Any) -> str:
-    # A union of types reports each of them: only the key counts.
+    # For a union of types, the path goes on with the type: drop it.
     keys = [str(part) for part in error["loc"]][:3]
     if keys[:1] == ["constants"]:
         keys = keys[:2]
     message = _message(error, keys)
-    if named := _PLACE.match(message):
-        keys, message = named[1].split("."), message[named.end() :]
+    if prefix := _PLACE.match(message):
+        keys, message = prefix[1].split("."), message[prefix.end() :]
     number = _line_of(lines, keys)
-    where = f"line {number}, " if number else ""
+    position = f"line {number}, " if number else ""
     depth = 1 if keys[:1] == ["constants"] else 2
     table = f"[{'.'.join(keys[:depth])}] {'.'.join(keys[depth:])}".rstrip()
-    return f"{where}{table}: {message}"
+    return f"{position}{table}: {message}"
 
 
 def _message(error: Any, keys: list[str]) -> str:
-    """What was expected, and what was found."""
+    """What was expected, and the value in its place if it is short."""
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "missing":
         return "is required"
     if kind == "extra_forbidden":
-        known = UserField if keys[:1] == ["fields"] else FieldMap
-        return f"is no key here: one of {', '.join(known.model_fields)}"
-    found = error["input"]
-    is_short = isinstance(found, str | int | float) and len(str(found)) <= _SHORT
-    return f"{message}, found {found!r}" if is_short and kind != "value_error" else message
+        model = UserField if keys[:1] == ["fields"] else FieldMap
+        return f"is no key here: one of {', '.join(model.model_fields)}"
+    value = error["input"]
+    is_short = isinstance(value, str | int | float) and len(str(value)) <= _SHORT
+    return f"{message}, found {value!r}" if is_short and kind != "value_error" else message
 
 
 def _line_of(lines: Iterable[str], keys: list[str]) -> int | None:
     """The line of this key, else that of the innermost table around it that has one."""
-    found, depth, table = None, 0, list[str]()
+    line_number, depth, table = None, 0, list[str]()
     for number, line in enumerate(lines, 1):
         if header := _HEADER.match(line):
             table = [_bare(part) for part in header[1].split(".")]
@@ -106,8 +106,8 @@ def _line_of(lines: Iterable[str], keys: list[str]) -> int | None:
         if path[:shared] != keys[:shared]:
             continue
         if shared > depth:
-            found, depth = number, shared
-    return found
+            line_number, depth = number, shared
+    return line_number
 
 
 def _bare(key: str) -> str:

@@ -1,7 +1,7 @@
-"""Values of users as the lead holds them, as texts that can be compared.
+"""Values of further fields in the form of the lead: texts that can be compared.
 
-`to_lead` is what a write sends. `from_lead` reads what the portal answers, in the notation of
-either API, as the same text; None is a field without a value.
+`to_lead` converts a user's value. `from_lead` converts what the portal answers, in the notation of
+either API, to the same text. None is a field without a value.
 """
 
 import re
@@ -24,15 +24,15 @@ _NO = frozenset({"n", "0", "false", "no"})
 #: A portal keeps this many decimals of a number, unless a user field has more.
 _DECIMALS = 2
 #: Longer values of a lead are cut: no field of the map is that long.
-_LONGEST = 65_536
+_VALUE_MAX = 65_536
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def of_user(field_map: "FieldMap", values: Mapping[str, Any]) -> LeadValues:
     """What the lead of a user with these values should hold.
 
-    Leaves out fields without a value, of which the lead keeps its own, and values that the map no
-    longer allows.
+    Leaves out fields that the user has no value for, since the lead keeps its own there, and values
+    that the map no longer allows.
     """
     lead: LeadValues = {}
     for name, field in field_map.fields.items():
@@ -68,10 +68,10 @@ def _number_to_lead(_: "UserField", value: Value) -> str | None:
 
 
 def _one_of_to_lead(field: "UserField", value: Value) -> str:
-    known = field.values or {}
-    if not isinstance(value, str) or value not in known:
-        raise InvalidValue(f"must be one of {', '.join(known)}")
-    return known[value]
+    list_ids = field.values or {}
+    if not isinstance(value, str) or value not in list_ids:
+        raise InvalidValue(f"must be one of {', '.join(list_ids)}")
+    return list_ids[value]
 
 
 def _date_to_lead(_: "UserField", value: Value) -> str:
@@ -115,13 +115,13 @@ def from_lead(field: "UserField", raw: Any) -> str | None:
         InvalidValue: it is no single value.
     """
     if raw is None or raw in ("", [], {}):
-        # PHP has one notation for an empty list, an empty table and a user field without a value.
+        # PHP encodes an empty list, an empty table and a user field without a value alike.
         return None
     if raw is False and field.type != "bool":
         return None
     if isinstance(raw, dict | list):
         raise InvalidValue("holds several values")
-    text = _text(str(raw)[:_LONGEST])
+    text = _text(str(raw)[:_VALUE_MAX])
     match field.type:
         case "bool":
             lower = (text or "").lower()

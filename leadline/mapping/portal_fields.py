@@ -1,4 +1,4 @@
-"""The fields of a portal's leads, and what in the map does not fit them.
+"""The fields of a portal's leads, and the misfits: parts of the map that contradict them.
 
 Parses crm.lead.fields (https://apidocs.bitrix24.com/api-reference/crm/leads/crm-lead-fields.html)
 and the lists of crm.status.list.
@@ -14,7 +14,7 @@ from leadline.mapping.user_field import FieldType, UserField
 
 #: Fields that Leadline itself writes in every lead.
 OWN = frozenset({"TITLE", "PHONE", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID"})
-#: A longer title or list is cut.
+#: Longer titles and lists are cut.
 TITLE_MAX = 255
 ITEMS_MAX = 500
 #: How many people of the portal are checked: one page.
@@ -61,12 +61,12 @@ class PortalField:
     status_type: str = ""
     #: The names of its values by id; empty if it has no list.
     items: Mapping[str, str] = field(default_factory=dict)
-    #: Ids that the map has for it, but no active user of the portal.
+    #: Ids that the map names for it and that belong to no active user of the portal.
     unknown_people: frozenset[str] = frozenset()
 
     @property
-    def fitting(self) -> tuple[FieldType, ...]:
-        """The map's types that fit, the best one first; empty: a map can't fill this field."""
+    def fitting_types(self) -> tuple[FieldType, ...]:
+        """The map's types that the field can hold, the best first; empty: a map can't fill it."""
         return () if self.is_read_only else _FITTING.get(self.type, ())
 
 
@@ -86,31 +86,31 @@ def parse(answer: Any, lists: Mapping[str, Mapping[str, str]]) -> dict[str, Port
 
     Leaves out what can't be read.
     """
-    found = {}
-    for name, described in answer.items() if isinstance(answer, dict) else ():
-        if isinstance(described, dict):
-            status_type = str(described.get("statusType") or "")
-            items = _items(described.get("items")) or dict(lists.get(status_type, {}))
-            found[str(name)] = PortalField(
+    fields = {}
+    for name, description in answer.items() if isinstance(answer, dict) else ():
+        if isinstance(description, dict):
+            status_type = str(description.get("statusType") or "")
+            items = _items(description.get("items")) or dict(lists.get(status_type, {}))
+            fields[str(name)] = PortalField(
                 str(name),
-                str(described.get("type", "")),
-                _title(described, str(name)),
-                described.get("isRequired") in (True, "Y"),
-                described.get("isReadOnly") in (True, "Y"),
-                described.get("isMultiple") in (True, "Y"),
+                str(description.get("type", "")),
+                _title(description, str(name)),
+                description.get("isRequired") in (True, "Y"),
+                description.get("isReadOnly") in (True, "Y"),
+                description.get("isMultiple") in (True, "Y"),
                 status_type,
                 items,
             )
-    return found
+    return fields
 
 
 def status_types(answer: Any) -> set[str]:
-    """The lists of crm.status.list that the portal's fields refer to."""
-    described = answer.values() if isinstance(answer, dict) else ()
+    """The lists of crm.status.list to which the portal's fields refer."""
+    descriptions = answer.values() if isinstance(answer, dict) else ()
     types = {
-        str(described_field.get("statusType") or "")
-        for described_field in described
-        if isinstance(described_field, dict)
+        str(description.get("statusType") or "")
+        for description in descriptions
+        if isinstance(description, dict)
     }
     return types - {"", "STATUS"}
 
@@ -130,20 +130,20 @@ def _items(rows: Any) -> dict[str, str]:
     }
 
 
-def _title(described: Mapping[str, Any], name: str) -> str:
+def _title(description: Mapping[str, Any], name: str) -> str:
     for key in ("formLabel", "listLabel", "title"):
-        text = " ".join(str(described.get(key) or "").split())
+        text = " ".join(str(description.get(key) or "").split())
         if text and text != name:
             return "".join(char for char in text if char.isprintable())[:TITLE_MAX]
     return name
 
 
-def named_people(field_map: FieldMap, portal: Mapping[str, PortalField]) -> frozenset[str]:
-    """The ids of people that the map has as constants, defaults and values of lists."""
+def mapped_people(field_map: FieldMap, portal: Mapping[str, PortalField]) -> frozenset[str]:
+    """The ids of people that the map names as constants, defaults and values of lists."""
     ids = {str(value) for name, value in field_map.constants.items() if _is_person(portal, name)}
     for user_field in field_map.fields.values():
         if _is_person(portal, user_field.lead):
-            ids |= _own_ids(user_field)
+            ids |= _mapped_ids(user_field)
     return frozenset(sorted(filter(str.isdecimal, ids))[:PEOPLE_MAX])
 
 
@@ -151,8 +151,8 @@ def _is_person(portal: Mapping[str, PortalField], name: str) -> bool:
     return name in portal and portal[name].type in {"user", "employee"}
 
 
-def _own_ids(user_field: UserField) -> set[str]:
-    """The ids that the map itself has for this field."""
+def _mapped_ids(user_field: UserField) -> set[str]:
+    """The ids that the map itself names for this field."""
     if user_field.values:
         return set(user_field.values.values())
     return set() if user_field.default is None else {str(user_field.default)}
@@ -173,7 +173,7 @@ def active_people(answer: Any) -> set[str]:
 def without_people(
     portal: Mapping[str, PortalField], ids: frozenset[str]
 ) -> dict[str, PortalField]:
-    """These fields; those that hold people know that these ids are none."""
+    """The fields, of which those that hold people have these ids as `unknown_people`."""
     return {
         name: replace(portal_field, unknown_people=ids)
         if _is_person(portal, name)
@@ -183,13 +183,13 @@ def without_people(
 
 
 def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misfit]:
-    """What the portal would refuse of the map, and what it requires beyond the map."""
-    found = [
+    """Parts of the map that the portal would refuse, and fields it requires that the map lacks."""
+    misfits = [
         Misfit(name, user_field.lead, problem)
         for name, user_field in field_map.fields.items()
         for problem in _field_problems(user_field, portal.get(user_field.lead))
     ]
-    found += [
+    misfits += [
         Misfit("constants", name, problem)
         for name, value in field_map.constants.items()
         for problem in _constant_problems(value, portal.get(name))
@@ -201,51 +201,51 @@ def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misf
     }
     if field_map.has_name:
         covered.add("NAME")
-    found += [
+    misfits += [
         Misfit(
             "", name, f"the portal requires it ({portal_field.title}), and the map does not fill it"
         )
         for name, portal_field in portal.items()
         if portal_field.is_required and not portal_field.is_read_only and name not in covered
     ]
-    return found
+    return misfits
 
 
 def _field_problems(user_field: UserField, portal_field: PortalField | None) -> Iterator[str]:
-    yield from _place_problems(portal_field)
+    yield from _target_problems(portal_field)
     if portal_field is None or user_field.lead in MULTIFIELDS:
         return
-    if portal_field.fitting and user_field.type not in portal_field.fitting:
-        fitting = " or ".join(portal_field.fitting)
-        yield f"holds {portal_field.type} in the portal: type must be {fitting}"
+    if portal_field.fitting_types and user_field.type not in portal_field.fitting_types:
+        types = " or ".join(portal_field.fitting_types)
+        yield f"holds {portal_field.type} in the portal: type must be {types}"
     elif (
         user_field.values
         and portal_field.items
         and (unknown := set(user_field.values.values()) - portal_field.items.keys())
     ):
-        known = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
-        yield f"the portal's list has no {', '.join(sorted(unknown))}: one of {known}"
-    yield from _people_problems(_own_ids(user_field), portal_field)
+        entries = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
+        yield f"the portal's list has no {', '.join(sorted(unknown))}: one of {entries}"
+    yield from _people_problems(_mapped_ids(user_field), portal_field)
     if portal_field.is_required and not user_field.required and user_field.default is None:
         yield "is required by the portal: set `required = true`, or a default"
 
 
-def _place_problems(portal_field: PortalField | None) -> Iterator[str]:
+def _target_problems(portal_field: PortalField | None) -> Iterator[str]:
     if portal_field is None:
         yield "the portal has no such field"
     elif portal_field.is_read_only:
         yield "is read-only in the portal"
     elif portal_field.is_multiple and portal_field.name not in MULTIFIELDS:
         yield "holds several values in the portal, which a map can't fill"
-    elif portal_field.name not in MULTIFIELDS and not portal_field.fitting:
+    elif portal_field.name not in MULTIFIELDS and not portal_field.fitting_types:
         yield f"holds {portal_field.type} in the portal, which a map can't fill"
 
 
 def _constant_problems(value: str | float, portal_field: PortalField | None) -> Iterator[str]:
-    yield from _place_problems(portal_field)
+    yield from _target_problems(portal_field)
     if portal_field is not None and portal_field.items and str(value) not in portal_field.items:
-        known = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
-        yield f"the portal's list has no {value}: one of {known}"
+        entries = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
+        yield f"the portal's list has no {value}: one of {entries}"
     if portal_field is not None:
         yield from _people_problems({str(value)}, portal_field)
 

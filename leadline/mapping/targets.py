@@ -12,7 +12,7 @@ from typing import Literal
 #: What a column holds: `reference` is an id of another record or of an entry of a list.
 Kind = Literal["text", "number", "bool", "date", "reference"]
 
-#: A user's value of a further field; None: it was cleared.
+#: A user's value of a further field; None: cleared.
 Value = str | int | float | bool | None
 
 #: User fields can have any kind; the map says which.
@@ -89,9 +89,9 @@ def name_in(answer: Iterable[str], name: str) -> str | None:
     A portal that does not know `useOriginalUfNames` writes `UF_CRM_1639669411830` in camel case,
     `ufCrm_1639669411830`, and drops underscores by undocumented rules.
     """
-    own = item_name(name)
-    if own in answer or not is_user_field(name):
-        return own if own in answer else None
+    item_key = item_name(name)
+    if item_key in answer or not is_user_field(name):
+        return item_key if item_key in answer else None
     bare = name.replace("_", "").lower()
     return next((key for key in answer if key.replace("_", "").lower() == bare), None)
 
@@ -102,5 +102,5 @@ def why_unmappable(name: str) -> str | None:
         return None
     if name in _OWN:
         return "is written by Leadline itself"
-    known = ", ".join((*COLUMNS, *MULTIFIELDS))
-    return f"is no field that can be written: one of {known}, or UF_CRM_…"
+    names = ", ".join((*COLUMNS, *MULTIFIELDS))
+    return f"is no field that can be written: one of {names}, or UF_CRM_…"

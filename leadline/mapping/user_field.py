@@ -60,7 +60,7 @@ class UserField(BaseModel):
     required: bool = False
     #: The value of a new user that is given none.
     default: str | int | float | bool | date | None = None
-    #: For people: shown in API docs and console.
+    #: Shown in API docs and console.
     description: str | None = Field(None, max_length=200)
 
     min_length: int = Field(0, ge=0)
@@ -75,8 +75,8 @@ class UserField(BaseModel):
 
     @field_validator("values", mode="before")
     @classmethod
-    def _as_table(cls, values: object) -> object:
-        """A list names values that are their own ids; an id may be a number."""
+    def _values_as_table(cls, values: object) -> object:
+        """The values as a table: in a list, each value is its own id; an id may be a number."""
         if isinstance(values, list):
             values = {str(value): value for value in values}
         if not isinstance(values, dict) or not 1 <= len(values) <= VALUES_MAX:
@@ -92,15 +92,15 @@ class UserField(BaseModel):
 
     @field_validator("lead")
     @classmethod
-    def _can_be_written(cls, name: str) -> str:
+    def _check_lead(cls, name: str) -> str:
         if why := targets.why_unmappable(name):
             raise ValueError(f"{name} {why}")
         return name
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check_combination(self) -> Self:
         self._check_limits()
-        self._check_place()
+        self._check_target()
         self._check_default()
         return self
 
@@ -118,11 +118,11 @@ class UserField(BaseModel):
         if self.min_length > self.length:
             raise ValueError("min_length is above max_length")
 
-    def _check_place(self) -> None:
+    def _check_target(self) -> None:
         if self.lead in MULTIFIELDS:
-            wanted = _MULTIFIELD_TYPES[self.lead]
-            if self.type != wanted:
-                raise ValueError(f"{self.lead} holds type {wanted!r}, not {self.type!r}")
+            field_type = _MULTIFIELD_TYPES[self.lead]
+            if self.type != field_type:
+                raise ValueError(f"{self.lead} holds type {field_type!r}, not {self.type!r}")
             if not targets.VALUE_TYPE.fullmatch(self.value_type or DEFAULT_VALUE_TYPE):
                 raise ValueError("value_type is an upper-case word such as WORK, HOME or MOBILE")
             if self.target == targets.OWN_PHONE:
@@ -134,8 +134,8 @@ class UserField(BaseModel):
         elif self.lead in COLUMNS:
             column = COLUMNS[self.lead]
             if self.type not in _FITTING[column.kind]:
-                fitting = ", ".join(sorted(_FITTING[column.kind]))
-                raise ValueError(f"{self.lead} holds {fitting}, not {self.type}")
+                types = ", ".join(sorted(_FITTING[column.kind]))
+                raise ValueError(f"{self.lead} holds {types}, not {self.type}")
             if column.max_length and self.type == "text" and self.length > column.max_length:
                 raise ValueError(f"{self.lead} has {column.max_length} characters: set max_length")
 
@@ -157,8 +157,8 @@ class UserField(BaseModel):
                     return "must be a number"
                 return self._why_out_of_range(value)
             case "one-of":
-                known = self.values or {}
-                return None if value in known else f"must be one of {', '.join(known)}"
+                choices = self.values or {}
+                return None if value in choices else f"must be one of {', '.join(choices)}"
             case "date":
                 if not isinstance(self.default, date):
                     return "must be a date like 2026-01-31, without quotes"

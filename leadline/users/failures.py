@@ -4,12 +4,12 @@ from typing import Any
 
 from leadline.runtime.postgres.pool import database
 
-#: The most groups that are listed.
+#: Maximum number of groups that are listed.
 MAX_GROUPS = 50
 
 #: A reason without its numbers.
 REASON = "regexp_replace(sync_reason, '[0-9]+', '#', 'g')"
-#: The id of a user's group: the same for as long as the reason's text is.
+#: The id of a user's group; it changes only with the reason's text.
 REASON_ID = f"to_hex(hashtextextended({REASON}, 0))"
 
 _GROUPS = f"""
@@ -25,9 +25,9 @@ GROUP BY 1 ORDER BY users DESC, reason LIMIT :limit
 def groups() -> list[dict[str, Any]]:
     """Groups of all failed users, the largest first, `MAX_GROUPS` at most.
 
-    Each has the `reason` of one of them, how many `users` and how many of these are `retrying`
-    automatically, and `since` when and until when (`latest`) they failed. The console polls it; the
-    command line's `failed_users.groups` also filters, and reads each event for what is common.
+    Each has the `reason` of one of its users, the number of `users`, the number that are `retrying`
+    automatically, and the first (`since`) and `latest` time of a failure. The console polls it; the
+    command line's `failed_users.groups` also filters, and reads each event for what they share.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -23,26 +23,26 @@ _EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]{1,64}@(?:[^@\s.]{1,63}\.)+[^@\s.]{2,
 def extended(model: type[Base], mapping: FieldMap) -> type[Base]:
     """The model with the fields of this map."""
     is_change, is_new = issubclass(model, Changes), issubclass(model, NewUser)
-    given: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
     for name, field in mapping.fields.items():
         kind = annotation(field)
         if field.required and not is_change:
-            given[name] = (kind, ...)
+            definitions[name] = (kind, ...)
         elif field.required:
-            given[name] = (kind, None)  # absent: unchanged; null is no value
+            definitions[name] = (kind, None)  # absent: unchanged; null is no value
         else:
-            given[name] = (kind | None, field.default_value if is_new else None)
-    made: type[Base] = create_model(model.__name__, __base__=model, **given)
-    made.__doc__ = model.__doc__
-    made.further_names = tuple(sorted(mapping.fields))
-    return made
+            definitions[name] = (kind | None, field.default_value if is_new else None)
+    model_with_fields: type[Base] = create_model(model.__name__, __base__=model, **definitions)
+    model_with_fields.__doc__ = model.__doc__
+    model_with_fields.further_names = tuple(sorted(mapping.fields))
+    return model_with_fields
 
 
 def annotation(field: UserField) -> Any:
     """The type of this field in requests and in the API's schema."""
-    described = Field(description=field.description) if field.description else None
+    description = Field(description=field.description) if field.description else None
     kind = _KINDS[field.type](field)
-    return Annotated[kind, described] if described else kind
+    return Annotated[kind, description] if description else kind
 
 
 def _text(field: UserField) -> Any:
@@ -135,7 +135,7 @@ def schemas(mapping: FieldMap) -> dict[str, Any]:
 
 
 def from_cell(field: UserField, cell: str) -> Value:
-    """The value of a cell of a CSV file; what can't be one stays a text, which is invalid."""
+    """The value of a cell of a CSV file; an invalid cell stays a text, for validation to reject."""
     text = cell.strip()
     if field.type == "bool":
         lower = text.lower()

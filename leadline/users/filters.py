@@ -83,7 +83,7 @@ class Filter:
     params: dict[str, Any]
     #: Queries of `user_id` whose union contains every match; empty means scan all users.
     candidates: tuple[str, ...] = ()
-    #: There may be many candidates, and an index finds them in another order than by id.
+    #: There may be many candidates, and the index does not return them by id.
     may_be_common: bool = False
     #: The condition reads more than the user's row.
     is_costly: bool = False
@@ -111,8 +111,8 @@ def _by_state(query: Query) -> Iterator[Filter]:
     """Filters that many users may match."""
     if query.sync is not None:
         # Most users are synced: candidates would not narrow the search.
-        few = () if query.sync == "synced" else (_UNSYNCED,)
-        yield Filter("sync_status = :status", {"status": query.sync}, few)
+        candidates = () if query.sync == "synced" else (_UNSYNCED,)
+        yield Filter("sync_status = :status", {"status": query.sync}, candidates)
     if query.updated_since is not None:
         yield _updated(query.updated_since)
     if query.name is not None:
@@ -123,13 +123,13 @@ def _by_state(query: Query) -> Iterator[Filter]:
 
 
 def _updated(since: datetime) -> Filter:
-    """The users written since: each has an event, as long as the ledger keeps it."""
+    """The users written since then: each has an event, for as long as the ledger keeps it."""
     since_s = since.timestamp() - _CLOCK_SKEW_S
-    are_kept = since_s > time.time() - settings().keep_events_s
+    has_events = since_s > time.time() - settings().keep_events_s
     return Filter(
         "updated_at >= CAST(:since AS timestamptz)",
         {"since": since.isoformat(), "from_event": str(uuid7.first_at(since_s))},
-        (_WRITTEN,) if are_kept else (),
+        (_WRITTEN,) if has_events else (),
         may_be_common=True,
     )
 
@@ -137,7 +137,7 @@ def _updated(since: datetime) -> Filter:
 def select(limit: int, after: int, where: Sequence[Filter]) -> list[UserRow]:
     """The first `limit` users with an id above `after` that match all filters, by id.
 
-    Candidates come from the first filter that has any, preferably not too many.
+    Candidates come from the first filter that is not common, or else from the first that has any.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -14,7 +14,7 @@ def with_fields(model: type[Base]) -> type[Base]:
     """The model with the fields of the map; itself if there is no map.
 
     Raises:
-        BadConfiguration: the map has never been good.
+        BadConfiguration: no valid map has been read yet.
     """
     mapping = field_map()
     if mapping is None or not mapping.fields:
@@ -24,16 +24,16 @@ def with_fields(model: type[Base]) -> type[Base]:
     return field_models.extended(model, mapping)
 
 
-def known(fields: Mapping[str, Value] | None) -> dict[str, Value]:
-    """Those of a user's stored values that the map still names, in its order."""
+def mapped(fields: Mapping[str, Value] | None) -> dict[str, Value]:
+    """A user's stored values of fields that the map still has, in its order."""
     mapping = field_map() if fields else None
     if not fields or mapping is None:
         return {}
     return {name: fields[name] for name in mapping.fields if name in fields}
 
 
-def shown(fields: Mapping[str, Value] | None) -> dict[str, Value]:
-    """All fields of the map with this user's values; None: it has no value."""
+def in_response(fields: Mapping[str, Value] | None) -> dict[str, Value]:
+    """All fields of the map with this user's values, as responses show them; None: no value."""
     mapping = field_map()
     if mapping is None:
         return {}

@@ -108,7 +108,7 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """An idempotency key is bound to this text, in which an absent external id is left out."""
+        """The text that an idempotency key is bound to; it leaves out an absent external id."""
         for name, value in super().__repr_args__():
             if name != "external_id" or value is not None:
                 yield name, value
@@ -134,7 +134,7 @@ class WithFurtherFields(_Body):
         } or None
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """In a fixed order and without defaults: a repeat must look the same under another map."""
+        """In a fixed order and without defaults: a repetition has the same text under any map."""
         for name, value in super().__repr_args__():
             if name not in self.further_names:
                 yield name, value
@@ -171,7 +171,7 @@ class BatchItem(Upsert):
 
 #: The fields that every user has, with any map.
 OWN_FIELDS = frozenset(NewUser.model_fields)
-#: Maximum of users in a batch.
+#: Maximum number of users in a batch.
 BATCH_MAX = 1000
 
 
@@ -185,9 +185,9 @@ class Batch(_Body):
 
 
 def _optional_not_null(schema: dict[str, Any]) -> None:
-    """Drop null from the schema: in Python None marks an absent field, a client can't send it.
+    """Drop null from the schema: None marks an absent field in Python, but a client can't send it.
 
-    An optional further field keeps it: null clears the field.
+    An optional further field keeps null, which clears the field.
     """
     for name, field in schema["properties"].items():
         if name in OWN_FIELDS:

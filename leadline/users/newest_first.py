@@ -1,8 +1,8 @@
-"""Selects users newest first, by filters, for searches, which end at the first few pages.
+"""Selects users newest first, by filters, for searches, of which few pages are read.
 
-Apart from `filters.select`, whose callers read to the end: that one takes candidates from a single
-index, so that a page costs the same wherever it begins. Here the first page must come soon even if
-every filter is common: candidates are those of all filters.
+Callers of `filters.select` read to the end: it takes candidates from a single index, so that each
+page costs the same. Here the first page must come quickly even if every filter is common:
+candidates are the intersection of those of all filters.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ _NEARBY = "id > (SELECT max(id) FROM users WHERE id < :before) - CAST(:scan_ids 
 def select(limit: int, before: int, where: Sequence[Filter]) -> list[UserRow]:
     """The newest `limit` users with an id below `before` that match all filters.
 
-    Candidates come from the first filter that has some and is not common; if all are common, from
-    those that all of them have.
+    Candidates come from the first filter that is not common; if all are, from the intersection of
+    their candidates.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -43,7 +43,7 @@ def select(limit: int, before: int, where: Sequence[Filter]) -> list[UserRow]:
     rows = _scan(limit, before, [nearby, *where])
     if len(rows) == limit:
         return rows
-    # The costly one is read once, the others are looked up for each of its candidates.
+    # The costly filter's query runs once; the others are looked up for each of its candidates.
     narrowing.sort(key=lambda filter_: not filter_.is_costly)
     return _among([filter_.candidates for filter_ in narrowing], limit, before, where, size=COMMON)
 
@@ -63,7 +63,7 @@ def _among(
     *,
     size: int,
 ) -> list[UserRow]:
-    """As `select`, from the candidates that all filters have, in growing pages of them."""
+    """As `select`, from the candidates that all filters share, in growing pages."""
     rows: list[UserRow] = []
     while len(rows) < limit:
         ids = _ids(narrowing, where, before, size)
@@ -78,7 +78,7 @@ def _among(
 def _ids(
     narrowing: Sequence[Sequence[str]], where: Sequence[Filter], before: int, size: int
 ) -> list[int]:
-    """The next candidates, newest first; one may be there several times.
+    """The ids of the next candidates, newest first; an id may occur several times.
 
     Without DISTINCT, Postgres keeps only the newest `size` of them instead of sorting all.
     """

@@ -63,7 +63,7 @@ def possible(text: str, region: str) -> tuple[str, ...]:
     return tuple(numbers)
 
 
-#: As many trailing digits as even short numbers have in every notation.
+#: Number of trailing digits that even short numbers have in every notation.
 _TAIL_DIGITS = 5
 #: The number in a text, up to an extension.
 _NUMBER = re.compile(r"[+0-9][^A-Za-z\u0400-\u04ff#;,]*")
@@ -110,7 +110,7 @@ def is_same(text: str, number: str) -> bool:
     """Whether a text in any notation means this number in E.164.
 
     A text without country code is read as within the number's own country. A number that is not in
-    E.164, as some senders have them, is compared by its digits.
+    E.164, as some senders store them, is compared by its digits.
     """
     if text == number:
         return True
@@ -125,7 +125,7 @@ def is_same(text: str, number: str) -> bool:
 
 
 def notations(number: str) -> tuple[str, ...]:
-    """How people write this number in E.164: with country code, with trunk prefix, with neither."""
+    """The ways to write this E.164 number: with country code, with trunk prefix, with neither."""
     import phonenumbers  # noqa: PLC0415 - see `e164`
 
     try:

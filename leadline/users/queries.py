@@ -8,7 +8,7 @@ from leadline.runtime.concurrency.coalescing import Coalescer
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users import filters
 from leadline.users.filters import UserRow
-from leadline.users.further_fields import shown
+from leadline.users.further_fields import in_response
 from leadline.users.model import UserId
 from leadline.users.views import Page, Query, SyncHistory, UserDetails, UserSummary
 
@@ -26,8 +26,8 @@ SELECT {filters.COLUMNS}, erased_at IS NOT NULL AS is_erased, (
 FROM users
 """  # noqa: S608 - of constants; values are parameters
 _ONE = f"{_SELECT} WHERE id = :id"
-#: Not for a single user: Postgres plans a query with a list at each execution, which costs as much
-#: as reading the user.
+#: Not used for a single user: Postgres plans a query with a list at each execution, which costs as
+#: much as reading the user.
 _SEVERAL = f"{_SELECT} WHERE id = ANY(CAST(:ids AS bigint[]))"
 #: Maximum number of reads in one query.
 MAX_GROUP = 64
@@ -56,7 +56,7 @@ def get(user_id: UserId) -> UserDetails:
 
 
 def _by_id(user_ids: Sequence[UserId]) -> list[Row | None]:
-    """The rows of these users, None for each that is unknown."""
+    """The rows of these users, in order; None for an unknown id."""
     unique = set(user_ids)
     if len(unique) == 1:
         rows = database().run(_ONE, id=user_ids[0])
@@ -106,5 +106,5 @@ def with_sync(row: UserRow) -> UserSummary:
     }
     if row.open_fields:
         user["sync"]["open_fields"] = row.open_fields.split(",")
-    # By the map, which types can't know.
-    return cast("UserSummary", {**user, **fields}) if (fields := shown(row.fields)) else user
+    # Further fields come from the map, so no static type has them.
+    return cast("UserSummary", {**user, **fields}) if (fields := in_response(row.fields)) else user

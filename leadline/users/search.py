@@ -39,7 +39,7 @@ class Search(Query):
 
 
 def page(search: Search) -> Page:
-    """A page of the users that match, newest first; those that `find` names exactly come first.
+    """A page of matching users, newest first; those that `find` names exactly precede them.
 
     `next` is the `after` of the next page.
 
@@ -50,8 +50,8 @@ def page(search: Search) -> Page:
         search = search.model_copy(update={"sync": "failed"})
     text = search.find.strip().replace("\x00", "")
     meaning = meaning_of(text) if text else None
-    others = _filters(search)
-    exact = _exact(meaning, others)
+    where = _filters(search)
+    exact = _exact(meaning, where)
     before = search.after or _END
     rows: list[UserRow] = []
     if meaning is None or meaning.part is not None:
@@ -59,18 +59,18 @@ def page(search: Search) -> Page:
         not_exact = Filter(
             "NOT id = ANY (CAST(:exact AS bigint[]))", {"exact": [user.id for user in exact]}
         )
-        rows = newest_first.select(search.limit + 1, before, [*containing, *others, not_exact])
+        rows = newest_first.select(search.limit + 1, before, [*containing, *where, not_exact])
     result = queries.to_page(rows, search.limit)
     if not search.after:
         result["items"][:0] = [queries.with_sync(row) for row in exact]
     return result
 
 
-def _exact(meaning: Meaning | None, others: list[Filter]) -> list[UserRow]:
+def _exact(meaning: Meaning | None, where: list[Filter]) -> list[UserRow]:
     """The users that the text names exactly: by its id, its lead's, its external id."""
     if meaning is None or meaning.exact is None:
         return []
-    return newest_first.select(3, _END, [meaning.exact, *others])
+    return newest_first.select(3, _END, [meaning.exact, *where])
 
 
 def _filters(search: Search) -> list[Filter]:

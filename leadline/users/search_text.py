@@ -12,11 +12,12 @@ from leadline.users.filters import NOT_INDEXED_YET, Filter
 PART = 3
 #: Maximum number of words of a name to search for; more are ignored.
 MAX_WORDS = 6
-#: Events without their correlation id in the index that are scanned for it, the newest: the relay
-#: enters it a minute after the write.
+#: Number of newest events that are scanned for a correlation id: the relay indexes it only a minute
+#: after the write.
 NEWEST_EVENTS = 100_000
-#: Users that a correlation id finds, those of the newest events; a bulk job may have more.
-OF_CALL = 20_000
+#: Maximum number of users that a correlation id finds, those of its newest events; a bulk job may
+#: have more.
+CALL_USERS_MAX = 20_000
 _MAX_ID = 2**63 - 1
 
 _NUMBER = re.compile(r"\+?[0-9() ./-]*[0-9][0-9() ./-]*")
@@ -52,11 +53,11 @@ _BY_CALL = """
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """Filters of the users that a text may mean."""
+    """Filters for the users that a text may mean."""
 
-    #: Those that it names exactly, shown first.
+    #: Users that the text names exactly, shown first.
     exact: Filter | None = None
-    #: Those that contain it.
+    #: Users with a phone, name or field that contains the text.
     part: Filter | None = None
 
 
@@ -117,11 +118,13 @@ def _exact(condition: str, digits: str) -> Filter | None:
 
 
 def _call(text: str) -> Meaning:
-    """By an event's id, or else a correlation id."""
-    found = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
-    if not found:
-        found = database().run(_BY_CALL, call_id=text, newest_events=NEWEST_EVENTS, of_call=OF_CALL)
-    ids = {"of_call": [row["user_id"] for row in found]}
+    """A filter by an event's id, or else by a correlation id."""
+    rows = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
+    if not rows:
+        rows = database().run(
+            _BY_CALL, call_id=text, newest_events=NEWEST_EVENTS, of_call=CALL_USERS_MAX
+        )
+    ids = {"of_call": [row["user_id"] for row in rows]}
     by_id = "id = ANY (CAST(:of_call AS bigint[]))"
     return Meaning(part=Filter(by_id, ids, (_EXACT.format(by_id),)))
 
@@ -143,12 +146,12 @@ def _named(words: list[str]) -> Filter | None:
 
 
 def _escaped(text: str) -> str:
-    """The text in a pattern of LIKE."""
+    """The text, escaped for a LIKE pattern."""
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def _patterns(at: int, word: str) -> list[str]:
-    """SQL of the patterns for a word: a name that has the word matches one of them."""
+    """SQL of the patterns for a word, one of which each name with this word matches."""
     text = f"lower(CAST(:word{at} AS text))"
     if len(word) < PART:
         return [f"{text} || '%'", f"'% ' || {text} || '%'"]

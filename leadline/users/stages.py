@@ -29,11 +29,11 @@ class _Cache:
 
 
 def allowed() -> tuple[str, ...]:
-    """The ids of `listed`; raises as it does."""
-    return tuple(stage.id for stage in listed())
+    """The ids of the `current` stages; raises as it does."""
+    return tuple(stage.id for stage in current())
 
 
-def listed() -> tuple[Stage, ...]:
+def current() -> tuple[Stage, ...]:
     """The stages in the portal's order, cached for up to a minute.
 
     Raises:

@@ -173,7 +173,7 @@ class Page(TypedDict):
 
 @_CLOSED
 class BatchOutcome(TypedDict):
-    """What became of a user of a batch: the user if it was accepted, else the problem."""
+    """The outcome of a user of a batch: the user if it was accepted, else the problem."""
 
     status: Annotated[
         int, Field(description="201: created; 200: changed or unchanged; else as for one user.")

@@ -112,7 +112,7 @@ SOURCE_ID = "5"
 
 def test_people_that_the_portal_lacks_are_named_with_those_who_have_left() -> None:
     mapping, fields = file.parse(PEOPLE), portal(UF_CRM_BOSS=described("employee"))
-    people = portal_fields.named_people(mapping, fields)
+    people = portal_fields.mapped_people(mapping, fields)
     assert people == {"2", "3", "9"}
     answer = [{"ID": "2", "ACTIVE": True}, {"ID": "3", "ACTIVE": False}, {"ID": 5}, 7]
     missing = people - portal_fields.active_people(answer)
@@ -168,7 +168,7 @@ def test_lists_are_read_from_the_portal() -> None:
 @pytest.mark.parametrize("answer", [None, [], "x", {"A": 5}, {"A": {}}])
 def test_a_malformed_answer_about_fields_is_not_an_error(answer: Any) -> None:
     fields = portal_fields.parse(answer, {})
-    assert all(field.fitting == () for field in fields.values())
+    assert all(field.fitting_types == () for field in fields.values())
     assert portal_fields.status_types(answer) == set()
 
 
