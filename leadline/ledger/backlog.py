@@ -33,7 +33,7 @@ FROM (
 # An erased user counts until its lead is done: it waits or has failed until then.
 _COUNTED = "(erased_at IS NULL OR sync_status <> 'synced')"
 
-# Synced users need no count: all that are neither waiting nor failed.
+# Synced users need no count: they are all that neither wait nor have failed.
 _COUNTS = f"""
 SELECT :known + (SELECT count(*) FROM users WHERE id > :up_to AND {_COUNTED}) AS users, backlog.*
 FROM ({_BACKLOG}) AS backlog
@@ -59,7 +59,7 @@ class Backlog:
     #: Users whose last write is waiting for its reply, or has failed.
     waiting: int
     failed: int
-    #: Waiting users that are held for a person.
+    #: Waiting users that are held for an operator.
     held: int
     #: Events without a reply; and how many of these RabbitMQ has not confirmed yet.
     open_events: int

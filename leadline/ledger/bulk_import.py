@@ -38,7 +38,7 @@ class Line(NewUser):
     bitrix_lead_id: Id | None = Field(None, strict=False)
 
 
-#: Fields that no two users share, and their types.
+#: Fields with a value unique to each user, and their types.
 Unique = Literal["bitrix_lead_id", "external_id"]
 _UNIQUE: dict[Unique, str] = {"bitrix_lead_id": "bigint", "external_id": "text"}
 _TAKEN = {"users_unique_lead": "a lead", EXTERNAL_ID: "an external id"}
@@ -122,25 +122,24 @@ def taken_by_others(users: Sequence[tuple[str, Line]], field: Unique) -> frozens
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    having = [(key, user) for key, user in users if getattr(user, field)]
-    if not having:
+    users_with_value = [(key, user) for key, user in users if getattr(user, field)]
+    if not users_with_value:
         return frozenset()
     rows = database().run(
         _OF_OTHERS.format(field=field, kind=_UNIQUE[field]),
-        keys=[key for key, _ in having],
-        ids=[user.id for _, user in having],
-        values=[getattr(user, field) for _, user in having],
+        keys=[key for key, _ in users_with_value],
+        ids=[user.id for _, user in users_with_value],
+        values=[getattr(user, field) for _, user in users_with_value],
         caller=CALLER,
     )
     return frozenset(row["key"] for row in rows)
 
 
 def create(users: Sequence[tuple[str, Line]], *, quiet: bool = False) -> int:
-    """Store these users, each under a key; returns how many were new.
+    """Store these users, each under an idempotency key; returns how many were new.
 
     Either all users have an id or none has. A user is skipped if its key was used within the last
-    24 hours or its id exists. `quiet`: the leads start no robots, where the portal can create them
-    so.
+    24 hours or its id exists. `quiet`: the new leads start no robots, if the portal supports that.
 
     Raises:
         InvalidRequest: a lead or an external id was assigned to another user meanwhile; nothing

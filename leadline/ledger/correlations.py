@@ -1,8 +1,8 @@
 """Correlation ids of events: an index for searches, and the events of one id counted by state.
 
-The index is filled off the write path: one of `events` would slow down each write and each of its
-updates. Events of the last minute are not in it yet: the time in their ids is that of the
-function's clock, and a statement may commit later than one that began after it.
+The index is a table of its own, filled off the write path: a database index on `events` would slow
+down each write and each update of its event. It leaves out the last minute: ids of events take
+their time from the function's clock, and statements may commit in another order than they began.
 """
 
 import time
@@ -54,7 +54,7 @@ _CLOCK_SKEW = timedelta(minutes=1)
 
 
 def catch_up(until: float) -> int:
-    """Enter events, at least one batch, until `until` (monotonic); returns how many were read.
+    """Index events, at least one batch, until `until` (monotonic); returns how many were read.
 
     Concurrent calls are safe: only one of them works.
 
@@ -71,7 +71,7 @@ def catch_up(until: float) -> int:
 
 
 def states(call_id: str, began_at: datetime, ended_at: datetime | None) -> dict[str, int]:
-    """The number of events with this correlation id by state; all were written within this time.
+    """The number of events with this correlation id, by state, among those of this time.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

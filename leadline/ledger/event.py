@@ -29,7 +29,7 @@ class Event:
     originator_id: str | None = None
     #: The version that last set the stage, whether applied or not.
     stage_set: int | None = None
-    #: When the ledger had nothing newer that is open, in unix ms; None: when it occurred.
+    #: When this was the user's newest open event, in unix ms; None: when it occurred.
     newest_at_ms: int | None = None
 
 

@@ -1,7 +1,7 @@
-"""Users held for a person: several leads or contacts may be meant, so no lead was created.
+"""Users held for an operator: several leads or contacts match, so no lead was created.
 
-Their events stay open, and are sent again once in a while: what was found may have been corrected
-in the CRM. A row counts until a later version of its user is synced.
+Their events stay open and are republished hourly: the duplicates may have been resolved in the CRM
+meanwhile. A row counts until its version of the user, or a later one, is synced.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ import orjson
 from leadline.runtime.postgres.json_rows import as_json, parse
 from leadline.runtime.postgres.pool import database
 
-#: When a held event is sent again.
+#: After how long a held event is republished, which repeats the search.
 SEARCH_AGAIN_S = 3600.0
 
 _COUNTS = """
@@ -62,7 +62,7 @@ WHERE {_COUNTS}
 
 @dataclass(frozen=True, slots=True)
 class HeldReply:
-    """The reply to an event of a user who is held."""
+    """The reply to an event of a held user."""
 
     event_id: Any
     user_id: int

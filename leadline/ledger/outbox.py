@@ -63,12 +63,12 @@ WHERE id IN (
 def to_message(event: Event, *, republished: bool = False) -> Message:
     """The event as a message for `bitrix_queue`; `republished`: perhaps not the first copy."""
     event_id, occurred_at = event.id, contract.timestamp(event.occurred_at)
-    about = {"event_id": event_id, "version": event.version, "occurred_at": occurred_at}
+    data = {"event_id": event_id, "version": event.version, "occurred_at": occurred_at}
     user = {**event.user.body(), "bitrix_lead_id": event.bitrix_lead_id}
-    user |= further_fields.known(event.user.fields)
+    user |= further_fields.mapped(event.user.fields)
     if ERASE in event.changed:
-        about["erased"], user = True, {**user, "phone": None, "stage": None}
-    body = contract.request_body(event.action, user, topology.REPLIES, about)
+        data["erased"], user = True, {**user, "phone": None, "stage": None}
+    body = contract.request_body(event.action, user, topology.REPLIES, data)
     kind = f"leadline.{contract.PATTERNS[event.action]}"
     headers = cloudevent_headers(kind, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent
@@ -122,7 +122,7 @@ class Outbox:
         self._publisher.offer(to_message(event), self._on_confirm(event.id))
 
     def _on_confirm(self, event_id: str) -> Callable[[bool], None]:
-        def done(confirmed: bool) -> None:  # noqa: FBT001
+        def on_confirm(confirmed: bool) -> None:  # noqa: FBT001
             if not confirmed:
                 return
             if self._confirmed.qsize() < MAX_CONFIRMED:
@@ -130,7 +130,7 @@ class Outbox:
             else:
                 UNMARKED.inc()
 
-        return done
+        return on_confirm
 
     def _mark_loop(self) -> None:
         while True:
@@ -142,7 +142,9 @@ class Outbox:
                 log.warning(
                     "confirmed events not marked, the relay will republish them", events=len(ids)
                 )
-            except Exception:  # edge of the thread: if it died, all events would be sent twice
+            except (
+                Exception
+            ):  # edge of the thread: without it, every event would be published twice
                 UNMARKED.inc(by=len(ids))
                 log.exception(
                     "confirmed events not marked, the relay will republish them", events=len(ids)

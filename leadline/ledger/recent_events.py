@@ -1,4 +1,4 @@
-"""Settled events by time, and the last events of a user."""
+"""Settled events over time, and the last events of a user."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ FROM (
 GROUP BY GROUPING SETS ((slot), ()) ORDER BY slot
 """
 
-#: How many of a user's events are read; `GET /users/{id}` returns as many.
+#: Number of a user's last events that are read; `GET /users/{id}` returns as many.
 LAST = 10
 
 _LAST_EVENTS = f"""
@@ -49,18 +49,18 @@ SELECT CAST(event_id AS text) AS event_id, calls FROM event_calls WHERE event_id
 
 
 def settled_since(period: str) -> dict[str, Any]:
-    """Events settled within one of `PERIODS`: how many by outcome, and how long they took.
+    """The number of events settled within one of `PERIODS` by outcome, and their durations.
 
-    The durations, in seconds since the write was accepted, are of synced events. `slots` has the
-    same for each slot with any event, which begins at `at_s` (unix seconds).
+    Durations are seconds since the write was accepted, of synced events. `slots` has the same for
+    each slot with any event; a slot begins at `at_s` (unix seconds).
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
     length_s, slot_s = PERIODS[period]
-    *slots, whole = database().run(_SETTLED, length_s=length_s, slot_s=slot_s)
-    del whole["at_s"]
-    return {**whole, "length_s": length_s, "slot_s": slot_s, "slots": slots}
+    *slots, totals = database().run(_SETTLED, length_s=length_s, slot_s=slot_s)
+    del totals["at_s"]
+    return {**totals, "length_s": length_s, "slot_s": slot_s, "slots": slots}
 
 
 def last_states(user_id: int) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ def last_states(user_id: int) -> list[dict[str, Any]]:
 
 
 def last_calls(user_id: int) -> dict[str, list[Call]]:
-    """What was sent to Bitrix24 for the last events, and its answers, by event id, as far as kept.
+    """The calls to Bitrix24 for the last events, with their answers, by event id, as far as kept.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -3,8 +3,8 @@
 `due_at` says when an event is due: an open event until its reply is recorded; one with a transient
 failure until it succeeds, its user has a newer version, or its retry period ends. Of a user's
 published open events only the newest is republished; its success settles the older ones. An event
-that is still pending in the work queue is not republished, or a long backlog would be published
-over and over.
+that is still pending in the work queue is not republished: otherwise a long backlog would be
+published again and again.
 
 Any number of relays may run at once: each claims its rows for `CLAIM_S` (`SKIP LOCKED`), and the
 claim of a killed relay expires.
@@ -38,7 +38,7 @@ PRUNED = metrics.Counter("leadline_rows_pruned_total", "Old events and keys that
 
 BATCH = 200
 CLAIM_S = 30
-#: How long a run may publish, and how long it may then update each of the two search indexes.
+#: Time limits of a run: for publishing, and then for the update of each of the two search indexes.
 BUDGET_S = 20.0
 INDEX_S = 4.0
 
@@ -47,16 +47,15 @@ _TO_SEND = as_json("""
            claimed.stage, claimed.fields, claimed.version, claimed.action, claimed.changed,
            claimed.stage_version, claimed.occurred_at, claimed.correlation_id,
            claimed.traceparent, users.bitrix_lead_id,
-           -- None of an older version: it would count as newer than all versions before a fork,
-           -- and revert the lead. The newest version names the history.
+           -- NULL for an older version: with a history, it would count as newer than all versions
+           -- before a fork, and revert the lead.
            CASE WHEN claimed.version = users.version THEN history END AS history, originator_id,
            users.stage_version AS stage_set,
            -- A newer open version contains the older state. Republishing the older one could only
            -- revert the lead, if Redis has lost the applied version.
            claimed.due_at IS NOT NULL
                AND NOT (claimed.published_at IS NOT NULL AND has_newer) AS must_send,
-           -- With a newer one, a message published now may be older than what Redis has applied
-           -- and forgotten.
+           -- NULL if there is a newer one: Redis may have applied that one and lost the record.
            CASE WHEN NOT has_newer
                 THEN CAST(extract(epoch FROM now()) * 1000 AS bigint) END AS newest_at_ms,
            claimed.published_at IS NOT NULL AND claimed.state = 'open' AS is_unanswered
@@ -108,7 +107,7 @@ UPDATE events SET due_at = now() WHERE id IN (
 
 #: Takes (user id, event id) of published events without a reply; returns the ids of events that
 #: are still pending in the work queue and need not be republished.
-PendingAmong = Callable[[Sequence[tuple[int, str]]], Collection[str]]
+PendingFilter = Callable[[Sequence[tuple[int, str]]], Collection[str]]
 
 
 @dataclass(slots=True)
@@ -119,7 +118,7 @@ class RunResult:
     pruned: int = 0
 
 
-def run(pending_among: PendingAmong = lambda _: (), budget_s: float = BUDGET_S) -> RunResult:
+def run(pending_among: PendingFilter = lambda _: (), budget_s: float = BUDGET_S) -> RunResult:
     """Publish due events until none is left or `budget_s` is used up, then do housekeeping.
 
     Housekeeping updates the search index and deletes expired rows. Events that `pending_among`
@@ -155,7 +154,7 @@ def make_due(users: Sequence[int]) -> None:
     database().run(_MAKE_DUE, users=f"{{{','.join(map(str, users))}}}")
 
 
-def _publish_due(result: RunResult, pending_among: PendingAmong, until: float) -> None:
+def _publish_due(result: RunResult, pending_among: PendingFilter, until: float) -> None:
     while time.monotonic() < until:
         claimed = query_json(_CLAIM, claim_s=CLAIM_S, batch=BATCH)
         to_send = _drop_pending([row for row in claimed if row["must_send"]], pending_among)
@@ -166,7 +165,7 @@ def _publish_due(result: RunResult, pending_among: PendingAmong, until: float) -
             break
 
 
-def _drop_pending(to_send: list[Row], pending_among: PendingAmong) -> list[Event]:
+def _drop_pending(to_send: list[Row], pending_among: PendingFilter) -> list[Event]:
     """The events of these rows, without those pending in the work queue: they are postponed."""
     events = [event_from_row(row) for row in to_send]
     unanswered = [row["is_unanswered"] for row in to_send]

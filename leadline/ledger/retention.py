@@ -21,7 +21,7 @@ DELETE FROM idempotency_keys WHERE (caller, key) IN (
 RETURNING 1 AS one
 """  # noqa: S608 - of constants; values are parameters
 
-# A user's newest event is kept if it failed: an operator has to see it.
+# The newest event of a user is kept if it failed: an operator must see it.
 _EVENTS = """
 WITH gone AS (
     DELETE FROM events WHERE id IN (

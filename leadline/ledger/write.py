@@ -48,9 +48,11 @@ def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
         RequestInProgress: a request with this idempotency key is in progress.
         DatabaseDown: nothing was stored, or the outcome is unknown; repeat with the same key.
     """
-    own = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
+    core_fields = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
     further = new.further()
-    write = _params("create_card", (*own, *(further or ())), {**own, "fields": further})
+    write = _params(
+        "create_card", (*core_fields, *(further or ())), {**core_fields, "fields": further}
+    )
     if key is None:
         accepted = _write_grouped(_creates, write_sql.CREATE, write)
     else:
@@ -75,14 +77,14 @@ def change(
         ExternalIdTaken: another user has the given external id.
         IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `create`.
     """
-    given = change.model_dump(exclude_unset=True)
-    changed = tuple(given)
+    values = change.model_dump(exclude_unset=True)
+    changed = tuple(values)
     action = "move_card" if isinstance(change, Move) else "update_card"
-    about = {"id": user_id, "expected_version": expected_version}
+    condition = {"id": user_id, "expected_version": expected_version}
     if isinstance(change, Changes) and (further := change.further()):
-        given = {name: value for name, value in given.items() if name not in further}
-        given["fields"] = further
-    write = _params(action, changed, {**about, **given})
+        values = {name: value for name, value in values.items() if name not in further}
+        values["fields"] = further
+    write = _params(action, changed, {**condition, **values})
     try:
         if key is None:
             accepted = _write_grouped(_changes, write_sql.CHANGE, write)
@@ -125,9 +127,9 @@ def _run_group(sql: str, writes: Sequence[_WriteParams]) -> list[Event | None]:
 
     Of several writes to one user only the first to arrive is written; the others run alone.
     """
-    first = {write.get("id", write["event_id"]): write for write in reversed(writes)}
+    first_by_user = {write.get("id", write["event_id"]): write for write in reversed(writes)}
     try:
-        events = _run(sql, list(first.values()))
+        events = _run(sql, list(first_by_user.values()))
     except StatementError:  # nothing was written: run alone, each write gets its own error
         return [None] * len(writes)
     return [events.get(str(write["event_id"])) for write in writes]
@@ -140,10 +142,10 @@ _changes = Coalescer(
 
 
 def _write_grouped(
-    group: Coalescer[_WriteParams, Event | None], alone: str, write: _WriteParams
+    group: Coalescer[_WriteParams, Event | None], single: str, write: _WriteParams
 ) -> Accepted | None:
-    """Write in a group commit, or with the SQL `alone` if that failed; None: no row matched."""
-    event = group.submit(write) or next(iter(_run(alone, [write]).values()), None)
+    """Write in a group commit, or if that failed with the SQL `single`; None: no row matched."""
+    event = group.submit(write) or next(iter(_run(single, [write]).values()), None)
     return Accepted(event, is_new=True) if event else None
 
 
@@ -179,7 +181,7 @@ def _first_response(key: IdempotencyKey) -> Accepted | None:
     rows = query_json(write_sql.FIRST_RESPONSE, caller=key.caller, key=key.key)
     if not rows:
         return None
-    if rows[0]["is_erased"]:  # a repeat must not bring the person back
+    if rows[0]["is_erased"]:  # a repeated request must not restore the person
         raise UserErased
     if rows[0]["fingerprint"] != key.fingerprint.hex():
         raise IdempotencyKeyReused

@@ -7,7 +7,7 @@ from leadline.runtime.postgres.json_rows import as_json
 
 #: How long an idempotency key returns its first response.
 KEY_LIFETIME = "24 hours"
-#: The index of external ids, which no two users share.
+#: The unique index of external ids.
 EXTERNAL_ID = "users_unique_external_id"
 #: Maximum number of writes in one statement: beyond it, latency grows and the cost per write hardly
 #: falls.
@@ -29,7 +29,7 @@ _USER = (
 _WRITE = "event_id, action, changed, correlation_id, traceparent, caller, history, originator_id"
 
 # New users with equal content are interchangeable.
-_ALIKE = "row_number() OVER (PARTITION BY full_name, phone, stage, fields) AS alike"
+_COPY_NUMBER = "row_number() OVER (PARTITION BY full_name, phone, stage, fields) AS copy_number"
 
 _CREATE = f"""{_WRITES}, created AS (
     INSERT INTO users (full_name, phone, stage, fields)
@@ -37,9 +37,9 @@ _CREATE = f"""{_WRITES}, created AS (
     RETURNING {_USER}
 ), written AS (
     SELECT created.*, {_WRITE}
-    FROM (SELECT *, {_ALIKE} FROM created) AS created
-    JOIN (SELECT {_WRITE}, full_name, phone, stage, fields, {_ALIKE} FROM request) AS request
-    USING (full_name, phone, stage, alike)
+    FROM (SELECT *, {_COPY_NUMBER} FROM created) AS created
+    JOIN (SELECT {_WRITE}, full_name, phone, stage, fields, {_COPY_NUMBER} FROM request) AS request
+    USING (full_name, phone, stage, copy_number)
     WHERE created.fields IS NOT DISTINCT FROM request.fields
 )"""  # noqa: S608 - of constants; values are parameters
 
@@ -99,7 +99,7 @@ CHANGE_SKIP_LOCKED = _CHANGE.format(locked="SKIP LOCKED") + EVENT + _CHANGED
 CREATE_ONCE = _CREATE + EVENT + _KEY + _RESULT
 CHANGE_ONCE = _CHANGE.format(locked="") + EVENT + _KEY + _CHANGED
 
-#: The first response under an idempotency key; without an event if that was of an upsert.
+#: The first response under an idempotency key; without an event if the request was an upsert.
 FIRST_RESPONSE = as_json(f"""
 SELECT encode(key.fingerprint, 'hex') AS fingerprint, event.user_id AS id,
        event.full_name, event.phone, event.stage, event.fields,

@@ -1,1 +1,1 @@
-"""Results: reports to other systems what became of writes, so that no client has to poll."""
+"""Results: reports the outcomes of writes to other systems, so that no client has to poll."""

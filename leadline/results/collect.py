@@ -2,7 +2,7 @@
 
 By keyset: settled events by the time of their outcome, accepted ones by the time in their id. A
 statement may commit after one that began later, and clocks of functions may differ, so each
-collection begins `OVERLAP` before the end of the last one; what it has seen before is skipped.
+collection begins `OVERLAP` before the end of the last one and skips results that exist already.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ INSERT INTO results_cursor (settled_to, accepted_to) VALUES (now(), now())
 ON CONFLICT DO NOTHING RETURNING is_only
 """
 
-# A reason may quote the person: the portal's words about a field. Replaced are name, phone and
-# further fields as a whole, and each word of the name; of alternatives the longest is taken.
+# A reason may quote the person, in the portal's words about a field. Name, phone and further fields
+# are replaced as a whole, and each word of the name; of overlapping matches, the longest.
 _REASON = r"""
 CASE WHEN users.erased_at IS NULL OR changed = 'erase' THEN COALESCE(regexp_replace(reason, (
     SELECT string_agg(regexp_replace(quote, '([^[:alnum:]])', '\\\1', 'g'), '|')
@@ -101,10 +101,10 @@ def collect(endpoints: Sequence[Endpoint]) -> int:
     if database().run(_BEGIN):
         return 0
     pairs = [(endpoint.name, kind) for endpoint in endpoints for kind in sorted(endpoint.kinds)]
-    wanted = {kind for _, kind in pairs}
+    kinds = {kind for _, kind in pairs}
     params = {"names": [name for name, _ in pairs], "kinds": [kind for _, kind in pairs]}
     # Accepted before settled: the order in which both happen to a write.
-    accepted = _collect_all(_ACCEPTED, params) if "user.changed" in wanted else 0
+    accepted = _collect_all(_ACCEPTED, params) if "user.changed" in kinds else 0
     return accepted + _collect_all(_SETTLED, params)
 
 

@@ -19,9 +19,9 @@ RETRY_S = (5, 30, 120, 600, 1800, 3600)
 BACKOFF_S = (2, 5, 10, 20, 30)
 #: An undelivered result is given up after this; it can be replayed for as long as it is kept.
 GIVE_UP = "3 days"
-_PRUNED = 500
-#: Results that are counted at most.
-COUNTED = 100_000
+_PRUNE_BATCH = 500
+#: Maximum number of results that are counted.
+COUNT_MAX = 100_000
 
 _CLAIM = """
 WITH head AS (
@@ -90,8 +90,8 @@ FROM (
 ) AS counted FULL JOIN result_endpoints USING (endpoint)
 ORDER BY endpoint
 """
-# What an operator may have to act on; no more than `COUNTED` are read.
-_TROUBLE = """
+# Results that an operator may have to act on; no more than `COUNT_MAX` are read.
+_UNDELIVERED = """
 SELECT endpoint, count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
        count(*) FILTER (
            WHERE due_at IS NULL AND given_up_at > now() - interval '1 day'
@@ -161,26 +161,29 @@ def release(endpoint: str, seqs: Sequence[int]) -> None:
 def prune() -> int:
     """Give up old deliveries and delete old results; returns how many were given up."""
     given_up = database().run(_GIVE_UP)
-    database().run(_PRUNE, keep_s=settings().keep_events_s, limit=_PRUNED)
+    database().run(_PRUNE, keep_s=settings().keep_events_s, limit=_PRUNE_BATCH)
     return len(given_up)
 
 
 def status() -> list[dict[str, Any]]:
-    """What waits for each endpoint, and since when it is unreachable; none for an idle one."""
+    """Waiting and given-up results of each endpoint, and since when it is unreachable.
+
+    Leaves out endpoints for which there is nothing to report.
+    """
     return database().run(_STATUS)
 
 
-def trouble() -> dict[str, dict[str, Any]]:
-    """For each endpoint for which anything waits or was given up: what an operator has to know.
+def undelivered() -> dict[str, dict[str, Any]]:
+    """Undelivered results by endpoint; leaves out endpoints without any.
 
-    `waiting` results, the age `oldest_s` of the oldest of them (None if none waits), how many were
-    `given_up` within the last day, and the `problem`: why the endpoint can't be reached, else why
-    it rejected one that waits, else None.
+    Each has the number of `waiting` results, the age `oldest_s` of the oldest of them (None if none
+    waits), the number `given_up` within the last day, and the `problem`: why the endpoint can't be
+    reached, else why it rejected a waiting result, else None.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    return {row.pop("endpoint"): row for row in database().run(_TROUBLE, counted=COUNTED)}
+    return {row.pop("endpoint"): row for row in database().run(_UNDELIVERED, counted=COUNT_MAX)}
 
 
 def replay(endpoint: str, kinds: Sequence[str], age_s: float, user_id: int | None) -> int:

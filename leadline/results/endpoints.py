@@ -59,7 +59,7 @@ class Endpoint:
 
 
 def is_configured() -> bool:
-    """Whether anything receives results; cheap enough for every tick."""
+    """Whether any endpoint receives results; cheap enough for every tick."""
     return settings().results_exchange == "on" or secrets.get(SECRET) is not None
 
 
@@ -99,7 +99,7 @@ def _entry(number: int, parts: list[str]) -> Endpoint:
     if not _is_safe(url):
         raise defect("its URL must be https://, or http:// on this machine, without a password")
     if not kinds <= set(KINDS):
-        raise defect(f"the kinds are of {', '.join(KINDS)}")
+        raise defect(f"the kinds must be among {', '.join(KINDS)}")
     try:
         return Endpoint(name, kinds, url, tuple(map(_key, keys.split(","))))
     except ValueError:

@@ -18,7 +18,7 @@ from leadline.messages.contract import timestamp
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a write, without personal data."""
+    """The outcome of a write, without personal data."""
 
     seq: int
     kind: str
@@ -31,7 +31,7 @@ class Result:
     at: datetime
     #: Failed attempts to deliver it to this endpoint.
     attempts: int = 0
-    #: The caller's own id of the user, as it is now.
+    #: The caller's own id of the user, at the time of delivery.
     external_id: str | None = None
 
     @property
@@ -56,9 +56,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an endpoint answered to one result."""
+    """An endpoint's answer to one result."""
 
-    #: Why it was not accepted; "" if it was.
+    #: Why the result was not accepted; "" if it was.
     problem: str = ""
     #: The endpoint as a whole is at fault: no answer, a 5xx, or too many requests.
     is_unreachable: bool = False

@@ -1,4 +1,4 @@
-"""One run of results: collect them from the ledger, then deliver what is due to each endpoint."""
+"""One run: collect results from the ledger, then deliver to each endpoint those that are due."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ def run(budget_s: float = BUDGET_S) -> None:
         receivers = endpoints()
     except BadConfiguration as error:
         if _config_errors.claim():
-            log.error("results not delivered", reason=str(error))  # noqa: TRY400 - the text says it all
+            log.error("results not delivered", reason=str(error))  # noqa: TRY400 - the text is enough
         return
     if not receivers:
         return
@@ -76,12 +76,14 @@ def _deliver(endpoint: Endpoint, until: float) -> None:
 def _settle(endpoint: Endpoint, results: list[Result], outcomes: list[Outcome]) -> bool:
     """Record the outcomes; returns whether the endpoint can be reached."""
     pairs = list(zip(results, outcomes, strict=True))
-    done = [result for result, outcome in pairs if not outcome.problem]
+    delivered = [result for result, outcome in pairs if not outcome.problem]
     failed = [(result, outcome) for result, outcome in pairs if outcome.problem]
-    if done:
-        deliveries.record_delivered(endpoint.name, [result.seq for result in done])
-        DELIVERED.inc("delivered", by=len(done))
-    is_down = bool(failed) and not done and any(outcome.is_unreachable for _, outcome in failed)
+    if delivered:
+        deliveries.record_delivered(endpoint.name, [result.seq for result in delivered])
+        DELIVERED.inc("delivered", by=len(delivered))
+    is_down = (
+        bool(failed) and not delivered and any(outcome.is_unreachable for _, outcome in failed)
+    )
     if is_down:
         problem = next(outcome.problem for _, outcome in failed if outcome.is_unreachable)
         deliveries.record_unreachable(endpoint.name, [result.seq for result, _ in failed], problem)

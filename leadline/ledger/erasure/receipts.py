@@ -1,4 +1,4 @@
-"""Receipts of erasures: who asked, when, what was removed, and what became of the lead."""
+"""Receipts of erasures: who requested it, when, what was removed, and the lead's outcome."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ SELECT user_id, erasures.version, erasures.erased_at, caller, events, idempotenc
 FROM erasures JOIN users ON users.id = user_id
 """
 
-# A repeated reply finds no lead, where the first one has deleted it.
+# A repeated reply reports no lead if the first one reported its deletion.
 _RECORD_LEAD = """
 UPDATE erasures SET lead = CAST(:lead AS text), lead_at = now()
 WHERE user_id = :user_id AND (lead IS NULL OR lead <> :lead)
@@ -41,7 +41,7 @@ def by_ids(user_ids: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def record_lead(user_id: int, lead: LeadOutcome) -> None:
-    """Record what became of the lead.
+    """Record the outcome of the lead.
 
     Raises:
         DatabaseDown: nothing was recorded, or the outcome is unknown; safe to repeat.
@@ -50,7 +50,7 @@ def record_lead(user_id: int, lead: LeadOutcome) -> None:
 
 
 def not_erased(user_ids: Collection[int]) -> list[int]:
-    """Those of these users that exist and are not erased, by id.
+    """The ids among these of users that exist and are not erased, sorted.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -1,7 +1,7 @@
 """The write that erases a user, in Postgres: a tombstone, its event and its receipt.
 
-An erasure is a write like any other: a new version, hence newer than every state that is still on
-its way, and an event that is published, applied to the lead and settled.
+An erasure is a write like any other: a new version, hence newer than every state still in flight,
+and an event that is published, applied to the lead and settled.
 """
 
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ def write(
 ) -> Event | None:
     """Make a user a tombstone; returns its event, None if it was erased before.
 
-    The relay publishes the event in `grace_s` seconds unless it is published until then.
+    The relay publishes the event after `grace_s` seconds unless it has been published by then.
 
     Raises:
         UserNotFound: no user ever had this id.

@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 #: The caller recorded in the ledger; no API key can have this name.
 CALLER = "leadline sweep"
-#: The sweep enters no more events while this many are open.
+#: The sweep pauses while this many events are open.
 MAX_OPEN = 200
 
 # The statement also saves the progress, so an aborted step is repeated. One relay at a time does a

@@ -10,9 +10,7 @@ from leadline.users import snapshots
 
 
 def recover(reply: Reply, claimed_history: str | None) -> bool:
-    """If Postgres lost the event of this reply, begin a new history and resync its user.
-
-    Returns whether the event was lost.
+    """If Postgres lost the event of this reply, resync its user; returns whether it was lost.
 
     `claimed_history` is the history attribute of the reply. If it is the current history and the
     event is newer than its user, Postgres has lost writes unnoticed: a new history begins.

@@ -2,7 +2,7 @@
 
 The event takes the path of every write: a new version in the ledger, published by the relay,
 applied by a worker, settled by a reply. So every guarantee for writes holds for repairs too. The
-resync of an erased user erases what its lead has of the person again.
+resync of an erased user erases the person from its lead again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,11 +39,11 @@ _ENTER = """{requested}, held AS (
            :correlation_id, :traceparent, :caller, now()
     FROM written
     RETURNING user_id
-){besides}
+){further_ctes}
 SELECT user_id FROM entered
 """
 
-_REQUESTED = """
+_REQUESTED_USERS = """
 WITH requested AS (
     SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[]),
                          CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]),
@@ -85,7 +85,7 @@ class ResyncRequest:
 def request(users: Iterable[ResyncRequest], *, also: Sequence[str] = ()) -> list[int]:
     """Enter resync events; returns the ids of the users that were not skipped.
 
-    `also`: what else they ask a worker for: `attributes.CREATE`, `QUIET`.
+    `also`: further instructions to the worker, `attributes.CREATE` and `QUIET`.
 
     Raises:
         DatabaseDown: nothing was entered, or the outcome is unknown; safe to repeat.
@@ -95,14 +95,14 @@ def request(users: Iterable[ResyncRequest], *, also: Sequence[str] = ()) -> list
     if not requests:
         return []
     lines = [resync.match_line for resync in requests if resync.match_line]
-    about_lines: dict[str, object] = {}
+    line_params: dict[str, object] = {}
     if lines:
-        about_lines = {"plan_ids": [id_ for id_, _ in lines], "numbers": [no for _, no in lines]}
+        line_params = {"plan_ids": [id_ for id_, _ in lines], "numbers": [no for _, no in lines]}
     rows = enter_events(
-        _REQUESTED,
-        besides=_MARK_LINES if lines else "",
+        _REQUESTED_USERS,
+        further_ctes=_MARK_LINES if lines else "",
         changed=",".join((LOOK, *also)),
-        **about_lines,
+        **line_params,
         ids=[resync.user_id for resync in requests],
         versions=[resync.version for resync in requests],
         event_ids=[str(uuid7()) for _ in requests],
@@ -115,11 +115,11 @@ def request(users: Iterable[ResyncRequest], *, also: Sequence[str] = ()) -> list
 
 
 def enter_events(
-    requested: str, *, changed: str = LOOK, besides: str = "", **params: object
+    requested: str, *, changed: str = LOOK, further_ctes: str = "", **params: object
 ) -> list[Row]:
     """Enter resync events for the users in the CTE `requested`, defined by the given SQL.
 
-    `changed` is what they ask a worker for; `besides`: further CTEs, which may use `entered`.
+    `changed`: the instructions to the worker. `further_ctes` may use the CTE `entered`.
 
     Returns rows of `user_id`.
 
@@ -128,7 +128,7 @@ def enter_events(
     """
     trace = trace_context.current()
     return run_in_current_history(
-        _ENTER.format(requested=requested, besides=besides),
+        _ENTER.format(requested=requested, further_ctes=further_ctes),
         changed=changed,
         erased=ERASE,
         correlation_id=trace.correlation_id,

@@ -11,7 +11,7 @@ from leadline.users import stages
 
 
 def accept_one(item: Item, key: IdempotencyKey | None) -> Outcome:
-    """Create or change a user; returns what became of it.
+    """Create or change a user; returns the outcome.
 
     Raises:
         ExternalIdTaken: it must be new, and its external id has a user.

@@ -1,4 +1,4 @@
-"""What to write of a user, and what became of it."""
+"""An item of an upsert, and its outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an item."""
+    """The outcome of an item."""
 
     kind: Kind
     #: The user afterwards; None unless it was accepted.
     user: User | None = None
     version: int = 0
-    #: If it was written by this request, and not by an earlier one with the same idempotency key.
+    #: None unless this request wrote it: not if an earlier one with the same idempotency key did.
     event: Event | None = None

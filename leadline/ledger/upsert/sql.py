@@ -16,7 +16,7 @@ WITH request AS (
 
 # Rows are locked in id order before any is inserted, and inserted in the order of external ids, so
 # that statements cannot deadlock. The array: see `write_sql`. A stage is set only if it differs:
-# one set in the CRM outlives a client that always sends the stage it knows.
+# a stage set in the CRM survives a client that always sends the one it knows.
 _HELD = """, held AS (
     SELECT request.*, users.id, users.version AS was_version, users.stage AS was_stage,
            users.fields AS were_fields,
@@ -43,7 +43,7 @@ _HELD = """, held AS (
                PARTITION BY external_id, full_name, phone, COALESCE(stage, :first_stage),
                             new_fields
                ORDER BY position
-           ) AS alike
+           ) AS copy_number
     FROM request
     WHERE NOT must_exist
       AND NOT EXISTS (SELECT FROM held WHERE held.external_id = request.external_id)
@@ -79,11 +79,11 @@ _WRITTEN = """, updated AS (
         SELECT *, COALESCE(external_id, '') AS own_id,
                row_number() OVER (
                    PARTITION BY external_id, full_name, phone, stage, fields ORDER BY id
-               ) AS alike
+               ) AS copy_number
         FROM inserted
     ) AS new
-    JOIN fresh ON (new.own_id, new.full_name, new.phone, new.stage, new.alike)
-        = (fresh.own_id, fresh.full_name, fresh.phone, fresh.new_stage, fresh.alike)
+    JOIN fresh ON (new.own_id, new.full_name, new.phone, new.stage, new.copy_number)
+        = (fresh.own_id, fresh.full_name, fresh.phone, fresh.new_stage, fresh.copy_number)
         AND new.fields IS NOT DISTINCT FROM fresh.new_fields
 ), written AS (
     SELECT *, CAST(:correlation_id AS text) AS correlation_id,

@@ -21,7 +21,7 @@ from leadline.settings import settings
 from leadline.users import further_fields
 from leadline.users.model import DEFAULT_STAGES, User, UserId
 
-#: How often a statement is tried whose users other requests create at the same time.
+#: How often a statement is run if other requests create some of its users at the same time.
 ATTEMPTS = 10
 
 
@@ -64,8 +64,8 @@ def _run(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Out
     if key is None:
         rows = query_json(sql.UPSERT, **params)
     else:
-        of_key = {"caller": key.caller, "key": key.key, "fingerprint": key.fingerprint}
-        rows = query_json(sql.UPSERT_ONCE, **params, **of_key)
+        key_params = {"caller": key.caller, "key": key.key, "fingerprint": key.fingerprint}
+        rows = query_json(sql.UPSERT_ONCE, **params, **key_params)
     return {row["position"]: _outcome(row) for row in rows}
 
 
