@@ -54,8 +54,8 @@ class AuxiliaryQueues:
             except Exception:  # edge of the thread: if it died, no queue would be declared
                 logger.exception("auxiliary queues failed")
             self._declared.set()
-            all_usable = len(self._usable) == len(self._queues)
-            self._wake.wait(DECLARE_EVERY_S if all_usable else RETRY_EVERY_S)
+            are_usable = len(self._usable) == len(self._queues)
+            self._wake.wait(DECLARE_EVERY_S if are_usable else RETRY_EVERY_S)
 
     def declare_now(self, timeout_s: float = 0) -> None:
         """Trigger a declaration and wait up to `timeout_s` for it."""
@@ -63,18 +63,18 @@ class AuxiliaryQueues:
         self._wake.set()
         self._declared.wait(timeout_s)
 
-    def put(self, message: Message, done: Done) -> None:
-        """Publish a message to one of the queues; calls `done` with whether it was confirmed."""
+    def put(self, message: Message, on_done: Done) -> None:
+        """Publish a message to one of the queues, then call `on_done`: was it confirmed?"""
         name = message.queue
         if name not in self._usable:
-            done(False)  # noqa: FBT003
+            on_done(False)  # noqa: FBT003
             return
 
         def on_confirm(is_confirmed: bool) -> None:  # noqa: FBT001
             if not is_confirmed:
                 self._usable.discard(name)
                 self._wake.set()
-            done(is_confirmed)
+            on_done(is_confirmed)
 
         self._publisher.offer(message, on_confirm)
 

@@ -63,17 +63,21 @@ class DeadLetter:
 
     @property
     def reason_id(self) -> str:
-        """Names the reason where its text may not be stored: it may quote a person."""
+        """An id of the reason, to store in place of its text, which may quote a person."""
         return hashlib.sha256(self.reason.encode("utf-8", "replace")).hexdigest()[:16]
 
     @property
     def died_at(self) -> datetime | None:
         """When it was dead-lettered; None if unknown."""
-        at = self._header("x-died-at") or self._broker_record().get("time")
-        if isinstance(at, datetime):
-            return at if at.tzinfo else at.replace(tzinfo=UTC)
+        time_of_death = self._header("x-died-at") or self._broker_record().get("time")
+        if isinstance(time_of_death, datetime):
+            return time_of_death if time_of_death.tzinfo else time_of_death.replace(tzinfo=UTC)
         try:
-            return datetime.fromtimestamp(at, UTC) if isinstance(at, int) else None
+            return (
+                datetime.fromtimestamp(time_of_death, UTC)
+                if isinstance(time_of_death, int)
+                else None
+            )
         except (ValueError, OverflowError, OSError):
             return None  # out of range
 
@@ -89,8 +93,8 @@ class DeadLetter:
     def _broker_record(self) -> dict[str, Any]:
         """The `x-death` entry, if RabbitMQ dead-lettered the message itself."""
         deaths = self._header("x-death")
-        last = deaths[0] if isinstance(deaths, list) and deaths else None
-        return last if isinstance(last, dict) else {}
+        newest = deaths[0] if isinstance(deaths, list) and deaths else None
+        return newest if isinstance(newest, dict) else {}
 
 
 Decide = Callable[[DeadLetter], Decision]
@@ -123,7 +127,7 @@ def walk(
     Raises:
         BrokerDown: RabbitMQ can't be reached, or did not confirm a replay; that message stays.
     """
-    done: Counter[Decision] = Counter()
+    counts: Counter[Decision] = Counter()
     with open_connection(url) as connection:
         for queue in queues:
             for letter, channel, tag in _dead_letters(connection, queue, limit, is_enough):
@@ -132,8 +136,8 @@ def walk(
                     _replay(channel, letter)
                 if decision is not Decision.KEEP:
                     channel.basic_ack(tag)
-                done[decision] += 1
-    return done
+                counts[decision] += 1
+    return counts
 
 
 def _dead_letters(
@@ -163,9 +167,11 @@ def _dead_letters(
 
 def _replay(channel: BlockingChannel, letter: DeadLetter) -> None:
     properties = forwarded_properties(letter.properties)
-    kept = {name: value for name, value in properties.headers.items() if name not in _DEATH_HEADERS}
+    headers = {
+        name: value for name, value in properties.headers.items() if name not in _DEATH_HEADERS
+    }
     # An earlier delivery may have created a lead: the lead must be looked up first.
-    properties.headers = {**kept, f"ce-{RESENT}": "true"}
+    properties.headers = {**headers, f"ce-{RESENT}": "true"}
     try:
         # confirm and mandatory: without both an unroutable message vanishes
         channel.basic_publish(

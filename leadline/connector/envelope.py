@@ -46,7 +46,7 @@ def batch_headers() -> dict[str, str]:
 
 
 def cloud_event(message: ReceivedMessage) -> CloudEvent | None:
-    """The message as a CloudEvent of a batch; None if only the binary mode can carry it."""
+    """The message as a CloudEvent of a batch; None if it must be posted alone, in binary mode."""
     properties = message.properties
     attributes: CloudEvent = {**_attributes(message)}
     if (
@@ -63,9 +63,9 @@ def cloud_event(message: ReceivedMessage) -> CloudEvent | None:
     return {**attributes, "datacontenttype": _JSON, "data": orjson.Fragment(message.body)}
 
 
-def _media_type(sent: object) -> str:
+def _media_type(content_type: object) -> str:
     """The sender's content type; JSON if it is missing or no function accepts it."""
-    media_type = _printable(sent or "")
+    media_type = _printable(content_type or "")
     return media_type if is_json(media_type) else _JSON
 
 

@@ -99,8 +99,10 @@ class FunctionClient:
         spans = [_span(message, event.get(TRACEPARENT)) for message, event in batch]
         for event, span in zip(events, spans, strict=True):
             event[TRACEPARENT] = span.traceparent
-        first, *others = (span.traceparent for span in spans)
-        batch_span = Span("deliver batch", "CLIENT", first, links=others, messages=len(batch))
+        first_parent, *other_parents = (span.traceparent for span in spans)
+        batch_span = Span(
+            "deliver batch", "CLIENT", first_parent, links=other_parents, messages=len(batch)
+        )
         headers[TRACEPARENT] = batch_span.traceparent
         verdict = self._post(orjson.dumps(events), headers, len(batch))
         for span in (batch_span, *spans):
@@ -132,11 +134,11 @@ def _is_too_large(message: ReceivedMessage) -> bool:
     return len(message.body) > settings().body_limit
 
 
-def _batches(sent: Sequence[_Envelope]) -> Iterator[list[_Envelope]]:
+def _batches(envelopes: Sequence[_Envelope]) -> Iterator[list[_Envelope]]:
     """Split into batches within the function's body limit."""
     batch: list[_Envelope] = []
     size = 0
-    for message, event in sent:
+    for message, event in envelopes:
         event_size = len(orjson.dumps(event)) + _OVERHEAD
         if batch and size + event_size > settings().body_limit:
             yield batch

@@ -1,9 +1,9 @@
-"""Changes the arguments of queues that exist: RabbitMQ itself refuses to.
+"""Changes the arguments of existing queues, which RabbitMQ itself can't.
 
 The messages move to a parking queue, the queue is deleted and declared again, and they move back.
 Each message is deleted only after RabbitMQ has confirmed its copy. Meanwhile the exchange of a main
-queue leads to its parking queue, so publishing goes on. A migration that is interrupted continues
-when it is repeated.
+queue routes to its parking queue, so publishing goes on. An interrupted migration continues when it
+is repeated.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _DEFAULT_EXCHANGE = ""
-#: RabbitMQ answers so if a queue is in use, not empty, or declared with other arguments.
+#: RabbitMQ's answer if a queue is in use, not empty, or declared with other arguments.
 _PRECONDITION_FAILED = 406
 #: Its answer to conditions that a type of queue does not have; it ends the connection.
 _NOT_IMPLEMENTED = 540
@@ -47,12 +47,12 @@ class QueueInUse(LeadlineError):
 
 
 def parking_name(name: str) -> str:
-    """The name of the queue that holds the messages meanwhile."""
+    """The name of a queue's parking queue."""
     return f"{name}.moved"
 
 
 def differences(url: str) -> dict[str, str]:
-    """What RabbitMQ says about each queue that has to be migrated, by its name.
+    """The queues that must be migrated, each with RabbitMQ's reason.
 
     Missing queues are declared.
 
@@ -60,31 +60,31 @@ def differences(url: str) -> dict[str, str]:
         BrokerDown: RabbitMQ can't be reached.
     """
     with open_connection(url) as connection:
-        found = {queue.name: _difference(connection, queue) for queue in topology.all_queues()}
-    return {name: reason for name, reason in found.items() if reason}
+        reasons = {queue.name: _difference(connection, queue) for queue in topology.all_queues()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def migrate(url: str, name: str) -> int:
     """Give this queue the arguments that it should have; returns how many messages moved.
 
     Raises:
-        QueueInUse: nothing was changed but where new messages wait.
+        QueueInUse: nothing was changed, but new messages now go to the parking queue.
         BrokerDown: RabbitMQ can't be reached, or does not confirm; safe to repeat.
     """
-    (queue,) = (known for known in topology.all_queues() if known.name == name)
+    (queue,) = (candidate for candidate in topology.all_queues() if candidate.name == name)
     moved = 0
     with open_connection(url) as connection:
-        parked = _park(connection, queue)
+        parking_queue = _park(connection, queue)
         is_refused = bool(_refusal(connection, queue))
     if is_refused:
-        moved = _empty_and_delete(url, queue.name, parked)
+        moved = _empty_and_delete(url, queue.name, parking_queue)
     with open_connection(url) as connection:
-        _return(connection, queue, parked)
-    return max(moved, _empty_and_delete(url, parked, queue.name))
+        _return(connection, queue, parking_queue)
+    return max(moved, _empty_and_delete(url, parking_queue, queue.name))
 
 
 def _difference(connection: pika.BlockingConnection, queue: Queue) -> str:
-    """Why the queue has to be migrated, "" if it need not be."""
+    """Why the queue must be migrated; "" if it need not be."""
     if refusal := _refusal(connection, queue):
         return refusal
     is_interrupted = depth(connection, parking_name(queue.name)) is not None
@@ -104,28 +104,28 @@ def _refusal(connection: pika.BlockingConnection, queue: Queue) -> str:
 
 
 def _park(connection: pika.BlockingConnection, queue: Queue) -> str:
-    """Let new messages wait in the parking queue; returns its name."""
-    parked = parking_name(queue.name)
+    """Route new messages to the parking queue; returns its name."""
+    parking_queue = parking_name(queue.name)
     with _channel(connection) as channel:
-        # Without arguments that would delete or reject messages; replicated if the queue will be.
+        # Without arguments that would delete or reject messages; replicated if the new queue is.
         kind = queue.arguments.get("x-queue-type", "classic")
-        channel.queue_declare(parked, durable=True, arguments={"x-queue-type": kind})
+        channel.queue_declare(parking_queue, durable=True, arguments={"x-queue-type": kind})
         if not queue.is_auxiliary:
             channel.exchange_declare(queue.name, "direct", durable=True)
             # In this order: a message is in both rather than in neither.
-            channel.queue_bind(parked, queue.name, routing_key=queue.name)
+            channel.queue_bind(parking_queue, queue.name, routing_key=queue.name)
             channel.queue_unbind(queue.name, queue.name, routing_key=queue.name)
-    return parked
+    return parking_queue
 
 
-def _return(connection: pika.BlockingConnection, queue: Queue, parked: str) -> None:
-    """Declare the queue with its new arguments, and lead new messages to it again."""
+def _return(connection: pika.BlockingConnection, queue: Queue, parking_queue: str) -> None:
+    """Declare the queue with its new arguments, and route new messages to it again."""
     with _channel(connection) as channel:
         if queue.is_auxiliary:
             channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
             return
         topology.declare(channel, queue)
-        channel.queue_unbind(parked, queue.name, routing_key=queue.name)
+        channel.queue_unbind(parking_queue, queue.name, routing_key=queue.name)
 
 
 def _empty_and_delete(url: str, name: str, target: str) -> int:
@@ -136,12 +136,12 @@ def _empty_and_delete(url: str, name: str, target: str) -> int:
             with _channel(connection) as channel:
                 channel.confirm_delivery()
                 moved += _move(channel, name, target)
-            found = depth(connection, name)
-        if found is None:
+            remaining = depth(connection, name)
+        if remaining is None:
             return moved
-        if found.consumers:
-            raise QueueInUse(name, found.consumers)
-        if not found.messages and _delete(url, name):
+        if remaining.consumers:
+            raise QueueInUse(name, remaining.consumers)
+        if not remaining.messages and _delete(url, name):
             return moved
 
 
@@ -179,9 +179,9 @@ def _delete(url: str, name: str) -> bool:
 def _delete_quorum_queue(url: str, name: str) -> bool:
     """As `_delete`: RabbitMQ does not delete quorum queues on conditions."""
     with open_connection(url) as connection:
-        found = depth(connection, name)
-        if found is None or found.messages or found.consumers:
-            return found is None
+        remaining = depth(connection, name)
+        if remaining is None or remaining.messages or remaining.consumers:
+            return remaining is None
         with _channel(connection) as channel:
             lost = channel.queue_delete(name).method.message_count
     if lost:

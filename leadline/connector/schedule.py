@@ -35,10 +35,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Follows no redirect: that would send the key to another server."""
 
     def redirect_request(self, *_: Any) -> None:
-        """None: treat the redirect as an error."""
+        """Return None, which makes the redirect an error."""
 
 
-#: Uses no proxy from the environment: it would receive the key.
+#: Ignores a proxy in the environment: it would receive the key.
 _opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
 

@@ -3,9 +3,9 @@
 It is stored with the event in the work queue, and the reply carries it to the ledger in a header.
 Its size is bounded: a few attempts, with error texts cut to fit into a header.
 
-The calls, commands to Bitrix24 with their answers, are longer and hold the person's name and phone.
-The reply carries them in its body, and the ledger stores them apart, as text: whatever a sender
-puts there harms no statement.
+The calls (commands to Bitrix24 with their answers) are longer and contain name and phone. The reply
+carries them in its body, and the ledger stores them in a table of their own, as text, which any
+sender's content can be stored as.
 """
 
 import base64
@@ -20,15 +20,15 @@ from leadline.messages.contract import Reason, readable
 
 #: Maximum number of attempts kept; a worker makes three.
 MAX_ATTEMPTS = 5
-#: Characters kept of an error; the reply has the last error in full.
+#: Maximum length of an error, in characters; the reply has the last error in full.
 MAX_ERROR = 150
-#: Maximum number of calls kept, the newest, and characters of their JSON; longer ones are dropped.
+#: Maximum number of calls kept, the newest ones, and length of their JSON; longer ones are dropped.
 MAX_CALLS = 10
 MAX_CALLS_JSON = 16_000
 #: The connector and gateways truncate longer headers; a longer log is dropped.
 MAX_HEADER = 1000
 
-#: A command and its answer, see `bitrix24.call_log`; JSON of one, until it is stored.
+#: A command and its answer, as `bitrix24.call_log` builds it.
 Call = dict[str, Any]
 Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
 

@@ -56,7 +56,7 @@ Blank = BeforeValidator(
 #: Control characters, C0, DEL and C1: Postgres can't store NUL, and none belongs in a log line.
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 _NO_FIELDS: Mapping[str, Value] = {}
-#: As `mapping.field_map` has it.
+#: The same pattern as in `mapping.field_map`.
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -64,14 +64,14 @@ Model = TypeVar("Model", bound=BaseModel)
 def readable(text: str, max_length: int = MAX_REASON) -> str:
     """A text from outside made safe for JSON, Postgres and log lines: cut, on one line."""
     cut = text if len(text) <= max_length else f"{text[: max_length - 1]}…"
-    # JSON may escape a lone surrogate, UTF-8 can't encode it.
+    # JSON may contain a lone surrogate (escaped), which UTF-8 can't encode.
     return cut.encode("utf-8", "replace").decode().translate(_CONTROLS)
 
 
 Reason = Annotated[
     str,
     BeforeValidator(lambda value: readable(value) if isinstance(value, str) else value),
-    Field(description=f"Longer than {MAX_REASON} characters, it is cut."),
+    Field(description=f"Cut to {MAX_REASON} characters."),
 ]
 
 
@@ -92,7 +92,7 @@ class WireUser(_Message):
 
 #: The name on the lead of an erased user, and in its messages where a name is required.
 ERASED_NAME = "Erased"
-#: What became of the lead of an erased user; `none`: it had none.
+#: The outcome for the lead of an erased user; `none`: it had none.
 LeadOutcome = Literal["kept", "blanked", "deleted", "none"]
 
 
@@ -153,10 +153,10 @@ class Reply(_Message):
     event_id: Text | None = None
     version: Annotated[int, Field(le=MAX_VERSION)] | None = None
     lead: Annotated[
-        LeadOutcome | None, Field(description="What became of the lead of an erased user.")
+        LeadOutcome | None, Field(description="The outcome for the lead of an erased user.")
     ] = None
     calls: Annotated[
-        Any, Field(description="What was sent to Bitrix24 and answered, for operators; optional.")
+        Any, Field(description="The calls to Bitrix24 with their answers, for operators; optional.")
     ] = None
     lead_ids: Annotated[
         list[Id],
@@ -211,7 +211,7 @@ def read_request(body: object) -> Request:
 def further_fields(body: Any) -> dict[str, Value]:
     """The further fields of the user in a valid request, by name; None: cleared.
 
-    All that may be some by their names: this process may know an older map than the sender's.
+    Includes every field whose name a map may have: the sender may use a newer map.
     """
     user = (body["data"] if "pattern" in body else body)["user"]
     return {
