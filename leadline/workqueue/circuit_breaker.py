@@ -1,9 +1,9 @@
 """Circuit breaker for the portal, with a manual hold.
 
 While the portal rejects all calls the circuit is open: only slow probes are sent, until one
-succeeds. A manual hold is not probed, and only an operator releases it. It survives a loss of
-Redis' data: every process that has seen the hold restores it before its next call, and Postgres
-has it for processes that start later (see `leadline.operations.manual_hold`).
+succeeds. During a manual hold no probes are sent, and only an operator releases it. It survives a
+loss of Redis' data: every process that has seen the hold restores it before its next call, and
+Postgres stores it for processes that start later (see `leadline.operations.manual_hold`).
 """
 
 import threading
@@ -60,7 +60,7 @@ class CircuitBreaker:
 
     @reachable()
     def hold(self, reason: str) -> float:
-        """Hold all calls for an operator; returns since when (unix seconds) the circuit is open."""
+        """Hold all calls until an operator resumes them; returns since when (unix seconds)."""
         since = float(self._hold(keys=[self._key, self._released], args=[reason]))
         log.warning("calls paused by an operator")
         return since
@@ -73,7 +73,7 @@ class CircuitBreaker:
 
     @reachable()
     def release(self) -> bool:
-        """Close the circuit for an operator; False if it was closed."""
+        """Close the circuit by an operator's order; False if it was closed."""
         was_paused = bool(self._release(keys=[self._key, self._released]))
         if was_paused:
             log.warning("calls resumed by an operator")

@@ -1,4 +1,4 @@
-"""An event to put into the work queue, and what became of it."""
+"""An event to put into the work queue, and the result."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -9,10 +9,10 @@ from leadline.workqueue.entries.pending_event import PendingEvent
 
 
 class PutResult(Enum):
-    """What became of an event that was put into the work queue; the values are those of put.lua."""
+    """The result of putting an event into the work queue; the values are those of put.lua."""
 
-    #: From before Redis lost its data, which may have held something newer of this user. Its sender
-    #: is asked to republish what is still open.
+    #: Rejected: it is from before Redis lost its data, which may have held a newer event of this
+    #: user. The sender will republish the user's open events.
     TOO_OLD = -1
     #: The caller has claimed the wake-up and must enqueue a job.
     WAKE_UP_CLAIMED = 0
@@ -26,7 +26,7 @@ class EnqueueRequest:
 
     user_id: int
     event: PendingEvent
-    #: The desired state as JSON; empty if the message has none that could be applied.
+    #: The desired state as JSON; empty if the message's state can't be applied.
     state: bytes
     #: Whether to write the stage; None: only if it differs from the previous desired stage.
     touches_stage: bool | None
@@ -36,18 +36,18 @@ class EnqueueRequest:
     occurred_at_ms: int | None
     #: The lead id that the sender claims.
     lead_id: int | None
-    #: The sender wants the lead read before last applied is trusted.
+    #: The sender requests that the lead is read instead of trusting last applied.
     is_lookup_requested: bool = False
     #: An operator decided to create a lead without searching for duplicates.
     creates_anyway: bool = False
-    #: Its lead is created without starting robots, where the portal can.
+    #: Its lead is created without starting robots, if the portal supports that.
     is_quiet: bool = False
     #: The user was erased: the entry forgets the person.
     is_erasure: bool = False
     #: The version that set the stage, if the message of that version may be lost; None: this one.
     stage_version: int | None = None
-    #: When its sender, which republishes unanswered events, knew of nothing newer, in unix ms; None
-    #: for any other sender.
+    #: When this was the user's newest open event in the database of a sender that republishes
+    #: unanswered events, in unix ms; None for any other sender.
     sent_at_ms: int | None = None
     #: ORIGINATOR_ID of the leads of the sender's installation; None if it doesn't say.
     originator: str | None = None

@@ -21,7 +21,7 @@ class Outage:
 
     since: float
     reason: str
-    #: The kind of outage: a word of ours, or an error code of ours or of Bitrix24.
+    #: The kind of outage (`reachability.KINDS`), or an error code of ours or of Bitrix24.
     code: str
     next_probe_at: float
     #: Redis' clock at the time of the read.

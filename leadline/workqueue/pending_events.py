@@ -1,4 +1,4 @@
-"""What the relay asks the work queue: its pending events, and which ones to republish."""
+"""The relay's queries to the work queue: which events are pending, and which to republish."""
 
 from collections.abc import Callable, Sequence
 from itertools import compress
@@ -13,9 +13,9 @@ log = structlog.get_logger()
 
 #: A work queue whose workers have been silent for longer may be abandoned.
 MAX_WORKER_SILENCE_S = 300.0
-#: Users whose events are republished at once.
-REPUBLISH_PART = 500
-#: How often a process asks for them; and after an error of Redis, since each costs a time-out.
+#: Number of users whose events are made due at a time.
+REPUBLISH_BATCH = 500
+#: Interval of a process's checks, and the one after an error of Redis, which costs a time-out.
 CHECK_EVERY_S = 1.0
 RETRY_S = 15.0
 
@@ -30,11 +30,11 @@ class PendingEvents:
     """
 
     def __init__(self) -> None:
-        self._redis_is_usable = secrets.get("redis-url") is not None
+        self._is_redis_usable = secrets.get("redis-url") is not None
 
     def pending_among(self, events: Sequence[tuple[int, str]]) -> set[str]:
         """The ids of those (user id, event id) that will be answered without being republished."""
-        if not events or not self._redis_is_usable:
+        if not events or not self._is_redis_usable:
             return set()
         # A tick that finds nothing unanswered needs no Redis, whose import is slow.
         from leadline.workqueue.portal_state import worker_heartbeats  # noqa: PLC0415
@@ -51,12 +51,12 @@ class PendingEvents:
                 "pending events unknown: republishing all unanswered ones",
                 error=type(error).__name__,
             )
-        self._redis_is_usable = False  # don't try again in this run: each try may cost a time-out
+        self._is_redis_usable = False  # don't try again in this run: each try may cost a time-out
         return set()
 
 
 def republish(make_due: Callable[[Sequence[int]], None]) -> None:
-    """Make the events due that Redis, after losing its last moments, can't vouch for.
+    """Make events due that Redis, having lost its last moments, may hold in an outdated state.
 
     Without Redis nothing happens: the events are due later.
 
@@ -69,9 +69,9 @@ def republish(make_due: Callable[[Sequence[int]], None]) -> None:
     from leadline.workqueue.queue import work_queue  # noqa: PLC0415
 
     try:
-        while users := work_queue().users_to_republish(REPUBLISH_PART):
+        while users := work_queue().users_to_republish(REPUBLISH_BATCH):
             make_due(users)
-            work_queue().republication_begins(users)
+            work_queue().begin_republication(users)
             log.info("republishing after a loss of Redis' memory", users=len(users))
     except (QueueError, BadConfiguration) as error:
         log.warning("users to republish unknown", error=type(error).__name__)

@@ -58,7 +58,7 @@ def reachability() -> Reachability:
 
 @per_process
 def quiet_import() -> QuietImport:
-    """Whether the portal takes imports."""
+    """Whether the portal supports `crm.item.import`."""
     return QuietImport(client(), work_queue().prefix)
 
 

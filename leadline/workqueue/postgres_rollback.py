@@ -1,7 +1,7 @@
-"""Detects a Postgres that was rolled back, by the position that Redis remembers.
+"""Detects a rollback of Postgres by its last position, which is stored in Redis.
 
-A data directory restored from a snapshot looks like the same database in the same history. Only a
-witness outside of Postgres can tell that it had advanced further.
+A data directory restored from a snapshot looks like the same database in the same history. Only
+another server can know that it had advanced further.
 """
 
 import structlog
@@ -14,7 +14,7 @@ from leadline.runtime.postgres.installation import Position
 
 log = structlog.get_logger()
 
-#: How often a process checks; and after an error of Redis, since each costs a time-out.
+#: Interval of a process's checks, and the one after an error of Redis, which costs a time-out.
 CHECK_EVERY_S = 15.0
 RETRY_S = 60.0
 
@@ -47,17 +47,17 @@ def _compare() -> None:
     # Read Redis first: by the time we read Postgres, it has passed any position that another relay
     # stored.
     with reachable():
-        remembered = _remembered(client().hmget(key, "history", "written"))
-    now = installation.position()
-    if remembered and now < remembered:
-        log.error("Postgres was rolled back", history=remembered.history)
-        installation.begin_history(lost=remembered.history)
-        now = installation.position()
+        last_position = _parse_position(client().hmget(key, "history", "written"))
+    position = installation.position()
+    if last_position and position < last_position:
+        log.error("Postgres was rolled back", history=last_position.history)
+        installation.begin_history(lost=last_position.history)
+        position = installation.position()
     with reachable():
-        client().hset(key, mapping={"history": now.history, "written": now.written})
+        client().hset(key, mapping={"history": position.history, "written": position.written})
 
 
-def _remembered(values: object) -> Position | None:
+def _parse_position(values: object) -> Position | None:
     """Parse the position stored in Redis; None if there is none."""
     match values:
         case [bytes() as history, bytes() as written]:

@@ -34,7 +34,7 @@ UNREADABLE = metrics.Counter(
 #: Longer than any call: a worker that leases the user after an expiry sees all effects of the lost
 #: call. Short enough for the users of a killed worker to continue within 90 s, as docs promise.
 LEASE_MARGIN_S = CALL_MARGIN_S + 10
-#: A worker whose lease is older than this (it was frozen, or waited for Redis) must not send.
+#: A worker with a lease older than this (it was frozen, or waited for Redis) must not send.
 SEND_WITHIN_S = 5.0
 #: How long Redis keeps an entry without pending events.
 IDLE_TTL_S = 30 * 24 * 3600
@@ -140,9 +140,9 @@ class WorkQueue(QueueView):
         log.error("entry unreadable, set aside", user_id=user_id, reason=reason, key=key)
 
     def users_to_republish(self, limit: int) -> list[int]:
-        """Users whose open events their sender must publish again, before they are called for.
+        """Users whose open events must be republished before the next call for them.
 
-        Redis has lost its last moments: what is pending may be older than what was applied.
+        Redis has lost its last moments: a pending event may be older than last applied.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -152,8 +152,8 @@ class WorkQueue(QueueView):
                 int(user) for user in self._read_republish(keys=[self._republish], args=[limit])
             ]
 
-    def republication_begins(self, users: Sequence[int]) -> None:
-        """The sender is about to publish the open events of these users again.
+    def begin_republication(self, users: Sequence[int]) -> None:
+        """Unblock calls for these users, whose open events are about to be republished.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -164,7 +164,7 @@ class WorkQueue(QueueView):
     def claim_leads(self, claims: Sequence[tuple[int, int]], *, used_ms: int) -> list[int | None]:
         """Claim each lead for the user that is about to be linked to it, for at most `used_ms`.
 
-        Returns for each 0, the time to wait in ms, or None: another user has claimed it.
+        Returns for each claim 0, or the time to wait in ms, or None if another user has the lead.
 
         Raises:
             QueueDown: Redis can't be reached.

@@ -13,13 +13,13 @@ from leadline.workqueue.lua import script
 
 #: How long after a lease of several users the queue counts as busy.
 RECENT_MS = 250
-#: Erased users read at once.
-ERASED_PART = 500
+#: Number of erased users read at a time.
+ERASED_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much work there is."""
+    """The users of the work queue, counted."""
 
     #: Users that are due, those with expired leases included.
     due: int
@@ -94,32 +94,32 @@ class QueueView:
                 pipe.hexists(entry, "state")  # without it an event can't be applied
             pipe.zmscore(self._due, users)
             pipe.zmscore(self._leases, users)
-            *known, due, leased = pipe.execute()
+            *results, due, leased = pipe.execute()
         # A user that is leased or released between these two reads may seem neither due nor leased:
         # its events are then republished, which is harmless.
         return [
             bool(is_pending and has_state) and (due_at is not None or lease is not None)
             for is_pending, has_state, due_at, lease in zip(
-                known[::2], known[1::2], due, leased, strict=True
+                results[::2], results[1::2], due, leased, strict=True
             )
         ]
 
     def erased_users(self, originator: str) -> Iterator[list[int]]:
-        """The ids of the users of this originator that were ever erased, in parts.
+        """The ids of the users of this originator that were ever erased, in batches.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
-        first = 0
+        offset = 0
         while True:
             with reachable():
-                part: list[Any] = self._redis.zrange(
-                    f"{self.prefix}erased:{originator}", first, first + ERASED_PART - 1
+                batch: list[Any] = self._redis.zrange(
+                    f"{self.prefix}erased:{originator}", offset, offset + ERASED_BATCH - 1
                 )
-            if not part:
+            if not batch:
                 return
-            yield [int(user_id) for user_id in part]
-            first += len(part)
+            yield [int(user_id) for user_id in batch]
+            offset += len(batch)
 
     def next_due_in_s(self) -> float | None:
         """Seconds until a user is due or a lease expires, 0 if one is due; None if nothing waits.

@@ -79,8 +79,8 @@ class CallJob(Job):
             ForeignJob: the function or its arguments are not ours.
         """
         arguments = (self.instance, list(self.args), self.kwargs)
-        ours: Any = (None, [], {"portal": settings().portal})
-        if self.func_name not in {JOB, EARLIER_JOB} or arguments != ours:
+        allowed: Any = (None, [], {"portal": settings().portal})
+        if self.func_name not in {JOB, EARLIER_JOB} or arguments != allowed:
             FOREIGN.inc()
             log.error("foreign job refused", job_id=self.id)
             raise ForeignJob("foreign job")

@@ -1,4 +1,4 @@
-"""RQ drives the work queue: one job on `bitrix_jobs` is one call to Bitrix24.
+"""The RQ jobs that drive the work queue: one job on `bitrix_jobs` is one call to Bitrix24.
 
 A job carries nothing but the portal's name. Users, their states and attempts are in the work queue:
 a lost or duplicate job does no harm, since the next one processes what is due.

@@ -1,4 +1,4 @@
-"""Wake-ups: decides whether a producer must enqueue an RQ job, and which worker leads a batch.
+"""Wake-ups: decide whether a producer must enqueue an RQ job, and which worker leads a batch.
 
 A producer enqueues a job only if no worker is about to lease its user: no batch leader is filling a
 batch (it will lease all users that are due by then), and no job of the last second is still waiting

@@ -38,13 +38,13 @@ class WorkerHeartbeats:
     @reachable()
     def silence_s(self) -> float | None:
         """Seconds since the last heartbeat of any worker; None if there was none for an hour."""
-        last: list[tuple[bytes, float]] = self._redis.zrevrange(  # type: ignore[assignment]
+        newest: list[tuple[bytes, float]] = self._redis.zrevrange(  # type: ignore[assignment]
             self._key, 0, 0, withscores=True
         )
-        return max(0.0, time.time() - last[0][1]) if last else None
+        return max(0.0, time.time() - newest[0][1]) if newest else None
 
     @reachable()
     def site(self) -> str | None:
         """The portal's site, such as https://example.bitrix24.com; None if no worker names one."""
-        found: bytes | None = self._redis.get(self._site)  # type: ignore[assignment]
-        return found.decode() if found else None
+        site: bytes | None = self._redis.get(self._site)  # type: ignore[assignment]
+        return site.decode() if site else None

@@ -33,7 +33,7 @@ class Entry:
     claimed_lead_id: int | None
     #: The lead may differ from last applied, or exist without our knowing: look it up first.
     needs_lookup: bool
-    #: Until then (unix ms by Redis' clock) a lost create may still run on the portal.
+    #: Until when (unix ms by Redis' clock) a lost create may still run on the portal.
     wait_until_ms: int
     events: tuple[PendingEvent, ...]
     #: Sequence number of the newest message that requested a lookup, and of the newest such
@@ -44,7 +44,7 @@ class Entry:
     redis_epoch: str = ""
     #: ORIGINATOR_ID of this user's lead; "": the setting decides.
     originator: str = ""
-    #: How many times in a row an update found the lead gone.
+    #: How many times in a row an update failed because the lead was gone.
     times_vanished: int = 0
     #: A request shared with other users was rejected, or its lookup inconclusive: the next one is
     #: for this user alone.
@@ -64,7 +64,7 @@ class Entry:
     search: Search | None = None
     #: An operator decided to create a lead without a search.
     creates_anyway: bool = False
-    #: Its lead is created without starting robots, where the portal can.
+    #: Its lead is created without starting robots, if the portal supports that.
     is_quiet: bool = False
 
     @property
@@ -91,9 +91,9 @@ class Entry:
 
     @property
     def known_states(self) -> tuple[DesiredState, ...]:
-        """The desired state, and those of the messages before it that wait, too."""
-        own = (self.state,) if self.state else ()
-        return (*own, *(state for event in self.events if (state := event.state)))
+        """The desired state, and the states of the other pending events."""
+        desired = (self.state,) if self.state else ()
+        return (*desired, *(state for event in self.events if (state := event.state)))
 
     @classmethod
     def loads(

@@ -1,4 +1,4 @@
-"""What to write for a leased user after a call."""
+"""The changes to a leased user's entry after a call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,11 +11,11 @@ from leadline.workqueue.entries.pending_event import PendingEvent
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What to write for a leased user after a call."""
+    """The changes to a leased user's entry after a call."""
 
     entry: Entry
     fields: Fields = field(default_factory=dict)
-    #: The events as they are now.
+    #: The pending events after the call.
     events: tuple[PendingEvent, ...] = ()
     #: Delay until the user is due again, if events are left.
     delay_ms: int = 0
@@ -44,15 +44,17 @@ class Settlement:
     def with_calls(self, calls: Sequence[object]) -> "Settlement":
         """A copy with the calls just made in the attempt log of the newest event.
 
-        Its state is what was applied: the older ones need no copies.
+        Its state was applied; older events need no copies.
         """
         newest = max(self.entry.events, key=lambda event: event.seq, default=None)
         if newest is None or not calls:
             return self
-        now = next((event for event in self.events if event.event_id == newest.event_id), newest)
-        logged = replace(now, journey=now.journey.with_calls(calls))
-        if now is newest and newest not in self.events:
+        current = next(
+            (event for event in self.events if event.event_id == newest.event_id), newest
+        )
+        logged = replace(current, journey=current.journey.with_calls(calls))
+        if current is newest and newest not in self.events:
             return replace(self, logged=(logged,))
         return replace(
-            self, events=tuple(logged if event is now else event for event in self.events)
+            self, events=tuple(logged if event is current else event for event in self.events)
         )
