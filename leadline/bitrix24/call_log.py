@@ -1,7 +1,7 @@
-"""The stored copy of a command and its answer, for operators: only what concerns this user.
+"""The stored copy of a command and its answer, for operators, without data of others.
 
-Users share lookups, and an answer may hold another person's lead, or fields of the lead that we
-never wrote. Neither is kept. Each call is bounded.
+Users share lookups, and an answer may contain another person's lead, or fields of the lead that we
+never wrote. Neither is stored. The size of a copy is bounded.
 """
 
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from leadline.bitrix24.leads import LIST
 from leadline.errors import BitrixError
 from leadline.messages.contract import readable
 
-#: Bytes of the JSON of a call; of a longer one, and of an answer that is not what the command
-#: returns, only the beginning of the answer is kept, as text.
+#: Maximum size of the JSON of a call, in bytes. If it is longer, or the answer has an unexpected
+#: form, only the beginning of the answer is stored, as text.
 MAX_CALL = 2000
 MAX_EXCERPT = 500
 MAX_ERROR = 300
 #: Leads kept of a lookup.
 MAX_LEADS = 3
 
-#: What is kept of another person's lead: why it is not this user's.
-_OF_OTHERS = ("ID", "ORIGINATOR_ID", "ORIGIN_ID")
+#: The fields stored of another person's lead: they show why it is not this user's.
+_FOREIGN_FIELDS = ("ID", "ORIGINATOR_ID", "ORIGIN_ID")
 
 
 def record(
@@ -56,12 +56,12 @@ def _params(command: Command, user_id: int, lead_id: int | None) -> object:
     """The parameters; those of a lookup without the ids of other users."""
     if command.method != LIST:
         return command.params
-    where = dict(command.params["filter"])
-    if "@ORIGIN_ID" in where:
-        where["@ORIGIN_ID"] = [str(user_id)]
-    if "@ID" in where:
-        where["@ID"] = [lead_id]
-    return {"filter": where}
+    lookup_filter = dict(command.params["filter"])
+    if "@ORIGIN_ID" in lookup_filter:
+        lookup_filter["@ORIGIN_ID"] = [str(user_id)]
+    if "@ID" in lookup_filter:
+        lookup_filter["@ID"] = [lead_id]
+    return {"filter": lookup_filter}
 
 
 def _leads(answer: object, user_id: str, lead_id: str) -> object:
@@ -69,13 +69,13 @@ def _leads(answer: object, user_id: str, lead_id: str) -> object:
     if not isinstance(answer, list):
         return _excerpt(answer)
     rows = [row for row in answer if isinstance(row, dict)]
-    ours = [row for row in rows if row.get("ORIGIN_ID") == user_id]
-    others = [
-        {name: row.get(name) for name in _OF_OTHERS}
+    own_rows = [row for row in rows if row.get("ORIGIN_ID") == user_id]
+    foreign_rows = [
+        {name: row.get(name) for name in _FOREIGN_FIELDS}
         for row in rows
         if str(row.get("ID")) == lead_id and row.get("ORIGIN_ID") != user_id
     ]
-    return [*ours, *others][:MAX_LEADS]
+    return [*own_rows, *foreign_rows][:MAX_LEADS]
 
 
 def _written(command: Command, answer: object) -> object:
@@ -83,8 +83,8 @@ def _written(command: Command, answer: object) -> object:
     item = answer.get("item") if isinstance(answer, dict) else None
     if not isinstance(item, dict):
         return _excerpt(answer)
-    wrote = ("id", *command.params.get("fields", ()))
-    return {"item": {name: item[name] for name in wrote if name in item}}
+    names = ("id", *command.params.get("fields", ()))
+    return {"item": {name: item[name] for name in names if name in item}}
 
 
 def _excerpt(answer: object) -> object:

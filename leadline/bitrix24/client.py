@@ -29,7 +29,7 @@ from leadline.settings import settings
 
 #: Name resolution, TCP and TLS together.
 CONNECT_TIMEOUT_S = 3.0
-#: Beyond the portal's own limit for a request: hanging up earlier leaves the outcome unknown.
+#: Added to the portal's own limit for a request: hanging up earlier leaves the outcome unknown.
 READ_MARGIN_S = 5.0
 MAX_COMMANDS = 50
 #: The window over which the portal adds up a method's execution time.
@@ -48,7 +48,7 @@ class Timing:
     seconds: float
     #: Execution time that the method has used in the last ten minutes.
     used_s: float | None
-    #: Seconds until the oldest minute leaves the window, by the portal's own clock.
+    #: Seconds until the oldest minute leaves the window, by the portal's clock.
     reset_in_s: float
 
 
@@ -96,8 +96,8 @@ class PortalClient:
             raise _error_of_batch(error, len(commands)) from None
         results = _as_map(response.get("result"))
         failed = _as_map(results.get("result_error"))
-        done = _as_map(results.get("result"))
-        command_results = {key: _result_of(key, done, failed) for key in commands}
+        succeeded = _as_map(results.get("result"))
+        command_results = {key: _result_of(key, succeeded, failed) for key in commands}
         times = {"batch": [response.get("time")]}
         for key, time in _as_map(results.get("result_time")).items():
             if key in commands:
@@ -148,9 +148,9 @@ def _error_of_batch(error: Rejected, commands: int) -> BitrixError:
     """The error of a rejected batch; with one command, it is that command's own."""
     if commands == 1 and not isinstance(error, LeadGone):
         return error
-    of_request = RequestRejected(error.detail, code=error.code)
-    of_request.http_status = error.http_status
-    return of_request
+    rejection = RequestRejected(error.detail, code=error.code)
+    rejection.http_status = error.http_status
+    return rejection
 
 
 def _host(redirect: HttpResponse) -> str:
@@ -160,12 +160,12 @@ def _host(redirect: HttpResponse) -> str:
         raise errors.unreadable(redirect.status) from None
 
 
-def _result_of(key: str, done: dict[str, Any], failed: dict[str, Any]) -> CommandResult:
+def _result_of(key: str, succeeded: dict[str, Any], failed: dict[str, Any]) -> CommandResult:
     if key in failed:
         error = failed[key] if isinstance(failed[key], dict) else {}
         return errors.classify(400, error.get("error"), error.get("error_description"))
-    if key in done:
-        return done[key]
+    if key in succeeded:
+        return succeeded[key]
     return OutcomeUnknown("the batch's answer lacks this command")
 
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_plus
 
-#: How much longer than the portal's own limit for a request a call may last, from the decision to
-#: make it until none of it can run any more: 5 s until the first byte is sent, 3 s until the last
-#: byte has arrived, and some to spare.
+#: By how much a call, from the decision to make it until no part of it can still run, may exceed
+#: the portal's limit for a request: 5 s until the first byte is sent, 3 s until the last byte has
+#: arrived, and a reserve.
 CALL_MARGIN_S = 10.0
 
 

@@ -1,8 +1,8 @@
 """The CRM's mode: a portal in simple mode turns each lead into a deal and keeps no leads.
 
 In simple mode an update finds no lead and would create another one, so no calls are made until the
-mode is classic again. The mode may change: it is checked when a worker starts, each hour, and after
-a lead was found to be gone.
+mode is classic again. The mode may change: it is checked when a worker starts, each hour, and when
+a lead has vanished.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ _CHECK_REQUIRED = b"in doubt"
 
 
 def check(answer: Any) -> None:
-    """Check the result of COMMAND; one without a mode (no right, no such method) is accepted.
+    """Check the result of COMMAND; accepts one without a mode (no right, no such method).
 
     Raises:
         PortalDown: the portal keeps no leads.

@@ -1,8 +1,7 @@
-"""Leads and contacts that have a phone or an e-mail: the commands that find them.
+"""Finds leads and contacts by phone or e-mail: the commands, and their answers.
 
-`crm.duplicate.findbycomm` compares digits, so a number is sent in each notation that people use;
-e-mails it compares without regard to case. It answers with ids only, not with the value that each
-one has.
+`crm.duplicate.findbycomm` compares digits, so a number is sent in each usual notation. It compares
+e-mails regardless of case. Its answer has ids only, not the values that matched.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,11 +17,11 @@ from leadline.users import phones
 
 FIND = "crm.duplicate.findbycomm"
 LIST_CONTACTS = "crm.contact.list"
-#: Values in a command.
+#: Maximum number of values in a command.
 VALUES_MAX = 20
-#: Users that share a command: few enough that its answer is rarely full.
+#: Maximum number of users that share a command: few, so that its answer is rarely full.
 _USERS_MAX = 10
-#: From this many ids on, an answer may leave out others
+#: An answer with this many ids may lack others
 #: (https://apidocs.bitrix24.com/api-reference/crm/duplicates/crm-duplicate-find-by-comm.html).
 FOUND_MAX = 20
 
@@ -42,13 +41,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search for a user's phone and e-mails has found so far; kept in the user's entry."""
+    """The progress of a search for a user's phone and e-mails; stored in the user's entry."""
 
-    #: When the portal was asked, in unix ms by Redis' clock.
+    #: When the search was made, in unix ms by Redis' clock.
     at_ms: int
     lead_ids: tuple[int, ...] = ()
     contact_ids: tuple[int, ...] = ()
-    #: The leads and contacts were read: what is to be linked or attached is known.
+    #: The leads and contacts were read, and the one to link or attach was chosen.
     is_read: bool = False
     #: The lead that the user was linked to.
     linked: int | None = None
@@ -72,28 +71,28 @@ class Search:
 
 
 def find(kind: Kind, values: Sequence[str], entity: Entity) -> Command:
-    """Find the leads or contacts that have one of these, `VALUES_MAX` at most."""
+    """Find the leads or contacts that have one of these values, `VALUES_MAX` at most."""
     return Command(FIND, {"type": kind, "entity_type": entity, "values": list(values)})
 
 
 def values_of(details: ContactDetails, kind: Kind) -> tuple[str, ...]:
-    """What to search for, to find a user's phone in all notations, or all its e-mails."""
-    found = phones.notations(details.phone) if kind == "PHONE" else details.emails
-    return found[:VALUES_MAX]
+    """The values to search for: a user's phone in all notations, or all its e-mails."""
+    values = phones.notations(details.phone) if kind == "PHONE" else details.emails
+    return values[:VALUES_MAX]
 
 
-def shared(values: Sequence[tuple[str, ...]]) -> list[range]:
-    """Which users, each with these values, share a command: the positions of each group."""
+def grouped(values: Sequence[tuple[str, ...]]) -> list[range]:
+    """Group users, each with these values, so that a group shares a command; returns positions."""
     groups: list[range] = []
     size = 0
-    for at, mine in enumerate(values):
-        fits = groups and len(groups[-1]) < _USERS_MAX and size + len(mine) <= VALUES_MAX
+    for position, user_values in enumerate(values):
+        fits = groups and len(groups[-1]) < _USERS_MAX and size + len(user_values) <= VALUES_MAX
         if fits:
-            groups[-1] = range(groups[-1].start, at + 1)
-            size += len(mine)
+            groups[-1] = range(groups[-1].start, position + 1)
+            size += len(user_values)
         else:
-            groups.append(range(at, at + 1))
-            size = len(mine)
+            groups.append(range(position, position + 1))
+            size = len(user_values)
     return groups
 
 
@@ -103,22 +102,22 @@ def parse_found(answer: Any, entity: Entity) -> Found:
     Raises:
         OutcomeUnknown: the answer is no result of `find`.
     """
-    found = answer.get(entity, []) if isinstance(answer, dict) else answer
-    if not isinstance(found, list) or (answer == found and found):
+    ids_found = answer.get(entity, []) if isinstance(answer, dict) else answer
+    if not isinstance(ids_found, list) or (answer == ids_found and ids_found):
         raise OutcomeUnknown("the answer lists no duplicates")
     try:
-        ids = sorted({int(entity_id) for entity_id in found})
+        ids = sorted({int(entity_id) for entity_id in ids_found})
     except (TypeError, ValueError):
         raise OutcomeUnknown("an id of a duplicate is unreadable") from None
-    return Found(tuple(ids), len(found) < FOUND_MAX)
+    return Found(tuple(ids), len(ids_found) < FOUND_MAX)
 
 
-def joined(found: Sequence[Found]) -> Found | None:
+def merged(answers: Sequence[Found]) -> Found | None:
     """The answers to several searches as one; None if there are none."""
-    if not found:
+    if not answers:
         return None
-    ids = sorted({entity_id for answer in found for entity_id in answer.ids})
-    return Found(tuple(ids), all(answer.is_complete for answer in found))
+    ids = sorted({entity_id for answer in answers for entity_id in answer.ids})
+    return Found(tuple(ids), all(answer.is_complete for answer in answers))
 
 
 def list_contacts_after(after: str) -> Command:
@@ -131,10 +130,10 @@ def list_contacts_by_ids(contact_ids: Iterable[int]) -> Command:
     return _list_contacts({"@ID": list(contact_ids)})
 
 
-def _list_contacts(where: dict[str, Any]) -> Command:
-    # As `leads.list_by_ids`: their rows are parsed alike.
+def _list_contacts(conditions: dict[str, Any]) -> Command:
+    # The same columns as in `leads.list_by_ids`: the rows have one parser.
     columns = ["ID", "NAME", "PHONE", *(("EMAIL",) if reads_emails() else ())]
     return Command(
         LIST_CONTACTS,
-        {"filter": where, "select": columns, "order": {"ID": "ASC"}, "start": -1},
+        {"filter": conditions, "select": columns, "order": {"ID": "ASC"}, "start": -1},
     )

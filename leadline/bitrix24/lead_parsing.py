@@ -36,10 +36,13 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
     rows = _phones(item.get("fm"), "typeId", "value", "id", "valueType")
     phone, row = _choose_phone(rows or (), state.phone, None) or (state.phone, None)
     title, name = _text(item, "title"), _text(item, "name")
-    sent = state.full_name
+    desired_name = state.full_name
     return LastApplied(
         lead_id,
-        _full_name(sent if title is None else title, sent[:NAME_MAX] if name is None else name),
+        _full_name(
+            desired_name if title is None else title,
+            desired_name[:NAME_MAX] if name is None else name,
+        ),
         phone,
         row,
         further_parsing.parse_item(item, state),
@@ -80,7 +83,7 @@ class FoundLead:
 
     @property
     def is_free(self) -> bool:
-        """Whether it is open and has no origin: made by hand, or by a form of the portal."""
+        """Whether it is open and has no origin: created by hand, or by a form of the portal."""
         return self.is_open and not self.origin and not self.originator
 
     @property
@@ -104,11 +107,11 @@ class FoundLead:
         """Whether it has the name, the phone in any notation, or an e-mail of this state."""
         names = {_words(self.title), _words(self.name)} - {()}
         is_named = _words(state.full_name) in names or _words(state.full_name[:NAME_MAX]) in names
-        held = self.contact_details
+        details = self.contact_details
         return (
             is_named
-            or any(phones.is_similar(number, state.phone) for number in held.phones)
-            or not held.emails.isdisjoint(ContactDetails.of(state).emails)
+            or any(phones.is_similar(number, state.phone) for number in details.phones)
+            or not details.emails.isdisjoint(ContactDetails.of(state).emails)
         )
 
     def last_applied(self, state: DesiredState, previous: LastApplied | None = None) -> LastApplied:
@@ -118,24 +121,24 @@ class FoundLead:
         """
         number, row = _choose_phone(self.phones, state.phone, previous) or (None, None)
         further = self.further.as_applied(
-            further_fields.wanted(state), previous.further if previous else None
+            further_fields.desired_values(state), previous.further if previous else None
         )
         return LastApplied(self.lead_id, self.full_name, number, row, further)
 
     def differences(self, state: DesiredState) -> dict[str, tuple[str | None, str | None]]:
-        """Of each field that a write of this state would change: what the lead has, what it should.
+        """The fields that a write of this state would change: the lead's value, and the user's.
 
-        By the field's name: full_name, phone, and those of the field map; values of these are
-        texts as the lead holds them. Not the stage, which people may set in the CRM. A field that
-        the user never had a value for is none of them, nor is one of the CRM's own that has a
-        value. None: the lead has no value, or its title and name differ.
+        By name: full_name, phone, and those of the field map, whose values are texts in the form of
+        the lead. Leaves out the stage, which people may set in the CRM, fields that the user never
+        had a value for, and fields that the CRM owns and has a value for. A value of None: the lead
+        has none, or its title and name differ.
         """
-        found: dict[str, tuple[str | None, str | None]] = {}
+        differences: dict[str, tuple[str | None, str | None]] = {}
         if self.full_name != state.full_name:
-            found["full_name"] = (self.full_name, state.full_name)
+            differences["full_name"] = (self.full_name, state.full_name)
         if state.phone not in {number for number, _ in self.phones}:
-            found["phone"] = (self.last_applied(state).phone, state.phone)
-        return found | further_fields.differences(self.further, state)
+            differences["phone"] = (self.last_applied(state).phone, state.phone)
+        return differences | further_fields.differences(self.further, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,16 +213,16 @@ def _phones(
 ) -> tuple[Phone, ...] | None:
     """Parse the phones of a lead, whose rows have these keys; None if one is unreadable.
 
-    A lead without phones has no such field, an empty text or null. A phone of a further field is
-    none of them.
+    A lead without phones has no such field, an empty text or null. Leaves out phones that are
+    further fields.
     """
     if not rows:
         return ()
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return None
     phones = [row for row in rows if row.get(kind, "PHONE") == "PHONE"]
-    if others := further_fields.phone_types():
-        phones = [row for row in phones if row.get(value_type) not in others]
+    if other_types := further_fields.phone_types():
+        phones = [row for row in phones if row.get(value_type) not in other_types]
     parsed = [(_text(row, value), _positive_int(row.get(row_id))) for row in phones]
     readable = tuple((number, number_id) for number, number_id in parsed if number and number_id)
     return readable if len(readable) == len(parsed) else None

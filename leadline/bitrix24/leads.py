@@ -28,7 +28,7 @@ NAME_MAX = 50
 #: Rows on a page of crm.lead.list.
 PAGE = 50
 #: No further fields, no rows of multi-fields.
-_NOTHING: tuple[dict[str, Any], list[dict[str, str]]] = ({}, [])
+_NO_FURTHER_FIELDS: tuple[dict[str, Any], list[dict[str, str]]] = ({}, [])
 #: Users in a lookup: fewer than a page, so that duplicate leads still fit on it.
 LOOKUP_MAX = 25
 
@@ -68,7 +68,7 @@ def create(
     `contact_id`: the contact that it is attached to.
     """
     mapping = field_map()
-    further, rows = further_fields.create(state) if mapping else _NOTHING
+    further, rows = further_fields.create(state) if mapping else _NO_FURTHER_FIELDS
     fields = {
         **further,
         **_name(state.full_name, mapping),
@@ -115,8 +115,8 @@ def update(
         fields["stageId"] = state.stage
     if not fields:
         return None
-    about = {"entityTypeId": LEAD, "id": last_applied.lead_id, "fields": fields}
-    return _command(UPDATE, about, mapping)
+    params = {"entityTypeId": LEAD, "id": last_applied.lead_id, "fields": fields}
+    return _command(UPDATE, params, mapping)
 
 
 def _command(method: str, params: dict[str, Any], mapping: "FieldMap | None") -> Command:
@@ -196,19 +196,19 @@ def list_values(status_type: str) -> Command:
     return Command("crm.status.list", {"filter": {"ENTITY_ID": status_type}})
 
 
-def people(ids: list[str]) -> Command:
+def find_people(ids: list[str]) -> Command:
     """Find these people of the portal, also those who have left."""
     return Command("user.get", {"FILTER": {"ID": ids}})
 
 
-def _list(where: dict[str, Any]) -> Command:
-    own = ["ID", "TITLE", "NAME", "STATUS_ID", "STATUS_SEMANTIC_ID"]
-    own += ["ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
-    columns = list(dict.fromkeys((*own, *further_fields.columns())))
+def _list(conditions: dict[str, Any]) -> Command:
+    core_columns = ["ID", "TITLE", "NAME", "STATUS_ID", "STATUS_SEMANTIC_ID"]
+    core_columns += ["ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
+    columns = list(dict.fromkeys((*core_columns, *further_fields.columns())))
     return Command(
         LIST,
         # with start -1 the portal doesn't count all rows, which is slow
-        {"filter": where, "select": columns, "order": {"ID": "ASC"}, "start": -1},
+        {"filter": conditions, "select": columns, "order": {"ID": "ASC"}, "start": -1},
     )
 
 
@@ -220,6 +220,6 @@ def _name(full_name: str, mapping: "FieldMap | None") -> dict[str, Any]:
 
 
 def has_name() -> bool:
-    """Whether the column NAME holds the full name, as TITLE does: unless the map gives it away."""
+    """Whether NAME holds the full name, as TITLE always does: the map does not use it."""
     mapping = field_map()
     return mapping is None or mapping.has_name

@@ -27,7 +27,7 @@ SHARE = 0.98
 PROBE_COMMANDS = 5
 #: Share of the portal's request limit that a batch should stay below.
 BATCH_SHARE = 2 / 3
-#: A reservation that has not been returned after this is lost: its worker died.
+#: After how long an unreturned reservation counts as lost: its worker died.
 LOST_S = 90
 #: Accounts in addition to those of the methods: one for the seconds per command of any method, one
 #: for portals that bill a batch as a whole.
@@ -49,12 +49,12 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The execution time that a method has used, by an answer less than a minute old."""
+    """The execution time that a method has used, according to an answer of the last minute."""
 
     used_s: float
     #: When its oldest minute leaves the window (unix seconds).
     frees_at: float
-    #: Not one more command fits before that.
+    #: No more commands fit before `frees_at`.
     is_used_up: bool
 
 
@@ -74,7 +74,7 @@ class OperatingBudget:
 
     @reachable()
     def batch_size(self) -> int:
-        """How many commands a batch may have to end in time.
+        """The maximum number of commands that a batch completes in time.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -84,15 +84,15 @@ class OperatingBudget:
             return MAX_COMMANDS
         return max(1, min(MAX_COMMANDS, int(self._batch_s / max(float(per), 0.001))))
 
-    def reserve(self, wanted: Counter[str]) -> Reservation:
+    def reserve(self, counts: Counter[str]) -> Reservation:
         """Reserve time for these numbers of commands, by method; fewer may be allowed.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         reserved = Reservation()
-        batch_left = self._reserve_method(BATCH, sum(wanted.values()), reserved)
-        for method, count in wanted.items():
+        batch_left = self._reserve_method(BATCH, sum(counts.values()), reserved)
+        for method, count in counts.items():
             reserved.allowed[method] = self._reserve_method(
                 method, min(count, batch_left), reserved
             )
@@ -101,7 +101,7 @@ class OperatingBudget:
 
     @reachable()
     def usage(self, methods: Iterable[str]) -> dict[str, Usage]:
-        """What each method has used, by an answer less than a minute old; others are left out.
+        """The usage of each method that an answer of the last minute reports.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -161,9 +161,9 @@ class OperatingBudget:
         commands = sum(timing.commands for timing in answered)
         if commands:
             return sum(timing.seconds for timing in answered) / commands
-        sent = sum(reserved.allowed.values())
-        # Cut off: how many commands had ended is unknown, half is a safe estimate.
-        return spent_s / (sent / 2) if sent and spent_s > self._batch_s else None
+        sent_commands = sum(reserved.allowed.values())
+        # Cut off: it is unknown how many commands had ended; half is a safe estimate.
+        return spent_s / (sent_commands / 2) if sent_commands and spent_s > self._batch_s else None
 
 
 def _record_args(timing: Timing | None, reserved_us: int, *, is_answered: bool) -> list[bytes]:

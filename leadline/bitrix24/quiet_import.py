@@ -30,7 +30,7 @@ def import_all(creates: Sequence[Command]) -> Command:
 
 
 def parse(answer: Any, position: int) -> dict[str, Any]:
-    """The answer for the lead at this position, as `lead_parsing.parse_written` takes it.
+    """The answer for the lead at this position, in the form that `parse_written` expects.
 
     Raises:
         BitrixError: the portal rejects this lead.
@@ -58,6 +58,6 @@ class QuietImport:
         return self._redis.get(self._key) is not None
 
     @reachable()
-    def refuse(self) -> bool:
+    def record_refusal(self) -> bool:
         """Record a refusal; returns whether it is the first of its hour."""
         return bool(self._redis.set(self._key, 1, nx=True, ex=REFUSED_FOR_S))

@@ -1,7 +1,7 @@
 """HTTP session with one portal: every exchange has a deadline, and fails in one of two ways.
 
-Either nothing was sent, provably: the name was not resolved, the connection was refused, the TLS
-handshake failed. Or the first byte was sent: from then on an error of any layer leaves the outcome
+Either it is proven that nothing was sent: the name was not resolved, the connection was refused, or
+the TLS handshake failed. Or the first byte was sent: from then on, any error leaves the outcome
 unknown.
 """
 
@@ -63,7 +63,7 @@ class Session:
         response_s: float,
         send_until: float | None = None,
     ) -> HttpResponse:
-        """Post JSON to a method, within `connect_s` to connect and `response_s` for all the rest.
+        """Post JSON to a method: connect within `connect_s`, do all the rest within `response_s`.
 
         Raises:
             Unavailable: nothing was sent.

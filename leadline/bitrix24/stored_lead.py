@@ -17,13 +17,13 @@ Fields = dict[str, str | bytes | int]
 
 def applied(lead: LastApplied, before: LastApplied | None) -> Fields:
     """The fields that store what was last applied; further fields apart, for earlier releases."""
-    own = {
+    core_fields = {
         "lead_id": lead.lead_id,
         "full_name": lead.full_name,
         "phone": lead.phone,
         "phone_row": lead.phone_row,
     }
-    stored: Fields = {"agreed": orjson.dumps(own)}
+    stored: Fields = {"agreed": orjson.dumps(core_fields)}
     further = lead.further
     if further.values or further.rows:
         stored["agreed_fields"] = orjson.dumps(
@@ -43,7 +43,7 @@ def last_applied(content: Mapping[bytes, bytes]) -> LastApplied | None:
     if b"agreed_fields" not in content:
         return lead
     further = orjson.loads(content[b"agreed_fields"])
-    if further.get("lead_id") != lead.lead_id:  # written of an earlier lead
+    if further.get("lead_id") != lead.lead_id:  # stored for an earlier lead
         return lead
     return replace(lead, further=AppliedFields(further["values"], further["rows"]))
 

@@ -1,4 +1,4 @@
-"""Connections for urllib3 with deadlines for the exchange as a whole, however the peer behaves.
+"""Connections for urllib3 that enforce deadlines for a whole exchange, however the peer behaves.
 
 A library's time-outs apply to each read, not to the whole response; these sockets enforce the
 deadlines of the exchange that they carry.
@@ -195,10 +195,10 @@ _resolver = _Resolver()
 def _dial(addresses: list[Any], deadline_s: float) -> _Socket:
     """Connect to the first address that answers; each gets an equal share of the time left."""
     error = OSError("no address")
-    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
         connection = _Socket(family, kind, protocol)
         try:
-            connection.settimeout(_remaining_s(deadline_s) / (len(addresses) - tried))
+            connection.settimeout(_remaining_s(deadline_s) / (len(addresses) - number))
             connection.connect(address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux

@@ -58,14 +58,14 @@ class TokenBucket:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        now: Any = self._redis.time()
-        last = int(now[0]) // SLOT_S
-        slots = range(last - COUNTED_S // SLOT_S + 1, last + 1)
+        redis_time: Any = self._redis.time()
+        newest = int(redis_time[0]) // SLOT_S
+        slots = range(newest - COUNTED_S // SLOT_S + 1, newest + 1)
         counts: Any = self._redis.mget([f"{self._key}:sent:{slot}" for slot in slots])
         return [max(0, int(count or 0)) for count in counts]
 
     def tokens(self) -> float:
-        """How many requests may be sent at once; 0 if requests are not limited.
+        """Number of requests that may be sent at once; 0 if requests are not limited.
 
         Raises:
             QueueDown: Redis can't be reached.

@@ -23,7 +23,7 @@ from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
-#: Delay after an unconfirmed reply; the user is due again then, only to send the reply again.
+#: Delay after an unconfirmed reply; then the user is due, only for a retry of the reply.
 REPLY_DELAY_MS = 2000
 
 
@@ -35,9 +35,9 @@ class BatchCall:
         self._queue = queue
         self._observer = JobObserver(len(leased.entries))
         self._error: BitrixError | None = None
-        self._took_ms = 0
+        self._request_ms = 0
         self._field_check = NO_CHECK
-        #: Settlements of users that may not be linked now.
+        #: Settlements of users whose claimed lead another user may have.
         self._denied: list[Settlement] = []
 
     def run(self) -> int:
@@ -47,38 +47,38 @@ class BatchCall:
             BitrixError: the request as a whole failed; the settlements are saved.
             QueueDown: Redis can't be reached; the leases expire.
         """
-        wanted, self._denied = claims.claim(
+        request, self._denied = claims.claim(
             batch_request.build(self._leased.entries, _plan, imports=self._may_import()),
             self._queue,
         )
-        reserved = portal_session.operating_budget().reserve(wanted.methods)
+        reserved = portal_session.operating_budget().reserve(request.methods)
         is_late = clock.now_s() > self._leased.send_until
         if is_late:
             self._observer.too_late()
-        allowed = wanted.limited_to({} if is_late else reserved.allowed)
+        allowed = request.limited_to({} if is_late else reserved.allowed)
         self._observer.started(allowed)
         try:
-            self._call_and_settle(wanted, allowed, reserved)
+            self._call_and_settle(request, allowed, reserved)
         finally:
             self._observer.ended()
         if self._error is not None:
             raise self._error
-        return len(wanted.steps) + len(self._denied)
+        return len(request.steps) + len(self._denied)
 
     def _call_and_settle(
-        self, wanted: BatchRequest, allowed: BatchRequest, reserved: Reservation
+        self, request: BatchRequest, allowed: BatchRequest, reserved: Reservation
     ) -> None:
-        began = time.monotonic()
+        started_at = time.monotonic()
         batch = self._send(allowed.commands)
-        took_s = time.monotonic() - began
+        took_s = time.monotonic() - started_at
         portal_session.operating_budget().record(reserved, batch.timings, took_s)
-        self._took_ms = int(took_s * 1000)
+        self._request_ms = int(took_s * 1000)
         self._field_check = _field_check(allowed, batch)
         settlements = [
             self._settle(step, batch, allowed.commands)
             if allowed.covers(step)
             else defer(step.entry, reserved.wait_ms)
-            for step in wanted.steps
+            for step in request.steps
         ]
         self._finish([*settlements, *self._denied])
 
@@ -100,12 +100,12 @@ class BatchCall:
             return BatchResponse(dict.fromkeys(commands, error), {})
 
     def _may_import(self) -> bool:
-        is_wanted = any(entry.is_quiet for entry in self._leased.entries)
-        return is_wanted and not portal_session.quiet_import().is_refused()
+        has_quiet_users = any(entry.is_quiet for entry in self._leased.entries)
+        return has_quiet_users and not portal_session.quiet_import().is_refused()
 
     def _settle(self, step: Step, batch: BatchResponse, commands: dict[str, Command]) -> Settlement:
         if step.position is not None and isinstance(batch.results[step.keys[0]], Rejected):
-            if portal_session.quiet_import().refuse():
+            if portal_session.quiet_import().record_refusal():
                 self._observer.imports_refused(batch.results[step.keys[0]])
             return Settlement(step.entry, delay_ms=AHEAD_MS)
         settlement = interpret.settle(step, batch.results, self._leased.now_ms, self._field_check)
@@ -121,14 +121,14 @@ class BatchCall:
     def _calls(
         self, step: Step, batch: BatchResponse, commands: dict[str, Command]
     ) -> list[object]:
-        """What was sent for this user and answered, to be shown to operators."""
+        """The commands for this user with their answers, for operators."""
         entry, error = step.entry, self._error
         # The commands of a search, and imports, hold other persons' data.
         is_shared = isinstance(step.plan, Find | Read) or step.position is not None
         if entry.erased or is_shared or not step.keys or not settings().keep_calls_s:
             return []
         status = error.http_status if error else batch.http_status
-        request = {"at_ms": self._leased.now_ms, "ms": self._took_ms, "status": status}
+        request = {"at_ms": self._leased.now_ms, "ms": self._request_ms, "status": status}
         return [
             call_log.record(commands[key], result, entry.user_id, entry.known_lead_id, request)
             for key in step.keys
@@ -138,14 +138,14 @@ class BatchCall:
     def _finish(self, settlements: list[Settlement]) -> None:
         """Save, reply, release: a crash between these steps loses and duplicates nothing."""
         saved = self._queue.save(settlements)
-        ours = [
-            settlement for settlement, is_ours in zip(settlements, saved, strict=True) if is_ours
+        owned = [
+            settlement for settlement, is_owned in zip(settlements, saved, strict=True) if is_owned
         ]
-        if len(ours) < len(settlements):
-            self._observer.leases_lost(len(settlements) - len(ours))
+        if len(owned) < len(settlements):
+            self._observer.leases_lost(len(settlements) - len(owned))
         to_reply = [
             (settlement.entry, self._observer.with_span(settlement.entry, event))
-            for settlement in ours
+            for settlement in owned
             for event in settlement.events
             if event.outcome
         ]
@@ -154,13 +154,13 @@ class BatchCall:
             for (entry, event), is_sent in zip(to_reply, replies.send(to_reply), strict=True)
             if is_sent
         }
-        self._queue.release([_for_release(settlement, confirmed) for settlement in ours])
-        for settlement in ours:
+        self._queue.release([_for_release(settlement, confirmed) for settlement in owned])
+        for settlement in owned:
             self._observer.settled(settlement)
 
 
 def _field_check(request: BatchRequest, batch: BatchResponse) -> FieldCheck:
-    """The last check of the field map, if a field may be why the portal refused a write."""
+    """The last check of the field map, if a field may be the reason of a refused write."""
     is_needed = any(
         refusals.may_concern(step.entry, step.plan, batch.results.get(key))
         for step in request.steps
@@ -177,7 +177,7 @@ def _plan(entry: Entry) -> Plan:
 def _for_release(settlement: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:
     """The settlement that releases a user: it deletes only the events whose reply is confirmed.
 
-    The replies to the others are sent again later.
+    The other replies are retried later.
     """
     user_id, delay_ms = settlement.entry.user_id, settlement.delay_ms
     to_reply = [event for event in settlement.events if event.outcome]

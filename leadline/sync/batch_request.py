@@ -1,4 +1,4 @@
-"""One request for many users: its commands, and which user needs which."""
+"""One request for many users: its commands, and the ones that each user needs."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ class Step:
     plan: Plan
     #: Keys of its commands in the batch; lookups share commands.
     keys: tuple[str, ...]
-    #: Position of its lead among those that one command imports; None: its write is its own.
+    #: Position of its lead within an import command; None: it has a command of its own.
     position: int | None = None
 
 
@@ -39,13 +39,13 @@ class BatchRequest:
 
     def limited_to(self, allowed: Mapping[str, int]) -> "BatchRequest":
         """The request with only the first commands of each method, as many as are allowed."""
-        left = Counter(allowed)
-        chosen = {}
+        remaining = Counter(allowed)
+        commands = {}
         for key, command in self.commands.items():
-            if left[command.method] > 0:
-                left[command.method] -= 1
-                chosen[key] = command
-        return BatchRequest(self.steps, chosen)
+            if remaining[command.method] > 0:
+                remaining[command.method] -= 1
+                commands[key] = command
+        return BatchRequest(self.steps, commands)
 
     def covers(self, step: Step) -> bool:
         """Whether the request has all commands of this step."""
@@ -57,22 +57,22 @@ def build(
 ) -> BatchRequest:
     """Build a batch: one command per user to write, and a few shared ones for all lookups.
 
-    `decide` says what each user needs. `imports`: the portal takes imports, which create the leads
-    of quiet users, many in a command. Lookups come first, as a user may need two commands; writes
-    beyond the batch wait for the next one. If a user needs its own request, all others wait.
+    `decide` returns the plan for a user. `imports`: the portal supports imports, which create the
+    leads of quiet users, many in a command. Lookups come first, as a user may need two of them;
+    writes beyond the batch wait for the next one. If a user needs its own request, all others wait.
     """
     plans = [(entry, decide(entry)) for entry in entries]
-    makers: dict[type[Plan], Callable[[list[Entry]], dict[int, dict[str, Command]]]] = {
+    builders: dict[type[Plan], Callable[[list[Entry]], dict[int, dict[str, Command]]]] = {
         Lookup: _lookups,
-        Find: searches.finds,
-        Read: searches.reads,
+        Find: searches.find_commands,
+        Read: searches.read_commands,
     }
     reads: dict[int, dict[str, Command]] = {}
-    for kind, make in makers.items():
-        reads |= make([entry for entry, planned in plans if isinstance(planned, kind)])
+    for kind, build_commands in builders.items():
+        reads |= build_commands([entry for entry, planned in plans if isinstance(planned, kind)])
     commands: dict[str, Command] = {}
-    for shared in reads.values():
-        commands |= shared
+    for shared_commands in reads.values():
+        commands |= shared_commands
     writes = [Step(entry, planned, _write_keys(entry)) for entry, planned in _writes(plans)]
     if imports:
         writes, imported = _imports(writes)
@@ -82,14 +82,15 @@ def build(
         for step in writes
         if isinstance(step.plan, Write) and step.position is None
     }
-    writing = {step.entry.user_id: step for step in writes}
+    writes_by_user = {step.entry.user_id: step for step in writes}
     steps = [
-        writing.get(entry.user_id) or Step(entry, planned, tuple(reads.get(entry.user_id, ())))
+        writes_by_user.get(entry.user_id)
+        or Step(entry, planned, tuple(reads.get(entry.user_id, ())))
         for entry, planned in plans
     ]
-    alone = next((step for step in steps if step.entry.needs_own_request and step.keys), None)
-    if alone:
-        commands = {key: commands[key] for key in alone.keys}
+    solitary = next((step for step in steps if step.entry.needs_own_request and step.keys), None)
+    if solitary:
+        commands = {key: commands[key] for key in solitary.keys}
     return BatchRequest(steps, dict(islice(commands.items(), MAX_COMMANDS)))
 
 
@@ -123,20 +124,20 @@ def _writes(plans: list[tuple[Entry, Plan]]) -> Iterator[tuple[Entry, Write]]:
 
 
 def _imports(writes: list[Step]) -> tuple[list[Step], dict[str, Command]]:
-    """These steps, with those of quiet users that share imports, and the commands of these."""
+    """The steps, of which quiet users' share import commands, and these commands."""
     quiet = [
         (step, step.plan.command)
         for step in writes
         if isinstance(step.plan, Write) and step.plan.is_create and step.entry.is_quiet
     ]
-    others = {step.entry.user_id: step for step in writes}
+    steps = {step.entry.user_id: step for step in writes}
     commands: dict[str, Command] = {}
-    for at in range(0, len(quiet), quiet_import.LEADS_MAX):
-        group, key = quiet[at : at + quiet_import.LEADS_MAX], f"import{at}"
+    for start in range(0, len(quiet), quiet_import.LEADS_MAX):
+        group, key = quiet[start : start + quiet_import.LEADS_MAX], f"import{start}"
         commands[key] = quiet_import.import_all([create for _, create in group])
         for position, (step, _) in enumerate(group):
-            others[step.entry.user_id] = replace(step, keys=(key,), position=position)
-    return list(others.values()), commands
+            steps[step.entry.user_id] = replace(step, keys=(key,), position=position)
+    return list(steps.values()), commands
 
 
 def _write_keys(entry: Entry) -> tuple[str]:

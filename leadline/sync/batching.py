@@ -1,8 +1,8 @@
 """Leases users for the next call: one batch leader at a time fills a batch and waits for its token.
 
-Meanwhile the other workers are free or in their own calls, and no job is enqueued for new events.
-So a batch is as full as it can be when it may be sent, and no token is spent on a half-empty one
-while there is work.
+Meanwhile the other workers are idle or in their own calls, and no job is enqueued for new events.
+So a batch is as full as possible by the time it may be sent, and no token is spent on a half-empty
+batch while there is work.
 """
 
 import secrets
@@ -18,9 +18,9 @@ from leadline.workqueue.queue_view import RECENT_MS
 
 log = structlog.get_logger()
 
-#: Linger: how long a batch that is not full waits for more users, if there are several already or
-#: several were leased just before. A lone user waits for nothing but its token. The leader must
-#: poll: any process may put users into Redis.
+#: Linger: how long a batch that is not full waits for more users, if several are due or were leased
+#: just before. A single user waits only for its token. The leader must poll: any process may put
+#: users into Redis.
 LINGER_S = RECENT_MS / 1000
 #: Shortest polling interval.
 _MIN_POLL_S = 0.02
@@ -67,10 +67,10 @@ def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
 
 
 def _linger(queue: WorkQueue, limit: int) -> None:
-    """Wait until the batch is full, at most LINGER_S; return at once for a lone user."""
-    began = time.monotonic()
+    """Wait until the batch is full, at most LINGER_S; return at once for a single user."""
+    started_at = time.monotonic()
     while True:
-        waited_s, depth = time.monotonic() - began, queue.depth()
+        waited_s, depth = time.monotonic() - started_at, queue.depth()
         is_quiet = depth.due <= 1 and not depth.is_busy
         if is_quiet or depth.due >= limit or waited_s >= LINGER_S:
             return

@@ -1,4 +1,4 @@
-"""Puts messages of `bitrix_queue` into the work queue, and wakes a worker if need be."""
+"""Puts messages of `bitrix_queue` into the work queue, and wakes a worker if necessary."""
 
 import time
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def _log_received(request: EnqueueRequest, *, is_put: bool) -> None:
 
 def _enqueue_request(message: contract.Request, delivery: Delivery) -> EnqueueRequest:
     user = message.user
-    stage_version = _version_up_to_own(message, delivery, STAGE_VERSION)
+    stage_version = _version_attribute(message, delivery, STAGE_VERSION)
     state = {"full_name": user.full_name, "phone": user.phone or "", "stage": user.stage}
     has_state = user.phone is not None or message.erased
     fields = contract.further_fields(delivery.body) if field_map() and not message.erased else {}
@@ -98,7 +98,7 @@ def _enqueue_request(message: contract.Request, delivery: Delivery) -> EnqueueRe
         stage_version=stage_version,
         sent_at_ms=number(delivery.attributes.get(SENT)),
         originator=delivery.attributes.get(ORIGINATOR),
-        stage_set=_version_up_to_own(message, delivery, STAGE_SET),
+        stage_set=_version_attribute(message, delivery, STAGE_SET),
         fields=orjson.dumps(fields) if has_state and fields else b"",
     )
 
@@ -129,7 +129,7 @@ def _touches_stage(
     if message.user.stage is None:
         return False
     if (stage_version or message.version) == FIRST_VERSION:
-        # Creating the lead writes this stage. On a lead that exists, a person may have changed it.
+        # Creating the lead writes this stage. A person may have changed that of an existing lead.
         return False
     if message.action != "update_card" or stage_version:
         return True
@@ -137,7 +137,7 @@ def _touches_stage(
     return None if changed is None else "stage" in changed.split(",")
 
 
-def _version_up_to_own(message: contract.Request, delivery: Delivery, name: str) -> int | None:
+def _version_attribute(message: contract.Request, delivery: Delivery, name: str) -> int | None:
     """The version in this attribute if it is not above the message's own, else None."""
     version = number(delivery.attributes.get(name))
     return version if version and version <= (message.version or 0) else None

@@ -1,13 +1,13 @@
 """Interprets the portal's answers: from the results of a step's commands to its settlement.
 
-Pure, no I/O: what is to be logged, counted or requested is in the settlement.
+Pure, no I/O: the settlement carries what the caller must log, count or request.
 """
 
 from dataclasses import replace
 
 from leadline.bitrix24 import lead_parsing, leads, quiet_import
 from leadline.bitrix24.client import CommandResult
-from leadline.bitrix24.duplicates import joined, parse_found
+from leadline.bitrix24.duplicates import merged, parse_found
 from leadline.bitrix24.lead_parsing import LookupPage
 from leadline.errors import BitrixError, OutcomeUnknown, Unavailable
 from leadline.sync.batch_request import Step
@@ -76,35 +76,42 @@ def _settle_write(step: Step, write: Write, answer: CommandResult) -> Settlement
 def _settle_lookup(
     entry: Entry, now_ms: int, by_origin: LookupPage, by_id: LookupPage | None = None
 ) -> Settlement:
-    ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
-    if ours and entry.erased:
-        return replace(erasure.settle_lookup(entry, ours, now_ms), leads_found=len(ours))
-    if ours:
-        lead = next((lead for lead in ours if lead.lead_id == entry.known_lead_id), ours[0])
+    leads_by_origin = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
+    if leads_by_origin and entry.erased:
+        return replace(
+            erasure.settle_lookup(entry, leads_by_origin, now_ms), leads_found=len(leads_by_origin)
+        )
+    if leads_by_origin:
+        lead = next(
+            (lead for lead in leads_by_origin if lead.lead_id == entry.known_lead_id),
+            leads_by_origin[0],
+        )
         settlement = settle_lookup(entry, lead, now_ms)
-        return replace(settlement, leads_found=len(ours))
+        return replace(settlement, leads_found=len(leads_by_origin))
     leads_by_id = {lead.lead_id: lead for lead in by_id.leads} if by_id else {}
-    found = (leads_by_id.get(lead_id) for lead_id in entry.known_lead_ids)
-    known = next((lead for lead in found if lead), None)
-    if not by_origin.is_complete or (by_id and not known and not by_id.is_complete):
+    candidates = (leads_by_id.get(lead_id) for lead_id in entry.known_lead_ids)
+    lead_by_id = next((lead for lead in candidates if lead), None)
+    if not by_origin.is_complete or (by_id and not lead_by_id and not by_id.is_complete):
         if entry.needs_own_request:
             raise OutcomeUnknown("the lookup is unreadable")
         return settle_inconclusive(entry)
-    by_id_rule = erasure.settle_lookup_by_id if entry.erased else settle_lookup_by_id
-    return by_id_rule(entry, known, now_ms)
+    settle_by_id = erasure.settle_lookup_by_id if entry.erased else settle_lookup_by_id
+    return settle_by_id(entry, lead_by_id, now_ms)
 
 
 def _settle_search(step: Step, values: list[CommandResult], now_ms: int) -> Settlement:
     answers = dict(zip(step.keys, values, strict=True))
-    of_leads = [answers[key] for key in step.keys if searches.is_of(key, searches.LEADS)]
-    of_contacts = [answers[key] for key in step.keys if searches.is_of(key, searches.CONTACTS)]
+    lead_pages = [answers[key] for key in step.keys if searches.lists(key, searches.LEADS)]
+    contact_pages = [answers[key] for key in step.keys if searches.lists(key, searches.CONTACTS)]
     if isinstance(step.plan, Find):
-        leads_found = joined([parse_found(page, "LEAD") for page in of_leads])
-        contacts_found = joined([parse_found(page, "CONTACT") for page in of_contacts])
+        leads_found = merged([parse_found(page, "LEAD") for page in lead_pages])
+        contacts_found = merged([parse_found(page, "CONTACT") for page in contact_pages])
         return duplicates.settle_found(step.entry, leads_found, contacts_found, now_ms)
-    found = [lead for page in of_leads for lead in lead_parsing.parse_leads(page)]
-    contacts = [contact for page in of_contacts for contact in lead_parsing.parse_leads(page)]
-    return duplicates.settle_read(step.entry, found, contacts, now_ms)
+    leads_read = [lead for page in lead_pages for lead in lead_parsing.parse_leads(page)]
+    contacts_read = [
+        contact for page in contact_pages for contact in lead_parsing.parse_leads(page)
+    ]
+    return duplicates.settle_read(step.entry, leads_read, contacts_read, now_ms)
 
 
 def _value(result: CommandResult) -> CommandResult:

@@ -1,4 +1,4 @@
-"""The RQ job: one call to Bitrix24 for the users that are due, up to a batch of them."""
+"""The RQ job: one call to Bitrix24 for the due users, up to a batch of them."""
 
 from leadline.errors import BitrixError
 from leadline.sync import portal_session

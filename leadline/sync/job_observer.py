@@ -55,7 +55,7 @@ class JobObserver:
     def request(self, commands: int) -> Iterator[None]:
         """The request, from its sending to its answer or error."""
         metrics.BATCH.observe(commands)
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
             with self._spans.request(commands):
                 yield
@@ -68,7 +68,7 @@ class JobObserver:
         else:
             metrics.REQUESTS.inc("ok")
         finally:
-            metrics.DURATION.observe(time.monotonic() - began)
+            metrics.DURATION.observe(time.monotonic() - started_at)
 
     def imports_refused(self, error: BitrixError) -> None:
         """The portal takes no imports: leads are created one by one, and robots start."""
@@ -147,8 +147,10 @@ class _Spans:
         if not self._events:
             yield
             return
-        first, *others = (span.traceparent for span in self._events.values())
-        span = Span("Bitrix24 batch", "CLIENT", first, links=others, commands=commands)
+        first_parent, *other_parents = (span.traceparent for span in self._events.values())
+        span = Span(
+            "Bitrix24 batch", "CLIENT", first_parent, links=other_parents, commands=commands
+        )
         error = "interrupted"
         try:
             yield

@@ -1,4 +1,4 @@
-"""What all calls to the portal share: its client, limits and state."""
+"""The session that all calls to the portal share: its client, limits and state."""
 
 import contextlib
 import time

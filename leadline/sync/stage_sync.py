@@ -1,4 +1,4 @@
-"""Reads the portal's stages from time to time, so that clients can set only those that exist."""
+"""Reads the portal's stages periodically, so that clients can set only existing ones."""
 
 import structlog
 
@@ -9,7 +9,7 @@ from leadline.users import stages
 
 log = structlog.get_logger()
 
-#: How often a process checks whether the list is stale; and after a failure.
+#: Interval of a process's checks whether the list is stale, and the one after a failure.
 CHECK_EVERY_S = 300.0
 RETRY_S = 15.0
 

@@ -19,7 +19,7 @@ from leadline.workqueue.worker_heartbeats import SILENT_S
 
 logger = structlog.get_logger()
 
-#: Longest pause between rounds, hence the longest that a user waits if it becomes due in between.
+#: Longest pause between rounds, hence the longest wait of a user that becomes due in between.
 ROUND_S = 1.0
 #: Shortest pause after a wake-up, so that users due shortly after each other share one.
 AFTER_WAKE_S = 0.25

@@ -94,7 +94,7 @@ class Worker(SimpleWorker):
 
 
 def main() -> None:
-    """Work until SIGTERM; the job under way is finished first."""
+    """Work until SIGTERM; finishes the current job first."""
     cold_start.freeze()
     log.configure("worker")
     tracing.is_enabled()  # fail at the start if tracing is misconfigured

@@ -110,7 +110,7 @@ def test_phones_and_emails_are_searched_in_all_their_notations() -> None:
     ("values_each", "groups"), [(1, [10, 10, 5]), (3, [6, 6, 6, 6, 1]), (20, [1] * 25)]
 )
 def test_a_search_has_20_values_and_10_users_at_most(values_each: int, groups: list[int]) -> None:
-    shared = duplicates.shared([("x",) * values_each] * 25)
+    shared = duplicates.grouped([("x",) * values_each] * 25)
     assert [len(group) for group in shared] == groups
     assert [at for group in shared for at in group] == list(range(25))
 

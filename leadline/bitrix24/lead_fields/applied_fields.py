@@ -29,19 +29,19 @@ class AppliedFields:
 
 @dataclass(frozen=True, slots=True)
 class FoundFields:
-    """What a lookup found in the columns and multi-fields of the map."""
+    """The columns and multi-fields of the map as a lookup found them in a lead."""
 
     values: Mapping[str, str | None] = field(default_factory=dict)
     #: By multi-field: EMAIL, PHONE, …
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
 
     def as_applied(
-        self, wanted: LeadValues, previous: AppliedFields | None = None
+        self, desired: LeadValues, previous: AppliedFields | None = None
     ) -> AppliedFields:
         """These fields as last applied, with one row of each multi-field.
 
-        It is the row with the wanted value, else the row last applied, else the first of the value
-        type. A column that the portal does not show has no value.
+        It is the row with the desired value, else the row last applied, else the first of the value
+        type. A column missing from the portal's answer has no value.
         """
         mapping = field_map()
         if mapping is None:
@@ -52,8 +52,10 @@ class FoundFields:
             if not is_multifield(target):
                 values[target] = self.values.get(target)
                 continue
-            known = previous.rows.get(target) if previous else None
-            row = _choose_row(self.rows.get(user_field.lead, ()), target, wanted.get(target), known)
+            applied_row_id = previous.rows.get(target) if previous else None
+            row = _choose_row(
+                self.rows.get(user_field.lead, ()), target, desired.get(target), applied_row_id
+            )
             values[target] = row.value if row else None
             if row:
                 ids[target] = row.row_id
@@ -61,7 +63,7 @@ class FoundFields:
 
 
 def _choose_row(
-    rows: Sequence[Row], target: str, value: str | None, known: int | None
+    rows: Sequence[Row], target: str, value: str | None, applied_row_id: int | None
 ) -> Row | None:
     """The row with this value, else the row last applied, else the first of this value type."""
     value_type = target.partition(":")[2]
@@ -70,9 +72,13 @@ def _choose_row(
         return row.value.casefold() == (value or "").casefold()
 
     candidates = (
-        row for row in rows if row.value_type == value_type or row.row_id == known or has_value(row)
+        row
+        for row in rows
+        if row.value_type == value_type or row.row_id == applied_row_id or has_value(row)
     )
-    return min(candidates, key=lambda row: (not has_value(row), row.row_id != known), default=None)
+    return min(
+        candidates, key=lambda row: (not has_value(row), row.row_id != applied_row_id), default=None
+    )
 
 
 NOTHING = AppliedFields()

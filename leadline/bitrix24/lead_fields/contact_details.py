@@ -15,7 +15,7 @@ class Person(Protocol):
 
     @property
     def phone(self) -> str:
-        """In E.164, except from senders that leave it as it was typed."""
+        """In E.164, unless the sender does not normalize it."""
 
     @property
     def fields(self) -> Mapping[str, Any] | None:
@@ -26,7 +26,7 @@ class Person(Protocol):
 class ContactDetails:
     """The phone and e-mails of a user."""
 
-    #: In E.164 if it can be.
+    #: In E.164 if it is a valid number.
     phone: str
     #: Each in lower case: those of the field map that live in EMAIL.
     emails: tuple[str, ...]
@@ -41,16 +41,16 @@ class ContactDetails:
 class FoundDetails:
     """The phones and e-mails of a lead or a contact."""
 
-    #: As they were typed, in any notation.
+    #: In any notation.
     phones: tuple[str, ...]
     emails: frozenset[str]
 
     @classmethod
     def of(cls, numbers: Iterable[str], rows: Mapping[str, Sequence[Row]]) -> "FoundDetails":
-        """Its own phones, and the rows of the map's multi-fields, of any value type."""
-        others = (row.value for row in rows.get("PHONE", ()))
+        """The details of a lead with these numbers and rows of the map's multi-fields."""
+        other_numbers = (row.value for row in rows.get("PHONE", ()))
         emails = frozenset(normalized(row.value) for row in rows.get("EMAIL", ()))
-        return cls(tuple(dict.fromkeys((*numbers, *others))), emails)
+        return cls(tuple(dict.fromkeys((*numbers, *other_numbers))), emails)
 
     def has_phone(self, details: ContactDetails) -> bool:
         """Whether one of its phones, in any notation, is the user's."""

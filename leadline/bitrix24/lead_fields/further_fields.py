@@ -1,4 +1,4 @@
-"""The further fields of a user in its lead: what to write, and what differs.
+"""The further fields of a user in its lead: writes and differences.
 
 `target` is where a field lives in the lead, as the field map has it: `SOURCE_ID`, `EMAIL:WORK`.
 Without a field map everything here is empty.
@@ -37,7 +37,7 @@ _PERSONAL = frozenset({"text", "email", "phone", "date"})
 _NEUTRAL = {"text": ERASED_NAME, "date": "1900-01-01"}
 
 
-def wanted(state: Desired) -> LeadValues:
+def desired_values(state: Desired) -> LeadValues:
     """The values that the lead of this user should have, by target."""
     mapping = field_map() if state.fields else None
     if mapping is None:
@@ -65,7 +65,7 @@ def create(state: Desired) -> tuple[dict[str, Any], list[dict[str, str]]]:
         return {}, []
     fields: dict[str, Any] = _constants(mapping, state.refused)
     rows = []
-    for target, value in wanted(state).items():
+    for target, value in desired_values(state).items():
         if value is None:
             continue
         if is_multifield(target):
@@ -84,7 +84,7 @@ def update(
     mapping = field_map()
     for target, value in _changed(applied, state):
         if not is_multifield(target):
-            assert mapping is not None  # noqa: S101 - else nothing is wanted
+            assert mapping is not None  # noqa: S101 - without a map nothing differs
             fields |= _column(mapping, target, value)
         elif target in applied.rows:
             rows[str(applied.rows[target])] = _row(target, value or "")
@@ -132,13 +132,13 @@ def _erased(user_field: "UserField") -> str:
 def needs_lookup(applied: AppliedFields, state: Desired) -> bool:
     """Whether the lead must be read before a write.
 
-    Without its row's id a changed multi-field would get a second value. And a field that the CRM
-    owns keeps its value, which is unknown.
+    Without its row's id, a changed multi-field would get a second value. And a field that the CRM
+    owns must keep its value, so that must be known.
     """
     mapping = field_map() if state.fields else None
     if mapping is None:
         return False
-    for target, value in wanted(state).items():
+    for target, value in desired_values(state).items():
         user_field = mapping.by_target[target][1]
         is_known = target in applied.values
         if user_field.owner == "crm" and not is_known and value is not None:
@@ -156,7 +156,7 @@ def _changed(applied: AppliedFields, state: Desired) -> Iterator[tuple[str, str 
     mapping = field_map() if state.fields else None
     if mapping is None:
         return
-    for target, value in wanted(state).items():
+    for target, value in desired_values(state).items():
         user_field = mapping.by_target[target][1]
         if target not in applied.values:
             if user_field.owner == "leadline":
@@ -182,11 +182,11 @@ def differences(found: FoundFields, state: Desired) -> dict[str, tuple[str | Non
     mapping = field_map() if state.fields else None
     if mapping is None:
         return {}
-    lead_has = found.as_applied(wanted(state)).values
+    current = found.as_applied(desired_values(state)).values
     differing = {}
-    for target, value in wanted(state).items():
+    for target, value in desired_values(state).items():
         name, user_field = mapping.by_target[target]
-        lead_value = lead_has.get(target)
+        lead_value = current.get(target)
         if lead_values.is_rounded(user_field, lead_value, value):
             continue  # a write would change nothing
         if differs(user_field, lead_value, value):
@@ -195,15 +195,15 @@ def differences(found: FoundFields, state: Desired) -> dict[str, tuple[str | Non
 
 
 def open_fields(applied: AppliedFields, state: Desired) -> list[str]:
-    """The names of the fields that this written lead did not get.
+    """The names of the fields that a write could not bring into this lead.
 
-    The portal refused the value, or to clear it, or has dropped the field that had one; or the map
-    no longer allows the value.
+    The portal refused the value or the clearing of it, or has deleted the field; or the map no
+    longer allows the value.
     """
     mapping = field_map()
     if mapping is None:
         return []
-    values = wanted(state)
+    values = desired_values(state)
     return [
         name
         for target, (name, user_field) in mapping.by_target.items()

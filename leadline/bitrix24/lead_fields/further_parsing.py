@@ -1,4 +1,4 @@
-"""Parses the further fields of a lead: of one that was written, of one in a list."""
+"""Parses the further fields of a written lead, and of a lead in a list."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from leadline.bitrix24.lead_fields.applied_fields import (
     FoundFields,
     Row,
 )
-from leadline.bitrix24.lead_fields.further_fields import Desired, as_written, wanted
+from leadline.bitrix24.lead_fields.further_fields import Desired, as_written, desired_values
 from leadline.mapping import lead_values, targets
 from leadline.mapping.current import field_map
 from leadline.mapping.lead_values import LeadValues
@@ -28,7 +28,7 @@ def parse_item(item: Mapping[str, Any], state: Desired) -> AppliedFields:
     mapping = field_map()
     if mapping is None:
         return NOTHING
-    sent = wanted(state)
+    desired = desired_values(state)
     values: dict[str, str | None] = {}
     for target, (_, user_field) in mapping.by_target.items():
         if is_multifield(target):
@@ -36,14 +36,14 @@ def parse_item(item: Mapping[str, Any], state: Desired) -> AppliedFields:
         key = targets.name_in(item, target)
         if key is not None:
             values |= _parse_value(target, user_field, item[key])
-        elif target in sent and not targets.is_user_field(target):
-            values[target] = sent[target]
+        elif target in desired and not targets.is_user_field(target):
+            values[target] = desired[target]
     rows = _item_rows(item.get("fm"))
     if "fm" not in item or rows is None:
         return as_written(AppliedFields(values))
-    found = FoundFields(values, rows).as_applied(sent)
-    values |= {target: found.values[target] for target in found.values if is_multifield(target)}
-    return as_written(AppliedFields(values, found.rows))
+    applied = FoundFields(values, rows).as_applied(desired)
+    values |= {target: applied.values[target] for target in applied.values if is_multifield(target)}
+    return as_written(AppliedFields(values, applied.rows))
 
 
 def parse_row(row: Mapping[str, Any]) -> FoundFields | None:
@@ -55,10 +55,10 @@ def parse_row(row: Mapping[str, Any]) -> FoundFields | None:
     rows: dict[str, Sequence[Row]] = {}
     for target, (_, user_field) in mapping.by_target.items():
         if is_multifield(target):
-            found = _rows(row.get(user_field.lead), "VALUE", "ID", "VALUE_TYPE")
-            if found is None:
+            field_rows = _rows(row.get(user_field.lead), "VALUE", "ID", "VALUE_TYPE")
+            if field_rows is None:
                 return None
-            rows[user_field.lead] = found
+            rows[user_field.lead] = field_rows
         elif target in row:
             values |= _parse_value(target, user_field, row[target])
     return FoundFields(values, rows)
@@ -73,15 +73,15 @@ def _parse_value(target: str, user_field: "UserField", raw: Any) -> LeadValues:
 
 
 def _item_rows(fm: Any) -> dict[str, list[Row]] | None:
-    """The rows by kind; None if one is unreadable: then it is unknown what the lead has."""
+    """The rows by kind; None if one is unreadable: the lead's values are then unknown."""
     rows: dict[str, list[Row]] = {}
     if fm and not isinstance(fm, list):
         return None
     for row in fm or ():
-        found = _rows([row], "value", "id", "valueType")
-        if found is None:
+        parsed = _rows([row], "value", "id", "valueType")
+        if parsed is None:
             return None
-        rows.setdefault(str(row.get("typeId")), []).extend(found)
+        rows.setdefault(str(row.get("typeId")), []).extend(parsed)
     return rows
 
 

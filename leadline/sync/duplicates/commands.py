@@ -12,24 +12,24 @@ from leadline.workqueue.entries.entry import Entry
 #: Leads or contacts that a shared `Read` lists: fewer than a page.
 READ_MAX = leads.PAGE - 1
 
-#: The commands of each user, by user id; the key says what a command lists.
-ByUser = dict[int, dict[str, Command]]
+#: The commands of each user, by user id and key; the key names the kind of entity that is listed.
+CommandsByUser = dict[int, dict[str, Command]]
 LEADS, CONTACTS = "leads", "contacts"
 
 
 def finds_leads() -> bool:
-    """Whether a user may be linked to a lead that exists, or held."""
+    """Whether a search covers leads: a user may be linked to an existing one, or held."""
     return bool(settings().duplicates & {"link", "hold"})
 
 
 def finds_contacts() -> bool:
-    """Whether a new lead may be attached to a contact that exists."""
+    """Whether a search covers contacts: a new lead may be attached to an existing one."""
     return "contact" in settings().duplicates
 
 
-def finds(entries: Sequence[Entry]) -> ByUser:
+def find_commands(entries: Sequence[Entry]) -> CommandsByUser:
     """The commands that find leads and contacts for these users."""
-    by_user: ByUser = {entry.user_id: {} for entry in entries}
+    by_user: CommandsByUser = {entry.user_id: {} for entry in entries}
     for kind in duplicates.KINDS:
         for number, (group, values) in enumerate(_find_groups(entries, kind)):
             commands = {}
@@ -45,22 +45,22 @@ def finds(entries: Sequence[Entry]) -> ByUser:
 
 
 def _find_groups(entries: Sequence[Entry], kind: Kind) -> Iterator[tuple[list[Entry], list[str]]]:
-    """The users that share a search, and what is searched for."""
-    wanted = [
+    """The users that share a search, and the values to search for."""
+    searched = [
         (entry, values)
         for entry in entries
         if entry.state and (values := duplicates.values_of(ContactDetails.of(entry.state), kind))
     ]
-    yield from (([entry], list(values)) for entry, values in wanted if entry.needs_own_request)
-    sharing = [(entry, values) for entry, values in wanted if not entry.needs_own_request]
-    for group in duplicates.shared([values for _, values in sharing]):
-        members = [sharing[at] for at in group]
+    yield from (([entry], list(values)) for entry, values in searched if entry.needs_own_request)
+    sharing = [(entry, values) for entry, values in searched if not entry.needs_own_request]
+    for group in duplicates.grouped([values for _, values in sharing]):
+        members = [sharing[position] for position in group]
         yield [entry for entry, _ in members], [value for _, values in members for value in values]
 
 
-def reads(entries: Sequence[Entry]) -> ByUser:
-    """The commands that read what was found for these users."""
-    by_user: ByUser = {}
+def read_commands(entries: Sequence[Entry]) -> CommandsByUser:
+    """The commands that read the leads and contacts found for these users."""
+    by_user: CommandsByUser = {}
     for number, group in enumerate(_read_groups(entries)):
         lead_ids, contact_ids = _ids(group)
         commands = {}
@@ -74,9 +74,9 @@ def reads(entries: Sequence[Entry]) -> ByUser:
     return by_user
 
 
-def is_of(key: str, listed: str) -> bool:
+def lists(key: str, entity: str) -> bool:
     """Whether the command with this key lists leads, or contacts."""
-    return key.rstrip("0123456789").endswith(listed)
+    return key.rstrip("0123456789").endswith(entity)
 
 
 def _read_groups(entries: Sequence[Entry]) -> list[list[Entry]]:

@@ -1,1 +1,1 @@
-"""Erases what the lead of an erased user has of the person."""
+"""Erases the person from the lead of an erased user."""

@@ -21,8 +21,8 @@ log = structlog.get_logger()
 _READ_EVERY_S = 60.0
 #: How long a result is kept without another check.
 _KEEP_S = 30 * 86400
-#: How long a requested check waits for a process that runs it.
-_WANTED_S = 3600
+#: How long a request for a check stays valid.
+_REQUEST_TTL_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ NO_CHECK = FieldCheck(0, "")
 
 
 class _Recent:
-    """The last check as this process has last read it."""
+    """The last check, cached by this process."""
 
     def __init__(self) -> None:
         self._reads = Interval(_READ_EVERY_S)
@@ -69,10 +69,10 @@ def _recent() -> _Recent:
 
 
 def after_refusal() -> FieldCheck:
-    """The last check, to interpret a refused write by; requests another one.
+    """The last check, for interpreting a refused write; also requests another check.
 
-    One of this map is up to a minute old. Without Redis it is the one known to this process, and
-    none is requested.
+    A check of the current map is up to a minute old. Without Redis, returns the one that this
+    process has read last, and requests none.
     """
     try:
         request()
@@ -110,7 +110,7 @@ def store(check: FieldCheck) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ResyncProgress:
-    """How far users with open fields were resynced after a check."""
+    """The progress of the resync of users with open fields after a check."""
 
     #: The result of that check.
     result: str = ""
@@ -120,7 +120,7 @@ class ResyncProgress:
 
 @reachable()
 def resync_progress() -> ResyncProgress:
-    """How far the resync after the last check has come.
+    """The progress of the resync after the last check.
 
     Raises:
         QueueDown: Redis can't be reached.
@@ -146,7 +146,7 @@ def request() -> None:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    client().set(_key("field_check_wanted"), 1, ex=_WANTED_S)
+    client().set(_key("field_check_wanted"), 1, ex=_REQUEST_TTL_S)
 
 
 @reachable()

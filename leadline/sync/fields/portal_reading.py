@@ -19,34 +19,34 @@ Call = Callable[[dict[str, Command]], Mapping[str, Any]]
 
 
 def read(call: Call, mapping: FieldMap | None = None) -> dict[str, PortalField]:
-    """The fields by name; with a map also which people that it names the portal lacks.
+    """The fields by name; with a map, they also know which of its people the portal lacks.
 
     Raises:
         BitrixError: as `call`.
     """
-    described: Any = call({"fields": leads.FIELDS})["fields"]
-    types = portal_fields.status_types(described)
+    descriptions: Any = call({"fields": leads.FIELDS})["fields"]
+    types = portal_fields.status_types(descriptions)
     lists = (
         call({status_type: leads.list_values(status_type) for status_type in types})
         if types
         else {}
     )
     portal = portal_fields.parse(
-        described,
+        descriptions,
         {status_type: portal_fields.parse_list(answer) for status_type, answer in lists.items()},
     )
-    named = portal_fields.named_people(mapping, portal) if mapping else frozenset()
-    return portal_fields.without_people(portal, _unknown(call, named)) if named else portal
+    people = portal_fields.mapped_people(mapping, portal) if mapping else frozenset()
+    return portal_fields.without_people(portal, _unknown(call, people)) if people else portal
 
 
-def _unknown(call: Call, named: frozenset[str]) -> frozenset[str]:
-    """Those of these people that the portal lacks; empty if the webhook may not read them."""
+def _unknown(call: Call, people: frozenset[str]) -> frozenset[str]:
+    """The people that the portal lacks; empty if the webhook may not read people."""
     try:
         # Without the scope, the call itself would be rejected.
         if not portal_fields.may_read_people(call({"scope": leads.SCOPE})["scope"]):
             return frozenset()
-        answer = call({"people": leads.people(sorted(named))})["people"]
+        answer = call({"people": leads.find_people(sorted(people))})["people"]
     except (Rejected, PortalDown) as error:
         log.warning("people of the field map not checked", reason=type(error).__name__)
         return frozenset()
-    return named - portal_fields.active_people(answer)
+    return people - portal_fields.active_people(answer)

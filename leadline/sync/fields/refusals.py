@@ -1,4 +1,4 @@
-"""Finds the field of the map because of which the portal refused a whole lead.
+"""Finds the field of the map that made the portal refuse a whole lead.
 
 The lead is written without it, and the field stays open; other fields and users are not affected.
 Pure rules, no I/O.
@@ -21,33 +21,33 @@ _AT_ONCE_MS = 1
 
 
 def may_concern(entry: Entry, plan: Plan, result: object) -> bool:
-    """Whether a field of the map may be why the portal refused this write."""
+    """Whether the portal may have refused this write because of a field of the map."""
     is_refused = isinstance(result, Rejected) and not isinstance(result, LeadGone)
     is_write = isinstance(plan, Write) and not entry.erased
     return is_refused and is_write and field_map() is not None
 
 
 def settle(entry: Entry, plan: Plan, error: BitrixError, check: FieldCheck) -> Settlement | None:
-    """Settle a write that was refused because of a field of the map: again without the field.
+    """Settle a write that was refused because of a field of the map: retry it without the field.
 
-    `check`: the last check of the map. None if no field is the cause, so that the error counts as
-    any other.
+    `check`: the last check of the map. Returns None if no field is the cause: the error is then
+    settled like any other.
     """
-    sent = _sent(plan) if may_concern(entry, plan, error) else set()
-    refused = {name for name in sent if _is_named(name, check.titles, error.detail)}
+    written = _written_fields(plan) if may_concern(entry, plan, error) else set()
+    refused = {name for name in written if _is_named(name, check.titles, error.detail)}
     if not refused:
         # Not every error names its field: one that does not fit is the likely cause.
         misfits = {misfit.lead for misfit in check.misfits}
-        refused = {name for name in sent if name.partition(":")[0] in misfits}
+        refused = {name for name in written if name.partition(":")[0] in misfits}
     if not refused:
         return None
-    known = ",".join(sorted(refused | (entry.state.refused if entry.state else set())))
+    all_refused = ",".join(sorted(refused | (entry.state.refused if entry.state else set())))
     return Settlement(
-        entry, {"refused": known}, delay_ms=_AT_ONCE_MS, refused_fields=tuple(sorted(refused))
+        entry, {"refused": all_refused}, delay_ms=_AT_ONCE_MS, refused_fields=tuple(sorted(refused))
     )
 
 
-def _sent(plan: Plan) -> set[str]:
+def _written_fields(plan: Plan) -> set[str]:
     """The columns and multi-fields of the map that this command writes, by their map's names."""
     mapping = field_map()
     if mapping is None or not isinstance(plan, Write) or plan.command.method not in {ADD, UPDATE}:

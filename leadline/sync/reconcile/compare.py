@@ -1,4 +1,4 @@
-"""Compares a user with its lead: what differs, and whether that is drift. Pure rules, no I/O."""
+"""Compares a user with its lead: differences, and whether they are drift. Pure rules, no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,14 +42,14 @@ def compare(
     """Compare a user with its leads; `by_id` is the one with the user's lead id, if it exists."""
     if user.status == "waiting":
         return Finding("waiting", user.id, version=user.version)
-    ours = ours_of(user, by_origin, by_id, originator)
-    if not ours:
+    own_leads = leads_of(user, by_origin, by_id, originator)
+    if not own_leads:
         return Finding("missing", user.id, version=user.version, is_repairable=True)
-    lead = ours[0]
+    lead = own_leads[0]
     drifted = drifted_fields(user, lead)
     is_moved = "stage" not in drifted and lead.stage != user.stage
     applies: dict[Kind, bool] = {
-        "doubled": len(ours) > 1,
+        "doubled": len(own_leads) > 1,
         "unlinked": lead.lead_id != user.lead_id,
         "drifted": bool(drifted),
         "moved": is_moved,
@@ -58,7 +58,7 @@ def compare(
     return Finding(
         next(kind for kind, is_true in applies.items() if is_true),
         user.id,
-        tuple(lead.lead_id for lead in ours),
+        tuple(lead.lead_id for lead in own_leads),
         drifted,
         is_moved,
         user.version,
@@ -67,7 +67,7 @@ def compare(
     )
 
 
-def ours_of(
+def leads_of(
     user: UserSnapshot, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
 ) -> list[FoundLead]:
     """The user's leads: the one with the user's lead id first, then by age."""
@@ -86,8 +86,8 @@ def drifted_fields(user: UserSnapshot, lead: FoundLead) -> tuple[str, ...]:
         # People may change an applied stage in the CRM; one that was never applied is drift.
         "stage": user.is_stage_unsynced and lead.stage != user.stage,
     }
-    own = tuple(name for name, is_different in differs.items() if is_different)
+    core_fields = tuple(name for name, is_different in differs.items() if is_different)
     if not user.fields:
-        return own
+        return core_fields
     state = DesiredState(user.full_name, user.phone, user.stage, user.fields)
-    return (*own, *further_fields.differences(lead.further, state))
+    return (*core_fields, *further_fields.differences(lead.further, state))

@@ -5,7 +5,7 @@ from leadline.settings import settings
 
 
 def originator_id() -> str:
-    """The setting's, else the database's own.
+    """ORIGINATOR_ID of this installation: the setting, else the one stored in the database.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -57,16 +57,16 @@ def unknown_origins(page: list[FoundLead]) -> list[int]:
 
 
 def highest_user_ids() -> Iterator[int]:
-    """The highest user id in each part of our leads; also reads while calls are held.
+    """The highest user id on each page of our leads; also reads during a manual hold.
 
     Raises:
         BitrixError: as `throttled_reads.read_all`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
-    after, read = 0, partial(throttled_reads.read_all, while_held=True)
-    while found := scan.fetch_next_pages(after, read):
-        after = found[-1].lead_id
-        ids = [int(lead.origin) for lead in found if scan.is_user_id(lead.origin)]
+    after, read_leads = 0, partial(throttled_reads.read_all, while_held=True)
+    while page := scan.fetch_next_pages(after, read_leads):
+        after = page[-1].lead_id
+        ids = [int(lead.origin) for lead in page if scan.is_user_id(lead.origin)]
         yield max((user_id for user_id in ids if user_id <= HIGHEST_ID), default=0)
 
 

@@ -20,7 +20,7 @@ _checks = Interval(CHECK_EVERY_S)
 
 
 def run() -> None:
-    """Compare a page of our leads with our users, unless that is done; hold calls if need be.
+    """Compare a page of our leads with our users, once; hold calls if a lead has no user.
 
     If the portal can't be read now, a later run checks it.
 

@@ -38,7 +38,7 @@ class Part:
     """The findings of one part, and where the next one begins."""
 
     findings: list[Finding]
-    #: How many users or leads were compared.
+    #: Number of users or leads compared.
     seen: int
     next: Position
 
@@ -63,8 +63,8 @@ def _scan_users(after: int) -> Part:
     if not users:
         return Part([], 0, Position("leads"))
     findings = _compare_users([user for user in users if user.status != "waiting"])
-    before = {user.id: user for user in users}
-    now = snapshots.by_ids(
+    read_first = {user.id: user for user in users}
+    read_last = snapshots.by_ids(
         [finding.user_id for finding in findings if finding.kind != "ok" and finding.user_id]
     )
     # If the user was written meanwhile, the comparison proves nothing.
@@ -72,7 +72,7 @@ def _scan_users(after: int) -> Part:
         finding
         if finding.kind == "ok"
         or finding.user_id is None
-        or now.get(finding.user_id) == before[finding.user_id]
+        or read_last.get(finding.user_id) == read_first[finding.user_id]
         else Finding("waiting", finding.user_id)
         for finding in findings
     ]
@@ -117,10 +117,10 @@ def _fetch_pages(
         while_held=while_held,
     )
     for key, group in groups.items():
-        theirs = {str(user_id) for user_id in group}
+        origins = {str(user_id) for user_id in group}
         yield (
             group,
-            [lead for lead in lead_parsing.parse_leads(answers[key]) if lead.origin in theirs],
+            [lead for lead in lead_parsing.parse_leads(answers[key]) if lead.origin in origins],
         )
 
 
@@ -159,8 +159,8 @@ def fetch_next_pages(
 ) -> list[FoundLead]:
     """The leads of consecutive pages, fetched in one call, as far as each follows the previous one.
 
-    A page whose start refers to a page that was not full, or to one of another call, has arbitrary
-    leads: it is ignored. `list_after` makes the command of a page; by default, of our leads.
+    A page is ignored if its start refers to a page that was not full: it has arbitrary leads.
+    `list_after` makes the command of a page; by default, of our leads.
     """
     answers = read(_page_commands(after, list_after or _list_ours_after))
     consecutive: list[FoundLead] = []

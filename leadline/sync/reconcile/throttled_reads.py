@@ -24,7 +24,7 @@ REFUSED_DELAY_S = 1.0
 
 
 def read_all(commands: dict[str, Command], *, while_held: bool = False) -> dict[str, CommandResult]:
-    """The result of each command, in as many calls and retries as it takes.
+    """The result of each command, in as many calls and retries as needed.
 
     `while_held`: read even during a manual hold.
 
@@ -67,18 +67,18 @@ def _yield_to_workers() -> None:
         time.sleep(_POLL_S)
 
 
-def _call(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandResult]:
-    """One call with as many of these commands as may be sent now; returns what was answered."""
+def _call(commands: dict[str, Command], *, while_held: bool) -> dict[str, CommandResult]:
+    """One call with as many of these commands as may be sent now; returns the results."""
     outage = portal_session.circuit_breaker().state()
     if outage is not None and not (while_held and outage.is_held):
         raise PortalDown(f"the portal is paused: {outage.reason}")
     time.sleep(portal_session.token_bucket().reserve())
     budget = portal_session.operating_budget()
     batch_size = budget.batch_size()
-    first = dict(list(wanted.items())[:batch_size])
-    reserved = budget.reserve(Counter(command.method for command in first.values()))
-    allowed = BatchRequest([], first).limited_to(reserved.allowed).commands
-    batch, began = BatchResponse({}, {}), time.monotonic()
+    batch_commands = dict(list(commands.items())[:batch_size])
+    reserved = budget.reserve(Counter(command.method for command in batch_commands.values()))
+    allowed = BatchRequest([], batch_commands).limited_to(reserved.allowed).commands
+    batch, started_at = BatchResponse({}, {}), time.monotonic()
     try:
         if allowed:
             batch = portal_session.portal_client().call(allowed)
@@ -86,7 +86,7 @@ def _call(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandR
         portal_session.react(error)
         raise
     finally:
-        budget.record(reserved, batch.timings, time.monotonic() - began)
+        budget.record(reserved, batch.timings, time.monotonic() - started_at)
     if not allowed:
         portal_session.token_bucket().give_back()
         time.sleep(reserved.wait_ms / 1000)
@@ -95,18 +95,18 @@ def _call(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandR
 
 def _answered(batch: BatchResponse, commands: Mapping[str, Command]) -> dict[str, CommandResult]:
     """The results, without refused commands: these are retried."""
-    answered = {}
+    results = {}
     for key, result in batch.results.items():
-        if isinstance(result, BitrixError) and not _concerns_it_alone(commands[key], result):
+        if isinstance(result, BitrixError) and not _concerns_command_only(commands[key], result):
             portal_session.react(result)
         if not isinstance(result, Refused):
-            answered[key] = result
-    if batch.results and not answered:
+            results[key] = result
+    if batch.results and not results:
         raise Refused
-    return answered
+    return results
 
 
-def _concerns_it_alone(command: Command, error: BitrixError) -> bool:
+def _concerns_command_only(command: Command, error: BitrixError) -> bool:
     """Whether this rejection says nothing about the calls of workers.
 
     They need the scope `crm` only. A webhook without the right to read the portal's users, for
