@@ -1,4 +1,4 @@
-"""The audit trail: who wrote or did what, when, and with what outcome.
+"""The audit trail: each write and each action of an operator, with caller, time and outcome.
 
 A write records its caller in its event; an operator's action is a row of `audit`, entered before
 the action starts. Both have time-ordered ids (UUIDv7) and the same retention.
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 #: A search by caller scans this many of the newest writes: an index would slow down every write.
 _SCANNED_WRITES = 100_000
-#: Maximum of user ids stored with an action; its counts cover all users.
+#: Maximum number of user ids stored with an action; its counts cover all users.
 _MAX_USER_IDS = 100
 
 _BEGIN = """
@@ -60,22 +60,22 @@ _OF_USER = _TRAIL.format(of_user="AND user_id = CAST(:user_id AS bigint)")
 
 
 @contextmanager
-def recorded(action: str, **about: object) -> Iterator[dict[str, object]]:
+def recorded(action: str, **details: object) -> Iterator[dict[str, object]]:
     """Record an operator's action before it starts, and its outcome after it ends.
 
     The block adds results to the yielded dict. If Postgres can't be reached or no database is set,
     the action is only logged: an operator must be able to pause calls even then.
     """
     results: dict[str, object] = {}
-    entry_id, outcome = _begin(action, about), "failed"
+    entry_id, outcome = _begin(action, details), "failed"
     try:
         yield results
         outcome = "done"
     finally:
         _end(entry_id, outcome, results)
         # A reason is free text by an operator and may name people.
-        shown = {name: value for name, value in about.items() if name != "reason"}
-        log.info("operator", action=action, outcome=outcome, **shown, **results)
+        logged = {name: value for name, value in details.items() if name != "reason"}
+        log.info("operator", action=action, outcome=outcome, **logged, **results)
 
 
 def first_user_ids(user_ids: list[int]) -> list[int]:
@@ -84,7 +84,7 @@ def first_user_ids(user_ids: list[int]) -> list[int]:
 
 
 def last_caller(action: str) -> str | None:
-    """Who did this last; None if it was done without keys, or longer ago than the trail goes back.
+    """The last caller of this action; None without keys, or if it is older than the trail.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -122,22 +122,22 @@ def page(
 
 
 def _to_item(row: dict[str, Any]) -> dict[str, Any]:
-    about = orjson.loads(row["about"]) if row["about"] else {}
+    details = orjson.loads(row["about"]) if row["about"] else {}
     kind = "order" if row["changed"] is None else "write"
-    item = {**row, "kind": kind, "about": about}
+    item = {**row, "kind": kind, "about": details}
     if kind == "write":
         item["about"] = {"changed": row["changed"].split(",")}
     del item["changed"]
     return item
 
 
-def _begin(action: str, about: dict[str, object]) -> str | None:
+def _begin(action: str, details: dict[str, object]) -> str | None:
     """Insert the entry; returns its id, None if it could not be stored."""
     if secrets.get("database-url") is None:
         log.error("not in the audit trail: no database is set", what=action)
         return None
     entry_id, caller = str(uuid7()), trace_context.caller() or None
-    params_json = orjson.dumps(about).decode()
+    params_json = orjson.dumps(details).decode()
     is_stored = _try_run(
         _BEGIN, action, id=entry_id, caller=caller, action=action, about=params_json
     )

@@ -1,7 +1,7 @@
-"""The calls to Bitrix24 for a user, with their answers; values are masked unless asked for.
+"""The calls to Bitrix24 for a user, with their answers; by default, values are masked.
 
-A call has `at_ms`, `ms` (the whole request took), `status` (of HTTP), `method`, `params`, and
-`answer` or `error`. Masked, it shows which fields were sent and answered, not their values.
+A call has `at_ms`, `ms` (duration of the whole request), `status` (HTTP), `method`, `params`, and
+`answer` or `error`. A masked call shows the fields of request and answer, not their values.
 """
 
 from typing import Any
@@ -10,8 +10,8 @@ from leadline.ledger import recent_events
 from leadline.messages.attempt_log import AttemptLog, Call
 
 MASK = "•••"
-#: Values that are no personal data: ids, origins, stages, kinds.
-_SHOWN = frozenset(
+#: Fields whose values are no personal data: ids, origins, stages, kinds.
+_UNMASKED = frozenset(
     {"id", "entitytypeid", "typeid", "valuetype", "type_id", "value_type"}
     | {"stageid", "status_id", "originid", "originatorid", "origin_id", "originator_id"}
 )
@@ -39,8 +39,8 @@ def masked(call: Call) -> Call:
 
 def _without_text(error: Any) -> dict[str, Any]:
     """The error's kind and code: its text may quote the person."""
-    found = error if isinstance(error, dict) else {}
-    return {name: found.get(name) for name in ("kind", "code")}
+    fields = error if isinstance(error, dict) else {}
+    return {name: fields.get(name) for name in ("kind", "code")}
 
 
 def _masked(value: Any, name: str = "", depth: int = 0) -> Any:
@@ -50,5 +50,5 @@ def _masked(value: Any, name: str = "", depth: int = 0) -> Any:
         return {key: _masked(item, str(key), depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_masked(item, name, depth + 1) for item in value]
-    is_shown = name.lstrip("=@>").lower() in _SHOWN or not isinstance(value, str)
-    return value if is_shown else MASK
+    is_public = name.lstrip("=@>").lower() in _UNMASKED or not isinstance(value, str)
+    return value if is_public else MASK

@@ -38,7 +38,7 @@ class Dashboard:
             "hour": _cached(lambda: settled_since("1h"), 3),
         }
         self._failures = _cached(lambda: {"groups": failures.groups()}, 3)
-        #: The longer ones cost more, and are loaded only while an operator looks at them.
+        #: Longer periods cost more, and are loaded only while an operator looks at them.
         self._periods = {name: _cached(partial(settled_since, name), 30) for name in PERIODS}
         self._periods["1h"] = self._parts["hour"]
         #: When this process first saw each of the current findings, by code.
@@ -69,7 +69,7 @@ class Dashboard:
         return self._failures.get()
 
     def invalidate(self) -> None:
-        """Drop cached parts after an action, to show its effect; expensive parts may be late."""
+        """Drop cached parts after an action, to show its effect; expensive parts stay cached."""
         for name in ("ledger", "work", "portal", "jobs"):
             self._parts[name].invalidate()
         self._failures.invalidate()

@@ -42,16 +42,16 @@ class Selection:
         Raises:
             InvalidRequest: unknown queue.
         """
-        known = main_queues()
-        if self.queue and self.queue not in known:
-            raise InvalidRequest(f"the queue is one of {', '.join(known)}")
-        return (self.queue,) if self.queue else known
+        names = main_queues()
+        if self.queue and self.queue not in names:
+            raise InvalidRequest(f"the queue is one of {', '.join(names)}")
+        return (self.queue,) if self.queue else names
 
 
 #: Selects all dead letters.
 ALL = Selection(frozenset())
-#: RabbitMQ returns the dead letters that a walk has looked at a moment after its end; until then,
-#: and while it goes on, other walks do not see them. A walk that misses some is repeated.
+#: RabbitMQ requeues the dead letters of a walk a moment after its end; until then, other walks do
+#: not see them. So a walk that misses some is repeated.
 REPEATS, REPEAT_AFTER_S = 6, 0.25
 
 
@@ -64,32 +64,32 @@ def apply(
 ) -> tuple[int, list[str]]:
     """Apply a decision to the selected dead letters; returns their number and the ids not found.
 
-    `at_most`: the rest of the selected ones stay. `at_least`: as many are waited for, and those
-    that `selection` names, for up to 1.5 s.
+    `at_most`: further ones stay. Repeats the walk for up to 1.5 s until it has found `at_least`
+    this number and all ids that `selection` names.
 
     Raises:
         BrokerDown: RabbitMQ can't be reached or did not confirm a replay; earlier ones are done.
     """
-    seen: set[str] = set()
-    left = at_most
+    found_ids: set[str] = set()
+    remaining = at_most
 
     def decide(letter: DeadLetter) -> Decision:
-        nonlocal left
+        nonlocal remaining
         if not selection.matches(letter):
             return Decision.KEEP
-        seen.add(letter.id)
-        left = None if left is None else left - 1
+        found_ids.add(letter.id)
+        remaining = None if remaining is None else remaining - 1
         return decision
 
     def is_enough() -> bool:
-        return left is not None and left <= 0
+        return remaining is not None and remaining <= 0
 
     number = 0
     for _ in _walks():
         number += walk(url(), decide, selection.queues(), is_enough=is_enough)[decision]
-        if is_enough() or (number >= at_least and seen >= selection.ids):
+        if is_enough() or (number >= at_least and found_ids >= selection.ids):
             break
-    return number, sorted(selection.ids - seen)
+    return number, sorted(selection.ids - found_ids)
 
 
 def collect(
@@ -97,27 +97,27 @@ def collect(
 ) -> list[Result]:
     """The results of `read` for each selected dead letter; the letters themselves are not kept.
 
-    Those that `selection` names are waited for, for up to 1.5 s.
+    Repeats the walk for up to 1.5 s until it has found all ids that `selection` names.
     """
-    found: list[Result] = []
-    seen: set[str] = set()
+    results: list[Result] = []
+    found_ids: set[str] = set()
 
     def decide(letter: DeadLetter) -> Decision:
         if selection.matches(letter):
-            found.append(read(letter))
-            seen.add(letter.id)
+            results.append(read(letter))
+            found_ids.add(letter.id)
         return Decision.KEEP
 
     for _ in _walks():
-        found.clear()
+        results.clear()
         walk(url(), decide, selection.queues(), limit=limit)
-        if seen >= selection.ids:
+        if found_ids >= selection.ids:
             break
-    return found
+    return results
 
 
 def _walks() -> Iterator[None]:
-    """One turn for each walk, with a pause before each further one."""
+    """Yield once for each walk, with a pause before each repetition."""
     yield
     for _ in range(REPEATS):
         time.sleep(REPEAT_AFTER_S)
@@ -140,7 +140,7 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
 
 
 def grouped(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How many of these (`summary`) have the same queue and reason, and since when; most first."""
+    """Summaries of dead letters grouped by queue and reason, with number and times; most first."""
     counts = Counter((letter["queue"], letter["reason_id"], letter["reason"]) for letter in letters)
     times: dict[tuple[str, str], list[datetime]] = {}
     for letter in letters:
@@ -167,13 +167,13 @@ def content(letter: DeadLetter) -> dict[str, Any]:
         ("base64", lambda body: base64.b64encode(body).decode()),
     )
     headers = {name: _to_json(value) for name, value in (letter.properties.headers or {}).items()}
-    whole = {"content_type": letter.properties.content_type, "headers": headers}
+    envelope = {"content_type": letter.properties.content_type, "headers": headers}
     for encoding, read in readers:
         try:
-            return whole | {"encoding": encoding, "body": read(letter.body)}
+            return envelope | {"encoding": encoding, "body": read(letter.body)}
         except (ValueError, TypeError):
             continue
-    raise AssertionError("base64 takes every body")
+    raise AssertionError("base64 encodes every body")
 
 
 def _json(body: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""The forecast: how long the backlog takes, as a range at the measured rates, never a promise."""
+"""The forecast: how long the backlog will take at the measured rates, as a range."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from leadline.ledger.throughput import Throughput
 
-#: `empty`: nothing waits. `stalled`: nothing was settled lately, so nothing can be said. `growing`:
-#: more is accepted than settled lately, as just after an import. `range`: less is. In both cases
-#: between `low_s` and `high_s`, if no more is accepted.
+#: `empty`: no user waits. `stalled`: no write was settled lately, so there is no forecast.
+#: `growing`: more writes were accepted than settled, as after an import; `range`: fewer were. In
+#: both cases the backlog takes between `low_s` and `high_s` if no more writes are accepted.
 Outlook = Literal["empty", "stalled", "growing", "range"]
 
 
@@ -25,7 +25,7 @@ class Forecast:
     high_s: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The forecast as the console reads it."""
+        """The forecast as JSON for the console."""
         return {
             "outlook": self.outlook,
             "settled_per_min": round(self.settled_per_min, 1),
@@ -36,7 +36,7 @@ class Forecast:
 
 
 def blocked_s(budget: Mapping[str, Any], now: datetime) -> float:
-    """Seconds until the last method whose operating budget is used up may be called again.
+    """Seconds until no method's operating budget is used up any more.
 
     `budget`: that part of the status; one with an error counts as not used up.
     """
@@ -47,7 +47,7 @@ def blocked_s(budget: Mapping[str, Any], now: datetime) -> float:
 def forecast(waiting: int, measured: Throughput, blocked_s: float = 0.0) -> Forecast:
     """The forecast for this many waiting users.
 
-    `blocked_s`: seconds until calls can continue at all, such as the operating budget's reset.
+    `blocked_s`: seconds until calls can continue, such as until the operating budget's reset.
     """
     _, settled, _ = measured.settled
     rates = [rate for rate in measured.settled if rate > 0]

@@ -80,22 +80,22 @@ class _Refresh:
 
 
 @per_process
-def _last() -> _Refresh:
+def _last_refresh() -> _Refresh:
     return _Refresh()
 
 
 def refresh() -> None:
     """Refresh the gauges, unless they are fresh."""
-    last = _last()
-    with last.lock:
-        if time.monotonic() - last.at < MAX_AGE_S:
+    last_refresh = _last_refresh()
+    with last_refresh.lock:
+        if time.monotonic() - last_refresh.at < MAX_AGE_S:
             return
         with ThreadPoolExecutor(2) as pool:
             pool.submit(_part, "rabbitmq", _rabbitmq, _FROM_RABBITMQ)
             pool.submit(_part, "redis", _redis, _FROM_REDIS)
             # In this thread: it already has a connection.
             _part("postgres", _postgres, _FROM_POSTGRES)
-        last.at = time.monotonic()
+        last_refresh.at = time.monotonic()
 
 
 def _part(server: str, load: Callable[[], None], gauges: tuple[Gauge, ...]) -> None:
@@ -111,17 +111,17 @@ def _part(server: str, load: Callable[[], None], gauges: tuple[Gauge, ...]) -> N
 
 
 def _postgres() -> None:
-    now = backlog()
-    USERS.replace({("waiting",): now.waiting, ("failed",): now.failed})
+    current = backlog()
+    USERS.replace({("waiting",): current.waiting, ("failed",): current.failed})
     EVENTS.replace(
         {
-            ("unpublished",): now.unpublished,
-            ("published",): now.open_events - now.unpublished,
-            ("retrying",): now.retrying,
+            ("unpublished",): current.unpublished,
+            ("published",): current.open_events - current.unpublished,
+            ("retrying",): current.retrying,
         }
     )
-    OLDEST.set(now.oldest_s or 0.0)
-    OVERDUE.set(max(0.0, now.overdue_s or 0.0))
+    OLDEST.set(current.oldest_s or 0.0)
+    OVERDUE.set(max(0.0, current.overdue_s or 0.0))
     stored = installation.stored()
     SWEEP.set(max(0, stored.sweep_to - stored.swept_to))
 
@@ -129,15 +129,17 @@ def _postgres() -> None:
 
 
 def _results() -> None:
-    found = deliveries.trouble()
+    by_endpoint = deliveries.undelivered()
     RESULTS.replace(
         {
             (name, state): endpoint[state]
-            for name, endpoint in found.items()
+            for name, endpoint in by_endpoint.items()
             for state in ("waiting", "given_up")
         }
     )
-    RESULT_AGE.replace({(name,): endpoint["oldest_s"] or 0.0 for name, endpoint in found.items()})
+    RESULT_AGE.replace(
+        {(name,): endpoint["oldest_s"] or 0.0 for name, endpoint in by_endpoint.items()}
+    )
 
 
 def _rabbitmq() -> None:
@@ -163,6 +165,6 @@ def _redis() -> None:
     LIMIT.set(settings().operating_limit_s)
     usage = portal_state.operating_budget().usage(leads.METHODS)
     USED.replace({(method,): used.used_s for method, used in usage.items()})
-    last = last_check.load() if field_map() is not None else None
-    MISFITS.set(len(last.misfits) if last else 0)
+    last_check_ = last_check.load() if field_map() is not None else None
+    MISFITS.set(len(last_check_.misfits) if last_check_ else 0)
     DEFECT.set(int(defect() is not None))

@@ -1,4 +1,4 @@
-"""The system's health, as its servers show it: the one place that reads and judges it.
+"""The system's health: reads it from the servers and judges it, for all that show it.
 
 `leadline doctor`, `leadline status`, the console's dashboard and the gauges render it. The edge's
 `/healthz` must answer within two seconds, so it reads through its own connections; it shares the
@@ -17,7 +17,7 @@ from leadline.workqueue.queue import work_queue
 from leadline.workqueue.queue_view import Depth
 from leadline.workqueue.worker_heartbeats import SILENT_S
 
-#: An event that has been due for longer shows that no relay runs: it runs every few seconds.
+#: If an event has been due for longer, no relay is running: it runs every few seconds.
 OVERDUE_S = 120.0
 
 

@@ -20,7 +20,7 @@ def hold(reason: str) -> None:
     """Pause all calls until `release`, even if Redis loses its data.
 
     Raises:
-        QueueDown, DatabaseDown: the hold was stored in one of the two only; the text says where.
+        QueueDown, DatabaseDown: the hold was stored only in Postgres, or only in Redis.
     """
     try:
         since = circuit_breaker().hold(reason)

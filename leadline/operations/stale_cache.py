@@ -16,7 +16,7 @@ MAX_WAIT_S = 0.1
 
 
 class StaleCache(Generic[Value]):
-    """Caches the last value, the longer the more it cost to load; thread-safe."""
+    """Caches the last value, for longer if it took longer to load; thread-safe."""
 
     def __init__(self, load: Callable[[], Value], min_fresh_s: float) -> None:
         self._load = load
@@ -31,14 +31,14 @@ class StaleCache(Generic[Value]):
     def get(self) -> Value:
         """The value, possibly stale; raises what loading raises."""
         with self._lock:
-            last = self._last
-            if last is not None and time.monotonic() < self._fresh_until:
-                return last[0]
+            cached = self._last
+            if cached is not None and time.monotonic() < self._fresh_until:
+                return cached[0]
             if self._pending is None:
                 self._pending = self._executor.submit(self._refresh, self._generation)
             pending = self._pending
-        if last is not None and not wait([pending], MAX_WAIT_S).done:
-            return last[0]
+        if cached is not None and not wait([pending], MAX_WAIT_S).done:
+            return cached[0]
         return pending.result()
 
     def invalidate(self) -> None:

@@ -25,8 +25,8 @@ REFUSING_S = 60.0
 def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A part of the status, or its error: one failed server must not hide the other parts.
 
-    `is_set` false: the part's server is not configured here, and may serve another installation.
-    `is_slow` true: the server answers, but took too long for this part.
+    With an error, `is_set` false means that the server is not configured here, where it may not be
+    needed, and `is_slow` true that it answers, but took too long for this part.
     """
     try:
         return load()
@@ -73,9 +73,9 @@ def rabbitmq() -> dict[str, dict[str, Any]]:
     }
 
 
-def rabbitmq_parts(read: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def rabbitmq_parts(part: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The parts `queues` and `consumers` from what `rabbitmq` returned; both have its error."""
-    return {"queues": read, "consumers": read} if "error" in read else read
+    return {"queues": part, "consumers": part} if "error" in part else part
 
 
 def work() -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _holder() -> str | None:
 
 
 def budget() -> dict[str, Any]:
-    """The operating budget: the limit, and what each method called lately has used of it."""
+    """The operating budget: the limit, and the usage of each method called lately."""
     usage = portal_state.operating_budget().usage(leads.METHODS)
     methods = {
         method: {
@@ -152,31 +152,31 @@ def rate() -> dict[str, Any]:
 
 
 def fields() -> dict[str, Any]:
-    """What is wrong with the field map: a mistake in its file, and what the portal would refuse.
+    """The defects of the field map: a mistake in its file, and its misfits with the portal.
 
     Empty without a map.
     """
     if field_map() is None:
         return {}
-    last = last_check.load()
-    misfits = [asdict(misfit) for misfit in last.misfits] if last else []
-    checked_at = datetime.fromtimestamp(last.checked_at, UTC) if last else None
+    check = last_check.load()
+    misfits = [asdict(misfit) for misfit in check.misfits] if check else []
+    checked_at = datetime.fromtimestamp(check.checked_at, UTC) if check else None
     return {"defect": defect(), "misfits": misfits, "checked_at": checked_at}
 
 
 def results() -> dict[str, Any]:
     """Results for other systems, of all endpoints; empty if nothing waits and none was given up."""
-    trouble = deliveries.trouble()
-    found = trouble.values()
-    if not found:
+    undelivered = deliveries.undelivered()
+    endpoints = undelivered.values()
+    if not endpoints:
         return {}
     return {
-        "waiting": sum(endpoint["waiting"] for endpoint in found),
-        "oldest_s": max((endpoint["oldest_s"] or 0.0 for endpoint in found), default=0.0),
-        "given_up": sum(endpoint["given_up"] for endpoint in found),
+        "waiting": sum(endpoint["waiting"] for endpoint in endpoints),
+        "oldest_s": max((endpoint["oldest_s"] or 0.0 for endpoint in endpoints), default=0.0),
+        "given_up": sum(endpoint["given_up"] for endpoint in endpoints),
         "refusing": [
             {"endpoint": name, **endpoint}
-            for name, endpoint in trouble.items()
+            for name, endpoint in undelivered.items()
             if _refuses(endpoint)
         ],
     }
@@ -198,8 +198,8 @@ def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
         "fields": fields,
         "results": results,
     }
-    known = dict(parts)
-    if not {"queues", "consumers"} <= known.keys():
-        known |= rabbitmq_parts(or_error(rabbitmq))
-    known |= {name: or_error(load) for name, load in loads.items() if name not in known}
-    return judge(known, datetime.now(UTC))
+    loaded = dict(parts)
+    if not {"queues", "consumers"} <= loaded.keys():
+        loaded |= rabbitmq_parts(or_error(rabbitmq))
+    loaded |= {name: or_error(load) for name, load in loads.items() if name not in loaded}
+    return judge(loaded, datetime.now(UTC))

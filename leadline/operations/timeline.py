@@ -1,4 +1,4 @@
-"""The timeline of a user: its last events, step by step."""
+"""The timeline of a user: its last events with their steps and calls."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,7 +26,7 @@ def read(user_id: UserId) -> dict[str, Any]:
     Calls are masked (`calls.masked`).
 
     `next_try_at`: when the user is due for its next call, with `users_before` users due earlier;
-    `held`: why it is held for a person; `why`: why the user is in its state, see `diagnosis.why`;
+    `held`: why it is held for an operator; `why`: the reason of its state, see `diagnosis.why`;
     `error`: the work queue can't be reached, so steps of unsettled events and a pause may be
     missing.
 
@@ -45,12 +45,12 @@ def read(user_id: UserId) -> dict[str, Any]:
         paused = pause.reason if pause else None
     except (QueueError, BadConfiguration) as down:
         error = str(down)
-    made = calls.by_event(user_id, pending)
+    calls_by_event = calls.by_event(user_id, pending)
     events = [
         {
             **event,
             "steps": list(steps(event, pending.get(event["event_id"]) or _stored(journey))),
-            "calls": [calls.masked(call) for call in made.get(event["event_id"], [])],
+            "calls": [calls.masked(call) for call in calls_by_event.get(event["event_id"], [])],
         }
         for event, journey in ((event, event.pop("journey")) for event in last_events(user_id))
     ]
@@ -60,16 +60,20 @@ def read(user_id: UserId) -> dict[str, Any]:
         "users_before": users_before,
         "events": events,
     }
-    found = held.page(1, user_id=user_id) if sync["status"] == "waiting" else []
-    if found:
-        sync["held"] = {name: found[0][name] for name in ("reason", "lead_ids", "contact_ids")}
+    held_rows = held.page(1, user_id=user_id) if sync["status"] == "waiting" else []
+    if held_rows:
+        sync["held"] = {name: held_rows[0][name] for name in ("reason", "lead_ids", "contact_ids")}
     newest_steps = [step["step"] for step in events[0]["steps"]] if events else []
-    cause = Why("whyHeld", reason=found[0]["reason"]) if found else why(sync, newest_steps, paused)
+    cause = (
+        Why("whyHeld", reason=held_rows[0]["reason"])
+        if held_rows
+        else why(sync, newest_steps, paused)
+    )
     return {**user, "sync": sync, "why": asdict(cause), "error": error}
 
 
-def sent(user_id: UserId) -> list[dict[str, Any]]:
-    """What the last events carried to Bitrix24, each with its `calls`, unmasked.
+def last_calls(user_id: UserId) -> list[dict[str, Any]]:
+    """The states that the last events carried to Bitrix24, each with its `calls`, unmasked.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -79,8 +83,11 @@ def sent(user_id: UserId) -> list[dict[str, Any]]:
         pending = {event.event_id: event.journey for event in entry_events}
     except (QueueError, BadConfiguration):
         pending = {}
-    made = calls.by_event(user_id, pending)
-    return [{**state, "calls": made.get(state["event_id"], [])} for state in last_states(user_id)]
+    calls_by_event = calls.by_event(user_id, pending)
+    return [
+        {**state, "calls": calls_by_event.get(state["event_id"], [])}
+        for state in last_states(user_id)
+    ]
 
 
 def _stored(journey: Any) -> AttemptLog:

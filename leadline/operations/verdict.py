@@ -1,4 +1,4 @@
-"""The verdict: is the sync healthy, slowed or stopped, why, since when, and what happens next.
+"""The verdict: whether the sync is healthy, slowed or stopped, why, since when, and what is next.
 
 A pure function of the parts of the status (`leadline.operations.status`), so that the console and
 `leadline status` say the same.
@@ -41,15 +41,15 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The reason in English."""
-        return REASONS[self.code].sentence.format_map(_shown(self.values))
+        return REASONS[self.code].sentence.format_map(_as_texts(self.values))
 
     @property
     def next(self) -> str:
         """What happens next, in English."""
-        return REASONS[self.code].next.format_map(_shown(self.values))
+        return REASONS[self.code].next.format_map(_as_texts(self.values))
 
     def dated(self, seen_at: datetime) -> "Finding":
-        """The finding, with `seen_at` as its `since` if it has none; a healthy one needs none."""
+        """The finding, with `seen_at` as its `since` if it has none; healthy ones need none."""
         is_dated = self.since is not None or self.state == "healthy"
         return self if is_dated else replace(self, since=seen_at)
 
@@ -78,8 +78,8 @@ def judge(parts: Mapping[str, Part], now: datetime) -> list[Finding]:
 
 def as_json(findings: list[Finding]) -> dict[str, Any]:
     """The verdict, and the other findings in `also`."""
-    verdict, *others = findings
-    return {**verdict.as_json(), "also": [finding.as_json() for finding in others]}
+    verdict, *other_findings = findings
+    return {**verdict.as_json(), "also": [finding.as_json() for finding in other_findings]}
 
 
 def line(verdict: Finding) -> str:
@@ -153,10 +153,10 @@ def _limits(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
 
 
 def _fields(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
-    found = parts.get("fields", {})
-    if found.get("defect"):
-        yield Finding("field_map_defect", {"why": found["defect"]})
-    for misfit in found.get("misfits", ()):
+    field_status = parts.get("fields", {})
+    if field_status.get("defect"):
+        yield Finding("field_map_defect", {"why": field_status["defect"]})
+    for misfit in field_status.get("misfits", ()):
         values = {
             "field": misfit["field"] or misfit["lead"],
             "lead": misfit["lead"],
@@ -220,7 +220,7 @@ _UNKNOWN = {"who": "an operator", "why": "none given"}
 _RANK = {code: rank for rank, code in enumerate(REASONS)}
 
 
-def _shown(values: Mapping[str, Value]) -> dict[str, str]:
+def _as_texts(values: Mapping[str, Value]) -> dict[str, str]:
     return {name: _text(name, value) for name, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""The reasons of a verdict: what each is called, how bad it is, and what happens next.
+"""The reasons of a verdict: the severity and the sentences of each.
 
 The console's page has the same sentences in both languages, by the reason's code
 (`functions/console/page/texts_en.js`).
@@ -117,7 +117,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "users_held": Reason(
         "healthy",
-        "{n} users are held for a person: several leads or contacts may be theirs.",
+        "{n} users are held for an operator: several leads or contacts may be theirs.",
         "They stay until an operator decides, or until a search finds one only.",
     ),
     "operator_needed": Reason(

@@ -40,7 +40,7 @@ def shown(user_id: UserId) -> list[dict[str, Any]]:
 
 
 def sent(user_id: UserId) -> list[dict[str, Any]]:
-    return list(timeline.sent(user_id)[0]["calls"])
+    return list(timeline.last_calls(user_id)[0]["calls"])
 
 
 def fault(control: Control, action: str, **extra: Any) -> None:
@@ -143,7 +143,7 @@ def test_a_call_for_several_writes_is_logged_with_the_newest(pipeline: Pipeline)
     user_id = create()
     accept.change(user_id, Changes(full_name="Ann Second"), None, None)
     pipeline.settle()
-    newest, older = timeline.sent(user_id)
+    newest, older = timeline.last_calls(user_id)
     assert newest["calls"][0]["params"]["fields"]["title"] == "Ann Second"
     assert older["calls"] == []
 

@@ -1,9 +1,8 @@
-"""Bulk jobs are entered, advanced step by step, cancelled and listed.
+"""Bulk jobs: begin, advance step by step, cancel and list them.
 
 A job is stored in Postgres, so it survives every restart. The relay's tick, each poll of a
-console and the command that began it advance it. A step is claimed for `CLAIM_S`; one that is
-killed is repeated, which is harmless: a user that waits already is skipped, and a dead letter that
-is gone is not found.
+console and the command that began it advance it. A step is claimed for `CLAIM_S`. A killed step is
+repeated, which is harmless: it skips users that wait already and dead letters that are gone.
 """
 
 import time
@@ -28,11 +27,11 @@ OF_DEAD_LETTERS: tuple[Kind, ...] = ("replay", "discard")
 ALL_KINDS = OF_USERS + OF_DEAD_LETTERS
 #: Longer than any step takes.
 CLAIM_S = 60
-#: How long a job rests whose step has failed.
+#: Pause of a job after a failed step.
 PAUSE_S = 5
-LISTED = 20
-#: The outcome is counted for this many of the newest jobs.
-WITH_OUTCOME = 3
+LIST_MAX = 20
+#: Number of newest jobs whose outcome is counted.
+OUTCOMES_MAX = 3
 
 _FIELDS = """
 CAST(id AS text) AS id, kind, CAST(selection AS text) AS selection, caller, total, done, changed,
@@ -79,7 +78,7 @@ def begin(kind: Kind, selection: Selection) -> dict[str, Any]:
         BrokerDown: dead letters can't be counted.
         InvalidRequest: an unknown queue.
     """
-    found = database().run(
+    rows = database().run(
         _ENTER,
         id=str(uuid7()),
         caller=trace_context.caller() or None,
@@ -87,7 +86,7 @@ def begin(kind: Kind, selection: Selection) -> dict[str, Any]:
         selection=selection.model_dump_json(exclude_defaults=True),
         total=steps.count(kind, selection),
     )
-    return _as_json(found[0])
+    return _as_json(rows[0])
 
 
 def cancel(job_id: str) -> dict[str, Any]:
@@ -135,7 +134,7 @@ def find(job_id: str) -> dict[str, Any]:
 def overview() -> dict[str, Any]:
     """Advance the running jobs a little, and list the newest ones.
 
-    Only an `error` where this login may not, or before the migration: the console shows the rest.
+    Has only an `error` if this login has no rights, or before the migration.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -152,13 +151,13 @@ def _overview() -> dict[str, Any]:
 
 
 def newest() -> list[dict[str, Any]]:
-    """The newest jobs; those on users with their outcome, the first few of them.
+    """The newest jobs; the first few that resync users with their outcome.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    jobs = [_as_json(row) for row in database().run(_NEWEST, limit=LISTED)]
-    for job in [job for job in jobs if job["kind"] == "resync"][:WITH_OUTCOME]:
+    jobs = [_as_json(row) for row in database().run(_NEWEST, limit=LIST_MAX)]
+    for job in [job for job in jobs if job["kind"] == "resync"][:OUTCOMES_MAX]:
         _with_outcome(job)
     return jobs
 
@@ -181,7 +180,7 @@ def _advance(job: Row, until: float) -> int:
         except BrokerDown as down:
             problem = str(down)
             break
-        if not _is_recorded(job["id"], cursor, step):
+        if not _record(job["id"], cursor, step):
             return done
         done, cursor = done + step.done, step.cursor
         if step.is_last:
@@ -192,8 +191,8 @@ def _advance(job: Row, until: float) -> int:
     return done
 
 
-def _is_recorded(job_id: str, before: int, step: Step) -> bool:
-    """Record a step; False if the job was cancelled, or claimed by another process, meanwhile."""
+def _record(job_id: str, before: int, step: Step) -> bool:
+    """Record a step; returns False if the job was cancelled or claimed by another meanwhile."""
     rows = database().run(
         _PROGRESS,
         id=job_id,
@@ -209,7 +208,7 @@ def _is_recorded(job_id: str, before: int, step: Step) -> bool:
 
 @contextmanager
 def _on_behalf_of(job: Row) -> Iterator[None]:
-    """Events of this block name the operator who began the job, and carry the job's id."""
+    """Give the events of this block the job's operator as caller, and the job's correlation id."""
     trace, caller = trace_context.current(), trace_context.caller()
     trace_context.begin(_call_id(job["id"]))
     trace_context.set_caller(job["caller"] or "")
@@ -227,8 +226,8 @@ def _call_id(job_id: str) -> str:
 
 def _as_json(row: Row) -> dict[str, Any]:
     selection = Selection.model_validate_json(row["selection"])
-    about = selection.model_dump(mode="json", exclude_defaults=True)
+    description = selection.model_dump(mode="json", exclude_defaults=True)
     if selection.chosen:
-        about = {"chosen": row["total"]}
-    shown = {name: value for name, value in row.items() if name != "cursor"}
-    return {**shown, "selection": about}
+        description = {"chosen": row["total"]}
+    fields = {name: value for name, value in row.items() if name != "cursor"}
+    return {**fields, "selection": description}

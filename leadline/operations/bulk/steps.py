@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 Kind = Literal["resync", "replay", "discard"]
 
-#: Dead letters that a step replays or discards at most.
-LETTERS = 200
-#: Dead letters that are counted before a job; more are shown as they are handled.
-COUNTED = 2000
+#: Maximum number of dead letters that a step replays or discards.
+LETTERS_MAX = 200
+#: Maximum number of dead letters that are counted before a job begins.
+COUNT_MAX = 2000
 
 
 class Selection(BaseModel):
-    """What a job is about; without any field, all failed users or all dead letters.
+    """The users or dead letters of a job; without any field, all failed users or all dead letters.
 
-    It is stored, so it has no text of a reason: that may quote a person.
+    It is stored, so it has no text of a reason, which may quote a person.
     """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     user_ids: tuple[int, ...] = ()
-    #: Failed users of these groups (`users.failures`), that failed at this moment or later.
+    #: Failed users of these groups (`users.failures`), and only those that failed since.
     reason_ids: tuple[str, ...] = ()
     since: datetime | None = None
     #: Dead letters by id, or by queue and reason (`DeadLetter.reason_id`).
@@ -40,12 +40,12 @@ class Selection(BaseModel):
 
     @property
     def chosen(self) -> tuple[object, ...]:
-        """What it names one by one."""
+        """The ids of users or dead letters that it lists."""
         return self.user_ids or self.ids
 
     @property
     def failed(self) -> FailedFilter:
-        """The failed users, if none is named."""
+        """The failed users, if no ids are listed."""
         return FailedFilter(self.since, reason_ids=self.reason_ids)
 
     @property
@@ -58,7 +58,7 @@ class Selection(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step has done, and where the next one begins."""
+    """The result of a step, and where the next one begins."""
 
     #: Users or dead letters handled; those of them that were resynced, replayed or discarded.
     done: int
@@ -80,21 +80,21 @@ def count(kind: Kind, selection: Selection) -> int:
         return failed_users.count(selection.failed)
     from leadline.operations import dead_letters  # noqa: PLC0415 - users' jobs need no AMQP
 
-    return len(dead_letters.collect(selection.letters, lambda _: None, COUNTED))
+    return len(dead_letters.collect(selection.letters, lambda _: None, COUNT_MAX))
 
 
 def run(kind: Kind, selection: Selection, cursor: int, total: int) -> Step:
-    """One step from here; `total` as counted before.
+    """One step from this cursor; `total` as counted when the job began.
 
     Raises:
         DatabaseDown, BrokerDown: a server can't be reached; the step may be repeated.
     """
     if kind != "resync":
         return _dead_letters(kind, selection, cursor, total)
-    if chosen := selection.user_ids:
-        part = chosen[cursor : cursor + BATCH]
+    if user_ids := selection.user_ids:
+        part = user_ids[cursor : cursor + BATCH]
         cursor += len(part)
-        return Step(len(part), _resync(part), cursor, is_last=cursor >= len(chosen))
+        return Step(len(part), _resync(part), cursor, is_last=cursor >= len(user_ids))
     ids = failed_users.ids(selection.failed, BATCH, cursor)
     return Step(len(ids), _resync(ids), ids[-1] if ids else 0, is_last=len(ids) < BATCH)
 
@@ -107,9 +107,9 @@ def _dead_letters(kind: Kind, selection: Selection, cursor: int, total: int) -> 
     from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - users' jobs need no AMQP
     from leadline.operations import dead_letters  # noqa: PLC0415 - users' jobs need no AMQP
 
-    left = max(1, total - cursor)
+    remaining = max(1, total - cursor)
     number, _ = dead_letters.apply(
-        selection.letters, Decision(kind), at_most=LETTERS, at_least=min(left, LETTERS)
+        selection.letters, Decision(kind), at_most=LETTERS_MAX, at_least=min(remaining, LETTERS_MAX)
     )
-    is_last = number == 0 or (number < LETTERS and number >= left)
+    is_last = number == 0 or (number < LETTERS_MAX and number >= remaining)
     return Step(number, number, cursor + number, is_last=is_last)

@@ -1,1 +1,1 @@
-"""What an operator asks about users and events: why, what failed, what happens now."""
+"""Diagnosis for operators: why a user is not in sync, which users failed, a feed of events."""

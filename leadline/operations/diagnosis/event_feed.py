@@ -1,9 +1,9 @@
-"""The feed of events: what happens to writes, read from the ledger as it happens.
+"""The feed of events: follows the steps of writes in the ledger.
 
 Three reads by index for each poll, independent of the ledger's size: events accepted since the last
 poll (by their time-ordered ids), events settled since (by `settled_at`), and the open events seen
 so far, by id, of which RabbitMQ may have confirmed some. Transactions become visible out of order,
-so each read begins a few seconds before the last one ended, and what was reported is skipped.
+so each read begins a few seconds before the last one ended, and reported steps are skipped.
 
 A feed that begins in the past catches up in pages, so that it needs little memory.
 """
@@ -15,11 +15,11 @@ from typing import Any
 from leadline.runtime import uuid7
 from leadline.runtime.postgres.pool import Row, database
 
-#: How long before the end of the last read each read begins; none of our statements lasts as long.
+#: How long before the end of the last read each read begins; longer than any of our statements.
 OVERLAP = timedelta(seconds=10)
-#: Rows of a read; more only if as many have the same time.
+#: Rows of a read; doubled while a whole page has the same time.
 PAGE = 1000
-#: Open events whose confirm is awaited, and reported steps that are remembered; the oldest go.
+#: Maximum number of open events whose confirm is awaited, and of reported steps remembered.
 AWAITED_MAX = 2000
 REPORTED_MAX = 100_000
 
@@ -80,9 +80,19 @@ class EventFeed:
         ends += [settled[-1]["settled_at"]] if len(settled) == self._page else []
         until = min([now, *ends])
         steps = [
-            *(step for row in accepted if _accepted_at(row) <= until for step in self._begun(row)),
-            *(step for row in awaited for step in self._begun(row)),
-            *(step for row in settled if row["settled_at"] <= until for step in self._ended(row)),
+            *(
+                step
+                for row in accepted
+                if _accepted_at(row) <= until
+                for step in self._steps_until_confirm(row)
+            ),
+            *(step for row in awaited for step in self._steps_until_confirm(row)),
+            *(
+                step
+                for row in settled
+                if row["settled_at"] <= until
+                for step in self._outcome_steps(row)
+            ),
         ]
         self._continue_after(until, now, is_behind=bool(ends))
         return sorted(steps, key=lambda step: (step["at"], step["version"]))
@@ -100,34 +110,41 @@ class EventFeed:
         _limit(self._awaited, AWAITED_MAX)
         _limit(self._reported, REPORTED_MAX)
 
-    def _begun(self, row: Row) -> Iterator[Step]:
+    def _steps_until_confirm(self, row: Row) -> Iterator[Step]:
         """The new steps of an event up to its confirm."""
         if row["published_at"] is None and row["state"] == "open":
             self._awaited[row["event_id"]] = None
         else:
             self._awaited.pop(row["event_id"], None)
-        yield from self._new(row, "accepted", row["occurred_at"])
-        yield from self._new(row, "published", row["published_at"])
+        yield from self._unreported(row, "accepted", row["occurred_at"])
+        yield from self._unreported(row, "published", row["published_at"])
 
-    def _ended(self, row: Row) -> Iterator[Step]:
+    def _outcome_steps(self, row: Row) -> Iterator[Step]:
         """The outcome of an event, if it is new."""
         outcome = {"attempts": row["attempts"], "reason": row["reason"]}
-        for step in self._new(row, row["state"], row["settled_at"]):
+        for step in self._unreported(row, row["state"], row["settled_at"]):
             yield step | outcome
 
-    def _new(self, row: Row, step: str, at: datetime | None) -> Iterator[Step]:
-        key = (row["event_id"], step, at)
-        if at is not None and at >= self._since and key not in self._reported:
-            self._reported[(row["event_id"], step, at)] = None
-            yield _step(row, step, at)
+    def _unreported(self, row: Row, step: str, taken_at: datetime | None) -> Iterator[Step]:
+        key = (row["event_id"], step, taken_at)
+        if taken_at is not None and taken_at >= self._since and key not in self._reported:
+            self._reported[(row["event_id"], step, taken_at)] = None
+            yield _step(row, step, taken_at)
 
 
-def _step(row: Row, step: str, at: datetime) -> Step:
+def _step(row: Row, step: str, taken_at: datetime) -> Step:
     # An operator's resync is stored as an update that changes nothing.
     action = "resync" if row["changed"].startswith("look") else row["action"]
     names = ("event_id", "user_id", "version", "caller")
-    about = {name: row[name] for name in names}
-    return {"at": at, "step": step, **about, "action": action, "attempts": None, "reason": None}
+    fields = {name: row[name] for name in names}
+    return {
+        "at": taken_at,
+        "step": step,
+        **fields,
+        "action": action,
+        "attempts": None,
+        "reason": None,
+    }
 
 
 def _now() -> datetime:
@@ -141,7 +158,7 @@ def _accepted_at(row: Row) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _limit(kept: dict[Any, None], number: int) -> None:
-    """Delete the oldest keys, so that at most this number is kept."""
-    for key in list(kept)[: max(0, len(kept) - number)]:
-        del kept[key]
+def _limit(keys: dict[Any, None], number: int) -> None:
+    """Delete the oldest keys beyond this number."""
+    for key in list(keys)[: max(0, len(keys) - number)]:
+        del keys[key]

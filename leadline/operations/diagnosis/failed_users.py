@@ -15,7 +15,7 @@ from leadline.users.failures import REASON, REASON_ID
 from leadline.users.filters import Filter
 from leadline.users.views import Query
 
-#: The most reasons that a text may select.
+#: Maximum number of reasons that a text may select.
 MAX_REASONS = 1000
 
 _CONTAINS = f"strpos(lower({REASON}), lower(CAST(:reason AS text))) > 0"
@@ -80,22 +80,22 @@ class FailedFilter:
         return restrictions
 
 
-def page(which: FailedFilter, limit: int, after: int) -> dict[str, Any]:
+def page(selection: FailedFilter, limit: int, after: int) -> dict[str, Any]:
     """A keyset page as `queries.page`; each `sync` block also with `failed_at` and `retry_at`.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
     failed = filters.from_query(Query(sync="failed"))
-    rows = filters.select(limit + 1, after, [*failed, *which.filters(_SETTLED_AT)])
+    rows = filters.select(limit + 1, after, [*failed, *selection.filters(_SETTLED_AT)])
     users_page: dict[str, Any] = {**queries.to_page(rows, limit)}
-    when = _times([user["id"] for user in users_page["items"]])
+    times = _times([user["id"] for user in users_page["items"]])
     for user in users_page["items"]:
-        user["sync"] = {**user["sync"], **when.get(user["id"], _UNKNOWN)}
+        user["sync"] = {**user["sync"], **times.get(user["id"], _UNKNOWN)}
     return users_page
 
 
-def groups(which: FailedFilter, limit: int) -> list[dict[str, Any]]:
+def groups(selection: FailedFilter, limit: int) -> list[dict[str, Any]]:
     """Reasons by number of users, the most frequent first.
 
     Texts that differ only in numbers are one reason, shown by one of them. `first_at` and
@@ -106,47 +106,49 @@ def groups(which: FailedFilter, limit: int) -> list[dict[str, Any]]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    rows = _run(_GROUPS, which, limit=limit)
+    rows = _run(_GROUPS, selection, limit=limit)
     for group in rows:
         common = {name: group.pop(name) for name in ("action", "stage", "caller")}
         group["common"] = {name: value for name, value in common.items() if value is not None}
     return rows
 
 
-def count(which: FailedFilter) -> int:
+def count(selection: FailedFilter) -> int:
     """The number of selected users.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    return int(_run(_COUNT, which)[0]["users"])
+    return int(_run(_COUNT, selection)[0]["users"])
 
 
-def ids(which: FailedFilter, limit: int, after: int) -> list[int]:
+def ids(selection: FailedFilter, limit: int, after: int) -> list[int]:
     """The next selected ids above `after`, ascending.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    return [int(row["id"]) for row in _run(_IDS, which, limit=limit, after=after)]
+    return [int(row["id"]) for row in _run(_IDS, selection, limit=limit, after=after)]
 
 
-def by_group(which: FailedFilter) -> FailedFilter:
-    """The same users, named by the ids of their groups: a text may quote a person.
+def by_group(selection: FailedFilter) -> FailedFilter:
+    """The same selection by the ids of its groups, since a text may quote a person.
 
-    A reason that appears later is none of them.
+    Leaves out reasons that appear later.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
         InvalidRequest: the text is contained in more than `MAX_REASONS` reasons.
     """
-    if not which.reason:
-        return which
-    found = _run(_REASON_IDS, which, limit=MAX_REASONS + 1)
-    if len(found) > MAX_REASONS:
+    if not selection.reason:
+        return selection
+    rows = _run(_REASON_IDS, selection, limit=MAX_REASONS + 1)
+    if len(rows) > MAX_REASONS:
         raise InvalidRequest(f"more than {MAX_REASONS} reasons contain this text: use a longer one")
     # "-" is no group's id: without any group, all users would be selected.
-    return FailedFilter(which.since, reason_ids=tuple(row["reason_id"] for row in found) or ("-",))
+    return FailedFilter(
+        selection.since, reason_ids=tuple(row["reason_id"] for row in rows) or ("-",)
+    )
 
 
 _UNKNOWN = {"failed_at": None, "retry_at": None}
@@ -156,8 +158,8 @@ def _times(user_ids: list[int]) -> dict[int, dict[str, Any]]:
     return {row.pop("id"): row for row in database().run(_WHEN, ids=user_ids)}
 
 
-def _run(sql: str, which: FailedFilter, after: int = 0, **params: object) -> list[Row]:
-    chosen = which.filters("settled_at")
-    conditions = "".join(f" AND {restriction.condition}" for restriction in chosen)
-    values = {name: value for restriction in chosen for name, value in restriction.params.items()}
+def _run(sql: str, selection: FailedFilter, after: int = 0, **params: object) -> list[Row]:
+    filters_ = selection.filters("settled_at")
+    conditions = "".join(f" AND {restriction.condition}" for restriction in filters_)
+    values = {name: value for restriction in filters_ for name, value in restriction.params.items()}
     return database().run(sql.format(where=conditions), after=after, **values, **params)

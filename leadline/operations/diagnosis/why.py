@@ -1,4 +1,4 @@
-"""Why a user is not in Bitrix24: one rule and one wording for console and command line.
+"""Why a user is not in sync: the rule and the sentences for console and command line.
 
 The console has the sentences in both its languages, under the same codes
 (`functions/console/page/texts.js`); a test compares the English ones with these.
@@ -22,7 +22,7 @@ SENTENCES = MappingProxyType(
         "whyPermanent": "Bitrix24 rejects this record. Fix the cause (change the user or the"
         " portal), then “Retry”.",
         "whyPaused": "All calls are paused: {why}. Nothing is lost; they continue once resumed.",
-        "whyHeld": "It is held for a person: {why}. Link it to one of them, or have a lead"
+        "whyHeld": "It is held for an operator: {why}. Link it to one of them, or have a lead"
         " created.",
         "whyUnpublished": "RabbitMQ has not confirmed it yet. The relay publishes it every few"
         " seconds.",

@@ -1,1 +1,1 @@
-"""What an erasure requires outside of the ledger: dead letters, and erasures that were lost."""
+"""Erasure outside of the ledger: dead letters of erased users, and lost erasures."""

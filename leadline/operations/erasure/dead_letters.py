@@ -46,7 +46,7 @@ WHERE sweep_at <= now()
 
 @dataclass(frozen=True, slots=True)
 class _Letter:
-    """A dead letter, and the ids that show which user it is about."""
+    """A dead letter, and the ids by which its user is known."""
 
     id: str
     message_id: str | None
@@ -64,7 +64,7 @@ def discard_due() -> int:
     if not database().run(_IS_DUE):
         return 0
     try:
-        owners = _of_erased(collect(ALL, _letter, SEARCH_MAX))
+        owners = _owners_of_erased(collect(ALL, _letter, SEARCH_MAX))
         number = apply(Selection(frozenset(owners)), Decision.DISCARD)[0] if owners else 0
     except BrokerDown as error:
         log.warning("dead letters of erased users not searched", reason=str(error))
@@ -77,7 +77,7 @@ def discard_due() -> int:
     return number
 
 
-def _of_erased(letters: list[_Letter]) -> dict[str, int]:
+def _owners_of_erased(letters: list[_Letter]) -> dict[str, int]:
     """The ids of the dead letters of erased users, each with its user."""
     rows = database().run(
         _OF_ERASED,

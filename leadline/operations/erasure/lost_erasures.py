@@ -1,7 +1,7 @@
 """Repeats erasures that Postgres has lost in a failover or restore.
 
 A failover to an asynchronous replica, or a restore of an older dump, may lose the newest erasures.
-Redis keeps the ids of erased users, as a witness outside of Postgres.
+Redis, too, stores the ids of erased users, so the lost ones are known.
 """
 
 import structlog
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 #: The caller recorded in the ledger, the same as for the sweep; no API key can have this name.
 CALLER = "leadline sweep"
 
-#: How often a process compares; not sooner after an error of Redis either: each costs a time-out.
+#: Interval of a process's comparisons, also after an error of Redis, which costs a time-out.
 COMPARE_EVERY_S = 60.0
 
 _comparisons = Interval(COMPARE_EVERY_S)

@@ -1,1 +1,1 @@
-"""First match: compare all users with all leads of a portal, then write just what was listed."""
+"""First match: compares all users with all leads of a portal, then writes the listed changes."""

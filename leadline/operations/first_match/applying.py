@@ -1,7 +1,7 @@
-"""Applies a plan: enters an event for each of its lines whose user and lead are still as seen.
+"""Applies a plan: enters an event for each line whose user and lead are unchanged.
 
 An event takes the path of every write, so limits, retries, lost answers and kills are handled as
-always. What changed since the plan was made is skipped and reported.
+for any write. Lines whose user or lead changed since the plan was made are skipped and reported.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of some lines."""
+    """The result of applying some lines."""
 
     #: Users for whom an event was entered.
     entered: list[int]
@@ -49,15 +49,16 @@ def steps(plan: Plan, *, quiet: bool = False) -> Iterator[Applied]:
 
 def _apply(plan: Plan, batch: Sequence[dict[str, Any]], attributes: Sequence[str]) -> Applied:
     number_of = {line["user_id"]: line["number"] for line in batch}
-    found = snapshots.by_ids(list(number_of))
+    snapshots_by_id = snapshots.by_ids(list(number_of))
     # An erased user has no line any more, and one that was written since is left out.
-    same = [
-        found[line["user_id"]]
+    unchanged_users = [
+        snapshots_by_id[line["user_id"]]
         for line in batch
-        if line["user_id"] in found and found[line["user_id"]].version == line["version"]
+        if line["user_id"] in snapshots_by_id
+        and snapshots_by_id[line["user_id"]].version == line["version"]
     ]
-    now = comparison.lines_of(same, lambda users: _candidates(users, batch))
-    valid = [line for line in batch if _is_unchanged(line, now.get(line["user_id"]))]
+    new_lines = comparison.lines_of(unchanged_users, lambda users: _candidates(users, batch))
+    valid = [line for line in batch if _is_unchanged(line, new_lines.get(line["user_id"]))]
     entered = _enter(plan, valid, attributes)
     plans.mark(plan, [number for id_, number in number_of.items() if id_ not in entered], "changed")
     changed = sorted(number_of.keys() - entered)
@@ -65,19 +66,21 @@ def _apply(plan: Plan, batch: Sequence[dict[str, Any]], attributes: Sequence[str
 
 
 def _candidates(users: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) -> Candidates:
-    """What the portal finds now, and what the plan found: some phones only a full read finds."""
-    found = comparison.find_in_portal(users)
+    """The candidates that the portal finds now, and the plan's: a full read finds more phones."""
+    candidates = comparison.find_in_portal(users)
     lead_ids = {lead_id for line in batch for lead_id in line["lead_ids"]}
     contact_ids = {contact_id for line in batch for contact_id in line["contact_ids"]}
-    return Candidates(lead_ids | set(found.lead_ids), contact_ids | set(found.contact_ids))
+    return Candidates(
+        lead_ids | set(candidates.lead_ids), contact_ids | set(candidates.contact_ids)
+    )
 
 
-def _is_unchanged(stored: dict[str, Any], now: Line | None) -> bool:
-    return now is not None and (
-        now.kind,
-        now.lead_id,
-        list(now.contact_ids),
-        now.changes,
+def _is_unchanged(stored: dict[str, Any], new: Line | None) -> bool:
+    return new is not None and (
+        new.kind,
+        new.lead_id,
+        list(new.contact_ids),
+        new.changes,
     ) == (stored["kind"], stored["lead_id"], stored["contact_ids"], stored["changes"])
 
 

@@ -43,21 +43,21 @@ def lines_of(
     without_lead = [
         user
         for user in users
-        if not compare.ours_of(
+        if not compare.leads_of(
             user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator
         )
     ]
-    found = find(without_lead)
-    leads = match_keys.grouped(_free_leads(found.lead_ids))
-    contacts = match_keys.grouped(_fetch_contacts(found.contact_ids))
+    candidate_ids = find(without_lead)
+    leads = match_keys.grouped(_free_leads(candidate_ids.lead_ids))
+    contacts = match_keys.grouped(_fetch_contacts(candidate_ids.contact_ids))
     ids_without_lead = {user.id for user in without_lead}
     lines: dict[int, Line | None] = {}
     for user in users:
-        is_without = user.id in ids_without_lead
-        candidates = matching(user, match_keys.sharing(user, leads)) if is_without else []
+        lacks_lead = user.id in ids_without_lead
+        candidates = matching(user, match_keys.sharing(user, leads)) if lacks_lead else []
         named_lead = by_id.get(user.lead_id or 0)
         line = line_for(user, by_origin.get(user.id, ()), named_lead, candidates, originator)
-        if line is not None and is_without:
+        if line is not None and lacks_lead:
             details = ContactDetails.of(user)
             sharing = match_keys.sharing(user, contacts)
             contact_ids = [
@@ -69,19 +69,21 @@ def lines_of(
 
 
 def find_in_portal(users: Sequence[UserSnapshot]) -> Candidates:
-    """Find leads and contacts by asking the portal.
+    """Find leads and contacts by the portal's search.
 
     Raises:
         BitrixError, QueueDown: as `lines_of`.
     """
     details = [ContactDetails.of(user) for user in users]
-    found: dict[Entity, set[int]] = {"LEAD": set(), "CONTACT": set()}
-    for entity in found:
+    ids: dict[Entity, set[int]] = {"LEAD": set(), "CONTACT": set()}
+    for entity in ids:
         if entity == "LEAD" or finds_contacts():
             for kind in duplicates.KINDS:
                 values = [duplicates.values_of(detail, kind) for detail in details]
-                found[entity] |= _find(entity, kind, [mine for mine in values if mine])
-    return Candidates(found["LEAD"], found["CONTACT"])
+                ids[entity] |= _find(
+                    entity, kind, [user_values for user_values in values if user_values]
+                )
+    return Candidates(ids["LEAD"], ids["CONTACT"])
 
 
 def _find(entity: Entity, kind: Kind, values: Sequence[tuple[str, ...]]) -> set[int]:
@@ -89,27 +91,29 @@ def _find(entity: Entity, kind: Kind, values: Sequence[tuple[str, ...]]) -> set[
 
     Users whose shared answer is full are looked up one by one.
     """
-    groups = duplicates.shared(values)
-    ids, overfull = _ask(entity, kind, [[values[at] for at in group] for group in groups])
-    alone, _ = _ask(entity, kind, [[mine] for mine in overfull])
-    return ids | alone
+    groups = duplicates.grouped(values)
+    ids, overfull = _search(
+        entity, kind, [[values[position] for position in group] for group in groups]
+    )
+    ids_of_single, _ = _search(entity, kind, [[user_values] for user_values in overfull])
+    return ids | ids_of_single
 
 
-def _ask(
+def _search(
     entity: Entity, kind: Kind, groups: Sequence[Sequence[tuple[str, ...]]]
 ) -> tuple[set[int], list[tuple[str, ...]]]:
     """The ids for these groups, and the values of groups that may have more."""
     commands = {
-        f"f{at}": duplicates.find(kind, [value for values in group for value in values], entity)
-        for at, group in enumerate(groups)
+        f"f{number}": duplicates.find(kind, [value for values in group for value in values], entity)
+        for number, group in enumerate(groups)
     }
     answers = throttled_reads.read_all(commands, while_held=True) if commands else {}
     ids: set[int] = set()
     overfull: list[tuple[str, ...]] = []
-    for at, group in enumerate(groups):
-        found = duplicates.parse_found(answers[f"f{at}"], entity)
-        ids.update(found.ids)
-        if not found.is_complete:
+    for number, group in enumerate(groups):
+        answer = duplicates.parse_found(answers[f"f{number}"], entity)
+        ids.update(answer.ids)
+        if not answer.is_complete:
             overfull += group
     return ids, overfull
 
@@ -117,16 +121,18 @@ def _ask(
 def _free_leads(lead_ids: Iterable[int]) -> list[FoundLead]:
     """The leads with these ids that no user has, oldest first."""
     ids = sorted(lead_ids)
-    taken = snapshots.owners_of(ids)
-    found = scan.fetch_by_id([lead_id for lead_id in ids if lead_id not in taken], while_held=True)
-    return [found[lead_id] for lead_id in sorted(found)]
+    owners = snapshots.owners_of(ids)
+    leads_by_id = scan.fetch_by_id(
+        [lead_id for lead_id in ids if lead_id not in owners], while_held=True
+    )
+    return [leads_by_id[lead_id] for lead_id in sorted(leads_by_id)]
 
 
 def _fetch_contacts(contact_ids: Iterable[int]) -> list[FoundLead]:
     ids = sorted(contact_ids)
     commands = {
-        f"c{at}": duplicates.list_contacts_by_ids(ids[at : at + PAGE])
-        for at in range(0, len(ids), PAGE)
+        f"c{start}": duplicates.list_contacts_by_ids(ids[start : start + PAGE])
+        for start in range(0, len(ids), PAGE)
     }
     pages = throttled_reads.read_all(commands, while_held=True).values()
     return [contact for page in pages for contact in lead_parsing.parse_leads(page)]

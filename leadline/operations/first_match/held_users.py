@@ -1,4 +1,4 @@
-"""What an operator decides about a held user: which lead is its own, or that it gets a new one."""
+"""An operator's decision about a held user: link it to a lead, or create a new one."""
 
 from leadline.errors import InvalidRequest
 from leadline.ledger import held
@@ -19,10 +19,10 @@ def link(user_id: int, lead_id: int) -> None:
         InvalidRequest: the user is not held, the lead was not found for it, or is another user's.
         DatabaseDown: the outcome is unknown; safe to repeat.
     """
-    found = held.page(1, user_id=user_id)
-    if not found:
+    held_rows = held.page(1, user_id=user_id)
+    if not held_rows:
         raise InvalidRequest(NOT_HELD.format(user_id))
-    if lead_id not in found[0]["lead_ids"]:
+    if lead_id not in held_rows[0]["lead_ids"]:
         raise InvalidRequest(f"lead {lead_id} was not found for user {user_id}")
     _decide(user_id, lead_id=lead_id)
 

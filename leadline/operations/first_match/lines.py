@@ -1,4 +1,4 @@
-"""The line of a plan for one user: what would be written, and why. Pure rules, no I/O."""
+"""The line of a plan for one user: the changes that would be written. Pure rules, no I/O."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from leadline.bitrix24.lead_fields.contact_details import ContactDetails
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState
-from leadline.sync.reconcile.compare import drifted_fields, ours_of
+from leadline.sync.reconcile.compare import drifted_fields, leads_of
 from leadline.users.snapshots import UserSnapshot
 
 #: `create`: no lead; `update`: its lead differs; `match`: one open lead without origin has its
@@ -24,14 +24,14 @@ Changes = dict[str, list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a plan says about one user, or about a lead of ours without a user."""
+    """A line of a plan, about one user or about a lead of ours without a user."""
 
     kind: Kind
     user_id: int | None
     version: int = 0
     #: The lead that would be written.
     lead_id: int | None = None
-    #: All leads that may be meant.
+    #: All leads that match.
     lead_ids: tuple[int, ...] = ()
     #: Contacts that have the user's phone or one of its e-mails.
     contact_ids: tuple[int, ...] = ()
@@ -49,11 +49,11 @@ def line_for(
 
     `by_id`: the lead that the user names. `candidates`: leads that no user has, see `matching`.
     """
-    ours = ours_of(user, by_origin, by_id, originator)
-    if len(ours) > 1:
-        return _line("ambiguous", user, lead_ids=_ids(ours))
-    if ours:
-        return _line_of_linked(user, ours[0])
+    own_leads = leads_of(user, by_origin, by_id, originator)
+    if len(own_leads) > 1:
+        return _line("ambiguous", user, lead_ids=_ids(own_leads))
+    if own_leads:
+        return _line_of_linked(user, own_leads[0])
     if by_id is not None:
         return _line("foreign", user, lead_ids=(by_id.lead_id,))
     if len(candidates) > 1:
@@ -78,10 +78,10 @@ def _line_of_linked(user: UserSnapshot, lead: FoundLead) -> Line | None:
     return _line("update", user, lead.lead_id, lead_ids=(lead.lead_id,), changes=changes)
 
 
-def matching(user: UserSnapshot, found: Iterable[FoundLead]) -> list[FoundLead]:
+def matching(user: UserSnapshot, candidates: Iterable[FoundLead]) -> list[FoundLead]:
     """The open leads without an origin that have the user's phone, or one of its e-mails."""
     details = ContactDetails.of(user)
-    return [lead for lead in found if lead.is_free and lead.contact_details.matches(details)]
+    return [lead for lead in candidates if lead.is_free and lead.contact_details.matches(details)]
 
 
 def _changes(user: UserSnapshot, lead: FoundLead) -> Changes:
@@ -103,5 +103,5 @@ def _line(
     return Line(kind, user.id, user.version, lead_id, lead_ids, changes=changes or {})
 
 
-def _ids(found: Sequence[FoundLead]) -> tuple[int, ...]:
-    return tuple(lead.lead_id for lead in found)
+def _ids(leads: Sequence[FoundLead]) -> tuple[int, ...]:
+    return tuple(lead.lead_id for lead in leads)

@@ -1,4 +1,4 @@
-"""Keys by which leads and contacts are found for a user; different persons may share one."""
+"""Match keys, by which leads and contacts are found for a user; different persons may share one."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,25 +16,25 @@ def of_user(user: UserSnapshot) -> set[int]:
     return _keys([details.phone], details.emails)
 
 
-def of_found(found: FoundLead) -> set[int]:
+def of_entity(entity: FoundLead) -> set[int]:
     """The keys of a lead's or a contact's phones and e-mails."""
-    details = found.contact_details
+    details = entity.contact_details
     return _keys(details.phones, details.emails)
 
 
-def grouped(found: Iterable[FoundLead]) -> dict[int, list[FoundLead]]:
+def grouped(entities: Iterable[FoundLead]) -> dict[int, list[FoundLead]]:
     """Leads or contacts by each of their keys."""
     by_key: dict[int, list[FoundLead]] = defaultdict(list)
-    for entity in found:
-        for key in of_found(entity):
+    for entity in entities:
+        for key in of_entity(entity):
             by_key[key].append(entity)
     return by_key
 
 
 def sharing(user: UserSnapshot, by_key: dict[int, list[FoundLead]]) -> list[FoundLead]:
-    """Those that share a key with this user, each once, oldest first."""
-    found = {entity.lead_id: entity for key in of_user(user) for entity in by_key.get(key, ())}
-    return [found[entity_id] for entity_id in sorted(found)]
+    """The leads or contacts that share a key with this user, each once, oldest first."""
+    matches = {entity.lead_id: entity for key in of_user(user) for entity in by_key.get(key, ())}
+    return [matches[entity_id] for entity_id in sorted(matches)]
 
 
 def _keys(numbers: Iterable[str], emails: Iterable[str]) -> set[int]:

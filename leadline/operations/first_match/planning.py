@@ -1,4 +1,4 @@
-"""Makes a plan: reads all leads, then all users, in stored steps; writes nothing to the portal."""
+"""Makes a plan: reads all leads, then all users, in resumable steps; only reads from the portal."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -19,9 +19,9 @@ _read = partial(throttled_reads.read_all, while_held=True)
 
 
 def steps(plan: Plan) -> Iterator[Plan]:
-    """Carry out the remaining steps; each yields the plan as it is then.
+    """Carry out the remaining steps; yields the plan after each.
 
-    Reads also while calls are held: so users can be imported, compared and then released.
+    Also reads during a manual hold, so that users can be imported and compared before any call.
 
     Raises:
         BitrixError: as `throttled_reads.read_all`.
@@ -40,37 +40,37 @@ def steps(plan: Plan) -> Iterator[Plan]:
 
 
 def _read_leads(after: int) -> Progress:
-    found = scan.fetch_next_pages(after, _read, leads.list_all_after)
-    if not found:
+    page = scan.fetch_next_pages(after, _read, leads.list_all_after)
+    if not page:
         return Progress("contacts" if finds_contacts() else "users", 0)
-    last = found[-1].lead_id
-    free = [lead for lead in found if lead.is_free]
-    return Progress("leads", last, leads=len(found), lines=_without_user(found), keys=_keys(free))
+    last = page[-1].lead_id
+    free = [lead for lead in page if lead.is_free]
+    return Progress("leads", last, leads=len(page), lines=_without_user(page), keys=_keys(free))
 
 
-def _without_user(found: Sequence[FoundLead]) -> list[Line]:
+def _without_user(page: Sequence[FoundLead]) -> list[Line]:
     """Lines for our leads whose user this database does not have."""
     originator = originator_id()
-    ours = [lead for lead in found if lead.originator == originator]
-    claimed = {int(lead.origin) for lead in ours if scan.is_user_id(lead.origin)}
+    own_leads = [lead for lead in page if lead.originator == originator]
+    claimed = {int(lead.origin) for lead in own_leads if scan.is_user_id(lead.origin)}
     existing = snapshots.by_ids(sorted(claimed))
     return [
         Line("foreign", None, lead_ids=(lead.lead_id,))
-        for lead in ours
+        for lead in own_leads
         if not scan.is_user_id(lead.origin) or int(lead.origin) not in existing
     ]
 
 
 def _read_contacts(after: int) -> Progress:
-    found = scan.fetch_next_pages(after, _read, duplicates.list_contacts_after)
-    if not found:
+    page = scan.fetch_next_pages(after, _read, duplicates.list_contacts_after)
+    if not page:
         return Progress("users", 0)
-    last = found[-1].lead_id
-    return Progress("contacts", last, contacts=len(found), keys=_keys(found), entity="contact")
+    last = page[-1].lead_id
+    return Progress("contacts", last, contacts=len(page), keys=_keys(page), entity="contact")
 
 
-def _keys(found: Sequence[FoundLead]) -> list[tuple[int, int]]:
-    return [(key, entity.lead_id) for entity in found for key in match_keys.of_found(entity)]
+def _keys(entities: Sequence[FoundLead]) -> list[tuple[int, int]]:
+    return [(key, entity.lead_id) for entity in entities for key in match_keys.of_entity(entity)]
 
 
 def _compare_users(plan: Plan) -> Progress:
@@ -82,6 +82,6 @@ def _compare_users(plan: Plan) -> Progress:
         keys = {key for user in users for key in match_keys.of_user(user)}
         return Candidates(*plans.entities_with_keys(plan, keys))
 
-    made = comparison.lines_of(users, find)
-    lines = [line for line in made.values() if line is not None]
-    return Progress("users", users[-1].id, linked=len(made) - len(lines), lines=lines)
+    lines_by_user = comparison.lines_of(users, find)
+    lines = [line for line in lines_by_user.values() if line is not None]
+    return Progress("users", users[-1].id, linked=len(lines_by_user) - len(lines), lines=lines)

@@ -1,4 +1,4 @@
-"""Plans as stored in Postgres: how far each has read, its lines, and what was applied."""
+"""Plans as stored in Postgres: the progress of reading, the lines and their outcomes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ class Plan:
     #: What is being read, and the id of the last lead, contact or user read.
     reading: Reading
     position: int
-    #: How many leads and contacts were read, and users found linked and equal.
+    #: Number of leads and contacts read, and of users found linked and equal.
     leads: int
     contacts: int
     linked: int
@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What one step has read, to store with the plan's new position."""
+    """The result of one step, to store with the plan's new position."""
 
     reading: Reading
     position: int
@@ -96,7 +96,7 @@ WITH plan AS (
         contact_ids bigint[], changes jsonb
     )
 ), shared AS (
-    -- Two users can't have one lead: a person decides.
+    -- Two users can't have one lead: an operator decides.
     UPDATE match_lines SET kind = 'ambiguous', lead_id = NULL FROM plan
     WHERE plan.reading = 'done' AND plan_id = plan.id AND kind = 'match'
       AND match_lines.lead_id IN (
@@ -150,7 +150,7 @@ def find(plan_id: int | None = None) -> Plan | None:
 
 
 def store(plan: Plan, progress: Progress) -> Plan:
-    """Store what a step has read; returns the plan as it is then.
+    """Store the result of a step; returns the plan after it.
 
     Raises:
         InvalidRequest: another run continues this plan.
@@ -182,9 +182,9 @@ def entities_with_keys(plan: Plan, keys: Iterable[int]) -> tuple[set[int], set[i
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    found = database().run(_WITH_KEYS, id=plan.id, keys=sorted(set(keys)))
-    leads = {row["entity_id"] for row in found if row["entity"] == "lead"}
-    return leads, {row["entity_id"] for row in found if row["entity"] == "contact"}
+    rows = database().run(_WITH_KEYS, id=plan.id, keys=sorted(set(keys)))
+    leads = {row["entity_id"] for row in rows if row["entity"] == "lead"}
+    return leads, {row["entity_id"] for row in rows if row["entity"] == "contact"}
 
 
 def lines(
