@@ -1,1 +1,1 @@
-"""What every process builds on: HTTP, serving, Postgres, RabbitMQ, Redis and telemetry."""
+"""The base of every process: HTTP, serving, Postgres, RabbitMQ, Redis and telemetry."""

@@ -1,4 +1,4 @@
-"""Passwords, keys and personal data leave this machine over TLS only.
+"""Requires TLS for connections to other machines: they carry passwords, keys and personal data.
 
 `LEADLINE_CLEARTEXT` names peers that are exempt, such as those in a network that is secured by
 other means.

@@ -18,7 +18,7 @@ class Node:
     role: str
     #: Why it has no role, such as that it does not answer; "" if it has one.
     error: str = ""
-    #: Which server it is, where a proxy may lead to any.
+    #: Identifies the server, as a proxy may lead to any of them.
     server: str = ""
 
 

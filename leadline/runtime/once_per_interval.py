@@ -1,4 +1,4 @@
-"""Work that a process does at most once per interval, on the first thread that asks."""
+"""Limits how often a process does something: at most once per interval, on any thread."""
 
 import threading
 import time

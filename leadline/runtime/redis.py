@@ -91,7 +91,7 @@ def _is_demotion(error: redis.ResponseError) -> bool:
 
 
 class _Credentials(redis.CredentialProvider):
-    """The user and password in the URL, read at each connect."""
+    """The user and password of the URL, which is read again for each connection."""
 
     def __init__(self, source: UrlSource) -> None:
         self._source = source
@@ -153,13 +153,13 @@ def connect(
 
 
 def _without_credentials(url: str) -> str:
-    """The credentials are read for each connection.
+    """The URL without its credentials, which `_Credentials` supplies for each connection.
 
     Raises:
         ValueError: the URL names several hosts, of which only Sentinels know the master.
     """
-    _, at, host = url.rpartition("@")
-    bare = f"{url.partition('://')[0].lower()}://{host}" if at else url
+    _, separator, host = url.rpartition("@")
+    bare = f"{url.partition('://')[0].lower()}://{host}" if separator else url
     if len(each_host(bare)) > 1:
         raise ValueError("several hosts")
     return bare

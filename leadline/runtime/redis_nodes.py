@@ -10,11 +10,11 @@ from leadline.runtime.hosts import Node, silent
 
 MASTER, UNGUARDED_MASTER = "master", "master that accepts writes without a replica"
 REPLICA = "replica"
-_ASK_S = 3.0
+_NODE_TIMEOUT_S = 3.0
 
 
 def nodes(url: str) -> list[Node]:
-    """Each server: one of the constants above, or why there is none."""
+    """Each server with its role, one of the constants above, or the reason why it has none."""
     return [_node(url, host, port) for host, port in sentinel.watched(url)]
 
 
@@ -23,7 +23,7 @@ def _node(url: str, host: str, port: int) -> Node:
     try:
         server_url = sentinel.server_url(url, host, port)
         with redis.Redis.from_url(
-            server_url, socket_connect_timeout=_ASK_S, socket_timeout=_ASK_S
+            server_url, socket_connect_timeout=_NODE_TIMEOUT_S, socket_timeout=_NODE_TIMEOUT_S
         ) as client:
             info: dict[str, Any] = client.info("replication")
     except (redis.RedisError, BadConfiguration) as error:

@@ -105,7 +105,7 @@ _MIN_LENGTH = 8
 _ENTRY = re.compile(r"(?:[\w.-]+:)?(?:read|write|operate|,)+:(?:[^:]*:[^:]*:)?([^:]+)")
 #: The prefix of a key that signs results.
 _SIGNING_KEY = "whsec_"
-#: How many of the values read last are remembered, so that rotations do not accumulate.
+#: Maximum number of values that are remembered, the last ones: rotations must not accumulate.
 _MAX_READ = 32
 _read: dict[str, set[str]] = {}
 _confidential: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def _remember(value: str) -> None:
     global _confidential  # noqa: PLW0603 - one per process
     with _lock:
         parts = {part for part in _parts(value) if len(part) >= _MIN_LENGTH}
-        # Also in the escaped forms in which log lines quote them.
+        # Log lines may quote them in escaped forms.
         quoted = {json.dumps(part, ensure_ascii=False)[1:-1] for part in parts}
         _read[value] = parts | quoted | {repr(part)[1:-1] for part in parts}
         if len(_read) > _MAX_READ:

@@ -1,4 +1,4 @@
-"""Redis by Sentinel: which node is the master now.
+"""Finds the current master of Redis by Sentinel.
 
 `redis+sentinel://user:password@one,two:26380/NAME/0` names the Sentinels, the master that they
 watch, and the database. User and password are those of Redis; `sentinel_username` and
@@ -19,9 +19,9 @@ from leadline.runtime.hosts import Node, each_host, order_from, silent, with_fir
 from leadline.runtime.secrets import UrlSource
 
 PORT = 26379
-#: For connecting, and for the answer of each Sentinel: a dead one must not delay a failover.
+#: Time-out for connecting to a Sentinel, and for its answer: a dead one must not delay a failover.
 TIMEOUT_S = 1.0
-#: How often they are asked whether the master has moved, and how long after the last use.
+#: Interval of queries for the current master, and how long after the last use they go on.
 ASK_EVERY_S, IDLE_AFTER_S = 1.0, 10.0
 _SUFFIX = "+sentinel"
 _USERNAME, _PASSWORD = "sentinel_username", "sentinel_password"
@@ -54,39 +54,42 @@ def server_url(url: str, host: str, port: int) -> str:
     """
     server = urlsplit(redis_url(url))._replace(netloc=f"{_url_host(host)}:{port}")
     cleartext.require_tls("redis", server.geturl())
-    credentials, at, _ = with_first_host(url).netloc.rpartition("@")
-    return server._replace(netloc=f"{credentials}{at}{server.netloc}").geturl()
+    credentials, separator, _ = with_first_host(url).netloc.rpartition("@")
+    return server._replace(netloc=f"{credentials}{separator}{server.netloc}").geturl()
 
 
 class Sentinels:
     """The Sentinels of a URL.
 
-    While `is_master` is in use, a thread asks them each second: they name a new master some ten
-    seconds before they demote the former one, and what that one accepts until then is lost.
+    While `is_master` is in use, a thread queries them each second: they name a new master some ten
+    seconds before they demote the former one, which loses the writes that it accepts until then.
     """
 
     def __init__(self, source: UrlSource) -> None:
         self._source = source
         #: The Sentinel that answered last is asked first.
         self._last = 0
-        self._named: tuple[str, int] | None = None
+        self._master: tuple[str, int] | None = None
         self._used_at = float("-inf")
         self._watch: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def is_master(self, host: str, port: int) -> bool:
-        """Whether they have not named another master since; does not wait for an answer."""
+        """Whether the Sentinels have named no other master; does not wait for an answer.
+
+        Starts the thread that queries them.
+        """
         self._used_at = time.monotonic()
         with self._lock:
             if self._watch is None or not self._watch.is_alive():
                 self._watch = threading.Thread(
-                    target=self._ask_while_used, name="sentinels", daemon=True
+                    target=self._query_while_used, name="sentinels", daemon=True
                 )
                 with suppress(RuntimeError):  # at the end of the process
                     self._watch.start()
-        return self._named in (None, (host, port))
+        return self._master in (None, (host, port))
 
-    def _ask_while_used(self) -> None:
+    def _query_while_used(self) -> None:
         while time.monotonic() - self._used_at < IDLE_AFTER_S:
             with suppress(redis.RedisError, BadConfiguration, ValueError):
                 self.master()
@@ -111,7 +114,7 @@ class Sentinels:
                 host, port = master
                 scheme = _plain(with_first_host(url)).scheme
                 cleartext.require_tls("redis", f"{scheme}://{_url_host(host)}")
-                self._named = host, port
+                self._master = host, port
                 return host, port
         raise redis.ConnectionError("no Sentinel knows the master")
 
@@ -123,13 +126,13 @@ def nodes(url: str) -> list[Node]:
 
 def watched(url: str) -> list[tuple[str, int]]:
     """Host and port of each master and replica that any of these Sentinels knows."""
-    found: set[tuple[str, int]] = set()
+    addresses: set[tuple[str, int]] = set()
     for sentinel_url in each_host(url):
         with suppress(redis.RedisError), _client(sentinel_url) as client:
             master: Any = client.sentinel_master(_name(url))
             replicas: Any = client.sentinel_slaves(_name(url))
-            found |= {(str(node["ip"]), int(node["port"])) for node in (master, *replicas)}
-    return sorted(found)
+            addresses |= {(str(node["ip"]), int(node["port"])) for node in (master, *replicas)}
+    return sorted(addresses)
 
 
 def _node(url: str) -> Node:

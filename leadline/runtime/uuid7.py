@@ -1,4 +1,4 @@
-"""Bounds of UUIDv7 by time: such an id begins with the unix milliseconds at which it was made.
+"""Bounds of UUIDv7 by time: such an id begins with the unix milliseconds of its creation.
 
 RFC 9562, 5.7. Event ids are UUIDv7, so a range of ids is a range of time, and needs no other index.
 """

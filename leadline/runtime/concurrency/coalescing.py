@@ -1,8 +1,7 @@
 """Request coalescing: requests that arrive while one is in flight share the next statement.
 
-For writes this is group commit. It needs no linger: under load the statement in flight is what
-requests wait for, and a single client, which sends its next request after each response, waits for
-nothing.
+For writes this is group commit. It needs no linger: under load, requests collect while a statement
+is in flight, and a single client, which sends its next request after each response, does not wait.
 """
 
 import asyncio
@@ -30,12 +29,12 @@ class Coalescer(Generic[Request, Result]):
     ) -> None:
         self._flush = flush
         self._max_group = max_group
-        # The rest is used on the loop's thread only.
+        # The following are used on the loop's thread only.
         self._waiting: _Group[Request, Result] = []
         self._is_flushing = False
 
     def submit(self, request: Request) -> Result:
-        """The result of this request; an error of `flush` is raised for each of its group."""
+        """The result of this request; all requests of a group get the error of its `flush`."""
         if not greenlets.in_greenlet():
             return self._flush([request])[0]
         loop = asyncio.get_running_loop()

@@ -28,7 +28,7 @@ IDLE_GREENLETS = 64
 
 
 def threads() -> int:
-    """How many requests of a process may wait for I/O at once; each may hold a connection."""
+    """Maximum number of requests of a process that wait for I/O; each may hold a connection."""
     return int(os.environ.get("THREADS", "8"))
 
 
@@ -105,7 +105,7 @@ def await_(future: asyncio.Future[T]) -> T:
 
 
 def run_in_thread(blocking: Callable[[], T]) -> T:
-    """Run a blocking call, for a greenlet on a thread of the pool; return its result."""
+    """Run a blocking call, in a greenlet on a thread of the pool; return its result."""
     if not in_greenlet():
         return blocking()
     return await_(asyncio.get_running_loop().run_in_executor(_thread_pool(), blocking))
@@ -159,7 +159,7 @@ def resolve(
 
 
 class Semaphore:
-    """Lets `limit` greenlets in at a time, the others in order of arrival.
+    """Admits `limit` greenlets at a time, the others in order of arrival.
 
     Outside of a greenlet it has no effect.
     """

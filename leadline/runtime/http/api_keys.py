@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
-#: `read` users and figures, `write` users, `operate` the system: resync, pause, dead letters;
-#: `erase` users for good.
+#: `read` users and figures; `write` users; `operate` the system (resync, pause, dead letters);
+#: `erase` users permanently.
 Scope = Literal["read", "write", "operate", "erase"]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
 #: The scopes of an entry that names none.
@@ -107,8 +107,8 @@ def create(name: str, scopes: frozenset[str], days: int | None) -> tuple[str, st
     """
     key = _KEY_PREFIX + secrets.token_urlsafe(32)
     expires = NEVER if days is None else f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
-    listed, digest = ",".join(sorted(scopes)), digest_of(key.encode()).hex()
-    entry = f"{name}:{listed}:{key[:_PREFIX_LENGTH]}:{expires}:{digest}"
+    scope_list, digest = ",".join(sorted(scopes)), digest_of(key.encode()).hex()
+    entry = f"{name}:{scope_list}:{key[:_PREFIX_LENGTH]}:{expires}:{digest}"
     if defect := parse(entry).defect:
         raise ValueError(defect)
     return key, entry
@@ -124,12 +124,12 @@ def prefix_of(key: str) -> str:
 
     The rest still has 100 bits or more.
     """
-    begin = key[: min(_PREFIX_LENGTH, len(key) // 4)] if len(key) >= _MIN_BITS // 6 else ""
-    return begin if begin.isascii() and begin.isprintable() else ""
+    prefix = key[: min(_PREFIX_LENGTH, len(key) // 4)] if len(key) >= _MIN_BITS // 6 else ""
+    return prefix if prefix.isascii() and prefix.isprintable() else ""
 
 
 def weakness(key: str) -> str:
-    """Why this key is too weak; "" if it is strong, taken as random characters of its alphabet."""
+    """Why this key is too weak; "" if it is strong, assuming random characters of its alphabet."""
     if _bits(key) >= _MIN_BITS:
         return ""
     return f"the key has fewer than {_MIN_BITS} bits; create one with `leadline keys create`"
@@ -169,13 +169,13 @@ def _end_of(day: str) -> float:
 
 def _with_scopes(key: Key, scopes: str) -> Key:
     """The key with these scopes, or with a `defect` and none."""
-    named = frozenset(scopes.split(","))
+    scope_set = frozenset(scopes.split(","))
     defect = key.defect
-    if not named <= SCOPES:
+    if not scope_set <= SCOPES:
         defect = f"the scopes before the key must be of {', '.join(get_args(Scope))}"
     elif not defect and not _NAME.fullmatch(key.name):
         defect = "a name must have 1 to 64 letters, digits, dots, hyphens and underscores"
-    return replace(key, defect=defect, scopes=frozenset() if defect else named)
+    return replace(key, defect=defect, scopes=frozenset() if defect else scope_set)
 
 
 def _invalid(defect: str) -> Key:

@@ -62,18 +62,18 @@ def authenticate(authorization: str | None, scope: Scope) -> str:
     """
     if settings().auth == "off":
         return ""
-    scheme, _, sent = (authorization or "").partition(" ")
-    sent = sent.strip()
-    if scheme.lower() != "bearer" or not sent:
+    scheme, _, key = (authorization or "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key:
         refusals.record("no_key")
         raise Unauthorized
-    matching = _matching(sent, _load(_secret_of(scope)))
-    if not matching:
-        refusals.record("unknown_key", prefix=api_keys.prefix_of(sent))
+    entries = _matching(key, _load(_secret_of(scope)))
+    if not entries:
+        refusals.record("unknown_key", prefix=api_keys.prefix_of(key))
         raise Forbidden
-    valid = [key for key in matching if not key.is_expired]
+    valid = [key for key in entries if not key.is_expired]
     if not valid:
-        refusals.record("expired_key", prefix=matching[0].prefix, caller=matching[0].name)
+        refusals.record("expired_key", prefix=entries[0].prefix, caller=entries[0].name)
         raise ExpiredKey
     name = next((key.name for key in valid if scope in key.scopes), None)
     if name is None:
@@ -99,12 +99,12 @@ def _secret_of(scope: str) -> str:
     return INTERNAL_KEY if scope == "internal" else API_KEYS
 
 
-def _matching(sent: str, known: tuple[Key, ...]) -> list[Key]:
-    if len(sent) > _MAX_LENGTH:
+def _matching(key_text: str, keys: tuple[Key, ...]) -> list[Key]:
+    if len(key_text) > _MAX_LENGTH:
         return []
-    digest = api_keys.digest_of(sent.encode("utf-8", "surrogateescape"))
+    digest = api_keys.digest_of(key_text.encode("utf-8", "surrogateescape"))
     # All keys are compared, so that the time reveals nothing about them.
-    return [key for key in known if hmac.compare_digest(digest, key.digest)]
+    return [key for key in keys if hmac.compare_digest(digest, key.digest)]
 
 
 def _load(name: str) -> tuple[Key, ...]:

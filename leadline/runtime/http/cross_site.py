@@ -60,14 +60,14 @@ class Guard:
         Links from other sites are accepted, since a GET changes nothing.
         """
         host = None if head.host is None else _split(head.host)
-        if host and not self._is_ours(host, head.own_address):
+        if host and not self._is_this_server(host, head.own_address):
             detail = "This server does not accept this host name; ALLOWED_HOSTS may add it."
             return Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail)
         if self._is_cross_origin(head, host) and not _is_link(head):
             return Refusal(HTTPStatus.FORBIDDEN, "Pages of other sites can't use this server.")
         return None
 
-    def _is_ours(self, host: SplitResult, own_address: str) -> bool:
+    def _is_this_server(self, host: SplitResult, own_address: str) -> bool:
         name = _name(host)
         return bool(name) and (name == own_address or self._is_named(name) or _is_loopback(name))
 
@@ -78,9 +78,9 @@ class Guard:
     def _is_cross_origin(self, head: Head, host: SplitResult | None) -> bool:
         """Whether a page of another origin sent the request."""
         for origin in head.origins:
-            sent = _split(origin.partition("://")[2])
-            is_same = host is not None and sent.netloc.lower() == host.netloc.lower()
-            if not is_same and not self._is_named(_name(sent)):
+            origin_parts = _split(origin.partition("://")[2])
+            is_same = host is not None and origin_parts.netloc.lower() == host.netloc.lower()
+            if not is_same and not self._is_named(_name(origin_parts)):
                 return True
         return head.sec_fetch_site not in {"", "none", "same-origin"}
 

@@ -72,7 +72,9 @@ def endpoint(
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)
         def guarded(request: Request) -> Response | RawResponse:
-            environ = request.environ  # reading Flask's headers takes as long as the rest of this
+            environ = (
+                request.environ
+            )  # reading Flask's headers takes as long as the rest of this function
             trace = trace_context.begin(
                 environ.get("HTTP_X_CALL_ID"), environ.get("HTTP_TRACEPARENT")
             )
@@ -198,7 +200,7 @@ def parse_query(model: type[Model], request: Request) -> Model:
 
 
 def validate(model: type[Model], value: object) -> Model:
-    """A value, parsed already, as this model.
+    """Validate a parsed value as this model.
 
     Raises:
         InvalidRequest: 422 with the invalid fields.

@@ -1,4 +1,4 @@
-"""What is wrong with a field, as a sentence for a person who has not read pydantic's manual."""
+"""Messages for invalid fields, for readers who do not know pydantic."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,17 +30,17 @@ _MESSAGES = {
         "must be a time with its zone, like 2026-01-31T12:00:00Z",
     ),
 }
-#: Of a field's own rule, whose text is meant for clients.
-_OWN = "Value error, "
+#: pydantic's prefix to the message of a rule of ours, which is meant for clients.
+_RULE_PREFIX = "Value error, "
 
 
 def of(error: Mapping[str, Any]) -> str:
     """The message for an error of pydantic, without the value."""
-    known = _MESSAGES.get(error["type"])
-    if known is None:
+    template = _MESSAGES.get(error["type"])
+    if template is None:
         message: str = error["msg"]
-        return message.removeprefix(_OWN)
-    about = error.get("ctx", {})
-    if error["type"] == "string_too_short" and about["min_length"] == 1:
+        return message.removeprefix(_RULE_PREFIX)
+    context = error.get("ctx", {})
+    if error["type"] == "string_too_short" and context["min_length"] == 1:
         return "must not be empty"
-    return known.format_map(about)
+    return template.format_map(context)

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: one shape everywhere."""
+"""Errors as RFC 9457 problem details, in one format everywhere."""
 
 from http import HTTPStatus
 from typing import Annotated, NotRequired

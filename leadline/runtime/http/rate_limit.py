@@ -35,7 +35,7 @@ class RateLimiter:
         self._take(caller, 1, needed=1)
 
     def acquire_more(self, caller: str, writes: int) -> None:
-        """Take the tokens of a request with several writes, which has acquired one already.
+        """Take the other tokens of a request with several writes, which has acquired one already.
 
         At most `burst` tokens must be available; the rest is borrowed, and later requests wait
         until it is repaid.

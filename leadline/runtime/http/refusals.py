@@ -23,7 +23,7 @@ REFUSED = metrics.Counter(
     "reason",
     known=("no_key", "unknown_key", "expired_key", "missing_scope"),
 )
-#: The statuses of delayed responses, the delay, and how many may wait at a time.
+#: The statuses of delayed responses, the delay, and the maximum number that wait at a time.
 STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 WAIT_S = 1.0
 MAX_DELAYED = max(1, greenlets.threads() // 4)
@@ -36,7 +36,7 @@ _TOO_MANY = TooManyRequests(1, "Too many requests with a missing or unauthorized
 
 
 class _Recent:
-    """The rate limits of log lines and of responses without delay, and what they held back."""
+    """The rate limits of log lines and of undelayed responses, and what they suppressed."""
 
     def __init__(self) -> None:
         #: For log lines: a flood of guesses must not flood the log.
@@ -60,10 +60,10 @@ def record(reason: str, prefix: str = "", caller: str = "") -> None:
     if not _take_token(recent.log_limit):
         recent.not_logged += 1
         return
-    known = {"caller": caller} if caller else {}
-    skipped = {"not_logged": recent.not_logged} if recent.not_logged else {}
+    caller_field = {"caller": caller} if caller else {}
+    skipped_field = {"not_logged": recent.not_logged} if recent.not_logged else {}
     recent.not_logged = 0
-    log.warning("caller refused", reason=reason, prefix=prefix, **known, **skipped)
+    log.warning("caller refused", reason=reason, prefix=prefix, **caller_field, **skipped_field)
 
 
 async def delay(response: Response) -> Response:

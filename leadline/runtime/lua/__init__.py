@@ -19,14 +19,14 @@ def script(connection: redis.Redis, folder: Path, *names: str) -> Script:
     return connection.register_script("".join((SERVER, _EPOCH, *parts)))
 
 
-def arguments(**named: Any) -> list[bytes]:
+def arguments(**params: Any) -> list[bytes]:
     """A script's arguments as one JSON object; it reads them with `cjson.decode(ARGV[1])`.
 
     None is left out, since cjson decodes null to a value that counts as true.
     """
-    return [orjson.dumps(without_none(named))]
+    return [orjson.dumps(without_none(params))]
 
 
-def without_none(named: dict[str, Any]) -> dict[str, Any]:
+def without_none(params: dict[str, Any]) -> dict[str, Any]:
     """The items whose value is not None."""
-    return {name: value for name, value in named.items() if value is not None}
+    return {name: value for name, value in params.items() if value is not None}

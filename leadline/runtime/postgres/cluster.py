@@ -43,17 +43,17 @@ class Cluster:
 
         If none qualifies, raises the error of the last one tried.
         """
-        named = servers(secrets.resolve(self._source))
-        count = len(named.options)
+        all_servers = servers(secrets.resolve(self._source))
+        count = len(all_servers.options)
         order = order_from(self._last, count)
-        can_be_superseded = named.must_accept_writes and count > 1
+        can_be_superseded = all_servers.must_accept_writes and count > 1
         for index in order:
             try:
                 session = Session(
-                    named.options[index],
+                    all_servers.options[index],
                     cooperative=cooperative,
                     timeout_s=timeout_s,
-                    must_accept_writes=named.must_accept_writes,
+                    must_accept_writes=all_servers.must_accept_writes,
                     is_superseded=partial(self._is_superseded, index)
                     if can_be_superseded
                     else None,
@@ -87,8 +87,8 @@ class Cluster:
         return self._last != index
 
     def _find_replacement(self, index: int) -> None:
-        named = servers(secrets.resolve(self._source))
-        for other, options in enumerate(named.options):
+        all_servers = servers(secrets.resolve(self._source))
+        for other, options in enumerate(all_servers.options):
             if other == index:
                 continue
             with suppress(OSError, DatabaseError, InterfaceError):
@@ -107,7 +107,7 @@ SELECT CASE WHEN pg_is_in_recovery() THEN '{STANDBY}'
             ELSE '{SYNCHRONOUS_PRIMARY}' END AS role,
        concat_ws(' ', inet_server_addr(), inet_server_port(), pg_postmaster_start_time()) AS server
 """
-_ASK_S = 3.0
+_NODE_TIMEOUT_S = 3.0
 
 
 def nodes(url: str) -> list[Node]:
@@ -118,7 +118,7 @@ def nodes(url: str) -> list[Node]:
 def _node(options: Mapping[str, Any]) -> Node:
     address = f"{options['host']}:{options['port']}"
     try:
-        session = Session(options, cooperative=False, timeout_s=_ASK_S)
+        session = Session(options, cooperative=False, timeout_s=_NODE_TIMEOUT_S)
         try:
             (row,) = session.run(_ROLE, {})
         finally:

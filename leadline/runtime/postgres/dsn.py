@@ -18,7 +18,7 @@ _WRITABLE = ("read-write", "primary")
 
 @dataclass(frozen=True)
 class Servers:
-    """What a database URL names: one server, or the nodes of a cluster."""
+    """The servers of a database URL: one, or the nodes of a cluster."""
 
     #: pg8000's options for each.
     options: tuple[Mapping[str, Any], ...]
@@ -47,8 +47,8 @@ def servers(url: str) -> Servers:
         )
     cleartext.require_tls("postgres", url)
     query = dict(parse_qsl(parts.query))
-    wanted = query.get("target_session_attrs", "any")
-    if wanted not in ("any", *_WRITABLE):
+    session_attrs = query.get("target_session_attrs", "any")
+    if session_attrs not in ("any", *_WRITABLE):
         raise BadConfiguration("target_session_attrs must be any, read-write or primary")
     common = {
         "user": unquote(parts.username or "postgres"),
@@ -57,7 +57,7 @@ def servers(url: str) -> Servers:
         "ssl_context": _ssl_context(query),
     }
     options = tuple({"host": host, "port": port, **common} for host, port in addresses)
-    return Servers(options, must_accept_writes=wanted in _WRITABLE)
+    return Servers(options, must_accept_writes=session_attrs in _WRITABLE)
 
 
 def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool:

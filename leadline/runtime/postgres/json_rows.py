@@ -1,4 +1,4 @@
-"""Rows as one JSON text: ten times faster to read than pg8000's conversion of each value."""
+"""Rows as one JSON text, which is parsed ten times faster than pg8000 converts each value."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

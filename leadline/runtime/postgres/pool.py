@@ -40,7 +40,7 @@ class StatementError(Exception):
 
 
 class StatementTimeout(DatabaseDown):
-    """Postgres took too long for this, nothing was written; a narrower search takes less."""
+    """Postgres took too long, and nothing was written; a narrower search takes less time."""
 
     problem = "statement_timeout"
 

@@ -20,10 +20,10 @@ PUBLISHED = metrics.Counter(
     known=("confirmed", "failed"),
 )
 
-#: Maximum unconfirmed messages of a channel; pika would keep further ones in memory.
+#: Maximum number of unconfirmed messages of a channel; pika would keep further ones in memory.
 MAX_UNCONFIRMED = 1000
 
-#: Called with whether the broker confirmed the message.
+#: Callback for a message; its argument: whether the broker confirmed it.
 Done = Callable[[bool], None]
 #: Identifies a returned message: queue, id and body; equal ones are interchangeable.
 _Key = tuple[str, str | None, bytes]
@@ -78,10 +78,14 @@ class Confirms:
         tag = method.delivery_tag
         tags = [tag]
         if method.multiple:
-            tags = [known for known in self._unconfirmed if known <= tag or tag == 0]
+            tags = [
+                unconfirmed_tag
+                for unconfirmed_tag in self._unconfirmed
+                if unconfirmed_tag <= tag or tag == 0
+            ]
         was_confirmed = False
-        for confirmed in tags:
-            item = self._unconfirmed.pop(confirmed, None)
+        for confirmed_tag in tags:
+            item = self._unconfirmed.pop(confirmed_tag, None)
             if item is None:
                 continue
             if acked and not self._was_returned(item.message):
@@ -141,8 +145,8 @@ def _start_span(item: Outgoing, parent: str) -> None:
     span = Span(name, "PRODUCER", parent, message_id=message.message_id)
     item.message = replace(message, headers={**message.headers, "traceparent": span.traceparent})
 
-    def ended(confirmed: bool) -> None:  # noqa: FBT001
+    def on_confirm(confirmed: bool) -> None:  # noqa: FBT001
         span.end("" if confirmed else "not confirmed")
         done(confirmed)
 
-    item.done = ended
+    item.done = on_confirm

@@ -16,7 +16,7 @@ from leadline.runtime import cleartext
 from leadline.runtime.hosts import each_host
 from leadline.runtime.rabbitmq import tolerant_properties
 
-#: pika ends a connection on which nothing arrives for one to two times this and 5 s. RabbitMQ
+#: pika ends a connection on which nothing arrives for one to two intervals and 5 s. RabbitMQ
 #: recommends 5 to 20 s (https://www.rabbitmq.com/docs/heartbeats).
 HEARTBEAT_S = 6
 CONNECT_TIMEOUT_S = 3
@@ -52,7 +52,7 @@ class Queue:
 
     name: str
     arguments: dict[str, Any]
-    #: Publishing works without it.
+    #: Not published to: publishing continues without it.
     is_auxiliary: bool = False
 
 
@@ -96,7 +96,7 @@ def _node(url: str) -> pika.URLParameters:
 
 
 def reason_of(error: BaseException) -> str:
-    """What the broker said when it closed a channel or connection; else the class of the error."""
+    """The broker's reason for closing a channel or connection; else the class of the error."""
     if isinstance(error, ChannelClosedByBroker | ConnectionClosedByBroker):
         return f"{error.reply_code} {error.reply_text}"
     return type(error).__name__

@@ -31,11 +31,11 @@ class CorkedConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no 
                 self._adapter_emit_data(b"".join(buffer))
 
     def abort(self) -> None:
-        """Drop the connection at once: a broker that does not answer confirms no closing either."""
+        """Drop the connection without closing it: a silent broker would not answer that either."""
         self._terminate_stream(AMQPHeartbeatTimeout("no confirms"))
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        """Overrides how pika's adapter sends."""
+        """Override pika's method that sends: buffer in a `corked` block."""
         if self._buffer is None:
             super()._adapter_emit_data(data)
         else:

@@ -7,7 +7,7 @@ from pika.exceptions import AMQPError
 from leadline.runtime.hosts import Node, silent
 from leadline.runtime.rabbitmq.connection import parameters, reason_of
 
-_ASK_S = 3.0
+_NODE_TIMEOUT_S = 3.0
 ANSWERS = "answers"
 
 
@@ -17,7 +17,9 @@ def nodes(url: str) -> list[Node]:
 
 
 def _node(options: pika.URLParameters) -> Node:
-    options.socket_timeout = options.stack_timeout = options.blocked_connection_timeout = _ASK_S
+    options.socket_timeout = options.stack_timeout = options.blocked_connection_timeout = (
+        _NODE_TIMEOUT_S
+    )
     address = f"{options.host}:{options.port}"
     try:
         pika.BlockingConnection(options).close()

@@ -31,7 +31,7 @@ LAG = metrics.Gauge(
     "leadline_publisher_messages", "Messages not confirmed yet", "state"
 )  # waiting, unconfirmed
 
-#: Without a confirm after this, a message counts as not published; the ledger has the event.
+#: After this time without a confirm, a message counts as not published; the ledger has the event.
 CONFIRM_TIMEOUT_S = 5.0
 MAX_WAITING = 10_000
 #: Linger: the first message after a pause is sent at once; under load the next ones wait this long,
@@ -39,7 +39,7 @@ MAX_WAITING = 10_000
 #: commit, no batch waits for the last one's confirms, and the second message lingers even if no
 #: other follows, since no client waits for it.
 LINGER_S = 0.02
-#: Interval of a timer that fails messages past their deadline, and publishes what still waits.
+#: Interval of a timer that fails messages past their deadline and publishes the waiting ones.
 _TIMER_S = 0.5
 _BACKOFF_S = (0.1, 0.5, 1, 2, 5)
 
@@ -78,7 +78,7 @@ class Publisher:
     # --- for any thread
 
     def offer(self, message: Message, done: Done, *, timeout_s: float = CONFIRM_TIMEOUT_S) -> None:
-        """Publish soon; calls `done(True)` after the confirm, else `done(False)`."""
+        """Queue a message; calls `done(True)` after its confirm, else `done(False)`."""
         self._offer([Outgoing(message, done, time.monotonic() + timeout_s)])
 
     def _offer(self, items: list[Outgoing]) -> None:
@@ -117,10 +117,10 @@ class Publisher:
     def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(self._task)
         # A connection that is still opening must end before its loop does.
-        if left := asyncio.all_tasks(loop):
-            for task in left:
+        if tasks := asyncio.all_tasks(loop):
+            for task in tasks:
                 task.cancel()
-            loop.run_until_complete(asyncio.wait(left))
+            loop.run_until_complete(asyncio.wait(tasks))
         loop.close()
 
     def _call_soon(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
@@ -132,7 +132,7 @@ class Publisher:
     def publish(
         self, messages: list[Message], *, timeout_s: float = CONFIRM_TIMEOUT_S
     ) -> list[bool]:
-        """Publish all and wait; returns for each whether the broker confirmed it in time.
+        """Publish all messages and wait; returns for each whether the broker confirmed it in time.
 
         Not in a greenlet: it would block the loop that receives the confirms.
         """
@@ -156,7 +156,7 @@ class Publisher:
         return list(results)
 
     def lag(self) -> tuple[int, int]:
-        """How many messages wait to be sent, and how many are unconfirmed."""
+        """The number of messages that wait to be sent, and of unconfirmed ones."""
         return len(self._waiting), len(self._confirms)
 
     def close(self, timeout_s: float = 3.0) -> None:
@@ -260,7 +260,7 @@ class Publisher:
             self._drain()
 
     def _leave_if_silent(self) -> None:
-        """Leave a node that confirms nothing and ends no connection, as one that is cut off."""
+        """Leave a node that neither confirms nor closes the connection, as one that is cut off."""
         if time.monotonic() - self._last_confirm_at >= CONFIRM_TIMEOUT_S:
             self._connection.abandon()
 

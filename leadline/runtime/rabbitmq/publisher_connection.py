@@ -76,8 +76,7 @@ class PublisherConnection:
     async def serve(self) -> None:
         """Connect to the first node that accepts it, and wait until the connection ends.
 
-        The node of the last connection is tried last: it has just failed, if it is not the only
-        one.
+        The node of the last connection is tried last: it may have failed.
         """
         nodes = parameters(secrets.resolve(self._source))
         for node in sorted(nodes, key=lambda node: (node.host, node.port) == self._last_node):
@@ -138,14 +137,14 @@ class PublisherConnection:
         self._close()
 
     def abandon(self) -> None:
-        """Drop a connection to a broker that confirms nothing, unless it has said why."""
+        """Drop a connection to a broker that confirms nothing, unless it is blocked."""
         if self._connection is not None and self._is_ready:
             log.warning("no confirms from the broker, reconnecting")
             self._is_ready = False
             self._connection.abort()
 
     def close(self) -> None:
-        """Close the connection for good, or stop connecting."""
+        """Close the connection, or stop connecting; it is not opened again."""
         self._is_closing = True
         if self._connection is not None and self._connection.is_open:
             self._connection.close()

@@ -1,8 +1,8 @@
 """Decodes the properties of a received message and tolerates any content.
 
 pika decodes them with the frame: an error ends the connection, and RabbitMQ redelivers the message,
-so one message would stop a consumer for good. Examples are a timestamp beyond the year 9999, tables
-nested without end, or a type unknown to pika. Such a message is read without its headers.
+so one message would stop a consumer permanently. Examples are a timestamp beyond the year 9999,
+deeply nested tables, or a type unknown to pika. Such a message is read without its headers.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""Shorten the cold start of a function, nearly all of which is imports."""
+"""Shorten the cold start of a function, which consists mostly of imports."""
 
 import gc
 import os

@@ -57,7 +57,7 @@ LISTEN_BACKLOG = 1024
 #: After SIGTERM, how long requests in flight may take to complete.
 STOP_TIMEOUT_S = 20
 
-#: What `faas-cli new` calls a function in any folder.
+#: The name that `faas-cli new` gives a function in any folder.
 _TEMPLATE_TARGET = "handle"
 PROBES = frozenset({"/_/health", "/_/ready"})
 
@@ -99,9 +99,13 @@ def _target(folder: Path) -> str:
     """FUNCTION_TARGET, else the function named like its folder, else the template's `handle`."""
     if target := os.environ.get("FUNCTION_TARGET"):
         return target
-    own = folder.resolve().name
+    folder_name = folder.resolve().name
     source = (folder / "main.py").read_text(encoding="utf-8")
-    return own if re.search(rf"^def {re.escape(own)}\(", source, re.MULTILINE) else _TEMPLATE_TARGET
+    return (
+        folder_name
+        if re.search(rf"^def {re.escape(folder_name)}\(", source, re.MULTILINE)
+        else _TEMPLATE_TARGET
+    )
 
 
 def _name(folder: Path) -> str:

@@ -31,7 +31,7 @@ def count_requests(app: App, function: str) -> App:
     """Middleware: count each request of this app and its duration."""
 
     def counting(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         status = "500"
 
         def start(line: str, *rest: Any) -> Any:
@@ -47,7 +47,7 @@ def count_requests(app: App, function: str) -> App:
             if method not in _METHODS:
                 method = "other"
             REQUESTS.inc(function, route, method, status)
-            DURATION.observe(time.perf_counter() - began, function, route, method)
+            DURATION.observe(time.perf_counter() - started_at, function, route, method)
 
     return counting
 

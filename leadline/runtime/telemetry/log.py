@@ -23,7 +23,7 @@ from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 
 REDACTED = "[hidden]"
-#: The code of any webhook, also of one that this process has not read.
+#: The code of any webhook, including those that this process has not read.
 _WEBHOOK = re.compile(r"""(/rest/\d+/)[^/\s"'\\]+""")
 
 
@@ -64,7 +64,7 @@ def _configure_libraries(processors: list[Any]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    # They log a stack trace for each reconnect or failed job; a line of ours says it already.
+    # They log a stack trace for each reconnect or failed job, which our own lines report already.
     for library in ("pika", "rq.worker"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     # Their warnings quote URLs.

@@ -130,10 +130,10 @@ class Histogram:
     def _cumulative(self, counts: list[int]) -> Iterator[tuple[str, float]]:
         from prometheus_client.utils import floatToGoString  # noqa: PLC0415 - at a scrape only
 
-        below = 0
+        total = 0
         for bound, count in zip((*self._bounds, math.inf), counts, strict=True):
-            below += count
-            yield str(floatToGoString(bound)), below  # type: ignore[no-untyped-call]
+            total += count
+            yield str(floatToGoString(bound)), total  # type: ignore[no-untyped-call]
 
 
 def on_scrape(hook: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """Whether OpenTelemetry's environment variables request traces.
 
-Separate from `tracing`, so that `cold_start` can ask before anything else is imported.
+Separate from `tracing`, so that `cold_start` can check it before any other import.
 """
 
 import os

@@ -73,8 +73,8 @@ class Span:
     @property
     def traceparent(self) -> str:
         """The traceparent for children of this span."""
-        own = self._span.get_span_context()
-        return f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"
+        context = self._span.get_span_context()
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def end(self, error: str = "", name: str = "", **attributes: str | int) -> None:
         """End the span; `error` is a short description, "" for a success."""
