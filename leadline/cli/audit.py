@@ -9,7 +9,7 @@ from leadline.cli.output import Json, print_json, print_note, print_table
 from leadline.errors import InvalidRequest
 from leadline.operations import audit as trail
 
-#: What the table calls actions that are stored under an earlier name.
+#: The names in the table of actions that are stored under an earlier name.
 _LABELS = {"send again": "resync", "send all failed again": "resync all failed"}
 _COLUMNS = ("at", "caller", "action", "user_id", "version", "outcome", "about")
 
@@ -40,7 +40,7 @@ def audit(
     if json:
         print_json(page)
         return
-    print_table(_COLUMNS, [[_shown(item, name) for name in _COLUMNS] for item in page["items"]])
+    print_table(_COLUMNS, [[_cell(item, name) for name in _COLUMNS] for item in page["items"]])
     if page["next"]:
         print_note(f"more: --before {page['next']}")
 
@@ -52,7 +52,7 @@ def _id(text: str | None) -> str | None:
         raise InvalidRequest("--before must be an id of the audit trail") from None
 
 
-def _shown(item: dict[str, Any], name: str) -> object:
+def _cell(item: dict[str, Any], name: str) -> object:
     if name == "action":
         return _LABELS.get(item[name], item[name])
     if name != "about":

@@ -14,7 +14,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 #: The line of a docstring after which its examples begin.
 _EXAMPLES = "\nExamples:\n"
 
-_SEE = "Look"
+_LOOK = "Look"
 _FIX = "Fix"
 _DATA = "Data"
 _SETUP = "Set up"
@@ -22,7 +22,7 @@ _SETUP = "Set up"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command is, and how the list of commands describes it."""
+    """The module of a command, and its description in the list of commands."""
 
     module: str
     #: A function, or the Typer application of a group.
@@ -37,19 +37,19 @@ def _entry(module: str, attribute: str, panel: str, summary: str) -> Entry:
 
 
 COMMANDS: dict[str, Entry] = {
-    "status": _entry("status", "status", _SEE, "Show whether everything is in sync."),
-    "show": _entry("users.show", "show", _SEE, "Show a user, and why it is not in the CRM."),
-    "users": _entry("users.listing", "users", _SEE, "Find users."),
-    "failed": _entry("users.failed", "failed", _SEE, "List users whose last write failed."),
+    "status": _entry("status", "status", _LOOK, "Show whether everything is in sync."),
+    "show": _entry("users.show", "show", _LOOK, "Show a user, and why it is not in the CRM."),
+    "users": _entry("users.listing", "users", _LOOK, "Find users."),
+    "failed": _entry("users.failed", "failed", _LOOK, "List users whose last write failed."),
     "held": _entry(
         "first_match.held",
         "held",
         _FIX,
-        "List users that are held for a person, or decide about one.",
+        "List users that are held for an operator, or decide about one.",
     ),
-    "tail": _entry("tail", "tail", _SEE, "Follow events as they happen."),
-    "audit": _entry("audit", "audit", _SEE, "Show who wrote what and ran which actions."),
-    "open": _entry("open_console", "open_console", _SEE, "Open the console in a browser."),
+    "tail": _entry("tail", "tail", _LOOK, "Follow events as they happen."),
+    "audit": _entry("audit", "audit", _LOOK, "Show who wrote what and ran which actions."),
+    "open": _entry("open_console", "open_console", _LOOK, "Open the console in a browser."),
     "doctor": _entry("checks.doctor", "doctor", _FIX, "Check every setting and connection."),
     "resync": _entry("users.resync", "resync", _FIX, "Compare users with their leads and fix."),
     "jobs": _entry("jobs", "app", _FIX, "Jobs on many users or dead letters."),
@@ -101,12 +101,12 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that these arguments name, loaded."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            # Only a mistake needs it.
+            # Needed only for a mistyped command.
             from leadline.cli.terminal.suggestions import suggestion  # noqa: PLC0415
 
             ctx.fail(f"No such command '{args[0]}'. {suggestion(args[0], self.commands)}".strip())
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name in COMMANDS else command, rest
+        name, command, remaining_args = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, remaining_args
 
 
 def load(name: str) -> Any:

@@ -27,7 +27,7 @@ from leadline.operations import audit
 from leadline.operations.dead_letters import Selection, apply, collect, content, summary, url
 
 LIST_MAX = 1000
-#: Ids in an entry of the audit trail, at most.
+#: Maximum number of ids in an entry of the audit trail.
 AUDITED_IDS_MAX = 200
 
 app = typer.Typer(no_args_is_help=True, help="Messages that failed, with the reason.")
@@ -85,12 +85,12 @@ def show(
     if raw:
         sys.stdout.buffer.write(letters[0].body)
         return
-    whole = summary(letters[0]) | content(letters[0])
+    fields = summary(letters[0]) | content(letters[0])
     if json:
-        print_json(whole)
+        print_json(fields)
         return
-    body = whole.pop("body")
-    print_facts((name, value) for name, value in whole.items() if value not in (None, {}))
+    body = fields.pop("body")
+    print_facts((name, value) for name, value in fields.items() if value not in (None, {}))
     print_line("")
     text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() if body else "(empty)"
     for line in text.split("\n"):
@@ -152,7 +152,7 @@ def discard(
 
 
 def _confirmed(selection: Selection, question: str) -> Selection:
-    """The dead letters that the question counted, and no more; none if there are none.
+    """Ask about the selected dead letters; returns exactly those that the question counted.
 
     Raises:
         NotConfirmed: see `confirm`.
@@ -163,24 +163,26 @@ def _confirmed(selection: Selection, question: str) -> Selection:
     return Selection(ids, selection.queue)
 
 
-def _apply(selection: Selection, decision: Decision, done: str, *, json: bool) -> None:
-    about = {"letters": sorted(selection.ids)[:AUDITED_IDS_MAX], "queue": selection.queue}
-    with audit.recorded(f"{decision.value} dead letters", **about) as record:
-        number, missing = apply(selection, decision)
+def _apply(selection: Selection, decision: Decision, participle: str, *, json: bool) -> None:
+    details = {"letters": sorted(selection.ids)[:AUDITED_IDS_MAX], "queue": selection.queue}
+    with audit.recorded(f"{decision.value} dead letters", **details) as record:
+        number, not_found = apply(selection, decision)
         record["done"] = number
-    _end(number, missing, done, json=json)
+    _end(number, not_found, participle, json=json)
 
 
-def _end(number: int, missing: list[str], done: str, *, json: bool) -> None:
+def _end(number: int, not_found: list[str], participle: str, *, json: bool) -> None:
     """Print what was done, and which ids were not found."""
-    _print_done(done, number, missing, json=json)
-    if missing:
-        print_error(f"not found: {', '.join(missing)}")
+    _print_done(participle, number, not_found, json=json)
+    if not_found:
+        print_error(f"not found: {', '.join(not_found)}")
         raise typer.Exit(FINDINGS)
 
 
-def _print_done(done: str, number: int, missing: list[str], *, json: bool) -> None:
-    print_json({done: number, "not_found": missing}) if json else print_line(f"{done}: {number}")
+def _print_done(participle: str, number: int, not_found: list[str], *, json: bool) -> None:
+    print_json({participle: number, "not_found": not_found}) if json else print_line(
+        f"{participle}: {number}"
+    )
 
 
 def _selection(ids: list[str] | None, queue: str, reason: str, *, everything: bool) -> Selection:

@@ -53,23 +53,23 @@ def erase(
     people = "this person" if len(user_ids) == 1 else f"these {len(user_ids)} persons"
     confirm(f"Erase {people}? It cannot be undone.", yes=yes)
     trace_context.begin()
-    erased, before, missing = list[int](), list[int](), list[int]()
-    with audit.recorded("erase", user_ids=audit.first_user_ids(user_ids)) as done:
+    erased, erased_before, not_found = list[int](), list[int](), list[int]()
+    with audit.recorded("erase", user_ids=audit.first_user_ids(user_ids)) as record:
         for user_id in user_ids:
             try:
                 # The relay publishes it at its next tick.
-                (erased if tombstone.write(UserId(user_id)) else before).append(user_id)
+                (erased if tombstone.write(UserId(user_id)) else erased_before).append(user_id)
             except UserNotFound:
-                missing.append(user_id)
-        done["erased"] = len(erased)
+                not_found.append(user_id)
+        record["erased"] = len(erased)
     if json:
-        print_json({"erased": erased, "erased_before": before, "not_found": missing})
+        print_json({"erased": erased, "erased_before": erased_before, "not_found": not_found})
     else:
         print_line(f"erased: {len(erased)}; `leadline erased` shows what becomes of the leads")
-        for user_id in before:
+        for user_id in erased_before:
             print_line(f"user {user_id} was erased before")
-    if missing:
-        print_error(f"not found: {', '.join(map(str, missing))}")
+    if not_found:
+        print_error(f"not found: {', '.join(map(str, not_found))}")
         raise typer.Exit(FINDINGS)
 
 
@@ -88,13 +88,13 @@ def erased(
         leadline erased
         leadline erased 42 --json
     """
-    shown = receipts.by_ids(user_ids) if user_ids else receipts.page(after, limit)
+    receipts_ = receipts.by_ids(user_ids) if user_ids else receipts.page(after, limit)
     if json:
-        print_json({"erasures": shown})
+        print_json({"erasures": receipts_})
     else:
-        print_table(_COLUMNS, [[receipt[name] for name in _COLUMNS] for receipt in shown])
-        if not user_ids and len(shown) == limit:
-            print_note(f"more: --after {shown[-1]['user_id']}")
-    if missing := set(user_ids or ()) - {receipt["user_id"] for receipt in shown}:
-        print_error(f"not erased: {', '.join(map(str, sorted(missing)))}")
+        print_table(_COLUMNS, [[receipt[name] for name in _COLUMNS] for receipt in receipts_])
+        if not user_ids and len(receipts_) == limit:
+            print_note(f"more: --after {receipts_[-1]['user_id']}")
+    if not_erased := set(user_ids or ()) - {receipt["user_id"] for receipt in receipts_}:
+        print_error(f"not erased: {', '.join(map(str, sorted(not_erased)))}")
         raise typer.Exit(FINDINGS)

@@ -36,11 +36,11 @@ def show_list(*, json: Json = False) -> None:
         leadline jobs list
         leadline jobs list --json
     """
-    found = jobs.newest()
+    newest = jobs.newest()
     if json:
-        print_json({"jobs": found})
+        print_json({"jobs": newest})
         return
-    print_table(_COLUMNS, [[job.get(name) for name in _COLUMNS] for job in found])
+    print_table(_COLUMNS, [[job.get(name) for name in _COLUMNS] for job in newest])
 
 
 @app.command()
@@ -64,9 +64,9 @@ def cancel(job_id: Id, *, json: Json = False) -> None:
     Examples:
         leadline jobs cancel 019ac5e1-7f55-7b55-8d2e-3f0f9a4d2c11
     """
-    with audit.recorded("cancel job", job=_id(job_id)) as about:
+    with audit.recorded("cancel job", job=_id(job_id)) as record:
         job = jobs.cancel(_id(job_id))
-        about["done"] = job["done"]
+        record["done"] = job["done"]
     if json:
         print_json(job)
     else:
@@ -74,7 +74,7 @@ def cancel(job_id: Id, *, json: Json = False) -> None:
 
 
 def follow(job: dict[str, Any]) -> dict[str, Any]:
-    """Carry out a job on users, together with the relay, and return it as it ended.
+    """Advance a job on users, together with the relay, until it ends; returns its final state.
 
     Ctrl-C ends only the following.
     """

@@ -137,9 +137,9 @@ def revoke(
     if revoked:
         if revoked > 1:
             confirm(f"Revoke {revoked} keys of {which}?", yes=yes)
-        with audit.recorded("revoke key", key=which) as done:
+        with audit.recorded("revoke key", key=which) as record:
             _write(path, "".join(remaining))
-            done["revoked"] = revoked
+            record["revoked"] = revoked
     print_json({"revoked": revoked}) if json else print_line(f"revoked: {revoked}")
     if not revoked:
         print_error(f"no key has the name or prefix {which}")
@@ -149,7 +149,7 @@ def revoke(
 
 
 def _matches(line: str, which: str) -> bool:
-    """Whether this line is the entry of that key.
+    """Whether this line has the entry of the key with this name or prefix.
 
     Raises:
         InvalidRequest: it is, and has entries of other keys, too.

@@ -1,4 +1,4 @@
-"""Without configured connections, the command line uses the local run of this checkout."""
+"""Connects the command line to the local run of this checkout, if nothing else is configured."""
 
 import json
 import os
@@ -19,12 +19,14 @@ def use(state: Path | None) -> None:
     if state is None and any(secrets.get(name) for name in CONNECTIONS):
         return
     folder = state or state_folder()
-    written = folder / "environment.json"
+    environment_file = folder / "environment.json"
     try:
-        environment = json.loads(written.read_text(encoding="utf-8"))
+        environment = json.loads(environment_file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         if state is not None:
-            raise BadConfiguration(f"nothing runs in {state}: there is no {written}") from None
+            raise BadConfiguration(
+                f"nothing runs in {state}: there is no {environment_file}"
+            ) from None
         return
     if state is not None:
         os.environ.pop("LEADLINE_SECRETS_DIR", None)

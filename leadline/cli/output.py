@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.text import Text
 
-#: Exit code: done, with findings that need attention.
+#: Exit code of a command that ran, and has findings that need attention.
 FINDINGS = 1
 #: Columns of a table when stdout is no terminal.
 _PIPED_WIDTH = 200
@@ -32,21 +32,21 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     """Print rows under their columns' names."""
     from rich.table import Table  # noqa: PLC0415 - JSON needs no table
 
-    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        shown.add_row(*map(_cell, row))
-    _console().print(shown)
+        table.add_row(*map(_cell, row))
+    _console().print(table)
 
 
 def print_facts(pairs: Iterable[tuple[str, object]]) -> None:
     """Print a name and its value on each line."""
     from rich.table import Table  # noqa: PLC0415 - JSON needs no table
 
-    shown = Table(box=None, pad_edge=False, show_header=False)
-    shown.add_column(style="bold")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
     for name, value in pairs:
-        shown.add_row(name, _cell(value))
-    _console().print(shown)
+        table.add_row(name, _cell(value))
+    _console().print(table)
 
 
 def print_line(text: str) -> None:

@@ -38,7 +38,7 @@ def check(*, json: Json = False) -> None:
         leadline portal check
         leadline portal check --json
     """
-    report, problems = inspect()
+    report, problems = probe()
     if json:
         print_json({**report, "trouble": problems})
     else:
@@ -82,29 +82,29 @@ def resume(*, json: Json = False) -> None:
     Examples:
         leadline portal resume
     """
-    with audit.recorded("resume calls") as done:
-        done["was_paused"] = was_paused = manual_hold.release()
+    with audit.recorded("resume calls") as record:
+        record["was_paused"] = was_paused = manual_hold.release()
     if json:
         print_json({"paused": False, "was_paused": was_paused})
     else:
         print_line("resumed" if was_paused else "nothing was paused")
 
 
-def inspect() -> tuple[dict[str, Any], list[str]]:
-    """Query the portal and return its report and the problems found; closes the circuit breaker.
+def probe() -> tuple[dict[str, Any], list[str]]:
+    """Probe the portal; returns a report and the problems found.
 
-    A successful check resumes calls, unless an operator paused them.
+    A successful probe closes the circuit breaker: calls resume, unless an operator paused them.
 
     Raises:
         BadConfiguration: there is no webhook, or it is not a webhook URL.
         QueueDown: Redis can't be reached.
     """
-    chosen = settings()
+    current = settings()
     report: dict[str, Any] = {
-        "requests_per_s": chosen.rate_per_s,
-        "requests_at_once": chosen.burst,
-        "operating_limit_s": chosen.operating_limit_s,
-        "originator_id": chosen.originator_id or "the installation's own: leadline doctor",
+        "requests_per_s": current.rate_per_s,
+        "requests_at_once": current.burst,
+        "operating_limit_s": current.operating_limit_s,
+        "originator_id": current.originator_id or "the installation's own: leadline doctor",
     }
     try:
         # Also while calls are paused: after fixing the webhook, an operator checks it at once.

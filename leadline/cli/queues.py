@@ -28,15 +28,15 @@ def queues(*, migrate: Migrate = False, yes: Yes = False, json: Json = False) ->
         leadline queues
         leadline queues --migrate --yes --json
     """
-    found = queue_arguments.differences(url())
-    if not migrate or not found:
-        report = {"queues": [{"queue": name, "reason": why} for name, why in found.items()]}
-        print_json(report) if json else _print(found)
-        raise typer.Exit(FINDINGS if found else 0)
-    confirm(f"Migrate {', '.join(found)}?", yes=yes)
-    with audit.recorded("migrate queues", queues=[*found]) as done:
-        moved = {name: queue_arguments.migrate(url(), name) for name in found}
-        done["moved"] = moved
+    reasons = queue_arguments.differences(url())
+    if not migrate or not reasons:
+        report = {"queues": [{"queue": name, "reason": why} for name, why in reasons.items()]}
+        print_json(report) if json else _print(reasons)
+        raise typer.Exit(FINDINGS if reasons else 0)
+    confirm(f"Migrate {', '.join(reasons)}?", yes=yes)
+    with audit.recorded("migrate queues", queues=[*reasons]) as record:
+        moved = {name: queue_arguments.migrate(url(), name) for name in reasons}
+        record["moved"] = moved
     if json:
         print_json({"migrated": [{"queue": name, "moved": n} for name, n in moved.items()]})
         return
@@ -44,9 +44,9 @@ def queues(*, migrate: Migrate = False, yes: Yes = False, json: Json = False) ->
         print_line(f"{name}: migrated, {count} messages moved")
 
 
-def _print(found: dict[str, str]) -> None:
-    for name, reason in found.items():
+def _print(reasons: dict[str, str]) -> None:
+    for name, reason in reasons.items():
         print_line(f"{name}: {reason}")
     print_note(
-        "migrate them: leadline queues --migrate" if found else "all queues are as they should be"
+        "migrate them: leadline queues --migrate" if reasons else "all queues are as they should be"
     )

@@ -1,4 +1,4 @@
-"""`leadline results`: list what waits for each endpoint, and replay results."""
+"""`leadline results`: list endpoints with their undelivered results, and replay results."""
 
 from typing import Annotated
 
@@ -24,17 +24,17 @@ def show_list(*, json: Json = False) -> None:
         leadline results list --json
     """
     stored = {row["endpoint"]: row for row in deliveries.status()}
-    nothing = {"waiting": 0, "given_up": 0, "oldest": None, "unreachable": None, "since": None}
+    defaults = {"waiting": 0, "given_up": 0, "oldest": None, "unreachable": None, "since": None}
     configured = {endpoint.name: sorted(endpoint.kinds) for endpoint in endpoints.endpoints()}
     rows = [
-        {**nothing, **stored.get(name, {}), "endpoint": name, "kinds": configured.get(name)}
+        {**defaults, **stored.get(name, {}), "endpoint": name, "kinds": configured.get(name)}
         for name in sorted({*configured, *stored})
     ]
     if json:
         print_json({"endpoints": rows})
     else:
-        shown = [{**row, "kinds": ",".join(row["kinds"] or ())} for row in rows]
-        print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in shown])
+        table_rows = [{**row, "kinds": ",".join(row["kinds"] or ())} for row in rows]
+        print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in table_rows])
     if any(row["unreachable"] or row["given_up"] for row in rows):
         raise typer.Exit(FINDINGS)
 
@@ -54,13 +54,13 @@ def replay(
         leadline results replay crm-form --hours 6
         leadline results replay crm-form --user 42 --yes
     """
-    known = {receiver.name: receiver for receiver in endpoints.endpoints()}
-    if endpoint not in known:
-        raise InvalidRequest(f"the endpoint is one of {', '.join(sorted(known)) or '(none)'}")
+    receivers = {receiver.name: receiver for receiver in endpoints.endpoints()}
+    if endpoint not in receivers:
+        raise InvalidRequest(f"the endpoint is one of {', '.join(sorted(receivers)) or '(none)'}")
     whose = "this user" if user else "every user"
     confirm(f"Deliver results of {whose} of the last {hours:g} hours again?", yes=yes)
-    about = {"endpoint": endpoint, "hours": hours, "user_ids": [user] if user else []}
-    with audit.recorded("replay results", **about) as done:
-        kinds = sorted(known[endpoint].kinds)
-        done["results"] = number = deliveries.replay(endpoint, kinds, hours * 3600, user)
+    details = {"endpoint": endpoint, "hours": hours, "user_ids": [user] if user else []}
+    with audit.recorded("replay results", **details) as record:
+        kinds = sorted(receivers[endpoint].kinds)
+        record["results"] = number = deliveries.replay(endpoint, kinds, hours * 3600, user)
     print_json({"replayed": number}) if json else print_line(f"to be delivered again: {number}")

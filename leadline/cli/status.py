@@ -1,4 +1,4 @@
-"""`leadline status`: the verdict, what needs attention, what is synced, waiting, and where."""
+"""`leadline status`: the verdict, attention lines with commands, and the state of each part."""
 
 import sys
 import time
@@ -29,11 +29,11 @@ from leadline.operations.status import (
 )
 from leadline.workqueue.worker_heartbeats import SILENT_S
 
-#: What the text output calls JSON keys that keep an earlier name.
+#: The names in the text output of JSON keys that keep an earlier name.
 _LABELS = {"users_due": "ready", "users_delayed": "delayed", "users_in_a_call": "in_flight"}
 #: Ages and spans; a clock that differs must not make one negative.
 _AGES = ("oldest_s", "overdue_s", "next_call_in_s", "worker_seen_s_ago")
-#: Results that wait for longer need attention, as the alert LeadlineResultsLate says.
+#: Results that wait for longer need attention; the same as in the alert LeadlineResultsLate.
 LATE_S = 3600
 #: Findings that need an operator and have no figure of their own below, each with a command.
 _COMMANDS = {
@@ -80,16 +80,18 @@ def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
     current = findings(snapshot)
     attention = [*_attention(snapshot), *_findings_attention(current)]
     if json:
-        at = {"at": datetime.now(UTC)} if is_watch else {}
-        print_json({**at, "verdict": verdict.as_json(current), **snapshot, "attention": attention})
+        timestamp = {"at": datetime.now(UTC)} if is_watch else {}
+        print_json(
+            {**timestamp, "verdict": verdict.as_json(current), **snapshot, "attention": attention}
+        )
     else:
         if is_watch and sys.stdout.isatty():
             sys.stdout.write(_CLEAR)
-        first = [
+        head_lines = [
             ("verdict", verdict.line(current[0])),
             *(("attention", text) for text in attention),
         ]
-        print_facts([*first, *_flat(snapshot)])
+        print_facts([*head_lines, *_flat(snapshot)])
         if is_watch:
             print_line(f"at {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}, until Ctrl-C\n")
     if any("error" in part for part in snapshot.values()):
@@ -135,7 +137,7 @@ def _forecast_line(estimate: dict[str, Any]) -> str:
 
 
 def _attention(snapshot: Snapshot) -> Iterator[str]:
-    """What needs an operator, each with a command."""
+    """Problems that need an operator, each with a command."""
     ledger, work, portal = (snapshot[name] for name in ("ledger", "work", "portal"))
     if portal.get("paused"):
         yield _pause(portal)
@@ -160,7 +162,7 @@ def _attention(snapshot: Snapshot) -> Iterator[str]:
 
 def _users_attention(ledger: dict[str, Any]) -> Iterator[str]:
     if users := ledger.get("held", 0):
-        yield f"{_counted(users, 'user')} held for a person; leadline held"
+        yield f"{_counted(users, 'user')} held for an operator; leadline held"
     if final := ledger.get("failed", 0):
         yield f"{_counted(final, 'user')} failed; leadline failed --group"
 
@@ -186,16 +188,16 @@ def _pause(portal: dict[str, Any]) -> str:
 def _flat(snapshot: Snapshot) -> list[tuple[str, Any]]:
     """Lines of all parts; delay queues only while something waits in them."""
     estimate = snapshot.get("forecast", {})
-    first: list[tuple[str, Any]] = []
+    head_lines: list[tuple[str, Any]] = []
     if "outlook" in estimate:
         is_paused = snapshot["portal"].get("paused")
         line = "unknown while calls are paused" if is_paused else _forecast_line(estimate)
-        first = [("forecast", line)]
-    return first + [
+        head_lines = [("forecast", line)]
+    return head_lines + [
         (f"{part}: {_LABELS.get(name, name)}", value)
         for part, values in snapshot.items()
         for name, value in values.items()
         if (value or ".delay." not in name)
-        and not (part == "forecast" and first)
+        and not (part == "forecast" and head_lines)
         and name != "refusing"  # an attention line of its own
     ]

@@ -26,7 +26,7 @@ def login(url: str) -> str:
 
 
 def surplus(url: str) -> list[str] | None:
-    """Tags of this login that Leadline does not need; None if the API is unreachable."""
+    """Tags of this login that Leadline does not need; None if the API can't be reached."""
     tags = next(
         (tags for node in broker.parameters(url) if (tags := _tags(node)) is not None), None
     )

@@ -1,4 +1,4 @@
-"""What `leadline doctor` prints of each check."""
+"""A check of `leadline doctor`, and its result."""
 
 from dataclasses import dataclass
 
@@ -14,5 +14,5 @@ class Check:
     fix: str = ""
 
     def as_json(self) -> dict[str, object]:
-        """The check under the names that scripts know; two of them are older than ours."""
+        """The check as JSON, under the names of earlier releases."""
         return {"name": self.name, "is_well": self.is_ok, "told": self.result, "mend": self.fix}

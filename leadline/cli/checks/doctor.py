@@ -50,8 +50,8 @@ def doctor(*, json: Json = False) -> None:
 
 
 def _settings() -> Iterator[Check]:
-    chosen = settings()
-    region = chosen.phone_region
+    current = settings()
+    region = current.phone_region
     is_region = not region or region in phonenumbers.SUPPORTED_REGIONS
     yield Check(
         "LEADLINE_PHONE_REGION",
@@ -59,26 +59,26 @@ def _settings() -> Iterator[Check]:
         region or "none: phones need a country code",
         "" if is_region else "an ISO 3166 code such as KZ",
     )
-    cleartext = ", ".join(sorted(chosen.cleartext))
+    cleartext = ", ".join(sorted(current.cleartext))
     result = (
         f"{cleartext} may be reached without TLS" if cleartext else "nothing beyond this machine"
     )
     yield Check("LEADLINE_CLEARTEXT", is_ok=True, result=result)
     yield _keys()
-    if chosen.mapping:
+    if current.mapping:
         yield _field_map()
 
 
 def _field_map() -> Check:
     try:
-        found = field_map()
+        map_ = field_map()
         mistake = defect()
     except BadConfiguration as error:
-        found, mistake = None, str(error)
-    if found is None or mistake:
+        map_, mistake = None, str(error)
+    if map_ is None or mistake:
         fix = "correct the file; leadline mapping check FILE --offline"
         return Check("LEADLINE_MAPPING", is_ok=False, result=str(mistake), fix=fix)
-    result = f"{len(found.fields)} fields, {len(found.constants)} constants"
+    result = f"{len(map_.fields)} fields, {len(map_.constants)} constants"
     return Check("LEADLINE_MAPPING", is_ok=True, result=result)
 
 
@@ -203,19 +203,19 @@ def _portal() -> Iterator[Check]:
 
 
 def _misfits() -> Iterator[Check]:
-    """What the portal would refuse of the field map now."""
+    """Parts of the field map that the portal would refuse now."""
     try:
-        chosen = field_map()
+        map_ = field_map()
     except BadConfiguration:  # named above
         return
-    for misfit in portal_fields.misfits(chosen, mapping.read_portal(chosen)) if chosen else ():
+    for misfit in portal_fields.misfits(map_, mapping.read_portal(map_)) if map_ else ():
         fix = "change the map or the portal; leadline mapping check"
         name = f"field {misfit.field or misfit.lead}"
         yield Check(name, is_ok=False, result=f"{misfit.lead}: {misfit.problem}", fix=fix)
 
 
 def _portal_calls(unreachable: Outage | None) -> Iterator[Check]:
-    report, problems = portal.inspect()
+    report, problems = portal.probe()
     fix = (
         ""
         if report["alive"]

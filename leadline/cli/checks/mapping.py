@@ -41,21 +41,21 @@ def check(
         leadline mapping check
         leadline mapping check leadline.toml --offline
     """
-    chosen = file.read(_given(path))
-    misfits = [] if offline else portal_fields.misfits(chosen, read_portal(chosen))
+    map_ = file.read(_map_path(path))
+    misfits = [] if offline else portal_fields.misfits(map_, read_portal(map_))
     if json:
-        found = [
+        misfits_json = [
             {"field": misfit.field, "lead": misfit.lead, "problem": misfit.problem}
             for misfit in misfits
         ]
-        print_json({"fields": len(chosen.fields), "misfits": found})
+        print_json({"fields": len(map_.fields), "misfits": misfits_json})
     elif misfits:
         print_table(
             ("field", "lead", "problem"),
             [(misfit.field or "-", misfit.lead, misfit.problem) for misfit in misfits],
         )
     else:
-        print_line(f"{len(chosen.fields)} fields, {len(chosen.constants)} constants: all fits")
+        print_line(f"{len(map_.fields)} fields, {len(map_.constants)} constants: all fits")
     if misfits:
         raise typer.Exit(FINDINGS)
 
@@ -86,23 +86,23 @@ def init(
         print_line(text)
         return
     try:
-        with output.open("x", encoding="utf-8") as written:
-            written.write(text)
+        with output.open("x", encoding="utf-8") as map_file:
+            map_file.write(text)
     except OSError as error:
         raise BadConfiguration(f"{output} can't be written: {error.strerror}") from None
 
 
-def read_portal(chosen: FieldMap | None = None) -> dict[str, PortalField]:
+def read_portal(map_: FieldMap | None = None) -> dict[str, PortalField]:
     """The fields of the portal's leads, with the values of their lists; see `portal_reading`.
 
     Raises:
         BitrixError: the portal rejects the call.
         BadConfiguration, QueueDown: as `throttled_reads.read_all`.
     """
-    return portal_reading.read(throttled_reads.read_all, chosen)
+    return portal_reading.read(throttled_reads.read_all, map_)
 
 
-def _given(path: Path | None) -> Path:
+def _map_path(path: Path | None) -> Path:
     if path is None and not settings().mapping:
         raise BadConfiguration("name a file, or set LEADLINE_MAPPING")
     return path or Path(settings().mapping)

@@ -18,8 +18,8 @@ _MASTERS = (redis_nodes.MASTER, redis_nodes.UNGUARDED_MASTER)
 
 def postgres(url: str) -> Iterator[Check]:
     """Check each server, that one accepts writes, and whether its commits wait for a standby."""
-    named = servers(url)
-    if len(named.options) == 1:
+    all_servers = servers(url)
+    if len(all_servers.options) == 1:
         return
     cluster_nodes = cluster.nodes(url)
     yield from _node_checks("Postgres", cluster_nodes)
@@ -27,7 +27,10 @@ def postgres(url: str) -> Iterator[Check]:
     if len({node.server for node in primaries}) != 1:
         fix = "end the former one: what it accepts is lost" if primaries else "promote a standby"
         yield _problem("Postgres' primary", _several(primaries, "accept writes"), fix)
-    if cluster.STANDBY in {node.role for node in cluster_nodes} and not named.must_accept_writes:
+    if (
+        cluster.STANDBY in {node.role for node in cluster_nodes}
+        and not all_servers.must_accept_writes
+    ):
         fix = "add target_session_attrs=read-write to DATABASE_URL"
         yield _problem("Postgres' hosts", "a connection may lead to the standby", fix)
     if any(node.role == cluster.PRIMARY for node in primaries):

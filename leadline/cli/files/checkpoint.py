@@ -18,10 +18,10 @@ class Checkpoint:
     path: Path
 
     @classmethod
-    def at(cls, name: str, given: Path | None) -> "Checkpoint":
-        """At the path given, else in the state folder if it exists, else in the current one."""
-        if given is not None:
-            return cls(given)
+    def locate(cls, name: str, path: Path | None) -> "Checkpoint":
+        """The one at this path, else in the state folder if it exists, else in the current one."""
+        if path is not None:
+            return cls(path)
         folder = state_folder()
         return cls((folder if folder.is_dir() else Path()) / f"leadline-{name}.json")
 

@@ -32,20 +32,20 @@ def export(
         (umask 077; leadline export > users.csv)
         leadline export --sync failed --json
     """
-    with audit.recorded("export users", sync=sync) as done, progress_bar() as bar:
+    with audit.recorded("export users", sync=sync) as record, progress_bar() as bar:
         task = bar.add_task("exporting", total=snapshots.count())
         writer = csv.writer(sys.stdout)
-        columns = (*_COLUMNS, *further_fields.shown({}))
+        columns = (*_COLUMNS, *further_fields.in_response({}))
         if not json:
             writer.writerow((*columns, *_SYNC))
         for number, user in enumerate(_all(Query(sync=sync, limit=_PAGE)), 1):
-            done["users"] = number
+            record["users"] = number
             bar.update(task, advance=1)
             if json:
                 print_json(user)
             else:
-                own = [user.get(name) for name in columns]
-                row = [*own, *(user["sync"][name] for name in _SYNC)]
+                user_cells = [user.get(name) for name in columns]
+                row = [*user_cells, *(user["sync"][name] for name in _SYNC)]
                 writer.writerow(map(escape, row))
 
 

@@ -22,7 +22,7 @@ from leadline.users.model import NewUser
 #: Matched by name; ids of another system only if `--map` names their columns.
 FIELDS = tuple(NewUser.model_fields)
 IDS = tuple(Line.model_fields.keys() - NewUser.model_fields.keys())
-#: Column of a rejected line that says what is wrong.
+#: Column of a rejected line with its error.
 ERROR = "error"
 
 
@@ -49,9 +49,9 @@ class File:
         self._model = with_fields(Line)
         self._columns = {name: name for name in (*FIELDS, *self._further)} | dict(columns)
         self._stage = stage
-        known = (*FIELDS, *self._further, *sorted(IDS))
-        if unknown := columns.keys() - set(known):
-            raise InvalidRequest(f"--map names {', '.join(known)}, not {', '.join(unknown)}")
+        names = (*FIELDS, *self._further, *sorted(IDS))
+        if unknown := columns.keys() - set(names):
+            raise InvalidRequest(f"--map names {', '.join(names)}, not {', '.join(unknown)}")
 
     def digest(self) -> str:
         """A hash of the content: recognises the same file under any path.
@@ -89,13 +89,13 @@ class File:
         is_mapped = self._columns["external_id"] != "external_id"
         optional = {"stage"} if is_mapped else {"stage", "external_id"}
         optional |= {name for name, field in self._further.items() if not field.required}
-        missing = [
+        missing_columns = [
             column
             for name, column in self._columns.items()
             if name not in optional and column not in names
         ]
-        if missing:
-            raise InvalidRequest(f"there is no column {', '.join(missing)}: see --map")
+        if missing_columns:
+            raise InvalidRequest(f"there is no column {', '.join(missing_columns)}: see --map")
         try:
             for content in reader:
                 yield reader.line_num, {name: unescape(cell) for name, cell in content.items()}
@@ -115,18 +115,18 @@ class File:
     def _record(self, line: int, content: Any, earlier: "_Earlier") -> Record:
         if not isinstance(content, dict):
             return Record(line, {}, None, "is not a JSON object")
-        given = {name: content.get(column) for name, column in self._columns.items()}
-        if not given["stage"]:
-            given["stage"] = self._stage
-        # A `null` of JSON says that a further field has no value; an empty cell is given none.
+        values = {name: content.get(column) for name, column in self._columns.items()}
+        if not values["stage"]:
+            values["stage"] = self._stage
+        # In JSON, `null` clears a further field; an empty cell of CSV counts as absent.
         cleared = [name for name in self._further if self._is_null(name, content)]
-        given = {name: value for name, value in given.items() if value not in (None, "")}
-        given |= dict.fromkeys(cleared)
+        values = {name: value for name, value in values.items() if value not in (None, "")}
+        values |= dict.fromkeys(cleared)
         if not self.is_json:
-            for name in given.keys() & self._further.keys():
-                given[name] = from_cell(self._further[name], str(given[name]))
+            for name in values.keys() & self._further.keys():
+                values[name] = from_cell(self._further[name], str(values[name]))
         try:
-            user = self._model.model_validate(given)
+            user = self._model.model_validate(values)
         except ValidationError as invalid:
             return Record(line, content, None, _messages(invalid))
         error = self._error(user, earlier)
@@ -137,7 +137,7 @@ class File:
         return is_optional and content.get(self._columns[name], "") is None
 
     def _error(self, user: Line, earlier: "_Earlier") -> str:
-        """The error that fields alone don't show; empty if there is none."""
+        """The error in relation to other lines and the portal; "" if there is none."""
         if user.stage not in earlier.allowed:
             return f"stage: must be one of {', '.join(sorted(earlier.allowed))}"
         if "id" in self._columns and user.id is None:
@@ -154,7 +154,7 @@ class File:
 
 @dataclass(slots=True)
 class _Earlier:
-    """What a line is checked against: the portal's stages, and the ids of earlier lines."""
+    """The portal's stages and the ids of earlier lines, against which a line is checked."""
 
     allowed: frozenset[str]
     last_id: int = 0

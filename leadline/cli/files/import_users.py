@@ -16,9 +16,9 @@ from leadline.ledger import bulk_import
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 
-PART = 1000
-#: How many rejected lines are printed; the file has all of them.
-_SHOWN = 20
+BATCH = 1000
+#: Maximum number of rejected lines that are printed; the file has all of them.
+_PRINT_MAX = 20
 
 
 def import_file(
@@ -63,26 +63,30 @@ def import_file(
     """
     source = File(file, _mapping(columns or []), stage)
     digest = source.digest()
-    refused = rejected or file.with_name(f"{file.stem}.rejected{file.suffix}")
-    validated = _validate(source, digest, Rejected(refused, is_json=source.is_json))
+    rejected_file = rejected or file.with_name(f"{file.stem}.rejected{file.suffix}")
+    validated = _validate(source, digest, Rejected(rejected_file, is_json=source.is_json))
     good, bad = validated.good, validated.bad
     created = 0
     if good and not check and (skip_rejected or not bad):
         if validated.last_id:
             bulk_import.reserve(validated.last_id)
-        checkpoint = Checkpoint.at(f"import-{digest[:8]}", bookmark)
-        with audit.recorded("import users", lines=good, file=digest) as done:
-            done["created"] = created = _create(source, validated, digest, checkpoint, quiet=quiet)
+        checkpoint = Checkpoint.locate(f"import-{digest[:8]}", bookmark)
+        with audit.recorded("import users", lines=good, file=digest) as record:
+            record["created"] = created = _create(
+                source, validated, digest, checkpoint, quiet=quiet
+            )
     report = {"in_order": good, "rejected": bad, "created": created}
     if json:
-        print_json({**report, "rejected_file": str(refused) if bad else None})
+        print_json({**report, "rejected_file": str(rejected_file) if bad else None})
     else:
         print_line(
             ", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in report.items())
         )
     if bad:
-        more = f"{bad - _SHOWN} more rejected lines; all" if bad > _SHOWN else "rejected lines"
-        print_note(f"{more}, and why: {refused}")
+        more = (
+            f"{bad - _PRINT_MAX} more rejected lines; all" if bad > _PRINT_MAX else "rejected lines"
+        )
+        print_note(f"{more}, and why: {rejected_file}")
         raise typer.Exit(FINDINGS)
 
 
@@ -118,7 +122,7 @@ def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
                 continue
             if record.user is not None:
                 conflicts.add(record.line)
-            if refused.count < _SHOWN:
+            if refused.count < _PRINT_MAX:
                 print_note(f"line {record.line}: {record.error}")
             refused.add(record)
     refused.close()
@@ -127,13 +131,15 @@ def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
 
 def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Record]:
     """The records; a valid one with another user's lead or external id gets an error."""
-    while part := list(islice(records, PART)):
-        users = [(_key(digest, record.line), record.user) for record in part if record.user]
+    while batch := list(islice(records, BATCH)):
+        users = [(_key(digest, record.line), record.user) for record in batch if record.user]
         leads = bulk_import.taken_by_others(users, "bitrix_lead_id")
-        own_ids = bulk_import.taken_by_others(users, "external_id")
-        for record in part:
+        external_ids = bulk_import.taken_by_others(users, "external_id")
+        for record in batch:
             key = _key(digest, record.line)
-            field = "bitrix_lead_id" if key in leads else "external_id" if key in own_ids else None
+            field = (
+                "bitrix_lead_id" if key in leads else "external_id" if key in external_ids else None
+            )
             yield replace(record, error=f"{field}: another user has it") if field else record
 
 
@@ -146,13 +152,13 @@ def _create(
     source: File, validated: _Validated, digest: str, checkpoint: Checkpoint, *, quiet: bool
 ) -> int:
     """Store the valid lines; returns how many users are new."""
-    before = checkpoint.read() or {}
+    progress = checkpoint.read() or {}
     # By line, not by count: which lines are valid may change meanwhile, with the portal's stages.
-    last, done = int(before.get("line", 0)), int(before.get("done", 0))
-    if last:
-        print_note(f"continuing after line {last}")
+    last_line, done = int(progress.get("line", 0)), int(progress.get("done", 0))
+    if last_line:
+        print_note(f"continuing after line {last_line}")
     trace_context.begin()
-    records = (record for record in source.records() if record.line > last)
+    records = (record for record in source.records() if record.line > last_line)
     users = (
         (record.line, record.user)
         for record in records
@@ -161,11 +167,11 @@ def _create(
     created = entered = 0
     with progress_bar() as bar:
         task = bar.add_task("importing", total=validated.good, completed=done)
-        while part := list(islice(users, PART)):
-            keyed = [(_key(digest, line), user) for line, user in part]
+        while batch := list(islice(users, BATCH)):
+            keyed = [(_key(digest, line), user) for line, user in batch]
             created += bulk_import.create(keyed, quiet=quiet)
-            entered += len(part)
-            checkpoint.store({"line": part[-1][0], "done": done + entered})
+            entered += len(batch)
+            checkpoint.store({"line": batch[-1][0], "done": done + entered})
             bar.update(task, completed=done + entered)
     checkpoint.delete()
     if already := entered - created:

@@ -41,22 +41,22 @@ def apply(
         leadline apply --quiet
     """
     plan = _ready(plan_id)
-    todo = dict.fromkeys(APPLIED, 0)
+    remaining = dict.fromkeys(APPLIED, 0)
     for (kind, outcome), lines in plans.counts(plan).items():
         if kind in APPLIED and not outcome:
-            todo[kind] += lines
-    if any(todo.values()):
-        what = ", ".join(f"{kind} {number}" for kind, number in todo.items() if number)
+            remaining[kind] += lines
+    if any(remaining.values()):
+        what = ", ".join(f"{kind} {number}" for kind, number in remaining.items() if number)
         confirm(f"Apply plan {plan.id} ({what})?", yes=yes)
     trace_context.begin()
     entered, changed = 0, list[int]()
-    with audit.recorded("apply plan", plan=plan.id) as done, progress_bar() as bar:
-        task = bar.add_task("users", total=sum(todo.values()))
+    with audit.recorded("apply plan", plan=plan.id) as record, progress_bar() as bar:
+        task = bar.add_task("users", total=sum(remaining.values()))
         for step in applying.steps(plan, quiet=quiet):
             entered += len(step.entered)
             changed += step.changed
             bar.update(task, advance=len(step.entered) + len(step.changed))
-        done.update(asked=entered, changed=len(changed))
+        record.update(asked=entered, changed=len(changed))
     if json:
         print_json({"plan": plan.id, "entered": entered, "changed": changed})
     else:

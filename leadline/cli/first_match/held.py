@@ -1,4 +1,4 @@
-"""`leadline held`: users that wait for a person, and the decision about one."""
+"""`leadline held`: users that wait for an operator, and the decision about one."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ def held(
     after: After = 0,
     json: Json = False,
 ) -> None:
-    """List users that are held for a person, or decide about one.
+    """List users that are held for an operator, or decide about one.
 
     With LEADLINE_DUPLICATES=hold, no lead is created for a user whose phone or e-mail several
     open leads have. Such a user waits until one of them is named, or a lead is to be created
@@ -63,12 +63,12 @@ def held(
 
 
 def _print(limit: int, after: int, *, json: bool) -> None:
-    found = held_users.page(limit, after)
+    rows = held_users.page(limit, after)
     if json:
-        print_json({"held": found})
+        print_json({"held": rows})
     else:
-        print_table(_COLUMNS, [[user[name] for name in _COLUMNS] for user in found])
-        if len(found) == limit:
-            print_note(f"more: --after {found[-1]['user_id']}")
-    if found:
+        print_table(_COLUMNS, [[user[name] for name in _COLUMNS] for user in rows])
+        if len(rows) == limit:
+            print_note(f"more: --after {rows[-1]['user_id']}")
+    if rows:
         raise typer.Exit(FINDINGS)

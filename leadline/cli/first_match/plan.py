@@ -24,12 +24,12 @@ from leadline.users import snapshots
 
 #: Exit code: done, and `apply` would write something.
 WOULD_CHANGE = 2
-#: Before `portal resume` it is not too late.
+#: A warning while calls may still be paused, so that the setting can be changed in time.
 NOT_HELD = (
     "{} ambiguous: users of these that wait get their own lead once calls resume; to hold them"
-    " for a person, set LEADLINE_DUPLICATES=hold for the workers, and here"
+    " for an operator, set LEADLINE_DUPLICATES=hold for the workers, and here"
 )
-#: Lines that are read at a time.
+#: Number of lines read at a time.
 PAGE = 500
 
 
@@ -60,13 +60,13 @@ def plan(
         leadline plan 3
     """
     trace_context.begin()
-    shown = _stored(plan_id) if plan_id else _make(restart=restart)
-    counts = _print_lines(shown, json=json)
+    current = _stored(plan_id) if plan_id else _make(restart=restart)
+    counts = _print_lines(current, json=json)
     summary: dict[str, int] = {
-        "plan": shown.id,
-        "leads": shown.leads,
-        "contacts": shown.contacts,
-        "linked": shown.linked,
+        "plan": current.id,
+        "leads": current.leads,
+        "contacts": current.contacts,
+        "linked": current.linked,
     }
     summary |= {kind: counts[kind] for kind in KINDS}
     if counts["ambiguous"] and "hold" not in settings().duplicates:
@@ -77,44 +77,44 @@ def plan(
         print_facts(summary.items())
     if any(counts[kind] for kind in APPLIED):
         if not json:
-            print_note(f"apply it: leadline apply {shown.id}")
+            print_note(f"apply it: leadline apply {current.id}")
         raise typer.Exit(WOULD_CHANGE)
 
 
 def _stored(plan_id: int) -> Plan:
-    found = plans.find(plan_id)
-    if found is None or not found.is_ready:
+    stored = plans.find(plan_id)
+    if stored is None or not stored.is_ready:
         raise IdNotFound(f"there is no finished plan {plan_id}")
-    return found
+    return stored
 
 
 def _make(*, restart: bool) -> Plan:
     """Make a plan, or finish the one that was interrupted."""
     newest = None if restart else plans.find()
     if newest is None or newest.is_ready:
-        made = plans.begin()
+        current = plans.begin()
     else:
-        made = newest
-        print_note(f"continuing plan {made.id}; --restart starts over")
+        current = newest
+        print_note(f"continuing plan {current.id}; --restart starts over")
     with progress_bar() as bar:
-        leads = bar.add_task("leads", total=None, completed=made.leads)
+        leads = bar.add_task("leads", total=None, completed=current.leads)
         users = bar.add_task("users", total=snapshots.count())
-        for step in planning.steps(made):
-            made = step
-            bar.update(leads, completed=made.leads)
-            if made.reading == "users":
-                bar.update(users, completed=sum(plans.counts(made).values()) + made.linked)
-    return made
+        for step in planning.steps(current):
+            current = step
+            bar.update(leads, completed=current.leads)
+            if current.reading == "users":
+                bar.update(users, completed=sum(plans.counts(current).values()) + current.linked)
+    return current
 
 
-def _print_lines(shown: Plan, *, json: bool) -> Counter[str]:
+def _print_lines(plan_: Plan, *, json: bool) -> Counter[str]:
     counts: Counter[str] = Counter()
     after = 0
-    while found := plans.lines(shown, PAGE, after):
-        for line in found:
+    while lines := plans.lines(plan_, PAGE, after):
+        for line in lines:
             counts[line["kind"]] += 1
             print_json(_as_json(line)) if json else print_line(_as_text(line))
-        after = found[-1]["number"]
+        after = lines[-1]["number"]
     return counts
 
 
@@ -127,8 +127,8 @@ def _as_text(line: dict[str, Any]) -> str:
     leads = ", ".join(map(str, line["lead_ids"]))
     contacts = ", ".join(map(str, line["contact_ids"]))
     changes = "; ".join(
-        f"{name}: {printable(had)} -> {printable(has)}"
-        for name, (had, has) in (line["changes"] or {}).items()
+        f"{name}: {printable(lead_value)} -> {printable(user_value)}"
+        for name, (lead_value, user_value) in (line["changes"] or {}).items()
     )
     parts = [
         f"{line['kind']:<9} {user:<12}",

@@ -47,11 +47,11 @@ class _Reconciliation:
 
     def resume(self) -> None:
         """Continue from the checkpoint of an interrupted run, if there is one."""
-        before = self._checkpoint.read()
-        if before is None or before.get("portal") != settings().portal:
+        stored = self._checkpoint.read()
+        if stored is None or stored.get("portal") != settings().portal:
             return
-        self.position = Position(before["walk"], before["after"])
-        self.counts.update(before["counts"])
+        self.position = Position(stored["walk"], stored["after"])
+        self.counts.update(stored["counts"])
         print_note(
             f"continuing after {self.position.walk[:-1]} {self.position.after};"
             f" --restart starts over ({self._checkpoint.path})"
@@ -130,7 +130,7 @@ def reconcile(
     if repair:
         moved = " and overwrite stages set in the CRM" if stages else ""
         confirm(f"Create missing leads, write what differs{moved}, for all users?", yes=yes)
-    checkpoint = Checkpoint.at("reconcile", bookmark)
+    checkpoint = Checkpoint.locate("reconcile", bookmark)
     run = _Reconciliation(checkpoint, repair=repair, stages=stages, json=json)
     if restart:
         checkpoint.delete()
@@ -138,8 +138,8 @@ def reconcile(
     trace_context.begin()
     with ExitStack() as stack:
         if repair:
-            done = stack.enter_context(audit.recorded("repair leads", stages=stages))
-            stack.callback(lambda: done.update(asked=run.counts["asked_again"]))
+            record = stack.enter_context(audit.recorded("repair leads", stages=stages))
+            stack.callback(lambda: record.update(asked=run.counts["asked_again"]))
         _scan(run, stack.enter_context(progress_bar()))
     checkpoint.delete()
     _print_summary(run.counts, json=json)

@@ -1,4 +1,4 @@
-"""`leadline restore`: restore a dump of Postgres, and do everything that has to follow."""
+"""`leadline restore`: restore a dump of Postgres, migrate it, and begin a new history."""
 
 import os
 import shutil

@@ -31,14 +31,14 @@ def restored(*, yes: Yes = False, json: Json = False) -> None:
 
 
 def begin_history() -> dict[str, Any]:
-    """Do what `restored` says; returns its report.
+    """Carry out `restored`; returns its report.
 
     Raises:
         LeadlineError: a server or the portal can't be reached; safe to repeat.
     """
-    with audit.recorded("restored") as done:
+    with audit.recorded("restored") as record:
         history = installation.begin_history(lost=installation.ensure_history().history)
-        done["history"] = history
+        record["history"] = history
         greatest = max(our_leads.highest_user_ids(), default=0)
         installation.reserve_ids(greatest)
         installation.mark_portal_checked()

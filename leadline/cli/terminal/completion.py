@@ -1,6 +1,6 @@
 """`leadline completion`: completion of commands and options in the shell, by typer.
 
-typer offers it as options that write into the user's files; these two functions are what they call.
+typer itself offers it as options that write into the user's files; here they are not needed.
 """
 
 import os
@@ -31,6 +31,6 @@ def completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")
 
 
 def prepare() -> None:
-    """Let typer answer the shell, if it is the shell that runs this process."""
+    """Set typer up to answer the shell, if the shell asks for completions."""
     if VARIABLE in os.environ:
         completion_init()

@@ -11,7 +11,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmati
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask an operator to confirm; returns if the answer is yes, or `yes` says so already.
+    """Ask an operator to confirm; returns if the answer is yes, or at once with `yes`.
 
     Raises:
         NotConfirmed: the answer is no, or there is no terminal to ask on.

@@ -1,4 +1,4 @@
-"""Errors of commands: an exit code and, with --json, one shape for all.
+"""Errors of commands: an exit code and, with --json, one JSON format for all.
 
     {"error": {"code": "database_down", "message": "Postgres can't be reached", "exit_code": 3}}
 
@@ -56,7 +56,7 @@ class Failure:
 
 
 def run(command: Callable[[], object]) -> int:
-    """Run a command; returns its exit code, after its error, if any, was reported."""
+    """Run a command and report its error, if any; returns its exit code."""
     is_json = "--json" in sys.argv[1:]
     try:
         code = command()
@@ -66,7 +66,7 @@ def run(command: Callable[[], object]) -> int:
             return WRONG_USAGE
         return report(Failure("wrong_usage", error.format_message(), WRONG_USAGE), is_json=is_json)
     except BrokenPipeError:
-        raise  # not a failure: the reader has what it wants
+        raise  # not a failure: the reader closed the pipe
     except _expected() as error:
         return report(failure_of(error), is_json=is_json)
     return code if isinstance(code, int) else 0
@@ -82,7 +82,7 @@ def report(failure: Failure, *, is_json: bool) -> int:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure that an expected error means."""
+    """The failure for an expected error."""
     from pydantic import ValidationError  # noqa: PLC0415 - only a failure needs these
 
     from leadline.runtime.postgres.pool import StatementError  # noqa: PLC0415 - the same

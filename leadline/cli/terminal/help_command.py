@@ -1,4 +1,4 @@
-"""`leadline help`: the same as `--help`, in the order in which people type it."""
+"""`leadline help COMMAND`: the same as `leadline COMMAND --help`."""
 
 from typing import Annotated, Any
 

@@ -42,17 +42,17 @@ def failed(
         leadline failed --reason "Field X"
         leadline failed --limit 200 --json
     """
-    which = FailedFilter(parse_moment(since) if since else None, reason)
+    selection = FailedFilter(parse_moment(since) if since else None, reason)
     if group:
-        is_any = _print_groups(which, limit, since, json=json)
+        is_any = _print_groups(selection, limit, since, json=json)
     else:
-        is_any = _print_page(which, limit, after, json=json)
+        is_any = _print_page(selection, limit, after, json=json)
     if is_any:
         raise typer.Exit(FINDINGS)
 
 
-def _print_page(which: FailedFilter, limit: int, after: int, *, json: bool) -> bool:
-    page = failed_users.page(which, limit, after)
+def _print_page(selection: FailedFilter, limit: int, after: int, *, json: bool) -> bool:
+    page = failed_users.page(selection, limit, after)
     if json:
         print_json(page)
         return bool(page["items"])
@@ -63,8 +63,8 @@ def _print_page(which: FailedFilter, limit: int, after: int, *, json: bool) -> b
     return bool(rows)
 
 
-def _print_groups(which: FailedFilter, limit: int, since: str | None, *, json: bool) -> bool:
-    groups = failed_users.groups(which, limit)
+def _print_groups(selection: FailedFilter, limit: int, since: str | None, *, json: bool) -> bool:
+    groups = failed_users.groups(selection, limit)
     if json:
         print_json({"groups": groups})
         return bool(groups)

@@ -17,7 +17,7 @@ After = Annotated[
 ]
 Sync = Literal["waiting", "synced", "failed"]
 
-_OWN = ("id", "full_name", "phone", "stage")
+_USER = ("id", "full_name", "phone", "stage")
 _SYNC = ("status", "bitrix_lead_id", "version")
 _EXPECTED = {
     "stage": "--stage has 1 to 50 characters of A-Z, 0-9, _ and :",
@@ -56,15 +56,17 @@ def users(
     if json:
         print_json(page)
         return
-    print_users(page, _OWN, _SYNC)
+    print_users(page, _USER, _SYNC)
 
 
-def print_users(page: Mapping[str, Any], own: Sequence[str], synced: Sequence[str]) -> None:
+def print_users(
+    page: Mapping[str, Any], user_columns: Sequence[str], sync_columns: Sequence[str]
+) -> None:
     """Print a page: columns of the user itself, then of its `sync` block, then the next page."""
     rows = [
-        [*(user[name] for name in own), *(user["sync"][name] for name in synced)]
+        [*(user[name] for name in user_columns), *(user["sync"][name] for name in sync_columns)]
         for user in page["items"]
     ]
-    print_table((*own, *synced), rows)
+    print_table((*user_columns, *sync_columns), rows)
     if page["next"]:
         print_note(f"more: --after {page['next']}")

@@ -50,35 +50,35 @@ def resync(
         raise InvalidRequest("--since and --reason restrict --all-failed")
     trace_context.begin()
     if all_failed:
-        which = FailedFilter(parse_moment(since) if since else None, reason)
-        _resync_failed(which, yes=yes, json=json)
+        selection = FailedFilter(parse_moment(since) if since else None, reason)
+        _resync_failed(selection, yes=yes, json=json)
         return
-    with audit.recorded("send again", user_ids=audit.first_user_ids(user_ids or [])) as done:
-        requested, waiting, missing = resync_users(user_ids or [])
-        done["asked"] = requested
+    with audit.recorded("send again", user_ids=audit.first_user_ids(user_ids or [])) as record:
+        requested, waiting, not_found = resync_users(user_ids or [])
+        record["asked"] = requested
     if json:
-        print_json({"asked_again": requested, "waiting_already": waiting, "not_found": missing})
+        print_json({"asked_again": requested, "waiting_already": waiting, "not_found": not_found})
     else:
         print_line(f"resync requested: {requested}")
         for user_id in waiting:
             print_line(f"user {user_id} is already waiting")
-    if missing:
-        print_error(f"not found: {', '.join(map(str, missing))}")
+    if not_found:
+        print_error(f"not found: {', '.join(map(str, not_found))}")
         raise typer.Exit(FINDINGS)
 
 
-def _resync_failed(which: FailedFilter, *, yes: bool, json: bool) -> None:
+def _resync_failed(failed: FailedFilter, *, yes: bool, json: bool) -> None:
     """Resync the failed users of a filter, as a job."""
-    if number := failed_users.count(which):
+    if number := failed_users.count(failed):
         confirm(f"Resync {number} failed users?", yes=yes)
-    groups = failed_users.by_group(which)
+    groups = failed_users.by_group(failed)
     is_all = groups == FailedFilter()
     action = "send all failed again" if is_all else "send failed again"
-    with audit.recorded(action) as done:
+    with audit.recorded(action) as record:
         selection = Selection(reason_ids=groups.reason_ids, since=groups.since)
-        begun = jobs.begin("resync", selection)
-        done["job"], done["asked"] = begun["id"], begun["total"]
-    job = follow(begun)
+        job_ = jobs.begin("resync", selection)
+        record["job"], record["asked"] = job_["id"], job_["total"]
+    job = follow(job_)
     if json:
         print_json({"asked_again": job["changed"], "job": job["id"], "state": job["state"]})
         return

@@ -78,20 +78,22 @@ def show(
 def _reveal(user: dict[str, Any]) -> None:
     """Put the values into the user's calls."""
     user_id = UserId(user["id"])
-    with audit.recorded("read what was sent", user_ids=[user_id]) as done:
-        sent = {event["event_id"]: event["calls"] for event in timeline.sent(user_id)}
-        done["events"] = len(sent)
+    with audit.recorded("read what was sent", user_ids=[user_id]) as record:
+        calls_by_event = {
+            event["event_id"]: event["calls"] for event in timeline.last_calls(user_id)
+        }
+        record["events"] = len(calls_by_event)
     for event in user["sync"]["events"]:
-        event["calls"] = sent.get(event["event_id"], [])
+        event["calls"] = calls_by_event.get(event["event_id"], [])
 
 
 def _print_calls(event: Mapping[str, Any]) -> None:
     for call in event["calls"]:
-        at = datetime.fromtimestamp(call["at_ms"] / 1000, UTC)
+        sent_at = datetime.fromtimestamp(call["at_ms"] / 1000, UTC)
         status = f"HTTP {call['status']}" if call["status"] else "no answer"
         print_line("")
         print_line(
-            f"version {event['version']}  {printable(at)}  {printable(call['method'])}"
+            f"version {event['version']}  {printable(sent_at)}  {printable(call['method'])}"
             f"  {status}  {call['ms']} ms  {printable(event['correlation_id'])}"
         )
         for name in ("params", "answer", "error"):
@@ -105,7 +107,7 @@ def _own_facts(user: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def _local(moment: str | None) -> datetime | None:
-    """A moment of the user's JSON, to be printed in local time."""
+    """A time of the user's JSON, to be printed in local time."""
     return datetime.fromisoformat(moment) if moment else None
 
 
@@ -124,11 +126,11 @@ def _reason(user: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def _system(sync: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """What holds up every user, if this one waits and something does."""
+    """The system's most important problem, if this user waits and there is one."""
     if sync["status"] != "waiting":
         return []
-    found = findings({})[0]
-    return [] if found.state == "healthy" else [("system", verdict.line(found))]
+    worst = findings({})[0]
+    return [] if worst.state == "healthy" else [("system", verdict.line(worst))]
 
 
 def _cell(event: Mapping[str, Any], name: str) -> object:
