@@ -1,4 +1,4 @@
-"""DELETE /users/{id}: erase the person, for good."""
+"""DELETE /users/{id}: erase the person permanently."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""Plans of a first match, and users held for a person.
+"""Plans of a first match, and users held for an operator.
 
 A plan compares all users with all leads of a portal before anything is written
 (docs/first-match.md). While it is read, `match_keys` finds leads by the last digits of their

@@ -1,4 +1,4 @@
-"""Duplicates before create: a user is linked, held for a person, or its lead gets a contact."""
+"""Duplicates before create: a user is linked, held for an operator, or its lead gets a contact."""
 
 from collections.abc import Callable
 from typing import Any
@@ -218,7 +218,7 @@ def test_several_leads_hold_the_user_until_a_person_decides(
     assert (output["why"]["code"], output["sync"]["held"]["lead_ids"]) == ("whyHeld", doubles)
     status = leadline("status", "--json").json
     assert (status["verdict"]["reason"], status["ledger"]["held"]) != ("slow", 0)
-    assert "1 user held for a person; leadline held" in status["attention"]
+    assert "1 user held for an operator; leadline held" in status["attention"]
     assert rows("SELECT state FROM events WHERE user_id = :id", id=held) == [{"state": "open"}]
     assert leadline("held", held, "--link", 999).code == 2
     assert leadline("held", other, "--create").code == 2

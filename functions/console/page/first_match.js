@@ -1,4 +1,4 @@
-// First match: the newest plan, and users that are held until a person decides.
+// First match: the newest plan, and users that are held until an operator decides.
 
 import { get, post } from "./api.js";
 import { ask, element, put, replaceEntries, say } from "./dom.js";
