@@ -95,11 +95,11 @@ class Demo:
         answer = self._http.get(f"{self._portal}/_emulator/leads", timeout=30)
         if answer.status_code != 200:
             raise Failed("this is a real portal: look at the lead there")
-        found = [lead for lead in answer.json() if lead["ORIGIN_ID"] == str(user_id)]
-        if len(found) != 1:
-            print_step(f"{len(found)} leads for user {user_id} instead of one")
+        leads = [lead for lead in answer.json() if lead["ORIGIN_ID"] == str(user_id)]
+        if len(leads) != 1:
+            print_step(f"{len(leads)} leads for user {user_id} instead of one")
             return None
-        return dict(found[0])
+        return dict(leads[0])
 
 
 def _key() -> str | None:

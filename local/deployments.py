@@ -1,4 +1,4 @@
-"""What the edge's OpenFaaS API deployed or removed: a file for each function, kept across runs.
+"""Records of functions that the edge's OpenFaaS API deployed or removed, kept across runs.
 
 The edge writes it; a function reads its own when it starts. A function without a file runs with
 the defaults of `make run`.
@@ -55,13 +55,13 @@ class Deployments:
         record = self.find(name)
         if record is None or record.deployment is None:
             return {}
-        mounted = self._folder / f"{name}.secrets"
-        mounted.mkdir(mode=0o700, exist_ok=True)
-        for link in mounted.iterdir():
+        folder = self._folder / f"{name}.secrets"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for link in folder.iterdir():
             link.unlink()
         for secret in record.deployment["secrets"]:
-            (mounted / secret).symlink_to(secrets / secret)
-        return {**record.deployment["envVars"], "LEADLINE_SECRETS_DIR": str(mounted)}
+            (folder / secret).symlink_to(secrets / secret)
+        return {**record.deployment["envVars"], "LEADLINE_SECRETS_DIR": str(folder)}
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"

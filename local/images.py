@@ -86,8 +86,8 @@ def push(image: Image, labels: Mapping[str, str]) -> str:
 
 def _ensure_builder() -> None:
     command = ("docker", "buildx", "inspect", _BUILDER)
-    found = subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - words of our own
-    if found.returncode != 0:
+    inspection = subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - words of our own
+    if inspection.returncode != 0:
         _run(*("docker", "buildx", "create", "--name", _BUILDER, "--driver", "docker-container"))
 
 

@@ -51,29 +51,33 @@ class Folders:
 
 def prepare(folders: Folders, webhook: str, keys: str) -> None:
     """Write files that are missing or have changed; existing passwords stay."""
-    stored, all_secrets = folders.passwords, folders.all_secrets
-    owners = {server: _password(stored / f"{server}-password") for server in _SERVERS}
+    password_folder, all_secrets = folders.passwords, folders.all_secrets
+    owners = {server: _password(password_folder / f"{server}-password") for server in _SERVERS}
     passwords = {
-        server: {login.name: _password(stored / f"{server}-{login.name}") for login in LOGINS}
+        server: {
+            login.name: _password(password_folder / f"{server}-{login.name}") for login in LOGINS
+        }
         for server in _SERVERS
     }
     for server, files in _server_files(owners, passwords).items():
         for name, text in files.items():
             _write(folders.servers / server / name, text)
-    others = {
+    other_secrets = {
         KEYS: keys or _password(all_secrets / KEYS, f"{KEY_OWNER}:"),
         INTERNAL: _password(all_secrets / INTERNAL),
         WEBHOOK: webhook or EMULATOR,
     }
-    found = {"owner": {"database-url-owner": _address("postgres", OWNER, owners["postgres"])}}
+    secrets_by_login = {
+        "owner": {"database-url-owner": _address("postgres", OWNER, owners["postgres"])}
+    }
     for login in LOGINS:
-        found[login.name] = {name: others[name] for name in login.other_secrets}
+        secrets_by_login[login.name] = {name: other_secrets[name] for name in login.other_secrets}
         for server, secret in zip(_SERVERS, ADDRESSES, strict=True):
             if secret in login.addresses:
                 address = _address(server, login.user, passwords[server][login.name])
-                found[login.name][login.secret(secret)] = address
-    for login_name, its_secrets in found.items():
-        for name, text in its_secrets.items():
+                secrets_by_login[login.name][login.secret(secret)] = address
+    for login_name, login_secrets in secrets_by_login.items():
+        for name, text in login_secrets.items():
             _write(folders.logins / login_name / name, text)
             _write(all_secrets / name, text)
 

@@ -20,7 +20,7 @@ CHANGELOG = "CHANGELOG.md"
 WORKFLOW = ".github/workflows/release.yml"
 _STACKS = ("stack.yml", "deploy/processes/stack.yml")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-#: Where else than in pyproject.toml the version is written: files, and a pattern that finds it.
+#: Further places of the version besides pyproject.toml: files, and a pattern that finds it.
 _PLACES = (
     ("leadline/__init__.py", r'__version__ = "([^"]+)"'),
     ("template/leadline/Dockerfile", r"ARG VERSION=(\S+)"),
@@ -35,7 +35,7 @@ _PLACES = (
 
 @dataclass(frozen=True)
 class Release:
-    """What a checkout would release."""
+    """A release of a checkout."""
 
     root: Path
     version: str
@@ -73,8 +73,8 @@ class Release:
     def _other_versions(self) -> Iterator[str]:
         for pattern, expression in _PLACES:
             for path in sorted(self.root.glob(pattern)):
-                found = set(re.findall(expression, path.read_text(encoding="utf-8")))
-                for other in sorted(found - {self.version}):
+                versions = set(re.findall(expression, path.read_text(encoding="utf-8")))
+                for other in sorted(versions - {self.version}):
                     yield f"{path.relative_to(self.root)} says {other}, not {self.version}"
 
     def _changelog(self) -> Iterator[str]:
@@ -94,8 +94,8 @@ class Release:
 
     def _git(self) -> Iterator[str]:
         if changed := _git(self.root, "status", "--porcelain").splitlines():
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            yield f"not committed: {changed[0].strip()}{more}"
+            and_more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            yield f"not committed: {changed[0].strip()}{and_more}"
         tagged = _git(self.root, "rev-parse", "--quiet", "--verify", f"{self.tag}^{{commit}}")
         if tagged and tagged != _git(self.root, "rev-parse", "HEAD"):
             yield f"the tag {self.tag} is at another commit: choose a new version"

@@ -50,7 +50,7 @@ class Function(_Strict):
     readonly_root_filesystem: bool = False
 
     @model_validator(mode="after")
-    def _fits_the_community_edition(self) -> "Function":
+    def _check_community_edition(self) -> "Function":
         paid = self.labels.keys() - _FREE_LABELS
         paid |= {name for name in self.annotations if name.startswith(_PAID_ANNOTATIONS)}
         if paid:
@@ -68,10 +68,12 @@ class Function(_Strict):
 
     def all_environment(self, root: Path) -> dict[str, str]:
         """The variables, inline and from files; files win, as in faas-cli."""
-        found = dict(self.environment)
+        variables = dict(self.environment)
         for name in self.environment_file:
-            found |= _Environment.model_validate(yaml.safe_load((root / name).read_text())).values
-        return found
+            variables |= _Environment.model_validate(
+                yaml.safe_load((root / name).read_text())
+            ).values
+        return variables
 
 
 class _Environment(_Strict):

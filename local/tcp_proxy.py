@@ -1,8 +1,8 @@
 """`python tcp_proxy.py edge:3000 3000`: forward the TCP connections of a port to the edge.
 
-One container at a time can have a published port. Under docker compose this one has it, and stays
-while the edge behind it is replaced: a connection that meets no edge waits for one. It needs the
-standard library only, so that it runs in Python's own image and no upgrade of Leadline replaces it.
+Only one container at a time can have a published port. Under docker compose this one has it, and
+stays while the edge is replaced: new connections wait. It needs the standard library only,
+so that it runs in Python's own image and no upgrade of Leadline replaces it.
 """
 
 import asyncio

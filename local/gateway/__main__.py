@@ -19,7 +19,7 @@ from local.gateway.app import build
 from local.gateway.request_log import RequestLog
 from local.gateway.responses import Connection, close_connections_once
 
-#: After SIGTERM: how long clients may take to notice `Connection: close`, and requests to complete.
+#: After SIGTERM: how long connections may take to close, and requests to complete.
 _DRAIN_S = 2.0
 _SHUTDOWN_S = 5.0
 _POLL_S = 0.05
@@ -36,22 +36,22 @@ def main() -> int:
 
 
 async def _serve() -> None:
-    stopped = asyncio.Event()
+    is_stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(number, is_stopped.set)
     app = build(Path(os.environ["LEADLINE_EDGE"]))
-    app.on_response_prepare.append(close_connections_once(stopped))
+    app.on_response_prepare.append(close_connections_once(is_stopped))
     runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S, handler_cancellation=True)
     await runner.setup()
     listener = await _listen(runner.server)
-    await stopped.wait()
+    await is_stopped.wait()
     listener.close()
     await _drain(runner.server)
     await runner.cleanup()
 
 
 async def _drain(server: web.Server | None) -> None:
-    """Wait for the open connections: one closed without notice may have a request on its way."""
+    """Wait until connections close: one closed by us may just have got another request."""
     for _ in range(round(_DRAIN_S / _POLL_S)):
         if not (server and server.connections):
             break

@@ -18,7 +18,7 @@ from leadline.workqueue.reachability import KINDS, NO_ANSWER, Reachability
 from leadline.workqueue.worker_heartbeats import SILENT_S, WorkerHeartbeats
 from local.gateway.config import Relay
 
-#: For a whole check; and for each wait in it.
+#: Time-outs of a whole check, and of each wait in it.
 TIMEOUT_S = 1.5
 _STEP_TIMEOUT_S = 1.2
 _RELAY_MARGIN_S = 5

@@ -69,26 +69,26 @@ async def _check_all(config: Config, functions: Mapping[str, str]) -> dict[str, 
 def _checks(
     config: Config, functions: Mapping[str, str], session: aiohttp.ClientSession
 ) -> dict[str, Awaitable[None]]:
-    found: dict[str, Awaitable[None]] = {
+    checks_: dict[str, Awaitable[None]] = {
         name: checks.check_http(session, f"{url}/_/ready") for name, url in functions.items()
     }
     database, amqp, redis = (secrets.get(n) for n in ("database-url", "amqp-url", "redis-url"))
     if database:
-        found["postgres"] = asyncio.to_thread(checks.check_postgres, database)
+        checks_["postgres"] = asyncio.to_thread(checks.check_postgres, database)
     if amqp:
-        found["rabbitmq"] = asyncio.to_thread(checks.check_rabbitmq, amqp)
+        checks_["rabbitmq"] = asyncio.to_thread(checks.check_rabbitmq, amqp)
     if redis:
-        found["redis"] = asyncio.to_thread(checks.check_redis, redis)
+        checks_["redis"] = asyncio.to_thread(checks.check_redis, redis)
     if redis and config.workers:
-        found["worker"] = asyncio.to_thread(checks.check_workers, redis)
-        found["portal"] = asyncio.to_thread(checks.check_portal, redis)
+        checks_["worker"] = asyncio.to_thread(checks.check_workers, redis)
+        checks_["portal"] = asyncio.to_thread(checks.check_portal, redis)
     if config.connector:
-        found["connector"] = checks.check_http(session, f"{config.connector}/healthz")
+        checks_["connector"] = checks.check_http(session, f"{config.connector}/healthz")
     if _is_emulated(config):
-        found["bitrix24"] = checks.check_http(session, f"{config.emulator}/_emulator/settings")
+        checks_["bitrix24"] = checks.check_http(session, f"{config.emulator}/_emulator/settings")
     if config.relay:
-        found["relay"] = asyncio.to_thread(checks.check_relay, config.relay)
-    return found
+        checks_["relay"] = asyncio.to_thread(checks.check_relay, config.relay)
+    return checks_
 
 
 def _is_emulated(config: Config) -> bool:

@@ -20,7 +20,7 @@ def require_internal_key(authorization: str | None) -> None:
     scheme, _, key = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise Unauthorized
-    own = auth.own_key()
-    sent = key.strip().encode("utf-8", "surrogateescape")
-    if own is None or not hmac.compare_digest(sent, own.encode()):
+    internal_key = auth.own_key()
+    sent_key = key.strip().encode("utf-8", "surrogateescape")
+    if internal_key is None or not hmac.compare_digest(sent_key, internal_key.encode()):
         raise Forbidden

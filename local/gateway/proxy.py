@@ -173,8 +173,8 @@ def _request_headers(request: web.Request, call_id: str) -> CIMultiDict[str] | N
     headers.popall("Content-Length", None)
     headers[CALL_ID] = call_id
     client = request.remote or "unknown"
-    known = headers.get("X-Forwarded-For")
-    headers["X-Forwarded-For"] = f"{known}, {client}" if known else client
+    forwarded_for = headers.get("X-Forwarded-For")
+    headers["X-Forwarded-For"] = f"{forwarded_for}, {client}" if forwarded_for else client
     headers["X-Forwarded-Host"] = request.host
     headers["X-Forwarded-Proto"] = request.scheme
     return headers if _is_text(headers.values()) else None
@@ -190,6 +190,6 @@ def _is_text(values: Iterable[str]) -> bool:
 
 def _end_to_end(headers: CIMultiDictProxy[str] | CIMultiDict[str]) -> CIMultiDict[str]:
     """The headers without hop-by-hop ones, including those named in Connection."""
-    named = headers.get("Connection", "").lower().split(",")
-    dropped = _HOP_BY_HOP | {name.strip() for name in named}
+    connection_options = headers.get("Connection", "").lower().split(",")
+    dropped = _HOP_BY_HOP | {name.strip() for name in connection_options}
     return CIMultiDict((key, value) for key, value in headers.items() if key.lower() not in dropped)

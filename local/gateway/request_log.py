@@ -56,18 +56,18 @@ class RequestLog(AbstractAccessLogger):
 
 def loggable(raw: str, function: str | None = None) -> str:
     """The path without its query, and `*` for each word that is not ours."""
-    known = _WORDS if function is None else _WORDS | {function}
+    words = _WORDS if function is None else _WORDS | {function}
     segments = raw.partition("?")[0].split("/")
-    logged = [segment if _is_ours(segment, known) else HIDDEN for segment in segments]
+    logged = [segment if _is_loggable(segment, words) else HIDDEN for segment in segments]
     # An external id may be a phone, however short.
-    for place, segment in enumerate(segments[1:], 1):
-        if segments[place - 1] == "by-external-id" and segment:
-            logged[place] = HIDDEN
+    for index, segment in enumerate(segments[1:], 1):
+        if segments[index - 1] == "by-external-id" and segment:
+            logged[index] = HIDDEN
     return "/".join(logged)
 
 
-def _is_ours(segment: str, known: frozenset[str]) -> bool:
-    return segment in known or bool(_ID.fullmatch(segment) or _FILE.fullmatch(segment))
+def _is_loggable(segment: str, words: frozenset[str]) -> bool:
+    return segment in words or bool(_ID.fullmatch(segment) or _FILE.fullmatch(segment))
 
 
 def _correlation(call_id: str | None) -> dict[str, str]:

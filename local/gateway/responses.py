@@ -1,4 +1,4 @@
-"""The edge's own responses: errors as problem+json, as everywhere."""
+"""The edge's own responses: errors as problem+json, as functions send them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,20 +18,20 @@ BODY_WITHIN_S = 30
 
 def problem_response(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
     """An error as problem+json; `Retry_After="1"` becomes the header Retry-After."""
-    named = {name.replace("_", "-"): value for name, value in headers.items() if value}
+    header_names = {name.replace("_", "-"): value for name, value in headers.items() if value}
     return web.Response(
         body=problem.document(status, detail),
         status=status,
         content_type=problem.CONTENT_TYPE,
-        headers=named,
+        headers=header_names,
     )
 
 
 def error_response(error: LeadlineError, **headers: str) -> web.Response:
     """The response that a function would give to this error."""
-    body, status, named = problem.response_for(error)
-    named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return web.Response(body=body, status=status, headers=named)
+    body, status, all_headers = problem.response_for(error)
+    all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(body=body, status=status, headers=all_headers)
 
 
 @web.middleware
@@ -73,12 +73,12 @@ async def handle_expect_header(request: web.Request) -> web.StreamResponse | Non
 
 
 def close_connections_once(
-    stopped: asyncio.Event,
+    is_stopped: asyncio.Event,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """A signal handler: once the edge stops, each response is its connection's last one."""
 
     async def close(_request: web.Request, response: web.StreamResponse) -> None:
-        if stopped.is_set():
+        if is_stopped.is_set():
             response.force_close()
             response.headers[hdrs.CONNECTION] = "close"
 

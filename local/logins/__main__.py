@@ -20,9 +20,9 @@ FOLDER = Path(".local/logins")
 
 def main() -> int:
     """Write the scripts and secrets; returns the exit code."""
-    missing = [name for name in ADDRESSES.values() if not os.environ.get(name)]
-    if missing:
-        sys.stderr.write(f"scripts/logins: please set {' '.join(missing)}\n")
+    unset = [name for name in ADDRESSES.values() if not os.environ.get(name)]
+    if unset:
+        sys.stderr.write(f"scripts/logins: please set {' '.join(unset)}\n")
         return 1
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     FOLDER.chmod(0o700)
@@ -56,8 +56,8 @@ def _prepare(secret: str, server: SplitResult) -> dict[str, str]:
 
 def _password(secret: str) -> str:
     """The password in the secret, else a new one."""
-    known = FOLDER / secret
-    if known.exists() and (password := urlsplit(known.read_text("utf-8")).password):
+    file = FOLDER / secret
+    if file.exists() and (password := urlsplit(file.read_text("utf-8")).password):
         return password
     return token_urlsafe(24)
 

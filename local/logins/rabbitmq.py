@@ -25,17 +25,17 @@ def definitions(
     https://www.rabbitmq.com/docs/definitions. With the owner's password it is complete for a new
     node: only the owner has a tag, and thus access to the management page.
     """
-    others = sorted({name.strip() for name in reply_queues.split(",")} - {"", REPLIES})
-    found: list[tuple[str, str, list[str], Permissions]] = [
-        (login.user, passwords[login.name], [], _with_replies(login.name, rights, others))
+    foreign_queues = sorted({name.strip() for name in reply_queues.split(",")} - {"", REPLIES})
+    users: list[tuple[str, str, list[str], Permissions]] = [
+        (login.user, passwords[login.name], [], _with_replies(login.name, rights, foreign_queues))
         for login in LOGINS
         if (rights := login.rabbitmq) is not None
     ]
     if owner_password is not None:
-        found.append((OWNER, owner_password, ["administrator"], _ALL))
+        users.append((OWNER, owner_password, ["administrator"], _ALL))
     return {
         **({} if owner_password is None else {"vhosts": [{"name": vhost}]}),
-        "users": [_user(name, password, tags) for name, password, tags, _ in found],
+        "users": [_user(name, password, tags) for name, password, tags, _ in users],
         "permissions": [
             {
                 "user": name,
@@ -44,7 +44,7 @@ def definitions(
                 "write": rights.write,
                 "read": rights.read,
             }
-            for name, _, _, rights in found
+            for name, _, _, rights in users
         ],
     }
 
@@ -73,15 +73,15 @@ def credential_secrets(passwords: Mapping[str, str]) -> str:
     return "".join(f"---\n{json.dumps(secret)}\n" for secret in secrets)
 
 
-def _with_replies(login: str, rights: Permissions, others: list[str]) -> Permissions:
+def _with_replies(login: str, rights: Permissions, foreign_queues: list[str]) -> Permissions:
     """The rights of a login, extended if replies may go to queues other than ours.
 
     Those belong to another system and have no exchange of ours: only the default one reaches them.
     """
-    if others and login == "worker":
+    if foreign_queues and login == "worker":
         return replace(rights, write=rf"^({re.escape(REPLIES)}|amq\.default)$")
-    if others and login in {"operator", "cli", "relay"}:
-        names = "|".join(map(re.escape, (REQUESTS, REPLIES, *others)))
+    if foreign_queues and login in {"operator", "cli", "relay"}:
+        names = "|".join(map(re.escape, (REQUESTS, REPLIES, *foreign_queues)))
         write = rights.write.replace("^(", r"^(amq\.default|", 1)
         return replace(rights, write=write, read=rf"^({names})\.dead$")
     return rights

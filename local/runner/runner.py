@@ -33,11 +33,11 @@ def run(state: State, choices: Choices, console: Console) -> int:
     os.umask(0o077)
     state.create()
     try:
-        held = lock.acquire(state)
+        lock_ = lock.acquire(state)
     except lock.AlreadyRunning as error:
         console.error(str(error))
         return 1
-    with held:
+    with lock_:
         _stop_on_signals()
         try:
             return _run(state, choices, console)
@@ -48,9 +48,9 @@ def run(state: State, choices: Choices, console: Console) -> int:
 def _run(state: State, choices: Choices, console: Console) -> int:
     run_file = RunFile(state)
     run_file.remove()
-    ended = leftovers.end(state)
-    if ended:
-        console.step(f"ended {ended} processes of an earlier run")
+    leftover_count = leftovers.end(state)
+    if leftover_count:
+        console.step(f"ended {leftover_count} processes of an earlier run")
     supervisor = Supervisor(state)
     try:
         system = plan(state, choices)

@@ -19,8 +19,8 @@ def mounted(state: State, servers: Servers) -> Path:
     Ours has the servers' URLs, a file for each login, rewritten at each start; `api-keys`: those
     of API_KEYS, or one generated at the first start; and `internal-key`, generated likewise.
     """
-    if given := _configured_folder():
-        return given
+    if configured := _configured_folder():
+        return configured
     folder = state.folder("secrets")
     for login in LOGINS:
         for secret, address in servers.secrets_of(login).items():
@@ -42,12 +42,12 @@ def is_key_generated() -> bool:
     return not any(os.environ.get(name) for name in ("API_KEYS", "LEADLINE_SECRETS_DIR"))
 
 
-def key_to_show_once(state: State) -> str | None:
-    """The generated key at the first call; None afterwards. Marks it as shown."""
-    shown = state.root / "key-was-shown"
-    if not is_key_generated() or shown.exists():
+def claim_key_to_show(state: State) -> str | None:
+    """The generated key at the first call, which marks it as shown; None afterwards."""
+    marker = state.root / "key-was-shown"
+    if not is_key_generated() or marker.exists():
         return None
-    shown.touch(0o600)
+    marker.touch(0o600)
     return (state.folder("secrets") / KEYS).read_text(encoding="utf-8").strip().split(":")[-1]
 
 
@@ -73,13 +73,13 @@ def owner_access(servers: Servers) -> dict[str, str]:
 
 def cli_access(servers: Servers) -> dict[str, str]:
     """The URLs for the command line, by variable."""
-    found = servers.secrets_of(by_name(PARTS["cli"]))
-    return {_variable(secret): address for secret, address in found.items()}
+    addresses = servers.secrets_of(by_name(PARTS["cli"]))
+    return {_variable(secret): address for secret, address in addresses.items()}
 
 
 def _configured_folder() -> Path | None:
-    given = os.environ.get("LEADLINE_SECRETS_DIR")
-    return Path(given).resolve() if given else None
+    folder = os.environ.get("LEADLINE_SECRETS_DIR")
+    return Path(folder).resolve() if folder else None
 
 
 def _name(secret: str, login: Login) -> str:

@@ -32,8 +32,10 @@ def start(system: System, supervisor: Supervisor, print_step: PrintStep) -> list
         NotStarted: a server does not come up, or the migrations fail.
         SupervisorLost: supervisord died.
     """
-    ours = system.servers.private()
-    print_step(f"starting {', '.join(ours)}" if ours else "using your servers")
+    private_servers = system.servers.private()
+    print_step(
+        f"starting {', '.join(private_servers)}" if private_servers else "using your servers"
+    )
     supervisor.launch(system.programs, system.environment())
     for name in ("postgres", "redis"):
         _await_server(system, supervisor, name, print_step)
@@ -61,7 +63,7 @@ def _await_server(system: System, supervisor: Supervisor, name: str, print_step:
     server = system.servers.private().get(name)
     if server is None:
         return
-    if not wait_until(server.is_ready, supervisor, _SERVER_WITHIN_S):
+    if not wait_until(server.make_ready, supervisor, _SERVER_WITHIN_S):
         log = log_file(system.state, name)
         raise NotStarted(f"{name} does not answer after {_SERVER_WITHIN_S} s; see {log}")
     print_step(f"{name} answers")
@@ -86,7 +88,7 @@ def wait_until(condition: Callable[[], bool], supervisor: Supervisor, within_s: 
 def _migrate(system: System) -> None:
     log = log_file(system.state, "migrate")
     with log.open("ab") as output:
-        done = subprocess.run(
+        migration = subprocess.run(
             (sys.executable, "-m", "leadline.runtime.postgres.migrate"),
             check=False,
             stdout=output,
@@ -94,7 +96,7 @@ def _migrate(system: System) -> None:
             cwd=CHECKOUT,
             env=system.owner_environment(),
         )
-    if done.returncode != 0:
+    if migration.returncode != 0:
         raise NotStarted(f"the database can't be migrated; see {log}")
 
 

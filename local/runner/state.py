@@ -46,7 +46,7 @@ class State:
             if path.is_file() and not path.is_symlink():
                 path.chmod(0o600)
 
-    def is_ours(self) -> bool:
+    def was_used(self) -> bool:
         """Whether a system ever ran here."""
         return self._ports_file.is_file()
 

@@ -25,9 +25,9 @@ def stop(state: State, console: Console) -> int:
             console.error(f"the runner (process {pid}) does not stop")
             return 1
         time.sleep(0.1)
-    ended = leftovers.end(state)
+    leftover_count = leftovers.end(state)
     RunFile(state).remove()
-    console.step("stopped" if pid is not None or ended else "nothing runs here")
+    console.step("stopped" if pid is not None or leftover_count else "nothing runs here")
     return 0
 
 
@@ -37,7 +37,7 @@ def reset(state: State, console: Console) -> int:
     if pid is not None or leftovers.find(state):
         console.error("a system still runs here; run `make stop` first")
         return 1
-    if not state.is_ours():
+    if not state.was_used():
         console.error(f"{state.root} is not a state folder of Leadline; nothing was removed")
         return 1
     shutil.rmtree(state.root)

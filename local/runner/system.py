@@ -90,7 +90,7 @@ class System:
         return {**self.environment(), **owner_access(self.servers)}
 
     def connections(self) -> dict[str, str]:
-        """What the command line needs: URLs and settings of this system, and its console."""
+        """The variables for the command line: URLs and settings of this system, and its console."""
         settings = {
             name: value
             for name, value in self.environment().items()
@@ -124,7 +124,7 @@ def plan(state: State, choices: Choices) -> System:
     state.save_ports(ports.chosen)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in functions.items()}
     secrets = mounted(state, servers)
-    ours = (
+    own_programs = (
         *(
             _function(state, name, folders[name], port, choices.threads)
             for name, port in functions.items()
@@ -141,7 +141,7 @@ def plan(state: State, choices: Choices) -> System:
     )
     programs = (
         *(program for server in servers.private().values() for program in server.programs()),
-        *(_with_access(program, servers) for program in ours),
+        *(_with_access(program, servers) for program in own_programs),
     )
     return System(state, servers, programs, urls, f"http://127.0.0.1:{edge}", secrets)
 
@@ -170,7 +170,7 @@ def _function(state: State, name: str, folder: Path, port: int, threads: int) ->
 
 
 def _workers(count: int, ports: Ports) -> list[Program]:
-    """One starts at first: the others would only compete for CPU while the system starts."""
+    """The workers; one starts at first, as others would only compete for CPU during the start."""
     command = _python("leadline.sync.worker")
     names = ["worker", *(f"worker-{number}" for number in range(2, count + 1))][:count]
     return [

@@ -52,7 +52,7 @@ class PrivateServer:
         # programs() prepares their data, which must not be touched while they run.
         self._programs = self.server.programs()
         self._processes = [self._spawn(program) for program in self._programs]
-        eventually(self.server.is_ready, READY_WITHIN_S, f"{self.url.partition(':')[0]} is ready")
+        eventually(self.server.make_ready, READY_WITHIN_S, f"{self.url.partition(':')[0]} is ready")
 
     def stop(self) -> None:
         """Stop it gracefully."""
@@ -109,9 +109,9 @@ def tied_to_this_process(program: Program) -> tuple[str, ...]:
     """The command, which the kernel ends when this process does."""
     setpriv = shutil.which("setpriv") or "setpriv"
     # SIGKILL would leave Postgres' shared memory behind.
-    last = program.stop_signal if program.name == "postgres" else "KILL"
-    rest = program.command[1:] if program.command[0] == setpriv else ("--", *program.command)
-    return (setpriv, "--pdeathsig", last, *rest)
+    end_signal = program.stop_signal if program.name == "postgres" else "KILL"
+    command = program.command[1:] if program.command[0] == setpriv else ("--", *program.command)
+    return (setpriv, "--pdeathsig", end_signal, *command)
 
 
 def private(name: str, folder: Path) -> PrivateServer:

@@ -158,7 +158,7 @@ class Brokers:
 
     def _knows_all(self, node: Node) -> bool:
         with inside(node.name):
-            is_ready = node.servers[0].server.is_ready()
+            is_ready = node.servers[0].server.make_ready()
         members = [member for member in self._asked(node, "nodes") if member["running"]]
         return is_ready and len(members) == len(self.nodes)
 

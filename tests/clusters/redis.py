@@ -87,8 +87,8 @@ class Sentinel:
         command = (program, str(config), "--sentinel")
         return (Program("sentinel", command, Group.SERVERS, StartPhase.SERVERS, folder=folder),)
 
-    def is_ready(self) -> bool:
-        """Whether the Sentinel answers."""
+    def make_ready(self) -> bool:
+        """Nothing to do; returns whether the Sentinel answers."""
         with suppress(redis.RedisError), redis.Redis.from_url(self.url, socket_timeout=2) as client:
             return bool(client.ping())
         return False

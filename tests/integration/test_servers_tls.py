@@ -67,8 +67,8 @@ class WithTls:
         self.config.write_text(text.replace("{tcp_listeners", f"{self.terms}, {{tcp_listeners", 1))
         return programs
 
-    def is_ready(self) -> bool:
-        return self.plain.is_ready()
+    def make_ready(self) -> bool:
+        return self.plain.make_ready()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
--- Token bucket: a request was refused, so the portal's own count is at its limit; wait for a while.
+-- Token bucket: drain it after a refusal, since the portal's own count is at its limit.
 -- KEYS bucket, epoch   ARGV rate per second, seconds to wait
 local now_s = time[1] + time[2] / 1000000
 local debt = -tonumber(ARGV[1]) * tonumber(ARGV[2])

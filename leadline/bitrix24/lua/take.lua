@@ -1,4 +1,4 @@
--- Token bucket: take tokens, in advance if need be.
+-- Token bucket: take tokens, in advance if none is left.
 -- KEYS bucket, epoch   ARGV rate per second, capacity, tokens to take (-1 gives one back)
 -- Counts each token in the slot in which it may be used, in KEYS[1]:sent:<unix seconds / 5>.
 -- Returns the microseconds until the token may be used, and how full the bucket is, in millionths.

@@ -1,9 +1,9 @@
--- Claim leads without an origin for users that are about to be linked to them: of two users, one.
+-- Claim leads without an origin for users that are about to be linked to them: one user gets each.
 -- KEYS epoch, and a key for each lead
 -- ARGV a JSON object: users (one for each lead), call_ms (longest call), claim_ms (until a claim
--- expires: longer than a call and than what was read of a lead may be used)
+-- expires: longer than a call together with the time that a read lead may be used)
 -- Returns for each lead 0 if it is claimed, -1 if another user has it, else ms to wait: until then a
--- call that Redis has forgotten may link the lead.
+-- call that began before Redis lost its data may link the lead.
 local args = cjson.decode(ARGV[1])
 local _, began = epoch_of(KEYS[1])
 

@@ -1,4 +1,4 @@
--- How much work there is.
+-- Count the users of the work queue.
 -- KEYS due, leases, recent
 -- Returns {users due, users leased, ms until the next one is due or its lease expires (-1: none),
 -- whether several users were leased just now, users delayed}

@@ -2,7 +2,7 @@
 -- blocks no other.
 local KEEP_S = 30 * 24 * 3600
 -- The clocks of Redis, Postgres and senders may differ by this much.
-local CLOCKS_APART_MS = 10000
+local CLOCK_SKEW_MS = 10000
 
 local function number(text)
   -- A damaged sequence number is an error: if it counted as 0, any older message would seem newer.
@@ -40,8 +40,8 @@ local function set_aside(due, leases, user, entry, unreadable, call_ms)
   redis.call('EXPIRE', entry, KEEP_S)
 end
 
--- Ask the sender, who knows what is still open, to publish this user's events again. Not before its
--- messages are certainly newer than this time.
+-- Request that the sender republishes this user's open events, but only once its messages are certainly
+-- newer than this time.
 local function request_republication(republish, user, after)
-  redis.call('ZADD', republish, 'NX', string.format('%.0f', after + CLOCKS_APART_MS), user)
+  redis.call('ZADD', republish, 'NX', string.format('%.0f', after + CLOCK_SKEW_MS), user)
 end

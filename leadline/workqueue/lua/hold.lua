@@ -1,4 +1,4 @@
--- Hold all calls for an operator, whether the circuit is open or closed.
+-- Hold all calls by an operator's order, whether the circuit is open or closed.
 -- KEYS circuit breaker, time of the last release   ARGV reason
 -- Returns since when (unix seconds) the circuit is open.
 redis.call('HSETNX', KEYS[1], 'since', string.format('%.3f', now / 1000))

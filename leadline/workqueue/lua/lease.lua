@@ -31,22 +31,22 @@ local function blocked_until(entry)
   end
 end
 
--- Whether what is pending may be older than what the previous epoch has applied and forgotten.
-local function is_perhaps_outdated(entry)
+-- Whether pending events may be older than the state that was applied in the previous epoch, and lost.
+local function may_be_outdated(entry)
   local vouched_epoch = redis.call('HGET', entry, 'vouched_epoch')
   return vouched_epoch and vouched_epoch ~= epoch
 end
 
--- Keep the events of a user, with their attempts, until the sender repeats one that is still open.
+-- Keep the events of a user, with their attempts, until the sender republishes one that is still open.
 local function hold(user, entry)
   redis.call('ZREM', due, user)
   for _, key in ipairs({entry, entry .. ':events'}) do redis.call('EXPIRE', key, KEEP_S) end
-  request_republication(republish, user, began + CLOCKS_APART_MS)
+  request_republication(republish, user, began + CLOCK_SKEW_MS)
   return nil
 end
 
 local function lease(user, entry)
-  if is_perhaps_outdated(entry) then return hold(user, entry) end
+  if may_be_outdated(entry) then return hold(user, entry) end
   local blocked = blocked_until(entry)
   if blocked then
     redis.call('ZADD', due, blocked, user)
@@ -72,8 +72,8 @@ end
 local leased = {}
 for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, args.limit)) do
   local entry = prefix .. 'user:' .. user
-  local is_readable, found = try_step(lease, user, entry)
-  if is_readable then leased[#leased + 1] = found
+  local is_readable, leased_user = try_step(lease, user, entry)
+  if is_readable then leased[#leased + 1] = leased_user
   else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user, call_ms) end
 end
 if #leased > 1 then mark(KEYS[4], args.recent_ms) end

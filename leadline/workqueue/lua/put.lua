@@ -3,8 +3,8 @@
 -- ARGV a JSON object: wakeup_ms (until a claimed wake-up expires), call_ms (longest call), and events,
 -- each of which has
 --   user, event_id, event    the event as stored
---   state                    the desired state as stored; absent: none that could be applied
---   fields                   further fields of the desired state; absent: it says nothing of them
+--   state                    the desired state as stored; absent: it can't be applied
+--   fields                   further fields of the desired state; absent: they stay unchanged
 --   version                  absent: order of arrival
 --   touches_stage            absent: only if it differs from the previous desired stage
 --   is_first                 first delivery
@@ -13,8 +13,8 @@
 --   is_lookup_requested
 --   is_erasure               the user was erased
 --   stage_version            version that set the stage; absent: this one
---   sent_at_ms               when the sender knew of nothing newer; absent: it doesn't republish
---                            unanswered events
+--   sent_at_ms               when this was the sender's newest open event of the user; absent: it
+--                            doesn't republish unanswered events
 --   history                  of the sender's database, if it names one
 --   originator               of the leads, if the sender names one
 --   stage_set                version that set the stage in the sender's database; absent: unknown
@@ -35,7 +35,7 @@ local function reject_settlement(entry, user)
 end
 
 -- The sender's database has lost its newest versions, whose numbers now name other states. Last applied
--- still holds; the newest version doesn't. Returns the sequence number of the newest message that
+-- remains valid; the newest version doesn't. Returns the sequence number of the newest message that
 -- touched the stage.
 local function begin_history(entry, events, user, history)
   local stage_order = number(redis.call('HGET', entry, 'stage_order'))
@@ -101,9 +101,9 @@ local function set_originator(entry, originator)
   end
 end
 
--- A sender that republishes vouches that the ledger has nothing newer than its message: all that is
--- pending may be applied in this epoch of Redis, and waits for the sender to repeat it in the next. An
--- event that its sender does not republish would be lost in that way: no one vouches for its user.
+-- A sender that republishes vouches that its message has the newest open state: pending events may be
+-- applied in this Redis epoch, and in the next one wait until the sender republishes them. If a sender
+-- does not republish, its events would then wait forever: so its users are not vouched for.
 local function vouch(entry, request, is_only_event)
   if not request.sent_at_ms then
     redis.call('HDEL', entry, 'vouched_epoch')
@@ -116,10 +116,10 @@ local function put(entry, events, request)
   local user, event_id, state = request.user, request.event_id, request.state
   local version, touches_stage = request.version, request.touches_stage
   local forgotten_at = tonumber(redis.call('HGET', entry, 'forgotten_at'))
-  -- Even by another machine's clock, a later time than this is after this user's data was lost.
-  local safe_after = math.max(began, forgotten_at or 0) + CLOCKS_APART_MS
-  -- Older than that, perhaps: something newer may have been applied, answered and then lost, unless
-  -- the sender has meanwhile vouched for what the entry has.
+  -- A later time than this, by any machine's clock, is after the loss of this user's data.
+  local safe_after = math.max(began, forgotten_at or 0) + CLOCK_SKEW_MS
+  -- The message may be older: a newer one may have been applied, answered and then lost, unless the
+  -- sender has vouched for the entry since.
   if request.sent_at_ms and request.sent_at_ms < safe_after
       and redis.call('HGET', entry, 'vouched_epoch') ~= epoch then
     request_republication(republish, user, safe_after)
@@ -179,7 +179,7 @@ local function put(entry, events, request)
   if request.is_erasure or order > newest or redis.call('HEXISTS', entry, 'erased') == 0 then
     redis.call('HSETNX', events, event_id, order_text .. ' ' .. request.event)
   end
-  -- Not earlier: a full Redis checks only the first write of a script, and only if that needs memory.
+  -- Only here: a full Redis checks only the first write of a script, and only if that needs memory.
   if not is_lost then vouch(entry, request, is_only_event) end
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)

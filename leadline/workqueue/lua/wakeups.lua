@@ -1,4 +1,4 @@
--- How many users are due, those with expired leases included.
+-- The number of due users, including those with expired leases.
 local function count_due(due, leases)
   return redis.call('ZCOUNT', due, '-inf', now) + redis.call('ZCOUNT', leases, '-inf', now)
 end
@@ -14,9 +14,9 @@ local function marked(key)
   return ends_at and tonumber(ends_at) > now and name
 end
 
--- Claim the wake-up, unless a worker is about to lease what is due: a batch leader fills a batch, or a
--- job was enqueued within `for_ms` that no worker has begun. Returns whether the caller must enqueue
--- a job; it counts as having done so.
+-- Claim the wake-up, unless a worker is about to lease the due users: a batch leader fills a batch, or
+-- a job was enqueued within `for_ms` that no worker has begun. Returns whether the caller got the claim:
+-- then it must enqueue a job.
 local function claim_wakeup(leader, wakeup, for_ms)
   if marked(leader) or marked(wakeup) then return false end
   mark(wakeup, tonumber(for_ms))

@@ -25,12 +25,12 @@ def is_allowed(authorization: str | None, password_file: Path) -> bool:
     if scheme.lower() != "basic":
         return False
     try:
-        sent = base64.b64decode(encoded, validate=True)
+        login = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         return False
     password = _password(password_file)
-    is_known = hmac.compare_digest(sent, f"{USER}:{password}".encode())
-    return is_known and bool(password)
+    is_match = hmac.compare_digest(login, f"{USER}:{password}".encode())
+    return is_match and bool(password)
 
 
 def _password(path: Path) -> str:

@@ -39,7 +39,7 @@ class Containers:
         self._deployments = Deployments(deployments)
 
     async def refusal(self, image: str) -> str | None:
-        """The image must exist: nothing is pulled."""
+        """Why this image can't run: it must exist, since no image is pulled."""
         async with _engine() as docker:
             try:
                 await docker.images.inspect(image)
@@ -67,15 +67,15 @@ class Containers:
 
     async def instances(self) -> dict[str, Instances]:
         """The containers of each service."""
-        found: dict[str, Instances] = {}
+        instances: dict[str, Instances] = {}
         async with _engine() as docker:
             for container in await self._find(docker):
                 service = container["Labels"][_SERVICE]
                 since = dt.datetime.fromtimestamp(container["Created"], dt.UTC)
-                known = found.get(service)
-                count = known.count + 1 if known else 1
-                found[service] = Instances(container["Image"], count, since)
-        return found
+                known_instances = instances.get(service)
+                count = known_instances.count + 1 if known_instances else 1
+                instances[service] = Instances(container["Image"], count, since)
+        return instances
 
     async def usage(self, name: str) -> Usage | None:
         """The usage of all containers together, as `docker stats` counts it."""
@@ -139,11 +139,11 @@ async def _replace(
     docker: aiodocker.Docker, old: DockerContainer, deployment: dict[str, Any]
 ) -> None:
     """Create the new container first: on failure the old one keeps running."""
-    shown = await old.show()
-    name = shown["Name"].lstrip("/")
+    description = await old.show()
+    name = description["Name"].lstrip("/")
     await old.rename(f"{name}-{_REPLACED}")
     try:
-        new = await docker.containers.create(_config(shown, deployment), name=name)
+        new = await docker.containers.create(_config(description, deployment), name=name)
     except aiodocker.DockerError:
         await old.rename(name)
         raise
@@ -152,12 +152,12 @@ async def _replace(
     await old.delete(force=True)
 
 
-def _config(shown: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
+def _config(description: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
     """The new container's configuration, from that of the old one."""
-    config = dict(shown["Config"])
+    config = dict(description["Config"])
     base = json.loads(config["Labels"].get(_BASE) or json.dumps(config["Env"]))
     environment = dict(variable.split("=", 1) for variable in base) | deployment.get("envVars", {})
-    networks = shown["NetworkSettings"]["Networks"]
+    networks = description["NetworkSettings"]["Networks"]
     # The default hostname is the old container's id.
     config.pop("Hostname", None)
     return {
@@ -165,7 +165,7 @@ def _config(shown: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]
         "Image": deployment.get("image", config["Image"]),
         "Env": [f"{key}={value}" for key, value in environment.items()],
         "Labels": {**config["Labels"], _BASE: json.dumps(base)},
-        "HostConfig": shown["HostConfig"],
+        "HostConfig": description["HostConfig"],
         "NetworkingConfig": {
             "EndpointsConfig": {
                 network: {"Aliases": [config["Labels"][_SERVICE]]} for network in networks
@@ -214,5 +214,5 @@ async def _merged(
 
 def _line(container: DockerContainer, text: str) -> LogLine:
     """`2026-01-31T12:00:00.123456789Z text`, as the engine writes it."""
-    at, _, rest = text.rstrip("\n").partition(" ")
-    return LogLine(dt.datetime.fromisoformat(at), container.id[:12], rest)
+    timestamp, _, message = text.rstrip("\n").partition(" ")
+    return LogLine(dt.datetime.fromisoformat(timestamp), container.id[:12], message)

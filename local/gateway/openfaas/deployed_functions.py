@@ -39,10 +39,10 @@ class DeployedFunctions:
         self._one_at_a_time = asyncio.Lock()
 
     async def all(self) -> list[dict[str, Any]]:
-        """FunctionStatus of each function that is served."""
+        """The FunctionStatus of each served function."""
         instances = await self._platform.instances()
-        known = [name for name in self._functions.served if name in instances]
-        return list(await asyncio.gather(*(self._status(name, instances[name]) for name in known)))
+        names = [name for name in self._functions.served if name in instances]
+        return list(await asyncio.gather(*(self._status(name, instances[name]) for name in names)))
 
     async def describe(self, name: str, is_usage_wanted: bool) -> dict[str, Any]:  # noqa: FBT001
         """FunctionStatus of this function.
@@ -100,28 +100,30 @@ class DeployedFunctions:
             await self._platform.stop(name)
 
     def _check(self, deployment: Deployment) -> None:
-        known = ", ".join(self._functions.known)
+        names = ", ".join(self._functions.configured)
         name, image = deployment.service, function_of(deployment.image)
-        if image not in self._functions.known:
+        if image not in self._functions.configured:
             raise _refused(
-                f"The image {deployment.image} is not one of this run, which has {known}."
+                f"The image {deployment.image} is not one of this run, which has {names}."
             )
-        if name not in self._functions.known:
-            raise _refused(f"There is no function {name} in this run, which has {known}.")
+        if name not in self._functions.configured:
+            raise _refused(f"There is no function {name} in this run, which has {names}.")
         if image != name:
             raise _refused(f"The image {deployment.image} belongs to {image}, not to {name}.")
         reserved = _RESERVED & deployment.env_vars.keys()
         if reserved:
             raise _refused(f"The local run itself sets {', '.join(sorted(reserved))}.")
-        missing = [secret for secret in deployment.secrets if not self._secrets.exists(secret)]
-        if missing:
+        missing_secrets = [
+            secret for secret in deployment.secrets if not self._secrets.exists(secret)
+        ]
+        if missing_secrets:
             raise _refused(
-                f"There is no secret {missing[0]}; create it with faas-cli secret create."
+                f"There is no secret {missing_secrets[0]}; create it with faas-cli secret create."
             )
 
     async def _status(self, name: str, instances: Instances) -> dict[str, Any]:
         record = self._deployments.find(name)
-        is_ready = await _is_ready(self._functions.known[name])
+        is_ready = await _is_ready(self._functions.configured[name])
         return {
             "image": instances.image,
             **_deployment_fields(record),

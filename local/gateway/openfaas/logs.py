@@ -16,15 +16,15 @@ _POLL_EVERY_S = 0.2
 async def read(
     path: Path, name: str, since: dt.datetime | None, tail: int | None, *, is_followed: bool
 ) -> AsyncIterator[LogLine]:
-    """The lines of this file and its rotated predecessors; if followed, also new ones, endlessly.
+    """The lines of this file and its rotated predecessors; if followed, then new ones, without end.
 
     `since` omits older lines; `tail` limits the existing lines.
     """
     growing = Tail(path, from_start=True)
     parser = _Parser(name, path)
     texts = await asyncio.to_thread(lambda: [*_rotated(path), *growing.new_lines()])
-    found = [line for line in parser.lines(texts) if since is None or line.at >= since]
-    for line in found[-tail:] if tail else found:
+    lines = [line for line in parser.lines(texts) if since is None or line.at >= since]
+    for line in lines[-tail:] if tail else lines:
         yield line
     while is_followed:
         await asyncio.sleep(_POLL_EVERY_S)
@@ -66,15 +66,15 @@ def _changed_at(path: Path) -> dt.datetime:
 
 def _fields(text: str) -> dict[str, object]:
     try:
-        found = orjson.loads(text)
+        fields = orjson.loads(text)
     except orjson.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _time(value: object) -> dt.datetime | None:
     try:
-        found = dt.datetime.fromisoformat(str(value))
+        moment = dt.datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

@@ -38,9 +38,11 @@ async def body_of(request: web.Request, model: type[_Body]) -> _Body:
         detail = "The body did not arrive in time."
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Refused(HTTPStatus.BAD_REQUEST, f"{where}: {first['msg']}.".lstrip(": ")) from None
+        first_error = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field_path = ".".join(str(part) for part in first_error["loc"])
+        raise Refused(
+            HTTPStatus.BAD_REQUEST, f"{field_path}: {first_error['msg']}.".lstrip(": ")
+        ) from None
 
 
 def check_namespace(namespace: str) -> None:

@@ -18,9 +18,9 @@ class NamedSecret(Model):
     namespace: str = ""
 
 
-def _decoded(given: object) -> bytes:
+def _decoded(text: object) -> bytes:
     try:
-        return base64.b64decode(str(given or ""), validate=True)
+        return base64.b64decode(str(text or ""), validate=True)
     except binascii.Error as error:
         raise ValueError("must be base64") from error
 

@@ -64,12 +64,12 @@ def socket(state: State) -> Path:
 
 def configuration(programs: Iterable[Program], state: State, socket: Path) -> str:
     """The whole configuration: groups in order, logs rotated by size, restarts without limit."""
-    known = list(programs)
+    all_programs = list(programs)
     paths = {"logs": _plain(state.logs), "root": _plain(state.root), "socket": _plain(socket)}
     user = "user = root" if os.geteuid() == 0 else ""
     sections = [_HEAD.format(user=user, **paths)]
-    sections += [_program(program, paths["logs"]) for program in known]
-    sections += [_group(group, known) for group in Group]
+    sections += [_program(program, paths["logs"]) for program in all_programs]
+    sections += [_group(group, all_programs) for group in Group]
     return "".join(sections)
 
 

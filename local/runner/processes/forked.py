@@ -24,8 +24,8 @@ def module_of(argv: Sequence[str]) -> str | None:
 def run(module: str, argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
     """Become this program: its environment, signals, arguments and exit code.
 
-    What the parent holds stays referenced by the frames below: an object that closed a descriptor
-    now would close one of the program's.
+    The frames of the caller keep the parent's objects alive: if one closed its descriptor now, it
+    would close one of the program's.
     """
     os.nice(int(argv[len(_NICE)]))
     os.environ.clear()

@@ -23,15 +23,15 @@ def find(state: State) -> list[psutil.Process]:
 
 def end(state: State, grace_s: float = _GRACE_S) -> int:
     """End them all, the supervisor first so that it restarts none; returns their number."""
-    found = find(state)
-    for process in found:
+    processes = find(state)
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             if DAEMON in process.cmdline():
                 process.kill()
-    for process in found:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=grace_s)
+    _, alive = psutil.wait_procs(processes, timeout=grace_s)
     while alive:
         for process in alive:
             with contextlib.suppress(psutil.Error):
@@ -39,7 +39,7 @@ def end(state: State, grace_s: float = _GRACE_S) -> int:
         psutil.wait_procs(alive, timeout=_GRACE_S)
         # Finds processes that started during the previous scan.
         alive = find(state)
-    return len(found)
+    return len(processes)
 
 
 def _belongs(process: psutil.Process, root: Path) -> bool:

@@ -39,14 +39,14 @@ class Status:
 
 
 class Statuses:
-    """The statuses of all programs, asked of supervisord only when they may have changed.
+    """The statuses of all programs, read from supervisord only if they may have changed.
 
-    Each answer costs both processes milliseconds; a look at the pids costs microseconds.
+    Each query costs both processes milliseconds; checking the pids costs microseconds.
     """
 
     def __init__(self, ask: Callable[[], list[Status]]) -> None:
         self._ask = ask
-        self._known: list[Status] = []
+        self._last: list[Status] = []
         self._asked_at = -math.inf
 
     def current(self) -> list[Status]:
@@ -56,16 +56,16 @@ class Statuses:
             SupervisorLost: supervisord is gone.
         """
         if self._may_have_changed():
-            self._known = self._ask()
+            self._last = self._ask()
             self._asked_at = time.monotonic()
-        return self._known
+        return self._last
 
     def _may_have_changed(self) -> bool:
         if time.monotonic() > self._asked_at + _ASK_EVERY_S:
             return True
         return any(
             status.state not in _SETTLED or (status.pid and not psutil.pid_exists(status.pid))
-            for status in self._known
+            for status in self._last
         )
 
 
@@ -113,8 +113,10 @@ class Supervisor:
         Raises:
             SupervisorLost: it is gone.
         """
-        found = self._call("getAllProcessInfo")
-        return [Status(process["name"], process["statename"], process["pid"]) for process in found]
+        processes = self._call("getAllProcessInfo")
+        return [
+            Status(process["name"], process["statename"], process["pid"]) for process in processes
+        ]
 
     def is_alive(self) -> bool:
         """Whether the daemon still runs."""

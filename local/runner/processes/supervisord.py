@@ -88,8 +88,8 @@ def load() -> None:
     for name in SHARED:
         importlib.import_module(name)
     # Listed here and not in a child, which would copy the pages of all modules.
-    ours = [name for name in sys.modules if name.partition(".")[0] in _OURS]
-    _loaded.extend(Path(sys.modules[name].__file__ or "") for name in ours)
+    our_modules = [name for name in sys.modules if name.partition(".")[0] in _OURS]
+    _loaded.extend(Path(sys.modules[name].__file__ or "") for name in our_modules)
     gc.freeze()
     gc.enable()
 

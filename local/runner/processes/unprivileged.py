@@ -15,8 +15,8 @@ def user_for_servers() -> pwd.struct_passwd | None:
     """The user for programs that refuse root; None if we are not root ourselves."""
     if os.geteuid() != 0:
         return None
-    known = {entry.pw_name: entry for entry in pwd.getpwall()}
-    return next(known[name] for name in _CANDIDATES if name in known)
+    users = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return next(users[name] for name in _CANDIDATES if name in users)
 
 
 def give_ownership(folder: Path) -> None:

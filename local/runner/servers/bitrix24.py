@@ -35,7 +35,7 @@ class Bitrix24:
         command = (sys.executable, "-m", "emulator", *words)
         return (Program("bitrix24", command, Group.SERVERS, StartPhase.SERVERS),)
 
-    def is_ready(self) -> bool:
+    def make_ready(self) -> bool:
         """Whether its control API answers."""
         try:
             with urllib.request.urlopen(f"{self.url}/_emulator/settings", timeout=2):  # noqa: S310 - loopback

@@ -64,12 +64,14 @@ class Postgres:
             ),
         )
 
-    def is_ready(self) -> bool:
-        """Whether it accepts connections; if so, creates the missing database and logins."""
+    def make_ready(self) -> bool:
+        """Create the missing database and logins; returns whether it accepts connections."""
         try:
             with self._connect("postgres") as connection:
-                known = connection.run("SELECT 1 FROM pg_database WHERE datname = :n", n=DATABASE)
-                if not known:
+                databases = connection.run(
+                    "SELECT 1 FROM pg_database WHERE datname = :n", n=DATABASE
+                )
+                if not databases:
                     connection.run(f"CREATE DATABASE {DATABASE}")
                 self._create_logins(connection)
         except (pg8000.exceptions.Error, OSError):
@@ -78,9 +80,9 @@ class Postgres:
 
     def _create_logins(self, connection: pg8000.native.Connection) -> None:
         """Create missing logins; none on a standby, which has them all and is read-only."""
-        wanted = {login.user for login in LOGINS if login.groups is not None}
-        known = {name for (name,) in connection.run("SELECT rolname FROM pg_roles")}
-        if wanted <= known:
+        users = {login.user for login in LOGINS if login.groups is not None}
+        roles = {name for (name,) in connection.run("SELECT rolname FROM pg_roles")}
+        if users <= roles:
             return
         passwords = {login.name: self._password(login) for login in LOGINS}
         for statement in logins.statements(passwords):
@@ -134,6 +136,6 @@ def _initdb(data: Path, password: Path) -> None:
 
 def binary(name: str) -> str:
     """A Postgres program: the newest version of Debian's, which are off the PATH."""
-    found = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
-    newest = max(found, key=lambda path: float(path.parts[-3]), default=None)
+    candidates = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+    newest = max(candidates, key=lambda path: float(path.parts[-3]), default=None)
     return str(newest) if newest else (shutil.which(name) or name)

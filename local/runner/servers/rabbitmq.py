@@ -84,7 +84,7 @@ class RabbitMQ:
             ),
         )
 
-    def is_ready(self) -> bool:
+    def make_ready(self) -> bool:
         """Whether a client can log in."""
         parameters = pika.URLParameters(f"{self.url}?blocked_connection_timeout=5")
         parameters.socket_timeout = parameters.stack_timeout = 3

@@ -35,16 +35,16 @@ def minimal_home(folder: Path) -> Path | None:
 
 def _needed(plugins: Path) -> list[Path] | None:
     """The folders of the broker, of its management plugin and of their dependencies."""
-    known = {path.name.rpartition("-")[0]: path for path in plugins.glob("*-*") if path.is_dir()}
-    if not known.keys() >= set(_ROOTS):
+    folders = {path.name.rpartition("-")[0]: path for path in plugins.glob("*-*") if path.is_dir()}
+    if not folders.keys() >= set(_ROOTS):
         return None
-    waiting, found = list(_ROOTS), dict[str, Path]()
+    waiting, needed = list(_ROOTS), dict[str, Path]()
     while waiting:
         name = waiting.pop()
-        if name in known and name not in found:
-            found[name] = known[name]
-            waiting += _applications(known[name] / "ebin" / f"{name}.app")
-    return list(found.values())
+        if name in folders and name not in needed:
+            needed[name] = folders[name]
+            waiting += _applications(folders[name] / "ebin" / f"{name}.app")
+    return list(needed.values())
 
 
 def _applications(description: Path) -> list[str]:

@@ -58,7 +58,7 @@ class Redis:
         with redis.Redis.from_url(self.url, socket_timeout=5) as client:
             WorkQueue(client, portal).begin_first_epoch()
 
-    def is_ready(self) -> bool:
+    def make_ready(self) -> bool:
         """Whether it answers and has loaded its data."""
         try:
             with redis.Redis.from_url(self.url, socket_timeout=2) as client:

@@ -30,8 +30,8 @@ class Server(Protocol):
         """Its programs; prepares their files."""
         ...
 
-    def is_ready(self) -> bool:
-        """Whether it serves clients now."""
+    def make_ready(self) -> bool:
+        """Create what clients need, if it answers; returns whether it serves clients now."""
         ...
 
 
@@ -72,10 +72,10 @@ class Servers:
         A server given by URL has one URL for all logins.
         """
         private = (self.postgres, self.rabbitmq, self.redis)
-        given = (self.choices.database_url, self.choices.amqp_url, self.choices.redis_url)
+        urls_given = (self.choices.database_url, self.choices.amqp_url, self.choices.redis_url)
         urls = {
             secret: server.url_of(login) if server else url or ""
-            for secret, server, url in zip(ADDRESSES, private, given, strict=True)
+            for secret, server, url in zip(ADDRESSES, private, urls_given, strict=True)
             if secret in login.addresses
         }
         return urls | ({WEBHOOK: self.webhook_url} if WEBHOOK in login.other_secrets else {})
@@ -134,8 +134,8 @@ def redis(state: State, ports: Ports) -> Redis:
     return Redis(state, ports.choose("redis", 6379))
 
 
-def bitrix24(state: State, ports: Ports, wanted: int | None = None) -> Bitrix24:
+def bitrix24(state: State, ports: Ports, port: int | None = None) -> Bitrix24:
     """An emulated portal in this state folder."""
-    if wanted:
-        return Bitrix24(state, ports.require("bitrix24", wanted, "BITRIX_PORT"))
+    if port:
+        return Bitrix24(state, ports.require("bitrix24", port, "BITRIX_PORT"))
     return Bitrix24(state, ports.choose("bitrix24", BITRIX_PORT))

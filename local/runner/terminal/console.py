@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from local.runner.secrets import is_key_generated, key_to_show_once
+from local.runner.secrets import claim_key_to_show, is_key_generated
 from local.runner.system import System
 
 _BANNER = """
@@ -79,7 +79,7 @@ class Console:
     def _print_key(self, system: System) -> None:
         """Print the generated key, once; warn if a real portal can be written to without a key."""
         if system.requires_keys:
-            key = key_to_show_once(system.state)
+            key = claim_key_to_show(system.state)
             if key:
                 self.line(f"The API key, shown only once: {key}\n")
         elif not system.servers.is_emulated:

@@ -29,9 +29,13 @@ def readable(name: str, line: str, *, colours: bool) -> str | None:
     if _is_routine(fields):
         return None
     level = str(fields.get("level", "info"))
-    shown = (f"{key}={_short(value)}" for key, value in fields.items() if _is_shown(key, value))
+    visible_fields = (
+        f"{key}={_short(value)}" for key, value in fields.items() if _is_shown(key, value)
+    )
     text = f"{_clock(fields.get('timestamp'))} {name:<15} {fields['event']}"
-    return _paint(f"{text:<70} {'  '.join(shown)}".rstrip(), _COLOURS.get(level, ""), colours)
+    return _paint(
+        f"{text:<70} {'  '.join(visible_fields)}".rstrip(), _COLOURS.get(level, ""), colours
+    )
 
 
 def _is_routine(fields: dict[str, Any]) -> bool:

@@ -15,10 +15,10 @@ class Tail:
 
     def _end(self) -> tuple[int, int]:
         try:
-            found = self._path.stat()
+            stat = self._path.stat()
         except FileNotFoundError:
             return 0, 0
-        return found.st_ino, found.st_size
+        return stat.st_ino, stat.st_size
 
     def new_lines(self) -> list[str]:
         """Complete lines since the last call."""
