@@ -31,7 +31,7 @@ def apply(
     It compares each user of the plan with its lead again: what changed since is skipped and
     reported, with exit code 1. The others get an event, which the workers carry out within
     Bitrix24's limits: `leadline status` shows the progress. Ambiguous and foreign lines are left
-    to a person. With --quiet, new leads are imported (crm.item.batchImport), which starts no
+    to an operator. With --quiet, new leads are imported (crm.item.batchImport), which starts no
     robots; where the portal refuses that, they are created as usual, and the workers' log says so.
     It asks first. When interrupted, the same command resumes.
 
