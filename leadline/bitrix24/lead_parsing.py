@@ -36,12 +36,11 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
     rows = _phones(item.get("fm"), "typeId", "value", "id", "valueType")
     phone, row = _choose_phone(rows or (), state.phone, None) or (state.phone, None)
     title, name = _text(item, "title"), _text(item, "name")
-    desired_name = state.full_name
+    desired = state.full_name
     return LastApplied(
         lead_id,
         _full_name(
-            desired_name if title is None else title,
-            desired_name[:NAME_MAX] if name is None else name,
+            desired if title is None else title, desired[:NAME_MAX] if name is None else name
         ),
         phone,
         row,
@@ -128,10 +127,9 @@ class FoundLead:
     def differences(self, state: DesiredState) -> dict[str, tuple[str | None, str | None]]:
         """The fields that a write of this state would change: the lead's value, and the user's.
 
-        By name: full_name, phone, and those of the field map, whose values are texts in the form of
-        the lead. Leaves out the stage, which people may set in the CRM, fields that the user never
-        had a value for, and fields that the CRM owns and has a value for. A value of None: the lead
-        has none, or its title and name differ.
+        By name: full_name, phone, and further fields, whose values are texts in the lead's form.
+        Leaves out the stage, which people may set in the CRM, fields for which the user never had a
+        value, and fields that the CRM owns and has. None: no value, or title and name differ.
         """
         differences: dict[str, tuple[str | None, str | None]] = {}
         if self.full_name != state.full_name:

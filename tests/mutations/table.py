@@ -366,8 +366,8 @@ MUTATIONS = (
     Mutation(
         "the whole key is logged when it is refused",
         "leadline/runtime/http/api_keys.py",
-        "begin = key[: min(_PREFIX_LENGTH, len(key) // 4)]",
-        "begin = key",
+        "prefix = key[: min(_PREFIX_LENGTH, len(key) // 4)]",
+        "prefix = key",
         (_AUTH + "test_the_logged_prefix_of_a_key_leaves_the_rest_unguessable",),
     ),
     Mutation(
@@ -449,8 +449,8 @@ MUTATIONS = (
     Mutation(
         "a line is applied although its lead has changed",
         "leadline/operations/first_match/applying.py",
-        'if _is_unchanged(line, now.get(line["user_id"]))',
-        'if line["user_id"] in now',
+        'if _is_unchanged(line, new_lines.get(line["user_id"]))',
+        'if line["user_id"] in new_lines',
         (_FIRST_MATCH + "test_users_changed_since_the_plan_are_skipped_and_reported",),
     ),
     Mutation(
