@@ -43,8 +43,9 @@ TYPES = (
                 "Repeat the same request after `Retry-After`."),
     ProblemType("external_id_taken", 409, "Another user has this external id.",
                 "Change that user, for example by `PUT /users/by-external-id/{external_id}`."),
-    ProblemType("user_erased", 410, "The user was erased permanently; also for a repetition of the "
-                "request that wrote it.", "Delete your copy; a new user gets a new id."),
+    ProblemType("user_erased", 410, "The user was erased permanently. A repetition of the "
+                "request that wrote it gets this, too.",
+                "Delete your copy; a new user gets a new id."),
     ProblemType("version_mismatch", 412, "The user has another version than `If-Match` names, or "
                 "does not exist.", "Read the user, apply the change to it, and use its new ETag."),
     ProblemType("body_too_large", 413, "The body is over the limit: 64 KiB, 1 MiB for a batch.",

@@ -82,7 +82,7 @@ def values_of(details: ContactDetails, kind: Kind) -> tuple[str, ...]:
 
 
 def grouped(values: Sequence[tuple[str, ...]]) -> list[range]:
-    """Group users, each with these values, so that a group shares a command; returns positions."""
+    """Group consecutive users, each with these values, by shared commands; returns positions."""
     groups: list[range] = []
     size = 0
     for position, user_values in enumerate(values):

@@ -15,7 +15,7 @@ ACCEPTED = metrics.Counter(
     "leadline_writes_accepted_total",
     "Writes entered in the ledger, by action",
     "action",
-    known=contract.PATTERNS,
+    label_values=contract.PATTERNS,
 )
 
 

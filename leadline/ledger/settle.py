@@ -32,7 +32,7 @@ SETTLED = metrics.Counter(
     "leadline_events_settled_total",
     "Events settled in the ledger, by final state",
     "state",
-    known=get_args(FinalState),
+    label_values=get_args(FinalState),
 )
 TIME_TO_LEAD = metrics.Histogram(
     "leadline_time_to_lead_seconds",

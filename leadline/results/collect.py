@@ -29,7 +29,7 @@ CASE WHEN users.erased_at IS NULL OR changed = 'erase' THEN COALESCE(regexp_repl
         UNION ALL SELECT ltrim(found.phone, '+')
         UNION ALL SELECT regexp_split_to_table(found.full_name, '\s+')
         UNION ALL SELECT value FROM jsonb_each_text(found.fields)
-    ) AS one (quote) WHERE char_length(quote) > 2
+    ) AS quotes (quote) WHERE char_length(quote) > 2
 ), '…', 'gi'), reason) END"""
 _COLLECT = """
 WITH cursor AS (
@@ -46,7 +46,7 @@ WITH cursor AS (
 ), deliveries AS (
     INSERT INTO result_deliveries (endpoint, user_id, seq)
     SELECT endpoint, user_id, seq FROM entered
-    JOIN unnest(CAST(:names AS text[]), CAST(:kinds AS text[])) AS wanted (endpoint, kind)
+    JOIN unnest(CAST(:names AS text[]), CAST(:kinds AS text[])) AS subscriptions (endpoint, kind)
     USING (kind)
 ), advanced AS (
     -- A batch that is not full has reached the present.

@@ -38,7 +38,7 @@ DELIVERED = metrics.Counter(
     "leadline_results_delivered_total",
     "Results by the outcome of an attempt to deliver them",
     "outcome",
-    known=("delivered", "rejected", "unreachable", "given_up"),
+    label_values=("delivered", "rejected", "unreachable", "given_up"),
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")

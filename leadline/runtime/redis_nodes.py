@@ -15,7 +15,7 @@ _NODE_TIMEOUT_S = 3.0
 
 def nodes(url: str) -> list[Node]:
     """Each server with its role, one of the constants above, or the reason why it has none."""
-    return [_node(url, host, port) for host, port in sentinel.watched(url)]
+    return [_node(url, host, port) for host, port in sentinel.server_addresses(url)]
 
 
 def _node(url: str, host: str, port: int) -> Node:

@@ -124,7 +124,7 @@ def nodes(url: str) -> list[Node]:
     return [_node(sentinel_url) for sentinel_url in each_host(url)]
 
 
-def watched(url: str) -> list[tuple[str, int]]:
+def server_addresses(url: str) -> list[tuple[str, int]]:
     """Host and port of each master and replica that any of these Sentinels knows."""
     addresses: set[tuple[str, int]] = set()
     for sentinel_url in each_host(url):

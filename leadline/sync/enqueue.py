@@ -37,7 +37,7 @@ EVENTS_RECEIVED = metrics.Counter(
     "leadline_events_received_total",
     "Events put into the work queue, by action",
     "action",
-    known=contract.PATTERNS,
+    label_values=contract.PATTERNS,
 )
 JOBS_ENQUEUED = metrics.Counter(
     "leadline_jobs_enqueued_total", "RQ jobs enqueued because no worker was about to lease"

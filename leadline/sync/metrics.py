@@ -8,13 +8,13 @@ EVENTS = Counter(
     "leadline_events_total",
     "Events of a call by outcome",
     "outcome",
-    known=("completed", "superseded", "failed", "held", "retried"),
+    label_values=("completed", "superseded", "failed", "held", "retried"),
 )
 ATTEMPTS = Counter(
     "leadline_attempts_total",
     "Events in a call by attempt",
     "attempt",
-    known=("1", "2", "3"),
+    label_values=("1", "2", "3"),
 )
 REQUESTS = Counter(
     "leadline_bitrix24_requests_total", "Requests to Bitrix24 by answer", "answer"
@@ -28,7 +28,7 @@ REFUSALS = Counter(
     "leadline_bitrix24_refusals_total",
     "Requests and commands refused for a limit of Bitrix24",
     "limit",
-    known=("rate", "operating"),
+    label_values=("rate", "operating"),
 )
 BATCH = Histogram(
     "leadline_bitrix24_batch_commands",

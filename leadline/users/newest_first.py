@@ -49,8 +49,8 @@ def select(limit: int, before: int, where: Sequence[Filter]) -> list[UserRow]:
 
 
 def _is_common(filter_: Filter) -> bool:
-    few = "(SELECT * FROM ({}) AS branch LIMIT :few)".format
-    union = " UNION ALL ".join(map(few, filter_.candidates))
+    branch = "(SELECT * FROM ({}) AS branch LIMIT :few)".format
+    union = " UNION ALL ".join(map(branch, filter_.candidates))
     sql = f"SELECT count(*) AS found FROM ({union}) AS candidate"  # noqa: S608 - of constants; values are parameters
     return int(database().run(sql, few=COMMON, **filter_.params)[0]["found"]) >= COMMON
 
@@ -83,9 +83,9 @@ def _ids(
     Without DISTINCT, Postgres keeps only the newest `size` of them instead of sorting all.
     """
     first, *others = (" UNION ALL ".join(queries) for queries in narrowing)
-    also = "".join(f" AND user_id IN ({other})" for other in others)
+    conditions = "".join(f" AND user_id IN ({other})" for other in others)
     sql = f"""
-        SELECT user_id FROM ({first}) AS candidate WHERE user_id < :before {also}
+        SELECT user_id FROM ({first}) AS candidate WHERE user_id < :before {conditions}
         ORDER BY user_id DESC LIMIT :size
     """  # noqa: S608 - of constants; values are parameters
     rows = database().run(sql, **{**params_of(where), "before": before, "size": size})

@@ -10,14 +10,15 @@ from local.runner.state import State, write
 
 #: The holder of the generated key, and its scopes: everything a person may do.
 KEY_OWNER = "owner:read,write,operate"
-_OF_A_NEW_FUNCTION = "public"
+_DEFAULT_LOGIN = "public"
 
 
-def mounted(state: State, servers: Servers) -> Path:
-    """The folder of this run's secrets: LEADLINE_SECRETS_DIR unchanged, else our own.
+def write_files(state: State, servers: Servers) -> Path:
+    """Write this run's secrets; returns their folder. Leaves LEADLINE_SECRETS_DIR unchanged.
 
-    Ours has the servers' URLs, a file for each login, rewritten at each start; `api-keys`: those
-    of API_KEYS, or one generated at the first start; and `internal-key`, generated likewise.
+    Our own folder has the servers' URLs, a file for each login, rewritten at each start;
+    `api-keys`: those of API_KEYS, or one generated at the first start; and `internal-key`,
+    generated likewise.
     """
     if configured := _configured_folder():
         return configured
@@ -57,7 +58,7 @@ def access(part: str, servers: Servers) -> dict[str, str]:
     With LEADLINE_SECRETS_DIR they are the URLs themselves, which that folder may lack. A function
     that the table of logins does not list yet reaches no server.
     """
-    login = by_name(PARTS.get(part, _OF_A_NEW_FUNCTION))
+    login = by_name(PARTS.get(part, _DEFAULT_LOGIN))
     addresses = servers.secrets_of(login)
     if _configured_folder():
         return {_variable(secret): address for secret, address in addresses.items()}

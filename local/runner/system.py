@@ -15,7 +15,7 @@ from local.runner.ports import Ports
 from local.runner.processes.configuration import socket
 from local.runner.processes.leftovers import MARK
 from local.runner.processes.program import CHECKOUT, Group, Program, StartPhase
-from local.runner.secrets import access, cli_access, mounted, owner_access
+from local.runner.secrets import access, cli_access, owner_access, write_files
 from local.runner.servers.selection import Servers
 from local.runner.state import State, write_json
 
@@ -123,7 +123,7 @@ def plan(state: State, choices: Choices) -> System:
     workers = _workers(choices.workers, ports)
     state.save_ports(ports.chosen)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in functions.items()}
-    secrets = mounted(state, servers)
+    secrets = write_files(state, servers)
     own_programs = (
         *(
             _function(state, name, folders[name], port, choices.threads)

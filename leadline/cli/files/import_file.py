@@ -138,8 +138,8 @@ class File:
 
     def _error(self, user: Line, earlier: "_Earlier") -> str:
         """The error in relation to other lines and the portal; "" if there is none."""
-        if user.stage not in earlier.allowed:
-            return f"stage: must be one of {', '.join(sorted(earlier.allowed))}"
+        if user.stage not in earlier.stages:
+            return f"stage: must be one of {', '.join(sorted(earlier.stages))}"
         if "id" in self._columns and user.id is None:
             return "id: Field required"
         # Ascending ids exclude duplicates without a set of all ids.
@@ -156,7 +156,7 @@ class File:
 class _Earlier:
     """The portal's stages and the ids of earlier lines, against which a line is checked."""
 
-    allowed: frozenset[str]
+    stages: frozenset[str]
     last_id: int = 0
     lead_ids: set[int] = field(default_factory=set)
     external_ids: set[str] = field(default_factory=set)

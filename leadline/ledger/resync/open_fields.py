@@ -26,7 +26,7 @@ _REQUESTED = """
 WITH requested AS (
     SELECT user_id, version AS seen_version, event_id, false AS with_stage, true AS force,
            false AS even_waiting, CAST(NULL AS bigint) AS lead_id
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:event_ids AS uuid[])) AS known (user_id, event_id)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:event_ids AS uuid[])) AS fitting (user_id, event_id)
     JOIN users ON users.id = user_id, leadline_present()
 )"""
 

@@ -21,7 +21,7 @@ REFUSED = metrics.Counter(
     "leadline_callers_refused_total",
     "Requests refused for a missing or unauthorized key",
     "reason",
-    known=("no_key", "unknown_key", "expired_key", "missing_scope"),
+    label_values=("no_key", "unknown_key", "expired_key", "missing_scope"),
 )
 #: The statuses of delayed responses, the delay, and the maximum number that wait at a time.
 STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})

@@ -54,7 +54,7 @@ class Cluster:
                     cooperative=cooperative,
                     timeout_s=timeout_s,
                     must_accept_writes=all_servers.must_accept_writes,
-                    is_superseded=partial(self._is_superseded, index)
+                    is_superseded=partial(self._check_superseded, index)
                     if can_be_superseded
                     else None,
                 )
@@ -74,8 +74,10 @@ class Cluster:
         """Whether no other server has been found to accept writes since this session began."""
         return session.server in (None, self._last)
 
-    def _is_superseded(self, index: int) -> bool:
-        """Whether another server accepts writes; called while this one does not answer.
+    def _check_superseded(self, index: int) -> bool:
+        """Return whether another server accepts writes, and search for one in a thread.
+
+        Called while this one does not answer; searches once in `ANSWER_CHECK_S`.
 
         A server that is frozen or cut off ends no connection: each statement would wait for its
         time-out, and so would its client.

@@ -17,7 +17,7 @@ PUBLISHED = metrics.Counter(
     "leadline_messages_published_total",
     "Messages by result: confirmed by the broker, or failed",
     "result",
-    known=("confirmed", "failed"),
+    label_values=("confirmed", "failed"),
 )
 
 #: Maximum number of unconfirmed messages of a channel; pika would keep further ones in memory.

@@ -35,15 +35,17 @@ _scrape_hooks: list[Callable[[], None]] = []
 class Counter:
     """A counter; `name` ends in `_total`.
 
-    `known` values of a single label are exposed from the start, as 0: otherwise `rate` misses the
+    `label_values`, of a single label, are exposed from the start, as 0: otherwise `rate` misses the
     first increment (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
     """
 
-    def __init__(self, name: str, help_text: str, *labels: str, known: Iterable[str] = ()) -> None:
+    def __init__(
+        self, name: str, help_text: str, *labels: str, label_values: Iterable[str] = ()
+    ) -> None:
         self._description = (name, help_text)
         self._labels = labels
         self._values: dict[Labels, float] = (
-            {(value,): 0.0 for value in known} if labels else {(): 0.0}
+            {(value,): 0.0 for value in label_values} if labels else {(): 0.0}
         )
         self._lock = threading.Lock()
         _families.append(self)
