@@ -26,45 +26,43 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Edge:
-    """The addresses of a name, of which some belong to containers that start or are gone."""
+    """The edge, by a host name that may also have addresses of starting or stopped containers."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
-        #: The name has the address of a container for a second before and after the container has
-        #: its network, and meanwhile nothing answers there. Such an address is tried last.
+        #: Addresses that did not accept the last attempt, tried last. The name has a container's
+        #: address for a second before and after the container is reachable.
         self._silent: set[str] = set()
 
     async def connect(self) -> Stream | None:
         """A connection to any address; None if none accepts within WAIT_S."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + WAIT_S
-        for within_s in itertools.chain(_CONNECT_S, itertools.repeat(_CONNECT_S[-1])):
+        for timeout_s in itertools.chain(_CONNECT_S, itertools.repeat(_CONNECT_S[-1])):
             with contextlib.suppress(OSError):
                 for address in await self._addresses():
-                    if connected := await self._try(address, within_s):
-                        return connected
+                    if stream := await self._try(address, timeout_s):
+                        return stream
             if loop.time() >= deadline:
                 break
             await asyncio.sleep(_RETRY_EVERY_S)
         return None
 
     async def _addresses(self) -> list[str]:
-        """As the name has them now, except that silent ones come last."""
+        """The current addresses of the host name; silent ones come last."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        return sorted(
-            (str(info[4][0]) for info in found), key=lambda address: address in self._silent
-        )
+        entries = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        return sorted((str(entry[4][0]) for entry in entries), key=self._silent.__contains__)
 
-    async def _try(self, address: str, within_s: float) -> Stream | None:
+    async def _try(self, address: str, timeout_s: float) -> Stream | None:
         try:
-            async with asyncio.timeout(within_s):
-                connected = await asyncio.open_connection(address, self._port)
+            async with asyncio.timeout(timeout_s):
+                stream = await asyncio.open_connection(address, self._port)
         except OSError:  # a TimeoutError, too
             self._silent.add(address)
             return None
         self._silent.discard(address)
-        return connected
+        return stream
 
 
 async def forward(client: Stream, edge: Edge) -> None:
