@@ -43,7 +43,7 @@ def erase(
     """Erase persons for good.
 
     Name and phone are forgotten here and in Bitrix24. LEADLINE_ERASE_LEAD of the workers decides
-    what becomes of the leads: they are blanked, unless it says keep or delete. The id stays taken.
+    about the leads: they are blanked, unless it says keep or delete. The id stays taken.
     Repeating it is harmless.
 
     Examples:
@@ -65,7 +65,7 @@ def erase(
     if json:
         print_json({"erased": erased, "erased_before": erased_before, "not_found": not_found})
     else:
-        print_line(f"erased: {len(erased)}; `leadline erased` shows what becomes of the leads")
+        print_line(f"erased: {len(erased)}; `leadline erased` shows the state of their leads")
         for user_id in erased_before:
             print_line(f"user {user_id} was erased before")
     if not_found:
@@ -82,7 +82,7 @@ def erased(
 ) -> None:
     """Show the receipts of erasures.
 
-    A receipt says who asked, when, what was removed, and what became of the lead.
+    A receipt says who asked, when, what was removed, and the state of the lead.
 
     Examples:
         leadline erased

@@ -30,7 +30,7 @@ Id = Annotated[str, typer.Argument(help="Id as `list` shows it.")]
 
 @app.command("list")
 def show_list(*, json: Json = False) -> None:
-    """List the newest jobs: progress, and for the last few what became of their users.
+    """List the newest jobs: progress, and for the last few their users' outcomes.
 
     Examples:
         leadline jobs list
@@ -45,7 +45,7 @@ def show_list(*, json: Json = False) -> None:
 
 @app.command()
 def show(job_id: Id, *, json: Json = False) -> None:
-    """Show one job: progress, and what became of its users.
+    """Show one job: progress, and its users' outcomes.
 
     Examples:
         leadline jobs show 019ac5e1-7f55-7b55-8d2e-3f0f9a4d2c11

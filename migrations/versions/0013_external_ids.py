@@ -20,7 +20,7 @@ RULES = (
 
 UP = (
     "ALTER TABLE users ADD COLUMN IF NOT EXISTS external_id text",
-    # For each item what became of it, its user's id, version and stage: no personal data.
+    # For each item its outcome, and its user's id, version and stage: no personal data.
     "ALTER TABLE idempotency_keys ADD COLUMN IF NOT EXISTS outcomes jsonb",
     "ALTER TABLE idempotency_keys ALTER event_id DROP NOT NULL",
     "ALTER TABLE stages ADD COLUMN IF NOT EXISTS name text",

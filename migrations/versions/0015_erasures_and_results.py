@@ -9,7 +9,7 @@ writing a name into one.
 The write that erases is a function of the owner: the login of delete-user may erase a user, and
 change nothing else.
 
-Results: what became of writes, and what is still to be delivered to each endpoint. They are
+Results: the outcomes of writes, and what is still to be delivered to each endpoint. They are
 collected from the ledger, so that no write pays for them.
 
 For a database in use: no statement holds a lock for longer than a moment, and after an interruption

@@ -86,4 +86,4 @@ def _resync_failed(failed: FailedFilter, *, yes: bool, json: bool) -> None:
     if job["state"] == "cancelled":
         print_note(f"the job was cancelled at {job['done']} of {job['total']}")
     if job["changed"]:
-        print_note(f"what becomes of them: leadline jobs show {job['id']}")
+        print_note(f"their outcome: leadline jobs show {job['id']}")
