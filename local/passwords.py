@@ -23,7 +23,7 @@ from local.runner.secrets import KEY_OWNER
 from local.runner.servers.rabbitmq import message_max
 
 #: Where a server's container mounts its folder.
-SERVERS_OWN = Path("/run/leadline")
+SERVER_FOLDER = Path("/run/leadline")
 #: Where docker compose mounts its configs.
 CONFIGS = Path("/")
 EMULATOR = "http://bitrix24:3024/rest/1/local-webhook-code/"
@@ -37,7 +37,7 @@ _SERVERS = {
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders of the files."""
+    """The folders to which the secrets are written."""
 
     #: All passwords, only for this program.
     passwords: Path = Path("/run/passwords")
@@ -86,7 +86,10 @@ def _server_files(
     owners: Mapping[str, str], passwords: Mapping[str, Mapping[str, str]]
 ) -> dict[str, dict[str, str]]:
     """The files of each server; `logins` is the service that creates the logins of Postgres."""
-    broker = {"load_definitions": SERVERS_OWN / "rabbitmq.json", "max_message_size": message_max()}
+    broker = {
+        "load_definitions": SERVER_FOLDER / "rabbitmq.json",
+        "max_message_size": message_max(),
+    }
     definitions = rabbitmq.definitions(passwords["rabbitmq"], owner_password=owners["rabbitmq"])
     users = "".join(f"user {user}\n" for user in redis.users(passwords["redis"]))
     return {

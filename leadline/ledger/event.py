@@ -29,7 +29,8 @@ class Event:
     originator_id: str | None = None
     #: The version that last set the stage, whether applied or not.
     stage_set: int | None = None
-    #: When this was the user's newest open event, in unix ms; None: when it occurred.
+    #: The latest time at which this was the user's newest open event, in unix ms; None: the time of
+    #: the write.
     newest_at_ms: int | None = None
 
 

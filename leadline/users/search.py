@@ -17,7 +17,7 @@ _ACTIVE = """EXISTS (
     SELECT FROM events WHERE user_id = users.id
     AND (id >= CAST(:first_event AS uuid) OR settled_at >= CAST(:active_since AS timestamptz))
 )"""
-# An event accepted since is settled since, or still open; its due_at is then set.
+# An event accepted since then was also settled since then, or is open and has a due_at.
 _OPEN = """
 SELECT user_id FROM events
 WHERE due_at IS NOT NULL AND state = 'open' AND id >= CAST(:first_event AS uuid)

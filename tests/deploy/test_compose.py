@@ -188,7 +188,7 @@ def test_a_container_sees_its_own_files_only() -> None:
     for server in ("postgres", "rabbitmq", "redis", "logins"):
         assert mounted.pop(f"server-{server}") == {
             "secrets": f"{folders.servers}/{server}",
-            server: f"{passwords.SERVERS_OWN}:ro",
+            server: f"{passwords.SERVER_FOLDER}:ro",
         }
     ticks = mounted.pop("ticks")
     state = "/var/lib/leadline"

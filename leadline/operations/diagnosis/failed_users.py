@@ -19,11 +19,11 @@ from leadline.users.views import Query
 MAX_REASONS = 1000
 
 _CONTAINS = f"strpos(lower({REASON}), lower(CAST(:reason AS text))) > 0"
-_FAILED = """
+_FROM = """
 FROM unsynced_users JOIN users ON users.id = unsynced_users.user_id
 LEFT JOIN events ON events.user_id = users.id AND events.version = users.version
 """
-_AFTER = "unsynced_users.status = 'failed' AND users.sync_status = 'failed' AND users.id > :after"
+_FAILED = "unsynced_users.status = 'failed' AND users.sync_status = 'failed' AND users.id > :after"
 
 _COMMON = ", ".join(
     f"CASE WHEN count(DISTINCT {column}) = 1 AND count({column}) = count(*)"
@@ -37,18 +37,18 @@ _COMMON = ", ".join(
 _GROUPS = f"""
 SELECT min(sync_reason) AS reason, count(*) AS users, min(settled_at) AS first_at,
        max(settled_at) AS last_at, count(due_at) AS retrying, min(users.id) AS "user", {_COMMON}
-{_FAILED} WHERE {_AFTER} {{where}}
+{_FROM} WHERE {_FAILED} {{where}}
 GROUP BY {REASON} ORDER BY users DESC, reason LIMIT :limit
 """
-_COUNT = f"SELECT count(*) AS users {_FAILED} WHERE {_AFTER} {{where}}"
-_IDS = f"SELECT users.id {_FAILED} WHERE {_AFTER} {{where}} ORDER BY users.id LIMIT :limit"
+_COUNT = f"SELECT count(*) AS users {_FROM} WHERE {_FAILED} {{where}}"
+_IDS = f"SELECT users.id {_FROM} WHERE {_FAILED} {{where}} ORDER BY users.id LIMIT :limit"
 _REASON_IDS = f"""
-SELECT DISTINCT {REASON_ID} AS reason_id {_FAILED} WHERE {_AFTER} {{where}} ORDER BY 1 LIMIT :limit
+SELECT DISTINCT {REASON_ID} AS reason_id {_FROM} WHERE {_FAILED} {{where}} ORDER BY 1 LIMIT :limit
 """
 _SETTLED_AT = """
 (SELECT settled_at FROM events WHERE user_id = users.id AND version = users.version)
 """
-_WHEN = """
+_TIMES = """
 SELECT events.user_id AS id, settled_at AS failed_at, due_at AS retry_at
 FROM events JOIN users ON users.id = events.user_id AND users.version = events.version
 WHERE users.id = ANY (CAST(:ids AS bigint[])) AND state = 'failed'
@@ -155,7 +155,7 @@ _UNKNOWN = {"failed_at": None, "retry_at": None}
 
 
 def _times(user_ids: list[int]) -> dict[int, dict[str, Any]]:
-    return {row.pop("id"): row for row in database().run(_WHEN, ids=user_ids)}
+    return {row.pop("id"): row for row in database().run(_TIMES, ids=user_ids)}
 
 
 def _run(sql: str, selection: FailedFilter, after: int = 0, **params: object) -> list[Row]:

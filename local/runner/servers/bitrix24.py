@@ -36,7 +36,7 @@ class Bitrix24:
         return (Program("bitrix24", command, Group.SERVERS, StartPhase.SERVERS),)
 
     def make_ready(self) -> bool:
-        """Whether its control API answers."""
+        """Nothing to do; returns whether its control API answers."""
         try:
             with urllib.request.urlopen(f"{self.url}/_emulator/settings", timeout=2):  # noqa: S310 - loopback
                 return True
