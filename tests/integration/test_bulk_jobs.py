@@ -200,7 +200,7 @@ def dead(in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 def test_a_tick_of_the_relay_carries_out_jobs_on_dead_letters(
     dead: Callable[..., list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "LETTERS", 2)
+    monkeypatch.setattr(steps, "LETTERS_MAX", 2)
     assert len(dead("422 Ann", "422 Ann", "422 Ann", "other")) == 4
     reason_id = next(
         letter.reason_id
