@@ -333,20 +333,20 @@ def test_an_endpoint_that_hangs_is_given_up_in_time(
 
 @pytest.mark.parametrize("status", [500, 410])
 def test_status_names_a_receiver_that_accepts_nothing_after_a_minute(
-    receiver: Receiver, use: Callable[..., None], leadline: Callable[..., CommandOutput],
-    status: int,
+    receiver: Receiver, use_endpoints: Callable[..., None],
+    leadline: Callable[..., CommandOutput], status: int,
 ) -> None:  # fmt: skip
-    use(receiver.entry("crm"))
+    use_endpoints(receiver.entry("crm"))
     settled(create())
     receiver.status = status
     tick.run()
     assert "crm" not in str(leadline("status", "--json").json["attention"]), "a restart, perhaps"
     rows("UPDATE results SET collected_at = now() - interval '70 seconds'")
-    shown = leadline("status", "--json").json
-    named = f"The endpoint crm accepts no results (status {status}): 1 wait for it"
-    assert f"{named}; leadline results list" in shown["attention"]
-    assert "results_refused" in {shown["verdict"]["reason"]} | {
-        finding["reason"] for finding in shown["verdict"]["also"]
+    status_report = leadline("status", "--json").json
+    expected = f"The endpoint crm accepts no results (status {status}): 1 wait for it"
+    assert f"{expected}; leadline results list" in status_report["attention"]
+    assert "results_refused" in {status_report["verdict"]["reason"]} | {
+        finding["reason"] for finding in status_report["verdict"]["also"]
     }
     receiver.status = 200
     awake()
