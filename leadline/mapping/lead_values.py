@@ -149,10 +149,12 @@ def is_rounded(field: "UserField", lead_value: str | None, value: str | None) ->
         return False
     try:
         stored, wanted = Decimal(lead_value), Decimal(value)
+        if not stored.is_finite():  # a text field of the portal may have "NaN"
+            return False
+        decimals = max(_DECIMALS, -int(stored.as_tuple().exponent))
+        return abs(stored - wanted) <= Decimal(5).scaleb(-decimals - 1)
     except DecimalException:
         return False
-    decimals = max(_DECIMALS, -int(stored.as_tuple().exponent))
-    return abs(stored - wanted) <= Decimal(5).scaleb(-decimals - 1)
 
 
 def is_empty(field: "UserField", value: str | None) -> bool:

@@ -287,6 +287,10 @@ def test_the_case_of_an_email_and_an_empty_number_make_no_difference() -> None:
         ("5", 5.01, False),
         ("5.001", 5.002, False),
         ("5.001", 5.0014, True),
+        ("about five", 5, False),
+        ("NaN", 5, False),
+        ("-Infinity", 5, False),
+        ("1e-9999999999", 5, False),
     ],
 )
 def test_a_number_that_the_portal_has_rounded_is_no_drift(
@@ -371,10 +375,11 @@ def test_an_erased_lead_keeps_none_of_the_further_fields() -> None:
     assert fields["fm"]["12"]["value"] == fields["fm"]["9"]["value"] == ""
 
 
-def test_an_erased_lead_keeps_no_value_where_the_map_requires_one(
-    configure: Configure, tmp_path: Path
+@pytest.mark.parametrize("fills", ["required = true", 'default = "unknown"'])
+def test_an_erased_lead_keeps_no_value_where_the_portal_may_require_one(
+    configure: Configure, tmp_path: Path, fills: str
 ) -> None:
-    required = maps.EXAMPLE.replace('"UF_CRM_CITY"', '"UF_CRM_CITY"\nrequired = true')
+    required = maps.EXAMPLE.replace('"UF_CRM_CITY"', f'"UF_CRM_CITY"\n{fills}')
     maps.use(configure, tmp_path, required.replace('"BIRTHDATE"', '"BIRTHDATE"\nrequired = true'))
     fields = leads.blank(55, "Erased", []).params["fields"]
     assert (fields["UF_CRM_CITY"], fields["birthdate"]) == ("Erased", "1900-01-01")

@@ -126,7 +126,9 @@ def is_blank(found: FoundFields) -> bool:
 
 def _erased(user_field: "UserField") -> str:
     """What an erasure writes: a portal that requires a field takes no empty value."""
-    return _NEUTRAL.get(user_field.type, "") if user_field.required else ""
+    # Where the portal requires a field, the map has it as required, or gives it a default.
+    may_be_mandatory = user_field.required or user_field.default is not None
+    return _NEUTRAL.get(user_field.type, "") if may_be_mandatory else ""
 
 
 def needs_lookup(applied: AppliedFields, state: Desired) -> bool:
