@@ -142,7 +142,14 @@ def _scripts(raw: redis.Redis) -> None:
 
 
 def edit(name: str, old: str, new: str) -> None:
-    """Change a script, by the last of its files' names: reintroduces a mistake."""
+    """Change a script, by the last of its files' names: reintroduces a mistake.
+
+    Raises:
+        ValueError: no file of a script has the old text.
+    """
+    files = Path(leadline.__file__).parent.glob("*/lua/*.lua")
+    if not any(old in file.read_text(encoding="utf-8") for file in files):
+        raise ValueError(f"no script has: {old}")
     _edits.append((name, old, new))
 
 

@@ -82,6 +82,11 @@ def test_the_same_seed_gives_the_same_history(pool_of_players: ProcessPoolExecut
     assert forwards == backwards
 
 
+def test_every_mistake_fits_the_code(pool_of_players: ProcessPoolExecutor) -> None:
+    """Only the long test plays all of them, and would be the first to notice a renamed word."""
+    pool_of_players.submit(bugs.reintroduce_all).result()
+
+
 @pytest.mark.slow("plays up to 2,000 histories")
 @pytest.mark.parametrize("mistake", ["lease_doubts_creates_only", "reply_is_forgotten_unconfirmed"])
 def test_a_reintroduced_mistake_is_detected(mistake: str) -> None:
