@@ -147,7 +147,7 @@ def _hold(replies: Sequence[ReceivedReply]) -> None:
         )
         for received in replies
     )
-    log.info("users held for a person", users=len(users))
+    log.info("users held for an operator", users=len(users))
 
 
 def _settle(params: Iterable[_ReplyParams]) -> dict[int, Row]:

@@ -18,7 +18,7 @@ from leadline.settings import settings
 from leadline.sync.fields import last_check
 from leadline.workqueue import portal_state
 
-#: A receiver that accepts nothing for longer than this is named: a restart takes less.
+#: A receiver that does not accept a result for longer than this is named: a restart takes less.
 REFUSING_S = 60.0
 
 

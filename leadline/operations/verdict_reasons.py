@@ -106,7 +106,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "results_refused": Reason(
         "slowed",
-        "The endpoint {endpoint} accepts no results ({why}): {n} wait for it.",
+        "The endpoint {endpoint} did not accept a result ({why}): {n} wait for it.",
         "They are delivered once it accepts them, and given up after three days. Writes and calls"
         " to Bitrix24 are not affected.",
     ),

@@ -331,24 +331,27 @@ def test_an_endpoint_that_hangs_is_given_up_in_time(
     assert (state["waiting"], bool(state["unreachable"])) == (20, True)
 
 
-@pytest.mark.parametrize("status", [500, 410])
-def test_status_names_a_receiver_that_accepts_nothing_after_a_minute(
+@pytest.mark.parametrize(("status", "accepted"), [(500, 0), (410, 0), (410, 1)])
+def test_status_names_a_receiver_that_has_not_accepted_a_result_for_a_minute(
     receiver: Receiver, use_endpoints: Callable[..., None],
-    leadline: Callable[..., CommandOutput], status: int,
+    leadline: Callable[..., CommandOutput], status: int, accepted: int,
 ) -> None:  # fmt: skip
     use_endpoints(receiver.entry("crm"))
-    settled(create())
-    receiver.status = status
+    event = create()
+    settled(event)
+    receiver.status_of[event.user.id] = status
+    for _ in range(accepted):
+        settled(create())
     tick.run()
     assert "crm" not in str(leadline("status", "--json").json["attention"]), "a restart, perhaps"
     rows("UPDATE results SET collected_at = now() - interval '70 seconds'")
     status_report = leadline("status", "--json").json
-    expected = f"The endpoint crm accepts no results (status {status}): 1 wait for it"
+    expected = f"The endpoint crm did not accept a result (status {status}): 1 wait for it"
     assert f"{expected}; leadline results list" in status_report["attention"]
     assert "results_refused" in {status_report["verdict"]["reason"]} | {
         finding["reason"] for finding in status_report["verdict"]["also"]
     }
-    receiver.status = 200
+    receiver.status_of.clear()
     awake()
     tick.run()
     assert "crm" not in str(leadline("status", "--json").json["attention"])

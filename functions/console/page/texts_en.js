@@ -101,7 +101,7 @@ export const TEXTS = {
   verdict_field_misfit_next: "Other fields and users go on. Change the map or the portal; what stayed open is then written by itself.",
   verdict_slow_why: "The oldest write has waited for {ago}, and nothing known holds it up.",
   verdict_slow_next: "Open a waiting user: its steps show where the write is.",
-  verdict_results_refused_why: "The endpoint {endpoint} accepts no results ({why}): {n} wait for it.",
+  verdict_results_refused_why: "The endpoint {endpoint} did not accept a result ({why}): {n} wait for it.",
   verdict_results_refused_next: "They are delivered once it accepts them, and given up after three days. Writes and calls to Bitrix24 are not affected.",
   verdict_users_held_why: "{n} users are held for an operator: several leads or contacts may be theirs.",
   verdict_users_held_next: "They stay until an operator decides, or until a search finds one only.",
