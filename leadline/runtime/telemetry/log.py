@@ -106,7 +106,7 @@ def _log_uncaught(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
     """Log what ends the process or a thread; Python itself would print a stack of many lines."""
-    if issubclass(kind, KeyboardInterrupt):
+    if issubclass(kind, KeyboardInterrupt | SystemExit):  # an end that was asked for
         return
     line: dict[str, Any] = {"exc_info": (kind, error, trace)}
     if isinstance(error, BadConfiguration):
