@@ -190,7 +190,6 @@ def test_the_check_resumes_a_portal_that_answers_again(
     assert portal_session.circuit_breaker().state() is None
 
 
-@pytest.mark.usefixtures("queues")
 @pytest.mark.parametrize("method", ["profile", "scope"])
 def test_a_check_that_lacks_a_right_pauses_no_calls(
     leadline: Leadline, portal: str, method: str
@@ -203,6 +202,7 @@ def test_a_check_that_lacks_a_right_pauses_no_calls(
     assert portal_session.circuit_breaker().state() is None
 
 
+@pytest.mark.usefixtures("queues")
 def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
     create_users()
     answer = leadline("doctor", "--json")

@@ -16,7 +16,7 @@ from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
 from leadline.workqueue.entries.pending_event import Outcome
 from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
-from tests.servers import PrivateServer, private
+from tests.servers import PrivateServer, private, restart_redis
 from tests.unit.entries import found, pending
 
 STATE = orjson.dumps({"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"})
@@ -85,7 +85,7 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     settle_with_lead(work, 8)
     work.put(enqueue_request(7))
     work.put(enqueue_request(8, version=2))
-    server.restart()
+    restart_redis(server, client)
     work.call_ms = 70_000
     work.ensure_redis_epoch()
     work.put(dated_later(enqueue_request(9), BEYOND_TOLERANCE_MS))
@@ -104,7 +104,7 @@ def test_after_a_restart_last_applied_is_a_claim_until_the_lead_was_read(
     """The lost last second may have contained an update that the user reverts afterwards."""
     work = queue_of(client)
     settle_with_lead(work, 8)
-    server.restart()
+    restart_redis(server, client)
     work.put(enqueue_request(8, version=2))
     (entry,) = work.lease(50).entries
     assert (entry.needs_lookup, entry.known_lead_id) == (True, 5)
@@ -121,7 +121,7 @@ def test_a_postgres_clock_that_is_ahead_makes_no_event_newer_than_the_epoch(
     ahead = int(time.time() * 1000) + 60_000
     work.put(replace(enqueue_request(7), occurred_at_ms=ahead))
     work.lease(50)
-    server.restart()
+    restart_redis(server, client)
     work.call_ms = 70_000
     client.zrem(f"{work.prefix}leases", 7)  # Redis lost its last second: the lease is gone
     client.zadd(f"{work.prefix}due", {"7": 0})
@@ -164,7 +164,7 @@ def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: r
     work.lease_ms = 100
     work.put(enqueue_request(7))
     work.lease(50)
-    server.restart()
+    restart_redis(server, client)
     leased = work.lease(50)
     assert (leased.expired, [entry.user_id for entry in leased.entries]) == (1, [7])
 

@@ -22,7 +22,7 @@ from tests.integration.test_queue_crashes import (
     server,
     settle_with_lead,
 )
-from tests.servers import PrivateServer
+from tests.servers import PrivateServer, restart_redis
 
 __all__ = ["client", "server"]
 
@@ -45,7 +45,7 @@ def lose_last_moments(server: PrivateServer, client: redis.Redis, work: WorkQueu
     client.flushdb()
     for key, stored in remembered.items():
         client.restore(key, 0, stored or b"")
-    server.restart()
+    restart_redis(server, client)
 
 
 def republishing_is_due(work: WorkQueue, client: redis.Redis) -> list[int]:
@@ -90,7 +90,7 @@ def test_the_repeated_event_keeps_its_attempts(server: PrivateServer, client: re
     (entry,) = work.lease(50).entries
     tried = tuple(event.after_attempt() for event in entry.events)
     assert work.release([Settlement(entry, events=tried)]) == [True]
-    server.restart()
+    restart_redis(server, client)
     assert work.lease(50).entries == []
     work.put(vouched(7, 2, BEYOND_TOLERANCE_MS))
     (entry,) = work.lease(50).entries
@@ -107,7 +107,7 @@ def test_events_that_no_sender_republishes_are_applied_after_a_loss(
     work.put(enqueue_request(8, version=2))
     work.put(enqueue_request(9))
     work.put(vouched(9, 2))
-    server.restart()
+    restart_redis(server, client)
     assert {entry.user_id for entry in work.lease(50).entries} == {7, 8, 9}
 
 
@@ -117,7 +117,7 @@ def test_a_user_whose_foreign_events_are_answered_is_vouched_for_again(
     work = queue_of(client)
     settle_with_lead(work, 7)
     work.put(vouched(7, 2))
-    server.restart()
+    restart_redis(server, client)
     assert work.lease(50).entries == []
     assert client.ttl(f"{work.prefix}user:7") > 0, "what is never repeated expires"
     assert client.ttl(f"{work.prefix}user:7:events") > 0
