@@ -224,6 +224,12 @@ def worker(
     worker.kill()
 
 
+def is_idle() -> bool:
+    """Whether the worker waits for a job; between two jobs, a silent Redis ends it."""
+    names: Any = client().smembers("rq:workers")
+    return {client().hget(name, "state") for name in names} == {b"idle"}
+
+
 def is_done() -> bool:
     return work_queue().next_due_in_s() is None
 
@@ -270,6 +276,7 @@ def test_an_idle_worker_leaves_a_master_that_is_silent(pair: Pair, worker: Proce
     put(1)
     rq_jobs.enqueue()
     eventually(is_done, 20, "the worker works")
+    eventually(is_idle, 20, "the worker waits for a job")
     pair.freeze_master()
     client().connection_pool.disconnect()  # of this test
     begin_epoch()
