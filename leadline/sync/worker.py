@@ -4,7 +4,6 @@ It runs jobs in its own process (RQ's SimpleWorker), so that the connections to 
 and Redis persist between jobs.
 """
 
-import logging
 import os
 import sys
 import threading
@@ -118,25 +117,16 @@ def main() -> None:
         log_job_description=False,
     )
     logger.info("worker starts")
-    logging.getLogger("rq.worker").addFilter(_has_exception)
     try:
         with reachable():
-            worker.work(logging_level="ERROR")
+            worker.work(logging_level="ERROR")  # by default INFO
     except QueueDown:
-        # RQ retries only while it waits for a job. Whoever started this process starts another.
+        # RQ retries only while it waits for a job. The process manager starts a new worker.
         logger.warning("worker ends without Redis")
         sys.exit(1)
     finally:
         stop.set()
     logger.info("worker stopped")
-
-
-def _has_exception(record: logging.LogRecord) -> bool:
-    """Whether RQ logs an exception that ends its loop or loses a result.
-
-    Its other errors, a reconnect or a failed job, are in lines of ours.
-    """
-    return record.exc_info is not None
 
 
 if __name__ == "__main__":

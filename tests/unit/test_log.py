@@ -20,15 +20,22 @@ def fail():
 """
 
 
-def printed(code: str, **settings: str) -> str:
-    """The output of a process that runs this code."""
+def run(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A Python process with these arguments, ended."""
     return subprocess.run(
-        [sys.executable, "-c", BEGIN + code],
+        [sys.executable, *words],
         env={**os.environ, **settings},
         capture_output=True,
-        check=True,
+        check=False,
         text=True,
-    ).stdout
+    )
+
+
+def printed(code: str, **settings: str) -> str:
+    """The output of a process that runs this code."""
+    ended = run("-c", BEGIN + code, **settings)
+    ended.check_returncode()
+    return ended.stdout
 
 
 def lines(code: str, **settings: str) -> list[dict[str, Any]]:
@@ -62,9 +69,7 @@ def test_a_librarys_exception_is_logged_without_its_text_too() -> None:
     "end", ["fail()", "import threading; threading.Thread(target=fail).start()"]
 )
 def test_an_uncaught_exception_is_one_line_without_its_text(end: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", BEGIN + end], capture_output=True, text=True, check=False
-    )
+    ended = run("-c", BEGIN + end)
     line = json.loads(ended.stdout)
     assert (line["event"], line["level"]) == ("uncaught exception", "critical")
     assert line["exception"][0] == "ValueError"
@@ -74,13 +79,7 @@ def test_an_uncaught_exception_is_one_line_without_its_text(end: str) -> None:
 
 
 def test_a_process_that_cannot_start_logs_the_setting_that_is_wrong() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "leadline.sync.worker"],
-        env={**os.environ, "REDIS_URL": "http://127.0.0.1:6379/0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run("-m", "leadline.sync.worker", REDIS_URL="http://127.0.0.1:6379/0")
     line = json.loads(ended.stdout)
     assert ended.returncode == 1
     assert line["event"] == "uncaught exception"

@@ -64,12 +64,20 @@ def _configure_libraries(processors: list[Any]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    # They log a stack trace for each reconnect or failed job, which our own lines report already.
-    for library in ("pika", "rq.worker"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+    # It logs a stack trace for each reconnect, which our own lines report already.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    logging.getLogger("rq.worker").addFilter(_has_exception)
     # Their warnings quote URLs.
     for library in ("urllib3", "requests", "redis"):
         logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def _has_exception(record: logging.LogRecord) -> bool:
+    """Whether RQ logs an exception, which has ended its loop or lost a result.
+
+    Its other records, such as a reconnect or a failed job, repeat lines of ours.
+    """
+    return record.exc_info is not None
 
 
 class _Stdout:
