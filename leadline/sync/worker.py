@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from secrets import token_hex
+from types import FrameType
 from typing import Any
 
 if __name__ == "__main__":  # before the imports that it speeds up
@@ -55,6 +56,8 @@ class Worker(SimpleWorker):
     """
 
     max_connection_wait_time = RQ_RECONNECT_S
+    #: Whether a signal has asked the worker to end.
+    is_stopping = False
 
     @property
     def dequeue_timeout(self) -> int:
@@ -65,6 +68,11 @@ class Worker(SimpleWorker):
     def connection_timeout(self) -> int:
         """Seconds after which RQ gives a connection up."""
         return DEQUEUE_S + SILENT_AFTER_S
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """As RQ, which calls it with the first SIGTERM or SIGINT."""
+        self.is_stopping = True
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **options: Any) -> Any:
         """As RQ, but skips job ids that are not text."""
@@ -126,6 +134,10 @@ def main() -> None:
         sys.exit(1)
     finally:
         stop.set()
+    if not worker.is_stopping:
+        # RQ ends its loop after an error between two jobs, which it logs unless it is a time-out.
+        logger.error("worker ends after a time-out of Redis or an error between two jobs")
+        sys.exit(1)
     logger.info("worker stopped")
 
 

@@ -195,6 +195,10 @@ class Process:
     def stop(self) -> int:
         """Send SIGTERM; returns the exit code."""
         self._process.terminate()
+        return self.exit_code()
+
+    def exit_code(self) -> int:
+        """Wait until the process ends."""
         return exit_code_of(self._process)
 
     def log_lines(self) -> list[dict[str, Any]]:
@@ -224,10 +228,13 @@ def worker(
     worker.kill()
 
 
-def is_idle() -> bool:
-    """Whether the worker waits for a job; between two jobs, a silent Redis ends it."""
-    names: Any = client().smembers("rq:workers")
-    return {client().hget(name, "state") for name in names} == {b"idle"}
+def is_worker_waiting() -> bool:
+    """Whether the worker's connection is blocked until a job arrives.
+
+    RQ's own state of the worker is "idle" between two jobs, too, where a silent Redis ends it.
+    """
+    connections: Any = client().client_list()
+    return any("b" in connection["flags"] for connection in connections)
 
 
 def is_done() -> bool:
@@ -276,13 +283,13 @@ def test_an_idle_worker_leaves_a_master_that_is_silent(pair: Pair, worker: Proce
     put(1)
     rq_jobs.enqueue()
     eventually(is_done, 20, "the worker works")
-    eventually(is_idle, 20, "the worker waits for a job")
+    eventually(is_worker_waiting, 60, "the worker waits for a job")
     pair.freeze_master()
     client().connection_pool.disconnect()  # of this test
     begin_epoch()
     put(2)
     rq_jobs.enqueue()
-    eventually(is_done, 15, "the worker continues with the new master")
+    eventually(is_done, 60, "the worker continues with the new master")
     assert worker.is_alive()
 
 
@@ -307,6 +314,18 @@ def test_a_worker_that_ends_without_redis_logs_it_in_one_line(
     pair.proxy.cut()
     assert worker.stop() == 1
     assert worker.log_lines()[-1]["event"] == "worker ends without Redis"
+
+
+def test_a_worker_that_ends_unasked_has_an_exit_code_and_says_why(
+    pair: Pair, worker: Process
+) -> None:
+    put(1)
+    rq_jobs.enqueue()
+    eventually(is_done, 60, "the worker works")
+    pair.master.acl_setuser("default", enabled=True, commands=["-exists"])  # RQ's, between jobs
+    rq_jobs.enqueue()
+    assert worker.exit_code() == 1
+    assert worker.log_lines()[-1]["event"].startswith("worker ends after a time-out of Redis or")
 
 
 def test_the_local_health_check_names_a_redis_that_became_a_replica(pair: Pair) -> None:
