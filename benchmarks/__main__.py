@@ -10,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import readme, report
-from benchmarks.machine import facts
-from benchmarks.report import RESULTS, SECTIONS, data_file
+from benchmarks.instruments.machine import facts
+from benchmarks.report import readme, record
+from benchmarks.report.record import RESULTS, SECTIONS, data_file
 from benchmarks.scale import FULL, QUICK, Scale
-from benchmarks.sections import Section
+from benchmarks.sections.section import Section
 from local.runner.processes.program import CHECKOUT
 
 OUTPUT = CHECKOUT / "benchmarks"
@@ -44,8 +44,8 @@ def main() -> int:
     (output / RESULTS).mkdir(parents=True, exist_ok=True)
     for name in () if options.report else options.sections or SECTIONS:
         _run(SECTIONS[name], QUICK if options.quick else FULL, output)
-        report.write(output, last)  # so that it exists even if the next section fails
-    _report_written(report.write(output, last))
+        record.write(output, last)  # so that it exists even if the next section fails
+    _report_written(record.write(output, last))
     if not options.quick:
         _update_readmes()
     return 0
@@ -73,7 +73,7 @@ def _run(section: Section, scale: Scale, output: Path) -> None:
     about |= {"scale": scale.name, "started": when, "took": f"{took_s:.0f} s"}
     text = json.dumps({"about": about, "data": data}, indent=1)
     if scale is FULL:
-        report.keep_previous(output, section.name)
+        record.keep_previous(output, section.name)
     data_file(output, section.name).write_text(text + "\n", encoding="utf-8")
     shutil.rmtree(work)
     sys.stdout.write(f"  {took_s:.0f} s\n")

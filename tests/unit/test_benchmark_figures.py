@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import readme, report
-from benchmarks.readme import LANGUAGES, Language
+from benchmarks.report import readme, record
+from benchmarks.report.readme import LANGUAGES, Language
 
 ROOT = Path(__file__).parents[2]
-RECORDED = ROOT / "benchmarks" / report.RESULTS
+RECORDED = ROOT / "benchmarks" / record.RESULTS
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.readme)
 def test_a_readme_has_the_recorded_figures(language: Language) -> None:
     text = (ROOT / language.readme).read_text(encoding="utf-8")
-    assert readme.with_figures(text, language, report.read(RECORDED)) == text
+    assert readme.with_figures(text, language, record.read(RECORDED)) == text
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.readme)

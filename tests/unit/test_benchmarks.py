@@ -7,63 +7,64 @@ from typing import Any
 
 import pytest
 
-from benchmarks import burst, footprint, latency, report, writes
-from benchmarks.comparison import compare, comparison_table
-from benchmarks.figures import Figure
-from benchmarks.sections import Expectation, Measurement
+from benchmarks.rendering.figures import Figure
+from benchmarks.report import record
+from benchmarks.report.comparison import compare, comparison_table
+from benchmarks.sections import burst, footprint, latency, writes
+from benchmarks.sections.section import Expectation, Measurement
 
 ROOT = Path(__file__).parents[2]
-RECORDED = ROOT / "benchmarks" / report.RESULTS
+RECORDED = ROOT / "benchmarks" / record.RESULTS
 
 
 def test_the_report_matches_the_recorded_data(tmp_path: Path) -> None:
-    shutil.copytree(RECORDED, tmp_path / report.RESULTS)
-    written = report.write(tmp_path).read_text(encoding="utf-8")
+    shutil.copytree(RECORDED, tmp_path / record.RESULTS)
+    written = record.write(tmp_path).read_text(encoding="utf-8")
     assert written == (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_a_quick_run_judges_only_what_its_scale_can_show(tmp_path: Path) -> None:
-    record(tmp_path, scale="quick", took_s=1_000.0)
-    written = report.write(tmp_path).read_text(encoding="utf-8")
+    store_drain(tmp_path, scale="quick", took_s=1_000.0)
+    written = record.write(tmp_path).read_text(encoding="utf-8")
     assert verdict(written, "ideal / measured") == "not judged (quick)"
     assert verdict(written, "nothing refused") == "met"
 
 
 def test_a_quick_run_still_shows_what_was_lost(tmp_path: Path) -> None:
-    record(tmp_path, scale="quick", refused=1)
-    written = report.write(tmp_path).read_text(encoding="utf-8")
+    store_drain(tmp_path, scale="quick", refused=1)
+    written = record.write(tmp_path).read_text(encoding="utf-8")
     assert verdict(written, "nothing refused") == "**not met**"
 
 
 def test_a_full_run_is_judged(tmp_path: Path) -> None:
-    record(tmp_path, took_s=1_000.0)
-    written = report.write(tmp_path).read_text(encoding="utf-8")
+    store_drain(tmp_path, took_s=1_000.0)
+    written = record.write(tmp_path).read_text(encoding="utf-8")
     assert verdict(written, "ideal / measured") == "**not met**"
 
 
 def test_each_figure_stands_next_to_the_last_record(tmp_path: Path) -> None:
-    record(tmp_path, commit="0ld", took_s=76.0)
-    report.keep_previous(tmp_path, "drain")
-    record(tmp_path, commit="new", took_s=95.0)
-    written = report.write(tmp_path).read_text(encoding="utf-8")
+    store_drain(tmp_path, commit="0ld", took_s=76.0)
+    record.keep_previous(tmp_path, "drain")
+    store_drain(tmp_path, commit="new", took_s=95.0)
+    written = record.write(tmp_path).read_text(encoding="utf-8")
     assert "the last record: 0ld, 2026-01-31 12:00 UTC" in written
     assert "| time | 95.0 s | 76.0 s | +25% |  |" in written
     assert "- drain: ideal / measured: 0.795 [0.795..0.795], last 0.993" in written
 
 
 def test_a_quick_run_stands_next_to_the_record_without_marks(tmp_path: Path) -> None:
-    record(tmp_path / "record", took_s=76.0)
-    record(tmp_path / "quick", scale="quick", took_s=95.0)
-    last = tmp_path / "record" / report.RESULTS
-    written = report.write(tmp_path / "quick", last).read_text(encoding="utf-8")
+    store_drain(tmp_path / "record", took_s=76.0)
+    store_drain(tmp_path / "quick", scale="quick", took_s=95.0)
+    last = tmp_path / "record" / record.RESULTS
+    written = record.write(tmp_path / "quick", last).read_text(encoding="utf-8")
     assert "| time | 95.0 s | 76.0 s | +25% |  |" in written
     assert "**worse**" not in written
     assert "- drain:" not in written
 
 
 def test_a_first_run_has_nothing_to_compare(tmp_path: Path) -> None:
-    record(tmp_path)
-    written = report.write(tmp_path).read_text(encoding="utf-8")
+    store_drain(tmp_path)
+    written = record.write(tmp_path).read_text(encoding="utf-8")
     assert "nothing to compare" in written
     assert "Not measured yet." in written
 
@@ -153,7 +154,7 @@ def test_an_idle_system_is_judged_by_the_sum_of_its_processes(
 
 
 def test_the_cpu_time_of_a_burst_is_compared_with_hello() -> None:
-    recorded = report.read(RECORDED)["burst"]["data"]
+    recorded = record.read(RECORDED)["burst"]["data"]
     cpu_ms = {"worker": 0.6, "worker-2": 0.6, "postgres": 5.0, "bitrix24": 0.3}
     run = {**recorded["runs"][0], "cpu_ms": cpu_ms, "hello_cpu_ms": 0.25}
     chapter = burst.SECTION.render({**recorded, "runs": [run]})
@@ -170,15 +171,17 @@ def load_of(target: str, p50_ms: float) -> dict[str, Any]:
     return {**about, **cpu, "p50_ms": p50_ms, "p99_ms": p50_ms, "rss_mib": 1.0}
 
 
-def record(folder: Path, *, scale: str = "full", commit: str = "c0mm1t", **extra: object) -> None:
+def store_drain(
+    folder: Path, *, scale: str = "full", commit: str = "c0mm1t", **extra: object
+) -> None:
     """The data of a drain."""
     about = {"scale": scale, "commit": commit, "started": "2026-01-31 12:00 UTC", "machine": "ours"}
     data = {"users": 10_000, "failed": 0, "sendings": 10_000, "requests": 200, "commands": 10_000}
     data |= {"refused": 0, "doubled": 0}
     times = {"took_s": 76.0, "ideal_s": 75.5, "deciles_s": [7.6 * n for n in range(1, 11)]}
-    (folder / report.RESULTS).mkdir(parents=True, exist_ok=True)
+    (folder / record.RESULTS).mkdir(parents=True, exist_ok=True)
     text = json.dumps({"about": about, "data": {**data, **times, **extra}})
-    report.data_file(folder, "drain").write_text(text, encoding="utf-8")
+    record.data_file(folder, "drain").write_text(text, encoding="utf-8")
 
 
 def verdict(written: str, what: str) -> str:

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import ledger, tables
-from benchmarks.laboratory import BenchSystem
+from benchmarks.instruments import ledger, tables
+from benchmarks.instruments.laboratory import BenchSystem
 
 #: More than there are POSTs in flight at any time: no POST waits for the answer to another.
 _SENDERS = 16

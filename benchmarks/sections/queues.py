@@ -9,11 +9,11 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from benchmarks import tables
-from benchmarks.figures import Figure, table
-from benchmarks.laboratory import BenchSystem, Laboratory, whole_system
+from benchmarks.instruments import tables
+from benchmarks.instruments.laboratory import BenchSystem, Laboratory, whole_system
+from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Measurement, Section
+from benchmarks.sections.section import Chapter, Data, Measurement, Section
 from leadline.messages import contract, topology
 from leadline.messages.attributes import OUTCOME
 from leadline.runtime.rabbitmq.connection import Message

@@ -8,13 +8,20 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import ledger, plot, wrk
-from benchmarks.figures import Figure, table
-from benchmarks.laboratory import NO_LIMITS, BenchSystem, Laboratory, Served, whole_system
-from benchmarks.processes import CpuMeter, await_quiet, pss_mib
+from benchmarks.instruments import ledger, wrk
+from benchmarks.instruments.laboratory import (
+    NO_LIMITS,
+    BenchSystem,
+    Laboratory,
+    Served,
+    whole_system,
+)
+from benchmarks.instruments.processes import CpuMeter, await_quiet, pss_mib
+from benchmarks.rendering import plot
+from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
-from benchmarks.writes import calls
+from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
+from benchmarks.sections.writes import calls
 
 EVENTS_PER_S = 300
 EVENTS_PER_S_AIM = 550

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import processes
-from benchmarks.arrivals import open_connections
-from benchmarks.figures import Figure, table
-from benchmarks.laboratory import BenchSystem, whole_system
+from benchmarks.instruments import processes
+from benchmarks.instruments.arrivals import open_connections
+from benchmarks.instruments.laboratory import BenchSystem, whole_system
+from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
+from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
 
 #: Upper bounds for the whole idle system.
 PSS_MIB = 700

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from benchmarks import processes
+from benchmarks.instruments import processes
 from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.runtime.postgres.migrate import migrate
 from leadline.settings import settings

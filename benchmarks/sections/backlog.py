@@ -7,12 +7,13 @@ from pathlib import Path
 
 import redis
 
-from benchmarks import ledger, plot, tables
-from benchmarks.figures import Figure, table
-from benchmarks.laboratory import NO_LIMITS, BenchSystem, whole_system
-from benchmarks.processes import MIB, pss_mib
+from benchmarks.instruments import ledger, tables
+from benchmarks.instruments.laboratory import NO_LIMITS, BenchSystem, whole_system
+from benchmarks.instruments.processes import MIB, pss_mib
+from benchmarks.rendering import plot
+from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
+from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
 
 #: By how much the rate of the second half may be below that of the first.
 MAX_SLOWDOWN = 0.10

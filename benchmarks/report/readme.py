@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import footprint, report
-from benchmarks.figures import Figure, percentile
-from benchmarks.sections import Data
+from benchmarks.rendering.figures import Figure, percentile
+from benchmarks.report import record
+from benchmarks.sections import footprint
+from benchmarks.sections.section import Data
 
 _CONNECTIONS = 16
 #: Matches the rows below this head, up to the next empty line.
@@ -106,7 +107,7 @@ LANGUAGES = (
 
 def update(checkout: Path, results: Path) -> list[Path]:
     """Rewrite the figures of both READMEs; returns those that changed."""
-    recorded = report.read(results)
+    recorded = record.read(results)
     changed = []
     for language in LANGUAGES:
         path = checkout / language.readme

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pika
 
-from benchmarks import pgbench, plot, tables, wrk
-from benchmarks.figures import Figure, table
-from benchmarks.laboratory import THREADS, Laboratory, Served
-from benchmarks.processes import CpuMeter, await_quiet, pss_mib, rss_mib
+from benchmarks.instruments import pgbench, tables, wrk
+from benchmarks.instruments.laboratory import THREADS, Laboratory, Served
+from benchmarks.instruments.processes import CpuMeter, await_quiet, pss_mib, rss_mib
+from benchmarks.rendering import plot
+from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
+from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
 from leadline.messages import topology
 
 #: Lower bounds of the rate in multiples of hello's: of writes by connections, of reads by function.

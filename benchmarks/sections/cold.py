@@ -13,13 +13,14 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from benchmarks import plot, tables
-from benchmarks.figures import Figure, table
-from benchmarks.laboratory import Laboratory
+from benchmarks.instruments import tables
+from benchmarks.instruments.laboratory import Laboratory
+from benchmarks.instruments.wrk import Call
+from benchmarks.rendering import plot
+from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
-from benchmarks.writes import calls
-from benchmarks.wrk import Call
+from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
+from benchmarks.sections.writes import calls
 from leadline.messages import topology
 from leadline.settings import settings
 from leadline.workqueue.keys import JOBS

@@ -6,7 +6,7 @@ was recorded.
 
 from dataclasses import dataclass
 
-from benchmarks import tables
+from benchmarks.instruments import tables
 from local.sandbox.waiting import eventually
 
 _POLL_EVERY_S = 0.1

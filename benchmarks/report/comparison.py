@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks.figures import table
-from benchmarks.sections import Measurement
+from benchmarks.rendering.figures import table
+from benchmarks.sections.section import Measurement
 
 #: A ratio may get worse by this share before it is marked.
 WITHIN = 0.10

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure
+from benchmarks.rendering.figures import Figure
 from benchmarks.scale import Scale
 
 #: JSON data.

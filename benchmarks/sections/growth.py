@@ -4,11 +4,13 @@ from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 
-from benchmarks import burst, plot, tables, writes
-from benchmarks.figures import Figure, table
-from benchmarks.laboratory import NO_LIMITS, Laboratory, whole_system
+from benchmarks.instruments import tables
+from benchmarks.instruments.laboratory import NO_LIMITS, Laboratory, whole_system
+from benchmarks.rendering import plot
+from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
+from benchmarks.sections import burst, writes
+from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
 
 #: By how much the rate at the largest size may be below that at the smallest.
 MAX_SLOWDOWN = 0.10

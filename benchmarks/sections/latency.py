@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import ledger, tables, wrk
-from benchmarks.arrivals import Followed, follow, open_connections
-from benchmarks.drain import COMMANDS, RATE_PER_S
-from benchmarks.figures import Figure, percentile, table
-from benchmarks.laboratory import BenchSystem, whole_system
+from benchmarks.instruments import ledger, tables, wrk
+from benchmarks.instruments.arrivals import Followed, follow, open_connections
+from benchmarks.instruments.laboratory import BenchSystem, whole_system
+from benchmarks.rendering.figures import Figure, percentile, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
-from benchmarks.writes import calls
+from benchmarks.sections.drain import COMMANDS, RATE_PER_S
+from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
+from benchmarks.sections.writes import calls
 
 #: Upper bound of the median on an idle system.
 IDLE_MEDIAN_MS = 60

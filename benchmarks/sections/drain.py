@@ -3,12 +3,13 @@
 from math import ceil
 from pathlib import Path
 
-from benchmarks import ledger, plot, tables, wrk
-from benchmarks.figures import Figure, table
-from benchmarks.laboratory import BenchSystem, whole_system
+from benchmarks.instruments import ledger, tables, wrk
+from benchmarks.instruments.laboratory import BenchSystem, whole_system
+from benchmarks.rendering import plot
+from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
-from benchmarks.writes import calls
+from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
+from benchmarks.sections.writes import calls
 from local.sandbox.waiting import eventually
 
 #: https://apidocs.bitrix24.com/limits.html: requests per second, burst, and commands per request.

@@ -4,11 +4,21 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import backlog, burst, cold, drain, footprint, growth, latency, queues, writes
-from benchmarks.comparison import WITHIN, Compared, compare, comparison_table
-from benchmarks.figures import table
+from benchmarks.rendering.figures import table
+from benchmarks.report.comparison import WITHIN, Compared, compare, comparison_table
 from benchmarks.scale import QUICK
-from benchmarks.sections import Chapter, Data, Expectation, Section
+from benchmarks.sections import (
+    backlog,
+    burst,
+    cold,
+    drain,
+    footprint,
+    growth,
+    latency,
+    queues,
+    writes,
+)
+from benchmarks.sections.section import Chapter, Data, Expectation, Section
 
 #: All sections, in the order of the report.
 SECTIONS: dict[str, Section] = {

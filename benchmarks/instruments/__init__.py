@@ -1,0 +1,1 @@
+"""What measures, what generates load, and what is measured: servers, functions, whole systems."""

@@ -1,0 +1,1 @@
+"""Figures as text: medians with their spread, tables and plots."""

@@ -1,0 +1,1 @@
+"""One module per section: it measures plain data and renders its chapter."""
