@@ -29,17 +29,17 @@ _HEADERS = {
 
 
 class StaticFiles:
-    """The files of one folder."""
+    """The files of one folder and its subfolders, by their path in it."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {
-            path.name: path.read_bytes()
-            for path in sorted(folder.iterdir())
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
             if path.suffix in _TYPES
         }
 
     def answer(self, request: Request, name: str) -> Response:
-        """The file with this name; the page if the name is empty.
+        """The file with this path; the page if it is empty.
 
         Raises:
             MethodNotAllowed: neither GET nor HEAD.

@@ -1,7 +1,7 @@
 """The reasons of a verdict: the severity and the sentences of each.
 
 The console's page has the same sentences in both languages, by the reason's code
-(`functions/console/page/texts_en.js`).
+(`functions/console/page/texts/en.js`).
 """
 
 from collections.abc import Mapping

@@ -384,7 +384,7 @@ def test_the_page_loads_nothing_from_other_sites(system: System, place: str) -> 
     page = system.request("GET", place, headers={"Accept-Language": "ru-RU,en;q=0.5"})
     assert '<html lang="ru"' in page.text
     assert "http" not in page.text
-    for name in ("main.js", "console.css", "icon.svg"):
+    for name in ("main.js", "views/users.js", "console.css", "icon.svg"):
         # As a browser resolves `console/…` relative to the page.
         answer = system.request("GET", f"{place.rpartition('/')[0]}/console/{name}")
         assert answer.status_code == 200, name
@@ -396,7 +396,17 @@ def test_the_page_loads_nothing_from_other_sites(system: System, place: str) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["main.py", "..%2Fmain.py", "page", "x.js", "api", "console.css/x"]
+    "name",
+    [
+        "main.py",
+        "..%2Fmain.py",
+        "page",
+        "x.js",
+        "api",
+        "console.css/x",
+        "views",
+        "views/../../main.py",
+    ],
 )
 def test_no_other_file_is_served(system: System, name: str) -> None:
     assert system.request("GET", f"/console/{name}").status_code == 404

@@ -62,7 +62,7 @@ def test_users_are_found_by_rare_and_common_terms_near_and_far(
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_every_example_of_the_hint_finds_what_it_promises(language: str) -> None:
-    texts = (PAGE / f"texts_{language}.js").read_text(encoding="utf-8")
+    texts = (PAGE / f"texts/{language}.js").read_text(encoding="utf-8")
     hint = re.search(r'findHint: "[^:]*: (.*)"', texts)
     assert hint
     examples = hint[1].partition('",')[0].split(" · ")

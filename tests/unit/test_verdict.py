@@ -171,7 +171,7 @@ def test_the_console_dates_a_failure_from_its_first_sight_but_not_a_healthy_stat
 
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_the_page_has_every_sentence_with_the_same_values(language: str) -> None:
-    texts = (PAGE / f"texts_{language}.js").read_text(encoding="utf-8")
+    texts = (PAGE / f"texts/{language}.js").read_text(encoding="utf-8")
     for code, reason in REASONS.items():
         for kind, english in (("why", reason.sentence), ("next", reason.next)):
             found = re.search(rf'\bverdict_{code}_{kind}: "(.*)",$', texts, re.MULTILINE)

@@ -15,9 +15,9 @@ ALL = ("accepted", "published", "received", "attempt")
 
 
 def texts() -> dict[str, list[str]]:
-    """The console's texts by name, in each language, from all files of the page."""
+    """The console's texts by name, in each language, from the files of its texts."""
     found: dict[str, list[str]] = {}
-    for file in sorted(PAGE.glob("texts*.js")):
+    for file in sorted(PAGE.glob("texts/*.js")):
         for name, text in re.findall(r'\b(\w+): "((?:[^"\\]|\\.)*)"', file.read_text("utf-8")):
             found.setdefault(name, []).append(text)
     return found

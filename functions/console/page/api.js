@@ -1,7 +1,7 @@
 // The console's API. If the system requires a key, the page asks once and keeps it for this tab only.
 
 import { ask } from "./dom.js";
-import { t } from "./texts.js";
+import { t } from "./texts/translate.js";
 
 const KEY = "leadline-key";
 //: Errors that require another key; a key that only lacks a scope is kept.

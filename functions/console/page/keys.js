@@ -1,7 +1,7 @@
 // Keyboard: / searches, j and k go through a list, 1 to 6 open a view, ? explains.
 
 import { byId, element } from "./dom.js";
-import { t } from "./texts.js";
+import { t } from "./texts/translate.js";
 
 const VIEWS = ["#/", "#/users", "#/failures", "#/dead-letters", "#/audit", "#/first-match"];
 const HELP = [["/", "key_search"], ["j", "key_next"], ["k", "key_previous"], ["Enter", "key_open"], ["1 … 6", "key_views"], ["?", "key_help"]];

@@ -1,20 +1,20 @@
 // The console: polls the status every two seconds, shows the view of the address, offers an operator's actions.
 
 import { get, post } from "./api.js";
-import * as audit from "./audit.js";
-import * as deadLetters from "./dead_letters.js";
+import * as audit from "./views/audit.js";
+import * as deadLetters from "./views/dead_letters.js";
 import { ask, byId, say } from "./dom.js";
-import * as failures from "./failures.js";
-import * as firstMatch from "./first_match.js";
-import * as jobs from "./jobs.js";
+import * as failures from "./views/failures.js";
+import * as firstMatch from "./views/first_match.js";
+import * as jobs from "./views/jobs.js";
 import * as keys from "./keys.js";
-import * as plots from "./plots.js";
+import * as plots from "./views/plots.js";
 import { current } from "./route.js";
-import * as summary from "./summary.js";
-import { speak, t } from "./texts.js";
-import * as user from "./user.js";
-import * as users from "./users.js";
-import * as verdict from "./verdict.js";
+import * as summary from "./views/summary.js";
+import { speak, t } from "./texts/translate.js";
+import * as user from "./views/user.js";
+import * as users from "./views/users.js";
+import * as verdict from "./views/verdict.js";
 
 const POLL_MS = 2000;
 let status = null;

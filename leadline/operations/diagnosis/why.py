@@ -1,7 +1,7 @@
 """Why a user is not in sync: the rule and the sentences for console and command line.
 
 The console has the sentences in both its languages, under the same codes
-(`functions/console/page/texts.js`); a test compares the English ones with these.
+(`functions/console/page/texts/`); a test compares the English ones with these.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,9 +1,9 @@
 // First match: the newest plan, and users that are held until an operator decides.
 
-import { get, post } from "./api.js";
-import { ask, element, put, replaceEntries, say } from "./dom.js";
-import { address } from "./route.js";
-import { number, t, when } from "./texts.js";
+import { get, post } from "../api.js";
+import { ask, element, put, replaceEntries, say } from "../dom.js";
+import { address } from "../route.js";
+import { number, t, when } from "../texts/translate.js";
 
 const KINDS = ["create", "match", "update", "ambiguous", "foreign"];
 let found = null;

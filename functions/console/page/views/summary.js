@@ -1,8 +1,8 @@
 // The overview's figures: users by state, the backlog with its forecast, queues, the operating budget.
 
-import { byId, element, put } from "./dom.js";
-import { address } from "./route.js";
-import { number, span, t, when } from "./texts.js";
+import { byId, element, put } from "../dom.js";
+import { address } from "../route.js";
+import { number, span, t, when } from "../texts/translate.js";
 
 export function show(status) {
   figures(status);

@@ -1,10 +1,10 @@
 // One user: what holds it up, the journey of its last writes, what was sent, retry.
 
-import { get, post } from "./api.js";
+import { get, post } from "../api.js";
 import { calls } from "./calls.js";
-import { byId, element, fill, say } from "./dom.js";
-import { explain, translated } from "./reasons.js";
-import { number, t, when } from "./texts.js";
+import { byId, element, fill, say } from "../dom.js";
+import { explain, translated } from "../texts/reasons.js";
+import { number, t, when } from "../texts/translate.js";
 import { state } from "./users.js";
 
 const KINDS = { synced: "good", waiting: "warn", failed: "bad" };

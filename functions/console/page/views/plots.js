@@ -1,8 +1,8 @@
 // Three SVG plots with axes, a clock and values under the pointer; the text above says the same.
 
-import { get } from "./api.js";
-import { byId, put, shape } from "./dom.js";
-import { number, span, t, time } from "./texts.js";
+import { get } from "../api.js";
+import { byId, put, shape } from "../dom.js";
+import { number, span, t, time } from "../texts/translate.js";
 
 const [WIDTH, HEIGHT, LEFT, FOOT, TOP] = [600, 180, 66, 26, 22];
 const [ROOM, PLOT] = [WIDTH - LEFT, HEIGHT - FOOT - TOP];

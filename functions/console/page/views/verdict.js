@@ -1,8 +1,8 @@
 // The verdict on top: the state, why, since when, and what happens next. Nothing old is shown as if it were new.
 
-import { byId, element, put } from "./dom.js";
-import { explain } from "./reasons.js";
-import { number, span, t, when } from "./texts.js";
+import { byId, element, put } from "../dom.js";
+import { explain } from "../texts/reasons.js";
+import { number, span, t, when } from "../texts/translate.js";
 
 const KINDS = { healthy: "good", slowed: "warn", stopped: "bad", unknown: "bad" };
 let lastAnswer = null;

@@ -1,7 +1,7 @@
 // Both languages, and the formats of numbers and times.
 
-import { TEXTS as en } from "./texts_en.js";
-import { TEXTS as ru } from "./texts_ru.js";
+import { TEXTS as en } from "./en.js";
+import { TEXTS as ru } from "./ru.js";
 
 const TEXTS = { en, ru };
 const CHOICE = "leadline-language";

@@ -1,11 +1,11 @@
 // Failed users, grouped by reason; a group or all of them are retried as a job.
 
-import { get } from "./api.js";
-import { ask, element, put, replaceEntries } from "./dom.js";
+import { get } from "../api.js";
+import { ask, element, put, replaceEntries } from "../dom.js";
 import * as jobs from "./jobs.js";
-import { explain, translated } from "./reasons.js";
-import { address } from "./route.js";
-import { number, t, when } from "./texts.js";
+import { explain, translated } from "../texts/reasons.js";
+import { address } from "../route.js";
+import { number, t, when } from "../texts/translate.js";
 
 const MAX_GROUPS = 50;
 let groups = null;

@@ -1,9 +1,9 @@
 // The audit trail: writes and operators' actions, newest first.
 
-import { get } from "./api.js";
-import { byId, element, put, replaceEntries } from "./dom.js";
-import { address, go } from "./route.js";
-import { number, t, when } from "./texts.js";
+import { get } from "../api.js";
+import { byId, element, put, replaceEntries } from "../dom.js";
+import { address, go } from "../route.js";
+import { number, t, when } from "../texts/translate.js";
 
 const PAGE = 50;
 let query = {};

@@ -1,7 +1,7 @@
 // The requests of an event and their answers; masked until an operator asks for the values.
 
-import { element } from "./dom.js";
-import { number, t, when } from "./texts.js";
+import { element } from "../dom.js";
+import { number, t, when } from "../texts/translate.js";
 
 // Opened ones stay open when the user is shown again.
 const unfolded = new Set();

@@ -1,9 +1,9 @@
 // Dead letters: by reason and one by one; read, replay, discard. A whole group is a job.
 
-import { get, post } from "./api.js";
-import { ask, byId, element, fill, put, replaceEntries, say } from "./dom.js";
+import { get, post } from "../api.js";
+import { ask, byId, element, fill, put, replaceEntries, say } from "../dom.js";
 import * as jobs from "./jobs.js";
-import { number, t, when } from "./texts.js";
+import { number, t, when } from "../texts/translate.js";
 
 let found = null;
 

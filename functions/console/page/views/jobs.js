@@ -1,8 +1,8 @@
 // Bulk jobs: begin, follow, cancel.
 
-import { post } from "./api.js";
-import { byId, element, put, replaceEntries, say } from "./dom.js";
-import { number, t, when } from "./texts.js";
+import { post } from "../api.js";
+import { byId, element, put, replaceEntries, say } from "../dom.js";
+import { number, t, when } from "../texts/translate.js";
 
 const KINDS = { running: "warn", done: "good", cancelled: "quiet" };
 let items = null;

@@ -1,12 +1,12 @@
 // Users: search and filter, a live list, choosing some for a retry, export.
 
-import { get, post } from "./api.js";
-import { csv } from "./csv.js";
-import { byId, download, element, put, replaceEntries, say } from "./dom.js";
+import { get, post } from "../api.js";
+import { csv } from "../csv.js";
+import { byId, download, element, put, replaceEntries, say } from "../dom.js";
 import * as jobs from "./jobs.js";
-import { explain } from "./reasons.js";
-import { address, current, go } from "./route.js";
-import { number, t } from "./texts.js";
+import { explain } from "../texts/reasons.js";
+import { address, current, go } from "../route.js";
+import { number, t } from "../texts/translate.js";
 
 const KINDS = { synced: "good", waiting: "warn", failed: "bad" };
 const PAGE = 20;

@@ -1,6 +1,6 @@
 // Reasons of failures in the reader's language, where they are known; the portal's own texts stay as they are.
 
-import { t } from "./texts.js";
+import { t } from "./translate.js";
 
 const OURS = [
   [/^Missing phone number$/, "own_no_phone"],
