@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
 
 from leadline.ledger import write_sql
 from leadline.runtime.postgres.dsn import servers
@@ -22,6 +21,9 @@ _TRACE = {
 }
 _TPS = re.compile(r"tps = ([0-9.]+) \(without")
 _MEAN = re.compile(r"latency average = ([0-9.]+) ms")
+#: A colon in a format such as HH24:MI:SS, which pgbench would read as a variable; ours are in lower
+#: case.
+_COLON = re.compile(":(?=[A-Z])")
 
 #: The statement and the parameters of each function.
 STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
@@ -60,15 +62,14 @@ STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
 
 def run(url: str, function: str, connections: int, seconds: int, users: int) -> tuple[float, float]:
     """Statements per second, and mean milliseconds per statement; ids are random up to `users`."""
-    sql, params = STATEMENTS[function]
     options = servers(url).options[0]
-    with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as script:
-        script.write(f"\\set id random(1, {users})\n{_filled(sql, params).strip()};\n")
-        script.flush()
-        variables = [f"-D{name}={value}" for name, value in {**params, "grace_s": "5"}.items()]
+    with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as file:
+        file.write(f"\\set id random(1, {users})\n{script(function).strip()};\n")
+        file.flush()
+        variables = [f"-D{name}={value}" for name, value in variables_of(function).items()]
         words = (
             *(binary("pgbench"), "-n", "-Mprepared", "-j1", f"-c{connections}", f"-T{seconds}"),
-            *(f"-f{script.name}", *variables),
+            *(f"-f{file.name}", *variables),
             *("-h", options["host"], "-p", str(options["port"]), "-U", options["user"]),
             options["database"],
         )
@@ -79,12 +80,20 @@ def run(url: str, function: str, connections: int, seconds: int, users: int) -> 
     return _number(_TPS, result.stdout), _number(_MEAN, result.stdout)
 
 
-def _filled(sql: str, params: Mapping[str, str]) -> str:
-    """The statement with one write of these fields and a new event id in place of its JSON."""
+def variables_of(function: str) -> dict[str, str]:
+    """The variables of the script, apart from `id`."""
+    _, params = STATEMENTS[function]
+    return {**params, "grace_s": "5"}
+
+
+def script(function: str) -> str:
+    """The function's statement as pgbench takes it: one write of its fields, and a new event id."""
+    sql, params = STATEMENTS[function]
     fields = "'event_id', gen_random_uuid()" + "".join(
         f", '{name}', CAST(:{name} AS text)" for name in params
     )
-    return sql.replace("CAST(:writes AS json)", _WRITES.format(fields=fields))
+    filled = sql.replace("CAST(:writes AS json)", _WRITES.format(fields=fields))
+    return _COLON.sub("' || chr(58) || '", filled)
 
 
 def _number(pattern: re.Pattern[str], output: str) -> float:

@@ -1,12 +1,14 @@
 """The benchmark's report: verdicts, and the comparison with the last record."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.instruments import pgbench
 from benchmarks.rendering.figures import Figure
 from benchmarks.report import record
 from benchmarks.report.comparison import compare, comparison_table
@@ -21,6 +23,12 @@ def test_the_report_matches_the_recorded_data(tmp_path: Path) -> None:
     shutil.copytree(RECORDED, tmp_path / record.RESULTS)
     written = record.write(tmp_path).read_text(encoding="utf-8")
     assert written == (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("function", pgbench.STATEMENTS)
+def test_pgbench_knows_every_variable_that_it_finds_in_a_statement(function: str) -> None:
+    found = set(re.findall(r"(?<!:):([A-Za-z_]\w*)", pgbench.script(function)))
+    assert found <= {"id", *pgbench.variables_of(function)}
 
 
 def test_a_quick_run_judges_only_what_its_scale_can_show(tmp_path: Path) -> None:
