@@ -12,7 +12,7 @@ from aiohttp import web
 
 from emulator.app import build
 from emulator.entities.store import Store
-from emulator.http.certificate import Certificate, make
+from emulator.http.certificate import Certificate, make_certificate
 from emulator.portal import Portal
 from emulator.telemetry.journal import Journal
 
@@ -84,7 +84,7 @@ def _certificate(options: argparse.Namespace) -> Certificate | None:
     if not options.tls:
         return None
     extra_hosts = [] if options.host in {"0.0.0.0", "::"} else [options.host]  # noqa: S104
-    return make(options.state.parent, ["localhost", "127.0.0.1", "::1", *extra_hosts])
+    return make_certificate(options.state.parent, ["localhost", "127.0.0.1", "::1", *extra_hosts])
 
 
 def _print_address(site: web.TCPSite, certificate: Certificate | None) -> None:

@@ -25,7 +25,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     name = Path(sys.argv[1]).name.replace("_", "-")
     deployments = Deployments(Path(os.environ["LEADLINE_DEPLOYMENTS"]))
-    environment = deployments.environment(name, Path(os.environ["LEADLINE_SECRETS_DIR"]))
+    environment = deployments.prepare_environment(name, Path(os.environ["LEADLINE_SECRETS_DIR"]))
     if environment:
         for secret in _SECRETS:
             os.environ.pop(secret, None)

@@ -46,11 +46,11 @@ class Deployments:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_json(self._path(name), asdict(record))
 
-    def environment(self, name: str, secrets: Path) -> dict[str, str]:
-        """A deployed function's own variables; {} for any other function.
+    def prepare_environment(self, name: str, secrets: Path) -> dict[str, str]:
+        """Link a deployed function's secrets, and return its variables; {} if it was not deployed.
 
-        `secrets` is the folder of all secrets. The function sees those that it names, as on
-        OpenFaaS, through links, so that a rotated secret takes effect at once.
+        `secrets` is the folder of all secrets. The function sees only those that it names, as on
+        OpenFaaS. They are links, so that a rotated secret takes effect at once.
         """
         record = self.find(name)
         if record is None or record.deployment is None:

@@ -18,7 +18,7 @@ from leadline.bitrix24.webhook import Webhook
 from leadline.errors import BadConfiguration
 from leadline.runtime.secrets import DEFAULT_FOLDER
 from local.logins import postgres, rabbitmq, redis
-from local.logins.table import ADDRESSES, INTERNAL, KEYS, LOGINS, OWNER, WEBHOOK
+from local.logins.table import INTERNAL, KEYS, LOGINS, OWNER, URL_SECRETS, WEBHOOK
 from local.runner.secrets import KEY_OWNER
 from local.runner.servers.rabbitmq import message_max
 
@@ -27,7 +27,7 @@ SERVER_FOLDER = Path("/run/leadline")
 #: Where docker compose mounts its configs.
 CONFIGS = Path("/")
 EMULATOR = "http://bitrix24:3024/rest/1/local-webhook-code/"
-#: In the order of ADDRESSES.
+#: In the order of URL_SECRETS.
 _SERVERS = {
     "postgres": ("postgresql", "postgres:5432/leadline"),
     "rabbitmq": ("amqp", "rabbitmq:5672/%2F"),
@@ -72,8 +72,8 @@ def prepare(folders: Folders, webhook: str, keys: str) -> None:
     }
     for login in LOGINS:
         secrets_by_login[login.name] = {name: other_secrets[name] for name in login.other_secrets}
-        for server, secret in zip(_SERVERS, ADDRESSES, strict=True):
-            if secret in login.addresses:
+        for server, secret in zip(_SERVERS, URL_SECRETS, strict=True):
+            if secret in login.url_secrets:
                 address = _address(server, login.user, passwords[server][login.name])
                 secrets_by_login[login.name][login.secret(secret)] = address
     for login_name, login_secrets in secrets_by_login.items():

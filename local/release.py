@@ -127,8 +127,8 @@ def _section(changelog: str, title: str) -> tuple[str, str]:
 def _git(root: Path, *words: str) -> str:
     """The output of a git command; "" if it fails."""
     command = ("git", "-C", str(root), *words)
-    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - words of our own
-    return done.stdout.strip()
+    result = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - words of our own
+    return result.stdout.strip()
 
 
 def main() -> int:

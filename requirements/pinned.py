@@ -21,13 +21,13 @@ def pinned(lock: str, requirements: str) -> str:
     """
     entries = {name_of(entry): entry for entry in re.split(r"(?m)^(?=[A-Za-z0-9])", lock)[1:]}
     wanted = [name_of(line) for line in requirements.splitlines() if _NAME.match(line)]
-    needed = {name: entries[name] for name in wanted}
+    entries_needed = {name: entries[name] for name in wanted}
     grew = True
     while grew:
-        more = {name for name, entry in entries.items() if _parents(entry) & needed.keys()}
-        grew = not more <= needed.keys()
-        needed |= {name: entries[name] for name in more}
-    return "".join(needed[name] for name in sorted(needed))
+        more = {name for name, entry in entries.items() if _parents(entry) & entries_needed.keys()}
+        grew = not more <= entries_needed.keys()
+        entries_needed |= {name: entries[name] for name in more}
+    return "".join(entries_needed[name] for name in sorted(entries_needed))
 
 
 def name_of(line: str) -> str:

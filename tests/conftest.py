@@ -25,7 +25,7 @@ from hypothesis import settings
 
 from leadline.messages import topology
 from local.runner.servers.postgres import Postgres
-from tests.leaks import leaking, logged
+from tests.leaks import leaking, log_lines
 from tests.servers import PrivateServer, postgres_connection, private
 
 CHECKOUT = Path(__file__).parents[1]
@@ -143,7 +143,7 @@ def pytest_runtest_makereport(
     report = yield
     if call.when == "teardown" and report.passed:
         output = "\n".join(text for _, text in report.sections)
-        if leaks := leaking(logged(output)):
+        if leaks := leaking(log_lines(output)):
             report.outcome = "failed"
             report.longrepr = "\n".join([f"{item.nodeid} has logged:", *leaks[:5]])
     return report

@@ -23,6 +23,6 @@ def leaking(lines: Iterable[str]) -> list[str]:
     return [line for line in lines if _CONFIDENTIAL.search(line)]
 
 
-def logged(output: str) -> list[str]:
+def log_lines(output: str) -> list[str]:
     """The lines of a program's output that are log lines."""
     return [line for line in output.splitlines() if _LOGGED.search(line)]

@@ -36,7 +36,7 @@ def header(name: bytes, kind: bytes, value: bytes) -> bytes:
     return bytes([len(name)]) + name + kind + value
 
 
-def nested(depth: int) -> bytes:
+def nested_tables(depth: int) -> bytes:
     """Nested tables."""
     table = b""
     for _ in range(depth):
@@ -44,7 +44,7 @@ def nested(depth: int) -> bytes:
     return table
 
 
-def listed(depth: int) -> bytes:
+def nested_lists(depth: int) -> bytes:
     """Nested lists."""
     value = b"V"
     for _ in range(depth):
@@ -55,8 +55,8 @@ def listed(depth: int) -> bytes:
 #: Headers that RabbitMQ accepts and pika cannot read, or that cannot be copied.
 HOSTILE = {
     "a timestamp beyond every calendar": header(b"t", b"T", struct.pack(">Q", 2**62)),
-    "tables without end": nested(5000),
-    "lists without end": listed(5000),
-    "tables as deep as can just be read": nested(250),
+    "tables without end": nested_tables(5000),
+    "lists without end": nested_lists(5000),
+    "tables as deep as can just be read": nested_tables(250),
     "a name that is no text": header(b"\xff\xfe", b"I", bytes(4)),
 }

@@ -19,7 +19,7 @@ _LEADS = "SELECT id, bitrix_lead_id FROM users WHERE bitrix_lead_id IS NOT NULL"
 
 
 @dataclass(frozen=True)
-class Followed:
+class LeadLatency:
     """Milliseconds from sending a POST to its answer, and to the lead in the portal."""
 
     answer_ms: float
@@ -34,7 +34,7 @@ class _Post:
     answer_ms: float
 
 
-def follow(system: BenchSystem, journal: Path, pauses_s: Iterable[float]) -> list[Followed]:
+def follow(system: BenchSystem, journal: Path, pauses_s: Iterable[float]) -> list[LeadLatency]:
     """POST a user after each pause, whether or not earlier ones were answered.
 
     Returns when every event has its reply. `journal` is the emulator's, which runs on
@@ -45,9 +45,9 @@ def follow(system: BenchSystem, journal: Path, pauses_s: Iterable[float]) -> lis
     posts = _send(system, pauses_s)
     ledger.await_settled(database, since, _SETTLED_WITHIN_S)
     leads = {int(user): int(lead) for user, lead in tables.rows(database, _LEADS)}
-    created = _created(journal)
+    created = _lead_times(journal)
     return [
-        Followed(post.answer_ms, (created[leads[post.user]] - post.sent_at) * 1000)
+        LeadLatency(post.answer_ms, (created[leads[post.user]] - post.sent_at) * 1000)
         for post in posts
     ]
 
@@ -84,7 +84,7 @@ def _post(system: BenchSystem, url: str, key: str) -> _Post:
     return _Post(int(answer.json()["id"]), sent_at, answer_ms)
 
 
-def _created(journal: Path) -> dict[int, float]:
+def _lead_times(journal: Path) -> dict[int, float]:
     """When each lead appeared in the portal (Unix time)."""
     created_at: dict[int, float] = {}
     with journal.open(encoding="utf-8") as lines:

@@ -45,7 +45,7 @@ _EXTERNAL_SETTINGS = (
 
 
 @dataclass(frozen=True)
-class Served:
+class FunctionProcess:
     """A process that serves one function."""
 
     url: str
@@ -74,7 +74,7 @@ class Laboratory:
         self._folder = folder
         self.key = secrets.token_urlsafe(24)
         self.servers: dict[str, PrivateServer] = {}
-        self._served: list[Served] = []
+        self._served: list[FunctionProcess] = []
 
     @contextmanager
     def running(self, *names: str) -> Iterator["Laboratory"]:
@@ -121,15 +121,15 @@ class Laboratory:
             **extra,
         }
 
-    def launch(self, name: str, **env: str) -> Served:
+    def launch(self, name: str, **env: str) -> FunctionProcess:
         """Start serving a function, without waiting; its log goes to a file."""
         return self._launch(name, self.command(name), **env)
 
-    def launch_worker(self) -> Served:
+    def launch_worker(self) -> FunctionProcess:
         """Start a worker, without waiting."""
         return self._launch("worker", (sys.executable, "-m", "leadline.sync.worker"))
 
-    def _launch(self, name: str, command: tuple[str, ...], **env: str) -> Served:
+    def _launch(self, name: str, command: tuple[str, ...], **env: str) -> FunctionProcess:
         port = Ports({}, with_defaults=False).choose(name)
         program = Program(name, command, Group.FUNCTIONS, StartPhase.FUNCTIONS)
         with (self._state.logs / f"{name}.log").open("ab") as log:
@@ -141,11 +141,11 @@ class Laboratory:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        served = Served(f"http://127.0.0.1:{port}", process)
+        served = FunctionProcess(f"http://127.0.0.1:{port}", process)
         self._served.append(served)
         return served
 
-    def serve(self, name: str, **env: str) -> Served:
+    def serve(self, name: str, **env: str) -> FunctionProcess:
         """Serve a function, and wait until it listens."""
         served = self.launch(name, **env)
         eventually(lambda: _listens(f"{served.url}/_/health"), READY_WITHIN_S, f"{name} listens")

@@ -27,7 +27,7 @@ SELECT EXTRACT(epoch FROM max({column})) FROM (
 
 
 @dataclass(frozen=True)
-class Settled:
+class SettledTotals:
     """Totals of the events accepted since a given time."""
 
     events: int
@@ -44,7 +44,7 @@ def now(url: str) -> float:
     return float(moment)
 
 
-def await_settled(url: str, since: float, within_s: float) -> Settled:
+def await_settled(url: str, since: float, within_s: float) -> SettledTotals:
     """Wait until no event is open; returns the totals of those accepted since `since`."""
     with tables.connection(url) as connection:
         eventually(
@@ -54,7 +54,7 @@ def await_settled(url: str, since: float, within_s: float) -> Settled:
             _POLL_EVERY_S,
         )
         [[events, failed, publications, last_at]] = connection.run(_SUMMARY, since=since)
-    return Settled(int(events), int(failed), int(publications), float(last_at))
+    return SettledTotals(int(events), int(failed), int(publications), float(last_at))
 
 
 def deciles(url: str, column: str, since: float) -> list[float]:

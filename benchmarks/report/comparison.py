@@ -11,7 +11,7 @@ WITHIN = 0.10
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """A measurement, and the one of the same name in the last record, if there is one."""
 
     now: Measurement
@@ -38,13 +38,13 @@ class Compared:
         return self.change > WITHIN and now.lowest > last.highest
 
 
-def compare(now: Iterable[Measurement], last: Iterable[Measurement]) -> list[Compared]:
+def compare(now: Iterable[Measurement], last: Iterable[Measurement]) -> list[Comparison]:
     """Pair the measurements of two runs by name."""
     by_name = {measurement.what: measurement for measurement in last}
-    return [Compared(measurement, by_name.get(measurement.what)) for measurement in now]
+    return [Comparison(measurement, by_name.get(measurement.what)) for measurement in now]
 
 
-def comparison_table(compared: Iterable[Compared], *, is_judged: bool) -> str:
+def comparison_table(compared: Iterable[Comparison], *, is_judged: bool) -> str:
     """One line for each measurement; regressions are marked if the run is judged."""
     lines = [
         (

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.rendering.figures import table
-from benchmarks.report.comparison import WITHIN, Compared, compare, comparison_table
+from benchmarks.report.comparison import WITHIN, Comparison, compare, comparison_table
 from benchmarks.scale import QUICK
 from benchmarks.sections import (
     backlog,
@@ -162,7 +162,7 @@ def _all_expectations(chapters: dict[str, Chapter]) -> Iterable[tuple[str, Expec
     )
 
 
-def _regressions(compared: dict[str, list[Compared]], quick: set[str]) -> str:
+def _regressions(compared: dict[str, list[Comparison]], quick: set[str]) -> str:
     """The ratios that got worse, of all sections that have an earlier record."""
     judged = {name: pairs for name, pairs in compared.items() if name not in quick}
     if not judged:
@@ -174,7 +174,7 @@ def _regressions(compared: dict[str, list[Compared]], quick: set[str]) -> str:
     return f"## Regressions\n\nRatios that got worse {bound} ({sections}):\n\n{text}\n"
 
 
-def _regression_lines(judged: dict[str, list[Compared]]) -> Iterator[str]:
+def _regression_lines(judged: dict[str, list[Comparison]]) -> Iterator[str]:
     for name, pairs in judged.items():
         for pair in pairs:
             if pair.is_regression and pair.last is not None:

@@ -13,7 +13,7 @@ from benchmarks.instruments.laboratory import (
     NO_LIMITS,
     BenchSystem,
     Laboratory,
-    Served,
+    FunctionProcess,
     whole_system,
 )
 from benchmarks.instruments.processes import CpuMeter, await_quiet, pss_mib
@@ -51,7 +51,7 @@ def measure(scale: Scale, folder: Path) -> Data:
     return {"users": scale.burst_users, "runs": runs, "memory_mib": memory, "doubled": doubled}
 
 
-def _hello_cpu_ms(hello: Served, scale: Scale) -> float:
+def _hello_cpu_ms(hello: FunctionProcess, scale: Scale) -> float:
     """CPU time of a request to the bare hello."""
     call, pid = calls("", 1)["hello"], hello.process.pid
     wrk.load(hello.url, call, _CONNECTIONS, scale.warm_up_s)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.instruments import ledger, tables, wrk
-from benchmarks.instruments.arrivals import Followed, follow, open_connections
+from benchmarks.instruments.arrivals import LeadLatency, follow, open_connections
 from benchmarks.instruments.laboratory import BenchSystem, whole_system
 from benchmarks.rendering.figures import Figure, percentile, table
 from benchmarks.scale import Scale
@@ -131,7 +131,7 @@ def _idle(data: Data) -> Chapter:
 
 
 def _after_drain(data: Data) -> Chapter:
-    users = [Followed(**user) for user in data["after_drain"]]
+    users = [LeadLatency(**user) for user in data["after_drain"]]
     leads = [user.lead_ms for user in users]
     median = percentile(leads, 50)
     text = (

@@ -37,20 +37,20 @@ def measure(scale: Scale, folder: Path) -> Data:
     """Fill each queue without consumers, then measure until it is empty."""
     # A worker needs a portal to start.
     with Laboratory(folder / "rq").running("redis", "bitrix24") as laboratory:
-        rq = [_jobs(laboratory, scale.rq_jobs) for _ in range(scale.repeats)]
+        rq = [_measure_jobs(laboratory, scale.rq_jobs) for _ in range(scale.repeats)]
     # Without workers, nothing leaves the work queue.
     with whole_system(folder / "system", WORKERS="0") as system:
         publisher = Publisher(system.url("amqp"), topology.all_queues())
         intake, replies = [], []
         for _ in range(scale.repeats):
-            events = _open_events(system, scale.messages)
-            intake.append(_intake(system, publisher, events))
-            replies.append(_replies(system, publisher, events))
+            events = _create_open_events(system, scale.messages)
+            intake.append(_measure_intake(system, publisher, events))
+            replies.append(_measure_replies(system, publisher, events))
         publisher.close(5)
     return {"rq": rq, "intake": intake, "replies": replies, "messages": scale.messages}
 
 
-def _jobs(laboratory: Laboratory, jobs: int) -> float:
+def _measure_jobs(laboratory: Laboratory, jobs: int) -> float:
     """Jobs per second of one Leadline worker, from the first to the last."""
     with redis.Redis.from_url(laboratory.url("redis")) as client:
         queue = Queue(JOBS, connection=client, serializer=JSONSerializer)
@@ -73,14 +73,14 @@ def _rate(total: int, left: Callable[[], int]) -> float:
     return left_at_start / (time.perf_counter() - started)
 
 
-def _open_events(system: BenchSystem, count: int) -> list[list[Any]]:
+def _create_open_events(system: BenchSystem, count: int) -> list[list[Any]]:
     """New users, each with an event that awaits a reply and that the relay does not republish."""
     database = system.url("database")
     tables.add_waiting(database, count, due_in_s=_WITHIN_S * 10)
     return tables.rows(database, _OPEN_EVENTS)
 
 
-def _intake(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
+def _measure_intake(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
     """Messages per second from `bitrix_queue` through the connector and bitrix_handler to Redis."""
     system.suspend("connector")
     before = system.waiting()
@@ -89,7 +89,7 @@ def _intake(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) 
     return _rate(len(events), lambda: before + len(events) - system.waiting())
 
 
-def _replies(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
+def _measure_replies(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
     """Replies per second from `bitrix.responses` through reply_handler into the ledger."""
     system.suspend("connector")
     _publish(publisher, (_reply(*event) for event in events))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pika
 
 from benchmarks.instruments import pgbench, tables, wrk
-from benchmarks.instruments.laboratory import THREADS, Laboratory, Served
+from benchmarks.instruments.laboratory import THREADS, Laboratory, FunctionProcess
 from benchmarks.instruments.processes import CpuMeter, await_quiet, pss_mib, rss_mib
 from benchmarks.rendering import plot
 from benchmarks.rendering.figures import Figure, table
@@ -69,7 +69,7 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 
 def block(
-    laboratory: Laboratory, served: Served, call: wrk.Call, connections: int, scale: Scale
+    laboratory: Laboratory, served: FunctionProcess, call: wrk.Call, connections: int, scale: Scale
 ) -> Data:
     """Load one function; returns its rate, latencies, CPU time per request and memory."""
     wrk.load(served.url, call, connections, scale.warm_up_s)

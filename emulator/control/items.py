@@ -7,9 +7,9 @@ from aiohttp import web
 from emulator.control.json_body import InvalidJson, json_response, problem, read_json
 from emulator.entities.entity import Entity
 from emulator.entities.multifields import from_upper_fields, positive_int
-from emulator.entities.recycle_bin import Deleted
+from emulator.entities.recycle_bin import DeletedItem
 from emulator.entities.store import Item
-from emulator.entities.views import multifields, upper
+from emulator.entities.views import multifields, upper_row
 from emulator.errors import RestError
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL
@@ -70,7 +70,7 @@ async def delete(request: web.Request) -> web.Response:
 
 async def bin_content(request: web.Request) -> web.Response:
     """GET: the recycle bin, newest first."""
-    return json_response([_deleted(deleted) for deleted in request.app[PORTAL].bin.all()])
+    return json_response([_bin_row(deleted) for deleted in request.app[PORTAL].bin.all()])
 
 
 async def restore(request: web.Request) -> web.Response:
@@ -122,10 +122,10 @@ def _write(entity: Entity, sent: dict[str, Any]) -> Write:
 
 
 def _view(portal: Portal, entity: Entity, item: Item) -> dict[str, Any]:
-    return {**upper(portal.schemas[entity], item), **multifields(item)}
+    return {**upper_row(portal.schemas[entity], item), **multifields(item)}
 
 
-def _deleted(found: Deleted) -> dict[str, Any]:
+def _bin_row(found: DeletedItem) -> dict[str, Any]:
     return {
         "number": found.id,
         "entityTypeId": found.entity.type_id,

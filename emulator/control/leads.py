@@ -11,7 +11,7 @@ from emulator.entities.entity import LEAD
 from emulator.entities.multifields import positive_int
 from emulator.entities.schema import Schema
 from emulator.entities.store import Item, Store
-from emulator.entities.views import multifields, upper
+from emulator.entities.views import multifields, upper_row
 from emulator.errors import RestError
 from emulator.requests.endpoint import PORTAL
 from emulator.writes.save import update
@@ -82,7 +82,7 @@ def _slice(
 
 
 def _view(schema: Schema, lead: Item, history: list[dict[str, Any]]) -> dict[str, Any]:
-    values, rows = upper(schema, lead), multifields(lead)
+    values, rows = upper_row(schema, lead), multifields(lead)
     phones = [
         {name: row[name] for name in ("ID", "VALUE", "VALUE_TYPE")} for row in rows.get("PHONE", [])
     ]

@@ -41,7 +41,7 @@ def parse(params: Params, names: Names) -> Query:
     )
 
 
-def selected(params: Params) -> set[str]:
+def selected_names(params: Params) -> set[str]:
     """The selected fields of a list call; `*` if none are named."""
     select = argument(params, "select")
     if isinstance(select, dict):

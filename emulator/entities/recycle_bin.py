@@ -11,7 +11,7 @@ from emulator.entities.store import Item, Store
 
 
 @dataclass(frozen=True)
-class Deleted:
+class DeletedItem:
     """A deleted object; `id` is its number in the bin, `item_id` the id that it had."""
 
     id: int
@@ -37,23 +37,23 @@ class RecycleBin:
             (entity.type_id, item.id, time, _dump(item.data), _dump(rows)),
         )
 
-    def all(self, limit: int = 500) -> list[Deleted]:
+    def all(self, limit: int = 500) -> list[DeletedItem]:
         """The objects deleted last, newest first."""
         return self._read("ORDER BY id DESC LIMIT ?", limit)
 
-    def take(self, deleted_id: int) -> Deleted | None:
+    def take(self, deleted_id: int) -> DeletedItem | None:
         """Take an object out of the bin; None if it is not in it."""
         found = self._read("WHERE id = ?", deleted_id)
         self._store.db.execute("DELETE FROM deleted WHERE id = ?", (deleted_id,))
         return found[0] if found else None
 
-    def _read(self, tail: str, value: int) -> list[Deleted]:
+    def _read(self, tail: str, value: int) -> list[DeletedItem]:
         cursor = self._store.db.execute(
             f"SELECT id, entity, owner_id, time, data, rows FROM deleted {tail}",  # noqa: S608
             (value,),
         )
         return [
-            Deleted(
+            DeletedItem(
                 number,
                 entity,
                 item_id,

@@ -47,34 +47,36 @@ class Schema:
         #: The same for crm.item.get.
         self.item = _item_template(self.own, self.user_fields)
 
-    def described(self, mandatory: Iterable[str]) -> dict[str, Any]:
+    def descriptions(self, mandatory: Iterable[str]) -> dict[str, Any]:
         """The result of crm.lead.fields and the like."""
         required = set(mandatory)
         own_fields = [field for field in self.own if "f" in field.where]
         many = _multifields(self.entity) if self.entity.has_multifields else []
         return {
-            field.name: field.described(is_required=field.name in required)
+            field.name: field.description(is_required=field.name in required)
             for field in [*own_fields, *many, *self.user_fields.values()]
         }
 
-    def described_items(
+    def item_descriptions(
         self, mandatory: Iterable[str], *, original_names: bool = False
     ) -> dict[str, Any]:
         """The `fields` of crm.item.fields."""
         required = set(mandatory)
         own_fields = [field for field in self.own if "d" in field.where]
-        described = {
+        descriptions = {
             field.name
             if original_names and field.is_dynamic
-            else field.camel: field.described_item(is_required=field.name in required)
+            else field.camel: field.item_description(is_required=field.name in required)
             for field in [*own_fields, *self.user_fields.values()]
         }
         if self.entity.has_multifields:
             field = Field(
                 "FM", "fm", "Phones, e-mails and others", "crm_multifield", is_multiple=True
             )
-            described["fm"] = field.described_item(is_required=bool(required & MULTIFIELDS.keys()))
-        return described
+            descriptions["fm"] = field.item_description(
+                is_required=bool(required & MULTIFIELDS.keys())
+            )
+        return descriptions
 
     def title(self, name: str) -> str:
         """The label of a field."""

@@ -1,4 +1,4 @@
-"""CRM objects in the portal's database: all types have the same table."""
+"""CRM objects in the portal's database: a table for each type, all with the same columns."""
 
 import json
 from collections.abc import Iterator, Sequence

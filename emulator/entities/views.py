@@ -9,7 +9,7 @@ from emulator.entities.schema import Schema
 from emulator.entities.store import Item
 
 
-def upper(schema: Schema, item: Item) -> dict[str, Any]:
+def upper_row(schema: Schema, item: Item) -> dict[str, Any]:
     """All single-valued fields and user fields, as crm.lead.get and the like return them."""
     values = dict(schema.upper)
     for name, value in item.data.items():
@@ -40,7 +40,7 @@ def multifields(item: Item) -> dict[str, list[dict[str, str]]]:
     return rows_by_type
 
 
-def typed(schema: Schema, item: Item, *, original_names: bool = False) -> dict[str, Any]:
+def item_row(schema: Schema, item: Item, *, original_names: bool = False) -> dict[str, Any]:
     """The object as crm.item.* returns it, without `fm`."""
     values = dict(schema.item)
     fields = schema.fields
@@ -62,7 +62,7 @@ def typed(schema: Schema, item: Item, *, original_names: bool = False) -> dict[s
     return values
 
 
-def fm(item: Item) -> list[dict[str, Any]]:
+def fm_rows(item: Item) -> list[dict[str, Any]]:
     """The multifield rows as crm.item.* returns them."""
     return [
         {"id": row.id, "valueType": row.value_type, "value": row.value, "typeId": row.type_id}

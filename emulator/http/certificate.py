@@ -30,7 +30,7 @@ class Certificate:
         return context
 
 
-def make(folder: Path, hosts: Sequence[str]) -> Certificate:
+def make_certificate(folder: Path, hosts: Sequence[str]) -> Certificate:
     """A new certificate for these hosts in a folder, by the command `openssl`.
 
     Raises NoCertificate if there is no such command or it fails.

@@ -28,7 +28,7 @@ def selected_rows(rows: Sequence[Row], call: Call, names: Collection[str]) -> li
     return ordered_rows(found, order if isinstance(order, dict) else {}, names)
 
 
-def loosely_selected(rows: Sequence[Row], call: Call) -> list[Row]:
+def select_loosely(rows: Sequence[Row], call: Call) -> list[Row]:
     """The same with the rules of crm.lead.list: case does not matter, unknown names are ignored."""
     conditions, order = call.argument("filter"), call.argument("order")
     for name, sent in (("order", order), ("filter", conditions)):

@@ -27,7 +27,7 @@ class Command:
 
 
 @dataclass
-class Collected:
+class BatchResult:
     """The five maps of a batch's result; an empty one, or one keyed 0…n-1, is a list."""
 
     result: dict[str, Any] = field(default_factory=dict)
@@ -65,8 +65,8 @@ async def run(
     is_billed_whole = portal.settings.batch_billing == "batch"
     meter = meter_within_limit(context, "batch")
     portal.counts.count_batch()
-    stopwatch.processing()
-    collected = Collected()
+    stopwatch.begin_processing()
+    collected = BatchResult()
     halt = argument(params, "halt") not in (None, "", 0, "0")
     for index, entry in enumerate(entries[:stop_after]):
         try:
@@ -92,7 +92,7 @@ def require_allowed(index: int, entry: Command, faults: Mapping[int, Rule]) -> N
 
 
 async def _run_one(
-    context: RequestContext, entry: Command, into: Collected, meter: Meter | None
+    context: RequestContext, entry: Command, into: BatchResult, meter: Meter | None
 ) -> TimedResult:
     params = substitute(entry.params, into.result)
     timed = await execute(context, entry.method, params, Stopwatch(context.portal), meter)

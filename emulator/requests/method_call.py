@@ -38,7 +38,7 @@ async def execute(
         raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", status)
     require_scope(context, method)
     meter = batch_meter or meter_within_limit(context, method)
-    stopwatch.processing()
+    stopwatch.begin_processing()
     seconds = context.latency_s()
     await context.work(seconds)
     try:

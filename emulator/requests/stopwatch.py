@@ -16,7 +16,7 @@ class Stopwatch:
         self._began = portal.clock.now()
         self._processing_from = self._began
 
-    def processing(self) -> None:
+    def begin_processing(self) -> None:
         """Mark the end of reception and the start of processing."""
         self._processing_from = self._portal.clock.now()
 

@@ -4,6 +4,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 _SECONDS_MAX = 600
+#: The items of a row of `seconds`; item 0 is the second (unix time).
+_REQUESTS, _REFUSALS, _COMMANDS = 1, 2, 3
 
 
 @dataclass
@@ -11,7 +13,8 @@ class CallCounts:
     """Counts since the start or the last reset.
 
     `requests` are HTTP requests under /rest, including refused ones; `commands` are method calls
-    that ran, alone or in a batch; a batch itself is in `methods` but not in `commands`.
+    that ran, alone or in a batch; a batch itself is in `methods` but not in `commands`. `seconds`
+    has a row for each second with traffic: unix time, requests, refusals, commands.
     """
 
     requests: int = 0
@@ -29,12 +32,12 @@ class CallCounts:
         self.requests += 1
         self.http[verb] += 1
         self.times.append(time)
-        self._second(time)[1] += 1
+        self._second(time)[_REQUESTS] += 1
 
     def count_refusal(self, time: float) -> None:
         """Count a request refused by the request limit."""
         self.refused += 1
-        self._second(time)[2] += 1
+        self._second(time)[_REFUSALS] += 1
 
     def count_response(self, status: str) -> None:
         """Count a response by its HTTP status, or as `dropped`."""
@@ -48,7 +51,7 @@ class CallCounts:
         """Count a method call that ran to its result or error."""
         self.commands += 1
         self.methods[method] += 1
-        self._second(time)[3] += 1
+        self._second(time)[_COMMANDS] += 1
 
     def _second(self, time: float) -> list[int]:
         second = int(time)

@@ -73,7 +73,7 @@ def update(portal: Portal, item: Item, write: Write, *, skip_unchanged: bool = F
         portal.store.change_rows(entity, item.id, write.rows)
         after = Item(item.id, data, item.rows)
         if write.rows:
-            after.rows = stored(portal, entity, item.id).rows
+            after.rows = current_item(portal, entity, item.id).rows
         mandatory.require_on_update(portal, write, after, changes, is_moved=is_moved)
         if skip_unchanged and _same(schemas, entity, item, after, changes):
             return item
@@ -100,7 +100,7 @@ def delete(portal: Portal, item: Item, write: Write) -> None:
     notify(portal, "DELETE", write.entity, item, write)
 
 
-def stored(portal: Portal, entity: Entity, item_id: int) -> Item:
+def current_item(portal: Portal, entity: Entity, item_id: int) -> Item:
     """The object as it is now; it must exist."""
     item = portal.store.get(entity, item_id)
     if item is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Request
 
 from leadline.errors import DatabaseDown, InvalidRequest, VersionMismatch
-from leadline.ledger.event import Accepted, IdempotencyKey
+from leadline.ledger.event import AcceptedWrite, IdempotencyKey
 from leadline.runtime.http.endpoint import (
     IDEMPOTENCY_KEY_MAX,
     Model,
@@ -102,7 +102,7 @@ def bind_key(caller: str, key: str | None, *parts: object) -> IdempotencyKey | N
     return IdempotencyKey(caller, key, fingerprint)
 
 
-def user_response(accepted: Accepted, *, created: bool = False) -> RawResponse:
+def user_response(accepted: AcceptedWrite, *, created: bool = False) -> RawResponse:
     """The response: the user after this write, with its version as ETag."""
     return _response(accepted.event.user, accepted.event.version, created=created)
 

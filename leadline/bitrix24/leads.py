@@ -134,7 +134,7 @@ def blank(
     The further fields of the map are cleared.
     """
     mapping = field_map()
-    fields: dict[str, Any] = {**further_fields.cleared(), **_name(name, mapping)}
+    fields: dict[str, Any] = {**further_fields.blank_columns(), **_name(name, mapping)}
     # An empty value deletes the row.
     rows = (*(("PHONE", row) for row in phone_rows), *other_rows)
     if rows:

@@ -15,7 +15,7 @@ from leadline.bitrix24.leads import DesiredState, LastApplied
 Fields = dict[str, str | bytes | int]
 
 
-def applied(lead: LastApplied, before: LastApplied | None) -> Fields:
+def dump_last_applied(lead: LastApplied, before: LastApplied | None) -> Fields:
     """The fields that store what was last applied; further fields apart, for earlier releases."""
     core_fields = {
         "lead_id": lead.lead_id,
@@ -34,8 +34,8 @@ def applied(lead: LastApplied, before: LastApplied | None) -> Fields:
     return stored
 
 
-def last_applied(content: Mapping[bytes, bytes]) -> LastApplied | None:
-    """What `applied` stored; None if nothing was applied."""
+def load_last_applied(content: Mapping[bytes, bytes]) -> LastApplied | None:
+    """Last applied as `dump_last_applied` stored it; None if nothing was applied."""
     stored = content.get(b"agreed")
     if not stored:
         return None
@@ -48,7 +48,7 @@ def last_applied(content: Mapping[bytes, bytes]) -> LastApplied | None:
     return replace(lead, further=AppliedFields(further["values"], further["rows"]))
 
 
-def state(content: Mapping[bytes, bytes]) -> DesiredState | None:
+def load_state(content: Mapping[bytes, bytes]) -> DesiredState | None:
     """The desired state; None if no message carried one."""
     stored = content.get(b"state")
     if not stored:

@@ -28,7 +28,7 @@ def queues(*, migrate: Migrate = False, yes: Yes = False, json: Json = False) ->
         leadline queues
         leadline queues --migrate --yes --json
     """
-    reasons = queue_arguments.differences(url())
+    reasons = queue_arguments.declare_and_compare(url())
     if not migrate or not reasons:
         report = {"queues": [{"queue": name, "reason": why} for name, why in reasons.items()]}
         print_json(report) if json else _print(reasons)

@@ -51,16 +51,16 @@ def parking_name(name: str) -> str:
     return f"{name}.moved"
 
 
-def differences(url: str) -> dict[str, str]:
-    """The queues that must be migrated, each with RabbitMQ's reason.
-
-    Missing queues are declared.
+def declare_and_compare(url: str) -> dict[str, str]:
+    """Declare all queues; returns those that must be migrated, each with RabbitMQ's reason.
 
     Raises:
         BrokerDown: RabbitMQ can't be reached.
     """
     with open_connection(url) as connection:
-        reasons = {queue.name: _difference(connection, queue) for queue in topology.all_queues()}
+        reasons = {
+            queue.name: _declare_and_compare(connection, queue) for queue in topology.all_queues()
+        }
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -75,23 +75,24 @@ def migrate(url: str, name: str) -> int:
     moved = 0
     with open_connection(url) as connection:
         parking_queue = _park(connection, queue)
-        is_refused = bool(_refusal(connection, queue))
+        is_refused = bool(_declare(connection, queue))
     if is_refused:
         moved = _empty_and_delete(url, queue.name, parking_queue)
     with open_connection(url) as connection:
-        _return(connection, queue, parking_queue)
+        _restore(connection, queue, parking_queue)
+    # What an interrupted migration had parked moves now, too.
     return max(moved, _empty_and_delete(url, parking_queue, queue.name))
 
 
-def _difference(connection: pika.BlockingConnection, queue: Queue) -> str:
-    """Why the queue must be migrated; "" if it need not be."""
-    if refusal := _refusal(connection, queue):
+def _declare_and_compare(connection: pika.BlockingConnection, queue: Queue) -> str:
+    """Declare the queue; returns why it must be migrated, "" if it need not be."""
+    if refusal := _declare(connection, queue):
         return refusal
     is_interrupted = depth(connection, parking_name(queue.name)) is not None
     return "a migration was interrupted" if is_interrupted else ""
 
 
-def _refusal(connection: pika.BlockingConnection, queue: Queue) -> str:
+def _declare(connection: pika.BlockingConnection, queue: Queue) -> str:
     """Declare the queue; returns what RabbitMQ says if it exists with other arguments."""
     try:
         with _channel(connection) as channel:
@@ -118,7 +119,7 @@ def _park(connection: pika.BlockingConnection, queue: Queue) -> str:
     return parking_queue
 
 
-def _return(connection: pika.BlockingConnection, queue: Queue, parking_queue: str) -> None:
+def _restore(connection: pika.BlockingConnection, queue: Queue, parking_queue: str) -> None:
     """Declare the queue with its new arguments, and route new messages to it again."""
     with _channel(connection) as channel:
         if queue.is_auxiliary:
@@ -147,15 +148,16 @@ def _empty_and_delete(url: str, name: str, target: str) -> int:
 
 def _move(channel: "BlockingChannel", source: str, target: str) -> int:
     moved = 0
-    while (got := channel.basic_get(source))[0] is not None:
-        method, properties, body = got
+    while True:
+        method, properties, body = channel.basic_get(source)
+        if method is None:
+            return moved
         try:
             channel.basic_publish(_DEFAULT_EXCHANGE, target, body, properties, mandatory=True)
         except (NackError, UnroutableError):
             raise BrokerDown(f"RabbitMQ did not confirm a message for {target}") from None
         channel.basic_ack(method.delivery_tag)
         moved += 1
-    return moved
 
 
 def _delete(url: str, name: str) -> bool:

@@ -3,7 +3,7 @@
 import structlog
 
 from leadline.ledger import outbox, write
-from leadline.ledger.event import Accepted, IdempotencyKey
+from leadline.ledger.event import AcceptedWrite, IdempotencyKey
 from leadline.messages import contract
 from leadline.runtime.telemetry import metrics
 from leadline.users import stages
@@ -19,7 +19,7 @@ ACCEPTED = metrics.Counter(
 )
 
 
-def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
+def create(new: NewUser, key: IdempotencyKey | None) -> AcceptedWrite:
     """Create a user; raises as `write.create`, and InvalidRequest for an unknown stage."""
     stages.check(new.stage)
     return offer(write.create(new, key))
@@ -30,13 +30,13 @@ def change(
     change: Changes | Move,
     expected_version: int | None,
     key: IdempotencyKey | None,
-) -> Accepted:
+) -> AcceptedWrite:
     """Change a user; raises as `write.change`, and InvalidRequest for an unknown stage."""
     stages.check(change.stage)
     return offer(write.change(user_id, change, expected_version, key))
 
 
-def offer(accepted: Accepted) -> Accepted:
+def offer(accepted: AcceptedWrite) -> AcceptedWrite:
     """Offer the event of a stored write to the outbox, unless an earlier request did."""
     event = accepted.event
     if accepted.is_new:

@@ -82,8 +82,8 @@ RETURNING 1 AS one
 """
 _ENTER_NEW, _ENTER_WITH_IDS = _ENTER.format(id=""), _ENTER.format(id="id,")
 
-# A line imported before is recognised by its key or by its id.
-_OF_OTHERS = """
+# Without the lines that were imported before: their key or their id is known.
+_TAKEN_BY_OTHERS = """
 SELECT line.key FROM unnest(
     CAST(:keys AS text[]), CAST(:ids AS bigint[]), CAST(:values AS {kind}[])
 ) AS line (key, id, value)
@@ -126,7 +126,7 @@ def taken_by_others(users: Sequence[tuple[str, Line]], field: Unique) -> frozens
     if not users_with_value:
         return frozenset()
     rows = database().run(
-        _OF_OTHERS.format(field=field, kind=_UNIQUE[field]),
+        _TAKEN_BY_OTHERS.format(field=field, kind=_UNIQUE[field]),
         keys=[key for key, _ in users_with_value],
         ids=[user.id for _, user in users_with_value],
         values=[getattr(user, field) for _, user in users_with_value],

@@ -35,7 +35,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedWrite:
     """The event of a write; not `is_new` if an earlier request with the same key entered it."""
 
     event: Event

@@ -21,7 +21,7 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.ledger import write_sql
-from leadline.ledger.event import Accepted, Event, IdempotencyKey, event_from_row
+from leadline.ledger.event import AcceptedWrite, Event, IdempotencyKey, event_from_row
 from leadline.runtime.concurrency.coalescing import Coalescer
 from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.installation import run_in_current_history
@@ -39,7 +39,7 @@ from leadline.users.model import Changes, Move, NewUser, UserId
 _WriteParams = dict[str, object]
 
 
-def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
+def create(new: NewUser, key: IdempotencyKey | None) -> AcceptedWrite:
     """Store a user.
 
     Raises:
@@ -67,7 +67,7 @@ def change(
     change: Changes | Move,
     expected_version: int | None,
     key: IdempotencyKey | None,
-) -> Accepted:
+) -> AcceptedWrite:
     """Change the given fields of a user.
 
     Raises:
@@ -143,18 +143,18 @@ _changes = Coalescer(
 
 def _write_grouped(
     group: Coalescer[_WriteParams, Event | None], single: str, write: _WriteParams
-) -> Accepted | None:
+) -> AcceptedWrite | None:
     """Write in a group commit, or if that failed with the SQL `single`; None: no row matched."""
     event = group.submit(write) or next(iter(_run(single, [write]).values()), None)
-    return Accepted(event, is_new=True) if event else None
+    return AcceptedWrite(event, is_new=True) if event else None
 
 
-def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> Accepted | None:
+def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> AcceptedWrite | None:
     """Write under an idempotency key; None: no row matched."""
     params = {"caller": key.caller, "key": key.key}
     try:
         for event in _run(sql, [write], **params, fingerprint=key.fingerprint).values():
-            return Accepted(event, is_new=True)
+            return AcceptedWrite(event, is_new=True)
     except DatabaseBusy:
         raise RequestInProgress from None
     except StatementError as error:
@@ -177,7 +177,7 @@ def _run(sql: str, writes: Sequence[_WriteParams], **params: object) -> dict[str
     return {event.id: event for event in events}
 
 
-def _first_response(key: IdempotencyKey) -> Accepted | None:
+def _first_response(key: IdempotencyKey) -> AcceptedWrite | None:
     rows = query_json(write_sql.FIRST_RESPONSE, caller=key.caller, key=key.key)
     if not rows:
         return None
@@ -185,7 +185,7 @@ def _first_response(key: IdempotencyKey) -> Accepted | None:
         raise UserErased
     if rows[0]["fingerprint"] != key.fingerprint.hex():
         raise IdempotencyKeyReused
-    return Accepted(event_from_row(rows[0]), is_new=False)
+    return AcceptedWrite(event_from_row(rows[0]), is_new=False)
 
 
 def query_json(sql: str, **params: object) -> list[Row]:

@@ -67,7 +67,7 @@ class _SentinelMixin(_FailoverMixin):
 
         Not before each command: a transaction that watches keys must not change its connection.
         """
-        if self.is_connected and not self.sentinels.is_master(self.host, self.port):
+        if self.is_connected and not self.sentinels.watch(self.host, self.port):
             log.warning("the Sentinels name another master, leaving the former one")
             self.disconnect()  # type: ignore[no-untyped-call]
         super().connect()  # type: ignore[no-untyped-call]
@@ -75,7 +75,7 @@ class _SentinelMixin(_FailoverMixin):
     def connect_check_health(self, *args: Any, **options: Any) -> None:
         """As redis-py's, which calls it before each command."""
         if not self.is_connected:
-            self.host, self.port = self.sentinels.master()
+            self.host, self.port = self.sentinels.find_master()
         super().connect_check_health(*args, **options)
 
 

@@ -61,7 +61,7 @@ def server_url(url: str, host: str, port: int) -> str:
 class Sentinels:
     """The Sentinels of a URL.
 
-    While `is_master` is in use, a thread queries them each second: they name a new master some ten
+    While `watch` is in use, a thread queries them each second: they name a new master some ten
     seconds before they demote the former one, which loses the writes that it accepts until then.
     """
 
@@ -71,32 +71,32 @@ class Sentinels:
         self._last = 0
         self._master: tuple[str, int] | None = None
         self._used_at = float("-inf")
-        self._watch: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def is_master(self, host: str, port: int) -> bool:
-        """Whether the Sentinels have named no other master; does not wait for an answer.
+    def watch(self, host: str, port: int) -> bool:
+        """Keep the thread running that queries the Sentinels, without waiting for an answer.
 
-        Starts the thread that queries them.
+        Returns whether they have named no other master so far.
         """
         self._used_at = time.monotonic()
         with self._lock:
-            if self._watch is None or not self._watch.is_alive():
-                self._watch = threading.Thread(
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
                     target=self._query_while_used, name="sentinels", daemon=True
                 )
                 with suppress(RuntimeError):  # at the end of the process
-                    self._watch.start()
+                    self._thread.start()
         return self._master in (None, (host, port))
 
     def _query_while_used(self) -> None:
         while time.monotonic() - self._used_at < IDLE_AFTER_S:
             with suppress(redis.RedisError, BadConfiguration, ValueError):
-                self.master()
+                self.find_master()
             time.sleep(ASK_EVERY_S)
 
-    def master(self) -> tuple[str, int]:
-        """The master's host and port.
+    def find_master(self) -> tuple[str, int]:
+        """Ask the Sentinels for the master; returns its host and port.
 
         Raises:
             redis.ConnectionError: no Sentinel answers, or none knows the master.

@@ -12,7 +12,7 @@ from leadline.bitrix24.command import CALL_MARGIN_S, Command
 from leadline.bitrix24.lead_fields import further_fields
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
-from leadline.bitrix24.stored_lead import Fields, applied
+from leadline.bitrix24.stored_lead import Fields, dump_last_applied
 from leadline.errors import (
     BitrixError,
     LeadGone,
@@ -131,7 +131,7 @@ def settle_applied(
         # All events have an outcome (such as one without a phone), or no state was ever known.
         return Settlement(entry, events=entry.events)
     fields: Fields = {
-        **applied(last_applied, entry.last_applied),
+        **dump_last_applied(last_applied, entry.last_applied),
         "agreed_order": entry.desired_seq,
         # A create wrote the stage as part of the state; an update only if it was touched, and an
         # older message that touched it may still arrive.
@@ -176,7 +176,7 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
         return Settlement(entry)
     is_same_stage = lead.stage == entry.state.stage
     fields: Fields = {
-        **applied(lead.last_applied(entry.state, entry.last_applied), entry.last_applied),
+        **dump_last_applied(lead.last_applied(entry.state, entry.last_applied), entry.last_applied),
         "agreed_order": 0,
         "epoch": entry.redis_epoch,
         "vanished": "",

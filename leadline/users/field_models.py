@@ -20,7 +20,7 @@ _EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]{1,64}@(?:[^@\s.]{1,63}\.)+[^@\s.]{2,
 
 
 @lru_cache(maxsize=64)
-def extended(model: type[Base], mapping: FieldMap) -> type[Base]:
+def extend(model: type[Base], mapping: FieldMap) -> type[Base]:
     """The model with the fields of this map."""
     is_change, is_new = issubclass(model, Changes), issubclass(model, NewUser)
     definitions: dict[str, Any] = {}

@@ -21,7 +21,7 @@ def with_fields(model: type[Base]) -> type[Base]:
         return model
     from leadline.users import field_models  # noqa: PLC0415 - cold start: needed with a map only
 
-    return field_models.extended(model, mapping)
+    return field_models.extend(model, mapping)
 
 
 def mapped(fields: Mapping[str, Value] | None) -> dict[str, Value]:

@@ -16,9 +16,9 @@ def catch_up(until: float) -> int:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    done = 0
+    indexed = 0
     while True:
         entries = int(database().run(_INDEX, at_most=BATCH)[0]["entries"])
-        done += entries
+        indexed += entries
         if entries < BATCH or time.monotonic() >= until:
-            return done
+            return indexed

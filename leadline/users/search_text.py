@@ -1,4 +1,4 @@
-"""What the text of a search may mean: a user's, lead's, external or correlation id, phone, name."""
+"""Interprets the text of a search: an id, an external or correlation id, a phone or a name."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from leadline.runtime.postgres.pool import database
 from leadline.users.filters import NOT_INDEXED_YET, Filter
 
 #: Shorter parts of a phone match too many users; shorter texts can't be found by their trigrams.
-PART = 3
+PART_MIN = 3
 #: Maximum number of words of a name to search for; more are ignored.
 MAX_WORDS = 6
 #: Number of newest events that are scanned for a correlation id: the relay indexes it only a minute
@@ -38,7 +38,7 @@ _BY_CALL = """
     SELECT user_id FROM events WHERE id IN (
         SELECT event_id FROM event_correlations
         WHERE correlation = hashtextextended(CAST(:call_id AS text), 0)
-        ORDER BY event_id DESC LIMIT :of_call
+        ORDER BY event_id DESC LIMIT :users_max
     ) AND correlation_id = :call_id
 ) UNION (
     SELECT user_id FROM (
@@ -81,7 +81,7 @@ def meaning_of(text: str) -> Meaning:
 
 def _or_in_field(text: str, named: Filter | None) -> Filter | None:
     """Users whose name matches, or a further field contains the text."""
-    if named is None or len(text) < PART or field_map() is None:
+    if named is None or len(text) < PART_MIN or field_map() is None:
         return named
     pattern = "lower(CAST(:in_field AS text))"
     in_field = _IN_FIELD.format(pattern)
@@ -96,7 +96,7 @@ def _number(text: str) -> Meaning:
     digits = re.sub(r"[^0-9]", "", text)
     is_international = text.startswith("+")
     exact = None if is_international else _exact(_NUMBERED, digits)
-    if len(digits) < PART:
+    if len(digits) < PART_MIN:
         return Meaning(exact)
     dialled = _DIALLED.fullmatch(digits)
     national = dialled[1] if dialled else digits.removeprefix("00")
@@ -122,10 +122,10 @@ def _call(text: str) -> Meaning:
     rows = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
     if not rows:
         rows = database().run(
-            _BY_CALL, call_id=text, newest_events=NEWEST_EVENTS, of_call=CALL_USERS_MAX
+            _BY_CALL, call_id=text, newest_events=NEWEST_EVENTS, users_max=CALL_USERS_MAX
         )
-    ids = {"of_call": [row["user_id"] for row in rows]}
-    by_id = "id = ANY (CAST(:of_call AS bigint[]))"
+    ids = {"user_ids": [row["user_id"] for row in rows]}
+    by_id = "id = ANY (CAST(:user_ids AS bigint[]))"
     return Meaning(part=Filter(by_id, ids, (_EXACT.format(by_id),)))
 
 
@@ -153,7 +153,7 @@ def _escaped(text: str) -> str:
 def _patterns(at: int, word: str) -> list[str]:
     """SQL of the patterns for a word, one of which each name with this word matches."""
     text = f"lower(CAST(:word{at} AS text))"
-    if len(word) < PART:
+    if len(word) < PART_MIN:
         return [f"{text} || '%'", f"'% ' || {text} || '%'"]
     return [f"'%' || {text} || '%'"]
 

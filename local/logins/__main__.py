@@ -13,20 +13,20 @@ from secrets import token_urlsafe
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from local.logins import postgres, rabbitmq, redis
-from local.logins.table import ADDRESSES, LOGINS, Login
+from local.logins.table import LOGINS, URL_SECRETS, Login
 
 FOLDER = Path(".local/logins")
 
 
 def main() -> int:
     """Write the scripts and secrets; returns the exit code."""
-    unset = [name for name in ADDRESSES.values() if not os.environ.get(name)]
+    unset = [name for name in URL_SECRETS.values() if not os.environ.get(name)]
     if unset:
         sys.stderr.write(f"scripts/logins: please set {' '.join(unset)}\n")
         return 1
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     FOLDER.chmod(0o700)
-    urls = {secret: urlsplit(os.environ[name]) for secret, name in ADDRESSES.items()}
+    urls = {secret: urlsplit(os.environ[name]) for secret, name in URL_SECRETS.items()}
     passwords = {secret: _prepare(secret, url) for secret, url in urls.items()}
     _write("database-url-owner", urls["database-url"].geturl())
     _write("postgres.sql", postgres.script(passwords["database-url"]))
@@ -47,7 +47,7 @@ def main() -> int:
 
 def _prepare(secret: str, server: SplitResult) -> dict[str, str]:
     """Write the addresses of this server; returns the passwords by login."""
-    logins = [login for login in LOGINS if secret in login.addresses]
+    logins = [login for login in LOGINS if secret in login.url_secrets]
     passwords = {login.name: _password(login.secret(secret)) for login in logins}
     for login in logins:
         _write(login.secret(secret), _address(server, login, passwords[login.name]))

@@ -15,7 +15,7 @@ _QUEUES = r"(bitrix_queue|bitrix\.responses)"
 _RESULTS = r"leadline\.users"
 
 #: Secrets with the URL of a server, and their variables.
-ADDRESSES = MappingProxyType(
+URL_SECRETS = MappingProxyType(
     {"database-url": "DATABASE_URL", "amqp-url": "AMQP_URL", "redis-url": "REDIS_URL"}
 )
 KEYS, INTERNAL, WEBHOOK = "api-keys", "internal-key", "bitrix-webhook-url"
@@ -54,14 +54,14 @@ class Login:
         return f"leadline_{self.name}"
 
     @property
-    def addresses(self) -> tuple[str, ...]:
+    def url_secrets(self) -> tuple[str, ...]:
         """The secrets with the URLs of its servers."""
-        rights = zip(ADDRESSES, (self.groups, self.rabbitmq, self.redis), strict=True)
+        rights = zip(URL_SECRETS, (self.groups, self.rabbitmq, self.redis), strict=True)
         return tuple(secret for secret, right in rights if right is not None)
 
-    def secret(self, address: str) -> str:
+    def secret(self, url_secret: str) -> str:
         """The name of its secret: `database-url` of the reader is `database-url-reader`."""
-        return f"{address}-{self.name}"
+        return f"{url_secret}-{self.name}"
 
 
 # Redis. No command that reads or changes the server, other users, or all keys at once: no CONFIG,
@@ -176,5 +176,5 @@ def secrets() -> tuple[str, ...]:
     """The names of all secrets with URLs, one for each login and server."""
     return (
         "database-url-owner",
-        *(login.secret(address) for login in LOGINS for address in login.addresses),
+        *(login.secret(name) for login in LOGINS for name in login.url_secrets),
     )

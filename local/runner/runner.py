@@ -23,7 +23,7 @@ _STOP_WITHIN_S = 7.5
 _LAST_GRACE_S = 0.5
 
 
-class Stopped(BaseException):
+class StopRequested(BaseException):
     """The runner got SIGINT or SIGTERM."""
 
 
@@ -41,7 +41,7 @@ def run(state: State, choices: Choices, console: Console) -> int:
         _stop_on_signals()
         try:
             return _run(state, choices, console)
-        except Stopped:
+        except StopRequested:
             return 0
 
 
@@ -84,7 +84,7 @@ def _watch(system: System, supervisor: Supervisor, run_file: RunFile, follower: 
 def _stop_on_signals() -> None:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         _ignore_signals()
-        raise Stopped
+        raise StopRequested
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)

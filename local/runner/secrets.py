@@ -4,7 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
-from local.logins.table import ADDRESSES, INTERNAL, KEYS, LOGINS, PARTS, Login, by_name
+from local.logins.table import INTERNAL, KEYS, LOGINS, PARTS, URL_SECRETS, Login, by_name
 from local.runner.servers.selection import Servers
 from local.runner.state import State, write
 
@@ -27,7 +27,7 @@ def write_files(state: State, servers: Servers) -> Path:
         for secret, address in servers.secrets_of(login).items():
             write(folder / _name(secret, login), address)
     write(folder / "database-url-owner", servers.owner_database_url)
-    for secret in ADDRESSES:  # an earlier version had one login for all
+    for secret in URL_SECRETS:  # an earlier version had one login for all
         (folder / secret).unlink(missing_ok=True)
     if keys := os.environ.get("API_KEYS"):
         write(folder / KEYS, keys)
@@ -84,7 +84,7 @@ def _configured_folder() -> Path | None:
 
 
 def _name(secret: str, login: Login) -> str:
-    return login.secret(secret) if secret in ADDRESSES else secret
+    return login.secret(secret) if secret in URL_SECRETS else secret
 
 
 def _variable(secret: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from local.deployments import Deployments
-from local.logins.table import ADDRESSES, WEBHOOK
+from local.logins.table import URL_SECRETS, WEBHOOK
 from local.runner.choices import Choices
 from local.runner.ports import Ports
 from local.runner.processes.configuration import socket
@@ -28,7 +28,7 @@ DEPLOYMENTS = "deployments"
 #: Prefixes of variables that would redirect our servers to other files.
 _SERVER_PREFIXES = ("PG", "RABBITMQ_", "ERL_")
 #: Each process gets those of its login instead.
-_ADDRESSES = (*ADDRESSES.values(), WEBHOOK.replace("-", "_").upper())
+_ADDRESSES = (*URL_SECRETS.values(), WEBHOOK.replace("-", "_").upper())
 #: Settings of the runner, not of the system.
 _RUNNER_SETTINGS = (MARK, "LEADLINE_STATE", "LEADLINE_FREE_PORTS", "LEADLINE_RELAY_EVERY_S")
 

@@ -22,7 +22,7 @@ from local.sandbox.waiting import eventually
 READY_WITHIN_S = 180
 
 
-class Ended(AssertionError):
+class SystemEnded(AssertionError):
     """The runner has ended; the text is its output."""
 
 
@@ -71,8 +71,8 @@ class PrivateSystem:
 
     def is_ready(self) -> bool:
         """Whether run.json exists; the runner writes it when every part works."""
-        if self._launched().poll() is not None:
-            raise Ended(self.output.read_text(encoding="utf-8"))
+        if self._require_runner().poll() is not None:
+            raise SystemEnded(self.output.read_text(encoding="utf-8"))
         try:
             # A killed runner leaves an old one.
             return self.state.run_file.stat().st_mtime > self.launched_at
@@ -81,8 +81,8 @@ class PrivateSystem:
 
     def stop(self, signal_: signal.Signals = signal.SIGTERM) -> int:
         """Stop the runner; returns its exit code."""
-        self._launched().send_signal(signal_)
-        return self._launched().wait(30)
+        self._require_runner().send_signal(signal_)
+        return self._require_runner().wait(30)
 
     def end(self) -> None:
         """End every process of this system, in any state."""
@@ -95,9 +95,9 @@ class PrivateSystem:
         leftovers.end(self.state)
         self.http.close()
 
-    def _launched(self) -> subprocess.Popen[bytes]:
+    def _require_runner(self) -> subprocess.Popen[bytes]:
         if self.runner is None:
-            raise Ended("not launched")
+            raise SystemEnded("not launched")
         return self.runner
 
     # Observation

@@ -3,7 +3,7 @@
 Erasing: the tombstone of a user, the receipt of each erasure, and the write itself.
 
 A tombstone is a row of `users` with `erased_at` and no name, phone or stage. The rules of those
-columns give way for tombstones only, and a new one keeps a function of the previous version from
+columns are relaxed for tombstones only, and a new one keeps a function of the previous version from
 writing a name into one.
 
 The write that erases is a function of the owner: the login of delete-user may erase a user, and
@@ -27,7 +27,7 @@ depends_on = None
 
 log = structlog.get_logger()
 
-#: Rules of `users` that give way for tombstones: the one of 0001, the new one, its condition.
+#: Rules of `users` that are relaxed for tombstones: the one of 0001, the new one, its condition.
 RELAXED = (
     ("users_full_name_check", "users_has_name", "char_length(full_name) BETWEEN 1 AND 100"),
     ("users_phone_check", "users_has_phone", r"phone ~ '^\+[1-9][0-9]{2,14}$'"),

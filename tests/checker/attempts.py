@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.checker.history import Broken, Command, History, PortalRequest, Window
+from tests.checker.history import Command, History, PortalRequest, Violation, Window
 
 MAX_ATTEMPTS = 3
 #: Minimum waits after the first and after the second failed attempt.
@@ -32,7 +32,7 @@ class _Attempt:
     is_exact: bool
 
 
-def attempts_keep_their_distance(history: History) -> Iterator[Broken]:
+def attempts_keep_their_distance(history: History) -> Iterator[Violation]:
     """After an event's first failed attempt two seconds pass, after the second four.
 
     Excused where Redis lost data in between or the count may be lost, and where only arrivals are
@@ -43,10 +43,10 @@ def attempts_keep_their_distance(history: History) -> Iterator[Broken]:
         replied[reply.event_id].append(reply.at)
     for event, attempts in _by_event(history).items():
         for moment in _too_early(attempts, history, replied[event]):
-            yield _broken("distance", f"{event} at {moment}: {attempts}")
+            yield _violation("distance", f"{event} at {moment}: {attempts}")
     for user, attempts in _by_user(history).items():
         for moment in _too_early(attempts, history):
-            yield _broken("distance", f"at {moment}: {attempts}", user)
+            yield _violation("distance", f"at {moment}: {attempts}", user)
 
 
 def _too_early(
@@ -92,7 +92,7 @@ def _count_attempt(
     return allowed_counts | lost | ({0} if may_join else set()), 0.0
 
 
-def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
+def refusals_cost_no_attempt(history: History) -> Iterator[Violation]:
     """A reply counts only failed attempts, and the last one if it ended the event.
 
     An event ends with a success, or with the result of an answered lookup. Refused
@@ -110,21 +110,21 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
         failed = sum(attempt.seen != "done" for attempt in attempts)
         is_verdict = not reply.is_transient and bool(attempts) and attempts[-1].is_lookup
         if reply.attempts > failed + (reply.status == "success" or is_verdict):
-            yield _broken("refusals", f"{failed} attempts failed, but {reply}", reply.user)
+            yield _violation("refusals", f"{failed} attempts failed, but {reply}", reply.user)
 
 
-def three_attempts_are_made(history: History) -> Iterator[Broken]:
+def three_attempts_are_made(history: History) -> Iterator[Violation]:
     """An event has at most three attempts per delivery, and not fewer before it fails for now.
 
     One more is possible for each loss, which may have swallowed a count.
     """
     for event in history.events:
         if event.attempts > MAX_ATTEMPTS:
-            yield _broken("three", f"{event.attempts} attempts: {event}", event.user)
+            yield _violation("three", f"{event.attempts} attempts: {event}", event.user)
     for reply in history.replies:
         is_early = reply.is_transient and reply.attempts < MAX_ATTEMPTS
         if is_early and reply.event_id not in history.injected.replayed:
-            yield _broken("three", f"gave up too early: {reply}", reply.user)
+            yield _violation("three", f"gave up too early: {reply}", reply.user)
     if not history.is_broker_complete:
         return
     sent = Counter(publication.event_id for publication in history.publications)
@@ -132,10 +132,10 @@ def three_attempts_are_made(history: History) -> Iterator[Broken]:
     for event_id, attempts in _by_event(history).items():
         failed = [attempt for attempt in attempts if attempt.seen in {"failed", "final"}]
         if len(failed) > MAX_ATTEMPTS * max(1, sent[event_id]) + losses:
-            yield _broken("three", f"{event_id}, sent {sent[event_id]} times: {attempts}")
+            yield _violation("three", f"{event_id}, sent {sent[event_id]} times: {attempts}")
 
 
-def a_permanent_error_is_tried_once(history: History) -> Iterator[Broken]:
+def a_permanent_error_is_tried_once(history: History) -> Iterator[Violation]:
     """After the portal rejected a command for good, its event is not tried again.
 
     Excused are republished events, and losses, which make the rejection forgotten.
@@ -145,7 +145,7 @@ def a_permanent_error_is_tried_once(history: History) -> Iterator[Broken]:
     sent = Counter(publication.event_id for publication in history.publications)
     for event_id, attempts in _by_event(history).items():
         if sent[event_id] < 2 and any(attempt.seen == "final" for attempt in attempts[:-1]):
-            yield _broken("once", f"{event_id} was tried again: {attempts}")
+            yield _violation("once", f"{event_id} was tried again: {attempts}")
 
 
 def _by_event(history: History) -> dict[str, list[_Attempt]]:
@@ -215,8 +215,8 @@ def _fall_into(between: Window, moments: Collection[float]) -> bool:
     return any(between[0] <= moment <= between[1] for moment in moments)
 
 
-def _broken(rule: str, what: str, user: int | None = None) -> Broken:
-    return Broken(f"attempts: {rule}", "P5", what, user)
+def _violation(rule: str, what: str, user: int | None = None) -> Violation:
+    return Violation(f"attempts: {rule}", "P5", what, user)
 
 
 RULES = (

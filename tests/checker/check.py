@@ -1,7 +1,7 @@
 """The checker: applies every rule to one history."""
 
 from tests.checker import attempts, dead_letters, leads, ledger, rate, replies, texts
-from tests.checker.history import Broken, History
+from tests.checker.history import History, Violation
 
 RULES = (
     *ledger.RULES,
@@ -14,6 +14,6 @@ RULES = (
 )
 
 
-def check(history: History) -> list[Broken]:
+def check(history: History) -> list[Violation]:
     """Every broken rule, with the user or event concerned; empty if there is none."""
-    return [broken for rule in RULES for broken in rule(history)]
+    return [violation for rule in RULES for violation in rule(history)]

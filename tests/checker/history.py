@@ -242,7 +242,7 @@ class Fork:
 
 
 @dataclass(frozen=True)
-class Injected:
+class InjectedFaults:
     """Faults injected by the harness, as far as they excuse anything."""
 
     forks: tuple[Fork, ...] = ()
@@ -294,14 +294,14 @@ class History:
     requests: tuple[PortalRequest, ...] = ()
     rate: Rate = Rate()
     leads: tuple[Lead, ...] = ()
-    injected: Injected = Injected()
+    injected: InjectedFaults = InjectedFaults()
     texts: Iterable[Text] = ()
     #: Names, phones, keys, passwords, the webhook's code: no text may show them.
     secrets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class Broken:
+class Violation:
     """A broken rule, with the user or event concerned."""
 
     rule: str

@@ -7,20 +7,20 @@ from tests.checker.history import (
     FULL_NAME,
     PHONE,
     STAGE,
-    Broken,
     History,
     Lead,
     LeadWrite,
     LedgerEvent,
     LedgerUser,
+    Violation,
 )
-from tests.checker.reading import acknowledged, events_of_users, is_lost
+from tests.checker.reading import acknowledged_writes, events_of_users, is_lost
 
 #: Maximum duration of a call: it may write a lead this long after Redis has forgotten it.
 LONGEST_CALL_S = 70.0
 
 
-def a_user_has_one_lead(history: History) -> Iterator[Broken]:
+def a_user_has_one_lead(history: History) -> Iterator[Violation]:
     """Of each origin at most one create is executed; each lead deleted by hand allows one more.
 
     Creates count if they ran, whether or not they were answered or their lead still exists. In the
@@ -36,7 +36,7 @@ def a_user_has_one_lead(history: History) -> Iterator[Broken]:
         alive = 0
         for at, is_create in sorted([(at, 1) for at in creates] + [(at, 0) for at in deletes]):
             if is_create and alive:
-                yield Broken("one lead", "P2", f"created again at {at}: {sorted(creates)}", user)
+                yield Violation("one lead", "P2", f"created again at {at}: {sorted(creates)}", user)
                 break
             alive = is_create
     yield from _leads_in_the_end(history)
@@ -60,17 +60,17 @@ def _creates(history: History) -> dict[int, list[float]]:
     return found | more
 
 
-def _leads_in_the_end(history: History) -> Iterator[Broken]:
+def _leads_in_the_end(history: History) -> Iterator[Violation]:
     leads = Counter(lead.user for lead in history.leads if not lead.is_deleted)
     lost = {user for fork in history.injected.forks for user, _ in fork.lost}
     for user, count in leads.items():
         if count > 1:
-            yield Broken("one lead", "P2", f"{count} leads in the end", user)
+            yield Violation("one lead", "P2", f"{count} leads in the end", user)
         if user not in history.users and user not in lost:
-            yield Broken("one lead", "P2", "a lead of no user", user)
+            yield Violation("one lead", "P2", "a lead of no user", user)
 
 
-def the_lead_is_its_user(history: History) -> Iterator[Broken]:
+def the_lead_is_its_user(history: History) -> Iterator[Violation]:
     """In the end the lead of a synced user has its name, its stage and, in our only row, its phone.
 
     A value set by hand in the CRM may stay where no later client write changed it: for a stage,
@@ -86,13 +86,13 @@ def the_lead_is_its_user(history: History) -> Iterator[Broken]:
         lead = leads.get(user_id)
         if lead is None:
             if not _may_be_missing(user, history):
-                yield Broken("lead is user", "P3", "no lead", user_id)
+                yield Violation("lead is user", "P3", "no lead", user_id)
             continue
         if user.lead_id != lead.id:
-            yield Broken("lead is user", "P3", f"{user} has another lead: {lead.id}", user_id)
+            yield Violation("lead is user", "P3", f"{user} has another lead: {lead.id}", user_id)
         for name in _differing(lead, user):
             if not _may_stay(name, lead, user, history):
-                yield Broken("lead is user", "P3", f"{name} of {lead} is not {user}", user_id)
+                yield Violation("lead is user", "P3", f"{name} of {lead} is not {user}", user_id)
 
 
 def _differing(lead: Lead, user: LedgerUser) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _own_rows(lead: Lead) -> list[str]:
     return rows[::-1]
 
 
-def _shown(name: str, lead: Lead) -> str | None:
+def _lead_value(name: str, lead: Lead) -> str | None:
     if name == PHONE:
         rows = _own_rows(lead)
         return (rows or [""])[0] if len(rows) < 2 else None
@@ -131,7 +131,7 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
     writes = [write for write in lead.writes if name in write.fields]
     if name == STAGE and writes and _is_forgotten(writes[-1], user, history):
         return True
-    if not writes or writes[-1].by != "hand" or writes[-1].fields[name] != _shown(name, lead):
+    if not writes or writes[-1].by != "hand" or writes[-1].fields[name] != _lead_value(name, lead):
         return False
     our_values = [write.fields[name] for write in writes if write.by == "us"]
     user_value: str = getattr(user.state, name)
@@ -141,7 +141,7 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
         return False
     return name != STAGE or not any(
         write.user == user.id and STAGE in write.changes and write.at > writes[-1].at
-        for write in acknowledged(history)
+        for write in acknowledged_writes(history)
         if not is_lost(write, history)
     )
 
@@ -150,15 +150,15 @@ def _had_value(
     name: str, value: str, user: LedgerUser, writes: list[LeadWrite], history: History
 ) -> bool:
     """Whether the lead had this value, set by hand, when or after a client wrote it."""
-    asked = [
+    requested_writes = [
         write.at
         for write in history.writes
         if write.user == user.id and write.changes.get(name) == value
     ]
-    if not asked:
+    if not requested_writes:
         return False
-    before = [write for write in writes if write.at <= max(asked)][-1:]
-    since = [write for write in writes if write.at > max(asked)]
+    before = [write for write in writes if write.at <= max(requested_writes)][-1:]
+    since = [write for write in writes if write.at > max(requested_writes)]
     return any(write.fields[name] == value for write in (before + since)[:-1])
 
 
@@ -179,21 +179,21 @@ def _was_lost(write: LeadWrite, user_id: int, history: History) -> bool:
 
 def _may_be_missing(user: LedgerUser, history: History) -> bool:
     """Whether a person deleted the lead, and no later client write had to reach it."""
-    gone = [
+    deletions = [
         (lead.writes[-1].at, lead)
         for lead in history.leads
         if lead.user == user.id and lead.writes and _is_deletion_by_hand(lead.writes[-1])
     ]
-    if not gone:
+    if not deletions:
         return False
-    at, lead = max(gone, key=lambda item: item[0])
+    at, lead = max(deletions, key=lambda item: item[0])
     written: dict[str, str] = {}
     for write in lead.writes:
         if write.by == "us":
             written |= write.fields
     later = [
         write
-        for write in acknowledged(history)
+        for write in acknowledged_writes(history)
         if write.user == user.id and write.at > at and not is_lost(write, history)
     ]
     is_touched = any(STAGE in write.changes for write in later)
@@ -205,7 +205,7 @@ def _is_deletion_by_hand(write: LeadWrite) -> bool:
     return (write.kind, write.by) == ("delete", "hand")
 
 
-def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
+def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Violation]:
     """We overwrite a stage that a person set only for a write that set a stage.
 
     The write must have succeeded after the person's change: a retry, a repair or an update without
@@ -234,7 +234,7 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
             is_late = not any(end > by_hand for end in ends)
             if is_late and not any(min(ends, default=0) <= loss <= ours for loss in losses):
                 what = f"the stage of {by_hand} was overwritten at {ours}: {lead}"
-                yield Broken("stage by hand", "P3", what, lead.user)
+                yield Violation("stage by hand", "P3", what, lead.user)
 
 
 def _restores_lost_stage(lead: Lead, by_hand: float, ours: float, history: History) -> bool:
@@ -258,7 +258,7 @@ def _client_had_set(write: LeadWrite, lead: Lead, history: History) -> bool:
         (client_write.user, client_write.version) == (lead.user, write.written and write.written[1])
         and STAGE in client_write.changes
         and _was_lost(write, lead.user, history)
-        for client_write in acknowledged(history)
+        for client_write in acknowledged_writes(history)
     )
 
 
@@ -273,7 +273,7 @@ def _stages_overwritten(lead: Lead) -> Iterator[tuple[float, LeadWrite]]:
         by_hand = write if write.by == "hand" else None
 
 
-def leads_never_go_back(history: History) -> Iterator[Broken]:
+def leads_never_go_back(history: History) -> Iterator[Violation]:
     """The versions that we wrote to a lead never decrease, by (history, version).
 
     Where the harness does not know the version of a write, there must at least be an ascending
@@ -284,14 +284,14 @@ def leads_never_go_back(history: History) -> Iterator[Broken]:
         ours = [write for write in lead.writes if write.by == "us" and write.kind != "delete"]
         written_states = [write.written for write in ours if write.written is not None]
         if written_states != sorted(written_states):
-            yield Broken("never back", "P3", f"written in the order {written_states}", lead.user)
+            yield Violation("never back", "P3", f"written in the order {written_states}", lead.user)
         elif len(written_states) < len(ours) and not history.injected.forks:
             yield from _impossible_order(lead, ours, events.get(lead.user, []))
 
 
 def _impossible_order(
     lead: Lead, writes: list[LeadWrite], events: list[LedgerEvent]
-) -> Iterator[Broken]:
+) -> Iterator[Violation]:
     """The first write that no version after the previous one can explain; greedy search."""
     at = 0
     for write in writes:
@@ -299,7 +299,7 @@ def _impossible_order(
             at += 1
         if at == len(events):
             what = f"no ascending versions explain {[write.fields for write in writes]}"
-            yield Broken("never back", "P3", what, lead.user)
+            yield Violation("never back", "P3", what, lead.user)
             return
 
 

@@ -7,19 +7,21 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def matched(left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]) -> list[A]:
+def maximum_matching(
+    left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]
+) -> list[A]:
     """A maximum matching, from items of `left` to items of `right`."""
     choices = [[at for at, other in enumerate(right) if fits(element, other)] for element in left]
     taken_by: dict[int, int] = {}
 
-    def finds_place(left_index: int, tried: set[int]) -> bool:
+    def find_place(left_index: int, tried: set[int]) -> bool:
         for place in choices[left_index]:
             if place in tried:
                 continue
             tried.add(place)
-            if place not in taken_by or finds_place(taken_by[place], tried):
+            if place not in taken_by or find_place(taken_by[place], tried):
                 taken_by[place] = left_index
                 return True
         return False
 
-    return [left[index] for index in range(len(left)) if finds_place(index, set())]
+    return [left[index] for index in range(len(left)) if find_place(index, set())]

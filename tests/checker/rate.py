@@ -3,34 +3,34 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.checker.history import Broken, History, PortalRequest, Rate
+from tests.checker.history import History, PortalRequest, Rate, Violation
 
 _TOLERANCE = 1e-6
 #: How long delayed data keeps arriving after the network is free again.
 _TAIL_S = 1.0
 
 #: Start and end of the time in which a request may have been sent.
-_Sent = tuple[float, float]
+_SendingWindow = tuple[float, float]
 
 
-def requests_stay_within_the_limit(history: History) -> Iterator[Broken]:
+def requests_stay_within_the_limit(history: History) -> Iterator[Violation]:
     """In every window one source sends at most burst + rate times its length.
 
     Judged by the times of sending, or of arrival if those are unknown; a request delayed by a
     disturbed network counts only in windows in which it was certainly sent.
     """
-    by_source: dict[str, list[_Sent]] = defaultdict(list)
+    by_source: dict[str, list[_SendingWindow]] = defaultdict(list)
     for request in history.requests:
         if request.fate != "unsent":
-            by_source[request.source].append(_sent(request, history))
+            by_source[request.source].append(_sending_window(request, history))
     for source, sent in by_source.items():
-        if (window := _exceeded(sorted(sent), history.rate)) is not None:
+        if (window := _first_excess(sorted(sent), history.rate)) is not None:
             begin, end, count = window
             what = f"{count} requests from {source} in {end - begin:.3f} s from {begin} on"
-            yield Broken("rate", "P4", what)
+            yield Violation("rate", "P4", what)
 
 
-def _sent(request: PortalRequest, history: History) -> _Sent:
+def _sending_window(request: PortalRequest, history: History) -> _SendingWindow:
     if request.sent_at is not None:
         return request.sent_at, request.sent_at
     held_up = [
@@ -39,7 +39,7 @@ def _sent(request: PortalRequest, history: History) -> _Sent:
     return min(held_up, default=request.at), request.at
 
 
-def _exceeded(sent: list[_Sent], rate: Rate) -> tuple[float, float, int] | None:
+def _first_excess(sent: list[_SendingWindow], rate: Rate) -> tuple[float, float, int] | None:
     """The first window with too many requests: start, end and their number."""
     if all(earliest == latest for earliest, latest in sent):
         return _overflow([moment for moment, _ in sent], rate)

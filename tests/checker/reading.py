@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from tests.checker.history import ClientWrite, History, LedgerEvent
 
 
-def acknowledged(history: History) -> list[ClientWrite]:
+def acknowledged_writes(history: History) -> list[ClientWrite]:
     """The writes whose answers promised the client that they are stored."""
     return [write for write in history.writes if write.is_acknowledged]
 

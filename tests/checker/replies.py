@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.checker.history import Broken, History, Reply
+from tests.checker.history import History, Reply, Violation
 
 
-def an_event_has_one_final_reply(history: History) -> Iterator[Broken]:
+def an_event_has_one_final_reply(history: History) -> Iterator[Violation]:
     """An event published once is answered once; none is answered more often than published.
 
     Excused are losses between its first publication and its last reply: a copy that was not
@@ -30,7 +30,7 @@ def an_event_has_one_final_reply(history: History) -> Iterator[Broken]:
             min(sent[event], default=0), max(reply.at for reply in replies), history
         ):
             what = f"{event}, sent {len(sent[event])} times, ended as {ends}: {replies}"
-            yield _broken(what, replies[0].user)
+            yield _violation(what, replies[0].user)
 
 
 def _is_excused(begin: float, end: float, history: History) -> bool:
@@ -40,7 +40,7 @@ def _is_excused(begin: float, end: float, history: History) -> bool:
     )
 
 
-def the_ledger_has_the_replied_outcome(history: History) -> Iterator[Broken]:
+def the_ledger_has_the_replied_outcome(history: History) -> Iterator[Violation]:
     """A synced event had a success as its reply, a failed one an error and never a success.
 
     Each reply has its event's version. A success may be lost with the broker's queues.
@@ -51,7 +51,7 @@ def the_ledger_has_the_replied_outcome(history: History) -> Iterator[Broken]:
         replied[reply.event_id].add(reply.status)
         version = versions.get(reply.event_id, reply.version)
         if reply.version not in {None, version}:
-            yield _broken(f"of version {version}, not as it says: {reply}", reply.user)
+            yield _violation(f"of version {version}, not as it says: {reply}", reply.user)
     for event in history.events:
         if event.id in history.injected.replayed:
             continue
@@ -61,14 +61,14 @@ def the_ledger_has_the_replied_outcome(history: History) -> Iterator[Broken]:
             and expected_status
             and expected_status not in replied[event.id]
         ):
-            yield _broken(f"no {expected_status} was replied to {event}", event.user)
+            yield _violation(f"no {expected_status} was replied to {event}", event.user)
         was_lost = history.injected.messages_were_lost
         if event.outcome == "failed" and "success" in replied[event.id] and not was_lost:
-            yield _broken(f"a success was replied to {event}", event.user)
+            yield _violation(f"a success was replied to {event}", event.user)
 
 
-def _broken(what: str, user: int) -> Broken:
-    return Broken("one reply", "P1", what, user)
+def _violation(what: str, user: int) -> Violation:
+    return Violation("one reply", "P1", what, user)
 
 
 RULES = (an_event_has_one_final_reply, the_ledger_has_the_replied_outcome)

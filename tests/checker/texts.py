@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
-from tests.checker.history import Broken, History
+from tests.checker.history import History, Violation
 
 #: Shorter ones occur by chance in ids and words.
 _SHORTEST = 6
 
 
-def nothing_personal_or_secret_is_shown(history: History) -> Iterator[Broken]:
+def nothing_personal_or_secret_is_shown(history: History) -> Iterator[Violation]:
     """No log line, dead letter listing or metric has a name, phone, key, password or the webhook.
 
     In its plain form, or as JSON, URLs or Python would write it; a phone also without its plus.
@@ -28,7 +28,7 @@ def nothing_personal_or_secret_is_shown(history: History) -> Iterator[Broken]:
     leak = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
     for text in history.texts:
         if leak.search(text.line):
-            yield Broken("secrets", "P7", f"{text.source}: {text.line[:500]}")
+            yield Violation("secrets", "P7", f"{text.source}: {text.line[:500]}")
 
 
 def _forms(secret: str) -> set[str]:

@@ -21,7 +21,7 @@ from tests.clusters.postgres import Pair
 from tests.clusters.rabbitmq import Brokers
 from tests.clusters.redis import Redises
 from tests.faults.bench import OUR_CODE, PORTAL, QUICK, Bench
-from tests.faults.tap import Published
+from tests.faults.tap import PublishedMessages
 from tests.faults.workload import Workload
 from tests.system import System
 
@@ -62,7 +62,7 @@ class ClusterBench(Bench):
         clocks_apart_s: int = 0,
         **env: str,
     ) -> None:
-        self.published, self.is_broker_complete = Published(), False
+        self.published, self.is_broker_complete = PublishedMessages(), False
         self._passwords = folder / "passwords"
         self._folder, self._env = folder, env
         self.network = Network()
@@ -152,10 +152,10 @@ class ClusterBench(Bench):
         with inside(self.portal.name):
             return super().control(method, path, body)
 
-    def by_hand(self, method: str, **params: object) -> None:
+    def call_by_hand(self, method: str, **params: object) -> None:
         """A person's call to the CRM."""
         with inside(self.portal.name):
-            super().by_hand(method, **params)
+            super().call_by_hand(method, **params)
 
     @property
     def portal_url(self) -> str:

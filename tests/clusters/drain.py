@@ -32,7 +32,7 @@ FROM events WHERE user_id > :after
 
 
 @dataclass(frozen=True)
-class Drained:
+class DrainResult:
     """The time that the users took, and the shortest that the limits allow."""
 
     users: int
@@ -67,7 +67,7 @@ def lose_nodes(bench: ClusterBench) -> Iterator[str]:
     bench.postgres.go_on_alone()
 
 
-def measure(bench: ClusterBench, users: int) -> Drained:
+def measure(bench: ClusterBench, users: int) -> DrainResult:
     """Hold all calls until the users wait and the bucket is full, then measure."""
     bench.control("PUT", "settings", _PORTAL)
     (before,) = bench.rows("SELECT COALESCE(max(id), 0) AS id FROM users")
@@ -86,7 +86,7 @@ def measure(bench: ClusterBench, users: int) -> Drained:
     (done,) = bench.rows(_DONE, after=before["id"])
     doubled = len(bench.control("GET", "duplicates"))
     requests_s = _requests_since(bench, began)
-    return Drained(done["events"], done["synced"], doubled, done["last"] - began, requests_s)
+    return DrainResult(done["events"], done["synced"], doubled, done["last"] - began, requests_s)
 
 
 def _requests_since(bench: ClusterBench, began: float) -> tuple[float, ...]:

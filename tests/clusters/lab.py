@@ -21,7 +21,7 @@ from tests.clusters.bench import ClusterBench, ClusterWorkload
 from tests.clusters.injections import FAULTS
 from tests.faults import schedule
 from tests.faults.lab import PromiseBroken, outcome_of, play
-from tests.faults.schedule import Planned
+from tests.faults.schedule import PlannedFault
 
 ROUND_S = 60.0
 #: Mean time between two faults, and how long a cluster is left alone after a fault.
@@ -34,28 +34,28 @@ _BEFORE_S, _LASTS_S, _AFTER_S = 8.0, 25.0, 20.0
 
 def main() -> int:
     """1 at the first round that fails, with its log on standard output."""
-    chosen = _options()
+    options = _options()
     if obstacle := "" if network.is_enclosed() else network.obstacle():
         _say(f"the clusters were not tested: {obstacle}")
         return 0
     if not network.is_enclosed():
-        command = network.enclosed("tests.clusters.lab", sys.argv[1:])
+        command = network.enclosing_command("tests.clusters.lab", sys.argv[1:])
         os.execv(command[0], command)  # noqa: S606 - our own words
     folder = Path(tempfile.mkdtemp(prefix="leadline-clusters-"))
     folder.chmod(0o711)
     bench = ClusterBench(
         folder,
-        is_synchronous=not chosen.asynchronous,
-        partition_handling=chosen.partition_handling,
-        clocks_apart_s=chosen.clocks_apart,
-        **(drain.ENV if chosen.drain else {}),
+        is_synchronous=not options.asynchronous,
+        partition_handling=options.partition_handling,
+        clocks_apart_s=options.clocks_apart,
+        **(drain.ENV if options.drain else {}),
     )
     with network.inside(next(iter(bench.hosts)).name):
         try:
             begun = time.monotonic()
             bench.start()
             _say(f"started after {time.monotonic() - begun:.0f} s")
-            for line in _play(bench, chosen):
+            for line in _play(bench, options):
                 _say(line)
         except PromiseBroken as failure:
             _say(f"{failure}\nall logs: {folder}")
@@ -65,7 +65,7 @@ def main() -> int:
             raise
         finally:
             bench.end()
-    if chosen.keep:
+    if options.keep:
         _say(f"all logs: {folder}")
     else:
         shutil.rmtree(folder)
@@ -74,11 +74,11 @@ def main() -> int:
 
 def _play(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
     if chosen.drain:
-        return _drained(bench, chosen)
+        return _drain_queue(bench, chosen)
     return _alone(bench, chosen) if chosen.fault else _rounds(bench, chosen)
 
 
-def _drained(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
+def _drain_queue(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
     """Drain a long queue while a node of each cluster is down."""
     yield f"killed: {', '.join(drain.lose_nodes(bench))}"
     yield str(drain.measure(bench, chosen.drain))
@@ -118,7 +118,7 @@ def _rounds(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
             return
 
 
-def draw(seed: int, seconds: float) -> list[Planned]:
+def draw(seed: int, seconds: float) -> list[PlannedFault]:
     """The faults of a round: of each cluster at most one node at a time."""
     return schedule.draw(seed, seconds, FAULTS, EVERY_S, REST_S)
 
@@ -128,11 +128,11 @@ def _alone(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
     names = [*FAULTS] if chosen.fault == ["every"] else chosen.fault
     for seed, name in enumerate(names, chosen.seed or 1):
         fault = FAULTS.get(name)
-        planned = [Planned(_BEFORE_S, _LASTS_S, fault, seed)] if fault else []
+        planned = [PlannedFault(_BEFORE_S, _LASTS_S, fault, seed)] if fault else []
         yield f"{name}: {_round(bench, seed, planned, _BEFORE_S + _LASTS_S + _AFTER_S)}"
 
 
-def _round(bench: ClusterBench, seed: int, planned: list[Planned], seconds: float) -> str:
+def _round(bench: ClusterBench, seed: int, planned: list[PlannedFault], seconds: float) -> str:
     workload = ClusterWorkload(bench, seed)
     begun, monotonic = time.time(), time.monotonic()
     evidence = play(planned, workload, seconds)

@@ -46,7 +46,7 @@ def is_enclosed() -> bool:
     return os.environ.get(_ENCLOSED) == "1"
 
 
-def enclosed(module: str, words: Sequence[str] = ()) -> tuple[str, ...]:
+def enclosing_command(module: str, words: Sequence[str] = ()) -> tuple[str, ...]:
     """The command that runs `python -m module` in its own namespaces."""
     # A shell is their first process: it also waits for processes that have lost their parent.
     script = f'export {_ENCLOSED}=1; {sys.executable} -m {module} "$@"; exit $?'
@@ -109,10 +109,10 @@ class Network:
 
     def pids(self, name: str) -> list[int]:
         """The processes of a node."""
-        listed = subprocess.run(
+        result = subprocess.run(
             (_path("ip"), "netns", "pids", name), capture_output=True, text=True, check=True
         )
-        return [pid for pid in map(int, listed.stdout.split()) if pid != os.getpid()]
+        return [pid for pid in map(int, result.stdout.split()) if pid != os.getpid()]
 
     def cut(self, name: str) -> None:
         """Drop all packets to and from a node."""

@@ -119,7 +119,7 @@ class Disk:
         return self._folder / "filling"
 
 
-def fresh(folder: Path) -> None:
+def delete_data(folder: Path) -> None:
     """Delete a folder's data."""
     shutil.rmtree(folder, ignore_errors=True)
 

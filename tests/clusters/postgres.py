@@ -18,7 +18,7 @@ from local.runner.processes.program import Program
 from local.runner.servers.postgres import DATABASE, Postgres, binary
 from local.sandbox.waiting import eventually
 from tests.clusters.network import SUBNET, Network, inside
-from tests.clusters.node import Node, fresh, state_in
+from tests.clusters.node import Node, delete_data, state_in
 from tests.faults.bench_parts import clock_ahead
 
 _PORT = 5432
@@ -177,9 +177,9 @@ class Pair:
 
     def _rebuild_standby(self) -> None:
         data = _data(self.standby)
-        fresh(data)
+        delete_data(data)
         draft = data.with_name("postgres.copy")
-        fresh(draft)
+        delete_data(draft)
         draft.mkdir(mode=0o700)
         unprivileged.give_ownership(draft)
         source = f"host={self.primary.address} port={_PORT} user={OWNER} password={self._password}"

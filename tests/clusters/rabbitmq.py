@@ -136,13 +136,13 @@ class Brokers:
         """The node with the leader of a quorum queue."""
         for node in self.nodes:
             with suppress(requests.RequestException, KeyError):
-                leader = str(self._asked(node, f"queues/%2F/{queue}")["leader"])
+                leader = str(self._management_answer(node, f"queues/%2F/{queue}")["leader"])
                 return next(node for node in self.nodes if leader.endswith(f"@{node.address}"))
         raise LookupError(queue)
 
     def rebalance(self) -> None:
         """Spread the leaders of queues over the nodes, as `rabbitmq-queues rebalance all` does."""
-        self._asked(self.nodes[0], "rebalance/queues", "POST")
+        self._management_answer(self.nodes[0], "rebalance/queues", "POST")
 
     @contextmanager
     def channel(self) -> Iterator[Any]:
@@ -159,10 +159,10 @@ class Brokers:
     def _knows_all(self, node: Node) -> bool:
         with inside(node.name):
             is_ready = node.servers[0].server.make_ready()
-        members = [member for member in self._asked(node, "nodes") if member["running"]]
+        members = [member for member in self._management_answer(node, "nodes") if member["running"]]
         return is_ready and len(members) == len(self.nodes)
 
-    def _asked(self, node: Node, path: str, method: str = "GET") -> Any:
+    def _management_answer(self, node: Node, path: str, method: str = "GET") -> Any:
         """An answer of this node's management API."""
         login = self._owner.username or "", self._owner.password or ""
         with inside(node.name):

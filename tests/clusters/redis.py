@@ -27,7 +27,7 @@ _ANSWER_S = 3
 
 
 @dataclass(frozen=True)
-class Replicated(Redis):
+class ReplicatedRedis(Redis):
     """A Redis server of the group; all have the same logins."""
 
     master: str = ""
@@ -103,7 +103,7 @@ class Redises:
         first = self.nodes[0].address
         for node in self.nodes:
             state = state_in(folder / node.name, passwords)
-            node.place(Replicated(state, _PORT, "" if node.address == first else first), state)
+            node.place(ReplicatedRedis(state, _PORT, "" if node.address == first else first), state)
             node.place(Sentinel(state, first), state)
             self._disks[node] = Disk(state.folder("redis"))
         self._password = state.password("redis")
@@ -137,7 +137,9 @@ class Redises:
             disk.free()
         for node in self.nodes:
             node.repair()
-        eventually(self.is_healthy, 60, f"Redis is replicated and watched: {self._seen()}")
+        eventually(
+            self.is_healthy, 60, f"Redis is replicated and watched: {self._masters_by_node()}"
+        )
 
     def is_healthy(self) -> bool:
         """Whether there is one master, the others follow it, and all Sentinels agree."""
@@ -189,7 +191,7 @@ class Redises:
         sees_all = seen["num-slaves"] == 2 and seen["num-other-sentinels"] == 2
         return bool(sees_all and seen["ip"] == master.address and seen["flags"] == "master")
 
-    def _seen(self) -> dict[str, str]:
+    def _masters_by_node(self) -> dict[str, str]:
         return {node.name: self._named_by(node) for node in self.nodes}
 
     @contextmanager

@@ -20,8 +20,8 @@ def test_each_cluster_has_at_most_one_faulty_node_at_a_time() -> None:
 
 
 def test_every_fault_is_drawn() -> None:
-    drawn = {planned.fault.name for seed in range(20) for planned in draw(seed, 600)}
-    assert drawn == set(FAULTS)
+    names = {planned.fault.name for seed in range(20) for planned in draw(seed, 600)}
+    assert names == set(FAULTS)
 
 
 def test_a_pause_lasts_until_the_next_success_or_the_end() -> None:

@@ -14,7 +14,7 @@ def test_each_disturbance_stops_only_the_intended_traffic() -> None:
     if obstacle := network.obstacle():
         pytest.skip(obstacle)
     before = _links()
-    command = network.enclosed("tests.clusters.check_network")
+    command = network.enclosing_command("tests.clusters.check_network")
     result = subprocess.run(
         command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False
     )

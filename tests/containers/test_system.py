@@ -68,7 +68,7 @@ def is_well(compose: Compose) -> bool:
     return requests.get(f"{compose.edge}/healthz", timeout=10).ok
 
 
-def created(compose: Compose) -> int:
+def create_with_retries(compose: Compose) -> int:
     """Create a user, retrying after 5xx answers; returns its id."""
     answers: list[requests.Response] = []
 
@@ -116,7 +116,7 @@ def test_a_container_killed_at_random_recovers(compose: Compose, kind: tuple[str
     service = random.choice(kind)  # noqa: S311 - the failure names it
     victim = compose.containers(service)[0]
     kill_9(victim, compose.images()["worker"])
-    user_id = created(compose)
+    user_id = create_with_retries(compose)
     eventually(
         lambda: inspect(victim)["RestartCount"] >= 1 and inspect(victim)["State"]["Running"],
         WITHIN_S,
@@ -211,11 +211,11 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
 def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
     compose: Compose, tmp_path: Path
 ) -> None:
-    user = created(compose)
+    user = create_with_retries(compose)
     dump = tmp_path / "leadline.dump"
     words = ("exec", "-T", "postgres", "pg_dump", "-U", "leadline", "-Fc", "leadline")
     dump.write_bytes(compose.run_binary(*words))
-    lost = created(compose)
+    lost = create_with_retries(compose)
     eventually(lambda: is_synced(compose, lost), WITHIN_S, "the user that will be lost has a lead")
     restored = subprocess.run(
         [CHECKOUT / "scripts/restore", dump],
@@ -228,7 +228,7 @@ def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
     )
     assert restored.returncode == 0, restored.stdout + restored.stderr
     assert requests.get(f"{compose.edge}/users/{lost}", timeout=30).status_code == 404
-    new = created(compose)
+    new = create_with_retries(compose)
     assert new > lost
     eventually(
         lambda: is_synced(compose, user) and is_synced(compose, new), WITHIN_S, "both are in sync"
@@ -240,7 +240,9 @@ def test_a_container_holds_the_secrets_of_its_own_login(compose: Compose) -> Non
     for part in ("create-user", "get-user", "bitrix-handler", "connector", "worker", "edge"):
         login = table.by_name(table.PARTS[part])
         found = compose.run("exec", "-T", part, "ls", "/var/openfaas/secrets").split()
-        expected = {login.secret(address) for address in login.addresses} | set(login.other_secrets)
+        expected = {login.secret(address) for address in login.url_secrets} | set(
+            login.other_secrets
+        )
         assert set(found) == expected, part
 
 

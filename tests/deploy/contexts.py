@@ -14,23 +14,23 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 @cache
-def tracked() -> tuple[str, ...]:
+def tracked_files() -> tuple[str, ...]:
     """The files of the repository as they are in the checkout, new ones included."""
     command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    listed = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True)
-    names = filter(None, listed.stdout.split("\0"))
+    result = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    names = filter(None, result.stdout.split("\0"))
     return tuple(name for name in names if (CHECKOUT / name).is_file())
 
 
 def copy(folder: Path) -> None:
     """Copy the repository's files to this folder, without other files of the checkout."""
-    for name in tracked():
+    for name in tracked_files():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(CHECKOUT / name, target)
 
 
-def sent(folder: Path, ignore: Path) -> set[str]:
+def files_sent(folder: Path, ignore: Path) -> set[str]:
     """The files of this folder that are sent, by their relative paths."""
     rules = _rules(ignore.read_text(encoding="utf-8"))
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())

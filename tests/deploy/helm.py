@@ -63,7 +63,7 @@ def render(chart: Path, values: dict[str, Any], namespace: str) -> list[Document
     ]
 
 
-def installed(chart: Path, values: dict[str, Any], namespace: str) -> list[Document]:
+def installed_objects(chart: Path, values: dict[str, Any], namespace: str) -> list[Document]:
     """The objects that `helm install` applies after its hooks, in its order, from a dry run."""
     with helm_python.Config(
         kubeconfig_content=_KUBECONFIG, namespace=namespace, storage_driver="memory"

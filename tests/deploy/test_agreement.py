@@ -144,7 +144,7 @@ def test_each_workload_gets_the_secrets_that_its_code_reads(name: str) -> None:
 
 def _secret_of(name: str, secret: str) -> str:
     """The secret that a workload mounts: for a URL, the one of its own login."""
-    if secret not in table.ADDRESSES:
+    if secret not in table.URL_SECRETS:
         return secret
     if name not in table.PARTS:
         return f"{secret}-owner"
@@ -156,7 +156,7 @@ def test_each_workload_gets_the_addresses_of_its_own_login_on_each_platform(name
     container = {**functions(), **workloads()}[name]
     expected = {
         f"{variable}_FILE": secret
-        for address, variable in table.ADDRESSES.items()
+        for address, variable in table.URL_SECRETS.items()
         for secret in container.secrets
         if secret.startswith(f"{address}-")
     }

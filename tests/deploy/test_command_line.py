@@ -53,7 +53,7 @@ def test_the_command_line_pod_has_every_secret_that_a_command_reads() -> None:
     needed = set[str]().union(*read) - NOT_READ
     login = table.by_name(table.PARTS["cli"])
     assert workloads()["cli"].secrets == {
-        login.secret(secret) if secret in table.ADDRESSES else secret for secret in needed
+        login.secret(secret) if secret in table.URL_SECRETS else secret for secret in needed
     }
 
 

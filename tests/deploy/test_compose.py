@@ -373,7 +373,7 @@ def test_a_login_gets_its_functions_secrets_and_no_password_of_others(
     login = table.PARTS[name]
     assert volumes[login].keys() >= set(STACK.functions[name].secrets)
     servers = {"database-url": "postgres", "amqp-url": "rabbitmq", "redis-url": "redis"}
-    expected = {f"{servers[address]}-{login}" for address in table.by_name(login).addresses}
+    expected = {f"{servers[address]}-{login}" for address in table.by_name(login).url_secrets}
     texts = " ".join(volumes[login].values())
     passwords = volumes["kept"]
     assert {key for key, password in passwords.items() if password in texts} == expected

@@ -316,7 +316,7 @@ def test_the_migration_precedes_everything_and_needs_nothing_of_the_release() ->
 
 @pytest.mark.parametrize("home", NAMESPACES)
 def test_an_installation_applies_everything_but_the_migration_after_it(home: str) -> None:
-    after = helm.installed(CHART, {"home": home}, NAMESPACES[home])
+    after = helm.installed_objects(CHART, {"home": home}, NAMESPACES[home])
     everything = {_key(document) for document in _render({}, home)}
     assert everything - {_key(manifest) for manifest in after} == {
         ("Job", NAMESPACES[home], "leadline-migrate")

@@ -7,7 +7,7 @@ import pytest
 
 from local import stack
 from local.shrinkwrap import shrinkwrap
-from tests.deploy.contexts import copy, sent, tracked
+from tests.deploy.contexts import copy, files_sent, tracked_files
 
 CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
@@ -56,7 +56,9 @@ _NOT_IN_AN_IMAGE = {
 }
 TREES = ("leadline", "migrations", "functions", "emulator", "local")
 #: Folders that no image needs: docker compose's own.
-COMPOSES = {path for path in tracked() if path.startswith("local/") and path.endswith(_COMPOSES)}
+COMPOSES = {
+    path for path in tracked_files() if path.startswith("local/") and path.endswith(_COMPOSES)
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +68,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy(root)
     for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
         for name in LEFT:
-            left = folder / name
-            left.parent.mkdir(parents=True, exist_ok=True)
-            if not left.exists():
-                left.write_text("canary")
+            leftover = folder / name
+            leftover.parent.mkdir(parents=True, exist_ok=True)
+            if not leftover.exists():
+                leftover.write_text("canary")
     return root
 
 
@@ -78,9 +80,11 @@ def _is_left(path: Path) -> bool:
 
 
 def test_compose_sends_the_files_that_images_need_and_no_stray_ones(checkout: Path) -> None:
-    ours = sent(checkout, checkout / ".dockerignore")
+    ours = files_sent(checkout, checkout / ".dockerignore")
     assert not [path for path in ours if _is_left(checkout / path)]
-    needed = {path for path in tracked() if path.startswith(tuple(f"{tree}/" for tree in TREES))}
+    needed = {
+        path for path in tracked_files() if path.startswith(tuple(f"{tree}/" for tree in TREES))
+    }
     assert ours >= needed - COMPOSES - _NOT_IN_AN_IMAGE
     outside = {path for path in ours if not path.startswith(tuple(f"{tree}/" for tree in TREES))}
     copied = {path for path in STACK.configuration.copied if path.startswith("requirements/")}
@@ -93,10 +97,10 @@ def test_a_build_folder_sends_the_files_that_the_image_needs_and_no_stray_ones(
     checkout: Path, name: str
 ) -> None:
     context = shrinkwrap(STACK, name, checkout)
-    ours = sent(context, context / ".dockerignore")
+    ours = files_sent(context, context / ".dockerignore")
     assert not [path for path in ours if _is_left(context / path)]
     folders = (STACK.functions[name].handler.removeprefix("./"), "leadline", "migrations")
     for folder in folders:
-        for path in (path for path in tracked() if path.startswith(f"{folder}/")):
+        for path in (path for path in tracked_files() if path.startswith(f"{folder}/")):
             inside = path.removeprefix(f"{folder}/") if folder == folders[0] else path
             assert f"function/{inside}" in ours

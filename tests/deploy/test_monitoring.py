@@ -64,9 +64,9 @@ def documented() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("query", sorted(set(expressions())))
 def test_a_query_uses_exported_metrics(query: str) -> None:
-    asked = list(selectors(promql_parser.parse(query)))
-    assert asked
-    for name, labels in asked:
+    selectors_used = list(selectors(promql_parser.parse(query)))
+    assert selectors_used
+    for name, labels in selectors_used:
         if name not in OWN:
             assert name in documented()
             assert labels <= documented()[name]

@@ -33,17 +33,17 @@ def restore(folder: Path, *, fails: str, running: str) -> tuple[int, list[str]]:
     docker.write_text(_DOCKER, encoding="utf-8")
     docker.chmod(0o755)
     dump.touch()
-    given = {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(calls)}
-    done = subprocess.run(
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(calls)}
+    result = subprocess.run(
         [CHECKOUT / "scripts/restore", dump],
         input="y\n",
-        env={**os.environ, **given, "FAILS": fails, "RUNNING": running},
+        env={**os.environ, **environment, "FAILS": fails, "RUNNING": running},
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-    return done.returncode, calls.read_text(encoding="utf-8").splitlines()
+    return result.returncode, calls.read_text(encoding="utf-8").splitlines()
 
 
 def test_everything_is_started_after_a_new_history_has_begun(tmp_path: Path) -> None:

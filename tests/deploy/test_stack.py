@@ -15,13 +15,13 @@ import yaml
 import leadline
 from leadline.settings import Settings
 from local import stack
-from local.logins.table import ADDRESSES
+from local.logins.table import URL_SECRETS
 
 CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 #: Variables that leadline.runtime.serving.serve reads by itself.
-SERVER = {"HOST", "PORT", "THREADS"} | {f"{address}_FILE" for address in ADDRESSES.values()}
+SERVER = {"HOST", "PORT", "THREADS"} | {f"{address}_FILE" for address in URL_SECRETS.values()}
 
 
 def function_folder(name: str) -> Path:

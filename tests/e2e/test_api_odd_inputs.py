@@ -301,5 +301,5 @@ def _raw(system: System, request: bytes) -> bytes:
 
 
 def _described(problems: Iterable[str], total: int) -> str:
-    listed = list(problems)
-    return "\n".join([f"{len(listed)} of {total}:", *listed[:25]])
+    problem_list = list(problems)
+    return "\n".join([f"{len(problem_list)} of {total}:", *problem_list[:25]])

@@ -77,7 +77,7 @@ def test_the_command_line_reports_that_no_system_runs(system: System, tmp_path: 
     assert "nothing runs" in answer.stderr
 
 
-def reconciled(system: System, *words: str) -> dict[int, dict[str, Any]]:
+def reconcile_findings(system: System, *words: str) -> dict[int, dict[str, Any]]:
     """The findings of reconcile for each user with drift."""
     answer = leadline(system, "reconcile", "--json", *words)
     assert answer.returncode in {0, 1}, answer.stderr
@@ -104,7 +104,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}
         double = portal.call(system, "crm.lead.add", fields=origin)
 
-        found = reconciled(system, "--repair", "--yes")
+        found = reconcile_findings(system, "--repair", "--yes")
         kinds = {user: found[user]["kind"] for user in ids if user in found}
         assert kinds == {
             gone: "missing",
@@ -128,7 +128,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         writes = len(portal.lead_of(system, unharmed)["history"])
         assert writes == 1, "it was not touched"
 
-        found = reconciled(system, "--repair", "--yes", "--stages")
+        found = reconcile_findings(system, "--repair", "--yes", "--stages")
         assert {user: found[user]["kind"] for user in ids if user in found} == {
             moved: "moved",
             both: "moved",
@@ -138,7 +138,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
             system.await_synced(user["id"], within_s=30)
             assert portal.looks_like(portal.lead_of(system, user["id"]), user)
         portal.call(system, "crm.lead.delete", id=double)
-        assert not set(ids) & reconciled(system).keys()
+        assert not set(ids) & reconcile_findings(system).keys()
 
 
 @pytest.mark.slow("forgotten calls are waited for, 15 s here")
@@ -151,7 +151,7 @@ def test_a_repair_works_after_redis_has_lost_all_data(system: System) -> None:
         )
         with redis.Redis.from_url(system.url("redis")) as client:
             client.flushall()
-        assert reconciled(system, "--repair", "--yes")[user["id"]]["kind"] == "drifted"
+        assert reconcile_findings(system, "--repair", "--yes")[user["id"]]["kind"] == "drifted"
         system.await_synced(user["id"], within_s=100)
         lead = portal.lead_of(system, user["id"])
         assert portal.looks_like(lead, user | {"stage": "JUNK"})

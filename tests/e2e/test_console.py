@@ -93,14 +93,14 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
 
 
 def test_the_rate_counts_the_requests_sent_to_the_portal(system: System) -> None:
-    def sent() -> int:
+    def requests_sent() -> int:
         return sum(ask(system, "status")["rate"]["sent"])
 
-    before, calls = sent(), len(system.control("GET", "calls")["times"])
+    before, calls = requests_sent(), len(system.control("GET", "calls")["times"])
     system.await_synced(system.create("Счёт Запросов")["id"])
     called = len(system.control("GET", "calls")["times"]) - calls
     assert called >= 1
-    eventually(lambda: sent() >= before + called, 10, "the requests are counted")
+    eventually(lambda: requests_sent() >= before + called, 10, "the requests are counted")
 
 
 def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paused(

@@ -47,7 +47,7 @@ def _portal_in_order(system: System) -> Iterator[None]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+def open_console(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """The console in its own window; any error in it fails the test."""
     context = browser.new_context(**{"locale": "en-US", **options})
     page = context.new_page()
@@ -70,7 +70,7 @@ def is_accessible(page: Page) -> bool:
     return not serious
 
 
-def rejected(system: System, name: str, why: str = "Нет поля") -> int:
+def create_rejected_user(system: System, name: str, why: str = "Нет поля") -> int:
     portal.add_fault(
         system, "error", "crm.item.add", status=400, code="ERROR_CORE", description=why
     )
@@ -82,8 +82,8 @@ def rejected(system: System, name: str, why: str = "Нет поля") -> int:
 def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
     system: System, browser: Browser
 ) -> None:
-    user_id = rejected(system, "Кого Не Видно")
-    with opened(browser, f"{system.url('edge')}/console") as page:
+    user_id = create_rejected_user(system, "Кого Не Видно")
+    with open_console(browser, f"{system.url('edge')}/console") as page:
         expect(page.locator("#live")).to_have_class("pill good")  # later figures no longer move it
         page.get_by_role("link", name="Users", exact=True).click()
         page.get_by_role("searchbox").fill("не вид")
@@ -115,7 +115,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
 def test_calls_are_paused_and_resumed_with_the_keyboard_alone(
     system: System, browser: Browser
 ) -> None:
-    with opened(browser, f"{system.url('edge')}/console") as page:
+    with open_console(browser, f"{system.url('edge')}/console") as page:
         page.get_by_role("button", name="Pause").focus()
         page.keyboard.press("Enter")
         page.keyboard.type("so it shall be")
@@ -134,7 +134,7 @@ def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -
         plugged.publish({"pattern": "user_created", "data": "<img src=x onerror=alert(1)>"})
         dead = "/console/api/dead-letters"
         eventually(lambda: system.request("GET", dead).json()["items"], 20, "it is a dead letter")
-    with opened(browser, f"{system.url('edge')}/console#/dead-letters") as page:
+    with open_console(browser, f"{system.url('edge')}/console#/dead-letters") as page:
         page.get_by_role("button", name="Read").first.click()
         expect(page.get_by_role("dialog")).to_contain_text("<img src=x onerror=alert(1)>")
         assert is_accessible(page)
@@ -149,7 +149,7 @@ def test_the_page_shows_the_audit_trail(system: System, browser: Browser) -> Non
     user = system.create("Чья Запись")
     order = {"X-Leadline-Console": "1"}
     system.request("POST", "/console/api/pause", json={"reason": "why not"}, headers=order)
-    with opened(browser, f"{system.url('edge')}/console#/audit") as page:
+    with open_console(browser, f"{system.url('edge')}/console#/audit") as page:
         trail = page.locator("section", has=page.get_by_role("heading", name="Audit trail"))
         first = trail.get_by_role("listitem").first
         expect(first).to_contain_text("pause calls")
@@ -169,7 +169,7 @@ def test_the_page_shows_the_audit_trail(system: System, browser: Browser) -> Non
 def test_millions_fit_into_the_layout(system: System, browser: Browser) -> None:
     for width in (360, 700, 1280):
         size = {"width": width, "height": 740}
-        with opened(browser, f"{system.url('edge')}/console", viewport=size) as page:
+        with open_console(browser, f"{system.url('edge')}/console", viewport=size) as page:
             figure = page.locator("#figure-synced")
             expect(figure).not_to_have_text("–")
             figure.evaluate("one => { one.firstChild.textContent = '9,999,999'; }")
@@ -178,7 +178,7 @@ def test_millions_fit_into_the_layout(system: System, browser: Browser) -> None:
 
 @pytest.mark.slow("a browser loads the page and axe checks it in each state")
 def test_the_api_page_is_accessible(system: System, browser: Browser) -> None:
-    with opened(browser, f"{system.url('edge')}/docs") as page:
+    with open_console(browser, f"{system.url('edge')}/docs") as page:
         operations = page.locator(".opblock-summary-control")
         expect(operations.first).to_be_visible()
         assert is_accessible(page)
@@ -192,7 +192,7 @@ def test_the_api_page_is_accessible(system: System, browser: Browser) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_emulators_board_is_accessible(system: System, browser: Browser, scheme: str) -> None:
-    with opened(browser, system.url("bitrix24"), color_scheme=scheme) as page:
+    with open_console(browser, system.url("bitrix24"), color_scheme=scheme) as page:
         expect(page.get_by_role("heading").first).to_be_visible()
         assert is_accessible(page)
 
@@ -203,7 +203,7 @@ def test_the_console_fits_a_phone_in_the_readers_language(
 ) -> None:
     phone = {"width": 360, "height": 740}
     options = {"viewport": phone, "color_scheme": scheme, "reduced_motion": "reduce"}
-    with opened(browser, f"{system.url('edge')}/console", locale="ru-RU", **options) as page:
+    with open_console(browser, f"{system.url('edge')}/console", locale="ru-RU", **options) as page:
         expect(page.locator("#verdict-state")).to_have_text("Работает")
         expect(page.locator("#figure-synced")).not_to_have_text("–")
         assert page.evaluate("document.documentElement.scrollWidth") == phone["width"]
@@ -217,9 +217,9 @@ def test_the_console_fits_a_phone_in_the_readers_language(
 def test_requests_and_answers_are_masked_until_an_operator_asks_for_them(
     system: System, browser: Browser
 ) -> None:
-    user_id = rejected(system, "Скрытое Имя", "Нет такого поля")
+    user_id = create_rejected_user(system, "Скрытое Имя", "Нет такого поля")
     phone = system.user(user_id)["phone"]
-    with opened(browser, f"{system.url('edge')}/console#/users/{user_id}") as page:
+    with open_console(browser, f"{system.url('edge')}/console#/users/{user_id}") as page:
         dialog = page.get_by_role("dialog")
         requests_of = dialog.locator("details.calls")
         requests_of.get_by_text("Requests to Bitrix24: 1").click()
@@ -237,10 +237,10 @@ def test_requests_and_answers_are_masked_until_an_operator_asks_for_them(
 def test_every_view_fits_and_is_accessible_at_any_width_in_the_dark(
     system: System, browser: Browser, width: int
 ) -> None:
-    user_id = rejected(system, "Ширина Экрана", "Нет такого поля")
+    user_id = create_rejected_user(system, "Ширина Экрана", "Нет такого поля")
     options = {"viewport": {"width": width, "height": 900}, "color_scheme": "dark"}
     url = f"{system.url('edge')}/console"
-    with opened(browser, url, locale="ru-RU", reduced_motion="reduce", **options) as page:
+    with open_console(browser, url, locale="ru-RU", reduced_motion="reduce", **options) as page:
         expect(page.locator("#figure-synced")).not_to_have_text("–")
         for view in (
             "/",
@@ -276,7 +276,7 @@ def test_every_view_filter_and_user_has_an_address(system: System, browser: Brow
     user = system.create("Адресный Поиск")
     lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
     url = f"{system.url('edge')}/console"
-    with opened(browser, f"{url}#/users?find=сный+поиск&sync=synced") as page:
+    with open_console(browser, f"{url}#/users?find=сный+поиск&sync=synced") as page:
         expect(page.get_by_role("searchbox")).to_have_value("сный поиск")
         expect(page.locator("#list > li")).to_have_count(1)
         page.get_by_role("link", name=f"Open user {user['id']}", exact=True).click()
@@ -288,16 +288,16 @@ def test_every_view_filter_and_user_has_an_address(system: System, browser: Brow
         expect(page.locator("#found")).to_have_text("No users found.")
         page.go_back()
         expect(page.locator("#list > li")).to_have_count(1)
-    with opened(browser, f"{url}#/leads/{lead_id}") as page:
+    with open_console(browser, f"{url}#/leads/{lead_id}") as page:
         expect(page.get_by_role("dialog")).to_contain_text("Адресный Поиск")
-    with opened(browser, url) as page:
+    with open_console(browser, url) as page:
         page.locator("#figure-synced a").click()
         expect(page.get_by_label("State")).to_have_value("synced")
         expect(page.locator("#list > li").first).to_be_visible()
 
 
 def test_a_list_shows_new_users_by_itself_and_is_exported(system: System, browser: Browser) -> None:
-    with opened(browser, f"{system.url('edge')}/console#/users?find=сама") as page:
+    with open_console(browser, f"{system.url('edge')}/console#/users?find=сама") as page:
         expect(page.locator("#found")).to_have_text("No users found.")
         user = system.create("Сама Появилась")
         expect(page.locator("#list")).to_contain_text("Сама Появилась", timeout=15_000)
@@ -309,9 +309,9 @@ def test_a_list_shows_new_users_by_itself_and_is_exported(system: System, browse
 
 
 def test_failures_are_retried_by_reason_as_a_job(system: System, browser: Browser) -> None:
-    user_id = rejected(system, "По Причине")
+    user_id = create_rejected_user(system, "По Причине")
     portal.clear_faults(system)
-    with opened(browser, f"{system.url('edge')}/console#/failures") as page:
+    with open_console(browser, f"{system.url('edge')}/console#/failures") as page:
         group = page.locator("#failures > li", has_text="Нет поля")
         expect(group).to_contain_text("users", timeout=15_000)
         assert is_accessible(page)
@@ -328,7 +328,7 @@ def test_the_keyboard_alone_searches_and_goes_through_a_list(
 ) -> None:
     user = system.create("Клавиша Икс")
     system.await_synced(user["id"])
-    with opened(browser, f"{system.url('edge')}/console") as page:
+    with open_console(browser, f"{system.url('edge')}/console") as page:
         expect(page.locator("#live")).to_have_class("pill good")
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_contain_text("Keyboard shortcuts")
@@ -351,7 +351,7 @@ def test_plots_have_units_a_clock_and_values_under_the_pointer(
     system: System, browser: Browser, period: str
 ) -> None:
     system.await_synced(system.create("На Графике")["id"])
-    with opened(browser, f"{system.url('edge')}/console#/?range={period}") as page:
+    with open_console(browser, f"{system.url('edge')}/console#/?range={period}") as page:
         plot = page.locator("#settled-plot")
         expect(plot).to_contain_text("events per")
         expect(plot).to_contain_text(":")

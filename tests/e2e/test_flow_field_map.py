@@ -26,7 +26,7 @@ default = "site"
 ANN = {"full_name": "Ann Lee", "phone": "+77001112233", "email": "ann@example.com", "city": "Omsk"}
 
 
-def shown(system: System, lead_id: int) -> tuple[Any, ...]:
+def lead_values(system: System, lead_id: int) -> tuple[Any, ...]:
     """City, source and e-mails, as another client of the portal sees them."""
     lead = portal.call(system, "crm.lead.get", id=lead_id)
     emails = [row["VALUE"] for row in lead.get("EMAIL") or []]
@@ -48,7 +48,7 @@ def test_further_fields_arrive_change_and_survive_a_rename(
     assert created.json()["source"] == "site"
     path = f"/users/{created.json()['id']}"
     lead_id = system.await_synced(created.json()["id"])["sync"]["bitrix_lead_id"]
-    assert shown(system, lead_id) == ("Omsk", "WEB", ["ann@example.com"])
+    assert lead_values(system, lead_id) == ("Omsk", "WEB", ["ann@example.com"])
 
     def change(**fields: str | None) -> None:
         answer = system.request("PATCH", path, json=fields)
@@ -57,14 +57,14 @@ def test_further_fields_arrive_change_and_survive_a_rename(
         system.await_synced(created.json()["id"])
 
     change(city="Oslo", email="lee@example.com")
-    assert shown(system, lead_id) == ("Oslo", "WEB", ["lee@example.com"])
+    assert lead_values(system, lead_id) == ("Oslo", "WEB", ["lee@example.com"])
     portal.call(
         system, "crm.lead.userfield.update", id=field_id, fields={"EDIT_FORM_LABEL": "Town"}
     )
     change(city="Rome", source="call")
-    assert shown(system, lead_id) == ("Rome", "CALL", ["lee@example.com"])
+    assert lead_values(system, lead_id) == ("Rome", "CALL", ["lee@example.com"])
     change(city=None)
-    assert shown(system, lead_id) == (None, "CALL", ["lee@example.com"])
+    assert lead_values(system, lead_id) == (None, "CALL", ["lee@example.com"])
 
     refused = system.request("PATCH", path, json={"source": "fax", "email": "no"})
     assert refused.status_code == 422
@@ -74,11 +74,11 @@ def test_further_fields_arrive_change_and_survive_a_rename(
     file.write_text(f'{MAP}\n[fields.post]\ntype = "text"\nlead = "POST"\n', encoding="utf-8")
     eventually(lambda: "post" in system.user(created.json()["id"]), 20, "the map is read again")
     file.write_text(f'{MAP}\n[fields.post]\ntype = "texd"\nlead = "POST"\n', encoding="utf-8")
-    eventually(lambda: "texd" in _logged(system), 20, "the mistake is named")
+    eventually(lambda: "texd" in _log_text(system), 20, "the mistake is named")
     assert "post" in system.user(created.json()["id"]), "the last good map stays"
 
 
-def _logged(system: System) -> str:
+def _log_text(system: System) -> str:
     """The log of our processes, after reading a user, which checks the map for changes."""
     system.user(1)
     return "\n".join(line for _, line in story.raw_lines(system))

@@ -13,7 +13,7 @@ from tests.system import CHECKOUT, System
 
 
 @pytest.fixture
-def imported(system: System, tmp_path: Path) -> Line:
+def imported_user(system: System, tmp_path: Path) -> Line:
     """Imported as docs/migrate-from-nestjs.md says; the lead has no origin, as in other systems."""
     fields = {"TITLE": "Заявка с сайта", "NAME": "Анна", "PHONE": [{"VALUE": "+77001112233"}]}
     lead_id = int(portal.call(system, "crm.lead.add", fields=fields))
@@ -37,18 +37,18 @@ def imported(system: System, tmp_path: Path) -> Line:
     return user
 
 
-def test_an_imported_user_keeps_id_and_lead(system: System, imported: Line) -> None:
+def test_an_imported_user_keeps_id_and_lead(system: System, imported_user: Line) -> None:
     with portal.in_order(system):
-        user = system.user(imported.id or 0)
+        user = system.user(imported_user.id or 0)
         assert user["sync"]["status"] == "synced"
-        assert user["sync"]["bitrix_lead_id"] == imported.bitrix_lead_id
+        assert user["sync"]["bitrix_lead_id"] == imported_user.bitrix_lead_id
         before = len(system.leads())
-        system.request("PATCH", f"/users/{imported.id}", json={"full_name": "Анна Новая"})
+        system.request("PATCH", f"/users/{imported_user.id}", json={"full_name": "Анна Новая"})
         # Longer where the Redis epoch is still young.
-        now = system.await_synced(imported.id or 0, within_s=60)
-        assert now["sync"]["bitrix_lead_id"] == imported.bitrix_lead_id
+        now = system.await_synced(imported_user.id or 0, within_s=60)
+        assert now["sync"]["bitrix_lead_id"] == imported_user.bitrix_lead_id
         leads = system.leads()
-        lead = next(lead for lead in leads if int(lead["ID"]) == imported.bitrix_lead_id)
+        lead = next(lead for lead in leads if int(lead["ID"]) == imported_user.bitrix_lead_id)
         assert portal.looks_like(lead, now)
         assert len(leads) == before
-        assert system.create()["id"] > (imported.id or 0)
+        assert system.create()["id"] > (imported_user.id or 0)

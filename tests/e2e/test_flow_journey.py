@@ -48,7 +48,7 @@ def test_an_idle_system_creates_the_lead_within_a_second(system: System) -> None
 def test_quick_successive_writes_end_as_one_lead_with_the_last_state(
     system: System,
 ) -> None:
-    def writes(number: int) -> dict[str, Any]:
+    def write_four_times(number: int) -> dict[str, Any]:
         user = system.create(f"Первая {number}", "+77001112233")
         path = f"/users/{user['id']}"
         system.request("PATCH", path, json={"full_name": f"Вторая {number}"})
@@ -63,7 +63,7 @@ def test_quick_successive_writes_end_as_one_lead_with_the_last_state(
         return dict(answer.json())
 
     with ThreadPoolExecutor(8) as pool:
-        users = list(pool.map(writes, range(12)))
+        users = list(pool.map(write_four_times, range(12)))
     for user in users:
         sync = system.await_synced(user["id"], within_s=30)["sync"]
         assert sync["version"] == 4

@@ -28,7 +28,7 @@ def _read(system: System, lead_id: int) -> dict[str, Any]:
     return dict(portal.call(system, "crm.lead.get", id=lead_id))
 
 
-def _answered(wire: Wire, user: dict[str, Any], replies: int = 1) -> dict[str, Any]:
+def _send_and_await_reply(wire: Wire, user: dict[str, Any], replies: int = 1) -> dict[str, Any]:
     """Send the user's state; the reply is a dead letter, as Postgres does not know the user."""
     data = {"action": "update_card", "user": user, "replyQueue": "bitrix.responses"}
     wire.publish({"pattern": "user_updated", "data": data})
@@ -54,7 +54,7 @@ def test_a_strangers_lead_is_neither_disclosed_nor_written(
     system: System, wire: Wire, lead: dict[str, Any]
 ) -> None:
     user = _user(lead, "Чужой Человек", "+77019998877")
-    reply = _answered(wire, user)
+    reply = _send_and_await_reply(wire, user)
     assert reply["status"] == "error"
     assert f"lead {lead['ID']} has no origin" in reply["reason"]
     assert lead["TITLE"] not in reply["reason"]
@@ -66,9 +66,9 @@ def test_a_refused_lead_is_adopted_once_a_person_has_corrected_it(
     system: System, wire: Wire, lead: dict[str, Any]
 ) -> None:
     user = _user(lead, "Новый Клиент", "+77018887766")
-    assert _answered(wire, user)["status"] == "error"
+    assert _send_and_await_reply(wire, user)["status"] == "error"
     portal.call(system, "crm.lead.update", id=lead["ID"], fields={"NAME": "Новый Клиент"})
-    assert _answered(wire, user, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
+    assert _send_and_await_reply(wire, user, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.lead_of(system, user["id"])["TITLE"] == "Новый Клиент"
 
 
@@ -76,9 +76,9 @@ def test_a_lead_with_the_users_phone_is_adopted_and_gets_its_origin(
     system: System, wire: Wire, lead: dict[str, Any]
 ) -> None:
     user = _user(lead, "Анна Ли", "+77015556677")
-    assert _answered(wire, user)["bitrix_lead_id"] == user["bitrix_lead_id"]
+    assert _send_and_await_reply(wire, user)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.looks_like(portal.lead_of(system, user["id"]), user)
     # It is found by its origin, though name and phone differ and no message names it.
     other = {**user, "full_name": "Анна Новая", "phone": "+77012223344", "bitrix_lead_id": None}
-    assert _answered(wire, other, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
+    assert _send_and_await_reply(wire, other, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.looks_like(portal.lead_of(system, user["id"]), other)

@@ -205,8 +205,8 @@ def _queues(system: System) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
 
     def is_listed() -> bool:
-        listed = requests.get(api, auth=(user, password), timeout=10).json()
-        found.update({queue["name"]: queue for queue in listed})
+        queues = requests.get(api, auth=(user, password), timeout=10).json()
+        found.update({queue["name"]: queue for queue in queues})
         return REPLIES in found
 
     eventually(is_listed, 20, "the broker lists its queues")

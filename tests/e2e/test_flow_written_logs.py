@@ -50,13 +50,13 @@ def test_the_whole_flow_is_logged_under_the_calls_id(system: System) -> None:
         ("reply-handler", "reply received"),
     ]
 
-    def logged() -> list[tuple[str, str]]:
+    def log_lines() -> list[tuple[str, str]]:
         return [(line["service"], line["event"]) for line in story.of_call(system, call)]
 
-    eventually(lambda: set(steps) <= set(logged()), 10, "all lines are written")
-    places = [logged().index(line) for line in steps]
+    eventually(lambda: set(steps) <= set(log_lines()), 10, "all lines are written")
+    places = [log_lines().index(line) for line in steps]
     assert places == sorted(places)
-    assert ("worker", "completed") in logged()
+    assert ("worker", "completed") in log_lines()
     lines = [line for line in story.of_call(system, call) if "user_id" in line]
     assert {line["user_id"] for line in lines} == {user_id}
     assert len({line["event_id"] for line in lines}) == 1

@@ -46,10 +46,10 @@ def test_an_invalid_state_file_is_reported_plainly(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     state.write_text("this is no database, however long one looks at it\n" * 100)
     command = [sys.executable, "-m", "emulator", "--state", str(state), "--port", "0"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    assert ended.returncode == 1
-    assert "not a database" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert result.returncode == 1
+    assert "not a database" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_port_in_use_is_reported_plainly(tmp_path: Path) -> None:

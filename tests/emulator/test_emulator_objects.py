@@ -39,8 +39,8 @@ def test_the_universal_methods_see_the_same_objects(
     assert (item["id"], item["entityTypeId"], item["opened"]) == (1, type_id, "N")
     assert item["assignedById"] == 2
     assert emulator.result(f"crm.{entity}.get", {"id": 1})["ASSIGNED_BY_ID"] == "2"
-    got = emulator.result("crm.item.get", {"entityTypeId": type_id, "id": 1})["item"]
-    assert got == item
+    stored = emulator.result("crm.item.get", {"entityTypeId": type_id, "id": 1})["item"]
+    assert stored == item
     assert ("fm" in item) == (entity != "deal")
 
 

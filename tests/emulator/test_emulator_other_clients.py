@@ -42,11 +42,11 @@ def run(over_tls: tuple[Emulator, Path], *command: str, **settings: Any) -> Any:
         "NODE_EXTRA_CA_CERTS": str(cert),
         "PYTHONPATH": str(_INSTALLED / "python"),
     }
-    ended = subprocess.run(
+    result = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def python(name: str) -> list[str]:

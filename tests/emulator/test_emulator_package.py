@@ -24,8 +24,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_package_has_a_command_and_all_its_files(installed: Path) -> None:
     assert (installed / "bin" / "bitrix24-emulator").exists()
     assert (installed / "emulator" / "board" / "page" / "index.html").exists()
-    ended = _run(installed, installed, "-m", "emulator", "--help")
-    assert "--tls" in ended.stdout
+    result = _run(installed, installed, "-m", "emulator", "--help")
+    assert "--tls" in result.stdout
 
 
 def test_the_package_has_the_version_and_build_system_of_leadline() -> None:
@@ -44,9 +44,9 @@ def test_the_readmes_test_passes_with_the_plugin_alone(installed: Path, tmp_path
     example = text.partition("```python\n")[2].partition("```")[0]
     (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
     options = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "test_example.py")
-    ended = _run(installed, tmp_path, *options)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "1 passed" in ended.stdout
+    result = _run(installed, tmp_path, *options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "1 passed" in result.stdout
 
 
 def _run(installed: Path, folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":

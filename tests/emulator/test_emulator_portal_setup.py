@@ -93,8 +93,8 @@ def test_a_smart_process_gets_a_list_field(emulator: Emulator) -> None:
     assert found["total"] == 1
     assert found["result"]["fields"][0]["editFormLabel"] == {"en": "Kind"}
     assert emulator.result("userfieldconfig.delete", {"moduleId": "crm", "id": 1}) is None
-    gone = emulator.post("userfieldconfig.get", {"moduleId": "crm", "id": 1}).json()
-    assert gone["error_description"] == "You do not have permission to view user field settings"
+    answer = emulator.post("userfieldconfig.get", {"moduleId": "crm", "id": 1}).json()
+    assert answer["error_description"] == "You do not have permission to view user field settings"
 
 
 def test_both_families_of_methods_show_the_same_user_fields(emulator: Emulator) -> None:

@@ -14,35 +14,35 @@ STANDARD = Rate(2, 50)
 REFUSED = b'{"error":"QUERY_LIMIT_EXCEEDED","error_description":"Too many requests"}'
 
 
-def admitted(moments: list[float], rate: Rate = STANDARD, **switches: object) -> list[bool]:
+def admissions(moments: list[float], rate: Rate = STANDARD, **switches: object) -> list[bool]:
     buckets, settings = Buckets(), replace(Settings(), **switches)  # type: ignore[arg-type]
     return [buckets.admit(("::1", "p"), rate, moment, settings) for moment in moments]
 
 
 def test_fifty_pass_at_once_and_the_next_is_refused() -> None:
-    assert admitted([0.0] * 52) == [True] * 50 + [False] * 2
+    assert admissions([0.0] * 52) == [True] * 50 + [False] * 2
 
 
 def test_two_requests_per_second_always_pass() -> None:
-    assert all(admitted([0.0] * 50 + [0.5 + number / 2 for number in range(1000)]))
+    assert all(admissions([0.0] * 50 + [0.5 + number / 2 for number in range(1000)]))
 
 
 def test_the_bucket_drains_continuously_or_in_steps() -> None:
     """The documentation says `once per second`, and leaves open what that means."""
     moments = [0.0] * 50 + [0.5, 0.5, 1.0]
-    assert admitted(moments)[50:] == [True, False, True]
-    assert admitted(moments, drain="stepped")[50:] == [False, False, True]
+    assert admissions(moments)[50:] == [True, False, True]
+    assert admissions(moments, drain="stepped")[50:] == [False, False, True]
 
 
 def test_refused_requests_may_count_too() -> None:
     moments = [0.0] * 52 + [1.0]
-    assert admitted(moments)[-1] is True
-    assert admitted(moments, refused_counts=True)[-1] is False
+    assert admissions(moments)[-1] is True
+    assert admissions(moments, refused_counts=True)[-1] is False
 
 
 def test_without_a_rate_there_is_no_limit() -> None:
-    assert all(admitted([0.0] * 500, Rate(0, 50)))
-    assert all(admitted([0.0] * 500, Rate(None, 50)))
+    assert all(admissions([0.0] * 500, Rate(0, 50)))
+    assert all(admissions([0.0] * 500, Rate(None, 50)))
 
 
 def test_a_refusal_has_the_documented_body_and_no_side_effect(emulator: Emulator) -> None:

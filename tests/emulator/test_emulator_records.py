@@ -5,7 +5,7 @@ from typing import Any
 from tests.emulator.emulator_process import Emulator
 
 
-def refused(emulator: Emulator, method: str, params: object) -> tuple[Any, str]:
+def error_of(emulator: Emulator, method: str, params: object) -> tuple[Any, str]:
     response = emulator.post(method, params)
     assert response.status_code == 400, response.text
     return response.json()["error"], response.json()["error_description"]
@@ -29,12 +29,12 @@ def test_requisites_belong_to_a_company(emulator: Emulator) -> None:
     found = emulator.call("crm.requisite.list", query)
     assert (found["result"], found["total"]) == ([{"ID": "1", "ENTITY_ID": "1"}], 1)
     missing = {"ENTITY_TYPE_ID": 4, "ENTITY_ID": 9, "PRESET_ID": 1}
-    text = refused(emulator, "crm.requisite.add", {"fields": missing})[1]
+    text = error_of(emulator, "crm.requisite.add", {"fields": missing})[1]
     assert text == "Entity not found."
-    text = refused(emulator, "crm.requisite.add", {"fields": {"ENTITY_TYPE_ID": 4}})[1]
+    text = error_of(emulator, "crm.requisite.add", {"fields": {"ENTITY_TYPE_ID": 4}})[1]
     assert text == "ENTITY_ID is not defined or invalid."
     assert emulator.result("crm.requisite.delete", {"id": number}) is True
-    text = refused(emulator, "crm.requisite.get", {"id": number})[1]
+    text = error_of(emulator, "crm.requisite.get", {"id": number})[1]
     assert text == "The Requisite with ID '1' is not found"
 
 
@@ -51,10 +51,10 @@ def test_bank_details_and_links_refer_to_requisites(emulator: Emulator) -> None:
     stored = emulator.result("crm.requisite.link.get", owner)
     assert (stored["REQUISITE_ID"], stored["ENTITY_ID"]) == ("1", 1)
     missing = {"fields": {**link, "REQUISITE_ID": 9}}
-    text = refused(emulator, "crm.requisite.link.register", missing)[1]
+    text = error_of(emulator, "crm.requisite.link.register", missing)[1]
     assert text == "The Requisite with ID '9' is not found"
     assert emulator.result("crm.requisite.link.unregister", owner) is True
-    assert refused(emulator, "crm.requisite.link.get", owner) == ("", "Not found")
+    assert error_of(emulator, "crm.requisite.link.get", owner) == ("", "Not found")
 
 
 def test_a_template_has_fields_of_its_own(emulator: Emulator) -> None:
@@ -63,13 +63,13 @@ def test_a_template_has_fields_of_its_own(emulator: Emulator) -> None:
     preset = {"ID": emulator.result("crm.requisite.preset.add", {"fields": fields})}
     field = {"preset": preset, "fields": {"FIELD_NAME": "RQ_NAME", "SORT": 580}}
     assert emulator.result("crm.requisite.preset.field.add", field) == 1
-    text = refused(emulator, "crm.requisite.preset.field.add", field)[1]
+    text = error_of(emulator, "crm.requisite.preset.field.add", field)[1]
     assert text == "The field 'RQ_NAME' can not be added."
     stored = emulator.result("crm.requisite.preset.field.get", {"ID": 1, "preset": preset})
     assert (stored["ID"], stored["SORT"], stored["IN_SHORT_LIST"]) == (1, 580, "N")
     rest = emulator.result("crm.requisite.preset.field.availabletoadd", {"preset": preset})
     assert "RQ_NAME" not in rest
-    text = refused(emulator, "crm.requisite.preset.field.list", {"preset": {"ID": 9}})[1]
+    text = error_of(emulator, "crm.requisite.preset.field.list", {"preset": {"ID": 9}})[1]
     assert text == "The Preset with ID '9' is not found"
 
 
@@ -78,12 +78,12 @@ def test_an_object_has_one_address_of_a_type(emulator: Emulator) -> None:
     key = {"TYPE_ID": 1, "ENTITY_TYPE_ID": 8, "ENTITY_ID": requisite(emulator)}
     address = {"fields": {**key, "CITY": "Riga"}}
     assert emulator.result("crm.address.add", address) is True
-    assert refused(emulator, "crm.address.add", address)[1] == "TypeAddress exists."
+    assert error_of(emulator, "crm.address.add", address)[1] == "TypeAddress exists."
     emulator.result("crm.address.update", {"fields": {**key, "CITY": "Tartu"}})
     (row,) = emulator.result("crm.address.list", {"filter": {"ENTITY_TYPE_ID": 8}})
     assert [row[name] for name in ("CITY", "ANCHOR_TYPE_ID", "ANCHOR_ID")] == ["Tartu", "4", "1"]
     assert emulator.result("crm.address.delete", {"fields": key}) is True
-    assert refused(emulator, "crm.address.delete", {"fields": key})[1] == "TypeAddress not found."
+    assert error_of(emulator, "crm.address.delete", {"fields": key})[1] == "TypeAddress not found."
 
 
 def test_currencies_have_a_base_and_languages(emulator: Emulator) -> None:
@@ -98,11 +98,12 @@ def test_currencies_have_a_base_and_languages(emulator: Emulator) -> None:
     found = emulator.result("crm.currency.localizations.get", {"id": "CNY"})
     assert (found["de"]["DECIMALS"], found["en"]["FULL_NAME"]) == ("4", "Yuan")
     assert (
-        refused(emulator, "crm.currency.delete", {"id": "USD"})[1] == "Cannot delete base currency."
+        error_of(emulator, "crm.currency.delete", {"id": "USD"})[1]
+        == "Cannot delete base currency."
     )
     assert emulator.result("crm.currency.base.set", {"id": "CNY"}) is True
     assert emulator.result("crm.currency.delete", {"id": "USD"}) is True
-    assert refused(emulator, "crm.currency.get", {"id": "USD"}) == ("", "Not found")
+    assert error_of(emulator, "crm.currency.get", {"id": "USD"}) == ("", "Not found")
     order = {"order": {"currency": "desc"}}
     assert [row["CURRENCY"] for row in emulator.result("crm.currency.list", order)] == [
         "EUR",
@@ -119,7 +120,7 @@ def test_fields_are_registered_for_the_search_of_duplicates(emulator: Emulator) 
     assert emulator.result("crm.duplicate.volatileType.register", query) == {"id": 1}
     assert emulator.result("crm.duplicate.volatileType.register", query) == {"id": 1}
     unknown = {"entityTypeId": 1, "fieldCode": "NOTHING"}
-    code = refused(emulator, "crm.duplicate.volatileType.register", unknown)[0]
+    code = error_of(emulator, "crm.duplicate.volatileType.register", unknown)[0]
     assert code == "FIELD_NOT_FOUND"
     assert emulator.result("crm.duplicate.volatileType.unregister", {"id": 1}) is True
     assert emulator.result("crm.duplicate.volatileType.list") == []
@@ -131,10 +132,10 @@ def test_a_workspace_with_smart_processes_cannot_be_deleted(emulator: Emulator) 
     fields = {"title": "HR", "typeIds": [1, 9]}
     workspace = emulator.result("crm.automatedsolution.add", {"fields": fields})
     assert workspace == {"automatedSolution": {"id": 1, "title": "HR", "typeIds": [1]}}
-    assert refused(emulator, "crm.automatedsolution.delete", {"id": 1})[0] == "HAS_BOUND_TYPES"
+    assert error_of(emulator, "crm.automatedsolution.delete", {"id": 1})[0] == "HAS_BOUND_TYPES"
     emulator.result("crm.automatedsolution.update", {"id": 1, "fields": {"typeIds": []}})
     assert emulator.result("crm.automatedsolution.delete", {"id": 1}) is None
-    assert refused(emulator, "crm.automatedsolution.get", {"id": 1})[0] == "NOT_FOUND"
+    assert error_of(emulator, "crm.automatedsolution.get", {"id": 1})[0] == "NOT_FOUND"
 
 
 def test_options_are_kept_for_applications(emulator: Emulator) -> None:

@@ -140,8 +140,8 @@ def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
     assert emulator.result("crm.quote.update", sent) is True
     typed = emulator.result("crm.item.get", {"entityTypeId": 7, "id": number})["item"]
     assert (typed["stageId"], typed["closed"]) == ("APPROVED", "Y")
-    gone = emulator.post("crm.quote.update", {"id": 9, "fields": {}}).json()
-    assert gone["error_description"] == "Quote is not found"
+    answer = emulator.post("crm.quote.update", {"id": 9, "fields": {}}).json()
+    assert answer["error_description"] == "Quote is not found"
     assert error(emulator, "crm.quote.delete", {"id": 9}) == "ERROR_CORE"
 
 

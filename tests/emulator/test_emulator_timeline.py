@@ -16,7 +16,7 @@ def emulator_with_objects(emulator: Emulator) -> Emulator:
     return emulator
 
 
-def refused(emulator: Emulator, method: str, params: object) -> tuple[Any, str]:
+def error_of(emulator: Emulator, method: str, params: object) -> tuple[Any, str]:
     response = emulator.post(method, params)
     assert response.status_code == 400, response.text
     return response.json()["error"], response.json()["error_description"]
@@ -42,10 +42,10 @@ def test_a_comment_is_added_shown_changed_and_deleted(emulator_with_objects: Emu
         {"ID": "1", "COMMENT": "Changed"}
     ]
     other = {"id": 1, "ownerTypeId": 2, "ownerId": 2}
-    assert refused(emulator, "crm.timeline.comment.delete", other)[0] == "NOT_FOUND"
+    assert error_of(emulator, "crm.timeline.comment.delete", other)[0] == "NOT_FOUND"
     binding = {"id": 1, "ownerTypeId": 2, "ownerId": 1}
     assert emulator.result("crm.timeline.comment.delete", binding) is None
-    assert refused(emulator, "crm.timeline.comment.get", {"id": 1}) == ("", "Not found.")
+    assert error_of(emulator, "crm.timeline.comment.get", {"id": 1}) == ("", "Not found.")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_comment_needs_an_object_and_a_text(
     emulator_with_objects: Emulator, fields: dict[str, Any], code: str
 ) -> None:
     method = "crm.timeline.comment.add"
-    assert refused(emulator_with_objects, method, {"fields": fields})[0] == code
+    assert error_of(emulator_with_objects, method, {"fields": fields})[0] == code
 
 
 def test_a_comment_is_shown_by_all_its_objects(emulator_with_objects: Emulator) -> None:
@@ -78,8 +78,8 @@ def test_a_comment_is_shown_by_all_its_objects(emulator_with_objects: Emulator) 
     query = {"filter": {"ENTITY_ID": 1, "ENTITY_TYPE": "contact"}}
     assert len(emulator.result("crm.timeline.comment.list", query)) == 1
     assert emulator.result("crm.timeline.bindings.unbind", {"fields": binding}) is True
-    gone = refused(emulator, "crm.timeline.bindings.unbind", {"fields": binding})
-    assert gone == ("", "Not found.")
+    error = error_of(emulator, "crm.timeline.bindings.unbind", {"fields": binding})
+    assert error == ("", "Not found.")
 
 
 def test_three_entries_at_most_are_pinned(emulator_with_objects: Emulator) -> None:
@@ -91,7 +91,7 @@ def test_three_entries_at_most_are_pinned(emulator_with_objects: Emulator) -> No
     pins = [{"id": number, "ownerTypeId": 2, "ownerId": 1} for number in (1, 2, 3, 4)]
     for pin in pins[:3]:
         assert emulator.result("crm.timeline.item.pin", pin) is None
-    assert refused(emulator, "crm.timeline.item.pin", pins[3])[0] == 0
+    assert error_of(emulator, "crm.timeline.item.pin", pins[3])[0] == 0
     assert emulator.result("crm.timeline.item.unpin", pins[0]) is None
     assert emulator.result("crm.timeline.item.pin", pins[3]) is None
 
@@ -100,7 +100,7 @@ def test_notes_and_entries_belong_to_an_object(emulator_with_objects: Emulator) 
     """Documentation: crm/timeline/note/, crm/timeline/logmessage/."""
     emulator = emulator_with_objects
     note = {"ownerTypeId": 1, "ownerId": 1, "itemType": 1, "itemId": 2}
-    assert refused(emulator, "crm.timeline.note.get", note)[0] == "NOT_FOUND"
+    assert error_of(emulator, "crm.timeline.note.get", note)[0] == "NOT_FOUND"
     assert emulator.result("crm.timeline.note.save", {**note, "text": "Test"}) is True
     assert emulator.result("crm.timeline.note.get", note)["text"] == "Test"
     assert emulator.result("crm.timeline.note.delete", note) is True
@@ -110,8 +110,8 @@ def test_notes_and_entries_belong_to_an_object(emulator_with_objects: Emulator) 
     query = {"entityTypeId": 1, "entityId": 1, "order": {"created": "desc"}}
     assert emulator.call("crm.timeline.logmessage.list", query)["total"] == 1
     assert emulator.result("crm.timeline.logmessage.delete", {"id": 1}) is True
-    gone = refused(emulator, "crm.timeline.logmessage.get", {"id": 1})
-    assert gone == ("NOT_FOUND", "Timeline logmessage not found for id 1")
+    error = error_of(emulator, "crm.timeline.logmessage.get", {"id": 1})
+    assert error == ("NOT_FOUND", "Timeline logmessage not found for id 1")
     icon = {"code": "own", "fileContent": "x"}
     assert emulator.result("crm.timeline.icon.add", icon)["icon"]["isSystem"] is False
     assert emulator.result("crm.timeline.logo.get", {"code": "call"})["logo"]["isSystem"] is True
@@ -130,15 +130,15 @@ def test_an_activity_stores_its_owner_and_its_communications(
     names = ("OWNER_ID", "OWNER_TYPE_ID", "PROVIDER_ID", "STATUS", "COMPLETED")
     assert [activity[name] for name in names] == ["1", "2", "CRM_CALL", "1", "N"]
     assert "COMMUNICATIONS" not in activity
-    done = {"id": 1, "fields": {"COMPLETED": "Y"}}
-    assert emulator.result("crm.activity.update", done) is True
+    completion = {"id": 1, "fields": {"COMPLETED": "Y"}}
+    assert emulator.result("crm.activity.update", completion) is True
     query = {"filter": {"OWNER_TYPE_ID": 2, "COMPLETED": "Y"}, "select": ["ID", "COMMUNICATIONS"]}
     (row,) = emulator.result("crm.activity.list", query)
     assert row["COMMUNICATIONS"][0]["ENTITY_SETTINGS"]["NAME"] == "Klaus"
     assert row.keys() == {"ID", "COMMUNICATIONS"}
     assert emulator.result("crm.activity.delete", {"id": 1}) is True
-    gone = refused(emulator, "crm.activity.delete", {"id": 1})
-    assert gone == ("", "Activity is not found.")
+    error = error_of(emulator, "crm.activity.delete", {"id": 1})
+    assert error == ("", "Activity is not found.")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_an_activity_without_a_mandatory_field_is_refused(
     fields = {"OWNER_TYPE_ID": 2, "OWNER_ID": 1, "TYPE_ID": 2, "SUBJECT": "Call"}
     fields |= {"RESPONSIBLE_ID": 1, "COMMUNICATIONS": [{"VALUE": "1"}]}
     del fields[missing]
-    assert refused(emulator_with_objects, "crm.activity.add", {"fields": fields})[1] == text
+    assert error_of(emulator_with_objects, "crm.activity.add", {"fields": fields})[1] == text
 
 
 def test_an_activity_is_bound_moved_and_unbound(emulator_with_objects: Emulator) -> None:
@@ -166,10 +166,10 @@ def test_an_activity_is_bound_moved_and_unbound(emulator_with_objects: Emulator)
     late = {**todo, "deadline": "2026-12-31T10:00:00+03:00", "title": "Ask"}
     assert emulator.result("crm.activity.todo.add", late) == {"id": 1}
     wrong = {**todo, "deadline": "soon"}
-    assert refused(emulator, "crm.activity.todo.add", wrong)[0] == "WRONG_DATETIME_FORMAT"
+    assert error_of(emulator, "crm.activity.todo.add", wrong)[0] == "WRONG_DATETIME_FORMAT"
     lead = {"activityId": 1, "entityTypeId": 1, "entityId": 1}
     assert emulator.result("crm.activity.binding.add", lead) is True
-    repeat = refused(emulator, "crm.activity.binding.add", lead)
+    repeat = error_of(emulator, "crm.activity.binding.add", lead)
     assert repeat[0] == "ACTIVITY_IS_ALREADY_BOUND"
     move = {"activityId": 1, "sourceEntityTypeId": 2, "sourceEntityId": 1}
     move |= {"targetEntityTypeId": 2, "targetEntityId": 2}
@@ -177,12 +177,12 @@ def test_an_activity_is_bound_moved_and_unbound(emulator_with_objects: Emulator)
     assert emulator.result("crm.activity.get", {"id": 1})["OWNER_ID"] == "2"
     assert emulator.result("crm.activity.binding.delete", lead) is True
     last = {"activityId": 1, "entityTypeId": 2, "entityId": 2}
-    code = refused(emulator, "crm.activity.binding.delete", last)[0]
+    code = error_of(emulator, "crm.activity.binding.delete", last)[0]
     assert code == "LAST_BINDING_CANNOT_BE_DELETED"
-    done = {"id": 1, "fields": {"COMPLETED": "Y"}}
-    emulator.result("crm.activity.update", done)
+    completion = {"id": 1, "fields": {"COMPLETED": "Y"}}
+    emulator.result("crm.activity.update", completion)
     change = {"id": 1, "ownerTypeId": 2, "ownerId": 2, "value": "x"}
-    code = refused(emulator, "crm.activity.todo.updateDescription", change)[0]
+    code = error_of(emulator, "crm.activity.todo.updateDescription", change)[0]
     assert code == "CAN_NOT_UPDATE_COMPLETED_TODO"
 
 
@@ -191,13 +191,13 @@ def test_applications_bring_badges_and_types_of_activities(emulator: Emulator) -
     badge = {"code": "missed", "title": "Call", "value": "Missed", "type": "failure"}
     assert emulator.result("crm.activity.badge.add", badge) == {"badge": badge}
     assert emulator.result("crm.activity.badge.list") == {"badges": [badge]}
-    code = refused(emulator, "crm.activity.badge.add", {"code": "x"})[0]
+    code = error_of(emulator, "crm.activity.badge.add", {"code": "x"})[0]
     assert code == "REQUIRED_ARG_MISSING"
     assert emulator.result("crm.activity.badge.delete", {"code": "missed"}) is True
-    assert refused(emulator, "crm.activity.badge.get", {"code": "missed"})[0] == "NOT_FOUND"
+    assert error_of(emulator, "crm.activity.badge.get", {"code": "missed"})[0] == "NOT_FOUND"
     fields = {"TYPE_ID": "1C", "NAME": "1C case", "IS_CONFIGURABLE_TYPE": "Y"}
     assert emulator.result("crm.activity.type.add", {"fields": fields}) is True
-    repeat = refused(emulator, "crm.activity.type.add", {"fields": fields})
+    repeat = error_of(emulator, "crm.activity.type.add", {"fields": fields})
     assert repeat[0] == "INVALID_ARG_VALUE"
     assert emulator.result("crm.activity.type.list") == [{**fields, "ICON_ID": "0"}]
     assert emulator.result("crm.activity.type.delete", {"TYPE_ID": "1C"}) is True

@@ -28,7 +28,7 @@ from local.runner.state import State
 from tests.checker.history import Rate
 from tests.faults.bench_parts import Channel, clock_ahead, has_started, port_of, rabbitmqctl
 from tests.faults.proxy import Proxy
-from tests.faults.tap import Published
+from tests.faults.tap import PublishedMessages
 from tests.servers import eventually, private
 from tests.system import System
 
@@ -83,7 +83,7 @@ class Bench:
         self.skew_s = skew_s
         #: In front of each server; also records all that our processes publish.
         self.proxies: dict[str, Proxy] = {}
-        self.published = Published()
+        self.published = PublishedMessages()
         self._authority = trustme.CA()
         self._authority.cert_pem.write_to_path(str(folder / "authority.pem"))
         self.locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
@@ -213,7 +213,7 @@ class Bench:
         except requests.RequestException:
             return []
 
-    def by_hand(self, method: str, **params: object) -> None:
+    def call_by_hand(self, method: str, **params: object) -> None:
         """A person's call to the CRM, if the portal is up."""
         url = f"{self.portal_url}/rest/1/{OTHER_CODE}/{method}"
         try:

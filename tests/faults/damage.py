@@ -41,7 +41,7 @@ def _half(answer: bytes) -> bytes:
     return answer[: len(answer) // 2]
 
 
-def _flipped(answer: bytes) -> bytes:
+def _flip_bit(answer: bytes) -> bytes:
     """A flipped bit in the last byte: the record's MAC fails."""
     return answer[:-1] + bytes([answer[-1] ^ 1])
 
@@ -60,6 +60,6 @@ CLEAR = {
 }
 SEALED = {
     "half_a_record": Damage(_half),
-    "flipped_bit": Damage(_flipped),
+    "flipped_bit": Damage(_flip_bit),
     "plain_text_in_tls": Damage(_plain),
 }

@@ -16,7 +16,7 @@ from tests.checker.history import (
     FIELDS,
     DeadLetter,
     History,
-    Injected,
+    InjectedFaults,
     LedgerEvent,
     LedgerUser,
     State,
@@ -111,7 +111,7 @@ class Evidence:
             requests=self.portal_log.requests(),
             rate=RATE,
             leads=self.portal_log.leads(self.leads),
-            injected=self._injected(),
+            injected=self._injected_faults(),
             texts=texts,
             secrets=frozenset(self._secrets()),
         )
@@ -120,8 +120,8 @@ class Evidence:
         (row,) = self.bench.rows("SELECT history FROM installation")
         return int(row["history"])
 
-    def _injected(self) -> Injected:
-        return Injected(
+    def _injected_faults(self) -> InjectedFaults:
+        return InjectedFaults(
             rejections=frozenset(self.toll.rejections),
             poison=self.toll.poison,
             messages_were_lost=self.toll.messages_were_lost,
@@ -137,7 +137,7 @@ class Evidence:
         for system in self.bench.systems:
             for name, line in story.raw_lines(system):
                 yield Text(name, line)
-        listed = subprocess.run(
+        result = subprocess.run(
             (sys.executable, "-m", "leadline", "dead-letters", "list"),
             cwd=CHECKOUT,
             env={**os.environ, "LEADLINE_STATE": str(self.bench.system.state.root)},
@@ -146,7 +146,7 @@ class Evidence:
             timeout=60,
             check=True,
         )
-        for line in listed.stdout.splitlines():
+        for line in result.stdout.splitlines():
             yield Text("dead letters", line)
         for system in self.bench.systems:
             with self.bench.on_host_of(system):

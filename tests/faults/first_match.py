@@ -73,7 +73,7 @@ def judge(
     _import(system, size, folder)
     before, began = _calls(system), time.monotonic()
     if kills:
-        _killed(system, folder, "plan", "--json")
+        _start_and_kill(system, folder, "plan", "--json")
     code, lines = _command(system, folder, "plan", "--json")
     plan_s = time.monotonic() - began
     after = _calls(system)
@@ -88,7 +88,7 @@ def judge(
         portal.add_fault(system, "drop_after", share=lost_share)
     began = time.monotonic()
     if kills:
-        _killed(system, folder, "apply", "--yes", "--json")
+        _start_and_kill(system, folder, "apply", "--yes", "--json")
     code, (applied,) = _command(system, folder, "apply", "--yes", "--json")
     apply_s = time.monotonic() - began
     assert (code, applied["changed"]) == (0, [])
@@ -185,7 +185,7 @@ def _environment(system: System, folder: Path) -> dict[str, str]:
     }
 
 
-def _killed(system: System, folder: Path, *words: str) -> None:
+def _start_and_kill(system: System, folder: Path, *words: str) -> None:
     """Start the command, and kill it in the middle of its work."""
     process = subprocess.Popen(
         (sys.executable, "-m", "leadline", *words),
@@ -248,9 +248,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--lost-share", type=float, default=0.05)
     parser.add_argument("--kills", action="store_true")
-    chosen = vars(parser.parse_args())
-    lost_share, kills = chosen.pop("lost_share"), chosen.pop("kills")
-    size = Size(**chosen)
+    options = vars(parser.parse_args())
+    lost_share, kills = options.pop("lost_share"), options.pop("kills")
+    size = Size(**options)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         root = Path(folder)
         with story.running(System(State(root / "system"), dict(SETTINGS))) as system:

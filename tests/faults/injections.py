@@ -536,7 +536,7 @@ def answers_drip(scene: Scene) -> Iterator[None]:
 @fault("bitrix24", (0.2, 1), weight=3, excuse="both")
 def an_update_is_cut_off_and_reverted(scene: Scene) -> Iterator[None]:
     """Revert an update that reached the portal while its worker or Redis' record is lost."""
-    users = _synced(scene)
+    users = _synced_users(scene)
     if not users:
         return
     user = scene.dice.choice(users)
@@ -555,7 +555,7 @@ def an_update_is_cut_off_and_reverted(scene: Scene) -> Iterator[None]:
 @fault("", weight=2)
 def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
     """The same with a stage, and without a delayed answer: the order is random."""
-    users = _synced(scene)
+    users = _synced_users(scene)
     if not users:
         return
     user = scene.dice.choice(users)
@@ -571,7 +571,7 @@ def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
     yield
 
 
-def _synced(scene: Scene) -> list[int]:
+def _synced_users(scene: Scene) -> list[int]:
     """Users of this round with nothing in flight: the older half, which clients rarely write."""
     sql = "SELECT id FROM users WHERE id = ANY (:ids) AND sync_status = 'synced' ORDER BY id"
     rows = scene.bench.rows(sql, ids=list(scene.workload.users))
@@ -649,11 +649,11 @@ def old_messages_redelivered(scene: Scene) -> Iterator[None]:
         " ORDER BY events.id DESC LIMIT 60"
     )
     rows = orjson.loads(scene.bench.rows(query)[0]["result"])
-    chosen = scene.dice.sample(rows, min(12, len(rows))) * 2
-    scene.dice.shuffle(chosen)
-    scene.toll.replayed.update(str(row["event_id"]) for row in chosen)
+    events = scene.dice.sample(rows, min(12, len(rows))) * 2
+    scene.dice.shuffle(events)
+    scene.toll.replayed.update(str(row["event_id"]) for row in events)
     with scene.bench.channel() as channel:
-        for row in chosen:
+        for row in events:
             message = to_message(event_from_row(row), republished=True)
             channel.basic_publish("", message.queue, message.body, message.properties())
     yield

@@ -20,12 +20,12 @@ from typing import Any
 import orjson
 
 from tests.checker.check import check
-from tests.checker.history import Broken, ClientWrite, Lead
+from tests.checker.history import ClientWrite, Lead, Violation
 from tests.faults import schedule, story
 from tests.faults.bench import Bench
 from tests.faults.evidence import Beginning, Evidence
 from tests.faults.idle import await_idle
-from tests.faults.schedule import Planned
+from tests.faults.schedule import PlannedFault
 from tests.faults.workload import Workload
 
 ROUND_S = 40.0
@@ -73,7 +73,7 @@ def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
     return outcome_of(planned, evidence, time.monotonic() - began - seconds)
 
 
-def play(planned: list[Planned], workload: Workload, seconds: float) -> Evidence:
+def play(planned: list[PlannedFault], workload: Workload, seconds: float) -> Evidence:
     """Play these faults on a running, idle system; returns the evidence if no promise is broken.
 
     Raises:
@@ -94,7 +94,7 @@ def play(planned: list[Planned], workload: Workload, seconds: float) -> Evidence
         await_idle(bench)
     except AssertionError as error:
         evidence = Evidence(bench, workload, toll, beginning)
-        found = [Broken("rest", "P1", str(error)), *check(evidence.history)]
+        found = [Violation("rest", "P1", str(error)), *check(evidence.history)]
         raise PromiseBroken(_report(seed, planned, found, evidence)) from None
     evidence = Evidence(bench, workload, toll, beginning)
     found = check(evidence.history)
@@ -103,7 +103,7 @@ def play(planned: list[Planned], workload: Workload, seconds: float) -> Evidence
     return evidence
 
 
-def outcome_of(planned: list[Planned], evidence: Evidence, rest_s: float) -> Outcome:
+def outcome_of(planned: list[PlannedFault], evidence: Evidence, rest_s: float) -> Outcome:
     """Figures of a round in which no promise was broken."""
     writes = evidence.workload.writes
     return Outcome(
@@ -119,7 +119,9 @@ def outcome_of(planned: list[Planned], evidence: Evidence, rest_s: float) -> Out
     )
 
 
-def _report(seed: int, planned: list[Planned], found: list[Broken], evidence: Evidence) -> str:
+def _report(
+    seed: int, planned: list[PlannedFault], found: list[Violation], evidence: Evidence
+) -> str:
     command = evidence.bench.command.format(seed)
     lines = [f"seed {seed} breaks a promise; `{command}` plays it again", "faults:"]
     lines += [f"  {fault}" for fault in planned]
@@ -203,15 +205,15 @@ def main() -> int:
     )
     parser.add_argument("--verbose", action="store_true", help="print every round's faults")
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
-    chosen = parser.parse_args()
-    is_replay = chosen.seed is not None and chosen.minutes is None
-    first = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
-    until = time.monotonic() + (0 if is_replay else (chosen.minutes or 10) * 60)
+    options = parser.parse_args()
+    is_replay = options.seed is not None and options.minutes is None
+    first = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    until = time.monotonic() + (0 if is_replay else (options.minutes or 10) * 60)
     rounds = 0
     folder = Path(tempfile.mkdtemp(prefix="leadline-faults-"))
     try:
-        for outcome in _rounds(folder, first, chosen.seconds, until):
-            _say("\n".join((str(outcome), *(outcome.schedule if chosen.verbose else ()))))
+        for outcome in _rounds(folder, first, options.seconds, until):
+            _say("\n".join((str(outcome), *(outcome.schedule if options.verbose else ()))))
             rounds += 1
     except PromiseBroken as failure:
         _say(f"{failure}\nall logs: {folder}")

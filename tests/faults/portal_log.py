@@ -114,7 +114,7 @@ class PortalLog:
                 if ran.get("lead") is None or kind is None:
                     continue
                 by: Literal["us", "hand"] = "us" if is_ours else "hand"
-                written = _written(command, is_ours=is_ours)
+                written = _written_values(command, is_ours=is_ours)
                 found[ran["lead"]].append(LeadWrite(ran["at"], by, kind, written))
         for writes in found.values():
             writes.sort(key=lambda write: write.at)
@@ -127,14 +127,14 @@ class PortalLog:
             method=command["method"],
             result=_result(ran),
             lead=None if ran is None else ran.get("lead"),
-            users=tuple(self._concerned(command, ran or {})),
-            fields=_written(command, is_ours=True),
+            users=tuple(self._users_of(command, ran or {})),
+            fields=_written_values(command, is_ours=True),
             at=None if ran is None else ran["at"],
             is_answer_read=self._is_read(visit),
             is_final=error is not None and error not in _TRANSIENT | REFUSALS,
         )
 
-    def _concerned(self, command: dict[str, Any], ran: dict[str, Any]) -> Iterable[int]:
+    def _users_of(self, command: dict[str, Any], ran: dict[str, Any]) -> Iterable[int]:
         """The users of a command."""
         params = command["params"]
         if "originId" in _fields(command):
@@ -198,7 +198,7 @@ def _fields(command: dict[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _written(command: dict[str, Any], *, is_ours: bool) -> dict[str, str]:
+def _written_values(command: dict[str, Any], *, is_ours: bool) -> dict[str, str]:
     """The written values, by the user's field names."""
     sent = _fields(command)
     written = {_TITLES[name]: str(value) for name, value in sent.items() if name in _TITLES}

@@ -23,7 +23,7 @@ _AFTERMATH_S = 1.0
 
 
 @dataclass
-class Planned:
+class PlannedFault:
     """One planned fault and its result."""
 
     at_s: float
@@ -44,25 +44,25 @@ def draw(
     faults: Mapping[str, Fault] = FAULTS,
     every_s: float = EVERY_S,
     rest_s: Mapping[str, float] = REST_S,
-) -> list[Planned]:
+) -> list[PlannedFault]:
     """The faults of a round; they may overlap, except for those of one target."""
     dice = random.Random(seed)  # noqa: S311 - a game, no secret
     kinds = [fault for fault in faults.values() if fault.seconds[0] < seconds]
     weights = [kind.weight for kind in kinds]
     free_at: dict[str, float] = defaultdict(float)
-    planned: list[Planned] = []
+    planned: list[PlannedFault] = []
     at_s = dice.uniform(0.5, 2)
     while at_s < seconds:
         (kind,) = dice.choices(kinds, weights)
         lasts_s, fault_seed = dice.uniform(*kind.seconds), dice.randrange(2**32)
         if at_s >= free_at[kind.target] or not kind.target:
-            planned.append(Planned(at_s, lasts_s, kind, fault_seed))
+            planned.append(PlannedFault(at_s, lasts_s, kind, fault_seed))
             free_at[kind.target] = at_s + lasts_s + rest_s.get(kind.target, 1.0)
         at_s += dice.expovariate(1 / every_s)
     return planned
 
 
-def play(planned: list[Planned], bench: Bench, seconds: float, workload: Workload) -> Toll:
+def play(planned: list[PlannedFault], bench: Bench, seconds: float, workload: Workload) -> Toll:
     """Run the schedule; returns when the round's time is over and every fault has been repaired."""
     toll, began = Toll(), time.monotonic()
     with ThreadPoolExecutor(len(planned) + 1) as pool:
@@ -76,7 +76,7 @@ def play(planned: list[Planned], bench: Bench, seconds: float, workload: Workloa
     return toll
 
 
-def _run_fault(planned: Planned, bench: Bench, toll: Toll, workload: Workload) -> None:
+def _run_fault(planned: PlannedFault, bench: Bench, toll: Toll, workload: Workload) -> None:
     """Break, wait and repair; notes and skips a fault that another one made impossible."""
     dice = random.Random(planned.seed)  # noqa: S311 - a game, no secret
     steps, began = planned.fault.inject(Scene(bench, dice, toll, workload)), time.time()

@@ -14,7 +14,7 @@ from tests.checker.history import Publication, Reply
 
 
 @dataclass
-class Published:
+class PublishedMessages:
     """All messages published to the two queues, in order."""
 
     requests: list[Publication] = field(default_factory=list)
@@ -63,7 +63,7 @@ class _Message:
 class _Frames:
     """The frames of one AMQP connection, from its first byte."""
 
-    def __init__(self, published: Published) -> None:
+    def __init__(self, published: PublishedMessages) -> None:
         self._published = published
         self._bytes = b""
         #: Messages whose content is still arriving, by channel.

@@ -131,8 +131,8 @@ def test_a_closed_portal_spends_no_attempt_and_reports_no_error(bench: Bench) ->
     ids = [user["id"] for user in users]
     until = time.monotonic() + 20  # past the time at which three attempts would be over
     eventually(lambda: time.monotonic() > until, 30, "the attempts would be over")
-    ended = "SELECT count(*) FROM events WHERE state <> 'open' AND user_id = ANY(:ids)"
-    assert bench.rows(ended, ids=ids) == [{"count": 0}]
+    count_settled = "SELECT count(*) FROM events WHERE state <> 'open' AND user_id = ANY(:ids)"
+    assert bench.rows(count_settled, ids=ids) == [{"count": 0}]
     bench.put_right()
     await_idle(bench)
     assert_each_user_has_its_lead(bench, users)

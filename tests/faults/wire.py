@@ -81,12 +81,12 @@ class Wire:
     ) -> list[ReceivedMessage]:
         """The messages that match, once there are `count` of them."""
 
-        def found() -> list[ReceivedMessage]:
+        def matching() -> list[ReceivedMessage]:
             return [message for message in self.take(queue) if matches(message)]
 
         promise = f"{count} messages in {queue}"
-        eventually(lambda: len(found()) >= count, within_s, promise)
-        return found()
+        eventually(lambda: len(matching()) >= count, within_s, promise)
+        return matching()
 
     def consumers(self, queue: str) -> int:
         """The number of consumers of a queue."""

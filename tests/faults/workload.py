@@ -107,19 +107,19 @@ class Client:
             )
         except requests.RequestException:
             return write
-        return _answered(write, answer)
+        return _with_answer(write, answer)
 
 
-def _answered(write: ClientWrite, answer: requests.Response) -> ClientWrite:
-    seen = vars(write) | {"status": answer.status_code, "answered_at": time.time()}
+def _with_answer(write: ClientWrite, answer: requests.Response) -> ClientWrite:
+    fields = vars(write) | {"status": answer.status_code, "answered_at": time.time()}
     if answer.ok:
         user = answer.json()
-        seen |= {
+        fields |= {
             "user": user["id"],
             "version": int(answer.headers["ETag"].strip('"')),
             "answered": State(*(user[name] for name in FIELDS)),
         }
-    return ClientWrite(**seen)
+    return ClientWrite(**fields)
 
 
 class Workload:
@@ -169,8 +169,8 @@ class Workload:
             answer = requests.get(f"{self.bench.edge}/users/{user}", timeout=20)
             if answer.status_code == 404 and self.forked_at:
                 continue
-            seen = answer.json()
-            others = {name: _another(_VALUES[name], seen[name]) for name in (FULL_NAME, STAGE)}
+            state = answer.json()
+            others = {name: _another(_VALUES[name], state[name]) for name in (FULL_NAME, STAGE)}
             client.change(user, others)
 
     def new_key(self) -> str:
@@ -239,7 +239,7 @@ class Workload:
         )
         fields = dice.choice(choices)
         for lead in self.bench.leads_of(user):
-            self.bench.by_hand("crm.lead.update", id=lead["ID"], fields=fields)
+            self.bench.call_by_hand("crm.lead.update", id=lead["ID"], fields=fields)
 
     def _delete_lead(self, user: int) -> None:
         """Delete the lead, once: a user whose lead vanishes twice in a row fails by design."""
@@ -247,7 +247,7 @@ class Workload:
             return
         for lead in self.bench.leads_of(user):
             self.deleted.add(user)
-            self.bench.by_hand("crm.lead.delete", id=lead["ID"])
+            self.bench.call_by_hand("crm.lead.delete", id=lead["ID"])
 
 
 def _another(values: tuple[str, ...], value: str) -> str:

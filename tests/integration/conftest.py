@@ -140,13 +140,13 @@ def settle(pipeline: "Pipeline") -> Callable[[], None]:
 def field_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
     """Give the process this field map."""
 
-    def configured(**variables: str) -> None:
+    def set_settings(**variables: str) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(f"LEADLINE_{name.upper()}", value)
         process.forget(settings)
 
     def use(text: str) -> None:
-        maps.use(configured, tmp_path, text)
+        maps.use(set_settings, tmp_path, text)
 
     return use
 
@@ -266,11 +266,11 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted: Counter[str] = Counter()
     run = pool.Database.run
 
-    def counting(self: pool.Database, sql: str, **params: object) -> list[pool.Row]:
+    def count_statements(self: pool.Database, sql: str, **params: object) -> list[pool.Row]:
         counted[sql] += 1
         return run(self, sql, **params)
 
-    monkeypatch.setattr(pool.Database, "run", counting)
+    monkeypatch.setattr(pool.Database, "run", count_statements)
     return counted
 
 

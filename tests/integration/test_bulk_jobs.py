@@ -24,7 +24,7 @@ from tests.integration.conftest import function_client, in_threads, rows
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
 
-def failed(number: int, reason: str = "no such field") -> list[int]:
+def create_failed_users(number: int, reason: str = "no such field") -> list[int]:
     """Users whose first write has failed."""
     phone = "+77001112233"
     ids: list[int] = [
@@ -70,7 +70,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_steps")
 def test_a_job_resyncs_all_failed_users_and_records_who_started_it() -> None:
-    ids = failed(5)
+    ids = create_failed_users(5)
     job_id = begin()
     assert jobs.advance(budget_s=30) == 5
     assert waiting() == ids
@@ -84,9 +84,9 @@ def test_a_job_resyncs_all_failed_users_and_records_who_started_it() -> None:
 
 
 def test_a_job_concerns_one_reason_or_chosen_users() -> None:
-    first, second, third = failed(3, "lead 12 belongs to another user")
-    failed(1, "lead 345 belongs to another user")
-    other_users = failed(2)
+    first, second, third = create_failed_users(3, "lead 12 belongs to another user")
+    create_failed_users(1, "lead 345 belongs to another user")
+    other_users = create_failed_users(2)
     groups = {group["users"]: group for group in failures.groups()}
     assert groups.keys() == {4, 2}, "texts that differ in numbers only are one reason"
     begin(reason_ids=(groups[2]["reason_id"],))
@@ -100,19 +100,19 @@ def test_a_job_concerns_one_reason_or_chosen_users() -> None:
 
 @pytest.mark.usefixtures("small_steps")
 def test_a_job_resumes_where_a_killed_process_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = failed(6)
+    ids = create_failed_users(6)
     job_id = begin()
     requests = resync_events.request
     calls: list[int] = []
 
-    def dies(*args: Any) -> list[int]:
+    def die(*args: Any) -> list[int]:
         calls.append(1)
         if len(calls) == 2:
             raise DatabaseDown
         return requests(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(resync_events, "request", dies)
+        patch.setattr(resync_events, "request", die)
         with pytest.raises(DatabaseDown):
             jobs.advance(budget_s=30)
     assert waiting() == ids[:2]
@@ -127,7 +127,7 @@ def test_a_job_resumes_where_a_killed_process_stopped(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("small_steps")
 def test_a_job_is_bounded_in_time_and_can_be_cancelled_between_steps() -> None:
-    ids = failed(6)
+    ids = create_failed_users(6)
     job_id = begin()
     assert jobs.advance(budget_s=0.0001) == 2
     assert job_state(job_id) == "running"
@@ -146,7 +146,7 @@ def job_state(job_id: str) -> str:
 
 @pytest.mark.usefixtures("small_steps")
 def test_several_processes_share_the_work_and_retry_no_user_twice() -> None:
-    ids = failed(20)
+    ids = create_failed_users(20)
     job_id = begin()
     in_threads(4, lambda _: jobs.advance(budget_s=30))
     assert waiting() == ids
@@ -155,7 +155,7 @@ def test_several_processes_share_the_work_and_retry_no_user_twice() -> None:
 
 
 def test_users_that_fail_again_do_not_make_a_job_endless() -> None:
-    failed(3)
+    create_failed_users(3)
     begin()
     jobs.advance(budget_s=30)
     rows("UPDATE users SET sync_status = 'failed', sync_reason = 'again'")
@@ -166,7 +166,7 @@ def test_a_tick_of_the_relay_advances_a_job(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
     monkeypatch.setattr("leadline.runtime.rabbitmq.publisher.CONFIRM_TIMEOUT_S", 0.3)
-    ids = failed(3)
+    ids = create_failed_users(3)
     begin()
     function_client("outbox_relay").post("/")  # though RabbitMQ can't be reached
     assert waiting() == ids
@@ -272,7 +272,7 @@ def test_a_job_pauses_while_a_server_is_down_and_then_resumes(
 
 
 def test_old_jobs_are_deleted_and_running_ones_kept() -> None:
-    failed(1)
+    create_failed_users(1)
     ended, running = begin(), begin()
     jobs.cancel(ended)
     rows("UPDATE bulk_jobs SET created_at = now() - interval '40 days'")
@@ -282,7 +282,7 @@ def test_old_jobs_are_deleted_and_running_ones_kept() -> None:
 
 
 def test_groups_of_failures_show_their_age_and_how_many_will_be_retried() -> None:
-    ids = failed(2)
+    ids = create_failed_users(2)
     rows("UPDATE events SET settled_at = now() - interval '1 hour' WHERE user_id = :id", id=ids[0])
     rows("UPDATE events SET due_at = now() WHERE user_id = :id", id=ids[1])
     (group,) = failures.groups()
@@ -293,8 +293,8 @@ def test_groups_of_failures_show_their_age_and_how_many_will_be_retried() -> Non
 def test_a_login_that_may_not_change_jobs_still_sees_the_rest_of_the_console(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refused(*_: object, **__: object) -> int:
+    def refuse(*_: object, **__: object) -> int:
         raise StatementError("42501", "")
 
-    monkeypatch.setattr(jobs, "advance", refused)
+    monkeypatch.setattr(jobs, "advance", refuse)
     assert "42501" in jobs.overview()["error"]

@@ -33,13 +33,13 @@ def create(name: str = ANN, phone: str = PHONE) -> UserId:
     return accept.create(NewUser(full_name=name, phone=phone), None).event.user.id
 
 
-def shown(user_id: UserId) -> list[dict[str, Any]]:
+def calls_in_console(user_id: UserId) -> list[dict[str, Any]]:
     """The calls of the user's newest event as the console shows them."""
     newest = timeline.read(user_id)["sync"]["events"][0]
     return list(newest["calls"])
 
 
-def sent(user_id: UserId) -> list[dict[str, Any]]:
+def newest_calls(user_id: UserId) -> list[dict[str, Any]]:
     return list(timeline.last_calls(user_id)[0]["calls"])
 
 
@@ -47,14 +47,14 @@ def fault(control: Control, action: str, **extra: Any) -> None:
     control("faults", "POST", [{"method": "crm.item.add", "action": action, "count": 1} | extra])
 
 
-def stored() -> list[str]:
+def stored_calls() -> list[str]:
     return [row["calls"] for row in rows("SELECT calls FROM event_calls ORDER BY event_id")]
 
 
 def test_a_writes_request_and_answer_are_masked_until_revealed(pipeline: Pipeline) -> None:
     user_id = create()
     pipeline.settle()
-    (call,) = shown(user_id)
+    (call,) = calls_in_console(user_id)
     assert (call["method"], call["status"]) == ("crm.item.add", 200)
     assert call["ms"] >= 0
     fields = call["params"]["fields"]
@@ -62,7 +62,7 @@ def test_a_writes_request_and_answer_are_masked_until_revealed(pipeline: Pipelin
     assert (fields["originId"], fields["stageId"]) == (str(user_id), "NEW")
     assert isinstance(call["answer"]["item"]["id"], int)
     assert not {ANN, PHONE} & set(_texts(call))
-    (revealed,) = sent(user_id)
+    (revealed,) = newest_calls(user_id)
     assert revealed["params"]["fields"]["title"] == ANN
     assert revealed["answer"]["item"]["fm"][0]["value"] == PHONE
     steps = timeline.read(user_id)["sync"]["events"][0]["steps"]
@@ -81,7 +81,7 @@ def _texts(value: Any) -> list[str]:
 def test_the_call_log_keeps_only_the_fields_that_we_write(pipeline: Pipeline) -> None:
     user_id = create()
     pipeline.settle()
-    (revealed,) = sent(user_id)
+    (revealed,) = newest_calls(user_id)
     assert set(revealed["answer"]["item"]) == {"id", *revealed["params"]["fields"]}
 
 
@@ -97,9 +97,9 @@ def test_a_rejection_shows_its_code_and_reveals_its_text_on_request(
     )
     user_id = create()
     pipeline.settle()
-    (call,) = shown(user_id)
+    (call,) = calls_in_console(user_id)
     assert call["error"] == {"kind": "Rejected", "code": "INVALID_ARG_VALUE"}
-    (revealed,) = sent(user_id)
+    (revealed,) = newest_calls(user_id)
     assert revealed["error"]["text"] == f"{ANN} is bad"
 
 
@@ -111,14 +111,14 @@ def test_a_retried_write_shows_every_request_before_it_is_settled(
     pipeline.publish()
     pipeline.deliver("bitrix_queue")
     pipeline.call()
-    (lost,) = shown(user_id)
+    (lost,) = calls_in_console(user_id)
     assert (lost["method"], lost["status"], lost["error"]["kind"]) == (
         "crm.item.add",
         None,
         "OutcomeUnknown",
     )
     pipeline.settle()
-    add, lookup = shown(user_id)
+    add, lookup = calls_in_console(user_id)
     assert add == lost
     assert lookup["method"] == "crm.lead.list"
     assert lookup["params"]["filter"]["@ORIGIN_ID"] == [str(user_id)]
@@ -133,7 +133,7 @@ def test_a_shared_lookup_shows_each_user_only_its_own_lead(
     ids = [create(), create(BOB, "+77012223344")]
     pipeline.settle()
     for user_id, name, other in ((ids[0], ANN, BOB), (ids[1], BOB, ANN)):
-        text = str(sent(user_id))
+        text = str(newest_calls(user_id))
         assert "crm.lead.list" in text
         assert name in text
         assert other not in text
@@ -157,7 +157,7 @@ def test_no_more_than_the_last_calls_are_kept(pipeline: Pipeline, control: Contr
     for _ in range(MAX_CALLS + 5):
         pipeline.call()
         _make_due()
-    assert len(shown(user_id)) == MAX_CALLS
+    assert len(calls_in_console(user_id)) == MAX_CALLS
 
 
 def _make_due() -> None:
@@ -172,7 +172,7 @@ def test_the_setting_can_switch_the_call_log_off(
     process.forget(settings)
     user_id = create()
     pipeline.settle()
-    assert (stored(), shown(user_id)) == ([], [])
+    assert (stored_calls(), calls_in_console(user_id)) == ([], [])
 
 
 def test_calls_expire_before_their_event(
@@ -181,11 +181,11 @@ def test_calls_expire_before_their_event(
     user_id = create()
     pipeline.settle()
     retention.run(time.monotonic() + 10)
-    assert len(stored()) == 1
+    assert len(stored_calls()) == 1
     now = time.time()
     monkeypatch.setattr("leadline.ledger.retention.time.time", lambda: now + 7 * 86400 + 60)
     retention.run(time.monotonic() + 10)
-    assert stored() == []
+    assert stored_calls() == []
     assert timeline.read(user_id)["sync"]["events"]
 
 
@@ -197,7 +197,7 @@ def test_an_expired_event_is_deleted_with_its_calls_and_correlation_id(pipeline:
     )
     rows("UPDATE events SET settled_at = now() - interval '31 days'")
     retention.run(time.monotonic() + 10)
-    assert stored() == []
+    assert stored_calls() == []
     assert rows("SELECT FROM event_correlations") == []
 
 
@@ -208,16 +208,16 @@ def test_an_erasure_deletes_the_calls_and_a_late_reply_restores_none(
     other = create(BOB, "+77012223344")
     pipeline.settle()
     event = accept.change(user_id, Changes(full_name="Ann Second"), None, None).event
-    assert len(stored()) == 2
+    assert len(stored_calls()) == 2
     erase.erase(user_id)
-    assert [ANN in text for text in stored()] == [False]
+    assert [ANN in text for text in stored_calls()] == [False]
     late = {"action": event.action, "user_id": user_id, "event_id": str(event.id)}
     call = {"at_ms": 1, "ms": 1, "status": 200, "method": "x", "params": {"title": ANN}}
     settle.apply([ReceivedReply(Reply(status="success", bitrix_lead_id=9, calls=[call], **late))])
-    assert ANN not in str(stored())
+    assert ANN not in str(stored_calls())
     pipeline.settle()
-    assert "Erased" not in str(stored()), "the erasure's own calls are not kept"
-    assert sent(other)[0]["params"]["fields"]["title"] == BOB
+    assert "Erased" not in str(stored_calls()), "the erasure's own calls are not kept"
+    assert newest_calls(other)[0]["params"]["fields"]["title"] == BOB
 
 
 NESTED: Any = []
@@ -265,10 +265,10 @@ def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
     monday = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
     rows("UPDATE events SET correlation_id = 'mine'")
 
-    def found() -> list[int]:
+    def found_ids() -> list[int]:
         return [user["id"] for user in search.page(Search(find="call:mine"))["items"]]
 
-    assert found() == [monday.user.id]
+    assert found_ids() == [monday.user.id]
     correlations.catch_up(time.monotonic())
     assert rows("SELECT FROM event_correlations") == [], "it may still commit"
     monkeypatch.setattr(correlations, "OVERLAP_S", -1)
@@ -276,9 +276,9 @@ def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
     assert correlations.catch_up(time.monotonic() + 10) == 0
     (row,) = rows("SELECT event_id FROM event_correlations")
     assert str(row["event_id"]) == str(monday.id)
-    assert found() == [monday.user.id]
+    assert found_ids() == [monday.user.id]
     rows("DELETE FROM event_correlations")
-    assert found() == [], "it is found by the index now"
+    assert found_ids() == [], "it is found by the index now"
 
 
 def test_the_console_reveals_to_operators_only() -> None:

@@ -141,14 +141,14 @@ def test_users_that_arrive_one_by_one_share_calls_and_jobs(
 
     monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
     with ThreadPoolExecutor(4) as pool:
-        done = pool.map(work, range(4))
+        outcomes = pool.map(work, range(4))
         for user_id in range(1, 301):
             if put(user_id) is PutResult.WAKE_UP_CLAIMED:
                 rq_jobs.enqueue()
         eventually(is_idle, 60, "all is settled")
         for _ in range(4):
             waiting.put(None)
-        list(done)
+        list(outcomes)
     calls = control("calls")["methods"]["batch"]
     assert len(control("leads")) == 300
     assert calls <= 300 / 10
@@ -312,8 +312,8 @@ def test_a_user_with_a_full_page_of_leads_does_not_affect_the_others(
     for user_id in range(1, 6):
         put(user_id, version=2)  # their leads are unknown, so one lookup covers them all
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "all is settled")
-    answered = replies(amqp_url)
-    assert {reply["user_id"]: reply["attempts"] for reply in answered} == dict.fromkeys(
+    sent_replies = replies(amqp_url)
+    assert {reply["user_id"]: reply["attempts"] for reply in sent_replies} == dict.fromkeys(
         range(1, 6), 1
     )
     assert len({lead["ORIGIN_ID"] for lead in control("leads")}) == 5
@@ -326,7 +326,7 @@ def test_an_unreadable_item_does_not_affect_the_others(
 ) -> None:
     call = PortalClient.call
 
-    def damaged(
+    def damage(
         portal: PortalClient, commands: Mapping[str, Command], **extra: Any
     ) -> BatchResponse:
         batch = call(portal, commands, **extra)
@@ -335,7 +335,7 @@ def test_an_unreadable_item_does_not_affect_the_others(
             batch.results["u2"] = {"item": {**answer["item"], **part}}
         return batch
 
-    monkeypatch.setattr(PortalClient, "call", damaged)
+    monkeypatch.setattr(PortalClient, "call", damage)
     for user_id in range(1, 6):
         put(user_id)
     job.call_bitrix24("main")

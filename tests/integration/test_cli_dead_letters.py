@@ -68,7 +68,7 @@ def broker(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     broker.connection.close()
 
 
-def listed(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
+def list_dead_letters(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
     answer = leadline("dead-letters", "list", "--json", *words)
     assert answer.code == 0, answer.err
     return list(answer.json["dead_letters"])
@@ -76,7 +76,7 @@ def listed(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
 
 def by_id(leadline: Leadline) -> dict[str, dict[str, Any]]:
     """The listed dead letters by id."""
-    return {letter["id"]: letter for letter in listed(leadline)}
+    return {letter["id"]: letter for letter in list_dead_letters(leadline)}
 
 
 @pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
@@ -86,12 +86,12 @@ def test_a_malformed_dead_letter_does_not_hide_others_and_can_be_discarded(
     properties = RawProperties(message_id=b"\xff", correlation_id=b"\xfe", headers=headers)
     broker.channel.basic_publish("", DEAD, b"[" * 400 + b"]" * 400, properties)
     broker.dead_letter(b"{}", message_id="m-1")
-    hostile, other = listed(leadline)
+    hostile, other = list_dead_letters(leadline)
     assert other["message_id"] == "m-1"
     output = leadline("dead-letters", "show", hostile["id"], "--json")
     assert (output.code, output.json["encoding"]) == (0, "text")
     assert leadline("dead-letters", "discard", hostile["id"], "--yes").code == 0
-    assert listed(leadline) == [other]
+    assert list_dead_letters(leadline) == [other]
 
 
 def test_a_replay_goes_to_its_own_queue_only_and_stays_there(
@@ -101,7 +101,7 @@ def test_a_replay_goes_to_its_own_queue_only_and_stays_there(
     properties = pika.BasicProperties(headers=died, expiration="60000")
     broker.channel.basic_publish("", DEAD, b"{}", properties)
     broker.take(topology.REPLIES)
-    (found,) = listed(leadline)
+    (found,) = list_dead_letters(leadline)
     assert leadline("dead-letters", "replay", found["id"]).code == 0
     ((properties, _),) = broker.take(QUEUE)
     assert properties.expiration is None
@@ -112,7 +112,7 @@ def test_a_dead_letter_is_found_right_after_another_list_has_fetched_it(
     leadline: Leadline, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.dead_letter(b"{}", message_id="m-1")
-    (found,) = listed(leadline)
+    (found,) = list_dead_letters(leadline)
     other = broker.connection.channel()
     other.basic_get(DEAD)
 
@@ -154,7 +154,7 @@ def test_forged_death_headers_do_no_harm(
 ) -> None:
     """RabbitMQ itself dead-letters messages without the connector's headers."""
     broker.channel.basic_publish("", DEAD, b"{}", pika.BasicProperties(headers=headers))
-    (found,) = listed(leadline)
+    (found,) = list_dead_letters(leadline)
     assert found["died_at"] is None
     assert len(found["reason"]) <= dead_letters.REASON_MAX
     assert leadline("dead-letters", "show", found["id"]).code == 0
@@ -166,7 +166,7 @@ def test_a_list_shows_reason_origin_time_attempts_id_and_size(
     days = [time.strftime("%Y-%m-%d", time.gmtime())]
     broker.dead_letter(b'{"full_name": "Anna"}', message_id="m-1", correlation_id="call-1")
     broker.dead_letter(b"?", "422 no such event", topology.REPLIES)
-    first, second = listed(leadline)
+    first, second = list_dead_letters(leadline)
     days.append(time.strftime("%Y-%m-%d", time.gmtime()))  # another one after midnight
     assert first.pop("died_at")[:10] in days
     assert first.pop("id") != second["id"]
@@ -206,7 +206,7 @@ def test_repeated_listing_loses_and_changes_nothing(leadline: Leadline, broker: 
 def test_a_dead_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b'{"a": [1]}', headers={"ce-id": "7"}, content_type="application/json")
     broker.dead_letter(UNREADABLE)
-    as_json, unreadable = (letter["id"] for letter in listed(leadline))
+    as_json, unreadable = (letter["id"] for letter in list_dead_letters(leadline))
     details = leadline("dead-letters", "show", as_json, "--json").json
     assert (details["encoding"], details["body"], details["headers"]["ce-id"]) == (
         "json",
@@ -224,7 +224,7 @@ def test_a_replay_resets_the_attempts_and_warns_about_processed_messages(
 ) -> None:
     broker.dead_letter(b"one", message_id="m-1", headers={"ce-id": "1", "ce-changed": "phone"})
     broker.dead_letter(b"two")
-    dead_letter_id = listed(leadline)[0]["id"]
+    dead_letter_id = list_dead_letters(leadline)[0]["id"]
     assert leadline("dead-letters", "replay", dead_letter_id, "--json").json["replayed"] == 1
     ((properties, body),) = broker.take(QUEUE)
     assert (body, properties.message_id, properties.delivery_mode) == (b"one", "m-1", 2)
@@ -243,7 +243,7 @@ def test_dead_letters_are_replayed_by_reason_or_all(leadline: Leadline, broker: 
     assert [body for _, body in broker.take(topology.REPLIES)] == [b"c"]
     leadline("dead-letters", "replay", "--all", "--yes")
     assert [body for _, body in broker.take(QUEUE)] == [b"a"]
-    assert listed(leadline) == []
+    assert list_dead_letters(leadline) == []
 
 
 def test_the_largest_and_unreadable_bodies_are_replayed_unchanged(
@@ -252,7 +252,10 @@ def test_the_largest_and_unreadable_bodies_are_replayed_unchanged(
     large = json.dumps({"x": "ы" * 60_000}, ensure_ascii=False).encode()
     broker.dead_letter(large)
     broker.dead_letter(UNREADABLE)
-    assert [letter["bytes"] for letter in listed(leadline)] == [len(large), len(UNREADABLE)]
+    assert [letter["bytes"] for letter in list_dead_letters(leadline)] == [
+        len(large),
+        len(UNREADABLE),
+    ]
     leadline("dead-letters", "replay", "--all", "--yes")
     assert [body for _, body in broker.take(QUEUE)] == [large, UNREADABLE]
 
@@ -263,7 +266,7 @@ def test_a_dead_letter_whose_queue_is_gone_stays(leadline: Leadline, broker: Bro
     answer = leadline("dead-letters", "replay", "--all", "--yes")
     assert answer.code == 3
     assert QUEUE in answer.err
-    assert len(listed(leadline)) == 1
+    assert len(list_dead_letters(leadline)) == 1
 
 
 def test_an_interrupted_replay_loses_no_dead_letter(leadline: Leadline, broker: Broker) -> None:
@@ -278,7 +281,7 @@ def test_an_interrupted_replay_loses_no_dead_letter(leadline: Leadline, broker: 
     with pytest.raises(KeyboardInterrupt):
         dead_letters.walk(broker.url, decide, [QUEUE])
     assert [body for _, body in broker.take(QUEUE)] == [b"one"]
-    assert len(listed(leadline)) == 2
+    assert len(list_dead_letters(leadline)) == 2
 
 
 def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> None:
@@ -286,16 +289,16 @@ def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> No
     broker.dead_letter(b"two", "422 two")
     answer = leadline("dead-letters", "discard", "--all", typed="n\n")
     assert (answer.code, "Discard 2 dead letters" in answer.err) == (2, True)
-    answer = leadline("dead-letters", "discard", listed(leadline)[0]["id"])
+    answer = leadline("dead-letters", "discard", list_dead_letters(leadline)[0]["id"])
     assert (answer.code, "--yes" in answer.err) == (2, True), "without a terminal it can't ask"
-    assert len(listed(leadline)) == 2
+    assert len(list_dead_letters(leadline)) == 2
     assert leadline("dead-letters", "discard", "--reason", "one", typed="y\n").code == 0
-    assert [letter["reason"] for letter in listed(leadline)] == ["422 two"]
+    assert [letter["reason"] for letter in list_dead_letters(leadline)] == ["422 two"]
     assert leadline("dead-letters", "discard", "--all", "--yes").code == 0
     answer = leadline("dead-letters", "discard", "--all")
     assert (answer.code, answer.out) == (0, b"discarded: 0\n"), "nothing to ask about"
     assert leadline("dead-letters", "discard", "0" * 12).code == 1
-    assert listed(leadline) == []
+    assert list_dead_letters(leadline) == []
     assert broker.take(QUEUE) == []
 
 
@@ -308,16 +311,16 @@ def test_a_replay_of_dead_letters_not_named_by_id_asks_for_confirmation(
     for typed in (None, "n\n"):
         answer = leadline("dead-letters", "replay", "--reason", "422", typed=typed)
         assert (answer.code, "Replay 2 dead letters" in answer.err) == (2, True)
-    assert len(listed(leadline)) == 2
+    assert len(list_dead_letters(leadline)) == 2
     answer = leadline("dead-letters", "replay", "--reason", "one", "--json", typed="y\n")
     assert (answer.code, answer.json) == (0, {"replayed": 1, "not_found": []})
-    assert [letter["reason"] for letter in listed(leadline)] == ["422 two"]
+    assert [letter["reason"] for letter in list_dead_letters(leadline)] == ["422 two"]
     assert [body for _, body in broker.take(QUEUE)] == [b"one"]
 
 
 def test_an_unknown_id_is_reported(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b"one")
-    dead_letter_id = listed(leadline)[0]["id"]
+    dead_letter_id = list_dead_letters(leadline)[0]["id"]
     answer = leadline("dead-letters", "replay", dead_letter_id, "0123456789ab", "--json")
     assert (answer.code, answer.json) == (1, {"replayed": 1, "not_found": ["0123456789ab"]})
 
@@ -331,7 +334,7 @@ def test_a_message_dead_lettered_by_rabbitmq_is_listed_with_its_reason(
     broker.channel.basic_reject(method.delivery_tag, requeue=False)
     found: list[dict[str, Any]] = []
     while not found:
-        found = listed(leadline)
+        found = list_dead_letters(leadline)
     assert (found[0]["reason"], found[0]["queue"]) == ("rejected", QUEUE)
     assert found[0]["died_at"]
 

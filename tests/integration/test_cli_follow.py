@@ -63,7 +63,7 @@ def lines(process: subprocess.Popen[str], number: int) -> list[str]:
     return [process.stdout.readline() for _ in range(number)]
 
 
-def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
+def interrupt(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code after Ctrl-C, and the output."""
     process.send_signal(signal.SIGINT)
     _, output = process.communicate(timeout=30)
@@ -79,7 +79,7 @@ def test_the_status_is_repeated_until_it_is_interrupted() -> None:
         first, second = (json.loads(line) for line in lines(process, 2))
         assert first["ledger"] == second["ledger"]
         assert second["at"] > first["at"]
-        assert interrupted(process) == (130, "")
+        assert interrupt(process) == (130, "")
 
 
 def test_new_events_are_followed_until_it_is_interrupted() -> None:
@@ -90,7 +90,7 @@ def test_new_events_are_followed_until_it_is_interrupted() -> None:
         after = create()
         (second,) = (json.loads(line) for line in lines(process, 1))
         assert (second["user_id"], second["step"]) == (after, "accepted")
-        assert interrupted(process) == (130, "")
+        assert interrupt(process) == (130, "")
 
 
 def test_a_lost_connection_to_postgres_loses_no_event(postgres: str) -> None:
@@ -101,7 +101,7 @@ def test_a_lost_connection_to_postgres_loses_no_event(postgres: str) -> None:
             disconnect(postgres)
         second = create()
         assert json.loads(lines(process, 1)[0])["user_id"] == second
-        code, output = interrupted(process)
+        code, output = interrupt(process)
         assert (code, "Traceback" in output) == (130, False)
 
 

@@ -48,7 +48,7 @@ def create(name: str = "Ann", phone: str = "+77001112233") -> Event:
     return write.create(NewUser(full_name=name, phone=phone), None).event
 
 
-def failed(reason: str, minutes_ago: int = 0, *, retried: bool = False) -> int:
+def create_failed_user(reason: str, minutes_ago: int = 0, *, retried: bool = False) -> int:
     """A user whose only write has failed."""
     event = create()
     settle.apply([ReceivedReply(failure(event, reason))])
@@ -75,7 +75,7 @@ def reason_and_text(leadline: Leadline, user_id: int) -> tuple[str, str]:
 def test_a_rejected_user_is_shown_with_the_portals_text_and_the_retry_command(
     leadline: Leadline,
 ) -> None:
-    user_id = failed("Field X is required")
+    user_id = create_failed_user("Field X is required")
     code, text = reason_and_text(leadline, user_id)
     assert code == "whyPermanent"
     assert "Field X is required" in text
@@ -85,7 +85,9 @@ def test_a_rejected_user_is_shown_with_the_portals_text_and_the_retry_command(
 
 def test_a_user_that_will_be_retried_is_shown_with_the_time(leadline: Leadline) -> None:
     soonest = datetime.now(UTC).astimezone() + timedelta(hours=1)
-    code, text = reason_and_text(leadline, failed("the portal did not answer", retried=True))
+    code, text = reason_and_text(
+        leadline, create_failed_user("the portal did not answer", retried=True)
+    )
     latest = datetime.now(UTC).astimezone() + timedelta(hours=1)
     assert code == "whyTransient"
     assert any(f"{at:%Y-%m-%d %H:}" in text for at in (soonest, latest))
@@ -109,7 +111,7 @@ def test_a_waiting_user_is_shown_with_what_it_waits_for(leadline: Leadline) -> N
 def test_without_redis_the_ledgers_part_is_still_shown(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user_id = failed("no such stage")
+    user_id = create_failed_user("no such stage")
     for down in ("redis://127.0.0.1:1", None):
         monkeypatch.setenv("REDIS_URL", down) if down else monkeypatch.delenv("REDIS_URL")
         answer = leadline("show", user_id)
@@ -121,8 +123,11 @@ def test_without_redis_the_ledgers_part_is_still_shown(
 
 
 def test_failures_are_restricted_by_time_and_reason(leadline: Leadline) -> None:
-    old, new = failed("Field X is required", 90), failed("Field X is required")
-    stage = failed("no such stage", retried=True)
+    old, new = (
+        create_failed_user("Field X is required", 90),
+        create_failed_user("Field X is required"),
+    )
+    stage = create_failed_user("no such stage", retried=True)
 
     def found(*words: object) -> list[int]:
         return [item["id"] for item in leadline("failed", "--json", *words).json["items"]]
@@ -142,9 +147,9 @@ def test_failures_are_restricted_by_time_and_reason(leadline: Leadline) -> None:
 
 def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) -> None:
     for number in (12, 345):
-        failed(f"lead {number} belongs to another user", 90)
-    failed("lead 6 belongs to another user", retried=True)
-    other = failed("no such stage")
+        create_failed_user(f"lead {number} belongs to another user", 90)
+    create_failed_user("lead 6 belongs to another user", retried=True)
+    other = create_failed_user("no such stage")
     rows("UPDATE users SET stage = 'JUNK' WHERE id = 2")
     answer = leadline("failed", "--group", "--json")
     assert answer.code == 1
@@ -178,8 +183,10 @@ def test_only_the_failures_that_were_listed_are_resynced(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.operations.bulk.steps.BATCH", 1)
-    old, first, second = (failed(f"Field {n} is required", 90 if n == 1 else 0) for n in (1, 2, 3))
-    other = failed("no such stage")
+    old, first, second = (
+        create_failed_user(f"Field {n} is required", 90 if n == 1 else 0) for n in (1, 2, 3)
+    )
+    other = create_failed_user("no such stage")
     words = ("resync", "--all-failed", "--since", "1h", "--reason", "field 2 is required")
     for typed in (None, "n\n"):
         answer = leadline(*words, typed=typed)
@@ -236,7 +243,7 @@ def test_status_names_what_needs_an_operator_with_a_command(
     leadline: Leadline, connector: BlockingChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert connector.is_open
-    failed("no such stage")
+    create_failed_user("no such stage")
     portal_session.circuit_breaker().hold("leads are imported")
     monkeypatch.setattr(reachability, "GRACE_S", 0.0)
     portal_session.reachability().record_failure(Unavailable("connection refused"))
@@ -259,20 +266,20 @@ def test_the_backlog_has_a_forecast_as_a_range(
 ) -> None:
     monkeypatch.setenv("AMQP_URL", amqp_url)
 
-    def shown() -> tuple[str, str]:
+    def outlook_and_text() -> tuple[str, str]:
         return leadline("status", "--json").json["forecast"]["outlook"], leadline(
             "status"
         ).out.decode()
 
-    outlook, text = shown()
+    outlook, text = outlook_and_text()
     assert (outlook, "nothing waits" in text) == ("empty", True)
     events = [create() for _ in range(20)]
-    assert shown()[0] == "stalled"
+    assert outlook_and_text()[0] == "stalled"
     settle.apply([ReceivedReply(reply_to(event)) for event in events[:10]])
-    assert shown()[0] == "growing"
+    assert outlook_and_text()[0] == "growing"
     long_ago = "overlay(CAST(id AS text) placing '00000000-0001' from 1 for 13)"
     rows(f"UPDATE events SET id = CAST({long_ago} AS uuid)")  # noqa: S608 - a constant
-    outlook, text = shown()
+    outlook, text = outlook_and_text()
     assert outlook == "range"
     assert "empty in 60 s to 10 min, if no more is accepted" in text
 
@@ -301,7 +308,7 @@ def steps(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
     return [(step["user_id"], step["step"]) for step in feed.poll()]
 
 
-def caught_up(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
+def steps_until_caught_up(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
     found = steps(feed)
     while feed.is_behind:
         found += steps(feed)
@@ -315,13 +322,16 @@ def test_each_step_of_a_write_is_reported_once(monkeypatch: pytest.MonkeyPatch) 
     assert steps(feed) == []
     events = [create() for _ in range(5)]
     ids = [event.user.id for event in events]
-    assert caught_up(feed) == [(user_id, "accepted") for user_id in ids]
+    assert steps_until_caught_up(feed) == [(user_id, "accepted") for user_id in ids]
     assert steps(feed) == []
     rows("UPDATE events SET published_at = now(), sendings = 1 WHERE user_id = 2")
-    assert caught_up(feed) == [(2, "published")]
+    assert steps_until_caught_up(feed) == [(2, "published")]
     settle.apply([ReceivedReply(reply_to(event)) for event in events[1:]])
     settle.apply([ReceivedReply(failure(events[0]))])
-    assert sorted(caught_up(feed)) == [(2, "failed"), *((user_id, "synced") for user_id in ids[1:])]
+    assert sorted(steps_until_caught_up(feed)) == [
+        (2, "failed"),
+        *((user_id, "synced") for user_id in ids[1:]),
+    ]
     assert steps(feed) == []
 
 

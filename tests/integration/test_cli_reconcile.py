@@ -37,7 +37,7 @@ def control(portal: str) -> Callable[[str], Any]:
     return lambda path: requests.get(f"{portal}/_emulator/{path}", timeout=30).json()
 
 
-def in_sync(number: int) -> None:
+def create_users_in_sync(number: int) -> None:
     """Users 1 to `number`, each with its lead, as after a first synchronisation."""
     rows(
         """
@@ -68,7 +68,7 @@ def findings(answer: CommandOutput) -> dict[int | None, dict[str, Any]]:
 
 
 def test_users_in_sync_have_no_drift(leadline: Leadline, tmp_path: Path) -> None:
-    in_sync(60)
+    create_users_in_sync(60)
     answer = leadline("reconcile", "--json")
     assert (answer.code, answer.err) == (0, "")
     (line,) = answer.lines
@@ -78,7 +78,7 @@ def test_users_in_sync_have_no_drift(leadline: Leadline, tmp_path: Path) -> None
 
 
 def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
-    in_sync(12)
+    create_users_in_sync(12)
     crm("crm.lead.delete", id=1)
     double = crm("crm.lead.add", fields={"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2"})
     crm("crm.lead.update", id=3, fields={"TITLE": "Somebody Else"})
@@ -117,7 +117,7 @@ def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
 
 
 def test_a_report_contains_no_names(leadline: Leadline) -> None:
-    in_sync(3)
+    create_users_in_sync(3)
     crm("crm.lead.update", id=3, fields={"TITLE": "Somebody Else"})
     output = leadline("reconcile")
     assert b"drifted   user 3" in output.out
@@ -127,13 +127,13 @@ def test_a_report_contains_no_names(leadline: Leadline) -> None:
 
 
 def test_a_lead_created_by_hand_and_reported_to_us_belongs_to_the_user(leadline: Leadline) -> None:
-    in_sync(1)
+    create_users_in_sync(1)
     crm("crm.lead.update", id=1, fields={"ORIGINATOR_ID": "", "ORIGIN_ID": ""})
     assert leadline("reconcile", "--json").code == 0
 
 
 def test_a_stage_set_by_a_failed_write_is_drift(leadline: Leadline) -> None:
-    in_sync(2)
+    create_users_in_sync(2)
     rows(
         "UPDATE users SET stage = 'JUNK', version = 2, stage_version = 3 - id,"
         " sync_status = 'failed', sync_reason = 'x'"
@@ -144,7 +144,7 @@ def test_a_stage_set_by_a_failed_write_is_drift(leadline: Leadline) -> None:
 
 
 def test_more_duplicates_than_a_page_are_all_found(leadline: Leadline) -> None:
-    in_sync(30)
+    create_users_in_sync(30)
     adds = {
         f"a{n}": Command(
             "crm.lead.add", {"fields": {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": str(n % 20 + 1)}}
@@ -161,7 +161,7 @@ def test_more_duplicates_than_a_page_are_all_found(leadline: Leadline) -> None:
 def test_a_concurrent_write_is_not_drift(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_sync(3)
+    create_users_in_sync(3)
     look = throttled_reads.read_all
 
     def write_and_look(commands: dict[str, Command], **options: Any) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def test_an_interrupted_run_resumes_where_it_was_within_the_limits(
     monkeypatch: pytest.MonkeyPatch,
     control: Callable[[str], Any],
 ) -> None:
-    in_sync(1200)
+    create_users_in_sync(1200)
     crm("crm.lead.delete", id=10)
     crm("crm.lead.delete", id=1190)
     compared: list[int] = []
@@ -220,7 +220,7 @@ def test_reconcile_takes_its_tokens_from_the_bucket_of_the_workers(
     monkeypatch.setattr(scan, "USERS_PER_CALL", 25)
     settings = f"{portal}/_emulator/settings"
     requests.put(settings, json={"rate_per_s": 0}, timeout=10).raise_for_status()
-    in_sync(150)
+    create_users_in_sync(150)
     requests.put(settings, json={"rate_per_s": 3, "burst": 3}, timeout=10).raise_for_status()
     before = control("calls")["requests"]
     assert leadline("reconcile", "--json").lines[-1]["summary"]["ok"] == 150
@@ -232,7 +232,7 @@ def test_reconcile_takes_its_tokens_from_the_bucket_of_the_workers(
 def test_a_refusal_is_waited_out_and_a_paused_portal_is_reported(
     leadline: Leadline, portal: str
 ) -> None:
-    in_sync(2)
+    create_users_in_sync(2)
     faults = f"{portal}/_emulator/faults"
     refusal = {"method": "*", "action": "error", "code": "QUERY_LIMIT_EXCEEDED", "status": 503}
     requests.post(faults, json=[refusal | {"count": 1}], timeout=10).raise_for_status()
@@ -245,7 +245,7 @@ def test_a_refusal_is_waited_out_and_a_paused_portal_is_reported(
 
 
 def test_a_repair_writes_events_only_for_users_that_need_one(leadline: Leadline) -> None:
-    in_sync(5)
+    create_users_in_sync(5)
     crm("crm.lead.delete", id=1)
     for typed in (None, "n\n"):
         assert leadline("reconcile", "--repair", typed=typed).code == 2

@@ -38,9 +38,9 @@ def test_the_version_is_that_of_the_package(leadline: Leadline) -> None:
 def test_the_command_help_prints_the_same_as_the_option(
     leadline: Leadline, words: tuple[str, ...]
 ) -> None:
-    asked = leadline("help", *words)
-    assert (asked.code, asked.out) == (0, leadline(*words, "--help").out)
-    assert f"leadline {' '.join(words)}" in asked.out.decode()
+    help_output = leadline("help", *words)
+    assert (help_output.code, help_output.out) == (0, leadline(*words, "--help").out)
+    assert f"leadline {' '.join(words)}" in help_output.out.decode()
 
 
 def test_help_of_an_unknown_command_is_wrong_usage(leadline: Leadline) -> None:

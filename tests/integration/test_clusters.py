@@ -476,7 +476,7 @@ def test_a_transaction_that_watches_keys_stays_on_its_connection(moving: Moving)
 def _names(client: redis.Redis, port: int) -> bool:
     connection_class = client.connection_pool.connection_class
     sentinels: sentinel.Sentinels = connection_class.sentinels
-    return sentinels.is_master("127.0.0.1", port)
+    return sentinels.watch("127.0.0.1", port)
 
 
 @pytest.mark.slow("Sentinels need seconds to find each other")

@@ -48,15 +48,15 @@ def test_users_are_found_by_rare_and_common_terms_near_and_far(
     monkeypatch.setattr(newest_first, "SCAN_IDS", near)
     ids = [create("Анна Ким"), create("анна Ли", "+77009998877"), create("Ян")]
 
-    def found(text: str, after: int = 0) -> list[int]:
+    def search_ids(text: str, after: int = 0) -> list[int]:
         return [user["id"] for user in search.page(Search(find=text, after=after))["items"]]
 
-    assert found("АННА") == [ids[1], ids[0]]
-    assert found("анна", after=ids[1]) == [ids[0]]
-    assert found("+7 700 111") == [ids[2], ids[0]]
-    assert found("77009") == [ids[1]]
-    assert found(str(ids[2])) == [ids[2]]
-    assert found("") == ids[::-1]
+    assert search_ids("АННА") == [ids[1], ids[0]]
+    assert search_ids("анна", after=ids[1]) == [ids[0]]
+    assert search_ids("+7 700 111") == [ids[2], ids[0]]
+    assert search_ids("77009") == [ids[1]]
+    assert search_ids(str(ids[2])) == [ids[2]]
+    assert search_ids("") == ids[::-1]
 
 
 @pytest.mark.usefixtures("in_postgres")

@@ -50,7 +50,7 @@ def as_admin(url: str, sql: str) -> list[list[object]]:
 
 
 # The second argument is the time in milliseconds to wait for its end.
-OTHERS = (
+END_SESSIONS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     " WHERE application_name = 'leadline'"
 )
@@ -77,7 +77,7 @@ def test_a_connection_cut_while_idle_is_replaced_silently(
 ) -> None:
     monkeypatch.setattr(connection, "CHECK_AFTER_S", 0)
     db.run("SELECT 1 AS one")
-    assert as_admin(server.url, OTHERS)
+    assert as_admin(server.url, END_SESSIONS)
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
 
 

@@ -73,7 +73,7 @@ def test_events_of_one_user_without_versions_keep_their_order() -> None:
     assert [event.correlation_id for event in entry.events] == ["Cid", "Bob", "Ann"]
 
 
-def versioned(version: int, *, name: str = "Ann", stage: str = "NEW", **sent: str) -> Delivery:
+def our_message(version: int, *, name: str = "Ann", stage: str = "NEW", **sent: str) -> Delivery:
     """A message of ours about user 7, with these CloudEvents attributes."""
     user = {"id": 7, "full_name": name, "phone": "+77001112233", "stage": stage}
     action = "create_card" if version == 1 else "update_card"
@@ -89,21 +89,21 @@ def old_epoch(in_redis: str) -> None:
     work_queue().call_ms = 0
 
 
-def leased() -> Entry:
+def lease_one() -> Entry:
     (entry,) = work_queue().lease(50).entries
     return entry
 
 
 def next_step() -> Plan:
     """The step decided for the only due user."""
-    return plan(leased())
+    return plan(lease_one())
 
 
 def mark_applied(version: int) -> None:
     """Make this version, which set all fields, the last applied state of user 7."""
-    enqueue.enqueue_events([versioned(version, **{CHANGED: "full_name,phone,stage"})])
+    enqueue.enqueue_events([our_message(version, **{CHANGED: "full_name,phone,stage"})])
     written = settle_applied(
-        leased(), LastApplied(5, "Ann", "+77001112233", 9), is_create=version == 1
+        lease_one(), LastApplied(5, "Ann", "+77001112233", 9), is_create=version == 1
     )
     assert work_queue().release([written]) == [True]
 
@@ -111,23 +111,23 @@ def mark_applied(version: int) -> None:
 def test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender_to_republish() -> None:
     client().flushall()
     since_ms = work_queue().ensure_redis_epoch() + 10_000  # the clock tolerance
-    enqueue.enqueue_events([versioned(2, **{SENT: str(since_ms - 1)})])
+    enqueue.enqueue_events([our_message(2, **{SENT: str(since_ms - 1)})])
     assert waiting() == {}
     assert rq_jobs.rq_queue().count == 0
-    enqueue.enqueue_events([versioned(2, **{SENT: str(since_ms + 1)})])
+    enqueue.enqueue_events([our_message(2, **{SENT: str(since_ms + 1)})])
     assert rq_jobs.rq_queue().count == 1
 
 
 @pytest.mark.usefixtures("old_epoch")
 @pytest.mark.parametrize("redelivery", [{ATTEMPT: "2"}, {RESENT: "true"}])
 def test_a_possible_redelivery_is_looked_up_first(redelivery: dict[str, str]) -> None:
-    enqueue.enqueue_events([versioned(1, **redelivery)])
+    enqueue.enqueue_events([our_message(1, **redelivery)])
     assert isinstance(next_step(), Lookup)
 
 
 @pytest.mark.usefixtures("old_epoch")
 def test_a_first_delivery_of_a_first_version_needs_no_lookup() -> None:
-    enqueue.enqueue_events([versioned(1, **{ATTEMPT: "1"})])
+    enqueue.enqueue_events([our_message(1, **{ATTEMPT: "1"})])
     step = next_step()
     assert isinstance(step, Write)
     assert step.is_create
@@ -136,7 +136,7 @@ def test_a_first_delivery_of_a_first_version_needs_no_lookup() -> None:
 @pytest.mark.usefixtures("old_epoch")
 def test_a_message_can_request_a_lookup_even_if_nothing_seems_to_differ() -> None:
     mark_applied(1)
-    enqueue.enqueue_events([versioned(2, **{CHANGED: "look"})])
+    enqueue.enqueue_events([our_message(2, **{CHANGED: "look"})])
     assert isinstance(next_step(), Lookup)
 
 
@@ -144,7 +144,7 @@ def test_a_message_can_request_a_lookup_even_if_nothing_seems_to_differ() -> Non
 def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None:
     mark_applied(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: "2"}
-    enqueue.enqueue_events([versioned(3, name="Bob", stage="JUNK", **changed)])
+    enqueue.enqueue_events([our_message(3, name="Bob", stage="JUNK", **changed)])
     step = next_step()
     assert isinstance(step, Write)
     assert step.command.params["fields"] == {"title": "Bob", "name": "Bob", "stageId": "JUNK"}
@@ -156,7 +156,7 @@ def test_an_older_stage_change_keeps_its_version(stage_version: int) -> None:
     """The CRM already has the stage, and a person may have moved the lead since."""
     mark_applied(stage_version)
     changed = {CHANGED: "full_name", STAGE_VERSION: str(stage_version)}
-    enqueue.enqueue_events([versioned(3, **changed)])
+    enqueue.enqueue_events([our_message(3, **changed)])
     assert isinstance(next_step(), NoCall)
 
 
@@ -165,5 +165,5 @@ def test_an_older_stage_change_keeps_its_version(stage_version: int) -> None:
 def test_an_impossible_stage_version_is_ignored(stage_version: str) -> None:
     mark_applied(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: stage_version}
-    enqueue.enqueue_events([versioned(3, stage="JUNK", **changed)])
+    enqueue.enqueue_events([our_message(3, stage="JUNK", **changed)])
     assert isinstance(next_step(), NoCall)

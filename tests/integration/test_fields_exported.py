@@ -90,7 +90,7 @@ def create(number: int, fields: dict[str, Any]) -> None:
     accept.create(with_fields(NewUser).model_validate({**content, **fields}), None)
 
 
-def stored() -> list[dict[str, Any]]:
+def stored_users() -> list[dict[str, Any]]:
     """The fields of each user that have a value."""
     found = rows("SELECT full_name, phone, stage, fields FROM users ORDER BY full_name")
     return [
@@ -100,7 +100,7 @@ def stored() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def emptied(_postgres_urls: tuple[str, str]) -> Callable[[], None]:
+def delete_users(_postgres_urls: tuple[str, str]) -> Callable[[], None]:
     """A function that deletes all users, as the owner."""
 
     def empty() -> None:
@@ -110,10 +110,12 @@ def emptied(_postgres_urls: tuple[str, str]) -> Callable[[], None]:
     return empty
 
 
-def reimported(leadline: Leadline, file: Path, emptied: Callable[[], None], *options: str) -> None:
+def reimport(
+    leadline: Leadline, file: Path, delete_users: Callable[[], None], *options: str
+) -> None:
     """Export all users into this file, delete them, and import it."""
     file.write_bytes(leadline("export", *options).out)
-    emptied()
+    delete_users()
     answer = leadline("import", file)
     assert answer.code == 0, answer.err
 
@@ -123,25 +125,25 @@ def types(users: list[dict[str, Any]]) -> list[dict[str, type]]:
 
 
 def test_an_export_in_csv_is_imported_with_the_same_values(
-    leadline: Leadline, tmp_path: Path, emptied: Callable[[], None]
+    leadline: Leadline, tmp_path: Path, delete_users: Callable[[], None]
 ) -> None:
     for number, fields in enumerate(PEOPLE):
         create(number, fields)
-    before = stored()
+    before = stored_users()
     assert before[0]["fields"] == FULL
-    reimported(leadline, tmp_path / "users.csv", emptied)
+    reimport(leadline, tmp_path / "users.csv", delete_users)
     for user in before[4:]:  # an empty cell is no value, and such new users get the default
         user["fields"] = {"source": "my site", **user["fields"]}
-    assert stored() == before
-    assert types(stored()) == types(before)
+    assert stored_users() == before
+    assert types(stored_users()) == types(before)
 
 
 def test_an_export_in_json_keeps_null(
-    leadline: Leadline, tmp_path: Path, emptied: Callable[[], None]
+    leadline: Leadline, tmp_path: Path, delete_users: Callable[[], None]
 ) -> None:
     for number, fields in enumerate(PEOPLE):
         create(number, fields)
-    before = stored()
-    reimported(leadline, tmp_path / "users.jsonl", emptied, "--json")
-    assert stored() == before
-    assert types(stored()) == types(before)
+    before = stored_users()
+    reimport(leadline, tmp_path / "users.jsonl", delete_users, "--json")
+    assert stored_users() == before
+    assert types(stored_users()) == types(before)

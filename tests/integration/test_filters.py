@@ -38,7 +38,7 @@ STAGES = ("NEW", "JUNK")
 
 
 @dataclass
-class Known:
+class ExpectedUser:
     """A user as last written, and the outcome of that write."""
 
     event: Event
@@ -73,7 +73,7 @@ def answer(event: Event, *, is_synced: bool) -> None:
     settle.apply([ReceivedReply(Reply(**fields, **ends))])
 
 
-def found(**query: object) -> list[int]:
+def find_ids(**query: object) -> list[int]:
     """The ids on all pages."""
     ids, more = list[int](), "0"  # type: tuple[list[int], str | None]
     while more is not None:
@@ -94,11 +94,11 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def no_users(self) -> None:
         self.delete_users()
-        self.users: list[Known] = []
+        self.users: list[ExpectedUser] = []
 
     @rule(name=st.sampled_from(NAMES), stage=st.sampled_from(STAGES))
     def create(self, name: str, stage: str) -> None:
-        self.users.append(Known(create(name, stage)))
+        self.users.append(ExpectedUser(create(name, stage)))
 
     @rule(
         data=st.data(),
@@ -151,13 +151,13 @@ class Machine(RuleBasedStateMachine):
         failed = [user.event.user.id for user in self.users if user.sync == "failed"]
         assert failed_users.ids(FailedFilter(), 100, 0) == failed
 
-    def _one(self, data: st.DataObject) -> list[Known]:
+    def _one(self, data: st.DataObject) -> list[ExpectedUser]:
         """Any of the users, if there are some."""
         return [data.draw(st.sampled_from(self.users))] if self.users else []
 
     def _finds(self, meant: Callable[..., bool], **query: object) -> None:
         expected = [user.event.user.id for user in self.users[::-1] if meant(user)]
-        assert found(**query) == expected, query
+        assert find_ids(**query) == expected, query
 
 
 @pytest.mark.slow("searches in fourteen ways after each of hundreds of steps")
@@ -234,7 +234,7 @@ def test_a_user_deleted_by_hand_is_not_found(in_postgres: str, postgres: str) ->
     with _owner(postgres) as owner:
         owner.run("DELETE FROM events")
         owner.run("DELETE FROM users")
-    assert user not in found(find="Ann")
+    assert user not in find_ids(find="Ann")
     catch_up()
     assert rows("SELECT user_id FROM user_terms UNION SELECT user_id FROM unsynced_users") == []
 
@@ -245,7 +245,7 @@ def test_rows_that_bypassed_the_triggers_do_not_stop_writes(postgres: str) -> No
     with _owner(postgres) as owner:
         owner.run("INSERT INTO unsynced_users VALUES ('waiting', :id)", id=event.user.id)
     assert change(event, Move(stage="JUNK")).version == 2
-    assert found(sync="waiting") == [event.user.id]
+    assert find_ids(sync="waiting") == [event.user.id]
 
 
 def test_a_truncated_table_leaves_no_user_in_the_index(postgres: str) -> None:

@@ -282,12 +282,12 @@ def test_a_plan_matches_by_email_too(
 ) -> None:
     field_map('[fields.email]\ntype = "email"\nlead = "EMAIL"\n')
 
-    def emailed(number: int, email: str) -> int:
+    def create_with_email(number: int, email: str) -> int:
         content = {"full_name": f"User {number}", "phone": phone(number), "email": email}
         new_user = with_fields(NewUser).model_validate(content)
         return accept.create(new_user, None).event.user.id
 
-    ann, bob, cid = (emailed(at, f"{at}@example.com") for at in (1, 2, 3))
+    ann, bob, cid = (create_with_email(at, f"{at}@example.com") for at in (1, 2, 3))
     by_email = lead(900, EMAIL=[{"VALUE": "other@example.com"}, {"VALUE": " 1@EXAMPLE.com"}])
     several = [lead(2), lead(901, EMAIL=[{"VALUE": "2@example.com"}])]
     lead(902, EMAIL=[{"VALUE": "33@example.com"}])

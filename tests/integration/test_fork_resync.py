@@ -31,7 +31,7 @@ def resyncs() -> list[tuple[int, str]]:
     return [(row["user_id"], row["state"]) for row in found]
 
 
-def settled(event: Event) -> None:
+def settle_event(event: Event) -> None:
     settle.apply([reply_to(event)])
 
 
@@ -46,12 +46,12 @@ def test_a_lead_reached_by_a_lost_write_is_resynced_once(forked: Fork, status: s
     event = create()
     forked()
     relay_sweeps_all()
-    settled(event)
-    lost = reply_to(lost_event_of(event), status=status, reason="HTTP 500")
+    settle_event(event)
+    lost_reply = reply_to(lost_event_of(event), status=status, reason="HTTP 500")
     before = resyncs()
     for _ in range(3):  # it may be repeated
         with pytest.raises(BadMessage, match="Postgres has lost"):
-            settle.apply([lost])
+            settle.apply([lost_reply])
     assert resyncs() == [*before, (event.user.id, "open")]
 
 
@@ -76,7 +76,7 @@ def test_a_reply_to_a_lost_event_does_not_affect_the_rest_of_its_batch(forked: F
 )
 def test_a_reply_without_a_credible_history_is_still_a_dead_letter(originator: str | None) -> None:
     event = create()
-    settled(event)
+    settle_event(event)
     before = history()
     reply = replace(reply_to(lost_event_of(event)), history=originator)
     with pytest.raises(BadMessage, match="answers no event"):
@@ -87,9 +87,9 @@ def test_a_reply_without_a_credible_history_is_still_a_dead_letter(originator: s
 @pytest.mark.usefixtures("in_postgres")
 def test_a_reply_to_a_pruned_event_does_not_mean_a_fork() -> None:
     event = create()
-    settled(event)
+    settle_event(event)
     before = history()
-    settled(move(event, "JUNK"))
+    settle_event(move(event, "JUNK"))
     pruned = replace(event, id=str(uuid4()))
     for lost in (pruned, replace(pruned, version=2)):
         with pytest.raises(BadMessage, match="answers no event"):
@@ -128,7 +128,7 @@ def test_after_a_fork_every_user_is_resynced_once(
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 3)
     users = [create() for _ in range(7)]
-    settled(users[0])
+    settle_event(users[0])
     forked()
     move(users[3], "JUNK")  # a newer write is open; the lead may still show a lost state
     new_user = create()
@@ -150,7 +150,7 @@ def test_the_sweep_waits_while_clients_have_many_open_events(
     assert installation.ensure_history().is_sweeping
     assert fork_resync.step() == 0
     for event in users[:3]:
-        settled(event)
+        settle_event(event)
     assert fork_resync.step() == 1, "one more may be open"
     assert fork_resync.step() == 0
 
@@ -176,7 +176,7 @@ def test_concurrent_sweeps_do_not_resync_twice(
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 10)
     users = [create() for _ in range(40)]
     for event in users:
-        settled(event)
+        settle_event(event)
     forked()
     installation.ensure_history()
     in_threads(8, lambda _: fork_resync.step())
@@ -189,7 +189,7 @@ def test_a_fork_during_a_sweep_restarts_it(forked: Fork, monkeypatch: pytest.Mon
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 2)
     users = [create() for _ in range(3)]
     for event in users:
-        settled(event)
+        settle_event(event)
     forked()
     installation.ensure_history()
     assert fork_resync.step() == 2
@@ -201,7 +201,7 @@ def test_a_fork_during_a_sweep_restarts_it(forked: Fork, monkeypatch: pytest.Mon
 
 def test_a_tick_of_the_relay_notices_a_fork_and_resyncs(forked: Fork, in_rabbitmq: str) -> None:
     event = create()
-    settled(event)
+    settle_event(event)
     forked()
     relay.run()
     (properties,) = messages(in_rabbitmq)

@@ -66,12 +66,12 @@ def launch(state: State) -> Iterator[Launch]:
     """Start supervisord with these programs."""
     supervisor = Supervisor(state)
 
-    def launched(*programs: Program) -> Supervisor:
+    def launch_programs(*programs: Program) -> Supervisor:
         supervisor.launch(programs, {**os.environ, "PYTHONUNBUFFERED": "1"})
         supervisor.start_programs(programs)
         return supervisor
 
-    yield launched
+    yield launch_programs
     supervisor.stop(10)
 
 

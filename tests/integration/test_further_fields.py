@@ -66,7 +66,7 @@ def send(name: str, path: str, body: object, method: str = "POST", **headers: st
     return function_client(name).open(path, method=method, json=body, headers=headers)
 
 
-def created(**extra: Any) -> dict[str, Any]:
+def create_with_fields(**extra: Any) -> dict[str, Any]:
     answer = send("create_user", "/users", {**ANN, **extra})
     assert answer.status_code == 201, answer.text
     return dict(answer.json)
@@ -97,7 +97,7 @@ def change_by_hand(user: dict[str, Any], **fields: Any) -> None:
 
 
 def test_a_user_is_stored_answered_and_read_with_its_fields() -> None:
-    user = created(**FULL)
+    user = create_with_fields(**FULL)
     assert user == {"id": user["id"], **FULL, "stage": "NEW", "source": "site"}
     read = send("get_user", f"/users/{user['id']}", None, "GET").json
     assert {name: read[name] for name in SHOWN} == {name: user[name] for name in SHOWN}
@@ -106,7 +106,7 @@ def test_a_user_is_stored_answered_and_read_with_its_fields() -> None:
 
 
 def test_a_change_merges_field_by_field_and_null_clears() -> None:
-    user = created(**FULL)
+    user = create_with_fields(**FULL)
     answer = patch(user, email="b@example.com", note=None)
     assert answer.status_code == 200, answer.text
     assert answer.json == {**user, "email": "b@example.com", "note": None}
@@ -150,7 +150,7 @@ def test_an_invalid_field_is_named(fields: dict[str, Any], field: str, why: str)
 def test_a_required_field_is_required_of_new_users_and_never_cleared(
     field_map: Callable[[str], None],
 ) -> None:
-    user = created()
+    user = create_with_fields()
     field_map(MAP.replace('lead = "EMAIL"', 'lead = "EMAIL"\nrequired = true'))
     answer = send("create_user", "/users", ANN)
     assert [error["field"] for error in answer.json["errors"]] == ["email"]
@@ -201,7 +201,7 @@ def test_an_idempotency_key_covers_the_fields(path: str) -> None:
             return send("upsert_users", "/users/batch", {"users": [body]}, **key)
         return send("update_user", f"/users/{user['id']}", {"email": email}, "PATCH", **key)
 
-    user = created(budget=4) if path == "change" else {}
+    user = create_with_fields(budget=4) if path == "change" else {}
     first, repeat = request("a@example.com"), request("a@example.com")
     assert first.status_code < 300, first.text
     assert (repeat.status_code, repeat.json) == (first.status_code, first.json)
@@ -222,7 +222,7 @@ def test_the_answer_to_a_repeat_shows_the_fields_of_its_time() -> None:
 def test_without_a_map_fields_are_unknown_and_those_stored_stay(
     field_map: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user = created(**FULL)
+    user = create_with_fields(**FULL)
     monkeypatch.delenv("LEADLINE_MAPPING")
     process.forget(settings)
     process.forget(current._map_file)  # noqa: SLF001 - as a new process
@@ -234,7 +234,7 @@ def test_without_a_map_fields_are_unknown_and_those_stored_stay(
 
 
 def test_a_field_reaches_its_lead_and_changes_there(settle: Callable[[], None]) -> None:
-    user = created(**FULL)
+    user = create_with_fields(**FULL)
     settle()
     lead = lead_of(user)
     assert lead["EMAIL"] == ["ann@example.com"]
@@ -252,7 +252,7 @@ def test_a_field_reaches_its_lead_and_changes_there(settle: Callable[[], None]) 
 def test_a_field_changed_by_hand_stays_until_its_user_changes_it(
     settle: Callable[[], None],
 ) -> None:
-    user = created(source="site", note="Ours")
+    user = create_with_fields(source="site", note="Ours")
     settle()
     change_by_hand(user, SOURCE_ID="CALL", COMMENTS="Theirs")
     patch(user, budget=5)
@@ -265,12 +265,12 @@ def test_a_field_changed_by_hand_stays_until_its_user_changes_it(
 
 
 def test_a_field_of_the_crm_is_filled_while_it_is_empty(settle: Callable[[], None]) -> None:
-    user = created()
+    user = create_with_fields()
     settle()
     patch(user, note="Ours")
     settle()
     assert lead_of(user)["COMMENTS"] == "Ours"
-    other = created(phone="+77001112244")
+    other = create_with_fields(phone="+77001112244")
     settle()
     change_by_hand(other, COMMENTS="Theirs")
     patch(other, note="Ours")
@@ -282,7 +282,7 @@ def test_a_new_map_touches_no_lead_until_its_user_changes(
     settle: Callable[[], None], field_map: Callable[[str], None]
 ) -> None:
     field_map("")
-    user = created()
+    user = create_with_fields()
     settle()
     field_map(MAP)
     change_by_hand(user, SOURCE_ID="CALL", EMAIL=[{"VALUE": "x@y.zz", "VALUE_TYPE": "WORK"}])
@@ -296,7 +296,7 @@ def test_a_new_map_touches_no_lead_until_its_user_changes(
 
 
 def test_a_message_of_an_older_sender_keeps_the_fields(settle: Callable[[], None]) -> None:
-    user = created(**FULL)
+    user = create_with_fields(**FULL)
     settle()
     rows(
         "UPDATE users SET version = version + 1, full_name = 'Anna', sync_status = 'waiting',"
@@ -314,14 +314,14 @@ def test_a_message_of_an_older_sender_keeps_the_fields(settle: Callable[[], None
 
 
 def test_an_erased_person_leaves_no_field_behind(settle: Callable[[], None]) -> None:
-    user = created(**FULL)
+    user = create_with_fields(**FULL)
     settle()
     assert function_client("delete_user").delete(f"/users/{user['id']}").status_code == 204
     settle()
     lead = lead_of(user)
     assert (lead["EMAIL"], lead["COMMENTS"], lead["BIRTHDATE"]) == ([], "", "")
-    left = rows("SELECT fields FROM users UNION ALL SELECT fields FROM events")
-    assert [row["fields"] for row in left] == [None] * 3
+    remaining_rows = rows("SELECT fields FROM users UNION ALL SELECT fields FROM events")
+    assert [row["fields"] for row in remaining_rows] == [None] * 3
     assert "ann@example.com" not in json.dumps(rows("SELECT * FROM user_terms"), default=str)
 
 
@@ -336,7 +336,7 @@ def test_fields_that_the_portal_requires_hold_nothing_of_an_erased_person(
         f'{MAP}\n[fields.city]\ntype = "text"\nlead = "UF_CRM_CITY"\n{required}'
         f'[fields.met]\ntype = "date"\nlead = "UF_CRM_MET"\n{required}'
     )
-    user = created(**FULL, city="Almaty", met="2026-01-31")
+    user = create_with_fields(**FULL, city="Almaty", met="2026-01-31")
     settle()
     assert function_client("delete_user").delete(f"/users/{user['id']}").status_code == 204
     settle()
@@ -348,7 +348,7 @@ def test_fields_that_the_portal_requires_hold_nothing_of_an_erased_person(
 
 
 def test_further_fields_changed_by_hand_are_compared_one_by_one(settle: Callable[[], None]) -> None:
-    user = created(**FULL)
+    user = create_with_fields(**FULL)
     settle()
     change_by_hand(user, BIRTHDATE="1980-01-01", COMMENTS="Theirs")
     resync_users([user["id"]])
@@ -397,7 +397,7 @@ def test_user_fields_of_the_portal_arrive_change_and_survive_a_new_label(
         + f'values = {{ small = "{small}", big = "{big}" }}\n'
     )
     values = {"city": "Almaty", "vip": True, "score": 2.5, "size": "big", "met": "2026-01-31"}
-    user = created(**FULL, **values)
+    user = create_with_fields(**FULL, **values)
     settle()
     assert "open_fields" not in sync_of(user)
     assert field_of(user, "UF_CRM_CITY") == "Almaty"
@@ -427,7 +427,10 @@ def test_a_field_that_the_portal_lacks_stops_nothing_and_is_brought_once_it_is_b
     check_fields: Callable[[], None],
 ) -> None:
     field_map(MAP + CITY)
-    user, other = created(**FULL, city="Almaty"), created(phone="+77001112244")
+    user, other = (
+        create_with_fields(**FULL, city="Almaty"),
+        create_with_fields(phone="+77001112244"),
+    )
     settle()
     assert lead_of(user)["EMAIL"] == ["ann@example.com"]
     assert sync_of(user)["status"] == "synced"
@@ -460,7 +463,7 @@ def test_a_dropped_field_is_brought_to_the_one_that_the_map_names_instead(
 ) -> None:
     field_id = userfield("CITY")
     field_map(MAP + CITY)
-    user = created(**FULL, city="Almaty")
+    user = create_with_fields(**FULL, city="Almaty")
     settle()
     assert field_of(user, "UF_CRM_CITY") == "Almaty"
     crm("crm.lead.userfield.delete", id=field_id)
@@ -480,7 +483,7 @@ def test_a_mandatory_field_that_the_map_lacks_is_named_by_the_failed_user(
     settle: Callable[[], None], control: Control, check_fields: Callable[[], None]
 ) -> None:
     control("settings", "PUT", {"mandatory_fields": ["COMPANY_TITLE"]})
-    user = created(**FULL)
+    user = create_with_fields(**FULL)
     settle()
     check_fields()
     misfits = status.fields()["misfits"]
@@ -501,7 +504,7 @@ def test_a_value_that_the_portal_refuses_is_left_out(
     check_fields()
     (misfit,) = status.fields()["misfits"]
     assert "no 999" in misfit["problem"]
-    user = created(**FULL, size="big")
+    user = create_with_fields(**FULL, size="big")
     settle()
     assert (sync_of(user)["status"], sync_of(user)["open_fields"]) == ("synced", ["size"])
     assert lead_of(user)["EMAIL"] == ["ann@example.com"]
@@ -519,7 +522,7 @@ def test_a_field_of_several_values_is_left_out(
     userfield("CITY", MULTIPLE="Y")
     field_map(MAP + CITY)
     check_fields()
-    user = created(**FULL, city="Almaty")
+    user = create_with_fields(**FULL, city="Almaty")
     settle()
     assert (sync_of(user)["status"], sync_of(user)["open_fields"]) == ("synced", ["city"])
     assert lead_of(user)["EMAIL"] == ["ann@example.com"]
@@ -530,8 +533,8 @@ def test_a_search_finds_a_user_by_any_part_of_a_field(
     text: str, field_map: Callable[[str], None]
 ) -> None:
     field_map(MAP + CITY)
-    user = created(**FULL, city="Almaty")
-    created(full_name="Bob", phone="+77001112244", email="bob@other.net")
+    user = create_with_fields(**FULL, city="Almaty")
+    create_with_fields(full_name="Bob", phone="+77001112244", email="bob@other.net")
     for _ in range(2):
         found = search.page(search.Search(find=text))["items"]
         assert [item["id"] for item in found] == [user["id"]]

@@ -100,15 +100,15 @@ class Edge:
         assert (status == 200) == (len(self.functions.calls) > before)
         return status
 
-    def logged(self, correlation_id: str) -> dict[str, Any]:
+    def request_line(self, correlation_id: str) -> dict[str, Any]:
         """The one log line of the request with this id."""
 
-        def found() -> list[dict[str, Any]]:
+        def matching_lines() -> list[dict[str, Any]]:
             lines = map(json.loads, self.log.read_text(encoding="utf-8").splitlines())
             return [line for line in lines if line.get("correlation_id") == correlation_id]
 
-        eventually(found, 20, "the request is logged")
-        (line,) = found()
+        eventually(matching_lines, 20, "the request is logged")
+        (line,) = matching_lines()
         return line
 
 
@@ -303,34 +303,34 @@ def test_each_request_is_one_log_line(edge: Edge) -> None:
     edge.ask("GET", "/users/+77001112233", **{"X-Call-Id": "by-phone"})
     edge.ask("DELETE", "/users", **{"X-Call-Id": "refused"})
     edge.ask("POST", "/function/outbox-relay", **{"X-Call-Id": "keyless"})
-    line = edge.logged("made")
+    line = edge.request_line("made")
     assert (line["level"], line["service"], line["event"]) == ("info", "edge", "request")
     assert (line["method"], line["path"]) == ("POST", "/function/create-user/users")
     assert (line["status"], line["function"]) == (200, "create-user")
     assert 0 < line["ms"] < 10_000
-    assert edge.logged("by-phone")["path"] == "/users/*"
-    assert edge.logged("refused")["status"] == 405
-    assert edge.logged("keyless")["status"] == 401
+    assert edge.request_line("by-phone")["path"] == "/users/*"
+    assert edge.request_line("refused")["status"] == 405
+    assert edge.request_line("keyless")["status"] == 401
     assert "7700111" not in edge.log.read_text()
 
 
 def test_the_log_names_the_id_that_a_call_without_one_gets(edge: Edge) -> None:
     call_id = edge.ask("GET", "/users").headers["X-Call-Id"]
-    assert edge.logged(call_id)["path"] == "/users"
+    assert edge.request_line(call_id)["path"] == "/users"
 
 
 def test_requests_of_any_form_are_logged_but_probes_are_not(edge: Edge) -> None:
-    def logged() -> list[dict[str, Any]]:
+    def log_lines() -> list[dict[str, Any]]:
         return [json.loads(line) for line in edge.log.read_text(encoding="utf-8").splitlines()]
 
-    before = len(logged())
+    before = len(log_lines())
     assert edge.ask("GET", "/healthz").status_code == 200
     for sent in (b"NONSENSE", b"FOO /users/\xff HTTP/1.1\r\nHost: localhost\r\nX-Call-Id: \xff"):
         with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
             connection.sendall(sent + b"\r\n\r\n")
             assert connection.recv(4096).split()[1].startswith(b"4")
-    eventually(lambda: len(logged()) == before + 2, 20, "both are logged")
-    assert [line["method"] for line in logged()[before:]] == ["other", "other"]
+    eventually(lambda: len(log_lines()) == before + 2, 20, "both are logged")
+    assert [line["method"] for line in log_lines()[before:]] == ["other", "other"]
 
 
 def test_the_front_page_links_to_what_the_edge_serves(edge: Edge) -> None:

@@ -42,14 +42,14 @@ def connected(
 def forget(request: pytest.FixtureRequest) -> Forget:
     """A function that makes Redis lose the hold together with its epoch."""
 
-    def emptied() -> None:
+    def empty() -> None:
         client().flushall()
 
-    def restarted() -> None:
+    def restart() -> None:
         client().delete(f"{work_queue().prefix}paused")
         client().hset(f"{work_queue().prefix}memory", "run_id", "of another process")
 
-    return emptied if request.param == "emptied" else restarted
+    return empty if request.param == "emptied" else restart
 
 
 @pytest.fixture

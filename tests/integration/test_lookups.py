@@ -30,7 +30,7 @@ def create(name: str = "Ann", phone: str = "+77001112233") -> Event:
     return write.create(NewUser(full_name=name, phone=phone), None).event
 
 
-def found(**query: Any) -> list[int]:
+def list_ids(**query: Any) -> list[int]:
     """The ids on all pages, two users each."""
     client = function_client("list_users")
     ids: list[int] = []
@@ -44,14 +44,14 @@ def found(**query: Any) -> list[int]:
     return ids
 
 
-def refused(query: str) -> list[dict[str, str]]:
+def query_errors(query: str) -> list[dict[str, str]]:
     answer = function_client("list_users").get(f"/users?{query}")
     assert answer.status_code == 422
     errors: list[dict[str, str]] = answer.get_json()["errors"]
     return errors
 
 
-def synced(event: Event, lead_id: int) -> None:
+def settle_synced(event: Event, lead_id: int) -> None:
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     reply = Reply(**fields, status="success", bitrix_lead_id=lead_id)
     settle.apply([ReceivedReply(reply)])
@@ -76,45 +76,45 @@ def updated_at(event: Event) -> datetime:
 )
 def test_a_phone_is_found_in_any_notation(phone: str) -> None:
     users = [create(), create(phone="+77001112234"), create(), create()]
-    assert found(phone=phone) == [users[n].user.id for n in (0, 2, 3)]
+    assert list_ids(phone=phone) == [users[n].user.id for n in (0, 2, 3)]
 
 
 def test_a_national_number_is_found_where_a_region_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_PHONE_REGION", "KZ")
     user = create().user.id
     for phone in ("8 700 111 22 33", "700 111 22 33", "77001112233", "+77001112233"):
-        assert found(phone=phone) == [user], phone
+        assert list_ids(phone=phone) == [user], phone
     german = create(phone="+4930901820").user.id
-    assert found(phone="4930901820") == [german]
+    assert list_ids(phone="4930901820") == [german]
 
 
 @pytest.mark.parametrize("phone", ["abc", "", "1", "+7", "%00"])
 def test_a_text_that_cannot_be_a_phone_is_422(phone: str) -> None:
-    assert [error["field"] for error in refused(f"phone={phone}")] == ["phone"]
+    assert [error["field"] for error in query_errors(f"phone={phone}")] == ["phone"]
 
 
 def test_users_are_found_by_external_id_and_by_lead() -> None:
     create()
     event = store.write({0: Item("Bo", "+77001112233", external_id="Ключ 7+8")}, None)[0].event
     assert event
-    synced(event, 4711)
+    settle_synced(event, 4711)
     user = event.user.id
-    assert found(external_id="Ключ 7+8") == [user]
-    assert found(external_id="ключ 7+8") == []
-    assert found(bitrix_lead_id=4711) == [user]
-    assert found(bitrix_lead_id=4712) == []
-    assert found(external_id="Ключ 7+8", bitrix_lead_id=4711, sync="synced", name="b") == [user]
-    assert found(external_id="Ключ 7+8", sync="failed") == []
+    assert list_ids(external_id="Ключ 7+8") == [user]
+    assert list_ids(external_id="ключ 7+8") == []
+    assert list_ids(bitrix_lead_id=4711) == [user]
+    assert list_ids(bitrix_lead_id=4712) == []
+    assert list_ids(external_id="Ключ 7+8", bitrix_lead_id=4711, sync="synced", name="b") == [user]
+    assert list_ids(external_id="Ключ 7+8", sync="failed") == []
 
 
 def test_users_are_found_by_the_beginning_of_their_name() -> None:
     users = [create(name).user.id for name in ("Иван Иванов", "иванна", "Пётр", "Ива%")]
     for is_indexed in (False, True):
-        assert found(name="ИВАН") == users[:2], is_indexed
-        assert found(name="ива%") == [users[3]], is_indexed
-        assert found(name="ванна") == [], is_indexed
+        assert list_ids(name="ИВАН") == users[:2], is_indexed
+        assert list_ids(name="ива%") == [users[3]], is_indexed
+        assert list_ids(name="ванна") == [], is_indexed
         search_index.catch_up(time.monotonic() + 60)
-    assert found(name="4711") == []
+    assert list_ids(name="4711") == []
 
 
 @pytest.mark.parametrize("common", [1, filters.COMMON], ids=["many", "few"])
@@ -127,41 +127,41 @@ def test_common_names_and_recent_users_are_found_on_all_pages(
     search_index.catch_up(time.monotonic() + 60)
     create("Ann Lee")
     anns = [users[n] for n in (0, 3, 5, 6)]
-    assert found(name="ann") == [*anns, users[-1] + 1]
-    assert found(name="ann", updated_since="2026-01-01T00:00:00Z") == [*anns, users[-1] + 1]
-    assert found(updated_since="2026-01-01T00:00:00Z") == [*users, users[-1] + 1]
+    assert list_ids(name="ann") == [*anns, users[-1] + 1]
+    assert list_ids(name="ann", updated_since="2026-01-01T00:00:00Z") == [*anns, users[-1] + 1]
+    assert list_ids(updated_since="2026-01-01T00:00:00Z") == [*users, users[-1] + 1]
 
 
 def test_users_written_since_a_moment_are_found() -> None:
     first, second, third = create(), create(), create()
     moment = updated_at(second)
-    assert found(updated_since=moment.isoformat()) == [second.user.id, third.user.id]
+    assert list_ids(updated_since=moment.isoformat()) == [second.user.id, third.user.id]
     write.change(first.user.id, Move(stage="JUNK"), None, None)
-    assert found(updated_since=moment.isoformat()) == [
+    assert list_ids(updated_since=moment.isoformat()) == [
         accepted.user.id for accepted in (first, second, third)
     ]
     after = (updated_at(first) + timedelta(microseconds=1)).isoformat()
-    assert found(updated_since=after) == []
-    assert found(updated_since=moment.isoformat(), stage="JUNK") == [first.user.id]
+    assert list_ids(updated_since=after) == []
+    assert list_ids(updated_since=moment.isoformat(), stage="JUNK") == [first.user.id]
 
 
 def test_an_outcome_is_no_change_of_the_user() -> None:
     event = create()
     moment = (updated_at(event) + timedelta(microseconds=1)).isoformat()
-    synced(event, 1)
-    assert found(updated_since=moment) == []
+    settle_synced(event, 1)
+    assert list_ids(updated_since=moment) == []
 
 
 def test_users_are_found_though_the_ledger_no_longer_keeps_their_events() -> None:
     event = create()
-    synced(event, 1)
+    settle_synced(event, 1)
     rows("UPDATE users SET updated_at = now() - interval '31 days'")
     rows("UPDATE events SET settled_at = now() - interval '31 days'")
     retention.run(time.monotonic() + 10)
     assert rows("SELECT 1 AS one FROM events") == []
     now = datetime.now(UTC)
-    assert found(updated_since=(now - timedelta(days=32)).isoformat()) == [event.user.id]
-    assert found(updated_since=(now - timedelta(days=30)).isoformat()) == []
+    assert list_ids(updated_since=(now - timedelta(days=32)).isoformat()) == [event.user.id]
+    assert list_ids(updated_since=(now - timedelta(days=30)).isoformat()) == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_moment_may_have_any_time_zone(moment: str) -> None:
 
 @pytest.mark.parametrize("moment", ["", "x", "2026-01-31", "2026-01-31T12:00:00", "2026-13-01T0Z"])
 def test_a_time_without_a_time_zone_is_422(moment: str) -> None:
-    (error,) = refused(f"updated_since={moment}")
+    (error,) = query_errors(f"updated_since={moment}")
     assert error["field"] == "updated_since"
     assert "2026-01-31T12:00:00Z" in error["message"]
 
@@ -204,13 +204,13 @@ def test_any_time_with_a_time_zone_is_accepted(moment: str) -> None:
     ],
 )
 def test_an_impossible_value_is_422(query: str) -> None:
-    assert [error["field"] for error in refused(query)] == [query.partition("=")[0]]
+    assert [error["field"] for error in query_errors(query)] == [query.partition("=")[0]]
 
 
 def test_a_user_shows_when_it_was_created_and_changed() -> None:
     event = create()
     changed = write.change(event.user.id, Changes(full_name="Bo"), None, None).event
-    synced(changed, 1)
+    settle_synced(changed, 1)
     user = function_client("get_user").get(f"/users/{event.user.id}").get_json()
     (listed,) = function_client("list_users").get("/users").get_json()["items"]
     times = {"created_at": user["created_at"], "updated_at": user["updated_at"]}
@@ -258,7 +258,7 @@ def test_a_lookup_reads_few_rows(
     for query, users in _LOOKUPS if is_analyzed else _LOOKUPS[:-1]:
         rows("BEGIN")  # on the connection that all statements use
         before = _rows_read()
-        assert len(found(**query)) == users, query
+        assert len(list_ids(**query)) == users, query
         after = _rows_read()
         rows("ROLLBACK")
         assert after - before < 50, query

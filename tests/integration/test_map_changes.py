@@ -15,7 +15,7 @@ from tests.integration.test_further_fields import (
     ANN,
     CITY,
     MAP,
-    created,
+    create_with_fields,
     crm,
     field_of,
     lead_of,
@@ -37,9 +37,12 @@ def servers(in_postgres: str, in_redis: str, in_rabbitmq: str, field_map: UseMap
     field_map(MAP)
 
 
-def queued(pipeline: Pipeline, **fields: Any) -> list[dict[str, Any]]:
+def create_queued_users(pipeline: Pipeline, **fields: Any) -> list[dict[str, Any]]:
     """Three users that wait in the work queue."""
-    users = [created(phone=f"+7700111224{n}", full_name=f"User {n}", **fields) for n in range(3)]
+    users = [
+        create_with_fields(phone=f"+7700111224{n}", full_name=f"User {n}", **fields)
+        for n in range(3)
+    ]
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
     return users
@@ -62,10 +65,10 @@ def test_a_field_added_meanwhile_reaches_those_that_have_it(
     field_map: UseMap, pipeline: Pipeline, leadline: Leadline
 ) -> None:
     userfield("CITY")
-    users = queued(pipeline, email="ann@example.com")
+    users = create_queued_users(pipeline, email="ann@example.com")
     field_map(MAP + CITY.replace("\nlead", '\ndefault = "Almaty"\nlead'))
     patch(users[0], city="Astana")
-    late = created(full_name="Late", phone="+77001112299")
+    late = create_with_fields(full_name="Late", phone="+77001112299")
     pipeline.settle()
     assert [field_of(user, "UF_CRM_CITY") or "" for user in (*users, late)] == [
         *("Astana", "", ""),
@@ -82,7 +85,7 @@ def test_a_field_dropped_from_the_map_meanwhile_is_left_alone_until_it_is_back(
 ) -> None:
     userfield("CITY")
     field_map(MAP + CITY)
-    users = queued(pipeline, email="ann@example.com", city="Almaty")
+    users = create_queued_users(pipeline, email="ann@example.com", city="Almaty")
     field_map(MAP)
     patch(users[0], email="b@example.com")
     pipeline.settle()
@@ -103,7 +106,7 @@ def test_values_of_a_type_that_changed_meanwhile_are_not_written(
     userfield("CITY")
     userfield("AREA", "double")
     field_map(MAP + CITY)
-    users = queued(pipeline, email="ann@example.com", city="Almaty")
+    users = create_queued_users(pipeline, email="ann@example.com", city="Almaty")
     area = CITY.replace('"text"', '"number"').replace("UF_CRM_CITY", "UF_CRM_AREA")
     field_map(MAP + area)
     pipeline.settle()
@@ -124,7 +127,7 @@ def test_values_of_a_type_that_changed_meanwhile_are_not_written(
 def test_values_that_a_list_lost_meanwhile_are_not_written(
     field_map: UseMap, pipeline: Pipeline
 ) -> None:
-    users = queued(pipeline, source="call")
+    users = create_queued_users(pipeline, source="call")
     field_map(MAP.replace('call = "CALL"', 'phone = "CALL"'))
     pipeline.settle()
     assert all(sync_of(user)["open_fields"] == ["source"] for user in users)
@@ -140,13 +143,13 @@ def test_a_target_moved_meanwhile_gets_the_values(
     userfield("CITY")
     userfield("TOWN")
     field_map(MAP + CITY)
-    early = created(**{**ANN, "full_name": "Early"}, city="Almaty")
+    early = create_with_fields(**{**ANN, "full_name": "Early"}, city="Almaty")
     pipeline.settle()
-    users = queued(pipeline, city="Almaty")
+    users = create_queued_users(pipeline, city="Almaty")
     patch(early, budget=3)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
-    other = created(full_name="Other", phone="+77001112290", city="Almaty")
+    other = create_with_fields(full_name="Other", phone="+77001112290", city="Almaty")
     field_map(MAP + CITY.replace("UF_CRM_CITY", "UF_CRM_TOWN"))
     pipeline.settle()
     for user in (*users, early, other):
@@ -162,7 +165,7 @@ def test_a_target_moved_meanwhile_gets_the_values(
 def test_an_email_moved_to_another_kind_meanwhile_leaves_one_row(
     field_map: UseMap, pipeline: Pipeline, leadline: Leadline
 ) -> None:
-    user = created(email="ann@example.com")
+    user = create_with_fields(email="ann@example.com")
     pipeline.settle()
     patch(user, budget=3)
     pipeline.publish()
@@ -179,7 +182,7 @@ def test_a_field_that_became_required_blocks_no_old_user(
     field_map: UseMap, pipeline: Pipeline
 ) -> None:
     userfield("CITY")
-    users = queued(pipeline)
+    users = create_queued_users(pipeline)
     field_map(MAP + CITY + "required = true\n")
     assert patch(users[0], full_name="Anna").status_code == 200
     refused = patch(users[0], city=None)
@@ -217,7 +220,7 @@ def test_a_wrong_constant_is_named_and_users_get_their_leads(
     constant, problem = wrong
     field_map(f'[fields.email]\ntype = "email"\nlead = "EMAIL"\n[constants]\n{constant}\n')
     check_fields()
-    user = created(email="ann@example.com")
+    user = create_with_fields(email="ann@example.com")
     settle()
     assert sync_of(user)["status"] == "synced"
     assert lead_of(user)["EMAIL"] == ["ann@example.com"]
@@ -238,7 +241,7 @@ def test_a_refusal_is_understood_by_the_changed_maps_check(
     userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
     field_map(MAP + 'UF_CRM_SIZE = "999"\n')
     check_fields()
-    user = created()
+    user = create_with_fields()
     settle()
     assert sync_of(user)["status"] == "synced"
 
@@ -256,7 +259,7 @@ def test_without_the_scope_people_are_not_read(
 
 
 def test_a_change_under_if_match_keeps_the_other_fields(settle: Callable[[], None]) -> None:
-    user = created(email="ann@example.com", budget=5, born="1990-01-31")
+    user = create_with_fields(email="ann@example.com", budget=5, born="1990-01-31")
     path = f"/users/{user['id']}"
     changed = send("update_user", path, {"budget": 6}, "PATCH", **{"If-Match": '"1"'})
     assert changed.json == {**user, "budget": 6}

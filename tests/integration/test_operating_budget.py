@@ -22,13 +22,13 @@ def budget(redis_url: str) -> Iterator[OperatingBudget]:
         yield OperatingBudget(client, queue.prefix, limit_s=LIMIT_S)
 
 
-def answered(budget: OperatingBudget, used_s: float) -> None:
+def record_answer(budget: OperatingBudget, used_s: float) -> None:
     """Record an answer: the method has used this much, one second for each command."""
     reserved = budget.reserve(Counter({METHOD: 10}))
     budget.record(reserved, {METHOD: Timing(10, 10, used_s, reset_in_s=600)}, 10)
 
 
-def allowed(budget: OperatingBudget, commands: int = 50) -> int:
+def allowed_commands(budget: OperatingBudget, commands: int = 50) -> int:
     return budget.reserve(Counter({METHOD: commands})).allowed[METHOD]
 
 
@@ -36,33 +36,33 @@ def allowed(budget: OperatingBudget, commands: int = 50) -> int:
 def test_a_method_is_used_up_to_its_limit_and_never_beyond(
     budget: OperatingBudget, used_s: float
 ) -> None:
-    answered(budget, used_s)
-    commands = allowed(budget)
+    record_answer(budget, used_s)
+    commands = allowed_commands(budget)
     assert used_s + commands <= max(LIMIT_S, used_s)
     assert commands == 50 or used_s + commands + 1 > 0.95 * LIMIT_S
 
 
 def test_reservations_of_other_workers_count(budget: OperatingBudget) -> None:
-    answered(budget, LIMIT_S - 60)
-    assert allowed(budget, 30) == 30
-    assert 10 <= allowed(budget, 50) <= 30
-    assert allowed(budget, 50) == 0
+    record_answer(budget, LIMIT_S - 60)
+    assert allowed_commands(budget, 30) == 30
+    assert 10 <= allowed_commands(budget, 50) <= 30
+    assert allowed_commands(budget, 50) == 0
 
 
 def test_an_unused_reservation_is_returned(budget: OperatingBudget) -> None:
-    answered(budget, LIMIT_S - 60)
+    record_answer(budget, LIMIT_S - 60)
     reserved = budget.reserve(Counter({METHOD: 40}))
-    assert allowed(budget, 40) < 40
+    assert allowed_commands(budget, 40) < 40
     budget.record(reserved, {}, 0)
     budget.record(reserved, {}, 0)
-    assert allowed(budget, 40) == 40
+    assert allowed_commands(budget, 40) == 40
 
 
 @pytest.mark.parametrize("timings", [{}, {METHOD: Timing(5, 5, 455, reset_in_s=600)}, None])
 def test_usage_that_redis_lost_is_measured_with_a_few_commands(
     budget: OperatingBudget, redis_url: str, timings: dict[str, Timing] | None
 ) -> None:
-    answered(budget, 450)
+    record_answer(budget, 450)
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     reserved = budget.reserve(Counter({METHOD: 50}))
@@ -73,4 +73,4 @@ def test_usage_that_redis_lost_is_measured_with_a_few_commands(
     else:
         expected = range(1, 17) if timings else range(PROBE_COMMANDS, PROBE_COMMANDS + 1)
     budget.record(reserved, timings, 5)
-    assert allowed(budget) in expected
+    assert allowed_commands(budget) in expected

@@ -57,14 +57,14 @@ def test_workers_with_different_clocks_do_not_probe_more_often(
     time.sleep(0.3)  # the first probe is due, and the next one half a minute later
     workers = [CircuitBreaker(client(), keys.prefix("main")) for _ in range(8)]
 
-    def claims(number: int) -> bool:
+    def claim(number: int) -> bool:
         return workers[number % 8].claim_probe()
 
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(claims, range(64))) == 1
+        assert sum(pool.map(claim, range(64))) == 1
     ahead = time.time() + 30
     monkeypatch.setattr(time, "time", lambda: ahead)
-    assert not any(claims(number) for number in range(8))
+    assert not any(claim(number) for number in range(8))
 
 
 def test_a_redis_clock_that_was_set_back_does_not_prolong_a_pause() -> None:

@@ -33,7 +33,7 @@ def is_marked(event: Event) -> bool:
     return found[0]["published_at"] is not None
 
 
-def unmarked() -> float:
+def unmarked_count() -> float:
     """The counter of confirms that could not be marked."""
     (sample,) = [
         sample
@@ -44,7 +44,7 @@ def unmarked() -> float:
 
 
 @contextmanager
-def refused(owner_url: str) -> Iterator[None]:
+def refuse_marks(owner_url: str) -> Iterator[None]:
     """Postgres refuses every mark until the block ends."""
     with pg8000.native.Connection(**servers(owner_url).options[0]) as owner:
         owner.run(
@@ -64,10 +64,10 @@ def refused(owner_url: str) -> Iterator[None]:
 def test_a_rejected_mark_does_not_stop_later_ones(
     postgres: str,
 ) -> None:
-    before = unmarked()
-    with refused(postgres):
+    before = unmarked_count()
+    with refuse_marks(postgres):
         first = write_user()
-        eventually(lambda: unmarked() == before + 1, 10, "the refused mark is counted")
+        eventually(lambda: unmarked_count() == before + 1, 10, "the refused mark is counted")
     assert not is_marked(first)
     second = write_user()
     eventually(lambda: is_marked(second), 10, "a later confirm is marked")
@@ -79,11 +79,11 @@ def test_a_driver_error_does_not_stop_the_marking(
     def raise_struct_error(_ids: list[str]) -> None:
         struct.unpack("!i", b"")
 
-    before = unmarked()
+    before = unmarked_count()
     with monkeypatch.context() as patched:
         patched.setattr(outbox, "mark_published", raise_struct_error)
         write_user()
-        eventually(lambda: unmarked() == before + 1, 10, "the failed mark is counted")
+        eventually(lambda: unmarked_count() == before + 1, 10, "the failed mark is counted")
     second = write_user()
     eventually(lambda: is_marked(second), 10, "a later confirm is marked")
 
@@ -111,11 +111,11 @@ def test_confirms_that_cannot_be_marked_take_bounded_memory(
     monkeypatch.setattr(outbox, "MAX_CONFIRMED", 50)
     event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
     marking = outbox.Outbox(ConfirmsAtOnce("amqp://127.0.0.1:1/", topology.all_queues()))
-    before = unmarked()
+    before = unmarked_count()
     marking.offer(event)
     assert began.wait(10)
     for _ in range(1000):
         marking.offer(event)
-    assert unmarked() == before + 950
+    assert unmarked_count() == before + 950
     may_mark.set()
     eventually(lambda: len(marked) == 51, 10, "the confirms within the bound are marked")

@@ -40,28 +40,28 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", OURS)
 
 
-def lead(origin: object, originator: str = OURS) -> None:
+def create_lead(origin: object, originator: str = OURS) -> None:
     fields = {"ORIGINATOR_ID": originator, "ORIGIN_ID": str(origin), "TITLE": "Ann"}
     command = Command("crm.lead.add", {"fields": fields})
     portal_session.portal_client().call({"one": command})
 
 
-def held() -> str | None:
+def hold_reason() -> str | None:
     pause = portal_session.circuit_breaker().state()
     return pause.reason if pause and pause.is_held else None
 
 
 @pytest.mark.usefixtures("ours")
 def test_an_empty_database_with_existing_leads_of_its_origin_makes_no_calls() -> None:
-    lead(5)
+    create_lead(5)
     with structlog.testing.capture_logs() as logs:
         portal_check.run()
-    assert "leadline restored" in (held() or "")
-    assert OURS in (held() or "")
+    assert "leadline restored" in (hold_reason() or "")
+    assert OURS in (hold_reason() or "")
     assert [line["event"] for line in logs if line["log_level"] == "error"]
     portal_session.circuit_breaker().release()
     portal_check.run()
-    assert held(), "resume alone is not enough: the next check would hold again"
+    assert hold_reason(), "resume alone is not enough: the next check would hold again"
 
 
 @pytest.mark.usefixtures("ours")
@@ -69,16 +69,16 @@ def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
     leadline: Leadline,
 ) -> None:
     for origin in (5, 2_000_012, "u-7", 7, 10**19, 2**63 - 1):
-        lead(origin)
-    lead(9_000_000, "another")
+        create_lead(origin)
+    create_lead(9_000_000, "another")
     before = installation.stored().history
     portal_check.run()
     answer = leadline("restored", "--yes", "--json")
     assert (answer.code, answer.json["calls_resumed"]) == (0, True)
     assert answer.json["greatest_id_on_a_lead"] == 2_000_012
-    assert held() is None
+    assert hold_reason() is None
     portal_check.run()
-    assert held() is None
+    assert hold_reason() is None
     assert installation.stored().history > before
     assert 2_000_012 < write.create(ANN, None).event.user.id < 9_000_000
 
@@ -97,51 +97,51 @@ def test_restored_reads_any_number_of_leads(leadline: Leadline) -> None:
 @pytest.mark.usefixtures("ours")
 def test_an_operators_own_hold_is_left_in_place(leadline: Leadline) -> None:
     portal_session.circuit_breaker().hold("maintenance")
-    lead(5)
+    create_lead(5)
     portal_check.run()
     answer = leadline("restored", "--yes", "--json")
     assert (answer.code, answer.json["calls_resumed"]) == (0, False)
-    assert held() == "maintenance"
+    assert hold_reason() == "maintenance"
 
 
 @pytest.mark.usefixtures("ours")
 def test_restored_names_the_server_that_is_down_and_can_be_repeated(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, webhook_url: str
 ) -> None:
-    lead(5)
+    create_lead(5)
     portal_check.run()
     monkeypatch.setattr("leadline.sync.reconcile.throttled_reads.RETRY_DELAYS_S", ())
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/geheim/")
     answer = leadline("restored", "--yes")
     assert answer.code == 3
     assert "geheim" not in answer.err
-    assert held()
+    assert hold_reason()
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     assert leadline("restored", "--yes").code == 0
-    assert held() is None
+    assert hold_reason() is None
 
 
 @pytest.mark.usefixtures("ours")
 def test_leads_of_existing_users_pause_nothing_and_are_checked_once(portal: str) -> None:
     event = write.create(ANN, None).event
-    lead(event.user.id)
-    lead("")
+    create_lead(event.user.id)
+    create_lead("")
     portal_check.run()
-    assert held() is None
+    assert hold_reason() is None
     assert installation.stored().is_portal_checked
     calls = requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"]
-    lead(77)  # a copy made by a person, later
+    create_lead(77)  # a copy made by a person, later
     portal_check.run()
-    assert held() is None
+    assert hold_reason() is None
     assert requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"] == calls + 1
 
 
 def test_an_installation_without_a_configured_originator_has_its_own() -> None:
-    """A second installation at the same portal then neither takes over leads nor is held."""
-    lead(1, "leadline")
-    lead(2, "leadline-0badcafe")
+    """A second installation at the same portal then neither adopts leads nor is held."""
+    create_lead(1, "leadline")
+    create_lead(2, "leadline-0badcafe")
     portal_check.run()
-    assert held() is None
+    assert hold_reason() is None
     assert installation.stored().is_portal_checked
     assert originator_id() not in {"leadline", "leadline-0badcafe"}
 
@@ -150,13 +150,13 @@ def test_an_installation_without_a_configured_originator_has_its_own() -> None:
 def test_an_unreadable_portal_is_checked_later(
     monkeypatch: pytest.MonkeyPatch, webhook_url: str
 ) -> None:
-    lead(5)
+    create_lead(5)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/x/")
     portal_check.run()
-    assert held() is None
+    assert hold_reason() is None
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     portal_check.run()
-    assert held()
+    assert hold_reason()
 
 
 def test_doctor_and_status_show_originator_and_history(leadline: Leadline) -> None:

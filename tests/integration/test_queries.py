@@ -45,18 +45,18 @@ def test_concurrent_reads_each_get_their_own_user_as_it_is_now() -> None:
     """Reads of different, identical and unknown users share queries."""
     users = [create(stage) for stage in ("NEW", "JUNK", "IN_PROCESS")]
     unknown = UserId(2**63 - 1)
-    asked = [users[0], users[1], unknown, users[2], users[1], *users]
+    requested_ids = [users[0], users[1], unknown, users[2], users[1], *users]
 
     async def read_all() -> list[UserDetails | BaseException]:
         return await asyncio.gather(
-            *(greenlets.spawn(partial(queries.get, user_id)) for user_id in asked),
+            *(greenlets.spawn(partial(queries.get, user_id)) for user_id in requested_ids),
             return_exceptions=True,
         )
 
     for stage in ("CONVERTED", "PROCESSED"):
         for user in users:
             write.change(user, Move(stage=stage), None, None)
-        for user, found in zip(asked, asyncio.run(read_all()), strict=True):
+        for user, found in zip(requested_ids, asyncio.run(read_all()), strict=True):
             if user == unknown:
                 assert isinstance(found, UserNotFound)
             else:
@@ -71,8 +71,8 @@ def test_pages_show_each_user_once_even_if_users_are_added() -> None:
     create()
     second = queries.page(Query(limit=3, after=int(first["next"] or 0)))
     third = queries.page(Query(limit=3, after=int(second["next"] or 0)))
-    seen = [user["id"] for part in (first, second, third) for user in part["items"]]
-    assert seen[:7] == ids
+    ids_on_pages = [user["id"] for page in (first, second, third) for user in page["items"]]
+    assert ids_on_pages[:7] == ids
     assert third["next"] is None
 
 
@@ -83,11 +83,11 @@ def test_the_last_page_has_no_next_even_if_it_is_full() -> None:
 
 
 def test_a_page_has_as_many_users_as_its_limit_says() -> None:
-    made = [create() for _ in range(9)]
+    ids = [create() for _ in range(9)]
     for limit in range(1, 12):
         page = queries.page(Query(limit=limit))
-        assert [user["id"] for user in page["items"]] == made[:limit]
-        assert page["next"] == (str(made[limit - 1]) if limit < len(made) else None)
+        assert [user["id"] for user in page["items"]] == ids[:limit]
+        assert page["next"] == (str(ids[limit - 1]) if limit < len(ids) else None)
 
 
 def test_postgres_does_not_plan_the_same_page_again() -> None:

@@ -20,7 +20,7 @@ from leadline.workqueue.entries.pending_event import Outcome
 from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import SEND_WITHIN_S, WorkQueue
 from tests.servers import eventually
-from tests.unit.entries import found, pending
+from tests.unit.entries import found_lead, pending
 
 
 @pytest.fixture
@@ -381,7 +381,7 @@ def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     work.release([replace(lost, delay_ms=1)])
     eventually(lambda: work.next_due_in_s() == 0, 20, "its retry is due")
     entry = lease_one(work)
-    work.release([replace(settle_lookup(entry, found(5), 0), delay_ms=1)])
+    work.release([replace(settle_lookup(entry, found_lead(5), 0), delay_ms=1)])
     put(work, 3)
     eventually(lambda: work.next_due_in_s() == 0, 20, "it continues")
     assert plan(lease_one(work)) == Lookup()

@@ -63,17 +63,17 @@ def take(channel: Any, name: str = MAIN) -> list[tuple[bytes, Any]]:
 
 def test_queues_with_the_right_arguments_need_no_migration(channel: Any, in_rabbitmq: str) -> None:
     assert channel
-    assert queue_arguments.differences(in_rabbitmq) == {}
-    assert queue_arguments.differences(in_rabbitmq) == {}
+    assert queue_arguments.declare_and_compare(in_rabbitmq) == {}
+    assert queue_arguments.declare_and_compare(in_rabbitmq) == {}
 
 
 def test_messages_keep_their_order_and_properties(channel: Any, in_rabbitmq: str) -> None:
     declare_old(channel)
     for number in range(20):
         publish(channel, b"%d" % number)
-    assert "inequivalent arg" in queue_arguments.differences(in_rabbitmq)[MAIN]
+    assert "inequivalent arg" in queue_arguments.declare_and_compare(in_rabbitmq)[MAIN]
     assert queue_arguments.migrate(in_rabbitmq, MAIN) == 20
-    assert queue_arguments.differences(in_rabbitmq) == {}
+    assert queue_arguments.declare_and_compare(in_rabbitmq) == {}
     found = take(channel)
     assert [body for body, _ in found] == [b"%d" % number for number in range(20)]
     assert {(message.message_id, message.headers["x"]) for _, message in found} == {
@@ -144,24 +144,24 @@ def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
     assert {body for body, _ in take(channel)} == {b"held", b"other", b"meanwhile"}
 
 
-@pytest.mark.parametrize("interrupted_step", ["_empty_and_delete", "_return", "_delete"])
+@pytest.mark.parametrize("interrupted_step", ["_empty_and_delete", "_restore", "_delete"])
 def test_an_interrupted_migration_continues(
     channel: Any, in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch, interrupted_step: str
 ) -> None:
     declare_old(channel)
     publish(channel, b"before")
 
-    def killed(*_: object) -> None:
+    def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(queue_arguments, interrupted_step, killed)
+        patched.setattr(queue_arguments, interrupted_step, die)
         with pytest.raises(KeyboardInterrupt):
             queue_arguments.migrate(in_rabbitmq, MAIN)
     publish(channel, b"meanwhile")
-    assert MAIN in queue_arguments.differences(in_rabbitmq)
+    assert MAIN in queue_arguments.declare_and_compare(in_rabbitmq)
     queue_arguments.migrate(in_rabbitmq, MAIN)
-    assert queue_arguments.differences(in_rabbitmq) == {}
+    assert queue_arguments.declare_and_compare(in_rabbitmq) == {}
     assert {body for body, _ in take(channel)} == {b"before", b"meanwhile"}
 
 
@@ -170,7 +170,7 @@ def test_dead_letters_and_delayed_messages_are_migrated_too(channel: Any, in_rab
     for name in (DEAD, delayed):
         channel.queue_declare(name, durable=True)
         channel.basic_publish("", name, b"kept", mandatory=True)
-    assert queue_arguments.differences(in_rabbitmq).keys() == {DEAD, delayed}
+    assert queue_arguments.declare_and_compare(in_rabbitmq).keys() == {DEAD, delayed}
     for name in (DEAD, delayed):
         assert queue_arguments.migrate(in_rabbitmq, name) == 1
     assert [body for body, _ in take(channel, DEAD)] == [b"kept"]

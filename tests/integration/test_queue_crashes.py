@@ -17,7 +17,7 @@ from leadline.workqueue.entries.pending_event import Outcome
 from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import PrivateServer, private, restart_redis
-from tests.unit.entries import found, pending
+from tests.unit.entries import found_lead, pending
 
 STATE = orjson.dumps({"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"})
 
@@ -63,11 +63,13 @@ def settle_with_lead(work: WorkQueue, user: int) -> None:
     """Lease the user and settle it with a lead."""
     work.put(enqueue_request(user))
     (entry,) = work.lease(50).entries
-    answered = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
+    answered_events = tuple(
+        replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events
+    )
     # Redis' names for last applied
     agreed = orjson.dumps({"lead_id": 5})
     fields: dict[str, str | bytes | int] = {"agreed": agreed, "agreed_order": entry.desired_seq}
-    assert work.release([Settlement(entry, fields, answered)]) == [True]
+    assert work.release([Settlement(entry, fields, answered_events)]) == [True]
 
 
 def queue_of(client: redis.Redis) -> WorkQueue:
@@ -108,7 +110,7 @@ def test_after_a_restart_last_applied_is_a_claim_until_the_lead_was_read(
     work.put(enqueue_request(8, version=2))
     (entry,) = work.lease(50).entries
     assert (entry.needs_lookup, entry.known_lead_id) == (True, 5)
-    work.release([settle_lookup(entry, found(5, origin="8"), 0)])
+    work.release([settle_lookup(entry, found_lead(5, origin="8"), 0)])
     (entry,) = work.lease(50).entries
     assert not entry.needs_lookup
 

@@ -17,7 +17,7 @@ from leadline.workqueue.entries.pending_event import Outcome
 from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
-from tests.unit.entries import STATE, found, pending
+from tests.unit.entries import STATE, found_lead, pending
 
 FIRST, SECOND = 1000, 2000
 
@@ -158,7 +158,7 @@ def test_a_worker_that_leased_in_the_lost_history_settles_nothing(work: WorkQueu
     put(work, 8, FIRST, name="Lost")
     held = lease_one(work)
     put(work, 2, SECOND, name="Bob")
-    assert work.save([settle_applied(held, found(5).last_applied(STATE))]) == [False]
+    assert work.save([settle_applied(held, found_lead(5).last_applied(STATE))]) == [False]
     work.lease_ms = 1
     assert work.lease(50).entries == []  # its call may still run
 

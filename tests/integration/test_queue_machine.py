@@ -77,12 +77,12 @@ class Machine(RuleBasedStateMachine):
         answered_ids = data.draw(
             st.sets(st.sampled_from([event.event_id for event in entry.events]))
         )
-        answered = tuple(
+        answered_events = tuple(
             replace(event, outcome=Outcome("synced", 1, 5))
             for event in entry.events
             if event.event_id in answered_ids
         )
-        assert self.work.release([Settlement(entry, {}, answered, delay)]) == [True]
+        assert self.work.release([Settlement(entry, {}, answered_events, delay)]) == [True]
         still_pending = self.pending[entry.user_id] - {int(event_id) for event_id in answered_ids}
         self.pending[entry.user_id] = still_pending
         if still_pending and delay > 1:
@@ -96,8 +96,10 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_stale_worker_writes(self, data: st.DataObject) -> None:
         stale = data.draw(st.sampled_from(self.lost))
-        answered = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in stale.events)
-        settlement = Settlement(stale, {"hint": 666}, answered)
+        answered_events = tuple(
+            replace(event, outcome=Outcome("synced", 1, 5)) for event in stale.events
+        )
+        settlement = Settlement(stale, {"hint": 666}, answered_events)
         assert self.work.save([settlement]) == [False]
         assert self.work.release([settlement]) == [False]
 

@@ -27,21 +27,23 @@ from tests.servers import PrivateServer, restart_redis
 __all__ = ["client", "server"]
 
 
-def vouched(user: int, version: int, later_ms: int = 0) -> EnqueueRequest:
+def vouched_request(user: int, version: int, later_ms: int = 0) -> EnqueueRequest:
     """A message republished by a sender that knew of no newer version."""
     return dated_later(enqueue_request(user, version), later_ms)
 
 
 def lose_last_moments(server: PrivateServer, client: redis.Redis, work: WorkQueue) -> None:
     """Version 2 of user 7 is pending; version 3 is put, applied and answered, and is forgotten."""
-    work.put(vouched(7, 2))
+    work.put(vouched_request(7, 2))
     remembered = {key: client.dump(key) for key in client.scan_iter(f"{work.prefix}*")}
-    work.put(vouched(7, 3))
+    work.put(vouched_request(7, 3))
     (entry,) = work.lease(50).entries
-    answered = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
+    answered_events = tuple(
+        replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events
+    )
     agreed = orjson.dumps({"lead_id": 5})
     fields: dict[str, str | bytes | int] = {"agreed": agreed, "agreed_order": entry.desired_seq}
-    assert work.release([Settlement(entry, fields, answered)]) == [True]
+    assert work.release([Settlement(entry, fields, answered_events)]) == [True]
     client.flushdb()
     for key, stored in remembered.items():
         client.restore(key, 0, stored or b"")
@@ -66,7 +68,7 @@ def test_pending_events_wait_until_their_sender_repeats_them(
     assert republishing_is_due(work, client) == [7]
     work.begin_republication([7])
     assert work.users_to_republish(10) == []
-    work.put(replace(vouched(7, 4, BEYOND_TOLERANCE_MS), is_first=False))
+    work.put(replace(vouched_request(7, 4, BEYOND_TOLERANCE_MS), is_first=False))
     (entry,) = work.lease(50).entries
     assert (entry.desired_seq, entry.needs_lookup) == (4_000_000, True)
     assert {event.version for event in entry.events} == {2, 4}
@@ -78,21 +80,21 @@ def test_a_copy_from_before_the_loss_does_not_vouch_for_itself(
     """The broker delivers again what no consumer has acknowledged."""
     work = queue_of(client)
     lose_last_moments(server, client, work)
-    assert work.put(vouched(7, 2)) is PutResult.TOO_OLD
-    assert work.put(vouched(7, 2, WITHIN_TOLERANCE_MS)) is PutResult.TOO_OLD
+    assert work.put(vouched_request(7, 2)) is PutResult.TOO_OLD
+    assert work.put(vouched_request(7, 2, WITHIN_TOLERANCE_MS)) is PutResult.TOO_OLD
     assert work.lease(50).entries == []
     assert republishing_is_due(work, client) == [7]
 
 
 def test_the_repeated_event_keeps_its_attempts(server: PrivateServer, client: redis.Redis) -> None:
     work = queue_of(client)
-    work.put(vouched(7, 2))
+    work.put(vouched_request(7, 2))
     (entry,) = work.lease(50).entries
     tried = tuple(event.after_attempt() for event in entry.events)
     assert work.release([Settlement(entry, events=tried)]) == [True]
     restart_redis(server, client)
     assert work.lease(50).entries == []
-    work.put(vouched(7, 2, BEYOND_TOLERANCE_MS))
+    work.put(vouched_request(7, 2, BEYOND_TOLERANCE_MS))
     (entry,) = work.lease(50).entries
     assert [event.attempts for event in entry.events] == [1]
 
@@ -103,10 +105,10 @@ def test_events_that_no_sender_republishes_are_applied_after_a_loss(
     """They would be lost otherwise, even if events of the ledger wait with them."""
     work = queue_of(client)
     work.put(enqueue_request(7))
-    work.put(vouched(8, 1))
+    work.put(vouched_request(8, 1))
     work.put(enqueue_request(8, version=2))
     work.put(enqueue_request(9))
-    work.put(vouched(9, 2))
+    work.put(vouched_request(9, 2))
     restart_redis(server, client)
     assert {entry.user_id for entry in work.lease(50).entries} == {7, 8, 9}
 
@@ -116,7 +118,7 @@ def test_a_user_whose_foreign_events_are_answered_is_vouched_for_again(
 ) -> None:
     work = queue_of(client)
     settle_with_lead(work, 7)
-    work.put(vouched(7, 2))
+    work.put(vouched_request(7, 2))
     restart_redis(server, client)
     assert work.lease(50).entries == []
     assert client.ttl(f"{work.prefix}user:7") > 0, "what is never repeated expires"
@@ -129,5 +131,5 @@ def test_after_a_total_loss_events_are_republished_within_the_clock_tolerance(
     work = queue_of(client)
     client.flushall()
     work.ensure_redis_epoch()
-    assert work.put(vouched(7, 1)) is PutResult.TOO_OLD
+    assert work.put(vouched_request(7, 1)) is PutResult.TOO_OLD
     assert republishing_is_due(work, client) == [7]

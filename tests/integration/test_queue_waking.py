@@ -198,8 +198,10 @@ class Machine(RuleBasedStateMachine):
         self.tick()
         # A user that keeps changing is delayed, and delays are the wake timer's task.
         self.client.hdel(f"{self.work.prefix}user:{entry.user_id}", "streak")
-        answered = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
-        self.work.release([Settlement(entry, {}, answered if is_done else ())])
+        answered_events = tuple(
+            replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events
+        )
+        self.work.release([Settlement(entry, {}, answered_events if is_done else ())])
         self.checking += 1
 
     @precondition(lambda self: self.checking)

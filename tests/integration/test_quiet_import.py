@@ -20,7 +20,7 @@ Leadline = Callable[..., CommandOutput]
 IMPORT = "crm.item.batchImport"
 
 
-def imported(number: int) -> None:
+def import_quietly(number: int) -> None:
     """Users imported with --quiet."""
     users = [
         (f"line-{line}", Line(full_name=f"User {line}", phone=f"+7701{1_110_000 + line}"))
@@ -41,7 +41,7 @@ def methods(control: Control) -> dict[str, int]:
 def test_quiet_users_are_imported_in_commands_of_twenty(
     control: Control, pipeline: Pipeline
 ) -> None:
-    imported(45)
+    import_quietly(45)
     pipeline.settle()
     assert origins(control) == list(range(1, 46))
     assert methods(control)[IMPORT.lower()] == 3
@@ -57,7 +57,7 @@ def test_a_portal_without_imports_creates_the_leads_as_usual(
 ) -> None:
     refusal = {"method": IMPORT, "action": "error", "code": "ERROR_METHOD_NOT_FOUND", "status": 400}
     control("faults", "POST", [refusal])
-    imported(30)
+    import_quietly(30)
     pipeline.settle()
     assert origins(control) == list(range(1, 31))
     assert methods(control)["crm.item.add"] == 30
@@ -82,7 +82,7 @@ def test_a_lost_answer_imports_no_one_twice(
         return answer
 
     monkeypatch.setattr(batch_call.BatchCall, "_send", lose_first_answer)
-    imported(25)
+    import_quietly(25)
     pipeline.settle()
     assert lost
     assert origins(control) == list(range(1, 26))

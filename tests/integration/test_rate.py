@@ -75,7 +75,7 @@ def with_rate(monkeypatch: pytest.MonkeyPatch) -> WithRate:
 
 
 @pytest.fixture
-def sent(portal: str) -> Callable[[], int]:
+def count_requests(portal: str) -> Callable[[], int]:
     """The number of requests that have reached the portal."""
 
     def count() -> int:
@@ -92,18 +92,18 @@ def taken_tokens() -> int:
 
 @every_caller
 def test_each_request_takes_a_token(
-    call: Callable[[], None], sent: Callable[[], int], with_rate: WithRate
+    call: Callable[[], None], count_requests: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(50)
     before = taken_tokens()
     call()
-    assert sent() == 1
+    assert count_requests() == 1
     assert taken_tokens() - before == 1
 
 
 @every_caller
 def test_no_request_is_sent_before_its_token(
-    call: Callable[[], None], sent: Callable[[], int], with_rate: WithRate
+    call: Callable[[], None], count_requests: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(10)
     while (wait_s := portal_session.token_bucket().reserve()) < 0.5:
@@ -111,16 +111,16 @@ def test_no_request_is_sent_before_its_token(
     began = time.monotonic()
     call()
     assert time.monotonic() - began > wait_s
-    assert sent() == 1
+    assert count_requests() == 1
 
 
 def test_a_job_without_due_users_takes_no_token(
-    sent: Callable[[], int], with_rate: WithRate
+    count_requests: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(50)
     before = taken_tokens()
     assert job.call_bitrix24("main") == 0
-    assert sent() == 0
+    assert count_requests() == 0
     assert taken_tokens() == before
 
 
@@ -146,7 +146,7 @@ def test_a_lone_user_does_not_wait_for_others_however_scarce_tokens_are(
 
 
 def test_users_that_arrive_while_several_are_due_share_their_call(
-    monkeypatch: pytest.MonkeyPatch, sent: Callable[[], int], with_rate: WithRate
+    monkeypatch: pytest.MonkeyPatch, count_requests: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(50)
     others = iter((9, 10))
@@ -154,11 +154,11 @@ def test_users_that_arrive_while_several_are_due_share_their_call(
     put(7)
     put(8)
     assert job.call_bitrix24("main") == 4
-    assert sent() == 1
+    assert count_requests() == 1
 
 
 def test_after_a_call_for_several_the_next_one_waits_for_others(
-    monkeypatch: pytest.MonkeyPatch, sent: Callable[[], int], with_rate: WithRate
+    monkeypatch: pytest.MonkeyPatch, count_requests: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(50)
     # However slowly this test runs, the call for several has just been made.
@@ -169,4 +169,4 @@ def test_after_a_call_for_several_the_next_one_waits_for_others(
     monkeypatch.setattr("leadline.sync.batching.time.sleep", lambda _s: put(10))
     put(9)
     assert job.call_bitrix24("main") == 2
-    assert sent() == 2
+    assert count_requests() == 2

@@ -60,7 +60,7 @@ def messages(url: str) -> list[pika.BasicProperties]:
     return found
 
 
-def sent(url: str) -> list[str]:
+def publish_due(url: str) -> list[str]:
     """The events that the relay publishes when all are due."""
     make_due()
     relay.run()
@@ -166,10 +166,10 @@ def test_an_older_state_is_republished_only_if_the_newer_one_failed(
 ) -> None:
     older = create()
     newer = write.change(older.user.id, Move(stage="JUNK"), None, None).event
-    assert sent(in_rabbitmq) == [older.id, newer.id]  # each of them once, in any case
-    assert sent(in_rabbitmq) == [newer.id]
+    assert publish_due(in_rabbitmq) == [older.id, newer.id]  # each of them once, in any case
+    assert publish_due(in_rabbitmq) == [newer.id]
     fail(newer, is_transient=False)
-    assert sent(in_rabbitmq) == [older.id]
+    assert publish_due(in_rabbitmq) == [older.id]
 
 
 def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: str) -> None:

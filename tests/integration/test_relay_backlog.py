@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("in_postgres", "in_redis", "in_rabbitmq")
 ANN = NewUser(full_name="Ann", phone="+77001112233")
 
 
-def accepted(count: int = 1) -> list[Event]:
+def create_queued(count: int = 1) -> list[Event]:
     """New users whose published events have reached a work queue with a worker."""
     portal_state.worker_heartbeats().beat("worker")
     events = [write.create(ANN, None).event for _ in range(count)]
@@ -63,13 +63,13 @@ def sent_when_due() -> int:
 
 
 def test_an_event_in_the_work_queue_is_not_republished() -> None:
-    accepted(30)
+    create_queued(30)
     assert sent_when_due() == 0
     assert rows("SELECT DISTINCT state, sendings FROM events") == [{"state": "open", "sendings": 1}]
 
 
 def test_exactly_the_lost_events_of_a_backlog_are_republished(redis_url: str) -> None:
-    events = accepted(4)
+    events = create_queued(4)
     with redis.Redis.from_url(redis_url) as connection:
         users = [f"{work_queue().prefix}user:{event.user.id}" for event in events]
         connection.hdel(f"{users[0]}:events", events[0].id)
@@ -81,14 +81,14 @@ def test_exactly_the_lost_events_of_a_backlog_are_republished(redis_url: str) ->
 
 
 def test_an_event_under_a_lease_is_not_republished() -> None:
-    accepted()
+    create_queued()
     assert len(work_queue().lease(50).entries) == 1
     assert sent_when_due() == 0
 
 
 @pytest.mark.parametrize(("age_s", "wait_s"), [(61, 61), (900, 900), (100_000, 3600), (3, 60)])
 def test_a_waiting_event_is_checked_with_back_off(age_s: int, wait_s: int) -> None:
-    accepted()
+    create_queued()
     rows("UPDATE events SET published_at = now() - make_interval(secs => :s)", s=age_s)
     began = datetime.now(UTC)
     sent_when_due()
@@ -99,7 +99,7 @@ def test_a_waiting_event_is_checked_with_back_off(age_s: int, wait_s: int) -> No
 
 
 def test_an_event_that_redis_lost_is_republished(redis_url: str) -> None:
-    accepted(3)
+    create_queued(3)
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushall()
     assert sent_when_due() == 3
@@ -132,11 +132,11 @@ def test_an_unreachable_redis_only_delays_a_run(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pending_events, "_checks", checks)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     republish(relay.make_due)
-    assert not checks.claim(), "it is not asked again at once"
+    assert not checks.claim(), "it is not checked again at once"
 
 
 def test_an_event_that_waited_at_first_is_republished_once_it_is_lost(redis_url: str) -> None:
-    accepted()
+    create_queued()
     assert sent_when_due() == 0
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushall()
@@ -147,44 +147,44 @@ def test_an_event_that_waited_at_first_is_republished_once_it_is_lost(redis_url:
 def test_a_waiting_event_is_republished_if_no_worker_has_been_seen_for_long(
     redis_url: str, silence_s: int
 ) -> None:
-    accepted()
+    create_queued()
     with redis.Redis.from_url(redis_url) as connection:
         connection.zincrby(f"{work_queue().prefix}workers", -silence_s, "worker")
     assert sent_when_due() == 1
 
 
 def test_an_event_whose_reply_was_lost_is_republished() -> None:
-    (event,) = accepted()
+    (event,) = create_queued()
     (entry,) = work_queue().lease(50).entries
     (pending,) = entry.events
     assert pending.event_id == event.id
-    answered = replace(pending, outcome=Outcome("synced", attempts=1, lead_id=5))
-    assert work_queue().release([Settlement(entry, events=(answered,))]) == [True]
+    answered_event = replace(pending, outcome=Outcome("synced", attempts=1, lead_id=5))
+    assert work_queue().release([Settlement(entry, events=(answered_event,))]) == [True]
     assert sent_when_due() == 1
 
 
 def test_an_event_that_no_worker_would_lease_is_republished(redis_url: str) -> None:
-    accepted()
+    create_queued()
     with redis.Redis.from_url(redis_url) as connection:
         connection.delete(f"{work_queue().prefix}due")
     assert sent_when_due() == 1
 
 
 def test_a_newer_write_that_has_not_arrived_is_republished_even_if_an_older_one_waits() -> None:
-    (event,) = accepted()
+    (event,) = create_queued()
     newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
     outbox.mark_published([newer.id])
     assert sent_when_due() == 1
 
 
 def test_an_unconfirmed_event_is_republished_wherever_it_is() -> None:
-    accepted()
+    create_queued()
     rows("UPDATE events SET published_at = NULL, sendings = 0")
     assert sent_when_due() == 1
 
 
 def test_without_redis_everything_is_republished(monkeypatch: pytest.MonkeyPatch) -> None:
-    accepted(2)
+    create_queued(2)
     monkeypatch.delenv("REDIS_URL")
     assert sent_when_due() == 2
 
@@ -193,7 +193,7 @@ def test_without_redis_everything_is_republished(monkeypatch: pytest.MonkeyPatch
 def test_while_redis_is_unreachable_everything_is_republished(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accepted(2)
+    create_queued(2)
     monkeypatch.setenv("REDIS_URL", address)
     forget_redis()
     assert sent_when_due() == 2
@@ -202,7 +202,7 @@ def test_while_redis_is_unreachable_everything_is_republished(
 def test_a_redis_that_rejects_the_lookup_does_not_stop_republishing(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accepted(2)
+    create_queued(2)
     parts = urlsplit(redis_url)
     with redis.Redis.from_url(redis_url) as connection:
         connection.acl_setuser("mute", enabled=True, passwords=["+mute"], commands=["+ping"])

@@ -68,15 +68,19 @@ def repair(request: pytest.FixtureRequest, leadline: Leadline) -> Repair:
     def reconcile(_user_id: UserId) -> None:
         assert leadline("reconcile", "--repair", "--yes", "--restart").code in {0, 1}
 
-    def by_id(user_id: UserId) -> None:
+    def resync_by_id(user_id: UserId) -> None:
         assert leadline("resync", user_id).code == 0
 
-    def console(user_id: UserId) -> None:
+    def resync_in_console(user_id: UserId) -> None:
         headers = {"X-Leadline-Console": "1"}
         path = f"/api/users/{user_id}/again"
         assert function_client("console").post(path, json={}, headers=headers).status_code == 200
 
-    repairs: dict[str, Repair] = {"reconcile": reconcile, "resync": by_id, "console": console}
+    repairs: dict[str, Repair] = {
+        "reconcile": reconcile,
+        "resync": resync_by_id,
+        "console": resync_in_console,
+    }
     return repairs[str(request.param)]
 
 

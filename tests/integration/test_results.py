@@ -121,17 +121,17 @@ def change(event: Event, name: str) -> Event:
     return write.change(event.user.id, Changes(full_name=name), None, None).event
 
 
-def settled(event: Event, **extra: Any) -> None:
+def record_success(event: Event, **extra: Any) -> None:
     success = {"status": "success", "bitrix_lead_id": 455 + event.user.id, "attempts": 1}
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     settle.apply([ReceivedReply(Reply(**{**success, **fields, **extra}))])
 
 
-def failed(event: Event, reason: str = "no") -> None:
-    settled(event, status="error", reason=reason, bitrix_lead_id=None)
+def record_failure(event: Event, reason: str = "no") -> None:
+    record_success(event, status="error", reason=reason, bitrix_lead_id=None)
 
 
-def awake() -> None:
+def make_due() -> None:
     """Make every endpoint and every result due now."""
     rows("UPDATE result_endpoints SET retry_at = now()")
     rows("UPDATE result_deliveries SET due_at = now() WHERE due_at IS NOT NULL")
@@ -142,8 +142,8 @@ def test_an_endpoint_gets_each_outcome_signed(
 ) -> None:
     use_endpoints(receiver.entry("crm"))
     event = create()
-    settled(event)
-    failed(change(event, "Ann B"), "Field X is required")
+    record_success(event)
+    record_failure(change(event, "Ann B"), "Field X is required")
     tick.run()
     tick.run()
     assert receiver.received == [
@@ -166,7 +166,7 @@ def test_a_result_names_the_callers_own_id(
     use_endpoints(receiver.entry("crm"))
     event = create()
     write.change(event.user.id, Changes(external_id="crm-4711"), None, None)
-    settled(event)
+    record_success(event)
     tick.run()
     assert receiver.received[0]["external_id"] == "crm-4711"
 
@@ -177,7 +177,7 @@ def test_nothing_is_stored_without_endpoints(in_rabbitmq: str, in_redis: str,
     assert in_redis
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     process.forget(settings)
-    settled(create())
+    record_success(create())
     assert function_client("outbox_relay").post("/").status_code == 200
     assert rows("SELECT FROM results UNION ALL SELECT FROM results_cursor") == []
 
@@ -191,7 +191,7 @@ def test_the_relay_delivers_results_to_the_endpoints(
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     process.forget(settings)
     use_endpoints(receiver.entry("crm"))
-    settled(create())
+    record_success(create())
     assert function_client("outbox_relay").post("/").status_code == 200
     assert receiver.versions(1) == [1]
 
@@ -204,17 +204,17 @@ def test_after_an_outage_an_endpoint_gets_all_in_order_and_delays_no_other(
     use_endpoints(down.entry("down"), well.entry("well"))
     users = [create() for _ in range(5)]
     for event in users:
-        settled(event)
+        record_success(event)
     for round_ in range(2, 5):
         users = [change(event, f"Ann {round_}") for event in users]
         for event in users:
-            settled(event)
+            record_success(event)
         tick.run()
     assert all(well.versions(event.user.id) for event in users)
     tried = len(down.requests)
     tick.run()
     assert len(down.requests) == tried, "it rests"
-    awake()
+    make_due()
     down.status = 200
     tick.run()
     tick.run()
@@ -231,13 +231,13 @@ def test_a_rejected_result_holds_up_its_own_user_only(
     first, second = create(), create()
     receiver.status_of[first.user.id] = 422
     for event in (first, second):
-        settled(event)
-        settled(change(event, "Ann B"))
+        record_success(event)
+        record_success(change(event, "Ann B"))
     tick.run()
     assert receiver.versions(second.user.id) == [1, 2]
     assert receiver.versions(first.user.id) == []
     receiver.status_of.clear()
-    awake()
+    make_due()
     tick.run()
     assert receiver.versions(first.user.id) == [1, 2]
 
@@ -254,7 +254,7 @@ def test_a_result_that_commits_late_is_not_missed(
             "UPDATE events SET state = 'synced', settled_at = now(), due_at = NULL WHERE id = :id",
             id=event.id,
         )
-        settled(other)
+        record_success(other)
         tick.run()
         assert receiver.versions(event.user.id) == []
         slow.run("COMMIT")
@@ -270,7 +270,7 @@ def test_more_results_than_a_batch_arrive_once(
     use_endpoints(receiver.entry("crm"))
     users = [create() for _ in range(10)]
     for event in users:
-        settled(event)
+        record_success(event)
     in_threads(4, lambda _: tick.run())
     tick.run()
     assert sorted(result["user_id"] for result in receiver.received) == [
@@ -282,7 +282,7 @@ def test_changes_come_before_their_outcome_if_asked_for(
     receiver: Receiver, use_endpoints: Callable[..., None]
 ) -> None:
     use_endpoints(receiver.entry("crm", "user.changed,user.synced"))
-    settled(create())
+    record_success(create())
     tick.run()
     assert [result["type"] for result in receiver.received] == ["user.changed", "user.synced"]
 
@@ -290,7 +290,9 @@ def test_changes_come_before_their_outcome_if_asked_for(
 def test_no_result_names_the_person(receiver: Receiver, use_endpoints: Callable[..., None]) -> None:
     use_endpoints(receiver.entry("crm", "user.changed,user.failed,user.synced"))
     event = create()
-    failed(event, f"{NAME} has a wrong phone {PHONE}, or 77001112233: ask ann or mr. Example")
+    record_failure(
+        event, f"{NAME} has a wrong phone {PHONE}, or 77001112233: ask ann or mr. Example"
+    )
     tick.run()
     expected = "… has a wrong phone …, or …: ask … or mr. …"
     assert receiver.received[-1]["reason"] == expected
@@ -311,7 +313,7 @@ def test_a_redirect_is_not_followed(
     target, redirecting = receivers(), receivers()
     redirecting.status, redirecting.headers = 307, {"Location": target.url}
     use_endpoints(redirecting.entry("crm"))
-    settled(create())
+    record_success(create())
     tick.run()
     assert (len(redirecting.requests), target.requests) == (1, [])
 
@@ -323,7 +325,7 @@ def test_an_endpoint_that_hangs_is_given_up_in_time(
     receiver.wait_s = 4
     use_endpoints(receiver.entry("crm"))
     for _ in range(20):
-        settled(create())
+        record_success(create())
     began = time.monotonic()
     tick.run()
     assert time.monotonic() - began < 3.5, "neither its 4 s, nor 0.2 s for each of the 20"
@@ -338,10 +340,10 @@ def test_status_names_a_receiver_that_has_not_accepted_a_result_for_a_minute(
 ) -> None:  # fmt: skip
     use_endpoints(receiver.entry("crm"))
     event = create()
-    settled(event)
+    record_success(event)
     receiver.status_of[event.user.id] = status
     for _ in range(accepted):
-        settled(create())
+        record_success(create())
     tick.run()
     assert "crm" not in str(leadline("status", "--json").json["attention"]), "a restart, perhaps"
     rows("UPDATE results SET collected_at = now() - interval '70 seconds'")
@@ -352,7 +354,7 @@ def test_status_names_a_receiver_that_has_not_accepted_a_result_for_a_minute(
         finding["reason"] for finding in status_report["verdict"]["also"]
     }
     receiver.status_of.clear()
-    awake()
+    make_due()
     tick.run()
     assert "crm" not in str(leadline("status", "--json").json["attention"])
 
@@ -362,11 +364,11 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
 ) -> None:
     use_endpoints(receiver.entry("crm"))
     event = create()
-    settled(event)
+    record_success(event)
     receiver.status = 422
     tick.run()
     rows("UPDATE results SET collected_at = now() - interval '4 days'")
-    awake()
+    make_due()
     tick.run()
     listed = leadline("results", "list", "--json")
     assert listed.json["endpoints"][0]["given_up"] == 1
@@ -381,7 +383,7 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
     assert 'leadline_results{endpoint="crm",state="given_up"} 1.0' in exposition
     rows("UPDATE result_deliveries SET given_up_at = now() - interval '25 hours'")
     assert leadline("status", "--json").json["results"]["given_up"] == 0
-    settled(change(event, "Ann B"))
+    record_success(change(event, "Ann B"))
     receiver.status = 200
     tick.run()
     assert receiver.versions(1) == [2]
@@ -401,7 +403,7 @@ def test_an_invalid_entry_stops_nothing_else(
 ) -> None:
     use_endpoints(receiver.entry("crm"))
     monkeypatch.setenv("RESULT_ENDPOINTS", "crm http://example.com/ whsec_x")
-    settled(create())
+    record_success(create())
     tick.run()
     monkeypatch.setenv("RESULT_ENDPOINTS", receiver.entry("crm"))
     tick.run()
@@ -412,7 +414,7 @@ def test_the_exchange_routes_by_kind(in_rabbitmq: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("LEADLINE_RESULTS_EXCHANGE", "on")
     process.forget(settings)
     tick.run()
-    settled(create())
+    record_success(create())
     tick.run()  # no queue is bound: it is dropped
     assert rows("SELECT FROM result_deliveries") == []
     with pika.BlockingConnection(pika.URLParameters(in_rabbitmq)) as connection:
@@ -420,8 +422,8 @@ def test_the_exchange_routes_by_kind(in_rabbitmq: str, monkeypatch: pytest.Monke
         queue = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(queue, endpoints.EXCHANGE, "user.failed")
         event = create()
-        settled(event)
-        failed(change(event, "Ann B"))
+        record_success(event)
+        record_failure(change(event, "Ann B"))
         tick.run()
         tick.run()
         (method, properties, body) = channel.basic_get(queue, auto_ack=True)

@@ -25,7 +25,7 @@ def move(event: Event) -> Event:
     return write.change(event.user.id, Move(stage="JUNK"), None, None).event
 
 
-def settled(event: Event, *, is_synced: bool = True) -> Event:
+def settle_event(event: Event, *, is_synced: bool = True) -> Event:
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     ends = (
         {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
@@ -51,7 +51,7 @@ def remaining() -> list[str]:
 
 def test_settled_events_are_deleted_when_they_expire_and_the_user_is_unchanged() -> None:
     event = create()
-    settled(move(settled(event)))
+    settle_event(move(settle_event(event)))
     before = queries.get(event.user.id)
     age(29)
     assert run() == 0
@@ -69,7 +69,7 @@ def test_open_events_stay_however_old() -> None:
 
 
 def test_a_failure_stays_until_its_user_has_a_newer_version() -> None:
-    event = settled(create(), is_synced=False)
+    event = settle_event(create(), is_synced=False)
     age(365)
     assert run() == 0
     assert queries.get(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
@@ -89,7 +89,7 @@ def test_idempotency_keys_are_deleted_after_a_day() -> None:
 def test_concurrent_runs_delete_batch_after_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 5)
     for _ in range(33):
-        settled(create())
+        settle_event(create())
     age(31)
     create()
     # A run skips rows that another has locked, and may find no others.
@@ -102,6 +102,6 @@ def test_retention_deletes_one_batch_even_when_no_time_is_left(
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 5)
     for _ in range(12):
-        settled(create())
+        settle_event(create())
     age(31)
     assert retention.run(time.monotonic() - 1) == 5

@@ -16,7 +16,7 @@ from leadline.runtime.redis import connect
 QUEUE = topology.REQUESTS
 
 
-class Rotated:
+class RotatedUrl:
     """A URL with a password that is invalid until `is_valid`."""
 
     def __init__(self, url: str) -> None:
@@ -31,7 +31,7 @@ class Rotated:
 
 
 def test_a_rotated_password_of_postgres_is_used(database_url: str) -> None:
-    address = Rotated(database_url)
+    address = RotatedUrl(database_url)
     database = Database(address)
     with pytest.raises(StatementError):
         database.run("SELECT 1 AS one")
@@ -46,7 +46,7 @@ def test_passwords_are_rotated_with_several_hosts_too(
     """Hosts that refuse connections precede the one that serves."""
     dead = f"127.0.0.1:{free_port()},"
     of_postgres, of_rabbitmq = (
-        Rotated(url.replace("@", f"@{dead}", 1)) for url in (database_url, amqp_url)
+        RotatedUrl(url.replace("@", f"@{dead}", 1)) for url in (database_url, amqp_url)
     )
     database = Database(of_postgres)
     publisher = Publisher(of_rabbitmq, topology.queues_of(QUEUE))
@@ -63,7 +63,7 @@ def test_passwords_are_rotated_with_several_hosts_too(
 
 
 def test_a_rotated_password_of_redis_is_used(redis_url: str) -> None:
-    address = Rotated(redis_url)
+    address = RotatedUrl(redis_url)
     client = connect(address)
     with pytest.raises(redis.AuthenticationError):
         client.ping()
@@ -73,7 +73,7 @@ def test_a_rotated_password_of_redis_is_used(redis_url: str) -> None:
 
 
 def test_a_rotated_password_of_rabbitmq_is_used_by_a_publisher(amqp_url: str) -> None:
-    address = Rotated(amqp_url)
+    address = RotatedUrl(amqp_url)
     publisher = Publisher(address, topology.queues_of(QUEUE))
     try:
         assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=1) == [False]

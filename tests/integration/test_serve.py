@@ -167,7 +167,7 @@ DRIPS = {
 
 def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> bytes | None:
     """The answer to a slow client until it is disconnected; None if that takes too long."""
-    answered = b""
+    answer = b""
     until = time.monotonic() + within_s + 20
     with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as client:
         client.sendall(begin)
@@ -175,12 +175,12 @@ def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> byte
             try:
                 received = client.recv(4096)
                 if not received:
-                    return answered
-                answered += received
+                    return answer
+                answer += received
             except TimeoutError:
                 client.sendall(more)
             except ConnectionError:
-                return answered
+                return answer
     return None
 
 

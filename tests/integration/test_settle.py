@@ -59,7 +59,7 @@ def sync(event: Event) -> dict[str, Any]:
     return {name: found[name] for name in ("status", "reason", "attempts", "bitrix_lead_id")}
 
 
-def synced(event: Event) -> dict[str, Any]:
+def synced_status(event: Event) -> dict[str, Any]:
     lead_id = 455 + event.user.id
     return {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": lead_id}
 
@@ -91,10 +91,10 @@ def test_a_failure_is_stored_with_reason_and_attempts() -> None:
 @pytest.mark.parametrize("reason", ["Ё" * 100_000, "a\x00\ud800\u2028'😀", "\x1b[2J" * 5000])
 def test_a_reply_with_any_text_of_the_portal_settles_its_event(reason: str) -> None:
     (event,) = writes(1)
-    answered = pending(
+    answered_reply = pending(
         event_id=event.id, user=event.user.body(), outcome=Outcome("failed", 3, reason=reason)
     )
-    message = replies.reply_message(entry(answered, user_id=event.user.id), answered)
+    message = replies.reply_message(entry(answered_reply, user_id=event.user.id), answered_reply)
     apply(contract.read_reply(orjson.loads(message.body)), None)
     assert (states(), due()) == (["failed"], [None])
     stored = sync(event)["reason"]
@@ -266,14 +266,14 @@ def test_concurrent_replies_of_one_user_never_deadlock() -> None:
             apply(reply_to(events[at]), "synced")
 
         in_threads(6, settle_at)
-        assert sync(events[0]) == synced(events[0])
+        assert sync(events[0]) == synced_status(events[0])
 
 
-def applied(event: Event, fence: int, outcome: str = "synced") -> None:
+def apply_with_fence(event: Event, fence: int, outcome: str = "synced") -> None:
     apply(reply_to(event), outcome, fence=str(fence))
 
 
-def resynced() -> list[tuple[int, str, int | None]]:
+def resync_events() -> list[tuple[int, str, int | None]]:
     found = rows(
         "SELECT version, changed, stage_version FROM events WHERE changed = 'look' ORDER BY version"
     )
@@ -283,9 +283,9 @@ def resynced() -> list[tuple[int, str, int | None]]:
 def test_a_newer_state_overwritten_by_an_older_one_is_resynced() -> None:
     """This happens if Redis has lost all data, and a late message arrives."""
     events = writes(3)
-    applied(events[2], fence=30)
-    applied(events[1], fence=40)
-    assert resynced() == [(4, "look", None)]
+    apply_with_fence(events[2], fence=30)
+    apply_with_fence(events[1], fence=40)
+    assert resync_events() == [(4, "look", None)]
     assert sync(events[0])["status"] == "waiting"
 
 
@@ -296,45 +296,45 @@ def test_the_stage_is_rewritten_only_if_the_older_write_may_have_set_it(
 ) -> None:
     """Otherwise a person may have set the lead's stage."""
     (first,) = writes(1)
-    applied(first, fence=10)
+    apply_with_fence(first, fence=10)
     change = Move(stage="JUNK") if older == "move" else Changes(full_name="Ann Lee")
     second = write.change(first.user.id, change, None, None).event
     third = write.change(first.user.id, Changes(full_name="Ann Lim"), None, None).event
     in_order = [(third, 30), (second, 40)] if is_late else [(second, 40), (third, 30)]
     for event, fence in (*in_order, in_order[-1]):
-        applied(event, fence=fence)
-    assert resynced()[0] == (4, "look", stage_version)
+        apply_with_fence(event, fence=fence)
+    assert resync_events()[0] == (4, "look", stage_version)
 
 
 def test_an_overwritten_state_is_resynced_even_if_the_replies_arrive_in_reverse() -> None:
     events = writes(3)
-    applied(events[1], fence=40)
-    applied(events[2], fence=30)
-    assert resynced() == [(4, "look", None)]
+    apply_with_fence(events[1], fence=40)
+    apply_with_fence(events[2], fence=30)
+    assert resync_events() == [(4, "look", None)]
 
 
 def test_an_overwritten_state_is_resynced_even_if_the_user_has_another_open_event() -> None:
     events = writes(3)
-    applied(events[1], fence=30)
-    applied(events[0], fence=40)
-    assert resynced() == [(4, "look", None)]
+    apply_with_fence(events[1], fence=30)
+    apply_with_fence(events[0], fence=40)
+    assert resync_events() == [(4, "look", None)]
 
 
 def test_a_version_written_again_may_have_overwritten_an_unanswered_newer_one() -> None:
     """Redis lost its last second, and version 1 was written again; found by the model."""
     events = writes(3)
-    applied(events[0], fence=10)
-    applied(events[0], fence=30)
-    assert resynced() == []
-    applied(events[1], fence=20)
-    assert resynced() == [(4, "look", None)]
+    apply_with_fence(events[0], fence=10)
+    apply_with_fence(events[0], fence=30)
+    assert resync_events() == []
+    apply_with_fence(events[1], fence=20)
+    assert resync_events() == [(4, "look", None)]
 
 
 def test_the_same_version_applied_under_two_leases_needs_no_resync() -> None:
     events = writes(3)
-    applied(events[1], fence=30)
-    applied(events[1], fence=20)
-    assert resynced() == []
+    apply_with_fence(events[1], fence=30)
+    apply_with_fence(events[1], fence=20)
+    assert resync_events() == []
 
 
 def test_the_lead_of_the_later_lease_is_stored_in_any_order() -> None:
@@ -349,10 +349,10 @@ def test_the_lead_of_the_later_lease_is_stored_in_any_order() -> None:
 
 def test_a_late_older_state_is_resynced_once_however_often_it_is_answered() -> None:
     events = writes(3)
-    applied(events[1], fence=30)
+    apply_with_fence(events[1], fence=30)
     for _ in range(3):
-        applied(events[0], fence=40)
-    assert len(resynced()) == 1
+        apply_with_fence(events[0], fence=40)
+    assert len(resync_events()) == 1
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
@@ -361,17 +361,17 @@ def test_replies_in_any_order_to_ordered_writes_need_no_resync(
 ) -> None:
     events = writes(3)
     for at in (*order, *order):
-        applied(events[at], fence=10 * (at + 1))
-    applied(events[0], fence=30, outcome="superseded")
-    assert resynced() == []
+        apply_with_fence(events[at], fence=10 * (at + 1))
+    apply_with_fence(events[0], fence=30, outcome="superseded")
+    assert resync_events() == []
 
 
 @pytest.mark.parametrize("fence", ["", "x", "-1", "9" * 40])
 def test_an_invalid_token_is_ignored(fence: str) -> None:
     events = writes(2)
-    applied(events[1], fence=30)
+    apply_with_fence(events[1], fence=30)
     apply(reply_to(events[0]), "synced", fence=fence)
-    assert resynced() == []
+    assert resync_events() == []
 
 
 def users(count: int) -> list[Event]:
@@ -413,9 +413,9 @@ def test_a_reply_to_an_unknown_event_leaves_the_rest_of_its_batch_settled() -> N
     ]
     with pytest.raises(BadMessage):
         settle.apply(batch)
-    assert sync(known) == synced(known)
+    assert sync(known) == synced_status(known)
     settle.apply([batch[2], batch[0]])  # one by one, as the connector then delivers them
-    assert sync(other) == synced(other)
+    assert sync(other) == synced_status(other)
 
 
 def test_replies_without_an_event_id_answer_one_event_after_the_other() -> None:
@@ -428,7 +428,7 @@ def test_each_resynced_user_keeps_the_trace_of_its_reply() -> None:
     batch = []
     for number in range(2):
         events = writes(2)
-        applied(events[1], fence=30)
+        apply_with_fence(events[1], fence=30)
         trace = trace_context.trace_from_headers(f"call-{number}", None)
         batch.append(ReceivedReply(reply_to(events[0]), "synced", fence="40", trace=trace))
     settle.apply(batch)

@@ -14,7 +14,7 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.ledger import write
-from leadline.ledger.event import Accepted, IdempotencyKey
+from leadline.ledger.event import AcceptedWrite, IdempotencyKey
 from leadline.runtime.postgres import connection
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import close_idle_connections, in_threads, rows
@@ -25,13 +25,13 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 KEY = IdempotencyKey("caller", "key-1", b"asked for Ann")
 
 
-def create(repeat: IdempotencyKey | None = KEY) -> Accepted:
+def create(repeat: IdempotencyKey | None = KEY) -> AcceptedWrite:
     return write.create(ANN, repeat)
 
 
 def rename(
     user: UserId, name: str, repeat: IdempotencyKey | None, version: int | None = None
-) -> Accepted:
+) -> AcceptedWrite:
     return write.change(user, Changes(full_name=name), version, repeat)
 
 
@@ -48,7 +48,7 @@ def test_a_repeat_gets_the_first_answer_and_writes_nothing() -> None:
 
 
 def test_twenty_concurrent_repeats_create_one_user() -> None:
-    def attempt(_: int) -> Accepted | None:
+    def attempt(_: int) -> AcceptedWrite | None:
         try:
             return create()
         except RequestInProgress:

@@ -199,10 +199,12 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
             answers = pool.submit(in_greenlets, 20, create_one)
             eventually(has_waiting_lock, 10, "the first waits for the table")
-        answered = dict(answers.result(30))
+        answers_by_writer = dict(answers.result(30))
     assert statements.count(CREATE) < 20
     stored = rows("SELECT id, user_id, full_name FROM events WHERE version = 1")
-    assert {str(row["id"]): (row["user_id"], row["full_name"]) for row in stored} == answered
+    assert {
+        str(row["id"]): (row["user_id"], row["full_name"]) for row in stored
+    } == answers_by_writer
     assert len({row["user_id"] for row in stored}) == 20
 
 

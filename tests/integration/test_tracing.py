@@ -49,7 +49,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
 
 
 @contextmanager
-def served(function: str) -> Iterator[str]:
+def serve(function: str) -> Iterator[str]:
     """The function on its own port, as `leadline.runtime.serving.serve` builds it."""
     with pytest.MonkeyPatch.context() as environment:
         # Otherwise build_app would use the previous function's target.
@@ -96,7 +96,7 @@ def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
         return len(taken_off) == messages
 
     eventually(take, 10, f"{messages} in {queue}")
-    with served(function) as url:
+    with serve(function) as url:
         client = FunctionClient(queue, url, 1)
         if messages == 1:
             assert client.deliver(taken_off[0]).is_served
@@ -126,7 +126,7 @@ def all_processes(
 def spans(exporter: InMemorySpanExporter, all_processes: str) -> dict[str, ReadableSpan]:
     """The spans of a user's creation, by name; the second span of a name gets a trailing `'`."""
     body = {"full_name": NAME, "phone": PHONE}
-    with served("create_user") as url:
+    with serve("create_user") as url:
         answer = requests.post(url, json=body, headers={"traceparent": CALLER}, timeout=10)
         assert answer.status_code == 201
     carry(all_processes, topology.REQUESTS, "bitrix_handler")
@@ -168,7 +168,7 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
 ) -> None:
     callers = [CALLER, CALLER.replace("4bf92f", "5cf92f")]
     body = {"full_name": NAME, "phone": PHONE}
-    with served("create_user") as url:
+    with serve("create_user") as url:
         for caller in callers:
             requests.post(url, json=body, headers={"traceparent": caller}, timeout=10)
     carry(all_processes, topology.REQUESTS, "bitrix_handler", messages=2)

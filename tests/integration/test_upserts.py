@@ -23,7 +23,7 @@ from leadline.users import stages
 from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.integration.conftest import function_client, in_greenlets, in_threads, rows
 
-pytestmark = pytest.mark.usefixtures("in_postgres", "auth_off", "offered")
+pytestmark = pytest.mark.usefixtures("in_postgres", "auth_off", "offered_events")
 
 PHONE = "+77001112233"
 ANN = {"full_name": "Ann", "phone": PHONE}
@@ -36,7 +36,7 @@ def auth_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+def offered_events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """The events offered for publishing."""
     events: list[Event] = []
     monkeypatch.setattr(outbox, "offer", events.append)
@@ -77,7 +77,7 @@ def assert_ledger_matches() -> None:
 
 
 def test_put_creates_then_changes_then_changes_nothing(
-    client: FlaskClient, offered: list[Event]
+    client: FlaskClient, offered_events: list[Event]
 ) -> None:
     created = put(client, "crm-1", ANN)
     assert created.status_code == 201
@@ -95,8 +95,11 @@ def test_put_creates_then_changes_then_changes_nothing(
         '"2"',
         changed.get_json(),
     )
-    assert [event.action for event in offered] == ["create_card", "update_card"]
-    assert [event.changed for event in offered] == [("full_name", "phone", "stage"), ("full_name",)]
+    assert [event.action for event in offered_events] == ["create_card", "update_card"]
+    assert [event.changed for event in offered_events] == [
+        ("full_name", "phone", "stage"),
+        ("full_name",),
+    ]
     assert_ledger_matches()
 
 
@@ -306,7 +309,9 @@ def test_one_of_several_concurrent_patches_gets_the_external_id() -> None:
 # The batch
 
 
-def test_a_batch_answers_for_each_user_in_order(client: FlaskClient, offered: list[Event]) -> None:
+def test_a_batch_answers_for_each_user_in_order(
+    client: FlaskClient, offered_events: list[Event]
+) -> None:
     put(client, "old", ANN)
     put(client, "same", ANN)
     items = batch(
@@ -333,7 +338,7 @@ def test_a_batch_answers_for_each_user_in_order(client: FlaskClient, offered: li
     assert [problem["code"] for problem in problems] == ["invalid_fields"] * 3
     fields = [[error["field"] for error in problem["errors"]] for problem in problems]
     assert fields == [["full_name", "phone"], ["body"], ["stage"]]
-    assert len(offered) == 2 + 4
+    assert len(offered_events) == 2 + 4
     assert_ledger_matches()
 
 
@@ -472,10 +477,12 @@ def test_the_write_rate_counts_the_users_of_a_batch(
     assert len(rows("SELECT 1 AS one FROM users")) == 7
 
 
-def test_messages_keep_their_documented_keys(client: FlaskClient, offered: list[Event]) -> None:
+def test_messages_keep_their_documented_keys(
+    client: FlaskClient, offered_events: list[Event]
+) -> None:
     put(client, "crm-1", ANN)
     batch(client, [{**ANN, "external_id": "crm-1", "full_name": "Bo"}])
-    for event in offered:
+    for event in offered_events:
         data = json.loads(outbox.to_message(event).body)["data"]
         assert data["user"].keys() == {"id", "full_name", "phone", "stage", "bitrix_lead_id"}
         assert b"crm-1" not in outbox.to_message(event).body
@@ -560,8 +567,8 @@ def test_batches_and_single_writes_of_the_same_users_are_isolated() -> None:
         write.change(ids[number % 8], Changes(full_name=f"P{number}"), None, None)
         return 1
 
-    written = sum(in_threads(24, work))
-    assert sum(versions().values()) == 8 + written
+    write_count = sum(in_threads(24, work))
+    assert sum(versions().values()) == 8 + write_count
     assert_ledger_matches()
 
 
@@ -593,10 +600,10 @@ def race(seed: int, user: UserId) -> list[Conditional]:
 
 
 @pytest.mark.slow("processes race for one user")
-def test_conditional_puts_and_patches_form_a_chain(offered: list[Event]) -> None:
+def test_conditional_puts_and_patches_form_a_chain(offered_events: list[Event]) -> None:
     user = accept.accept_one(ITEM, None).user
     assert user
-    assert offered
+    assert offered_events
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         answers = [
             answer for part in pool.map(partial(race, user=user.id), range(2)) for answer in part

@@ -33,12 +33,12 @@ class Run:
 
 def main(words: Sequence[str]) -> int:
     """Returns 0 when every mistake is noticed by each of its tests."""
-    chosen = [
+    mutations = [
         mutation
         for mutation in MUTATIONS
         if not words or any(word in mutation.mistake for word in words)
     ]
-    if not chosen:
+    if not mutations:
         _say("no mistake has such a word in its description")
         return 2
     began, jobs = time.monotonic(), os.cpu_count() or 1
@@ -47,17 +47,17 @@ def main(words: Sequence[str]) -> int:
         Servers(Path(folder), jobs) as servers,
         ThreadPoolExecutor(jobs) as pool,
     ):
-        tests = sorted({test for mutation in chosen for test in mutation.tests})
+        tests = sorted({test for mutation in mutations for test in mutation.tests})
         unchanged = pool.submit(_run, servers, None, tests)
-        troubles = list(pool.map(partial(_check, servers), chosen))
+        troubles = list(pool.map(partial(_check, servers), mutations))
     if unchanged.result().failed or not all(
         _is_in(test, unchanged.result().passed) for test in tests
     ):
         _say(f"tests fail without any mistake:\n{unchanged.result().output}")
         return 1
     noticed = troubles.count("")
-    _say(f"{noticed} of {len(chosen)} mistakes noticed, {time.monotonic() - began:.0f} s")
-    return 0 if noticed == len(chosen) else 1
+    _say(f"{noticed} of {len(mutations)} mistakes noticed, {time.monotonic() - began:.0f} s")
+    return 0 if noticed == len(mutations) else 1
 
 
 def _check(servers: Servers, mutation: Mutation) -> str:
@@ -87,7 +87,7 @@ def _run(servers: Servers, mutation: Mutation | None, tests: Sequence[str]) -> R
     """Run tests in a copy of the tree that has this mistake."""
     with (
         tempfile.TemporaryDirectory(prefix="leadline-mutation-") as folder,
-        servers.lent() as addresses,
+        servers.lend() as addresses,
     ):
         tree.copy(Path(folder))
         if mutation is not None:

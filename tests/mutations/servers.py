@@ -36,7 +36,7 @@ class Servers:
                 server.stop()
 
     @contextmanager
-    def lent(self) -> Iterator[Mapping[str, str]]:
+    def lend(self) -> Iterator[Mapping[str, str]]:
         """An empty pair, as variables for a run's environment."""
         pair = self._free.get()
         broker, memory = (server.url for server in pair)

@@ -504,7 +504,7 @@ MUTATIONS = (
     Mutation(
         "a master that was replaced is used until it rejects a command",
         "leadline/runtime/redis.py",
-        "if self.is_connected and not self.sentinels.is_master(self.host, self.port):",
+        "if self.is_connected and not self.sentinels.watch(self.host, self.port):",
         "if False:",
         (_CLUSTERS + "test_clients_leave_a_replaced_master_before_it_rejects_writes",),
     ),

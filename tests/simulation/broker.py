@@ -32,7 +32,7 @@ Post = Callable[[str, list[Delivery]], Verdict]
 
 
 @dataclass(eq=False)
-class Stored:
+class StoredMessage:
     """A message in a queue."""
 
     body: bytes
@@ -49,7 +49,9 @@ class Broker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.queues: dict[str, list[Stored]] = {queue.name: [] for queue in topology.all_queues()}
+        self.queues: dict[str, list[StoredMessage]] = {
+            queue.name: [] for queue in topology.all_queues()
+        }
         self.is_away = False
         #: Incremented each time all connections break.
         self.breaks = 0
@@ -60,7 +62,7 @@ class Broker:
             for step in topology.RETRY_STEPS_S
         }
         #: All messages published so far, without the copies in delay queues and dead letters.
-        self.published: list[tuple[float, str, Stored]] = []
+        self.published: list[tuple[float, str, StoredMessage]] = []
         #: How many of the next confirms get lost.
         self.lose_confirms = 0
         self.on_lost_confirm: Callable[[], None] = lambda: None
@@ -69,7 +71,7 @@ class Broker:
         """Fires when a message enters this queue."""
         return self.arrived.setdefault(queue, Signal(self._world))
 
-    def put(self, queue: str, stored: Stored, *, first: bool = False) -> None:
+    def put(self, queue: str, stored: StoredMessage, *, first: bool = False) -> None:
         """Put a message into this queue."""
         waiting = self.queues.setdefault(queue, [])
         if first:
@@ -81,12 +83,12 @@ class Broker:
             self._world.after(step_s, partial(self._expire, queue, back, stored))
         self.signal(queue).fire()
 
-    def _expire(self, queue: str, back: str, stored: Stored) -> None:
+    def _expire(self, queue: str, back: str, stored: StoredMessage) -> None:
         if stored in self.queues[queue]:
             self.queues[queue].remove(stored)
             self.put(back, stored)
 
-    def publish(self, process: Process, queue: str, stored: Stored) -> bool:
+    def publish(self, process: Process, queue: str, stored: StoredMessage) -> bool:
         """Publish a message, in one step; returns whether the broker has confirmed it."""
         breaks = self.breaks
         self._world.moment(f"publish {queue} asked")
@@ -106,15 +108,15 @@ class Broker:
 
     # --- faults
 
-    def away(self, seconds: float) -> None:
+    def go_away(self, seconds: float) -> None:
         """Make the broker unreachable for a while; unacknowledged messages are redelivered."""
         self.is_away = True
         self.breaks += 1
         for signal in self.arrived.values():
             signal.fire()
-        self._world.after(seconds, self._back)
+        self._world.after(seconds, self._come_back)
 
-    def _back(self) -> None:
+    def _come_back(self) -> None:
         self.is_away = False
         for signal in self.arrived.values():
             signal.fire()
@@ -155,7 +157,7 @@ class SimPublisher:
         self._world.spawn(self._process, lambda: done(self._publish(message)))
 
     def _publish(self, message: Message) -> bool:
-        stored = Stored(message.body, message.properties())
+        stored = StoredMessage(message.body, message.properties())
         return self._broker.publish(self._process, message.queue, stored)
 
     def close(self) -> None:
@@ -171,7 +173,7 @@ class Channel:
     process: Process
     queue: str
     breaks: int = 0
-    unsettled: dict[int, Stored] = field(default_factory=dict)
+    unsettled: dict[int, StoredMessage] = field(default_factory=dict)
     next_tag: int = 1
 
     def __post_init__(self) -> None:
@@ -192,7 +194,7 @@ class Channel:
                 return [self._received(stored) for stored in delivered]
             self.broker.signal(self.queue).wait()
 
-    def _received(self, stored: Stored) -> ReceivedMessage:
+    def _received(self, stored: StoredMessage) -> ReceivedMessage:
         tag, self.next_tag = self.next_tag, self.next_tag + 1
         self.unsettled[tag] = stored
         attempt = attempt_of(stored.properties, redelivered=stored.redelivered)
@@ -224,7 +226,7 @@ class Channel:
     ) -> None:
         """Publish as pika does, with confirms."""
         self.check()
-        stored = Stored(body, copy(properties))
+        stored = StoredMessage(body, copy(properties))
         if not self.broker.publish(self.process, queue, stored) or not mandatory:
             self.drop()
             raise Lost
@@ -356,7 +358,7 @@ class Handlers:
         return verdict or Verdict(is_served=False, reason="no answer: timeout")
 
 
-def dead_letters(broker: Broker) -> Sequence[tuple[str, Stored]]:
+def dead_letters(broker: Broker) -> Sequence[tuple[str, StoredMessage]]:
     """The dead letters with their original queues."""
     return [
         (queue, stored)

@@ -25,7 +25,7 @@ FORK_LOSES_S = 3.0
 
 
 @dataclass
-class Erased:
+class Erasure:
     """An erasure that was answered with 204."""
 
     user_id: int
@@ -37,7 +37,7 @@ class ErasingSystem(System):
 
     def __post_init__(self) -> None:
         """Add the times of the erasures."""
-        self.erased: list[Erased] = []
+        self.erased: list[Erasure] = []
         super().__post_init__()
         random = Random(f"erasures/{self.plan.seed}")  # noqa: S311 - reproducible from its seed
         writes = [write for write in self.plan.writes if write.kind not in {"foreign", "poison"}]
@@ -69,10 +69,10 @@ class ErasingSystem(System):
                 repeat()
             return
         except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
-            self.unexpected(error)
+            self.record_unexpected(error)
             return
         process.on_death.remove(repeat)
-        self.erased.append(Erased(user_id, self.world.now))
+        self.erased.append(Erasure(user_id, self.world.now))
         self.world.record("client", "erasure answered 204", user=user_id)
 
 
@@ -80,7 +80,7 @@ def with_erasures() -> None:
     """Play histories with erasures: `parallel.play(prepare="tests.simulation.erasures:…")`."""
     vars(parallel)["draw"] = draw
     vars(play)["System"] = ErasingSystem
-    vars(rules)["broken"] = broken
+    vars(rules)["violations"] = violations
     dead_letters.discard_due = lambda: 0
 
 
@@ -99,12 +99,12 @@ def draw(seed: int) -> Plan:
     return replace(plan, items=tuple(items))
 
 
-def broken(system: ErasingSystem) -> list[str]:
+def violations(system: ErasingSystem) -> list[str]:
     """Every rule that was broken."""
-    return [*system.world.broken, *_judged(system)]
+    return [*system.world.violations, *_erasure_violations(system)]
 
 
-def _judged(system: ErasingSystem) -> Iterator[str]:
+def _erasure_violations(system: ErasingSystem) -> Iterator[str]:
     admin = system.store.admin
     users = {
         user_id: (is_erased, status)

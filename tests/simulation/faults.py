@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation.plan import STAGES, Fault
-from tests.simulation.portal_model import Lead, Trouble, Written
+from tests.simulation.portal_model import Lead, PortalWrite, Trouble
 from tests.simulation.world import EPOCH, Process
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _redis_switched_over(system: "System", fault: Fault) -> None:
 
 def _redis_away(system: "System", fault: Fault) -> None:
     system.note_loss(fault.amount)
-    system.redis.away(fault.amount)
+    system.redis.go_away(fault.amount)
 
 
 def _redis_entry_damaged(system: "System", fault: Fault) -> None:
@@ -110,7 +110,7 @@ def _redis_entry_damaged(system: "System", fault: Fault) -> None:
 
 def _postgres_away(system: "System", fault: Fault) -> None:
     system.note_loss(fault.amount)
-    system.postgres.away(fault.amount)
+    system.postgres.go_away(fault.amount)
 
 
 def _postgres_forked(system: "System", fault: Fault) -> None:
@@ -124,7 +124,7 @@ def _rows_locked(system: "System", _: Fault) -> None:
 
 def _broker_away(system: "System", fault: Fault) -> None:
     system.note_loss(fault.amount)
-    system.broker.away(fault.amount)
+    system.broker.go_away(fault.amount)
 
 
 def _broker_forgets(system: "System", _: Fault) -> None:
@@ -175,7 +175,7 @@ def _some_lead(system: "System", fault: Fault) -> list[Lead]:
 
 def _wrote(system: "System", lead: Lead, kind: str, fields: dict[str, str]) -> None:
     now = system.world.now
-    lead.writes.append(Written(now, is_ours=False, kind=kind, fields=fields))
+    lead.writes.append(PortalWrite(now, is_ours=False, kind=kind, fields=fields))
     system.world.record("a person", f"{kind}s lead {lead.lead_id} by hand", **fields)
 
 

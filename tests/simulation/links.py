@@ -51,7 +51,7 @@ class LinkingPortal(PortalModel):
         origin = before.origin if before else ""
         lead = super()._update(params)
         if origin and lead.origin != origin:
-            self._world.broken.append(
+            self._world.violations.append(
                 f"lead {lead.lead_id} of user {origin} was given to user {lead.origin}"
             )
         return lead
@@ -74,7 +74,7 @@ def with_links() -> None:
     vars(parallel)["draw"] = draw
     vars(play)["System"] = LinkingSystem
     vars(simulated)["PortalModel"] = LinkingPortal
-    vars(rules)["broken"] = broken
+    vars(rules)["violations"] = violations
 
 
 def claims_are_ignored() -> None:
@@ -100,12 +100,17 @@ def draw(seed: int) -> Plan:
     return replace(plan, items=tuple(items))
 
 
-def broken(system: System) -> list[str]:
+def violations(system: System) -> list[str]:
     """Every rule that was broken."""
-    return [*system.world.broken, *_doubled(system), *_differing(system), *_missed(system)]
+    return [
+        *system.world.violations,
+        *_doubled_users(system),
+        *_differing_leads(system),
+        *_missed_links(system),
+    ]
 
 
-def _doubled(system: System) -> Iterator[str]:
+def _doubled_users(system: System) -> Iterator[str]:
     owners = Counter(
         lead.origin
         for lead in system.portal.leads.values()
@@ -116,7 +121,7 @@ def _doubled(system: System) -> Iterator[str]:
             yield f"user {origin} has {leads} leads"
 
 
-def _differing(system: System) -> Iterator[str]:
+def _differing_leads(system: System) -> Iterator[str]:
     none = Lead(0, "", "", "", "", "")
     leads = {lead.origin: lead for lead in system.portal.leads.values() if not lead.is_neighbours}
     sql = "SELECT id, full_name, phone, sync_status, bitrix_lead_id FROM users"
@@ -130,7 +135,7 @@ def _differing(system: System) -> Iterator[str]:
             yield f"lead {lead.lead_id} of user {user_id} is not its user"
 
 
-def _missed(system: System) -> Iterator[str]:
+def _missed_links(system: System) -> Iterator[str]:
     """A lead has no user although it was always open, and only one user ever had its phone."""
     for index, phone in enumerate(PHONES):
         users = {write.user for write in system.plan.writes if write.phone == index}

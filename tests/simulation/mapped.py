@@ -123,9 +123,9 @@ class MappedSystem(System):
         last_s = max((write.at_s for write in self.plan.writes), default=0.0)
         self.portal.prepare(self.plan.seed, last_s)
 
-    def _written(self, write: Write, user_id: int | None, expected: int | None) -> Any:
+    def _accept_write(self, write: Write, user_id: int | None, expected: int | None) -> Any:
         if write.kind == "move":
-            return super()._written(write, user_id, expected)
+            return super()._accept_write(write, user_id, expected)
         fields: dict[str, Any] = {}
         if write.name is not None:
             fields["city"] = CITIES[(write.name + write.user) % len(CITIES)]
@@ -150,7 +150,7 @@ def with_map() -> None:
     vars(parallel)["draw"] = links.draw
     vars(play)["System"] = MappedSystem
     vars(simulated)["PortalModel"] = MappedPortal
-    vars(rules)["broken"] = broken
+    vars(rules)["violations"] = violations
 
 
 def last_applied_lacks_fields() -> None:
@@ -182,12 +182,12 @@ def rows_are_added() -> None:
     vars(further_fields)["update"] = wrong
 
 
-def broken(system: System) -> list[str]:
+def violations(system: System) -> list[str]:
     """Every rule that was broken."""
-    return [*system.world.broken, *links._doubled(system), *_differing(system)]
+    return [*system.world.violations, *links._doubled_users(system), *_differing_leads(system)]
 
 
-def _differing(system: System) -> Iterator[str]:
+def _differing_leads(system: System) -> Iterator[str]:
     portal = system.portal
     assert isinstance(portal, MappedPortal)
     leads = {lead.origin: lead for lead in portal.leads.values() if not lead.is_neighbours}

@@ -24,11 +24,11 @@ END_S = 20.0
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedSeed:
     """A seed whose history broke a rule."""
 
     seed: int
-    broken: tuple[str, ...]
+    violations: tuple[str, ...]
 
 
 def play(
@@ -38,18 +38,18 @@ def play(
     go_on: bool = False,
     report: Callable[[str], None] = print,
     prepare: str = "",
-) -> list[Failed]:
+) -> list[FailedSeed]:
     """Play these seeds; returns those that failed, by default at most the first that is found.
 
     `prepare`: a function (`module:name`) that each process calls before it begins.
     """
     began, done = time.monotonic(), 0
-    failed: list[Failed] = []
+    failed: list[FailedSeed] = []
     for chunk, found in _results(seeds, jobs or os.cpu_count() or 1, prepare):
         done += chunk
         for run in found:
             failed.append(run)
-            report(f"\nseed {run.seed}: {'; '.join(run.broken)[:400]}")
+            report(f"\nseed {run.seed}: {'; '.join(run.violations)[:400]}")
         _progress(done, len(seeds), began)
         if failed and not go_on:
             break
@@ -67,7 +67,9 @@ def _progress(done: int, of: int, began: float) -> None:
         print(f"\r{done} of {of} histories, {rate:.1f} a second ", end="", flush=True)
 
 
-def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[int, list[Failed]]]:
+def _results(
+    seeds: Sequence[int], jobs: int, prepare: str
+) -> Iterator[tuple[int, list[FailedSeed]]]:
     """For each chunk of seeds: how many were played, and which failed."""
     context = multiprocessing.get_context("spawn")
     chunks: Any = context.Queue()
@@ -98,11 +100,11 @@ def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[in
             process.join()
 
 
-def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[Failed]]:
+def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[FailedSeed]]:
     found: Any = results.get(timeout=HUNG_AFTER_S)
     if isinstance(found, str):  # results that it wrote before it ended
         raise ChildProcessError(f"one of {len(processes)} processes has failed:\n{found}")
-    result: tuple[int, list[Failed]] = found
+    result: tuple[int, list[FailedSeed]] = found
     return result
 
 
@@ -119,9 +121,9 @@ def _work(chunks: Any, results: Any, stop: Any, prepare: str) -> None:
                 for seed in seeds:
                     if stop.is_set() or os.getppid() != parent:
                         return
-                    broken = player.play(draw(seed)).broken
-                    if broken:
-                        failed.append(Failed(seed, tuple(broken)))
+                    violations = player.play(draw(seed)).violations
+                    if violations:
+                        failed.append(FailedSeed(seed, tuple(violations)))
                 results.put((len(seeds), failed))
     except Exception:  # noqa: BLE001 - the edge of the process
         results.put(traceback.format_exc())

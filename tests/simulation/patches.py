@@ -83,16 +83,16 @@ def world() -> World:
 
 def install(raw: redis.Redis) -> None:
     """Replace clocks, servers, threads and logs."""
-    _scripts(raw)
+    _patch_scripts(raw)
     modules = list(_modules())
-    _logs(modules)
-    _clocks(modules)
+    _patch_logs(modules)
+    _patch_clocks(modules)
     _set(process, "_current", _ProcessInWorld())
-    _intervals(modules)
-    _names(modules)
-    _servers(modules)
-    _threads()
-    _functions()
+    _patch_intervals(modules)
+    _collect_statements(modules)
+    _patch_servers(modules)
+    _patch_threads()
+    _patch_functions()
     _remembered.extend(
         (module, name, value)
         for module in modules
@@ -109,7 +109,7 @@ def _modules() -> Iterator[ModuleType]:
             yield importlib.import_module(found.name)
 
 
-def _everywhere(modules: list[ModuleType], old: object, new: object) -> None:
+def _replace_everywhere(modules: list[ModuleType], old: object, new: object) -> None:
     for module in modules:
         for name, value in list(vars(module).items()):
             if value is old:
@@ -119,7 +119,7 @@ def _everywhere(modules: list[ModuleType], old: object, new: object) -> None:
 # --- scripts and statements
 
 
-def _scripts(raw: redis.Redis) -> None:
+def _patch_scripts(raw: redis.Redis) -> None:
     """Scripts read the clock and Redis' identity from the simulation."""
     _set(lua, "SERVER", redis_model.SERVER)
     put_together = lua.script
@@ -165,7 +165,7 @@ def _call(sha: str, keys: Any = (), args: Any = (), client: Any = None) -> Any:
     return target.evalsha(sha, len(keys), *keys, *args)
 
 
-def _names(modules: list[ModuleType]) -> None:
+def _collect_statements(modules: list[ModuleType]) -> None:
     for module in modules:
         for name, value in vars(module).items():
             if isinstance(value, str) and ("SELECT" in value or "UPDATE" in value):
@@ -225,7 +225,7 @@ def _uuid7() -> uuid.UUID:
     return uuid.UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
 
 
-def _clocks(modules: list[ModuleType]) -> None:
+def _patch_clocks(modules: list[ModuleType]) -> None:
     shim = _Time()
     for module in modules:
         for name, value in list(vars(module).items()):
@@ -272,7 +272,7 @@ class _IntervalOfProcess:
         self._own().reschedule(wait_s)
 
 
-def _intervals(modules: list[ModuleType]) -> None:
+def _patch_intervals(modules: list[ModuleType]) -> None:
     """Give each simulated process its own intervals."""
     for module in modules:
         for name, value in list(vars(module).items()):
@@ -305,11 +305,11 @@ class _Log:
 
     def exception(self, event: str, *args: object, **facts: Any) -> None:
         kind, error, _ = sys.exc_info()
-        active().unexpected(error)
+        active().record_unexpected(error)
         self._line("error", event, *args, **facts, exception=kind.__name__ if kind else "")
 
 
-def _logs(modules: list[ModuleType]) -> None:
+def _patch_logs(modules: list[ModuleType]) -> None:
     proxy = type(structlog.get_logger())
     log = _Log()
     for module in modules:
@@ -321,19 +321,19 @@ def _logs(modules: list[ModuleType]) -> None:
 # --- servers
 
 
-def _servers(modules: list[ModuleType]) -> None:
+def _patch_servers(modules: list[ModuleType]) -> None:
     build = batch_request.build
 
-    def noted(entries: list[Any], decide: Any, **how: Any) -> Any:
+    def record_and_build(entries: list[Any], decide: Any, **how: Any) -> Any:
         """Record which events a request is for, before it is built."""
         active().note_leased(entries)
         return build(entries, decide, **how)
 
-    _set(batch_request, "build", noted)
+    _set(batch_request, "build", record_and_build)
     _set(greenlets, "in_greenlet", lambda: False)
-    _everywhere(modules, pool.database, lambda: active().postgres)
-    _everywhere(modules, leadline_redis.client, lambda: active().client)
-    _everywhere(modules, outbox.publisher, _publisher)
+    _replace_everywhere(modules, pool.database, lambda: active().postgres)
+    _replace_everywhere(modules, leadline_redis.client, lambda: active().client)
+    _replace_everywhere(modules, outbox.publisher, _publisher)
     _set(replies, "_publisher", _publisher)
     _set(outbox, "outbox", _outbox)
     make_client = portal_session._RecordingClient
@@ -360,7 +360,7 @@ def _set(module: ModuleType, name: str, new: object) -> None:
     setattr(module, name, new)
 
 
-def _functions() -> None:
+def _patch_functions() -> None:
     for name in ("bitrix_handler", "reply_handler", "outbox_relay"):
         module: Any = importlib.import_module(f"functions.{name}.main")
         module.receive = lambda deliveries: deliveries
@@ -496,7 +496,7 @@ class _Queue:
             return self._mailbox.take()
 
 
-def _threads() -> None:
+def _patch_threads() -> None:
     _set(outbox, "threading", _Threading())
     _set(outbox, "queue", _Queue())
     # This lock is held during a call to Redis.

@@ -32,7 +32,7 @@ class Result:
     """The result of a history."""
 
     plan: Plan
-    broken: list[str]
+    violations: list[str]
     system: System
 
     def trace(self) -> str:
@@ -69,7 +69,7 @@ class Player:
             system.play()
         except Stuck as error:
             return Result(plan, [f"never idle: {error}"], system)
-        return Result(plan, rules.broken(system), system)
+        return Result(plan, rules.violations(system), system)
 
     def cpu_s(self) -> float:
         """CPU time of this process and of its servers so far."""

@@ -72,7 +72,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class PortalWrite:
     """A write on a lead."""
 
     at: float
@@ -123,7 +123,7 @@ class Lead:
     is_deleted: bool = False
     #: Belongs to another installation in the same portal, whose users have the same ids.
     is_neighbours: bool = False
-    writes: list[Written] = field(default_factory=list)
+    writes: list[PortalWrite] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
         """The lead as crm.lead.list returns it."""
@@ -414,7 +414,7 @@ class PortalModel:
             version = request.leased[int(lead.origin)][0]
         fields = written_fields(command.params)
         lead.writes.append(
-            Written(self._world.now, is_ours=True, kind=kind, fields=fields, written=version)
+            PortalWrite(self._world.now, is_ours=True, kind=kind, fields=fields, written=version)
         )
         return {"item": lead.item()}
 

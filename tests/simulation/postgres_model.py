@@ -295,13 +295,13 @@ class PostgresModel:
             self._world.wait(0.01)
             raise DatabaseDown
 
-    def away(self, seconds: float) -> None:
+    def go_away(self, seconds: float) -> None:
         """Make Postgres unreachable for a while; statements in progress are cut off."""
         self.is_away = True
         self.breaks += 1
-        self._world.after(seconds, self._back)
+        self._world.after(seconds, self._come_back)
 
-    def _back(self) -> None:
+    def _come_back(self) -> None:
         self.is_away = False
 
     def fork(self, lose_s: float, choice: int) -> float:

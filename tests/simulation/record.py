@@ -11,7 +11,7 @@ from tests.checker.history import (
     Command,
     DeadLetter,
     History,
-    Injected,
+    InjectedFaults,
     Lead,
     LeadWrite,
     LedgerEvent,
@@ -24,9 +24,9 @@ from tests.checker.history import (
     Text,
 )
 from tests.simulation import portal_model
-from tests.simulation.broker import Stored, dead_letters
+from tests.simulation.broker import StoredMessage, dead_letters
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES
-from tests.simulation.system import FOREIGN_QUEUE, Answered, System
+from tests.simulation.system import FOREIGN_QUEUE, AnsweredWrite, System
 
 _ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move_card"}
 
@@ -91,7 +91,7 @@ def history(system: System) -> History:
     )
 
 
-def _client_write(answered: Answered) -> ClientWrite:
+def _client_write(answered: AnsweredWrite) -> ClientWrite:
     write = answered.write
     pools = (
         ("full_name", NAMES, write.name),
@@ -128,13 +128,13 @@ def _ledger_event(row: dict[str, Any]) -> LedgerEvent:
     )
 
 
-def _event_of(stored: Stored) -> str:
+def _event_of(stored: StoredMessage) -> str:
     """The event of a request message, as in the work queue."""
     request = contract.read_request(orjson.loads(stored.body))
     return request.identity(stored.properties.message_id)
 
 
-def _reply(at: float, stored: Stored) -> Reply:
+def _reply(at: float, stored: StoredMessage) -> Reply:
     body = orjson.loads(stored.body)
     headers = stored.properties.headers or {}
     return Reply(
@@ -206,11 +206,11 @@ def _lead_write(written: portal_model.Written) -> LeadWrite:
     return LeadWrite(written.at, by, kind, written.fields, version)
 
 
-def _injected(system: System, events: tuple[LedgerEvent, ...]) -> Injected:
+def _injected(system: System, events: tuple[LedgerEvent, ...]) -> InjectedFaults:
     texts = [str(error)[:30] for error in portal_model.COMMAND_ERRORS if error.is_final] + [
         VANISHED[:30]
     ]
-    return Injected(
+    return InjectedFaults(
         forks=tuple(system.forks),
         # A reply contains as much of the portal's own text as an operator reads.
         rejections=frozenset(

@@ -197,7 +197,7 @@ class RedisModel:
     def flush(self) -> None:
         """Delete all data; the server keeps running."""
         self._raw.flushdb()
-        self._returned()
+        self._announce_return()
 
     def restart(self, lose_s: float | None, choice: int = 0, ahead_s: float | None = None) -> float:
         """Restart with the state of a time within the last `lose_s`; returns the seconds lost."""
@@ -214,20 +214,20 @@ class RedisModel:
         if ahead_s is not None:
             self.ahead_s = ahead_s
         self._restart()
-        self._returned()
+        self._announce_return()
         return lost_s
 
-    def away(self, seconds: float) -> None:
+    def go_away(self, seconds: float) -> None:
         """Make Redis unreachable for a while."""
         self.is_away = True
         self.breaks += 1
-        self._world.after(seconds, self._back)
+        self._world.after(seconds, self._come_back)
 
-    def _back(self) -> None:
+    def _come_back(self) -> None:
         self.is_away = False
-        self._returned()
+        self._announce_return()
 
-    def _returned(self) -> None:
+    def _announce_return(self) -> None:
         # An event soon after prevents the clock from skipping the polls of the next second.
         self._world.after(1.5, lambda: None)
         for happen in self.on_return:

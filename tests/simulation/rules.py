@@ -11,18 +11,18 @@ from tests.simulation.record import history
 from tests.simulation.system import FOREIGN_QUEUE, System
 
 
-def broken(system: System) -> list[str]:
+def violations(system: System) -> list[str]:
     """Every rule that was broken."""
     return [
-        *system.world.broken,
-        *_checked(system),
+        *system.world.violations,
+        *_checker_violations(system),
         *_foreign(system),
-        *_left(system),
+        *_leftovers(system),
         *_neighbours(system),
     ]
 
 
-def _checked(system: System) -> Iterator[str]:
+def _checker_violations(system: System) -> Iterator[str]:
     """The checker's rules."""
     yield from map(str, check(history(system)))
 
@@ -57,7 +57,7 @@ def _neighbours(system: System) -> Iterator[str]:
             yield f"lead {lead.lead_id} of another installation was written: {lead.writes[-1]}"
 
 
-def _left(system: System) -> Iterator[str]:
+def _leftovers(system: System) -> Iterator[str]:
     """Messages that are left in the end, other than dead letters."""
     final_queues = {
         FOREIGN_QUEUE,

@@ -15,7 +15,7 @@ def print_story(seed: int, *, shrink: bool) -> int:
     try:
         plan = draw(seed)
         result = player.play(plan)
-        if result.broken and shrink:
+        if result.violations and shrink:
             smaller = shrunk(player, result)
             print(
                 f"seed {seed}, shrunk from {len(plan.items)} writes and faults "
@@ -23,7 +23,7 @@ def print_story(seed: int, *, shrink: bool) -> int:
             )
             result = smaller
         print(render(result))
-        return 1 if result.broken else 0
+        return 1 if result.violations else 0
     finally:
         player.close()
 
@@ -44,13 +44,14 @@ def shrunk(player: Player, failed: Result) -> Result:
 
 def _breaks_same_rule(result: Result, failed: Result) -> bool:
     """Whether the result breaks a rule that the failure broke, too."""
-    return bool(kinds(result.broken) & kinds(failed.broken))
+    return bool(kinds(result.violations) & kinds(failed.violations))
 
 
-def kinds(broken: list[str]) -> set[str]:
+def kinds(violations: list[str]) -> set[str]:
     """The broken rules, without numbers and names."""
     return {
-        "".join(character for character in text if not character.isdigit())[:40] for text in broken
+        "".join(character for character in text if not character.isdigit())[:40]
+        for text in violations
     }
 
 

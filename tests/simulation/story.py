@@ -43,7 +43,7 @@ def render(result: Result) -> str:
             # Earlier lines belong to the start.
             *(_line(*line) for line in lines if line[0] >= EPOCH),
             "",
-            *(f"BROKEN: {text}" for text in result.broken or ["nothing"]),
+            *(f"BROKEN: {text}" for text in result.violations or ["nothing"]),
         )
     )
 

@@ -25,7 +25,14 @@ from leadline.workqueue.keys import JOBS, prefix
 from leadline.workqueue.restricted_job import JOB
 from tests.checker.history import Fork
 from tests.simulation import faults, patches
-from tests.simulation.broker import CONFIRM_S, Broker, Connector, Handlers, SimPublisher, Stored
+from tests.simulation.broker import (
+    CONFIRM_S,
+    Broker,
+    Connector,
+    Handlers,
+    SimPublisher,
+    StoredMessage,
+)
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES, Plan, Write
 from tests.simulation.portal_model import PortalModel
 from tests.simulation.postgres_model import PostgresModel, Store
@@ -45,7 +52,7 @@ _UNREADABLE = (b"{", b"[]", b'{"pattern": "user_created"}', b"\xff\xfe", b'{"dat
 
 
 @dataclass
-class Answered:
+class AnsweredWrite:
     """A client's request and its answer; status 0 while there is none."""
 
     write: Write
@@ -71,7 +78,7 @@ class System:
     server: Server
     store: Store
     world: World = field(init=False)
-    answered: list[Answered] = field(default_factory=list)
+    answered: list[AnsweredWrite] = field(default_factory=list)
     #: Messages of a sender that knows only the public keys, as they were sent.
     foreign: dict[int, list[tuple[float, tuple[str, str, str]]]] = field(default_factory=dict)
     logs: list[tuple[float, str, str, str, tuple[object, ...], dict[str, Any]]] = field(
@@ -159,10 +166,10 @@ class System:
                 connector = Connector(self.world, self.broker, queue, self._handlers[to].post)
                 self.world.spawn(process, connector.run)
         elif kind == "relay":
-            self.world.spawn(process, self._relay)
+            self.world.spawn(process, self._run_relay)
         else:
             self.world.spawn(process, self._work)
-            self.world.spawn(process, partial(self._wake_timer, process))
+            self.world.spawn(process, partial(self._run_wake_timer, process))
 
     def restart(self, process: Process) -> None:
         """Start a process in place of a dead one, as a supervisor does."""
@@ -188,13 +195,13 @@ class System:
             except (BitrixError, QueueError) as error:
                 world.record(world.process.name, "job failed", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - as RQ does; judged afterwards
-                self.unexpected(error)
+                self.record_unexpected(error)
 
-    def _wake_timer(self, process: Process) -> None:
+    def _run_wake_timer(self, process: Process) -> None:
         stop: Any = _Stop(self.world)
         WakeTimer(process.name, stop).run()
 
-    def _relay(self) -> None:
+    def _run_relay(self) -> None:
         world = self.world
         world.wait(world.process.random.uniform(0, RELAY_EVERY_S))
         while True:
@@ -203,7 +210,7 @@ class System:
             except DependencyDown as error:
                 world.record(world.process.name, "tick failed", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
-                self.unexpected(error)
+                self.record_unexpected(error)
             world.poll(RELAY_EVERY_S)
 
     def enqueue(self, name: str = JOB, *, at_front: bool = False) -> str:
@@ -264,19 +271,19 @@ class System:
     # --- functions
 
     def _take(self, deliveries: list[Delivery]) -> Verdict:
-        return self._served(lambda: patches.FUNCTIONS["bitrix_handler"](deliveries))
+        return self._serve_request(lambda: patches.FUNCTIONS["bitrix_handler"](deliveries))
 
     def _apply(self, deliveries: list[Delivery]) -> Verdict:
-        return self._served(lambda: patches.FUNCTIONS["reply_handler"](deliveries))
+        return self._serve_request(lambda: patches.FUNCTIONS["reply_handler"](deliveries))
 
-    def _served(self, serve: Callable[[], object]) -> Verdict:
+    def _serve_request(self, serve: Callable[[], object]) -> Verdict:
         try:
             serve()
         except LeadlineError as error:
             is_final = error.status < 500 and error.status not in _TRY_AGAIN_BELOW_500
             return Verdict(is_served=False, is_final=is_final, reason=f"{error.status} {error}")
         except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
-            self.unexpected(error)
+            self.record_unexpected(error)
             return Verdict(is_served=False, reason="500")
         return SERVED
 
@@ -290,7 +297,7 @@ class System:
             body = _UNREADABLE[(write.name or 0) % len(_UNREADABLE)]
             message_id = f"poison-{write.at_s}"
             self.poison[message_id] = topology.dead_letter_name(queue)
-            self.broker.put(queue, Stored(body, pika.BasicProperties(message_id=message_id)))
+            self.broker.put(queue, StoredMessage(body, pika.BasicProperties(message_id=message_id)))
         else:
             process = self._apis[write.api % len(self._apis)]
             if process.is_dead:
@@ -305,18 +312,20 @@ class System:
         user_id = self._users.get(write.user)
         if write.kind != "create" and user_id is None:
             if attempt < 60:
-                world.after(0.5, partial(self._again, write, attempt + 1))
+                world.after(0.5, partial(self._try_again, write, attempt + 1))
             return
         if write.with_key:
             process = world.process
-            again = partial(world.after, 1.0, partial(self._again, write, attempt + 1))
+            again = partial(world.after, 1.0, partial(self._try_again, write, attempt + 1))
             process.on_death.append(again)
         expected = self._versions.get(write.user) if write.if_match else None
-        answered = Answered(write, world.now, 0, expected_version=expected, is_repeat=attempt > 1)
+        answered = AnsweredWrite(
+            write, world.now, 0, expected_version=expected, is_repeat=attempt > 1
+        )
         answered.user_id = user_id
         self.answered.append(answered)
         try:
-            accepted = self._written(write, user_id, expected)
+            accepted = self._accept_write(write, user_id, expected)
         except LeadlineError as error:
             answered.status, answered.answered_at = int(error.status), world.now
             answered.user_id, answered.era = user_id, len(self.forks)
@@ -327,7 +336,7 @@ class System:
                     again()
             return
         except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
-            self.unexpected(error)
+            self.record_unexpected(error)
             return
         event = accepted.event
         answered.era = len(self.forks)
@@ -348,14 +357,14 @@ class System:
             state=", ".join(answered.state),
         )
 
-    def _again(self, write: Write, attempt: int) -> None:
+    def _try_again(self, write: Write, attempt: int) -> None:
         alive = [api for api in self._apis if not api.is_dead]
         if not alive or attempt > 100:
-            self.world.after(0.5, partial(self._again, write, attempt))
+            self.world.after(0.5, partial(self._try_again, write, attempt))
         else:
             self.world.spawn(alive[0], partial(self._serve, write, attempt))
 
-    def _written(self, write: Write, user_id: int | None, expected: int | None) -> Any:
+    def _accept_write(self, write: Write, user_id: int | None, expected: int | None) -> Any:
         fields: dict[str, Any] = {}
         if write.name is not None:
             fields["full_name"] = NAMES[write.name]
@@ -387,7 +396,7 @@ class System:
         message_id = f"foreign-{user_id}-{len(sent)}" if write.user % 2 else None
         properties = pika.BasicProperties(message_id=message_id)
         self.world.record("foreign sender", f"sends {action}", user=user_id, state=user)
-        stored = Stored(body, properties)
+        stored = StoredMessage(body, properties)
         self.broker.published.append((self.world.now, topology.REQUESTS, stored))
         self.broker.put(topology.REQUESTS, stored)
 
@@ -427,11 +436,11 @@ class System:
         who = self.world.process.name if self.world.is_inside() else "-"
         self.logs.append((self.world.now, who, level, text, args, facts))
 
-    def unexpected(self, error: BaseException | None) -> None:
+    def record_unexpected(self, error: BaseException | None) -> None:
         """Record an error that our code does not expect."""
         place = traceback.extract_tb(error.__traceback__)[-1] if error else None
         where = f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}" if place else ""
-        self.world.broken.append(
+        self.world.violations.append(
             f"unexpected {type(error).__name__} at {where}: {str(error)[:200]}"
         )
 

@@ -40,7 +40,7 @@ def test_no_history_breaks_a_rule() -> None:
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_restores_an_erased_person() -> None:
     failed = parallel.play(range(1, 151), prepare="tests.simulation.erasures:with_erasures")
-    assert not failed, "\n".join(f"seed {run.seed}: {run.broken}" for run in failed)
+    assert not failed, "\n".join(f"seed {run.seed}: {run.violations}" for run in failed)
 
 
 @pytest.mark.slow("plays up to 150 histories")
@@ -52,7 +52,7 @@ def test_an_erasure_without_a_lookup_is_detected() -> None:
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_links_a_lead_to_two_users() -> None:
     failed = parallel.play(range(1, 151), prepare="tests.simulation.links:with_links")
-    assert not failed, "\n".join(f"seed {run.seed}: {run.broken}" for run in failed)
+    assert not failed, "\n".join(f"seed {run.seed}: {run.violations}" for run in failed)
 
 
 @pytest.mark.slow("plays up to 2,000 histories")
@@ -64,7 +64,7 @@ def test_a_mistake_with_links_is_detected(mistake: str) -> None:
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_loses_a_further_field() -> None:
     failed = parallel.play(range(1, 151), prepare="tests.simulation.mapped:with_map")
-    assert not failed, "\n".join(f"seed {failure.seed}: {failure.broken}" for failure in failed)
+    assert not failed, "\n".join(f"seed {failure.seed}: {failure.violations}" for failure in failed)
 
 
 @pytest.mark.slow("plays up to 150 histories")
@@ -108,6 +108,6 @@ def _failures(mistake: str, jobs: int = 0) -> Sequence[parallel.Failed]:
 
 def _report(failed: Sequence[parallel.Failed]) -> str:
     return "\n".join(
-        f"make simulate SEED={run.seed}: {', '.join(sorted(kinds(list(run.broken))))}"
+        f"make simulate SEED={run.seed}: {', '.join(sorted(kinds(list(run.violations))))}"
         for run in failed
     )

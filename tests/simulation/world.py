@@ -101,7 +101,7 @@ class World:
         self.planned: dict[tuple[str, int], list[Callable[[Process], None]]] = defaultdict(list)
         #: When something is next due if every process is idle; infinite if nothing is.
         self.next_due: Callable[[], float] = lambda: float("inf")
-        self.broken: list[str] = []
+        self.violations: list[str] = []
         self._counts: dict[str, int] = defaultdict(int)
         self._sequence = 0
         self._events: list[tuple[float, int, Task | Callable[[], None], int]] = []

@@ -48,14 +48,14 @@ def entry(*events: PendingEvent, **extra: Any) -> Entry:
     return replace(leased, **extra)
 
 
-def known(*events: PendingEvent, **extra: Any) -> Entry:
+def known_entry(*events: PendingEvent, **extra: Any) -> Entry:
     """A leased user whose lead 55 was last applied at version 1."""
     last_applied = LastApplied(55, STATE.full_name, STATE.phone, 9)
     before = {"last_applied": last_applied, "applied_seq": MILLION, "applied_stage_seq": MILLION}
     return entry(*events, **{**before, **extra})
 
 
-def found(lead_id: int = 55, *, origin: str = "7", originator: str = "leadline") -> FoundLead:
+def found_lead(lead_id: int = 55, *, origin: str = "7", originator: str = "leadline") -> FoundLead:
     """A lead as a lookup returns it."""
     phones = ((STATE.phone, 9),)
     return FoundLead(lead_id, STATE.full_name, STATE.full_name, phones, "NEW", origin, originator)

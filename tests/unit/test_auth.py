@@ -40,7 +40,7 @@ def log() -> Iterator[list[structlog.typing.EventDict]]:
         yield lines
 
 
-def granted(key: str) -> set[str]:
+def granted_scopes(key: str) -> set[str]:
     """The scopes that this key grants."""
     found = set()
     for scope in get_args(auth.Scope):
@@ -87,8 +87,13 @@ def test_an_empty_key_file_contains_no_key(folder: Path) -> None:
 def test_a_key_has_the_scopes_of_its_entry(folder: Path, entry: str, expected: set[str]) -> None:
     (folder / "api-keys").write_text(f"# of ours\n{OTHER}\n{entry}\n")
     auth.check_configured(API)
-    assert granted(KEY) == expected
-    assert granted(KEY[:-1]) == granted(f"{KEY}x") == granted(entry.rpartition(":")[0]) == set()
+    assert granted_scopes(KEY) == expected
+    assert (
+        granted_scopes(KEY[:-1])
+        == granted_scopes(f"{KEY}x")
+        == granted_scopes(entry.rpartition(":")[0])
+        == set()
+    )
 
 
 def test_a_key_without_scopes_is_reported_at_startup_and_may_not_operate(
@@ -98,7 +103,7 @@ def test_a_key_without_scopes_is_reported_at_startup_and_may_not_operate(
     auth.check_configured(API)
     assert [line["entry"] for line in log] == [1]
     assert KEY not in str(log)
-    assert granted(KEY) == {"read", "write"}
+    assert granted_scopes(KEY) == {"read", "write"}
 
 
 @given(
@@ -129,10 +134,10 @@ def test_a_hashed_entry_cannot_be_used_as_a_key(folder: Path) -> None:
     key, entry = api_keys.create("site", frozenset({"write"}), 30)
     (folder / "api-keys").write_text(entry)
     auth.check_configured(API)
-    assert granted(key) == {"write"}
+    assert granted_scopes(key) == {"write"}
     assert auth.authenticate(f"Bearer {key}", "write") == "site"
     for sent in (entry, *entry.split(":"), bytes.fromhex(entry.rpartition(":")[2]).hex().upper()):
-        assert granted(sent) == set()
+        assert granted_scopes(sent) == set()
 
 
 def test_an_expired_key_grants_nothing_and_does_not_prevent_startup(
@@ -141,7 +146,7 @@ def test_an_expired_key_grants_nothing_and_does_not_prevent_startup(
     key, entry = api_keys.create("site", API, 1)
     (folder / "api-keys").write_text(entry)
     auth.check_configured(API)
-    assert granted(key) == API
+    assert granted_scopes(key) == API
     tomorrow = time.time() + 2 * 86_400
     monkeypatch.setattr(time, "time", lambda: tomorrow)
     with pytest.raises(ExpiredKey):
@@ -163,11 +168,11 @@ def test_a_key_of_fewer_than_128_bits_prevents_startup_and_grants_nothing(
         ) as caught:
             auth.check_configured(API)
         assert key not in str(caught.value)
-        assert granted(key) == set()
+        assert granted_scopes(key) == set()
     (folder / "internal-key").write_text(key)
     with pytest.raises(BadConfiguration, match="internal-key, entry 1"):
         auth.check_configured(frozenset({"internal"}))
-    assert granted(key) == set()
+    assert granted_scopes(key) == set()
 
 
 @pytest.mark.parametrize(
@@ -206,9 +211,9 @@ def test_an_invalid_entry_prevents_startup_and_grants_nothing(folder: Path, entr
     with pytest.raises(BadConfiguration, match=r"entry [23]") as error:
         auth.check_configured(API)
     assert KEY not in str(error.value)
-    assert granted(OTHER) == API
+    assert granted_scopes(OTHER) == API
     for sent in (KEY, entry, "k"):
-        assert granted(sent) == set()
+        assert granted_scopes(sent) == set()
 
 
 # Callers
@@ -218,8 +223,8 @@ def test_internal_functions_accept_only_the_internal_key(folder: Path) -> None:
     (folder / "api-keys").write_text(f"read,write,operate,erase:{KEY}")
     (folder / "internal-key").write_text(f"{OTHER}\n{THIRD}\n")
     auth.check_configured(frozenset({"internal"}))
-    assert granted(KEY) == ALL
-    assert granted(OTHER) == granted(THIRD) == {"internal"}
+    assert granted_scopes(KEY) == ALL
+    assert granted_scopes(OTHER) == granted_scopes(THIRD) == {"internal"}
     assert auth.own_key() == OTHER
 
 
@@ -253,7 +258,7 @@ def test_a_wrong_key_gets_a_403(folder: Path, key: str) -> None:
 # Refusals
 
 
-def refused(reason: str) -> float:
+def refusal_count(reason: str) -> float:
     return refusals.REFUSED._values[(reason,)]  # noqa: SLF001
 
 
@@ -263,7 +268,9 @@ def test_a_refusal_is_counted_and_logged_with_the_prefix_of_the_key(
     key, entry = api_keys.create("reader", frozenset({"read"}), None)
     unknown, _ = api_keys.create("x", API, None)
     (folder / "api-keys").write_text(entry)
-    before = {reason: refused(reason) for reason in ("no_key", "unknown_key", "missing_scope")}
+    before = {
+        reason: refusal_count(reason) for reason in ("no_key", "unknown_key", "missing_scope")
+    }
     for header in (None, f"Bearer {unknown}", f"Bearer {key}", "Bearer hunter2"):
         with pytest.raises((Unauthorized, Forbidden)):
             auth.authenticate(header, "write")
@@ -274,7 +281,7 @@ def test_a_refusal_is_counted_and_logged_with_the_prefix_of_the_key(
         ("missing_scope", key[:8], "reader"),
         ("unknown_key", "", None),  # too short to show any of it
     ]
-    assert {reason: refused(reason) - was for reason, was in before.items()} == {
+    assert {reason: refusal_count(reason) - was for reason, was in before.items()} == {
         "no_key": 1,
         "unknown_key": 2,
         "missing_scope": 1,
@@ -296,11 +303,11 @@ def test_a_flood_of_guesses_is_counted_but_not_all_logged(
     folder: Path, log: list[structlog.typing.EventDict]
 ) -> None:
     (folder / "api-keys").write_text(KEY)
-    before = refused("unknown_key")
+    before = refusal_count("unknown_key")
     for number in range(1000):
         with pytest.raises(Forbidden):
             auth.authenticate(f"Bearer {number}", "read")
-    assert refused("unknown_key") - before == 1000
+    assert refusal_count("unknown_key") - before == 1000
     assert 20 <= len(log) <= 25
     refusals._recent().log_limit = RateLimiter(1, 20)  # noqa: SLF001 - as a minute later
     with pytest.raises(Unauthorized):
@@ -324,7 +331,7 @@ def test_refused_callers_wait_and_only_a_few_at_a_time(monkeypatch: pytest.Monke
 
     refusal = (403, [("X-Call-Id", "call-1"), ("Content-Type", "x")], b"no")
 
-    async def answers(number: int) -> list[tuple[int, bool]]:
+    async def send_concurrently(number: int) -> list[tuple[int, bool]]:
         async def send_one() -> tuple[int, bool]:
             status, headers, _ = await refusals.delay(refusal)
             assert ("X-Call-Id", "call-1") in headers
@@ -334,6 +341,6 @@ def test_refused_callers_wait_and_only_a_few_at_a_time(monkeypatch: pytest.Monke
         return await asyncio.gather(*(send_one() for _ in range(number)))
 
     # A few mistakes delay no caller.
-    assert asyncio.run(answers(20)) == [(403, False)] * 20
-    assert Counter(asyncio.run(answers(8))) == {(403, True): 5, (429, False): 3}
-    assert asyncio.run(answers(1)) == [(403, True)]
+    assert asyncio.run(send_concurrently(20)) == [(403, False)] * 20
+    assert Counter(asyncio.run(send_concurrently(8))) == {(403, True): 5, (429, False): 3}
+    assert asyncio.run(send_concurrently(1)) == [(403, True)]

@@ -10,16 +10,16 @@ from leadline.sync import batch_request
 from leadline.sync.batch_request import BatchRequest
 from leadline.sync.decide import Lookup, NoCall, Write, plan
 from leadline.workqueue.entries.pending_event import Outcome
-from tests.unit.entries import entry, known, pending
+from tests.unit.entries import entry, known_entry, pending
 
 MOST = 50  # https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
 
 
 def test_a_batch_never_has_more_commands_than_bitrix24_accepts() -> None:
     """Found by the laboratory: two commands to look up one user, next to 49 users to write."""
-    written = [entry(pending(), user_id=number) for number in range(1, MOST)]
+    entries = [entry(pending(), user_id=number) for number in range(1, MOST)]
     unknown = entry(pending(), user_id=MOST, claimed_lead_id=55)
-    request = batch_request.build([*written, unknown], plan)
+    request = batch_request.build([*entries, unknown], plan)
     assert len(request.commands) == MOST
     served = Counter(request.covers(step) for step in request.steps)
     assert served == {True: MOST - 1, False: 1}
@@ -30,8 +30,8 @@ def test_each_step_has_its_own_command_and_lookups_share_theirs() -> None:
     fresh = entry(pending(), user_id=1)
     unknown = [entry(pending(), user_id=number, needs_lookup=True) for number in (2, 3)]
     hinted = entry(pending(), user_id=4, claimed_lead_id=55)
-    done = known(pending(), user_id=5)
-    request = batch_request.build([fresh, *unknown, hinted, done], plan)
+    settled_entry = known_entry(pending(), user_id=5)
+    request = batch_request.build([fresh, *unknown, hinted, settled_entry], plan)
     kinds = [type(step.plan) for step in request.steps]
     assert kinds == [Write, Lookup, Lookup, Lookup, NoCall]
     assert [step.entry.user_id for step in request.steps] == [1, 2, 3, 4, 5]
@@ -45,7 +45,7 @@ def test_each_step_has_its_own_command_and_lookups_share_theirs() -> None:
 
 
 def test_the_known_lead_of_a_user_is_read_with_the_lookup() -> None:
-    doubted = known(pending(version=2), needs_lookup=True)
+    doubted = known_entry(pending(version=2), needs_lookup=True)
     request = batch_request.build([doubted], plan)
     assert list(request.commands.values()) == [
         leads.list_by_origins([7], "leadline"),
@@ -75,8 +75,8 @@ def test_an_isolated_user_has_a_request_of_its_own(*, needs_lookup: bool) -> Non
 
 
 def test_a_user_that_needs_only_a_reply_waits_for_no_request() -> None:
-    answered = entry(pending(outcome=Outcome("failed", 1)), user_id=2, needs_own_request=True)
-    request = batch_request.build([entry(pending(), user_id=1), answered], plan)
+    settled_entry = entry(pending(outcome=Outcome("failed", 1)), user_id=2, needs_own_request=True)
+    request = batch_request.build([entry(pending(), user_id=1), settled_entry], plan)
     assert all(request.covers(step) for step in request.steps)
 
 
@@ -96,9 +96,9 @@ def test_lookups_are_split_to_fit_a_page_even_if_some_users_have_two_leads() -> 
 
 
 def test_lookups_come_first_so_that_none_of_them_is_cut_off() -> None:
-    written = [entry(pending(), user_id=number) for number in range(1, MOST + 1)]
+    entries = [entry(pending(), user_id=number) for number in range(1, MOST + 1)]
     unknown = entry(pending(), user_id=99, needs_lookup=True)
-    request = batch_request.build([*written, unknown], plan)
+    request = batch_request.build([*entries, unknown], plan)
     assert next(iter(request.commands.values())).method == "crm.lead.list"
     assert [request.covers(step) for step in request.steps].count(False) == 1
 

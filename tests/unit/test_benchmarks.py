@@ -21,8 +21,8 @@ RECORDED = ROOT / "benchmarks" / record.RESULTS
 
 def test_the_report_matches_the_recorded_data(tmp_path: Path) -> None:
     shutil.copytree(RECORDED, tmp_path / record.RESULTS)
-    written = record.write(tmp_path).read_text(encoding="utf-8")
-    assert written == (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
+    text = record.write(tmp_path).read_text(encoding="utf-8")
+    assert text == (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("function", pgbench.STATEMENTS)
@@ -33,48 +33,48 @@ def test_pgbench_knows_every_variable_that_it_finds_in_a_statement(function: str
 
 def test_a_quick_run_judges_only_what_its_scale_can_show(tmp_path: Path) -> None:
     store_drain(tmp_path, scale="quick", took_s=1_000.0)
-    written = record.write(tmp_path).read_text(encoding="utf-8")
-    assert verdict(written, "ideal / measured") == "not judged (quick)"
-    assert verdict(written, "nothing refused") == "met"
+    text = record.write(tmp_path).read_text(encoding="utf-8")
+    assert verdict(text, "ideal / measured") == "not judged (quick)"
+    assert verdict(text, "nothing refused") == "met"
 
 
 def test_a_quick_run_still_shows_what_was_lost(tmp_path: Path) -> None:
     store_drain(tmp_path, scale="quick", refused=1)
-    written = record.write(tmp_path).read_text(encoding="utf-8")
-    assert verdict(written, "nothing refused") == "**not met**"
+    text = record.write(tmp_path).read_text(encoding="utf-8")
+    assert verdict(text, "nothing refused") == "**not met**"
 
 
 def test_a_full_run_is_judged(tmp_path: Path) -> None:
     store_drain(tmp_path, took_s=1_000.0)
-    written = record.write(tmp_path).read_text(encoding="utf-8")
-    assert verdict(written, "ideal / measured") == "**not met**"
+    text = record.write(tmp_path).read_text(encoding="utf-8")
+    assert verdict(text, "ideal / measured") == "**not met**"
 
 
 def test_each_figure_stands_next_to_the_last_record(tmp_path: Path) -> None:
     store_drain(tmp_path, commit="0ld", took_s=76.0)
     record.keep_previous(tmp_path, "drain")
     store_drain(tmp_path, commit="new", took_s=95.0)
-    written = record.write(tmp_path).read_text(encoding="utf-8")
-    assert "the last record: 0ld, 2026-01-31 12:00 UTC" in written
-    assert "| time | 95.0 s | 76.0 s | +25% |  |" in written
-    assert "- drain: ideal / measured: 0.795 [0.795..0.795], last 0.993" in written
+    text = record.write(tmp_path).read_text(encoding="utf-8")
+    assert "the last record: 0ld, 2026-01-31 12:00 UTC" in text
+    assert "| time | 95.0 s | 76.0 s | +25% |  |" in text
+    assert "- drain: ideal / measured: 0.795 [0.795..0.795], last 0.993" in text
 
 
 def test_a_quick_run_stands_next_to_the_record_without_marks(tmp_path: Path) -> None:
     store_drain(tmp_path / "record", took_s=76.0)
     store_drain(tmp_path / "quick", scale="quick", took_s=95.0)
     last = tmp_path / "record" / record.RESULTS
-    written = record.write(tmp_path / "quick", last).read_text(encoding="utf-8")
-    assert "| time | 95.0 s | 76.0 s | +25% |  |" in written
-    assert "**worse**" not in written
-    assert "- drain:" not in written
+    text = record.write(tmp_path / "quick", last).read_text(encoding="utf-8")
+    assert "| time | 95.0 s | 76.0 s | +25% |  |" in text
+    assert "**worse**" not in text
+    assert "- drain:" not in text
 
 
 def test_a_first_run_has_nothing_to_compare(tmp_path: Path) -> None:
     store_drain(tmp_path)
-    written = record.write(tmp_path).read_text(encoding="utf-8")
-    assert "nothing to compare" in written
-    assert "Not measured yet." in written
+    text = record.write(tmp_path).read_text(encoding="utf-8")
+    assert "nothing to compare" in text
+    assert "Not measured yet." in text
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def store_drain(
     record.data_file(folder, "drain").write_text(text, encoding="utf-8")
 
 
-def verdict(written: str, what: str) -> str:
-    [line] = [line for line in written.splitlines() if line.startswith("| drain") and what in line]
+def verdict(text: str, what: str) -> str:
+    [line] = [line for line in text.splitlines() if line.startswith("| drain") and what in line]
     return line.split("|")[-2].strip()
 
 

@@ -110,18 +110,18 @@ def test_a_phone_whose_row_is_missing_in_the_answer_is_looked_up_before_a_change
     rows: object,
 ) -> None:
     """Without its row's id a phone is added, not replaced."""
-    written = lead_parsing.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
-    assert (written.phone, written.phone_row) == (STATE.phone, None)
-    assert leads.needs_phone_row(written, DesiredState("Ann Lee", "+77005556677", "NEW"))
-    assert not leads.needs_phone_row(written, STATE)
+    last_applied = lead_parsing.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    assert (last_applied.phone, last_applied.phone_row) == (STATE.phone, None)
+    assert leads.needs_phone_row(last_applied, DesiredState("Ann Lee", "+77005556677", "NEW"))
+    assert not leads.needs_phone_row(last_applied, STATE)
 
 
 def test_the_portals_answer_wins_over_the_request() -> None:
     rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
     item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
-    answered = lead_parsing.parse_written({"item": item}, UPDATE, STATE)
-    assert answered == LastApplied(55, "ANN LEE", "+7 700", 9)
-    command = leads.update(answered, STATE, with_stage=False)
+    last_applied = lead_parsing.parse_written({"item": item}, UPDATE, STATE)
+    assert last_applied == LastApplied(55, "ANN LEE", "+7 700", 9)
+    command = leads.update(last_applied, STATE, with_stage=False)
     assert set(fields(command)) == {"title", "name", "fm"}
 
 
@@ -150,8 +150,8 @@ def test_the_phone_in_an_answer_that_equals_the_users_becomes_last_applied() -> 
         {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
         {"id": 9, "typeId": "PHONE", "value": STATE.phone},
     ]
-    answered = lead_parsing.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
-    assert (answered.phone, answered.phone_row) == (STATE.phone, 9)
+    last_applied = lead_parsing.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    assert (last_applied.phone, last_applied.phone_row) == (STATE.phone, 9)
 
 
 @pytest.mark.parametrize(

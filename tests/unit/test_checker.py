@@ -10,13 +10,12 @@ from tests.checker import attempts, dead_letters, leads, ledger, rate, replies, 
 from tests.checker.check import RULES, check
 from tests.checker.dead_letters import LOST
 from tests.checker.history import (
-    Broken,
     ClientWrite,
     Command,
     DeadLetter,
     Fork,
     History,
-    Injected,
+    InjectedFaults,
     Lead,
     LeadWrite,
     LedgerEvent,
@@ -27,9 +26,10 @@ from tests.checker.history import (
     Reply,
     State,
     Text,
+    Violation,
 )
 
-Rule = Callable[[History], Iterator[Broken]]
+Rule = Callable[[History], Iterator[Violation]]
 
 A = State("Алиса Тайная", "+77001112233", "NEW")
 B = State("Борис Тайный", "+77001112233", "NEW")
@@ -55,7 +55,7 @@ def update(at: float, version: int, changes: dict[str, str], answered: State, **
     return ClientWrite(at, action, changes, **ok)
 
 
-def unanswered(write: ClientWrite) -> ClientWrite:
+def unsure(write: ClientWrite) -> ClientWrite:
     return replace(write, status=0, version=None, answered=None)
 
 
@@ -92,7 +92,7 @@ def wrote(at: float, fields: dict[str, str], written: tuple[int, int] | None = N
     return LeadWrite(at, "us", "update", fields, written)
 
 
-def made(at: float, written: tuple[int, int] | None = None) -> LeadWrite:
+def creation(at: float, written: tuple[int, int] | None = None) -> LeadWrite:
     """The creation of the lead by us."""
     return LeadWrite(at, "us", "create", WHOLE, written)
 
@@ -101,7 +101,7 @@ def by_hand(at: float, **fields: str) -> LeadWrite:
     return LeadWrite(at, "hand", "update", fields)
 
 
-def deleted(at: float) -> LeadWrite:
+def deletion(at: float) -> LeadWrite:
     """The deletion of the lead by a person."""
     return LeadWrite(at, "hand", "delete")
 
@@ -119,7 +119,7 @@ WELL = History(
         update(2, 2, NAME_B, B),
         update(3, 3, NAME_A, A, if_match=2),
         update(9, 4, JUNK, MOVED, if_match=3),
-        replace(unanswered(update(10, 0, JUNK, A, if_match=3)), status=412),
+        replace(unsure(update(10, 0, JUNK, A, if_match=3)), status=412),
     ),
     users=user(4, MOVED),
     events=(
@@ -144,7 +144,7 @@ WELL = History(
         request(17, command("crm.lead.list", events=("e4",))),
         request(17.1, command(events=("e4",))),
     ),
-    leads=(lead(MOVED, made(1), wrote(17.1, JUNK)),),
+    leads=(lead(MOVED, creation(1), wrote(17.1, JUNK)),),
     texts=(Text("worker.log", '{"event": "completed", "user_id": 1}'),),
     secrets=frozenset({A.full_name, B.full_name, A.phone, "local-webhook-code"}),
 )
@@ -154,7 +154,7 @@ def well(**changes: Any) -> History:
     return replace(WELL, **changes)
 
 
-def injected(**changes: Any) -> Injected:
+def faults(**changes: Any) -> InjectedFaults:
     return replace(WELL.injected, **changes)
 
 
@@ -191,7 +191,7 @@ def of_lead(last: State, *leads_: Lead, events: Any = None, **extra: Any) -> His
 
 FAILED: dict[str, Any] = {"result": "error", "events": ("e4",)}
 LOST_2 = Fork(5, frozenset({(1, 2)}), history_before=3)
-FORKED = Injected(forks=(LOST_2,))
+FORKED = InjectedFaults(forks=(LOST_2,))
 
 BREAK: dict[Rule, dict[str, History]] = {
     ledger.acknowledged_writes_are_kept: {
@@ -215,12 +215,12 @@ BREAK: dict[Rule, dict[str, History]] = {
         "failed for a transient reason": one_user(
             events=(event(1, A, outcome="failed", reason="HTTP 502"),),
             users=user(1, A, sync_status="failed"),
-            injected=Injected(rejections=frozenset({"not wanted"})),
+            injected=InjectedFaults(rejections=frozenset({"not wanted"})),
         ),
         "failed for a reason that only begins alike": one_user(
             events=(event(1, A, outcome="failed", reason="not wanted at all"),),
             users=user(1, A, sync_status="failed"),
-            injected=Injected(rejections=frozenset({"not wanted", "not wanted at al"})),
+            injected=InjectedFaults(rejections=frozenset({"not wanted", "not wanted at al"})),
         ),
         "its user waits": well(users=user(4, MOVED, sync_status="waiting")),
         "its user failed": well(users=user(4, MOVED, sync_status="failed")),
@@ -231,32 +231,32 @@ BREAK: dict[Rule, dict[str, History]] = {
             events=(event(1, A), event(2, B, "full_name")),
         ),
         "an unanswered write twice": one_user(
-            create(), unanswered(update(1, 2, NAME_B, B)),
+            create(), unsure(update(1, 2, NAME_B, B)),
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
         "repeats of one key twice": one_user(
-            create(), *[unanswered(update(at, 2, NAME_B, B, key="k")) for at in (1, 2)],
+            create(), *[unsure(update(at, 2, NAME_B, B, key="k")) for at in (1, 2)],
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
         "a key that was unsure and then answered, twice": one_user(
             create(),
-            unanswered(update(1, 2, NAME_B, B, key="k")),
+            unsure(update(1, 2, NAME_B, B, key="k")),
             update(2, 3, NAME_B, B, key="k"),
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
         "an unanswered write of another user": one_user(
-            create(), unanswered(update(1, 2, NAME_B, B, user=2)),
+            create(), unsure(update(1, 2, NAME_B, B, user=2)),
             events=(event(1, A), event(2, B, "full_name")),
         ),
         "an unanswered precondition of another version": one_user(
-            create(), update(0, 2, JUNK, MOVED), unanswered(update(1, 2, NAME_B, B, if_match=1)),
+            create(), update(0, 2, JUNK, MOVED), unsure(update(1, 2, NAME_B, B, if_match=1)),
             events=(
                 event(1, A), event(2, MOVED, "stage"),
                 event(3, replace(MOVED, full_name=B.full_name), "full_name"),
             ),
         ),
         "two creates, one of them unanswered": History(
-            writes=(unanswered(create()),),
+            writes=(unsure(create()),),
             events=(event(1, A), event(1, A, user=2)),
         ),
     },
@@ -308,7 +308,7 @@ BREAK: dict[Rule, dict[str, History]] = {
         "two clients have one user": History(writes=(create(), create(1))),
         "after a fork": History(
             writes=(create(), create(9, era=1)),
-            injected=Injected(forks=(replace(LOST_2, lost=frozenset({(1, 1)})),)),
+            injected=InjectedFaults(forks=(replace(LOST_2, lost=frozenset({(1, 1)})),)),
         ),
     },
     ledger.no_fork_goes_unnoticed: {
@@ -325,7 +325,7 @@ BREAK: dict[Rule, dict[str, History]] = {
         "synced and superseded": well(replies=(*WELL.replies, reply(3, 5, outcome="superseded"))),
         "the same twice": well(replies=(*WELL.replies, reply(3, 5))),
         "the loss came before the event": well(
-            replies=(*WELL.replies, reply(4, 20)), injected=injected(losses=((0, 3.5),))
+            replies=(*WELL.replies, reply(4, 20)), injected=faults(losses=((0, 3.5),))
         ),
         "sent twice and answered three times": well(
             publications=(*WELL.publications, Publication("e4", 15)),
@@ -344,152 +344,156 @@ BREAK: dict[Rule, dict[str, History]] = {
         "another version": well(replies=(*WELL.replies[:3], replace(WELL.replies[3], version=3))),
     },
     leads.a_user_has_one_lead: {
-        "two leads": of_lead(A, lead(A, made(0)), lead(A, made(1), id=8)),
+        "two leads": of_lead(A, lead(A, creation(0)), lead(A, creation(1), id=8)),
         "two creates, one lead is gone": of_lead(
             A,
-            lead(A, made(0)),
+            lead(A, creation(0)),
             requests=(request(0, command("crm.item.add")), request(1, command("crm.item.add"))),
         ),
         "one request creates twice": on_portal(
             request(0, command("crm.item.add"), command("crm.item.add"))
         ),
         "created again before the first was deleted": of_lead(
-            A, lead(A, made(0), deleted(5), is_deleted=True), lead(A, made(4), id=8)
+            A, lead(A, creation(0), deletion(5), is_deleted=True), lead(A, creation(4), id=8)
         ),
         "deleted once, created three times": of_lead(
             A,
-            lead(A, made(0), deleted(1), is_deleted=True),
-            lead(A, made(2), id=8, is_deleted=True),
-            lead(A, made(3), id=9),
+            lead(A, creation(0), deletion(1), is_deleted=True),
+            lead(A, creation(2), id=8, is_deleted=True),
+            lead(A, creation(3), id=9),
         ),
         "deleted by ourselves": of_lead(
             A,
-            lead(A, made(0), LeadWrite(1, "us", "delete"), is_deleted=True),
-            lead(A, made(2), id=8),
+            lead(A, creation(0), LeadWrite(1, "us", "delete"), is_deleted=True),
+            lead(A, creation(2), id=8),
         ),
         "another user's lead was deleted": of_lead(
             A,
-            lead(A, made(0)),
-            lead(A, made(2), id=8),
-            lead(A, made(0), deleted(1), user=2, is_deleted=True),
+            lead(A, creation(0)),
+            lead(A, creation(2), id=8),
+            lead(A, creation(0), deletion(1), user=2, is_deleted=True),
         ),
         "late, after the request": on_portal(
             request(0, command("crm.item.add", at=5)), request(1, command("crm.item.add")),
-            leads=(lead(A, made(1), deleted(0.5), is_deleted=True),),
+            leads=(lead(A, creation(1), deletion(0.5), is_deleted=True),),
         ),
-        "of no user": History(leads=(lead(A, made(0)),)),
+        "of no user": History(leads=(lead(A, creation(0)),)),
     },
     leads.the_lead_is_its_user: {
         "none": of_lead(A),
-        "another name": of_lead(B, lead(A, made(0))),
-        "another short name": of_lead(A, lead(A, made(0), name="Алиса")),
-        "another phone": of_lead(replace(A, phone="+77009998877"), lead(A, made(0))),
-        "another stage": of_lead(MOVED, lead(A, made(0))),
+        "another name": of_lead(B, lead(A, creation(0))),
+        "another short name": of_lead(A, lead(A, creation(0), name="Алиса")),
+        "another phone": of_lead(replace(A, phone="+77009998877"), lead(A, creation(0))),
+        "another stage": of_lead(MOVED, lead(A, creation(0))),
         "the stage of a version that Postgres lost": of_lead(
-            A, lead(MOVED, made(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
+            A, lead(MOVED, creation(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
             injected=FORKED,
         ),
         "a stage that Redis alone has lost": of_lead(
-            A, lead(MOVED, made(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
-            injected=Injected(redis_losses=(0.5,)),
+            A, lead(MOVED, creation(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
+            injected=InjectedFaults(redis_losses=(0.5,)),
         ),
         "the stage of a lost version, long before Redis lost its memory": of_lead(
-            A, lead(MOVED, made(0, (3, 1)), wrote(100, JUNK, (3, 2))), events=(event(1, A),),
+            A, lead(MOVED, creation(0, (3, 1)), wrote(100, JUNK, (3, 2))), events=(event(1, A),),
             injected=replace(FORKED, redis_losses=(1,)),
         ),
-        "a second phone": of_lead(A, lead(A, made(0), phones=(A.phone, "+77009998877"))),
-        "the same phone twice": of_lead(A, lead(A, made(0), phones=(A.phone, A.phone))),
-        "no phone": of_lead(A, lead(A, made(0), phones=())),
+        "a second phone": of_lead(A, lead(A, creation(0), phones=(A.phone, "+77009998877"))),
+        "the same phone twice": of_lead(A, lead(A, creation(0), phones=(A.phone, A.phone))),
+        "no phone": of_lead(A, lead(A, creation(0), phones=())),
         "a person added another phone": of_lead(
             A,
             lead(
-                A, made(0), by_hand(1, phone_added="+77001110000"),
+                A, creation(0), by_hand(1, phone_added="+77001110000"),
                 phones=(A.phone, "+77009998877", "+77001110000"),
             ),
         ),
         "taken back, and still as in between": of_lead(
-            A, lead(B, made(0), wrote(1, NAME_B)),
+            A, lead(B, creation(0), wrote(1, NAME_B)),
             events=(event(1, A), event(2, B, "full_name"), event(3, A, "full_name")),
         ),
-        "another lead's id": of_lead(A, lead(A, made(0), id=8)),
+        "another lead's id": of_lead(A, lead(A, creation(0), id=8)),
         "set by hand, and changed by a client since": of_lead(
-            B, lead(replace(A, full_name="Рука"), made(0), by_hand(1, full_name="Рука"))
+            B, lead(replace(A, full_name="Рука"), creation(0), by_hand(1, full_name="Рука"))
         ),
         "moved by hand, then by a client": of_lead(
-            MOVED, lead(replace(A, stage="NEW"), made(0), wrote(1, JUNK), by_hand(2, stage="NEW")),
+            MOVED,
+            lead(replace(A, stage="NEW"), creation(0), wrote(1, JUNK), by_hand(2, stage="NEW")),
             writes=(update(3, 2, JUNK, MOVED),),
         ),
         "moved by hand to elsewhere before and after a client's move": of_lead(
             MOVED,
             lead(
                 replace(A, stage="Y"),
-                *(made(0), by_hand(1, stage="JUNK"), by_hand(2, stage="X"), by_hand(4, stage="Y")),
+                creation(0),
+                *(by_hand(1, stage="JUNK"), by_hand(2, stage="X"), by_hand(4, stage="Y")),
             ),
             writes=(update(3, 2, JUNK, MOVED),),
         ),
         "moved by hand to what it was not": of_lead(
-            A, lead(replace(A, stage="X"), made(0), by_hand(1, stage="JUNK"))
+            A, lead(replace(A, stage="X"), creation(0), by_hand(1, stage="JUNK"))
         ),
         "moved by hand, and by us back to what it was not": of_lead(
-            A, lead(MOVED, made(0), by_hand(1, stage="JUNK"), wrote(2, {"stage": "X"}))
+            A, lead(MOVED, creation(0), by_hand(1, stage="JUNK"), wrote(2, {"stage": "X"}))
         ),
         "deleted by hand, then renamed": of_lead(
-            B, lead(A, made(0), deleted(1), is_deleted=True), writes=(update(2, 2, NAME_B, B),)
+            B, lead(A, creation(0), deletion(1), is_deleted=True), writes=(update(2, 2, NAME_B, B),)
         ),
         "deleted by hand, then moved to where it was": of_lead(
             MOVED,
-            lead(A, made(0), wrote(1, JUNK), deleted(2), is_deleted=True),
+            lead(A, creation(0), wrote(1, JUNK), deletion(2), is_deleted=True),
             writes=(update(3, 2, JUNK, MOVED),),
         ),
     },
     leads.a_stage_set_by_hand_is_kept: {
         "a retry or a repair": of_lead(
             A,
-            lead(A, made(0), by_hand(2, stage="JUNK"), wrote(3, {"stage": "NEW"})),
+            lead(A, creation(0), by_hand(2, stage="JUNK"), wrote(3, {"stage": "NEW"})),
             events=(event(1, A), event(2, A)),
             replies=(reply(1, 1),), is_broker_complete=True,
         ),
         "an update that did not touch it": of_lead(
             B,
-            lead(B, made(0), by_hand(2, stage="JUNK"), wrote(3, {**NAME_B, "stage": "NEW"})),
+            lead(B, creation(0), by_hand(2, stage="JUNK"), wrote(3, {**NAME_B, "stage": "NEW"})),
             events=(event(1, A), event(2, B, "full_name")),
             replies=(reply(1, 1),), is_broker_complete=True,
         ),
         "after a fork that lost another's": of_lead(
             A,
-            lead(A, made(0), by_hand(2, stage="JUNK"), wrote(3, {"stage": "NEW"})),
+            lead(A, creation(0), by_hand(2, stage="JUNK"), wrote(3, {"stage": "NEW"})),
             events=(event(1, A), event(2, A)), replies=(reply(1, 1),), is_broker_complete=True,
-            injected=Injected(forks=(Fork(1, frozenset({(2, 2)})),)),
+            injected=InjectedFaults(forks=(Fork(1, frozenset({(2, 2)})),)),
         ),
         "after what a fork lost was put back": of_lead(
             A,
-            lead(A, made(0), wrote(2, {"stage": "NEW"}), by_hand(3, stage="JUNK"),
+            lead(A, creation(0), wrote(2, {"stage": "NEW"}), by_hand(3, stage="JUNK"),
                  wrote(4, {"stage": "NEW"})),
             events=(event(1, A), event(2, A)), replies=(reply(1, 1),), is_broker_complete=True,
-            injected=Injected(forks=(Fork(1, frozenset({(1, 2)})),)),
+            injected=InjectedFaults(forks=(Fork(1, frozenset({(1, 2)})),)),
         ),
         "a rename that a fork lost": of_lead(
             A,
-            lead(A, made(0, (1, 1)), by_hand(2, stage="JUNK"), wrote(4, {"stage": "X"}, (1, 2))),
+            lead(
+                A, creation(0, (1, 1)), by_hand(2, stage="JUNK"), wrote(4, {"stage": "X"}, (1, 2)),
+            ),
             writes=(create(), update(3, 2, NAME_B, B)),
             events=(event(1, A),), replies=(reply(1, 1),), is_broker_complete=True,
-            injected=Injected(forks=(Fork(5, frozenset({(1, 2)})),)),
+            injected=InjectedFaults(forks=(Fork(5, frozenset({(1, 2)})),)),
         ),
         "a move that a fork lost, repeated": of_lead(
             A,
-            lead(A, made(0, (1, 1)), wrote(3, {"stage": "X"}, (1, 2)), by_hand(4, stage="JUNK"),
+            lead(A, creation(0, (1, 1)), wrote(3, {"stage": "X"}, (1, 2)), by_hand(4, stage="JUNK"),
                  wrote(5, {"stage": "X"}, (1, 2))),
             writes=(create(), update(2, 2, JUNK, MOVED)),
             events=(event(1, A),), replies=(reply(1, 1),), is_broker_complete=True,
-            injected=Injected(forks=(Fork(6, frozenset({(1, 2)})),)),
+            injected=InjectedFaults(forks=(Fork(6, frozenset({(1, 2)})),)),
         ),
     },
     leads.leads_never_go_back: {
-        "an older version": of_lead(A, lead(A, made(0, (1, 1)), wrote(1, NAME_B, (1, 3)),
+        "an older version": of_lead(A, lead(A, creation(0, (1, 1)), wrote(1, NAME_B, (1, 3)),
                                             wrote(2, NAME_A, (1, 2)))),
-        "an older history": of_lead(A, lead(A, made(0, (2, 1)), wrote(1, NAME_B, (1, 5)))),
+        "an older history": of_lead(A, lead(A, creation(0, (2, 1)), wrote(1, NAME_B, (1, 5)))),
         "what no later version has": of_lead(
-            A, lead(A, made(0), wrote(1, JUNK), wrote(2, NAME_B), wrote(3, NAME_A)),
+            A, lead(A, creation(0), wrote(1, JUNK), wrote(2, NAME_B), wrote(3, NAME_A)),
             events=(event(1, A), event(2, B, "full_name"),
                     event(3, replace(B, stage="JUNK"), "stage")),
         ),
@@ -501,17 +505,17 @@ BREAK: dict[Rule, dict[str, History]] = {
         ),
         "after a loss of Redis": on_portal(
             *[request(0)] * 3, *[request(0.5)] * 3, rate=Rate(2, 3),
-            injected=Injected(redis_losses=(0.2,), losses=((0.2, 0.2),)),
+            injected=InjectedFaults(redis_losses=(0.2,), losses=((0.2, 0.2),)),
         ),
         "refused ones too": on_portal(*[request(0, fate="refused")] * 4, rate=Rate(2, 3)),
         "sent fast, arrived slowly": on_portal(
             *[request(at, sent_at=0.0) for at in range(4)], rate=Rate(2, 3)
         ),
         "fast after a disturbance": on_portal(
-            *[request(9)] * 4, rate=Rate(2, 3), injected=Injected(blurs=((1, 2),))
+            *[request(9)] * 4, rate=Rate(2, 3), injected=InjectedFaults(blurs=((1, 2),))
         ),
         "faster than a disturbance explains": on_portal(
-            *[request(2)] * 6, rate=Rate(2, 3), injected=Injected(blurs=((1, 2),))
+            *[request(2)] * 6, rate=Rate(2, 3), injected=InjectedFaults(blurs=((1, 2),))
         ),
     },
     attempts.attempts_keep_their_distance: {
@@ -545,7 +549,7 @@ BREAK: dict[Rule, dict[str, History]] = {
         "sent too early, arrived late": on_portal(
             request(0.5, command(**FAILED), sent_at=0.0),
             request(4, command(**FAILED), sent_at=1.0),
-            injected=Injected(blurs=((0, 9),)),
+            injected=InjectedFaults(blurs=((0, 9),)),
         ),
     },
     attempts.refusals_cost_no_attempt: {
@@ -591,7 +595,7 @@ BREAK: dict[Rule, dict[str, History]] = {
         "more than a loss explains": on_portal(
             *[request(at, command(**FAILED)) for at in (0, 2, 6, 12, 14)],
             publications=(Publication("e4"),), is_broker_complete=True,
-            injected=Injected(losses=((1, 1),)),
+            injected=InjectedFaults(losses=((1, 1),)),
         ),
     },
     attempts.a_permanent_error_is_tried_once: {
@@ -611,10 +615,10 @@ BREAK: dict[Rule, dict[str, History]] = {
         ),
     },
     dead_letters.poison_is_kept: {
-        "gone": History(injected=Injected(poison={"m": "q.dead"})),
+        "gone": History(injected=InjectedFaults(poison={"m": "q.dead"})),
         "in another queue": History(
             dead_letters=(DeadLetter("r.dead", "m", None, "why"),),
-            injected=Injected(poison={"m": "q.dead"}),
+            injected=InjectedFaults(poison={"m": "q.dead"}),
         ),
     },
     texts.nothing_personal_or_secret_is_shown: {
@@ -660,12 +664,12 @@ KEEP: dict[Rule, dict[str, History]] = {
         "rejected for good": one_user(
             events=(event(1, A, outcome="failed", reason="not wanted"),),
             users=user(1, A, sync_status="failed"),
-            injected=Injected(rejections=frozenset({"not wanted"})),
+            injected=InjectedFaults(rejections=frozenset({"not wanted"})),
         ),
         "rejected for good in a long text": one_user(
             events=(event(1, A, outcome="failed", reason="x" * 500),),
             users=user(1, A, sync_status="failed"),
-            injected=Injected(rejections=frozenset({"x" * 9000})),
+            injected=InjectedFaults(rejections=frozenset({"x" * 9000})),
         ),
         "an older one failed for a transient reason": one_user(
             events=(event(1, A, outcome="failed", reason="HTTP 502"), event(2, B, "full_name"))
@@ -673,21 +677,21 @@ KEEP: dict[Rule, dict[str, History]] = {
     },
     ledger.nothing_is_stored_unasked: {
         "an unanswered write, stored": one_user(
-            create(), unanswered(update(1, 2, NAME_B, B)),
+            create(), unsure(update(1, 2, NAME_B, B)),
             events=(event(1, A), event(2, B, "full_name")),
         ),
         "two unanswered writes alike, stored": one_user(
-            create(), *[unanswered(update(at, 2, NAME_B, B)) for at in (1, 2)],
+            create(), *[unsure(update(at, 2, NAME_B, B)) for at in (1, 2)],
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
         "an unanswered create, stored": History(
-            writes=(unanswered(create()),), events=(event(1, A, user=5),)
+            writes=(unsure(create()),), events=(event(1, A, user=5),)
         ),
         "the system looks at the lead": one_user(create(), events=(event(1, A), event(2, A))),
         "one write fits two events, another only one": one_user(
             create(),
-            unanswered(update(1, 2, NAME_B, B)),
-            unanswered(update(2, 2, NAME_B, B, if_match=1)),
+            unsure(update(1, 2, NAME_B, B)),
+            unsure(update(2, 2, NAME_B, B, if_match=1)),
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
     },
@@ -709,11 +713,11 @@ KEEP: dict[Rule, dict[str, History]] = {
     },
     leads.a_user_has_one_lead: {
         "deleted by hand, created again": of_lead(
-            A, lead(A, made(0), deleted(1), is_deleted=True), lead(A, made(2), id=8)
+            A, lead(A, creation(0), deletion(1), is_deleted=True), lead(A, creation(2), id=8)
         ),
         "of a user that a fork lost": History(
-            leads=(lead(A, made(0)),),
-            injected=Injected(forks=(replace(LOST_2, lost=frozenset({(1, 1)})),)),
+            leads=(lead(A, creation(0)),),
+            injected=InjectedFaults(forks=(replace(LOST_2, lost=frozenset({(1, 1)})),)),
         ),
         "refused creates": on_portal(
             request(0, command("crm.item.add", result="error")),
@@ -723,74 +727,79 @@ KEEP: dict[Rule, dict[str, History]] = {
     },
     leads.the_lead_is_its_user: {
         "moved by hand": of_lead(
-            A, lead(MOVED, made(0), by_hand(1, stage="JUNK")), events=(event(1, A),)
+            A, lead(MOVED, creation(0), by_hand(1, stage="JUNK")), events=(event(1, A),)
         ),
         "moved by a client to where a person had moved it, then by hand": of_lead(
-            MOVED, lead(A, made(0), by_hand(1, stage="JUNK"), by_hand(3, stage="NEW")),
+            MOVED, lead(A, creation(0), by_hand(1, stage="JUNK"), by_hand(3, stage="NEW")),
             writes=(update(2, 2, JUNK, MOVED),),
         ),
         "moved by hand, then renamed by a client": of_lead(
-            B, lead(replace(B, stage="JUNK"), made(0), by_hand(1, stage="JUNK"), wrote(2, NAME_B)),
+            B,
+            lead(replace(B, stage="JUNK"), creation(0), by_hand(1, stage="JUNK"), wrote(2, NAME_B)),
             writes=(update(2, 2, NAME_B, B),),
         ),
         "the stage of a version that Postgres and Redis lost": of_lead(
-            A, lead(MOVED, made(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
+            A, lead(MOVED, creation(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
             injected=replace(FORKED, redis_losses=(0.5,)),
         ),
         "renamed by hand": of_lead(
-            A, lead(replace(A, full_name="Рука"), made(0), by_hand(1, full_name="Рука"))
+            A, lead(replace(A, full_name="Рука"), creation(0), by_hand(1, full_name="Рука"))
         ),
         "a person added a phone": of_lead(
-            A, lead(A, made(0), by_hand(1, phone_added="+77001110000"),
+            A, lead(A, creation(0), by_hand(1, phone_added="+77001110000"),
                     phones=(A.phone, "+77001110000")),
         ),
         "a person added our phone once more": of_lead(
-            A, lead(A, made(0), by_hand(1, phone_added=A.phone), phones=(A.phone, A.phone))
+            A, lead(A, creation(0), by_hand(1, phone_added=A.phone), phones=(A.phone, A.phone))
         ),
         "a person took the phone away": of_lead(
-            A, lead(A, made(0), by_hand(1, phone=""), phones=())
+            A, lead(A, creation(0), by_hand(1, phone=""), phones=())
         ),
         "deleted by hand": of_lead(
-            A, lead(A, made(0), deleted(1), is_deleted=True), writes=(create(0),)
+            A, lead(A, creation(0), deletion(1), is_deleted=True), writes=(create(0),)
         ),
         "deleted by hand, then taken back to what it was": of_lead(
-            A, lead(A, made(0), deleted(1), is_deleted=True),
+            A, lead(A, creation(0), deletion(1), is_deleted=True),
             writes=(update(2, 2, NAME_B, B), update(2.1, 3, NAME_A, A)),
             events=(event(1, A), event(2, B, "full_name"), event(3, A, "full_name")),
         ),
-        "a user that failed": of_lead(B, lead(A, made(0)), users=user(2, B, sync_status="failed")),
+        "a user that failed": of_lead(
+            B, lead(A, creation(0)), users=user(2, B, sync_status="failed")
+        ),
     },
     leads.a_stage_set_by_hand_is_kept: {
         "a move that was not answered yet": of_lead(
             MOVED,
-            lead(MOVED, made(0), by_hand(2, stage="NEW2"), wrote(3, JUNK)),
+            lead(MOVED, creation(0), by_hand(2, stage="NEW2"), wrote(3, JUNK)),
             events=(event(1, A), event(2, MOVED, "stage")),
             replies=(reply(1, 1), reply(2, 4)), is_broker_complete=True,
         ),
         "what a fork lost is put back": of_lead(
             A,
-            lead(A, made(0), wrote(0.5, JUNK), by_hand(2, stage="NEW2"),
+            lead(A, creation(0), wrote(0.5, JUNK), by_hand(2, stage="NEW2"),
                  wrote(3, {"stage": "NEW"})),
             events=(event(1, A),), replies=(reply(1, 0.2),), is_broker_complete=True,
-            injected=Injected(forks=(Fork(1, frozenset({(1, 2)})),)),
+            injected=InjectedFaults(forks=(Fork(1, frozenset({(1, 2)})),)),
         ),
         "a move that a fork lost": of_lead(
             A,
-            lead(A, made(0, (1, 1)), by_hand(2, stage="NEW2"), wrote(4, JUNK, (1, 2))),
+            lead(A, creation(0, (1, 1)), by_hand(2, stage="NEW2"), wrote(4, JUNK, (1, 2))),
             writes=(create(), update(3, 2, JUNK, MOVED)),
             events=(event(1, A),), replies=(reply(1, 1),), is_broker_complete=True,
-            injected=Injected(forks=(Fork(5, frozenset({(1, 2)})),)),
+            injected=InjectedFaults(forks=(Fork(5, frozenset({(1, 2)})),)),
         ),
     },
     leads.leads_never_go_back: {
         "a value comes back": of_lead(
-            A, lead(A, made(0), wrote(1, NAME_B), wrote(2, NAME_A), wrote(3, NAME_A)),
+            A, lead(A, creation(0), wrote(1, NAME_B), wrote(2, NAME_A), wrote(3, NAME_A)),
             events=(event(1, A), event(2, B, "full_name"), event(3, A, "full_name")),
         ),
         "a newer history has lower versions": of_lead(
-            A, lead(A, made(0, (1, 1)), wrote(1, NAME_B, (1, 5)), wrote(2, NAME_A, (2, 2)))
+            A, lead(A, creation(0, (1, 1)), wrote(1, NAME_B, (1, 5)), wrote(2, NAME_A, (2, 2)))
         ),
-        "by hand to what no version was": of_lead(A, lead(A, made(0), by_hand(1, full_name="X"))),
+        "by hand to what no version was": of_lead(
+            A, lead(A, creation(0), by_hand(1, full_name="X"))
+        ),
     },
     replies.an_event_has_one_final_reply: {
         "sent twice, answered twice": well(
@@ -798,7 +807,7 @@ KEEP: dict[Rule, dict[str, History]] = {
             replies=(*WELL.replies, reply(4, 20, outcome="superseded")),
         ),
         "a loss after it was sent": well(
-            replies=(*WELL.replies, reply(4, 20)), injected=injected(losses=((18, 18),))
+            replies=(*WELL.replies, reply(4, 20)), injected=faults(losses=((18, 18),))
         ),
         "failed for now, sent again": well(
             publications=(*WELL.publications, Publication("e3", 15)),
@@ -815,7 +824,7 @@ KEEP: dict[Rule, dict[str, History]] = {
             *[replace(request(0), source="10.0.0.1 code")] * 3, rate=Rate(2, 3),
         ),
         "held up together": on_portal(
-            *[request(2)] * 5, rate=Rate(2, 3), injected=Injected(blurs=((1, 2),))
+            *[request(2)] * 5, rate=Rate(2, 3), injected=InjectedFaults(blurs=((1, 2),))
         ),
         "never arrived": on_portal(*[request(0, fate="unsent")] * 9, rate=Rate(2, 3)),
     },
@@ -839,7 +848,7 @@ KEEP: dict[Rule, dict[str, History]] = {
         ),
         "Redis lost it": on_portal(
             *[request(at, command(**FAILED)) for at in (0, 1)],
-            injected=Injected(redis_losses=(0.5,)),
+            injected=InjectedFaults(redis_losses=(0.5,)),
         ),
         "answered in between": on_portal(
             *[request(at, command(**FAILED)) for at in (0, 1)],
@@ -861,10 +870,10 @@ KEEP: dict[Rule, dict[str, History]] = {
     dead_letters.poison_is_kept: {
         "kept": History(
             dead_letters=(DeadLetter("q.dead", "m", None, "why"),),
-            injected=Injected(poison={"m": "q.dead"}),
+            injected=InjectedFaults(poison={"m": "q.dead"}),
         ),
         "lost with its queue": History(
-            injected=Injected(poison={"m": "q.dead"}, messages_were_lost=True)
+            injected=InjectedFaults(poison={"m": "q.dead"}, messages_were_lost=True)
         ),
     },
     texts.nothing_personal_or_secret_is_shown: {

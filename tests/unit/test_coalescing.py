@@ -82,7 +82,7 @@ def test_a_cancelled_request_holds_up_no_other_of_its_group() -> None:
     backend = Backend()
     group = Coalescer(backend.flush, max_group=3)
 
-    async def cancels() -> list[int]:
+    async def cancel_one() -> list[int]:
         tasks = [
             asyncio.create_task(greenlets.spawn(partial(group.submit, ask))) for ask in (1, 2, 3)
         ]
@@ -91,7 +91,7 @@ def test_a_cancelled_request_holds_up_no_other_of_its_group() -> None:
         backend.opened.set()
         return await asyncio.wait_for(asyncio.gather(*tasks[1:]), 10)
 
-    assert asyncio.run(cancels()) == [20, 30]
+    assert asyncio.run(cancel_one()) == [20, 30]
 
 
 def test_outside_of_a_greenlet_each_request_is_flushed_alone() -> None:

@@ -32,7 +32,7 @@ LOADED = {
     "openapi": set[str](),
 }
 
-BUILT = """
+PRINT_FACTS = """
 import gc, json, sys
 from pathlib import Path
 from leadline.runtime.serving import cold_start
@@ -48,7 +48,7 @@ print(json.dumps({"loaded": loaded, "collects": gc.isenabled(), "frozen": gc.get
 def facts_of_ready_process(function: str, **env: str) -> Any:
     """The facts printed by a process in which this function is ready to serve."""
     result = subprocess.run(
-        [sys.executable, "-c", BUILT, f"functions/{function}"],
+        [sys.executable, "-c", PRINT_FACTS, f"functions/{function}"],
         cwd=CHECKOUT,
         env={"LEADLINE_AUTH": "off", **env},
         capture_output=True,
@@ -99,7 +99,7 @@ def test_a_long_running_process_loads_no_optional_package(module: str) -> None:
     assert not {"opentelemetry.sdk.metrics._internal", "rich.pretty"} & loaded
 
 
-def succeeds(code: str) -> None:
+def run_in_fresh_interpreter(code: str) -> None:
     """Run this code in a fresh interpreter."""
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=CHECKOUT, check=False, capture_output=True, text=True
@@ -127,13 +127,13 @@ def use():
     if Reply.model_validate(reply).attempts != 1:
         wrong.append("a reply")
 
-def noted():
+def use_and_record_errors():
     try:
         use()
     except BaseException as error:
         wrong.append(repr(error))
 
-threads = [threading.Thread(target=noted) for _ in range(16)]
+threads = [threading.Thread(target=use_and_record_errors) for _ in range(16)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert not wrong, wrong
@@ -142,7 +142,7 @@ assert not wrong, wrong
 
 def test_models_are_built_at_their_first_use_by_whichever_thread() -> None:
     for _ in range(3):
-        succeeds(FIRST_USE)
+        run_in_fresh_interpreter(FIRST_USE)
 
 
 UNUSED_MODELS = """
@@ -154,4 +154,4 @@ for found in (model.NewUser, model.Changes, views.Query, contract.Request, contr
 
 
 def test_no_model_is_built_by_its_import() -> None:
-    succeeds(UNUSED_MODELS)
+    run_in_fresh_interpreter(UNUSED_MODELS)

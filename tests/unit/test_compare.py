@@ -7,7 +7,7 @@ import pytest
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.sync.reconcile.compare import DIFFERENCES, Finding, compare
 from leadline.users.snapshots import UserSnapshot
-from tests.unit.entries import found
+from tests.unit.entries import found_lead
 
 USER = UserSnapshot(
     id=7,
@@ -19,25 +19,27 @@ USER = UserSnapshot(
     status="synced",
     is_stage_unsynced=False,
 )
-LEAD = found()
+LEAD = found_lead()
 
 
-def compared(user: UserSnapshot, *by_origin: FoundLead, by_id: FoundLead | None = None) -> Finding:
+def finding_for(
+    user: UserSnapshot, *by_origin: FoundLead, by_id: FoundLead | None = None
+) -> Finding:
     return compare(user, by_origin, by_id, "leadline")
 
 
 def test_a_lead_that_equals_its_user_is_ok() -> None:
-    assert compared(USER, LEAD) == Finding("ok", 7, (55,), version=3)
+    assert finding_for(USER, LEAD) == Finding("ok", 7, (55,), version=3)
 
 
 def test_a_user_with_an_open_event_is_not_compared() -> None:
     waiting = replace(USER, status="waiting", full_name="Bob")
-    assert compared(waiting, LEAD) == Finding("waiting", 7, version=3)
-    assert compared(waiting) == Finding("waiting", 7, version=3)
+    assert finding_for(waiting, LEAD) == Finding("waiting", 7, version=3)
+    assert finding_for(waiting) == Finding("waiting", 7, version=3)
 
 
 def test_a_user_without_a_lead_is_missing_and_can_be_repaired() -> None:
-    assert compared(USER) == Finding("missing", 7, version=3, is_repairable=True)
+    assert finding_for(USER) == Finding("missing", 7, version=3, is_repairable=True)
 
 
 @pytest.mark.parametrize(
@@ -51,55 +53,55 @@ def test_a_user_without_a_lead_is_missing_and_can_be_repaired() -> None:
 )
 def test_another_name_or_phone_is_drift_and_can_be_repaired(lead: FoundLead, field: str) -> None:
     expected = Finding("drifted", 7, (55,), (field,), version=3, is_repairable=True)
-    assert compared(USER, lead) == expected
+    assert finding_for(USER, lead) == expected
 
 
 def test_every_difference_is_named() -> None:
     lead = replace(LEAD, title="Bob", phones=(), stage="JUNK")
-    finding = compared(replace(USER, is_stage_unsynced=True), lead)
+    finding = finding_for(replace(USER, is_stage_unsynced=True), lead)
     assert finding.fields == ("full_name", "phone", "stage")
 
 
 def test_another_phone_next_to_ours_is_not_drift() -> None:
     lead = replace(LEAD, phones=(("+77005556677", 8), (USER.phone, 9)))
-    assert compared(USER, lead).kind == "ok"
+    assert finding_for(USER, lead).kind == "ok"
 
 
 def test_a_stage_set_in_the_crm_is_kept() -> None:
-    finding = compared(USER, replace(LEAD, stage="JUNK"))
+    finding = finding_for(USER, replace(LEAD, stage="JUNK"))
     assert finding == Finding("moved", 7, (55,), is_moved=True, version=3)
     assert finding.kind not in DIFFERENCES
 
 
 def test_a_stage_that_never_reached_the_crm_is_drift() -> None:
     owing = replace(USER, is_stage_unsynced=True)
-    finding = compared(owing, replace(LEAD, stage="JUNK"))
+    finding = finding_for(owing, replace(LEAD, stage="JUNK"))
     assert finding == Finding("drifted", 7, (55,), ("stage",), version=3, is_repairable=True)
-    assert compared(owing, LEAD).kind == "ok"
+    assert finding_for(owing, LEAD).kind == "ok"
 
 
 def test_a_drifted_lead_that_was_moved_is_both() -> None:
-    finding = compared(USER, replace(LEAD, title="Bob", stage="JUNK"))
+    finding = finding_for(USER, replace(LEAD, title="Bob", stage="JUNK"))
     assert (finding.kind, finding.fields, finding.is_moved) == ("drifted", ("full_name",), True)
 
 
 @pytest.mark.parametrize("lead_id", [None, 99])
 def test_a_lead_that_the_ledger_does_not_name_is_unlinked(lead_id: int | None) -> None:
-    finding = compared(replace(USER, lead_id=lead_id), LEAD)
+    finding = finding_for(replace(USER, lead_id=lead_id), LEAD)
     assert finding == Finding("unlinked", 7, (55,), version=3, is_repairable=True)
 
 
 def test_duplicate_leads_are_listed_with_the_ledgers_first_then_by_age() -> None:
-    leads = [found(90), found(20), found(55)]
-    assert compared(USER, *leads) == Finding("doubled", 7, (55, 20, 90), version=3)
-    assert compared(USER, *leads[1:]).kind == "doubled"
-    unlinked = compared(replace(USER, lead_id=None), *leads)
+    leads = [found_lead(90), found_lead(20), found_lead(55)]
+    assert finding_for(USER, *leads) == Finding("doubled", 7, (55, 20, 90), version=3)
+    assert finding_for(USER, *leads[1:]).kind == "doubled"
+    unlinked = finding_for(replace(USER, lead_id=None), *leads)
     assert (unlinked.kind, unlinked.lead_ids) == ("doubled", (20, 55, 90))
     assert unlinked.is_repairable, "its lead can be named all the same"
 
 
 def test_a_failed_user_with_a_correct_lead_only_needs_a_resync() -> None:
-    finding = compared(replace(USER, status="failed"), LEAD)
+    finding = finding_for(replace(USER, status="failed"), LEAD)
     assert finding == Finding("ok", 7, (55,), version=3, is_repairable=True)
 
 
@@ -107,8 +109,8 @@ def test_a_failed_user_with_a_correct_lead_only_needs_a_resync() -> None:
 def test_a_lead_without_an_origin_is_the_users_if_the_ledger_names_it(
     origin: str, originator: str
 ) -> None:
-    lead = found(origin=origin, originator=originator)
-    assert compared(USER, by_id=lead) == Finding("ok", 7, (55,), version=3)
+    lead = found_lead(origin=origin, originator=originator)
+    assert finding_for(USER, by_id=lead) == Finding("ok", 7, (55,), version=3)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +119,12 @@ def test_a_lead_without_an_origin_is_the_users_if_the_ledger_names_it(
 def test_a_foreign_lead_is_not_the_users_even_if_the_ledger_names_it(
     origin: str, originator: str
 ) -> None:
-    lead = found(origin=origin, originator=originator)
-    assert compared(USER, by_id=lead).kind == "missing"
+    lead = found_lead(origin=origin, originator=originator)
+    assert finding_for(USER, by_id=lead).kind == "missing"
 
 
 def test_the_lead_with_the_users_origin_precedes_the_one_that_the_ledger_names() -> None:
-    finding = compared(replace(USER, lead_id=99), LEAD, by_id=found(99, origin="", originator=""))
+    finding = finding_for(
+        replace(USER, lead_id=99), LEAD, by_id=found_lead(99, origin="", originator="")
+    )
     assert (finding.kind, finding.lead_ids) == ("unlinked", (55,))

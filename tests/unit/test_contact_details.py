@@ -13,7 +13,7 @@ from leadline.operations.first_match import match_keys
 from leadline.users.snapshots import UserSnapshot
 from tests.unit import maps
 from tests.unit.conftest import Configure
-from tests.unit.entries import found
+from tests.unit.entries import found_lead
 
 MAP = """
 [fields.email]
@@ -47,7 +47,9 @@ def lead(phone: str, *emails: str, mobile: str = "") -> object:
     rows = {"EMAIL": [Row(email, 20 + at, "OTHER") for at, email in enumerate(emails)]}
     if mobile:
         rows["PHONE"] = [Row(mobile, 30, "MOBILE")]
-    return replace(found(), phones=((phone, 9),), further=FoundFields({}, rows)).contact_details
+    return replace(
+        found_lead(), phones=((phone, 9),), further=FoundFields({}, rows)
+    ).contact_details
 
 
 @pytest.mark.usefixtures("field_map")
@@ -120,9 +122,9 @@ def test_leads_that_match_a_user_share_a_match_key_with_it() -> None:
     user = UserSnapshot(7, "Ann Lee", PHONE, "NEW", 1, None, "waiting", is_stage_unsynced=False)
     user = replace(user, fields=FIELDS)
     rows = {"EMAIL": [Row("ann@HOME.example", 20, "WORK")]}
-    by_email = replace(found(), phones=(), further=FoundFields({}, rows))
-    by_phone = replace(found(8), phones=(("701-111-22-33", 9),))
-    other = replace(found(9), phones=(("+77011112244", 9),))
+    by_email = replace(found_lead(), phones=(), further=FoundFields({}, rows))
+    by_phone = replace(found_lead(8), phones=(("701-111-22-33", 9),))
+    other = replace(found_lead(9), phones=(("+77011112244", 9),))
     shared = match_keys.sharing(user, match_keys.grouped([by_email, by_phone, other]))
     assert shared == [by_phone, by_email]
     assert all(-(2**31) <= key < 2**31 for key in match_keys.of_user(user)), "Postgres' integer"

@@ -26,11 +26,11 @@ from leadline.sync.decide import (
     settle_lookup_by_id,
 )
 from leadline.workqueue.entries.pending_event import PendingEvent
-from tests.unit.entries import MILLION, STATE, entry, found, known, pending
+from tests.unit.entries import MILLION, STATE, entry, found_lead, known_entry, pending
 
 NOW = 1_000_000_000
 COUNTED = (Unavailable, OutcomeUnknown, LeadGone)
-LAST_APPLIED = found().last_applied(STATE)
+LAST_APPLIED = found_lead().last_applied(STATE)
 
 EVENTS = st.lists(
     st.tuples(st.integers(1, 30), st.integers(0, 2)),
@@ -57,12 +57,12 @@ def test_the_newest_event_is_synced_and_every_older_one_superseded(
 
 
 def test_an_event_that_arrives_after_a_newer_one_was_applied_is_superseded() -> None:
-    late = known(pending(2), desired_seq=3 * MILLION, applied_seq=3 * MILLION)
+    late = known_entry(pending(2), desired_seq=3 * MILLION, applied_seq=3 * MILLION)
     assert outcomes(settle_applied(late, None).events) == {2: "superseded"}
 
 
 def test_a_duplicate_of_an_applied_event_is_answered_as_synced_again() -> None:
-    leased = known(pending(3), applied_seq=3 * MILLION)
+    leased = known_entry(pending(3), applied_seq=3 * MILLION)
     assert outcomes(settle_applied(leased, None).events) == {3: "synced"}
 
 
@@ -120,36 +120,40 @@ def test_a_request_rejected_as_a_whole_is_not_a_permanent_error_of_its_users() -
 
 
 def test_a_reply_once_given_is_never_changed() -> None:
-    answered = settle_applied(entry(pending()), LAST_APPLIED, is_create=True).events[0]
+    event = settle_applied(entry(pending()), LAST_APPLIED, is_create=True).events[0]
     for error in (Rejected("no"), OutcomeUnknown("?"), Unavailable("away")):
-        assert answered in settle_failure(known(answered, pending(2)), error, NOW).events
-    assert answered in settle_applied(known(answered, pending(2)), LAST_APPLIED).events
+        assert event in settle_failure(known_entry(event, pending(2)), error, NOW).events
+    assert event in settle_applied(known_entry(event, pending(2)), LAST_APPLIED).events
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("reset"), LeadGone("Not found")])
 def test_after_an_unknown_outcome_the_lead_is_looked_up(error: BitrixError) -> None:
-    assert settle_failure(known(pending(2)), error, NOW, is_write=True).fields["doubt"] == 1
+    assert settle_failure(known_entry(pending(2)), error, NOW, is_write=True).fields["doubt"] == 1
 
 
 def test_a_missing_lead_is_not_looked_up_by_its_id() -> None:
-    assert settle_failure(known(pending(2)), LeadGone("Not found"), NOW).fields["agreed"] == ""
-    lost = settle_failure(known(pending(2)), OutcomeUnknown("reset"), NOW, is_write=True)
-    assert "agreed" not in lost.fields
+    assert (
+        settle_failure(known_entry(pending(2)), LeadGone("Not found"), NOW).fields["agreed"] == ""
+    )
+    settlement = settle_failure(
+        known_entry(pending(2)), OutcomeUnknown("reset"), NOW, is_write=True
+    )
+    assert "agreed" not in settlement.fields
 
 
 def test_a_lost_lookup_does_not_delay_a_user_as_a_lost_create_does() -> None:
-    lost = settle_failure(
+    settlement = settle_failure(
         entry(pending(), claimed_lead_id=55), OutcomeUnknown("time-out", may_still_run=True), NOW
     )
-    assert lost.fields == {}
-    assert lost.delay_ms == 2000
+    assert settlement.fields == {}
+    assert settlement.delay_ms == 2000
 
 
 def test_a_lead_that_vanishes_twice_in_a_row_is_an_error_of_its_user() -> None:
     """In simple CRM mode each update would create another lead."""
-    once = settle_failure(known(pending(2)), LeadGone("Not found"), NOW)
+    once = settle_failure(known_entry(pending(2)), LeadGone("Not found"), NOW)
     assert (once.fields["vanished"], outcomes(once.events)) == (1, {})
-    twice = settle_failure(known(pending(3), times_vanished=1), LeadGone("Not found"), NOW)
+    twice = settle_failure(known_entry(pending(3), times_vanished=1), LeadGone("Not found"), NOW)
     assert outcomes(twice.events) == {3: "failed"}
     later = entry(pending(4), needs_lookup=True, times_vanished=int(twice.fields["vanished"]))
     assert outcomes(settle_lookup(later, None, NOW).events) == {4: "failed"}
@@ -161,9 +165,13 @@ def test_a_lead_that_vanishes_twice_in_a_row_is_an_error_of_its_user() -> None:
 
 def test_a_lead_that_was_updated_or_found_has_not_vanished() -> None:
     assert (
-        settle_applied(known(pending(2), times_vanished=1), LAST_APPLIED).fields["vanished"] == ""
+        settle_applied(known_entry(pending(2), times_vanished=1), LAST_APPLIED).fields["vanished"]
+        == ""
     )
-    assert settle_lookup(entry(pending(2), times_vanished=2), found(), NOW).fields["vanished"] == ""
+    assert (
+        settle_lookup(entry(pending(2), times_vanished=2), found_lead(), NOW).fields["vanished"]
+        == ""
+    )
     assert (
         "vanished"
         not in settle_applied(
@@ -178,8 +186,8 @@ def test_a_request_that_never_reached_the_portal_needs_no_lookup() -> None:
 
 def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
     error = OutcomeUnknown("time-out", may_still_run=True)
-    lost = settle_failure(entry(pending()), error, NOW, is_write=True)
-    wait_until = int(lost.fields["wait_until"])
+    settlement = settle_failure(entry(pending()), error, NOW, is_write=True)
+    wait_until = int(settlement.fields["wait_until"])
     assert wait_until >= NOW + 60_000
     unknown = entry(pending(attempts=1), needs_lookup=True, wait_until_ms=wait_until)
     early = settle_lookup(unknown, None, NOW + 2000)
@@ -190,12 +198,12 @@ def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
 
 
 def test_an_error_returned_by_bitrix24_itself_needs_no_long_wait() -> None:
-    answered = settle_failure(entry(pending()), OutcomeUnknown("500"), NOW, is_write=True)
-    assert "wait_until" not in answered.fields
+    settlement = settle_failure(entry(pending()), OutcomeUnknown("500"), NOW, is_write=True)
+    assert "wait_until" not in settlement.fields
 
 
 def test_a_found_lead_is_adopted_and_not_created() -> None:
-    settlement = settle_lookup(entry(pending(), needs_lookup=True), found(56), NOW)
+    settlement = settle_lookup(entry(pending(), needs_lookup=True), found_lead(56), NOW)
     assert orjson.loads(str(settlement.fields["agreed"], "ascii"))["lead_id"] == 56  # type: ignore[arg-type]
     assert settlement.fields["doubt"] == ""
     assert settlement.fields["agreed_order"] == 0
@@ -203,12 +211,14 @@ def test_a_found_lead_is_adopted_and_not_created() -> None:
 
 
 def test_a_lookup_spends_no_attempt() -> None:
-    assert settle_lookup(entry(pending(), needs_lookup=True), found(), NOW).events == ()
+    assert settle_lookup(entry(pending(), needs_lookup=True), found_lead(), NOW).events == ()
     assert settle_lookup(entry(pending(), needs_lookup=True), None, NOW).events == ()
 
 
 def test_a_lead_of_another_user_is_never_adopted() -> None:
-    conflict = settle_lookup_by_id(entry(pending(), claimed_lead_id=55), found(origin="8"), NOW)
+    conflict = settle_lookup_by_id(
+        entry(pending(), claimed_lead_id=55), found_lead(origin="8"), NOW
+    )
     assert conflict.fields == {"agreed": "", "hint": "", "doubt": 1}, "it is not retried"
     (event,) = conflict.events
     assert event.outcome is not None
@@ -219,7 +229,7 @@ def test_a_lead_of_another_user_is_never_adopted() -> None:
 def test_a_stage_written_by_the_create_is_not_written_again_by_its_late_message() -> None:
     # Version 3 created the lead; the move of version 2 arrives afterwards.
     created = settle_applied(entry(pending(3), desired_stage_seq=0), LAST_APPLIED, is_create=True)
-    late = known(
+    late = known_entry(
         pending(2),
         desired_seq=3 * MILLION,
         desired_stage_seq=2 * MILLION,

@@ -9,7 +9,7 @@ from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.sync.decide import Lookup, NoCall, Write, plan
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import Outcome
-from tests.unit.entries import MILLION, STATE, entry, known, pending
+from tests.unit.entries import MILLION, STATE, entry, known_entry, pending
 
 
 def command_of(leased: Entry) -> tuple[str, dict[str, Any]]:
@@ -42,13 +42,15 @@ def test_a_doubtful_lead_is_looked_up_before_anything_is_created(doubt: dict[str
 
 def test_ten_updates_need_one_call() -> None:
     events = [pending(version) for version in range(2, 12)]
-    method, params = command_of(known(*events, state=DesiredState("Last", STATE.phone, "NEW")))
+    method, params = command_of(
+        known_entry(*events, state=DesiredState("Last", STATE.phone, "NEW"))
+    )
     assert (method, params["id"]) == ("crm.item.update", 55)
     assert params["fields"] == {"title": "Last", "name": "Last", "stageId": "NEW"}
 
 
 def test_an_untouched_stage_is_not_sent() -> None:
-    leased = known(
+    leased = known_entry(
         pending(2), desired_stage_seq=MILLION, state=DesiredState("Other", STATE.phone, "NEW")
     )
     _, params = command_of(leased)
@@ -58,7 +60,7 @@ def test_an_untouched_stage_is_not_sent() -> None:
 def test_a_stage_touched_by_an_older_message_that_arrives_late_is_still_applied() -> None:
     # Version 3 (a name) was applied first; version 2 (a move) arrives now.
     state = DesiredState("Third", STATE.phone, "PROCESSED")
-    late = known(
+    late = known_entry(
         pending(2),
         state=state,
         desired_seq=3 * MILLION,
@@ -70,17 +72,17 @@ def test_a_stage_touched_by_an_older_message_that_arrives_late_is_still_applied(
 
 
 def test_an_applied_version_is_not_sent_again() -> None:
-    assert plan(known(pending(1), desired_seq=MILLION, desired_stage_seq=MILLION)) == NoCall()
+    assert plan(known_entry(pending(1), desired_seq=MILLION, desired_stage_seq=MILLION)) == NoCall()
 
 
 def test_an_update_that_changes_nothing_needs_no_call() -> None:
-    assert plan(known(pending(2), desired_stage_seq=MILLION)) == NoCall()
+    assert plan(known_entry(pending(2), desired_stage_seq=MILLION)) == NoCall()
 
 
 def test_an_event_that_has_its_outcome_needs_no_call() -> None:
     no_phone = pending(outcome=Outcome("failed", 1, reason="Missing phone number"))
     assert plan(entry(no_phone, state=None)) == NoCall()
-    assert plan(known(no_phone)) == NoCall()
+    assert plan(known_entry(no_phone)) == NoCall()
 
 
 def test_a_user_without_a_state_needs_no_write() -> None:
@@ -88,7 +90,7 @@ def test_a_user_without_a_state_needs_no_write() -> None:
 
 
 def test_an_update_is_not_a_create() -> None:
-    planned = plan(known(pending(2)))
+    planned = plan(known_entry(pending(2)))
     assert isinstance(planned, Write)
     assert planned.is_create is False
 
@@ -96,7 +98,7 @@ def test_an_update_is_not_a_create() -> None:
 def test_an_applied_value_is_not_written_again_even_if_the_portal_returned_another() -> None:
     """Otherwise each duplicate message would write to a portal that truncates names."""
     cut = LastApplied(55, "Ann", STATE.phone, 9)
-    leased = known(pending(1), last_applied=cut)
+    leased = known_entry(pending(1), last_applied=cut)
     assert plan(leased) == NoCall()
     planned = plan(replace(leased, desired_stage_seq=2 * MILLION))
     assert isinstance(planned, Write), "a later move is written"

@@ -8,7 +8,7 @@ import pytest
 from leadline.bitrix24.stored_lead import Fields
 from leadline.sync.decide import Lookup, NoCall, Write, plan, settle_lookup
 from leadline.workqueue.entries.entry import Entry
-from tests.unit.entries import MILLION, STATE, entry, found, known, pending
+from tests.unit.entries import MILLION, STATE, entry, found_lead, known_entry, pending
 
 NOW = 1_000_000
 
@@ -16,12 +16,12 @@ NOW = 1_000_000
 def lookup_requested(**extra: object) -> Entry:
     """A user in sync whose message requests a lookup."""
     extra = {"desired_stage_seq": MILLION, "lookup_requested_seq": 2 * MILLION, **extra}
-    return known(pending(2), **extra)
+    return known_entry(pending(2), **extra)
 
 
 def after_lookup(before: Entry, **lead: Any) -> Entry:
     """The entry as leased after the lookup has found such a lead."""
-    fields = settle_lookup(before, replace(found(), **lead), NOW).fields
+    fields = settle_lookup(before, replace(found_lead(), **lead), NOW).fields
     seen = Entry.loads(
         b"7", {name.encode(): str(value).encode() for name, value in _stored(fields).items()}, []
     )

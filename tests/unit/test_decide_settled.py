@@ -8,7 +8,7 @@ import pytest
 
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
-from leadline.bitrix24.stored_lead import Fields, applied
+from leadline.bitrix24.stored_lead import Fields, dump_last_applied
 from leadline.errors import (
     BitrixError,
     LeadGone,
@@ -33,7 +33,7 @@ from leadline.sync.decide import (
 from leadline.workqueue.entries.pending_event import Outcome
 from leadline.workqueue.entries.settlement import Settlement
 from tests.unit.conftest import Configure
-from tests.unit.entries import MILLION, STATE, entry, found, known, pending
+from tests.unit.entries import MILLION, STATE, entry, found_lead, known_entry, pending
 
 NOW = 1_000_000_000
 LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
@@ -45,8 +45,8 @@ APPLIED = {"lacks_origin": "", "linked_at": "", "search": "", "anyway": "", "qui
 LONGEST_CALL_MS = 70_000
 
 
-def dumped(agreed: LastApplied) -> str | bytes | int:
-    return applied(agreed, None)["agreed"]
+def dump(agreed: LastApplied) -> str | bytes | int:
+    return dump_last_applied(agreed, None)["agreed"]
 
 
 def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:
@@ -54,7 +54,7 @@ def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:
     assert settle_applied(leased, LAST_APPLIED, is_create=True) == Settlement(
         leased,
         {
-            "agreed": dumped(LAST_APPLIED),
+            "agreed": dump(LAST_APPLIED),
             "agreed_order": 3 * MILLION,
             "agreed_stage_order": 3 * MILLION,
             "epoch": "e",
@@ -66,11 +66,11 @@ def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:
 
 
 def test_after_an_update_only_a_touched_stage_is_last_applied() -> None:
-    leased = known(pending(3), pending(2), desired_stage_seq=2 * MILLION, redis_epoch="e")
+    leased = known_entry(pending(3), pending(2), desired_stage_seq=2 * MILLION, redis_epoch="e")
     assert settle_applied(leased, LAST_APPLIED) == Settlement(
         leased,
         {
-            "agreed": dumped(LAST_APPLIED),
+            "agreed": dump(LAST_APPLIED),
             "agreed_order": 3 * MILLION,
             "agreed_stage_order": 2 * MILLION,
             "epoch": "e",
@@ -86,15 +86,15 @@ def test_after_an_update_only_a_touched_stage_is_last_applied() -> None:
 
 
 def test_without_a_call_last_applied_and_times_vanished_stay() -> None:
-    leased = known(pending(2), times_vanished=1)
+    leased = known_entry(pending(2), times_vanished=1)
     assert leased.last_applied
     settlement = settle_applied(leased, None)
-    assert settlement.fields["agreed"] == dumped(leased.last_applied)
+    assert settlement.fields["agreed"] == dump(leased.last_applied)
     assert "vanished" not in settlement.fields
 
 
 @pytest.mark.parametrize(
-    "leased", [entry(pending(outcome=Outcome("failed", 1))), known(), entry(pending())]
+    "leased", [entry(pending(outcome=Outcome("failed", 1))), known_entry(), entry(pending())]
 )
 def test_without_an_open_event_or_a_known_lead_nothing_changes(leased: Any) -> None:
     assert settle_applied(leased, None) == Settlement(leased, events=leased.events)
@@ -110,18 +110,20 @@ def test_a_create_that_may_still_run_is_looked_up_soon_and_again_when_it_is_over
 
 @pytest.mark.parametrize("wait_until_ms", [0, NOW - 1, NOW])
 def test_no_lead_found_after_the_wait_means_that_there_is_none(wait_until_ms: int) -> None:
-    leased = known(pending(2), needs_lookup=True, wait_until_ms=wait_until_ms, redis_epoch="e")
+    leased = known_entry(
+        pending(2), needs_lookup=True, wait_until_ms=wait_until_ms, redis_epoch="e"
+    )
     assert settle_lookup(leased, None, NOW) == Settlement(
         leased, {"agreed": "", "epoch": "e", **CERTAIN}
     )
 
 
 def test_a_requested_lookup_is_done_whether_or_not_there_is_a_lead() -> None:
-    leased = known(pending(2), lookup_requested_seq=2 * MILLION, lookup_done_seq=MILLION)
-    for lead in (found(), None):
+    leased = known_entry(pending(2), lookup_requested_seq=2 * MILLION, lookup_done_seq=MILLION)
+    for lead in (found_lead(), None):
         assert settle_lookup(leased, lead, NOW).fields["looked_order"] == 2 * MILLION
-    done = replace(leased, lookup_done_seq=2 * MILLION)
-    assert "looked_order" not in settle_lookup(done, found(), NOW).fields
+    looked_up = replace(leased, lookup_done_seq=2 * MILLION)
+    assert "looked_order" not in settle_lookup(looked_up, found_lead(), NOW).fields
 
 
 @pytest.mark.parametrize(("stage", "applied_stage_seq"), [("NEW", 2), ("JUNK", 1)])
@@ -129,7 +131,7 @@ def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
     stage: str, applied_stage_seq: int
 ) -> None:
     before = LastApplied(55, STATE.full_name, STATE.phone, 9)
-    leased = known(
+    leased = known_entry(
         pending(2),
         last_applied=before,
         needs_lookup=True,
@@ -137,11 +139,11 @@ def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
         times_vanished=1,
         redis_epoch="e",
     )
-    lead = replace(found(), title="Bob", name="Bob", stage=stage)
+    lead = replace(found_lead(), title="Bob", name="Bob", stage=stage)
     assert settle_lookup(leased, lead, NOW) == Settlement(
         leased,
         {
-            "agreed": dumped(LastApplied(55, "Bob", STATE.phone, 9)),
+            "agreed": dump(LastApplied(55, "Bob", STATE.phone, 9)),
             "agreed_order": 0,
             "agreed_stage_order": applied_stage_seq * MILLION,
             "epoch": "e",
@@ -154,30 +156,30 @@ def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
 
 
 def test_a_lookup_takes_the_phone_row_with_the_users_phone_or_the_previous_row() -> None:
-    leased = known(pending(2), last_applied=LastApplied(55, None, "+2", 2))
+    leased = known_entry(pending(2), last_applied=LastApplied(55, None, "+2", 2))
     others = (("+1", 1), ("+2", 2), ("+3", 3))
     for phones, row in (((*others, (STATE.phone, 9)), 9), (others, 2)):
-        fields = settle_lookup(leased, replace(found(), phones=phones), NOW).fields
+        fields = settle_lookup(leased, replace(found_lead(), phones=phones), NOW).fields
         assert orjson.loads(fields["agreed"])["phone_row"] == row  # type: ignore[arg-type]
 
 
 def test_a_lead_found_for_a_user_without_a_state_changes_nothing() -> None:
     leased = entry(pending(), state=None)
-    assert settle_lookup(leased, found(), NOW) == Settlement(leased)
+    assert settle_lookup(leased, found_lead(), NOW) == Settlement(leased)
 
 
 def test_a_lead_that_vanished_twice_and_is_not_found_is_answered_with_the_reason() -> None:
     leased = entry(pending(), needs_lookup=True, times_vanished=2)
-    answered = Outcome("failed", 1, reason=VANISHED)
-    assert settle_lookup(leased, None, NOW) == Settlement(leased, {}, (pending(outcome=answered),))
+    outcome = Outcome("failed", 1, reason=VANISHED)
+    assert settle_lookup(leased, None, NOW) == Settlement(leased, {}, (pending(outcome=outcome),))
     assert settle_lookup(replace(leased, times_vanished=1), None, NOW).events == ()
 
 
 def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
     leased = entry(pending(), claimed_lead_id=55)
-    answered = Outcome("failed", 1, 55, reason="lead 55 belongs to another user")
-    assert settle_lookup_by_id(leased, found(origin="8"), NOW) == Settlement(
-        leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=answered),)
+    outcome = Outcome("failed", 1, 55, reason="lead 55 belongs to another user")
+    assert settle_lookup_by_id(leased, found_lead(origin="8"), NOW) == Settlement(
+        leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=outcome),)
     )
 
 
@@ -192,7 +194,9 @@ def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
 )
 def test_a_lead_with_a_foreign_origin_is_not_adopted(origin: str, originator: str, of: str) -> None:
     leased = entry(pending(), claimed_lead_id=55)
-    (event,) = settle_lookup_by_id(leased, found(origin=origin, originator=originator), NOW).events
+    (event,) = settle_lookup_by_id(
+        leased, found_lead(origin=origin, originator=originator), NOW
+    ).events
     assert event.outcome is not None
     assert event.outcome.reason == f"lead 55 belongs to another {of}"
 
@@ -236,12 +240,14 @@ def test_a_lead_without_an_origin_is_not_adopted_only_because_a_message_names_it
 ) -> None:
     stranger = FoundLead(55, "Bob Stone", "Bob", ((phone, 9),) if phone else (), "NEW", "", "")
     leased = entry(pending(), claimed_lead_id=55)
-    answered = Outcome("failed", 1, reason=f"lead 55 {NOT_RECOGNISED}")
+    outcome = Outcome("failed", 1, reason=f"lead 55 {NOT_RECOGNISED}")
     assert settle_lookup_by_id(leased, stranger, NOW) == Settlement(
-        leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=answered),)
+        leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=outcome),)
     )
     # A lead once recognised stays the user's, even if both are renamed.
-    assert settle_lookup_by_id(known(pending(2), needs_lookup=True), stranger, NOW).events == ()
+    assert (
+        settle_lookup_by_id(known_entry(pending(2), needs_lookup=True), stranger, NOW).events == ()
+    )
     assert settle_lookup_by_id(leased, None, NOW).events == ()
 
 
@@ -273,7 +279,9 @@ def test_a_phone_is_recognised_without_its_country_code() -> None:
 
 def test_a_lead_with_our_originator_and_without_a_user_may_be_adopted() -> None:
     leased = entry(pending(), claimed_lead_id=55)
-    assert settle_lookup_by_id(leased, found(origin="", originator="leadline"), NOW).events == ()
+    assert (
+        settle_lookup_by_id(leased, found_lead(origin="", originator="leadline"), NOW).events == ()
+    )
 
 
 def test_a_lead_without_name_and_phone_matches_no_user() -> None:
@@ -311,7 +319,7 @@ def test_a_lost_create_is_waited_for_as_long_as_it_can_run() -> None:
 
 
 def test_a_lost_update_delays_newer_writes_as_long_as_it_can_run() -> None:
-    leased = known(pending(2, attempts=1))
+    leased = known_entry(pending(2, attempts=1))
     lost = OutcomeUnknown("reset", may_still_run=True)
     assert settle_failure(leased, lost, NOW, is_write=True) == Settlement(
         leased,
@@ -329,20 +337,20 @@ def test_a_longer_request_limit_of_the_portal_is_a_longer_wait(configure: Config
 
 
 def test_an_unknown_outcome_that_is_over_needs_only_a_lookup() -> None:
-    leased = known(pending(2))
+    leased = known_entry(pending(2))
     assert settle_failure(leased, OutcomeUnknown("500"), NOW, is_write=True).fields == {"doubt": 1}
 
 
 def test_a_missing_lead_is_looked_up_as_if_nothing_were_known_about_it() -> None:
-    leased = known(pending(2))
+    leased = known_entry(pending(2))
     forgotten: Fields = {"doubt": 1, "agreed": "", "agreed_stage_order": 0}
     assert settle_failure(leased, LeadGone("Not found"), NOW, is_write=True) == Settlement(
         leased, {**forgotten, "vanished": 1}, (pending(2, attempts=1),), delay_ms=2000
     )
-    repeat = known(pending(3), times_vanished=1)
-    answered = Outcome("failed", 1, reason=VANISHED)
+    repeat = known_entry(pending(3), times_vanished=1)
+    outcome = Outcome("failed", 1, reason=VANISHED)
     assert settle_failure(repeat, LeadGone("Not found"), NOW, is_write=True) == Settlement(
-        repeat, {**forgotten, "vanished": 2}, (pending(3, outcome=answered),)
+        repeat, {**forgotten, "vanished": 2}, (pending(3, outcome=outcome),)
     )
 
 
@@ -350,15 +358,15 @@ def test_a_missing_lead_is_looked_up_as_if_nothing_were_known_about_it() -> None
 def test_the_third_failure_is_answered_with_its_reason_as_transient(
     kind: type[BitrixError],
 ) -> None:
-    leased = known(pending(2, attempts=2))
-    answered = Outcome("failed", 3, reason="away", is_transient=True)
+    leased = known_entry(pending(2, attempts=2))
+    outcome = Outcome("failed", 3, reason="away", is_transient=True)
     settlement = settle_failure(leased, kind("away"), NOW)
-    assert settlement.events == (pending(2, attempts=2, outcome=answered),)
+    assert settlement.events == (pending(2, attempts=2, outcome=outcome),)
     assert settlement.delay_ms == 0
 
 
 def test_a_rejection_is_answered_at_once_as_permanent() -> None:
-    leased = known(pending(2), pending(1, attempts=1))
+    leased = known_entry(pending(2), pending(1, attempts=1))
     assert settle_failure(leased, Rejected("no"), NOW, is_write=True) == Settlement(
         leased,
         {},

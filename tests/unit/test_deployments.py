@@ -30,7 +30,7 @@ def test_a_function_sees_only_its_own_secrets_and_their_changes(tmp_path: Path) 
     for names in (["other"], ["mine"]):
         spec = {"envVars": {"A": "1"}, "secrets": names}
         deployments.save("get-user", Record(spec, "2026-01-31T12:00:00Z"))
-        env = deployments.environment("get-user", secrets)
+        env = deployments.prepare_environment("get-user", secrets)
     mounted = Path(env.pop("LEADLINE_SECRETS_DIR"))
     assert env == {"A": "1"}
     assert [path.name for path in mounted.iterdir()] == ["mine"]
@@ -41,7 +41,7 @@ def test_a_function_sees_only_its_own_secrets_and_their_changes(tmp_path: Path) 
 
 def test_a_function_that_was_never_deployed_gets_no_additional_settings(tmp_path: Path) -> None:
     deployments = Deployments(tmp_path)
-    assert deployments.environment("get-user", tmp_path) == {}
+    assert deployments.prepare_environment("get-user", tmp_path) == {}
     assert not deployments.is_removed("get-user")
 
 

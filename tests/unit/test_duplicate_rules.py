@@ -15,10 +15,10 @@ from leadline.sync.duplicates import rules
 from leadline.sync.duplicates.rules import FRESH_MS
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import PendingEvent
-from tests.unit.entries import STATE, entry, found, known, pending
+from tests.unit.entries import STATE, entry, found_lead, known_entry, pending
 
 NOW_MS = 1_800_000_000_000
-BY_HAND = found(8, origin="", originator="")
+BY_HAND = found_lead(8, origin="", originator="")
 
 
 @pytest.fixture(autouse=True)
@@ -31,66 +31,66 @@ def choose(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     process.forget(settings)
 
 
-def leased(search: Search | None = None, *, at_ms: int = NOW_MS, **extra: object) -> Entry:
+def leased_entry(search: Search | None = None, *, at_ms: int = NOW_MS, **extra: object) -> Entry:
     return replace(entry(pending()), fence=str(at_ms * 1000), search=search, **extra)  # type: ignore[arg-type]
 
 
-def planned(of: Entry) -> Plan:
+def plan_of(of: Entry) -> Plan:
     return rules.plan(of, decide.plan(of))
 
 
-def searched(**extra: object) -> Search:
+def finished_search(**extra: object) -> Search:
     return replace(Search(NOW_MS, (8, 9)), **extra)  # type: ignore[arg-type]
 
 
 def test_a_create_is_preceded_by_a_search_and_a_read() -> None:
-    assert planned(leased()) == Find()
-    assert planned(leased(searched())) == Read()
-    assert isinstance(planned(leased(searched(is_read=True))), Write)
+    assert plan_of(leased_entry()) == Find()
+    assert plan_of(leased_entry(finished_search())) == Read()
+    assert isinstance(plan_of(leased_entry(finished_search(is_read=True))), Write)
 
 
 def test_the_result_of_a_duplicate_search_expires() -> None:
-    old = searched(is_read=True, at_ms=NOW_MS - FRESH_MS)
-    assert isinstance(planned(leased(old)), Write)
-    assert planned(leased(replace(old, at_ms=old.at_ms - 1))) == Find()
+    old = finished_search(is_read=True, at_ms=NOW_MS - FRESH_MS)
+    assert isinstance(plan_of(leased_entry(old)), Write)
+    assert plan_of(leased_entry(replace(old, at_ms=old.at_ms - 1))) == Find()
 
 
 def test_duplicates_are_searched_only_if_the_setting_asks_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert isinstance(planned(leased(creates_anyway=True)), Write)
+    assert isinstance(plan_of(leased_entry(creates_anyway=True)), Write)
     choose(monkeypatch, "never")
-    assert isinstance(planned(leased()), Write)
+    assert isinstance(plan_of(leased_entry()), Write)
 
 
 def test_an_update_is_not_preceded_by_a_search() -> None:
-    changed = replace(known(pending(2)), state=replace(STATE, full_name="New"))
-    assert isinstance(planned(changed), Write)
+    changed = replace(known_entry(pending(2)), state=replace(STATE, full_name="New"))
+    assert isinstance(plan_of(changed), Write)
 
 
 def test_a_lead_without_an_origin_is_read_again_before_it_is_written_late() -> None:
-    linked = replace(known(pending(2)), lacks_origin=True, linked_at_ms=NOW_MS)
+    linked = replace(known_entry(pending(2)), lacks_origin=True, linked_at_ms=NOW_MS)
     in_time = replace(linked, fence=str((NOW_MS + FRESH_MS) * 1000))
-    assert isinstance(planned(in_time), Write)
-    assert planned(replace(linked, fence=str((NOW_MS + FRESH_MS + 1) * 1000))) == Lookup()
+    assert isinstance(plan_of(in_time), Write)
+    assert plan_of(replace(linked, fence=str((NOW_MS + FRESH_MS + 1) * 1000))) == Lookup()
 
 
 def test_an_answer_that_may_lack_ids_is_requested_alone() -> None:
     full = Found(tuple(range(20)), is_complete=False)
-    shared = rules.settle_found(leased(), full, None, NOW_MS)
+    shared = rules.settle_found(leased_entry(), full, None, NOW_MS)
     assert shared.fields == {"alone": 1}
-    alone = rules.settle_found(leased(needs_own_request=True), full, None, NOW_MS)
+    alone = rules.settle_found(leased_entry(needs_own_request=True), full, None, NOW_MS)
     assert Search.loads(bytes(alone.fields["search"])).lead_ids == full.ids  # type: ignore[arg-type]
 
 
 def test_a_search_that_finds_nothing_needs_no_read() -> None:
-    settled = rules.settle_found(leased(), Found((), is_complete=True), None, NOW_MS)
+    settled = rules.settle_found(leased_entry(), Found((), is_complete=True), None, NOW_MS)
     assert Search.loads(bytes(settled.fields["search"])).is_read  # type: ignore[arg-type]
     assert settled.delay_ms == AHEAD_MS, "what was found is valid for a moment"
 
 
 def test_the_one_open_lead_is_linked() -> None:
-    settled = rules.settle_read(leased(searched()), [BY_HAND], [], NOW_MS)
+    settled = rules.settle_read(leased_entry(finished_search()), [BY_HAND], [], NOW_MS)
     assert settled.fields["lacks_origin"] == 1
     assert settled.fields["linked_at"] == NOW_MS
     assert b'"lead_id":8' in settled.fields["agreed"]  # type: ignore[operator]
@@ -108,9 +108,9 @@ def test_the_one_open_lead_is_linked() -> None:
     ids=str,
 )
 def test_closed_owned_and_other_leads_do_not_count(other: FoundLead) -> None:
-    settled = rules.settle_read(leased(searched()), [BY_HAND, other], [], NOW_MS)
+    settled = rules.settle_read(leased_entry(finished_search()), [BY_HAND, other], [], NOW_MS)
     assert settled.fields["lacks_origin"] == 1
-    none = rules.settle_read(leased(searched()), [other], [], NOW_MS)
+    none = rules.settle_read(leased_entry(finished_search()), [other], [], NOW_MS)
     assert Search.loads(bytes(none.fields["search"])).is_read  # type: ignore[arg-type]
 
 
@@ -120,7 +120,7 @@ def outcome(event: PendingEvent) -> str | None:
 
 def test_several_leads_hold_the_user_and_name_them() -> None:
     double = [BY_HAND, replace(BY_HAND, lead_id=9)]
-    settled = rules.settle_read(leased(searched()), double, [], NOW_MS)
+    settled = rules.settle_read(leased_entry(finished_search()), double, [], NOW_MS)
     (event,) = settled.events
     assert outcome(event) == "held"
     assert event.outcome is not None
@@ -134,7 +134,7 @@ def test_the_setting_link_does_not_hold_a_user_with_several_leads(
 ) -> None:
     choose(monkeypatch, "link")
     double = [BY_HAND, replace(BY_HAND, lead_id=9)]
-    settled = rules.settle_read(leased(searched()), double, [], NOW_MS)
+    settled = rules.settle_read(leased_entry(finished_search()), double, [], NOW_MS)
     assert settled.events == ()
     assert Search.loads(bytes(settled.fields["search"])).is_read  # type: ignore[arg-type]
 
@@ -142,52 +142,54 @@ def test_the_setting_link_does_not_hold_a_user_with_several_leads(
 def test_the_one_contact_is_attached(monkeypatch: pytest.MonkeyPatch) -> None:
     choose(monkeypatch, "contact")
     contact = replace(BY_HAND, lead_id=31)
-    settled = rules.settle_read(leased(searched(contact_ids=(31,))), [], [contact], NOW_MS)
+    settled = rules.settle_read(
+        leased_entry(finished_search(contact_ids=(31,))), [], [contact], NOW_MS
+    )
     search = Search.loads(bytes(settled.fields["search"]))  # type: ignore[arg-type]
     assert (search.is_read, search.contact_id) == (True, 31)
-    write = planned(leased(search))
+    write = plan_of(leased_entry(search))
     assert isinstance(write, Write)
     assert write.command.params["fields"]["contactId"] == 31
     twice = [contact, replace(contact, lead_id=32)]
-    none = rules.settle_read(leased(searched(contact_ids=(31, 32))), [], twice, NOW_MS)
+    none = rules.settle_read(leased_entry(finished_search(contact_ids=(31, 32))), [], twice, NOW_MS)
     assert Search.loads(bytes(none.fields["search"])).contact_id is None  # type: ignore[arg-type]
 
 
 def test_a_lead_that_another_user_takes_is_left_out() -> None:
     linked = replace(
-        leased(searched(linked=8)),
+        leased_entry(finished_search(linked=8)),
         last_applied=BY_HAND.last_applied(STATE),
         lacks_origin=True,
     )
     settled = rules.settle_taken(linked)
     search = Search.loads(bytes(settled.fields["search"]))  # type: ignore[arg-type]
     assert (search.taken, settled.fields["agreed"], settled.events) == ((8,), "", ())
-    none = rules.settle_read(leased(search), [BY_HAND], [], NOW_MS)
+    none = rules.settle_read(leased_entry(search), [BY_HAND], [], NOW_MS)
     assert Search.loads(bytes(none.fields["search"])).is_read  # type: ignore[arg-type]
 
 
 def test_a_claim_of_a_sender_fails_if_another_user_takes_the_lead() -> None:
-    claimed = replace(leased(), last_applied=BY_HAND.last_applied(STATE), lacks_origin=True)
+    claimed = replace(leased_entry(), last_applied=BY_HAND.last_applied(STATE), lacks_origin=True)
     settled = rules.settle_taken(claimed)
     assert [outcome(event) for event in settled.events] == ["failed"]
 
 
 def test_users_share_the_commands_of_a_search() -> None:
-    entries = [replace(leased(), user_id=user_id) for user_id in range(1, 15)]
-    request = batch_request.build(entries, planned)
+    entries = [replace(leased_entry(), user_id=user_id) for user_id in range(1, 15)]
+    request = batch_request.build(entries, plan_of)
     assert [len(command.params["values"]) for command in request.commands.values()] == [18, 18, 6]
-    reading = [replace(searching, search=searched()) for searching in entries]
-    (command,) = batch_request.build(reading, planned).commands.values()
+    reading = [replace(searching, search=finished_search()) for searching in entries]
+    (command,) = batch_request.build(reading, plan_of).commands.values()
     assert command.params["filter"] == {"@ID": [8, 9]}
 
 
 def test_quiet_users_share_an_import_if_the_portal_supports_it() -> None:
     quiet = [
-        replace(leased(creates_anyway=True, is_quiet=True), user_id=user_id)
+        replace(leased_entry(creates_anyway=True, is_quiet=True), user_id=user_id)
         for user_id in range(1, 26)
     ]
-    loud = replace(leased(creates_anyway=True), user_id=40)
-    request = batch_request.build([*quiet, loud], planned, imports=True)
+    loud = replace(leased_entry(creates_anyway=True), user_id=40)
+    request = batch_request.build([*quiet, loud], plan_of, imports=True)
     methods = [command.method for command in request.commands.values()]
     assert methods == ["crm.item.batchImport", "crm.item.batchImport", "crm.item.add"]
     assert [len(command.params["data"]) for command in list(request.commands.values())[:2]] == [
@@ -195,7 +197,7 @@ def test_quiet_users_share_an_import_if_the_portal_supports_it() -> None:
         5,
     ]
     assert [step.position for step in request.steps] == [*range(20), *range(5), None]
-    usual = batch_request.build([*quiet, loud], planned)
+    usual = batch_request.build([*quiet, loud], plan_of)
     assert {command.method for command in usual.commands.values()} == {"crm.item.add"}
 
 
@@ -213,10 +215,10 @@ def test_an_answer_without_an_entity_means_no_duplicates_of_that_entity() -> Non
 
 def test_a_lead_that_the_portal_rejects_in_an_import_fails_alone() -> None:
     quiet = [
-        replace(leased(creates_anyway=True, is_quiet=True), user_id=user_id)
+        replace(leased_entry(creates_anyway=True, is_quiet=True), user_id=user_id)
         for user_id in range(1, 4)
     ]
-    request = batch_request.build(quiet, planned, imports=True)
+    request = batch_request.build(quiet, plan_of, imports=True)
     items = [
         {"item": {"id": 71}},
         {"error": "CRM_FIELD_ERROR_REQUIRED", "error_description": "A field is required"},

@@ -10,7 +10,7 @@ from leadline.messages.attempt_log import Attempt, AttemptLog
 from leadline.workqueue.entries.entry import Entry, UnreadableEntry
 from leadline.workqueue.entries.pending_event import Outcome, PendingEvent
 from leadline.workqueue.entries.settlement import Settlement
-from tests.unit.entries import entry, known, pending
+from tests.unit.entries import entry, known_entry, pending
 
 STORED = {b"fence": b"17"}
 
@@ -153,7 +153,7 @@ def test_a_lookup_is_requested_until_it_is_done() -> None:
 def test_the_known_lead_precedes_one_that_a_message_names() -> None:
     assert entry().known_lead_id is None
     assert entry(claimed_lead_id=5).known_lead_id == 5
-    assert known(claimed_lead_id=5).known_lead_id == 55
+    assert known_entry(claimed_lead_id=5).known_lead_id == 55
 
 
 def test_only_the_events_that_had_an_attempt_record_it_with_its_error() -> None:
@@ -163,8 +163,8 @@ def test_only_the_events_that_had_an_attempt_record_it_with_its_error() -> None:
         pending(1, outcome=Outcome("failed", 1)),
     )
     leased = entry(replace(tried, attempts=0), fresh, done)
-    answered = replace(fresh, outcome=Outcome("failed", 1, reason="no"))
-    for after, errors in ((fresh, []), (answered, [None])):
+    answered_event = replace(fresh, outcome=Outcome("failed", 1, reason="no"))
+    for after, errors in ((fresh, []), (answered_event, [None])):
         noted = Settlement(leased, {"hint": 1}, (tried, after, done), 2000).with_attempt(
             9, "no answer"
         )
@@ -176,8 +176,8 @@ def test_only_the_events_that_had_an_attempt_record_it_with_its_error() -> None:
 
 def test_an_attempt_that_led_to_a_success_has_no_error() -> None:
     leased = entry(pending())
-    done = pending(outcome=Outcome("synced", 1, 55))
-    noted = Settlement(leased, {}, (done,)).with_attempt(9)
+    answered_event = pending(outcome=Outcome("synced", 1, 55))
+    noted = Settlement(leased, {}, (answered_event,)).with_attempt(9)
     assert noted.events[0].journey.tries == (Attempt(9, None),)
 
 

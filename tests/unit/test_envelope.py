@@ -26,7 +26,7 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
 
 
-def received(body: bytes = b"{}", **properties: Any) -> ReceivedMessage:
+def received_message(body: bytes = b"{}", **properties: Any) -> ReceivedMessage:
     return ReceivedMessage(Mock(), 1, "q", pika.BasicProperties(**properties), body, 1)
 
 
@@ -67,7 +67,7 @@ def test_a_message_is_the_same_in_a_batch_and_alone(
     message_id: str | None,
     correlation_id: str | None,
 ) -> None:
-    message = received(
+    message = received_message(
         orjson.dumps(content),
         headers={**base, **headers},
         message_id=message_id,
@@ -87,14 +87,16 @@ def test_a_message_is_the_same_in_a_batch_and_alone(
 @pytest.mark.parametrize(
     "odd",
     [
-        received(b"nonsense"),
-        received(b""),
-        received(b'{},{"specversion": "1.0"}'),
-        received(b"[" * 60_000),
-        received(content_type="application/cloudevents+json"),
-        received(content_type="text/plain"),
-        received(headers={"ce-specversion": "0.3", "ce-id": "1", "ce-type": "t", "ce-source": "s"}),
-        received(headers={"ce-specversion": "1.0", "ce-id": "1"}),
+        received_message(b"nonsense"),
+        received_message(b""),
+        received_message(b'{},{"specversion": "1.0"}'),
+        received_message(b"[" * 60_000),
+        received_message(content_type="application/cloudevents+json"),
+        received_message(content_type="text/plain"),
+        received_message(
+            headers={"ce-specversion": "0.3", "ce-id": "1", "ce-type": "t", "ce-source": "s"}
+        ),
+        received_message(headers={"ce-specversion": "1.0", "ce-id": "1"}),
     ],
 )
 def test_an_unusual_message_is_never_in_a_batch(odd: ReceivedMessage) -> None:
@@ -102,7 +104,7 @@ def test_an_unusual_message_is_never_in_a_batch(odd: ReceivedMessage) -> None:
 
 
 def test_after_a_batch_with_unknown_outcome_a_message_does_not_count_as_first() -> None:
-    message = received().with_unknown_outcome()
+    message = received_message().with_unknown_outcome()
     (alone,) = receive_by_http(message.body, envelope.single_headers(message))
     assert not alone.is_first
     assert alone.attributes["attempt"] == "1"
@@ -122,4 +124,4 @@ def test_after_a_batch_with_unknown_outcome_a_message_does_not_count_as_first() 
 def test_a_message_is_posted_as_json_whatever_its_content_type(
     sent: str | None, posted: str
 ) -> None:
-    assert envelope.single_headers(received(content_type=sent))["Content-Type"] == posted
+    assert envelope.single_headers(received_message(content_type=sent))["Content-Type"] == posted

@@ -20,7 +20,7 @@ from leadline.sync.erasure import rules
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import PendingEvent
 from leadline.workqueue.entries.settlement import Settlement
-from tests.unit.entries import entry, found, pending
+from tests.unit.entries import entry, found_lead, pending
 
 NOW = 1_000_000
 GONE = DesiredState(ERASED_NAME, "", None)
@@ -52,12 +52,12 @@ class Portal:
         return fate
 
 
-def erased(*events: PendingEvent, **extra: object) -> Entry:
+def erased_entry(*events: PendingEvent, **extra: object) -> Entry:
     extra = {"state": GONE, "erased": "1", "lookup_requested_seq": events[0].seq, **extra}
     return entry(*events, **extra)
 
 
-def stored(before: Entry, settlement: Settlement) -> Entry:
+def leased_after(before: Entry, settlement: Settlement) -> Entry:
     """The entry as it is leased after the settlement was written to Redis."""
     content = {
         b"fence": b"1", b"erased": before.erased.encode(),
@@ -104,7 +104,7 @@ def play(portal: Portal, now: Entry, steps: int = 60) -> tuple[Entry, list[Settl
     for _ in range(steps):
         settlement = step(now, portal)
         settlements.append(settlement)
-        now = stored(now, settlement)
+        now = leased_after(now, settlement)
         if all(event.outcome for event in now.events):
             return now, settlements
     raise AssertionError("no outcome")
@@ -146,7 +146,7 @@ def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch,
     @given(LEADS, FATES)
     def check(listed: list[FoundLead], fates: list[What]) -> None:
         portal = Portal({letter.lead_id: letter for letter in listed}, fates)
-        end, settlements = play(portal, erased(pending(2)))
+        end, settlements = play(portal, erased_entry(pending(2)))
         (event,) = end.events
         assert event.outcome
         assert event.outcome.status == "synced"
@@ -172,7 +172,7 @@ def test_names_that_the_crm_restores_end_as_a_failure(monkeypatch: pytest.Monkey
             assert command.method == leads.UPDATE
             return "answer"
 
-    end, settlements = play(Restoring({55: found()}, []), erased(pending(2)))
+    end, settlements = play(Restoring({55: found_lead()}, []), erased_entry(pending(2)))
     outcome = end.events[0].outcome
     assert outcome
     assert (outcome.status, outcome.is_transient) == ("failed", True)
@@ -188,16 +188,16 @@ def test_without_an_answer_an_erasure_fails_after_three_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     use(monkeypatch, "blank")
-    now = erased(pending(2))
+    now = erased_entry(pending(2))
     for _ in range(3):
-        now = stored(now, rules.settle_failure(now, Unavailable("down"), NOW))
+        now = leased_after(now, rules.settle_failure(now, Unavailable("down"), NOW))
     assert now.events[0].outcome
     assert now.events[0].outcome.status == "failed"
 
 
 def test_erasing_a_user_whose_lead_is_kept_makes_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "keep")
-    now = erased(pending(2), claimed_lead_id=55)
+    now = erased_entry(pending(2), claimed_lead_id=55)
     assert isinstance(rules.plan(now), NoCall)
     outcome = rules.settle_done(now).events[0].outcome
     assert outcome
@@ -208,11 +208,11 @@ def test_an_erasure_waits_while_a_lost_create_may_still_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     use(monkeypatch, "blank")
-    now = erased(pending(2), wait_until_ms=NOW + 9000)
+    now = erased_entry(pending(2), wait_until_ms=NOW + 9000)
     settlement = rules.settle_lookup(now, [], NOW)
     assert settlement.events == ()
     assert 0 < settlement.delay_ms <= 9000
-    assert rules.settle_lookup(now, [found()], NOW).fields["agreed"]
+    assert rules.settle_lookup(now, [found_lead()], NOW).fields["agreed"]
 
 
 @pytest.mark.parametrize(("origin", "originator"), [("8", "leadline"), ("7", "others"), ("", "x")])
@@ -220,8 +220,8 @@ def test_the_lead_of_another_is_never_erased(
     monkeypatch: pytest.MonkeyPatch, origin: str, originator: str
 ) -> None:
     use(monkeypatch, "delete")
-    now = erased(pending(2), claimed_lead_id=55)
-    other = found(origin=origin, originator=originator)
+    now = erased_entry(pending(2), claimed_lead_id=55)
+    other = found_lead(origin=origin, originator=originator)
     settlement = rules.settle_lookup_by_id(now, other, NOW)
     assert settlement.events[0].outcome
     assert settlement.events[0].outcome.status == "failed"
@@ -230,5 +230,5 @@ def test_the_lead_of_another_is_never_erased(
 
 def test_older_events_are_superseded(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "keep")
-    events = rules.settle_done(erased(pending(3), pending(2))).events
+    events = rules.settle_done(erased_entry(pending(3), pending(2))).events
     assert [event.outcome and event.outcome.status for event in events] == ["synced", "superseded"]

@@ -126,13 +126,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             file.read(path)
 
 
-def changed(path: Path, text: str) -> None:
+def change_file(path: Path, text: str) -> None:
     """Write the file, and let the process look at it."""
     path.write_text(text, encoding="utf-8")
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000))
-    held = current._map_file()  # noqa: SLF001 - instead of waiting
-    assert held is not None
-    held._check_at = 0  # noqa: SLF001 - the same
+    map_file = current._map_file()  # noqa: SLF001 - instead of waiting
+    assert map_file is not None
+    map_file._check_at = 0  # noqa: SLF001 - the same
 
 
 def test_a_changed_map_is_taken_up_without_a_restart(configure: Configure, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_changed_map_is_taken_up_without_a_restart(configure: Configure, tmp_p
     first = field_map()
     assert first is not None
     assert field_map() is first
-    changed(path, map_with_field(max_length="7"))
+    change_file(path, map_with_field(max_length="7"))
     second = field_map()
     assert second is not None
     assert second.fields["x"].max_length == 7
@@ -151,14 +151,14 @@ def test_a_map_that_becomes_wrong_leaves_the_last_good_one_in_use(
 ) -> None:
     path = maps.use(configure, tmp_path, map_with_field())
     first = field_map()
-    changed(path, map_with_field(type='"texd"'))
+    change_file(path, map_with_field(type='"texd"'))
     assert field_map() is first
     assert "[fields.x] type" in (current.defect() or "")
     path.unlink()
     current._map_file()._check_at = 0  # type: ignore[union-attr]  # noqa: SLF001 - as above
     assert field_map() is first
     assert "can't be read" in (current.defect() or "")
-    changed(path, map_with_field(max_length="9"))
+    change_file(path, map_with_field(max_length="9"))
     assert field_map() is not first
     assert current.defect() is None
 

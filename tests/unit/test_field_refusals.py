@@ -18,7 +18,7 @@ from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.settlement import Settlement
 from tests.unit import maps
 from tests.unit.conftest import Configure
-from tests.unit.entries import entry, known, pending
+from tests.unit.entries import entry, known_entry, pending
 
 VALUES = {"city": "Almaty", "source": "call", "email": "ann@example.com"}
 STATE = DesiredState("Ann Lee", "+77001112233", "NEW", VALUES)
@@ -34,13 +34,13 @@ def _map(configure: Configure, tmp_path: Path) -> None:
     maps.use(configure, tmp_path)
 
 
-def refused(leased: Entry, error: BitrixError) -> Settlement:
+def settle_refusal(leased: Entry, error: BitrixError) -> Settlement:
     decided = plan(leased)
     assert isinstance(decided, Write)
     return interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW, CHECK)
 
 
-def again(leased: Entry, settlement: Settlement) -> Entry:
+def leased_after(leased: Entry, settlement: Settlement) -> Entry:
     """The entry as it is leased after this settlement."""
     names = str(settlement.fields["refused"]).split(",")
     assert leased.state is not None
@@ -60,12 +60,12 @@ def again(leased: Entry, settlement: Settlement) -> Entry:
 )
 def test_the_named_field_is_left_out_at_once_and_costs_no_attempt(text: str, target: str) -> None:
     leased = entry(pending(), state=STATE)
-    settlement = refused(leased, Rejected(text, code="CRM_FIELD_ERROR_VALUE_NOT_VALID"))
+    settlement = settle_refusal(leased, Rejected(text, code="CRM_FIELD_ERROR_VALUE_NOT_VALID"))
     assert settlement.fields == {"refused": target}
     assert (settlement.events, settlement.error) == ((), None)
     assert settlement.delay_ms <= 1
     assert settlement.refused_fields == (target,)
-    decided = plan(again(leased, settlement))
+    decided = plan(leased_after(leased, settlement))
     assert isinstance(decided, Write)
     sent = str(decided.command.params["fields"])
     value = {"UF_CRM_CITY": "Almaty", "SOURCE_ID": "CALL", "EMAIL:WORK": "ann@", "OPENED": "opened"}
@@ -104,13 +104,13 @@ def test_only_a_refused_write_requests_a_check(result: object, *, is_fields: boo
     assert refusals.may_concern(leased, plan(leased), result) is is_fields
     assert not refusals.may_concern(leased, Lookup(), result)
     assert not refusals.may_concern(
-        known(pending(2), state=STATE, erased="1"), plan(leased), result
+        known_entry(pending(2), state=STATE, erased="1"), plan(leased), result
     )
 
 
 def test_a_second_field_is_left_out_as_well() -> None:
     leased = entry(pending(), state=replace(STATE, refused=frozenset({"SOURCE_ID"})))
-    settlement = refused(leased, Rejected("City is wrong"))
+    settlement = settle_refusal(leased, Rejected("City is wrong"))
     assert settlement.fields == {"refused": "SOURCE_ID,UF_CRM_CITY"}
 
 
@@ -125,18 +125,20 @@ def test_a_second_field_is_left_out_as_well() -> None:
 )
 def test_any_other_error_counts_as_before(error: BitrixError) -> None:
     leased = entry(pending(), state=replace(STATE, refused=frozenset({"OPENED"})))
-    settlement = refused(leased, error)
+    settlement = settle_refusal(leased, error)
     assert settlement.error is error
     assert "refused" not in settlement.fields
 
 
 def test_an_error_is_not_blamed_on_a_field_that_was_not_sent() -> None:
     leased = entry(pending(), state=DesiredState("Ann Lee", "+77001112233", "NEW"))
-    assert refused(leased, Rejected("The required field 'City' is missing")).error is not None
+    assert (
+        settle_refusal(leased, Rejected("The required field 'City' is missing")).error is not None
+    )
 
 
 def test_a_refused_field_stays_open_and_is_tried_by_the_next_event() -> None:
-    leased = known(pending(2), state=replace(STATE, refused=frozenset({"UF_CRM_CITY"})))
+    leased = known_entry(pending(2), state=replace(STATE, refused=frozenset({"UF_CRM_CITY"})))
     last = leased.last_applied
     assert last is not None
     further = replace(last.further, values={"SOURCE_ID": "CALL", "EMAIL:WORK": "ann@example.com"})
@@ -162,18 +164,18 @@ def test_a_refused_field_stays_open_and_is_tried_by_the_next_event() -> None:
 def test_a_value_that_a_written_lead_does_not_have_stays_open(
     values: dict[str, Any], applied: dict[str, str], still_open: str
 ) -> None:
-    leased = known(pending(2), state=replace(STATE, fields=values))
+    leased = known_entry(pending(2), state=replace(STATE, fields=values))
     last = leased.last_applied
     assert last is not None
-    written = replace(last, further=replace(last.further, values=applied))
-    (event,) = settle_applied(leased, written).events
+    last_applied = replace(last, further=replace(last.further, values=applied))
+    (event,) = settle_applied(leased, last_applied).events
     assert event.outcome is not None
     assert event.outcome.open_fields == still_open
     assert ("open_fields" in event.outcome.as_stored()) is bool(still_open)
 
 
 def test_an_erasure_leaves_no_refused_field_out() -> None:
-    leased = known(pending(2), state=STATE, erased="1")
+    leased = known_entry(pending(2), state=STATE, erased="1")
     decided = Write(plan(entry(pending(), state=STATE)).command, is_create=False)  # type: ignore[union-attr]
     error = Rejected("City is wrong")
     settlement = interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW, CHECK)

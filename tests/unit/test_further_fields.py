@@ -71,17 +71,17 @@ def having(**values: Any) -> DesiredState:
     return DesiredState("Ann", "+77001112233", "NEW", values)
 
 
-def applied(**changed: str | None) -> LastApplied:
+def last_applied_with(**changed: str | None) -> LastApplied:
     further = AppliedFields({**APPLIED, **changed}, {"EMAIL:WORK": 12})
     return LastApplied(55, "Ann", "+77001112233", 9, further)
 
 
-def written(last_applied: LastApplied, state: DesiredState) -> dict[str, Any]:
+def update_fields(last_applied: LastApplied, state: DesiredState) -> dict[str, Any]:
     command = leads.update(last_applied, state, with_stage=False)
     return dict(command.params["fields"]) if command else {}
 
 
-def found(**row: Any) -> FoundLead:
+def found_lead(**row: Any) -> FoundLead:
     (lead,) = parse_leads([{**ROW, **row}])
     return lead
 
@@ -114,9 +114,9 @@ def test_a_new_lead_gets_no_field_that_its_user_lacks() -> None:
 
 
 def test_only_what_differs_is_written() -> None:
-    assert written(applied(), having(**VALUES)) == {}
+    assert update_fields(last_applied_with(), having(**VALUES)) == {}
     changed = {**VALUES, "city": "Astana", "vip": True, "email": "ann@other.com"}
-    assert written(applied(), having(**changed)) == {
+    assert update_fields(last_applied_with(), having(**changed)) == {
         "UF_CRM_CITY": "Astana",
         "UF_CRM_VIP": "1",
         "fm": {"12": {"typeId": "EMAIL", "valueType": "WORK", "value": "ann@other.com"}},
@@ -126,7 +126,7 @@ def test_only_what_differs_is_written() -> None:
 def test_a_phone_and_an_email_are_written_together() -> None:
     state = DesiredState("Ann", "+77009998877", "NEW", {"email": "b@example.com"})
     last = LastApplied(55, "Ann", None, None, AppliedFields({"EMAIL:WORK": None}))
-    assert written(last, state) == {
+    assert update_fields(last, state) == {
         "fm": {
             "n0": {"typeId": "PHONE", "valueType": "WORK", "value": "+77009998877"},
             "n1": {"typeId": "EMAIL", "valueType": "WORK", "value": "b@example.com"},
@@ -135,7 +135,7 @@ def test_a_phone_and_an_email_are_written_together() -> None:
 
 
 def test_a_cleared_field_is_cleared_in_the_lead() -> None:
-    sent = written(applied(), having(email=None, city=None, budget=None))
+    sent = update_fields(last_applied_with(), having(email=None, city=None, budget=None))
     assert sent == {
         "UF_CRM_CITY": "",
         "opportunity": "",
@@ -144,13 +144,13 @@ def test_a_cleared_field_is_cleared_in_the_lead() -> None:
 
 
 def test_a_field_that_was_never_set_leaves_the_leads_value() -> None:
-    assert written(applied(), having()) == {}
-    assert found().differences(having()) == {}
+    assert update_fields(last_applied_with(), having()) == {}
+    assert found_lead().differences(having()) == {}
 
 
 def test_fields_not_known_to_be_applied_are_written() -> None:
     last = LastApplied(55, "Ann", "+77001112233", 9)
-    assert written(last, having(city="Almaty", source="site")) == {
+    assert update_fields(last, having(city="Almaty", source="site")) == {
         "UF_CRM_CITY": "Almaty",
         "sourceId": "WEB",
     }
@@ -161,8 +161,10 @@ def test_a_lead_is_looked_up_before_an_email_in_an_unknown_row_changes() -> None
     assert needs_lookup(last.further, having(email="ann@example.com"))
     assert needs_lookup(last.further, having(email=None))
     assert not needs_lookup(last.further, having(city="Almaty"))
-    assert not needs_lookup(applied().further, having(email="b@example.com"))
-    assert "fm" not in written(last, having(email="b@example.com"))  # a row of unknown id stays
+    assert not needs_lookup(last_applied_with().further, having(email="b@example.com"))
+    assert "fm" not in update_fields(
+        last, having(email="b@example.com")
+    )  # a row of unknown id stays
     without_row = LastApplied(55, "Ann", "+77001112233", 9, AppliedFields({"EMAIL:WORK": "a@b.cc"}))
     assert needs_lookup(without_row.further, having(email="b@example.com"))
     assert not needs_lookup(without_row.further, having(email="a@b.cc"))
@@ -172,11 +174,11 @@ def test_a_lead_is_looked_up_before_an_email_in_an_unknown_row_changes() -> None
 
 def test_a_value_of_the_crm_is_never_overwritten() -> None:
     note = having(note="Ours")
-    assert written(applied(), note) == {}
-    assert written(applied(), having(note=None)) == {}
-    assert found(COMMENTS="Theirs").differences(note) == {}
-    assert written(applied(COMMENTS=None), note) == {"comments": "Ours"}
-    assert found(COMMENTS="").differences(note) == {"note": (None, "Ours")}
+    assert update_fields(last_applied_with(), note) == {}
+    assert update_fields(last_applied_with(), having(note=None)) == {}
+    assert found_lead(COMMENTS="Theirs").differences(note) == {}
+    assert update_fields(last_applied_with(COMMENTS=None), note) == {"comments": "Ours"}
+    assert found_lead(COMMENTS="").differences(note) == {"note": (None, "Ours")}
 
 
 def test_an_empty_field_of_the_crm_is_read_again_before_it_is_filled() -> None:
@@ -186,10 +188,10 @@ def test_an_empty_field_of_the_crm_is_read_again_before_it_is_filled() -> None:
     last = parse_written(answer, command, having())
     assert "COMMENTS" not in last.further.values
     assert needs_lookup(last.further, state)
-    assert written(last, state) == {}
-    looked_up = found(COMMENTS=None).last_applied(state)
+    assert update_fields(last, state) == {}
+    looked_up = found_lead(COMMENTS=None).last_applied(state)
     assert not needs_lookup(looked_up.further, state)
-    assert written(looked_up, state) == {"comments": "Ours"}
+    assert update_fields(looked_up, state) == {"comments": "Ours"}
 
 
 def test_a_written_lead_is_read_in_both_notations() -> None:
@@ -202,7 +204,7 @@ def test_a_written_lead_is_read_in_both_notations() -> None:
         item = {"id": 55, "title": "Ann", "name": "Ann", "fm": fm, **names}
         if "ufCrmCity" in item:
             del item["UF_CRM_CITY"], item["UF_CRM_VIP"]
-        assert parse_written({"item": item}, command, having(**VALUES)) == applied()
+        assert parse_written({"item": item}, command, having(**VALUES)) == last_applied_with()
 
 
 def test_the_value_in_the_portals_answer_becomes_last_applied() -> None:
@@ -227,18 +229,18 @@ def test_unreadable_rows_are_no_proof_that_a_lead_has_none(fm: object) -> None:
     last = parse_written(answer, leads.create(7, having(**VALUES), "leadline"), having(**VALUES))
     assert "EMAIL:WORK" not in last.further.values
     assert needs_lookup(last.further, having(**VALUES))
-    assert "fm" not in written(last, having(**VALUES))
+    assert "fm" not in update_fields(last, having(**VALUES))
 
 
 @pytest.mark.parametrize("rows", [5, [5], [{"VALUE": "ann@example.com"}]])
 def test_a_found_lead_with_unreadable_rows_is_unreadable(rows: object) -> None:
     with pytest.raises(OutcomeUnknown):
-        found(EMAIL=rows)
+        found_lead(EMAIL=rows)
 
 
 @pytest.mark.parametrize("rows", ["", None, []])
 def test_a_lead_without_emails_has_none(rows: object) -> None:
-    assert found(EMAIL=rows).last_applied(having()).further.values["EMAIL:WORK"] is None
+    assert found_lead(EMAIL=rows).last_applied(having()).further.values["EMAIL:WORK"] is None
 
 
 def test_a_value_that_could_not_be_written_or_cleared_stays_open() -> None:
@@ -252,13 +254,13 @@ def test_a_value_that_could_not_be_written_or_cleared_stays_open() -> None:
 
 
 def test_a_found_lead_is_read() -> None:
-    lead = found()
-    assert lead.last_applied(having(**VALUES)) == applied()
+    lead = found_lead()
+    assert lead.last_applied(having(**VALUES)) == last_applied_with()
     assert lead.differences(having(**VALUES)) == {}
 
 
 def test_the_differences_name_fields_and_both_values() -> None:
-    lead = found(NAME="Bob", PHONE=None, EMAIL=None, UF_CRM_CITY=None, OPPORTUNITY="7.00")
+    lead = found_lead(NAME="Bob", PHONE=None, EMAIL=None, UF_CRM_CITY=None, OPPORTUNITY="7.00")
     assert lead.differences(having(**VALUES)) == {
         "full_name": (None, "Ann"),
         "phone": (None, "+77001112233"),
@@ -269,7 +271,7 @@ def test_the_differences_name_fields_and_both_values() -> None:
 
 
 def test_the_case_of_an_email_and_an_empty_number_make_no_difference() -> None:
-    lead = found(
+    lead = found_lead(
         OPPORTUNITY="0.00", UF_CRM_VIP="", EMAIL=[{**ROW["EMAIL"][0], "VALUE": "ANN@Example.com"}]
     )
     assert lead.differences(having(email="ann@example.com", budget=None, vip=False)) == {}
@@ -297,7 +299,7 @@ def test_a_number_that_the_portal_has_rounded_is_no_drift(
     *, stored: str, wanted: float, is_same: bool
 ) -> None:
     """Otherwise each repair and each plan would write it again."""
-    assert (found(OPPORTUNITY=stored).differences(having(budget=wanted)) == {}) is is_same
+    assert (found_lead(OPPORTUNITY=stored).differences(having(budget=wanted)) == {}) is is_same
 
 
 def test_an_update_replaces_the_email_that_equals_the_users_or_the_last_applied_one() -> None:
@@ -306,17 +308,17 @@ def test_an_update_replaces_the_email_that_equals_the_users_or_the_last_applied_
         {"ID": "13", "VALUE": "x@b.cc", "VALUE_TYPE": "WORK"},
         {"ID": "14", "VALUE": "y@b.cc", "VALUE_TYPE": "WORK"},
     ]
-    lead = found(EMAIL=rows)
+    lead = found_lead(EMAIL=rows)
     before = LastApplied(55, None, None, None, AppliedFields({}, {"EMAIL:WORK": 14}))
 
-    def chosen(email: str, previous: LastApplied | None = None) -> int:
+    def row_of(email: str, previous: LastApplied | None = None) -> int:
         return lead.last_applied(having(email=email), previous).further.rows["EMAIL:WORK"]
 
-    assert chosen("y@b.cc") == 14
-    assert chosen("new@b.cc") == 13
-    assert chosen("home@b.cc") == 12
-    assert chosen("new@b.cc", before) == 14
-    only_home = found(EMAIL=rows[:1]).last_applied(having(email="new@b.cc"))
+    assert row_of("y@b.cc") == 14
+    assert row_of("new@b.cc") == 13
+    assert row_of("home@b.cc") == 12
+    assert row_of("new@b.cc", before) == 14
+    only_home = found_lead(EMAIL=rows[:1]).last_applied(having(email="new@b.cc"))
     assert only_home.further.values["EMAIL:WORK"] is None  # someone else's row stays
 
 
@@ -329,11 +331,11 @@ def test_a_second_phone_is_not_taken_for_the_users_own(
         {"ID": "8", "VALUE": "+1", "VALUE_TYPE": "MOBILE"},
         {"ID": "9", "VALUE": "+2", "VALUE_TYPE": "WORK"},
     ]
-    lead = found(PHONE=rows)
+    lead = found_lead(PHONE=rows)
     assert lead.phones == (("+2", 9),)
     state = DesiredState("Ann", "+3", "NEW", {"mobile": "+4"})
     last = lead.last_applied(state)
-    assert written(last, state)["fm"] == {
+    assert update_fields(last, state)["fm"] == {
         "8": {"typeId": "PHONE", "valueType": "MOBILE", "value": "+4"},
         "9": {"typeId": "PHONE", "valueType": "WORK", "value": "+3"},
     }
@@ -347,17 +349,22 @@ def test_a_map_that_takes_the_first_name_leaves_the_title_for_the_full_name(
     state = DesiredState("Ann Lee", "+77001112233", "NEW", {"first": "Ann"})
     fields = leads.create(7, state, "leadline").params["fields"]
     assert (fields["title"], fields["name"]) == ("Ann Lee", "Ann")
-    lead = found(TITLE="Ann Lee", NAME="Ann")
+    lead = found_lead(TITLE="Ann Lee", NAME="Ann")
     assert lead.full_name == "Ann Lee"
     assert lead.differences(state) == {}
 
 
 def test_a_value_that_the_map_no_longer_allows_is_left_out() -> None:
-    assert written(applied(), having(source="fax", budget="5", vip="yes", born="31.1.90")) == {}
+    assert (
+        update_fields(
+            last_applied_with(), having(source="fax", budget="5", vip="yes", born="31.1.90")
+        )
+        == {}
+    )
 
 
 def test_a_field_with_several_values_is_unknown() -> None:
-    lead = found(UF_CRM_CITY=["Almaty", "Astana"])
+    lead = found_lead(UF_CRM_CITY=["Almaty", "Astana"])
     assert lead.differences(having(city="Almaty")) == {"city": (None, "Almaty")}
 
 
@@ -385,26 +392,26 @@ def test_an_erased_lead_keeps_no_value_where_the_portal_may_require_one(
     assert (fields["UF_CRM_CITY"], fields["birthdate"]) == ("Erased", "1900-01-01")
     assert fields["comments"] == ""
     rest = {"EMAIL": [], "COMMENTS": ""}
-    blank = found(UF_CRM_CITY="Erased", BIRTHDATE="1900-01-01T03:00:00+03:00", **rest)
+    blank = found_lead(UF_CRM_CITY="Erased", BIRTHDATE="1900-01-01T03:00:00+03:00", **rest)
     assert is_blank(blank.further)
-    assert not is_blank(found(UF_CRM_CITY="Almaty", BIRTHDATE="", **rest).further)
+    assert not is_blank(found_lead(UF_CRM_CITY="Almaty", BIRTHDATE="", **rest).further)
 
 
 def test_what_was_applied_is_stored_and_read() -> None:
-    stored = stored_lead.applied(applied(), None)
+    stored = stored_lead.dump_last_applied(last_applied_with(), None)
     content = {name.encode(): bytes(value) for name, value in stored.items() if value}  # type: ignore[arg-type]
-    assert stored_lead.last_applied(content) == applied()
+    assert stored_lead.load_last_applied(content) == last_applied_with()
     # A worker of an earlier release knows only these names.
     assert set(orjson.loads(content[b"agreed"])) == {"lead_id", "full_name", "phone", "phone_row"}
     other_lead = {**content, b"agreed": b'{"lead_id": 56}'}
-    assert stored_lead.last_applied(other_lead) == LastApplied(56)
+    assert stored_lead.load_last_applied(other_lead) == LastApplied(56)
 
 
 def test_without_a_map_nothing_more_is_stored(configure: Configure, tmp_path: Path) -> None:
     maps.use(configure, tmp_path, "")
     bare = LastApplied(55, "Ann", "+77001112233", 9)
-    assert stored_lead.applied(bare, bare).keys() == {"agreed"}
-    assert stored_lead.applied(bare, applied())["agreed_fields"] == ""
+    assert stored_lead.dump_last_applied(bare, bare).keys() == {"agreed"}
+    assert stored_lead.dump_last_applied(bare, last_applied_with())["agreed_fields"] == ""
 
 
 def test_the_desired_state_is_read_with_its_fields() -> None:
@@ -413,7 +420,7 @@ def test_the_desired_state_is_read_with_its_fields() -> None:
         b"fields": b'{"city": "Almaty", "email": null}',
         b"refused": b"UF_CRM_CITY,EMAIL:WORK",
     }
-    assert stored_lead.state(content) == DesiredState(
+    assert stored_lead.load_state(content) == DesiredState(
         "Ann",
         "+7",
         "NEW",

@@ -24,50 +24,54 @@ def run_concurrently(*requests: Callable[[], object]) -> list[object]:
 def test_a_waiting_greenlet_yields_to_other_requests() -> None:
     opened = threading.Event()
 
-    def opens() -> str:
+    def open_event() -> str:
         opened.set()
         return "opened"
 
-    assert run_concurrently(lambda: greenlets.run_in_thread(partial(opened.wait, 10)), opens) == [
+    assert run_concurrently(
+        lambda: greenlets.run_in_thread(partial(opened.wait, 10)), open_event
+    ) == [
         True,
         "opened",
     ]
 
 
 def test_each_request_gets_its_own_error() -> None:
-    def fails() -> None:
+    def fail() -> None:
         raise KeyError("mine")
 
-    def recovers() -> str:
+    def recover() -> str:
         try:
-            greenlets.run_in_thread(fails)
+            greenlets.run_in_thread(fail)
         except KeyError:
             return "recovered"
         return "no error"
 
     failed, recovered, direct = run_concurrently(
-        partial(greenlets.run_in_thread, fails), recovers, fails
+        partial(greenlets.run_in_thread, fail), recover, fail
     )
     assert (type(failed), recovered, type(direct)) == (KeyError, "recovered", KeyError)
 
 
 def test_a_greenlet_keeps_its_trace_while_others_have_theirs() -> None:
-    def traced(name: str) -> str:
+    def read_own_trace(name: str) -> str:
         trace_context.begin(name)
         greenlets.run_in_thread(lambda: None)
         return trace_context.current().correlation_id
 
     names = ["a", "b", "c"]
-    assert run_concurrently(*(partial(traced, name) for name in names)) == names
+    assert run_concurrently(*(partial(read_own_trace, name) for name in names)) == names
 
 
 def test_a_request_sees_nothing_of_the_previous_one() -> None:
-    def begins() -> None:
+    def begin_trace() -> None:
         trace_context.begin("before")
 
     for _ in range(2):
         assert (
-            run_concurrently(trace_context.correlation_id, begins, trace_context.correlation_id)
+            run_concurrently(
+                trace_context.correlation_id, begin_trace, trace_context.correlation_id
+            )
             == [None] * 3
         )
 
@@ -75,14 +79,14 @@ def test_a_request_sees_nothing_of_the_previous_one() -> None:
 def test_a_cancelled_request_releases_its_slot_to_the_next() -> None:
     semaphore = greenlets.Semaphore(1)
 
-    def holds(until: asyncio.Future[str]) -> str:
+    def hold(until: asyncio.Future[str]) -> str:
         with semaphore:
             return greenlets.await_(until)
 
-    async def cancels() -> list[str]:
+    async def cancel_two() -> list[str]:
         loop = asyncio.get_running_loop()
         ends: list[asyncio.Future[str]] = [loop.create_future() for _ in range(4)]
-        tasks = [asyncio.create_task(greenlets.spawn(partial(holds, end))) for end in ends]
+        tasks = [asyncio.create_task(greenlets.spawn(partial(hold, end))) for end in ends]
         await asyncio.sleep(0)
         for cancelled in (tasks[1], tasks[0]):  # the one that waits, then the holder
             cancelled.cancel()
@@ -90,18 +94,18 @@ def test_a_cancelled_request_releases_its_slot_to_the_next() -> None:
             end.set_result("held")
         return await asyncio.wait_for(asyncio.gather(*tasks[2:]), 10)
 
-    assert asyncio.run(cancels()) == ["held", "held"]
+    assert asyncio.run(cancel_two()) == ["held", "held"]
 
 
 def test_an_idle_greenlet_keeps_no_response_alive() -> None:
     class Body:
         pass
 
-    async def answers() -> bool:
+    async def is_body_gone() -> bool:
         body = weakref.ref(await greenlets.spawn(Body))
         return body() is None
 
-    assert asyncio.run(answers())
+    assert asyncio.run(is_body_gone())
 
 
 def test_outside_of_a_greenlet_the_same_call_blocks() -> None:

@@ -79,9 +79,9 @@ def test_a_password_may_have_any_character(hosts: str) -> None:
     assert options["db"] == 3
     for sentinel_url in each_host(url):
         pool = sentinel._client(sentinel_url).connection_pool  # noqa: SLF001 - connects to no server
-        asked = pool.connection_kwargs
-        assert asked["password"] == PASSWORD[::-1]
-        assert asked["port"] in {26379, 26380}
+        sentinel_options = pool.connection_kwargs
+        assert sentinel_options["password"] == PASSWORD[::-1]
+        assert sentinel_options["port"] in {26379, 26380}
 
 
 @pytest.mark.parametrize("hosts", ["one,two", "[2001:db8::1],[2001:db8::2]"])

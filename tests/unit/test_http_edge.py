@@ -113,7 +113,7 @@ def test_the_collection_accepts_several_forms_of_its_path(path: str) -> None:
         require_collection(get(path.rstrip("/") + "/1"))
 
 
-def served(
+def respond(
     error: Exception | None = None, method: str = "GET", **headers: str
 ) -> werkzeug.Response:
     @endpoint("GET", "HEAD")
@@ -133,7 +133,7 @@ def auth_off(configure: Configure) -> None:
 @pytest.mark.usefixtures("auth_off")
 def test_errors_are_problem_details() -> None:
     fields: list[FieldError] = [{"field": "phone", "message": "is missing"}]
-    answer = served(InvalidRequest("Some fields are invalid.", fields=fields))
+    answer = respond(InvalidRequest("Some fields are invalid.", fields=fields))
     assert answer.status_code == 422
     assert answer.content_type == problem.CONTENT_TYPE
     assert answer.json == {
@@ -148,13 +148,13 @@ def test_errors_are_problem_details() -> None:
 
 @pytest.mark.usefixtures("auth_off")
 def test_an_error_without_a_text_has_that_of_its_class() -> None:
-    assert json.loads(served(RequestInProgress()).data)["detail"].startswith("A request with this")
-    assert served(RequestInProgress()).headers["Retry-After"] == "1"
+    assert json.loads(respond(RequestInProgress()).data)["detail"].startswith("A request with this")
+    assert respond(RequestInProgress()).headers["Retry-After"] == "1"
 
 
 @pytest.mark.usefixtures("auth_off")
 def test_an_unexpected_error_reveals_nothing() -> None:
-    answer = served(RuntimeError("secret of Ivanka"))
+    answer = respond(RuntimeError("secret of Ivanka"))
     assert answer.status_code == 500
     assert answer.content_type == problem.CONTENT_TYPE
     assert b"Ivanka" not in answer.data
@@ -162,7 +162,7 @@ def test_an_unexpected_error_reveals_nothing() -> None:
 
 @pytest.mark.usefixtures("auth_off")
 def test_an_error_for_another_method_lists_the_allowed_ones() -> None:
-    answer = served(method="POST")
+    answer = respond(method="POST")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
@@ -219,9 +219,9 @@ def test_a_page_without_data_needs_no_key_but_its_data_does(
 
 @pytest.mark.usefixtures("auth_off")
 def test_an_answer_has_its_correlation_id() -> None:
-    assert served(None, **{"X-Call-Id": "call-1"}).headers["X-Call-Id"] == "call-1"
-    assert len(served(None, **{"X-Call-Id": "я" * 10}).headers["X-Call-Id"]) == 32
-    assert served(LeadlineError(), **{"X-Call-Id": "call-2"}).headers["X-Call-Id"] == "call-2"
+    assert respond(None, **{"X-Call-Id": "call-1"}).headers["X-Call-Id"] == "call-1"
+    assert len(respond(None, **{"X-Call-Id": "я" * 10}).headers["X-Call-Id"]) == 32
+    assert respond(LeadlineError(), **{"X-Call-Id": "call-2"}).headers["X-Call-Id"] == "call-2"
 
 
 def version_3() -> int:

@@ -5,7 +5,7 @@ import json
 import pytest
 import structlog
 
-from tests.leaks import leaking, logged
+from tests.leaks import leaking, log_lines
 
 PERSON = ("Иван Иванов", "+77001112233")
 
@@ -14,14 +14,14 @@ PERSON = ("Иван Иванов", "+77001112233")
 @pytest.mark.parametrize("ensure_ascii", [True, False])
 def test_personal_data_in_a_log_line_is_found(person: str, *, ensure_ascii: bool) -> None:
     line = json.dumps({"event": person, "level": "info"}, ensure_ascii=ensure_ascii)
-    assert leaking(logged(f"what a command prints: {person}\n{line}\n")) == [line]
+    assert leaking(log_lines(f"what a command prints: {person}\n{line}\n")) == [line]
 
 
 def test_a_line_in_terminal_format_is_found() -> None:
     render = structlog.dev.ConsoleRenderer()
     event = {"timestamp": "2026-01-31 12:00:00", "level": "warning", "event": PERSON[0]}
     line = render(None, "warning", event)
-    assert leaking(logged(line)) == [line]
+    assert leaking(log_lines(line)) == [line]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def fail():
 
 
 def run(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A Python process with these arguments, ended."""
+    """The result of a Python process with these arguments."""
     return subprocess.run(
         [sys.executable, *words],
         env={**os.environ, **settings},
@@ -31,15 +31,15 @@ def run(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def printed(code: str, **settings: str) -> str:
+def output_of(code: str, **settings: str) -> str:
     """The output of a process that runs this code."""
-    ended = run("-c", BEGIN + code, **settings)
-    ended.check_returncode()
-    return ended.stdout
+    result = run("-c", BEGIN + code, **settings)
+    result.check_returncode()
+    return result.stdout
 
 
 def lines(code: str, **settings: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in printed(code, **settings).splitlines()]
+    return [json.loads(line) for line in output_of(code, **settings).splitlines()]
 
 
 def test_a_log_line_contains_time_service_and_event() -> None:
@@ -69,19 +69,19 @@ def test_a_librarys_exception_is_logged_without_its_text_too() -> None:
     "end", ["fail()", "import threading; threading.Thread(target=fail).start()"]
 )
 def test_an_uncaught_exception_is_one_line_without_its_text(end: str) -> None:
-    ended = run("-c", BEGIN + end)
-    line = json.loads(ended.stdout)
+    result = run("-c", BEGIN + end)
+    line = json.loads(result.stdout)
     assert (line["event"], line["level"]) == ("uncaught exception", "critical")
     assert line["exception"][0] == "ValueError"
     assert line["exception"][-1].endswith(" fail")
-    assert "Ivanka" not in ended.stdout
-    assert ended.stderr == ""
+    assert "Ivanka" not in result.stdout
+    assert result.stderr == ""
 
 
 def test_a_process_that_cannot_start_logs_the_setting_that_is_wrong() -> None:
-    ended = run("-m", "leadline.sync.worker", REDIS_URL="http://127.0.0.1:6379/0")
-    line = json.loads(ended.stdout)
-    assert ended.returncode == 1
+    result = run("-m", "leadline.sync.worker", REDIS_URL="http://127.0.0.1:6379/0")
+    line = json.loads(result.stdout)
+    assert result.returncode == 1
     assert line["event"] == "uncaught exception"
     assert line["reason"].startswith("REDIS_URL must look like redis://")
 
@@ -104,7 +104,7 @@ def test_a_value_of_any_type_can_be_logged() -> None:
 
 
 def test_the_console_form_is_readable_text() -> None:
-    text = printed("logger.info('retry in %d ms', 2000, user_id=7)", LEADLINE_LOG="console")
+    text = output_of("logger.info('retry in %d ms', 2000, user_id=7)", LEADLINE_LOG="console")
     assert "retry in 2000 ms" in text
     assert "user_id=7" in text
 
@@ -145,7 +145,7 @@ def secrets_in(text: str) -> list[str]:
     ],
 )
 def test_a_secret_that_was_read_is_redacted_in_every_line(speak: str, form: str) -> None:
-    text = printed(READ + speak, LEADLINE_LOG=form, **SECRETS)
+    text = output_of(READ + speak, LEADLINE_LOG=form, **SECRETS)
     assert "odd" in text or "bad" in text
     assert secrets_in(text) == []
     if form == "json":

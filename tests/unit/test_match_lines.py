@@ -5,7 +5,7 @@ from dataclasses import replace
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.operations.first_match.lines import Line, line_for, matching
 from leadline.users.snapshots import UserSnapshot
-from tests.unit.entries import found
+from tests.unit.entries import found_lead
 
 USER = UserSnapshot(
     id=7,
@@ -18,7 +18,7 @@ USER = UserSnapshot(
     is_stage_unsynced=False,
 )
 NEW = replace(USER, lead_id=None, status="failed")
-BY_HAND = replace(found(8, origin="", originator=""), title="Anna", name="Anna")
+BY_HAND = replace(found_lead(8, origin="", originator=""), title="Anna", name="Anna")
 
 
 def line(
@@ -31,23 +31,23 @@ def line(
 
 
 def test_a_user_whose_lead_equals_it_has_no_line() -> None:
-    assert line(USER, found()) is None
-    assert line(replace(USER, full_name="Bob", status="waiting"), found()) is None
+    assert line(USER, found_lead()) is None
+    assert line(replace(USER, full_name="Bob", status="waiting"), found_lead()) is None
 
 
 def test_a_user_whose_lead_differs_is_updated_field_by_field() -> None:
-    match = line(replace(USER, full_name="Bob"), found())
+    match = line(replace(USER, full_name="Bob"), found_lead())
     assert match == Line("update", 7, 3, 55, (55,), changes={"full_name": ["Ann Lee", "Bob"]})
-    unlinked = line(replace(USER, lead_id=None), found())
+    unlinked = line(replace(USER, lead_id=None), found_lead())
     assert unlinked is not None
     assert unlinked.changes == {"bitrix_lead_id": [55, None]}
-    failed = line(replace(USER, status="failed"), found())
+    failed = line(replace(USER, status="failed"), found_lead())
     assert failed is not None
     assert failed.changes == {"status": ["failed", "synced"]}
 
 
 def test_a_stage_set_by_a_person_is_no_change() -> None:
-    assert line(USER, replace(found(), stage="PROCESSED")) is None
+    assert line(USER, replace(found_lead(), stage="PROCESSED")) is None
 
 
 def test_only_one_lead_made_by_hand_is_a_match() -> None:
@@ -61,11 +61,11 @@ def test_only_one_lead_made_by_hand_is_a_match() -> None:
 
 
 def test_two_leads_of_one_user_are_left_to_a_person() -> None:
-    assert line(USER, found(), found(56)) == Line("ambiguous", 7, 3, lead_ids=(55, 56))
+    assert line(USER, found_lead(), found_lead(56)) == Line("ambiguous", 7, 3, lead_ids=(55, 56))
 
 
 def test_a_lead_of_another_installation_is_foreign() -> None:
-    other = found(55, origin="900", originator="another")
+    other = found_lead(55, origin="900", originator="another")
     assert line(USER, by_id=other, free=(BY_HAND,)) == Line("foreign", 7, 3, lead_ids=(55,))
 
 

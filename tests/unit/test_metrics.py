@@ -14,7 +14,7 @@ from leadline.runtime.telemetry import http_metrics, metrics
 CHECKOUT = Path(__file__).parents[2]
 
 
-def scraped() -> dict[tuple[str, tuple[str, ...]], float]:
+def scrape_samples() -> dict[tuple[str, tuple[str, ...]], float]:
     """A scrape, by name and label values, in the order of the labels' names."""
     families = text_string_to_metric_families(metrics.exposition().decode())
     return {
@@ -59,14 +59,14 @@ def test_no_count_is_lost_between_threads() -> None:
             list(pool.map(lambda _: inc_often(counter), range(8)))
     finally:
         sys.setswitchinterval(before)
-    assert scraped()["test_threads_total", ("a",)] == 40_000
+    assert scrape_samples()["test_threads_total", ("a",)] == 40_000
 
 
 def test_a_bucket_counts_all_values_up_to_its_bound() -> None:
     histogram = metrics.Histogram("test_spread_seconds", "Spread", buckets=(0.1, 1))
     for value in (0.05, 0.1, 0.5, 7):
         histogram.observe(value)
-    found = scraped()
+    found = scrape_samples()
     buckets = [found["test_spread_seconds_bucket", (bound,)] for bound in ("0.1", "1.0", "+Inf")]
     assert buckets == [2, 3, 4]
     assert found["test_spread_seconds_count", ()] == 4
@@ -76,15 +76,15 @@ def test_a_bucket_counts_all_values_up_to_its_bound() -> None:
 def test_a_value_that_is_no_longer_known_is_not_exported() -> None:
     gauge = metrics.Gauge("test_level", "Level", "of")
     gauge.set(3, "milk")
-    assert scraped()["test_level", ("milk",)] == 3
+    assert scrape_samples()["test_level", ("milk",)] == 3
     gauge.replace({})
-    assert ("test_level", ("milk",)) not in scraped()
+    assert ("test_level", ("milk",)) not in scrape_samples()
 
 
 def test_a_request_is_counted_by_route_method_and_status() -> None:
     app = http_metrics.count_requests(answering("201 CREATED", "/users"), "test-function")
     ask(app, REQUEST_METHOD="POST")
-    found = scraped()
+    found = scrape_samples()
     labels = ("test-function", "POST", "/users")
     assert found["leadline_http_requests_total", (*labels, "201")] == 1
     assert found["leadline_http_request_duration_seconds_count", labels] == 1
@@ -96,7 +96,7 @@ def test_a_client_cannot_invent_labels() -> None:
         ask(app, REQUEST_METHOD=f"BREW{number}", PATH_INFO=f"/{number}")
     mine = [
         labels
-        for name, labels in scraped()
+        for name, labels in scrape_samples()
         if name == "leadline_http_requests_total" and labels[0] == "test-labels"
     ]
     assert mine == [("test-labels", "other", "-", "405")]
@@ -108,7 +108,7 @@ def test_a_request_that_crashed_the_function_counts_as_500() -> None:
 
     with pytest.raises(ZeroDivisionError):
         ask(http_metrics.count_requests(broken, "test-broken"))
-    assert scraped()["leadline_http_requests_total", ("test-broken", "GET", "-", "500")] == 1
+    assert scrape_samples()["leadline_http_requests_total", ("test-broken", "GET", "-", "500")] == 1
 
 
 def test_metrics_are_not_served_through_a_gateway() -> None:

@@ -131,13 +131,13 @@ def test_the_type_of_a_problem_leads_to_its_code(client: FlaskClient) -> None:
     page = client.get("/docs/problems")
     assert page.content_type.startswith("text/html")
     assert page.headers["X-Content-Type-Options"] == "nosniff"
-    written = (CHECKOUT / "docs/problems.md").read_text(encoding="utf-8")
-    assert written == problem_types.markdown()
+    in_repository = (CHECKOUT / "docs/problems.md").read_text(encoding="utf-8")
+    assert in_repository == problem_types.markdown()
     for type_ in problem_types.TYPES:
         path, _, anchor = f"{problem.TYPES}{type_.code}".partition("#")
         assert path == "/docs/problems"
         assert f'id="{anchor}"' in page.text
-        assert f"## `{anchor}`" in written
+        assert f"## `{anchor}`" in in_repository
 
 
 @pytest.mark.parametrize("model", [NewUser, BatchItem])

@@ -14,32 +14,32 @@ from tests.unit import maps
 LISTS = {"SOURCE": {"WEB": "Website", "CALL": "Call"}}
 
 
-def described(kind: str, **extra: Any) -> dict[str, Any]:
+def portal_field_of(kind: str, **extra: Any) -> dict[str, Any]:
     flags = {"isRequired": False, "isReadOnly": False, "isMultiple": False}
     return {"type": kind, **flags, "title": "Title", **extra}
 
 
 PORTAL: dict[str, Any] = {
-    "ID": described("integer", isReadOnly=True),
-    "TITLE": described("string", isRequired=True),
-    "NAME": described("string", isRequired=True),
-    "SOURCE_ID": described("crm_status", statusType="SOURCE", title="Source"),
-    "STATUS_ID": described("crm_status", statusType="STATUS", isRequired=True),
-    "COMMENTS": described("string"),
-    "OPPORTUNITY": described("double"),
-    "BIRTHDATE": described("date"),
-    "OPENED": described("char"),
-    "ASSIGNED_BY_ID": described("user"),
-    "DATE_CREATE": described("datetime", isReadOnly=True),
-    "PHONE": described("crm_multifield", isMultiple=True),
-    "EMAIL": described("crm_multifield", isMultiple=True),
-    "UF_CRM_CITY": described("string", formLabel='City "of" birth', title="UF_CRM_CITY"),
-    "UF_CRM_VIP": described("boolean"),
-    "UF_CRM_SIZE": described(
+    "ID": portal_field_of("integer", isReadOnly=True),
+    "TITLE": portal_field_of("string", isRequired=True),
+    "NAME": portal_field_of("string", isRequired=True),
+    "SOURCE_ID": portal_field_of("crm_status", statusType="SOURCE", title="Source"),
+    "STATUS_ID": portal_field_of("crm_status", statusType="STATUS", isRequired=True),
+    "COMMENTS": portal_field_of("string"),
+    "OPPORTUNITY": portal_field_of("double"),
+    "BIRTHDATE": portal_field_of("date"),
+    "OPENED": portal_field_of("char"),
+    "ASSIGNED_BY_ID": portal_field_of("user"),
+    "DATE_CREATE": portal_field_of("datetime", isReadOnly=True),
+    "PHONE": portal_field_of("crm_multifield", isMultiple=True),
+    "EMAIL": portal_field_of("crm_multifield", isMultiple=True),
+    "UF_CRM_CITY": portal_field_of("string", formLabel='City "of" birth', title="UF_CRM_CITY"),
+    "UF_CRM_VIP": portal_field_of("boolean"),
+    "UF_CRM_SIZE": portal_field_of(
         "enumeration", items=[{"ID": "45", "VALUE": "Small"}, {"ID": "46", "VALUE": "Big"}]
     ),
-    "UF_CRM_TAGS": described("string", isMultiple=True),
-    "UF_CRM_FILE": described("file"),
+    "UF_CRM_TAGS": portal_field_of("string", isMultiple=True),
+    "UF_CRM_FILE": portal_field_of("file"),
 }
 
 
@@ -52,31 +52,31 @@ def portal(**changed: Any) -> dict[str, PortalField]:
     return portal_fields.parse(fields, LISTS)
 
 
-def found(text: str, **changed: Any) -> list[Misfit]:
+def misfits_of(text: str, **changed: Any) -> list[Misfit]:
     return portal_fields.misfits(file.parse(text), portal(**changed))
 
 
 def test_the_example_map_fits_the_portal() -> None:
-    assert found(maps.EXAMPLE) == []
+    assert misfits_of(maps.EXAMPLE) == []
 
 
 @pytest.mark.parametrize(
     ("changed", "name", "lead", "problem"),
     [
         ({"UF_CRM_CITY": None}, "city", "UF_CRM_CITY", "no such field"),
-        ({"UF_CRM_CITY": described("double")}, "city", "UF_CRM_CITY", "type must be number"),
-        ({"UF_CRM_CITY": described("file")}, "city", "UF_CRM_CITY", "holds file"),
+        ({"UF_CRM_CITY": portal_field_of("double")}, "city", "UF_CRM_CITY", "type must be number"),
+        ({"UF_CRM_CITY": portal_field_of("file")}, "city", "UF_CRM_CITY", "holds file"),
         (
-            {"UF_CRM_CITY": described("string", isMultiple=True)},
+            {"UF_CRM_CITY": portal_field_of("string", isMultiple=True)},
             *("city", "UF_CRM_CITY", "several values"),
         ),
-        ({"BIRTHDATE": described("date", isReadOnly=True)}, "born", "BIRTHDATE", "read-only"),
+        ({"BIRTHDATE": portal_field_of("date", isReadOnly=True)}, "born", "BIRTHDATE", "read-only"),
         (
-            {"UF_CRM_CITY": described("string", isRequired=True)},
+            {"UF_CRM_CITY": portal_field_of("string", isRequired=True)},
             *("city", "UF_CRM_CITY", "required = true"),
         ),
         (
-            {"UF_CRM_SIZE": described("enumeration", isRequired=True, title="Size")},
+            {"UF_CRM_SIZE": portal_field_of("enumeration", isRequired=True, title="Size")},
             *("", "UF_CRM_SIZE", "requires it (Size)"),
         ),
         ({"ASSIGNED_BY_ID": None}, "constants", "ASSIGNED_BY_ID", "no such field"),
@@ -85,17 +85,17 @@ def test_the_example_map_fits_the_portal() -> None:
 def test_a_misfit_is_reported_with_its_field_and_the_problem(
     changed: dict[str, Any], name: str, lead: str, problem: str
 ) -> None:
-    (misfit,) = found(maps.EXAMPLE, **changed)
+    (misfit,) = misfits_of(maps.EXAMPLE, **changed)
     assert (misfit.field, misfit.lead) == (name, lead)
     assert problem in misfit.problem
 
 
 def test_a_value_that_the_portals_list_lacks_is_named_with_those_it_has() -> None:
-    (misfit,) = found(maps.EXAMPLE.replace('"CALL"', '"PHONE"'))
+    (misfit,) = misfits_of(maps.EXAMPLE.replace('"CALL"', '"PHONE"'))
     assert "no PHONE: one of WEB (Website), CALL (Call)" in misfit.problem
-    (misfit,) = found('[constants]\nSOURCE_ID = "FAX"\n')
+    (misfit,) = misfits_of('[constants]\nSOURCE_ID = "FAX"\n')
     assert "no FAX: one of WEB (Website)" in misfit.problem
-    assert found('[constants]\nSOURCE_ID = "WEB"\n') == []
+    assert misfits_of('[constants]\nSOURCE_ID = "WEB"\n') == []
 
 
 PEOPLE = """
@@ -111,7 +111,7 @@ SOURCE_ID = "5"
 
 
 def test_people_that_the_portal_lacks_are_named_with_those_who_have_left() -> None:
-    mapping, fields = file.parse(PEOPLE), portal(UF_CRM_BOSS=described("employee"))
+    mapping, fields = file.parse(PEOPLE), portal(UF_CRM_BOSS=portal_field_of("employee"))
     people = portal_fields.mapped_people(mapping, fields)
     assert people == {"2", "3", "9"}
     answer = [{"ID": "2", "ACTIVE": True}, {"ID": "3", "ACTIVE": False}, {"ID": 5}, 7]
@@ -130,7 +130,7 @@ def test_people_that_the_portal_lacks_are_named_with_those_who_have_left() -> No
 
 @pytest.mark.parametrize("refused", ["scope", "user.get"])
 def test_people_that_may_not_be_read_leave_the_rest_of_the_check(refused: str) -> None:
-    fields = {"UF_CRM_BOSS": described("employee")}
+    fields = {"UF_CRM_BOSS": portal_field_of("employee")}
     answers: dict[str, Any] = {"crm.lead.fields": fields, "scope": ["crm", "user"], "user.get": []}
 
     def call(commands: dict[str, Command]) -> dict[str, Any]:
@@ -151,10 +151,10 @@ def test_people_are_read_by_a_webhook_that_may(scopes: Any, may: bool) -> None: 
 
 
 def test_a_required_field_with_a_default_or_a_constant_is_filled() -> None:
-    required = {"SOURCE_ID": described("crm_status", statusType="SOURCE", isRequired=True)}
-    assert found(maps.EXAMPLE, **required) == []  # it has a default
-    assert found('[constants]\nSOURCE_ID = "WEB"\n', **required) == []
-    (misfit,) = found("", **required)
+    required = {"SOURCE_ID": portal_field_of("crm_status", statusType="SOURCE", isRequired=True)}
+    assert misfits_of(maps.EXAMPLE, **required) == []  # it has a default
+    assert misfits_of('[constants]\nSOURCE_ID = "WEB"\n', **required) == []
+    (misfit,) = misfits_of("", **required)
     assert misfit.lead == "SOURCE_ID"
 
 
@@ -175,10 +175,10 @@ def test_a_malformed_answer_about_fields_is_not_an_error(answer: Any) -> None:
 def test_a_draft_is_a_map_that_fits() -> None:
     required = {"UF_CRM_SIZE": {**PORTAL["UF_CRM_SIZE"], "isRequired": True}}
     text = draft.text(portal(**required))
-    chosen = file.parse(text)
-    assert chosen.fields.keys() == {"email", "size"}
-    assert chosen.fields["size"].values == {"Small": "45", "Big": "46"}
-    assert portal_fields.misfits(chosen, portal(**required)) == []
+    field_map = file.parse(text)
+    assert field_map.fields.keys() == {"email", "size"}
+    assert field_map.fields["size"].values == {"Small": "45", "Big": "46"}
+    assert portal_fields.misfits(field_map, portal(**required)) == []
     everything = "\n".join(
         line.removeprefix("# ") if line.startswith(("# [", "# type", "# lead", '# "')) else line
         for line in text.splitlines()

@@ -17,7 +17,7 @@ from leadline.connector.message import ReceivedMessage, Verdict
 from leadline.settings import settings
 
 
-def received(body: bytes) -> ReceivedMessage:
+def received_message(body: bytes) -> ReceivedMessage:
     return ReceivedMessage(Mock(), 1, "bitrix_queue", pika.BasicProperties(), body, 1)
 
 
@@ -30,7 +30,7 @@ def test_a_message_over_the_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(envelope, "cloud_event", event)
     client = FunctionClient("bitrix_queue", "http://127.0.0.1:1/", 1)
-    messages = [received(b" " * (limit + 1)), received(b" " * limit)]
+    messages = [received_message(b" " * (limit + 1)), received_message(b" " * limit)]
     assert client.deliver_batch(messages) == messages
     assert parsed == [limit]
     verdict = client.deliver(messages[0])
@@ -68,7 +68,7 @@ def test_a_delivery_ends_even_if_the_answer_is_endless(endless: str) -> None:
     client = FunctionClient("bitrix_queue", endless, 1)
 
     def deliver() -> None:
-        answered.set_result(client.deliver(received(b"{}")))
+        answered.set_result(client.deliver(received_message(b"{}")))
 
     threading.Thread(target=deliver, daemon=True).start()
     verdict = answered.result(10)

@@ -77,7 +77,7 @@ def test_a_truncated_reason_is_marked() -> None:
     assert len(reply["reason"]) == contract.MAX_REASON
 
 
-def test_an_error_reply_names_the_chosen_lead_that_is_taken_to_the_ledger_alone() -> None:
+def test_only_the_ledger_learns_the_id_of_a_chosen_lead_that_is_taken() -> None:
     outcome = Outcome("failed", attempts=1, lead_id=55, reason="lead 55 belongs to another user")
     message = replies.reply_message(entry(), pending(outcome=outcome))
     assert message.headers["ce-takenlead"] == "55"

@@ -34,7 +34,7 @@ RESULT = Result(
 )
 
 
-def configured(monkeypatch: pytest.MonkeyPatch, text: str) -> tuple[endpoints.Endpoint, ...]:
+def configure(monkeypatch: pytest.MonkeyPatch, text: str) -> tuple[endpoints.Endpoint, ...]:
     monkeypatch.setenv("RESULT_ENDPOINTS", text)
     return endpoints.endpoints()
 
@@ -42,7 +42,7 @@ def configured(monkeypatch: pytest.MonkeyPatch, text: str) -> tuple[endpoints.En
 def test_an_entry_names_its_url_keys_and_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     first = f"crm https://crm.example/hook {KEY}"
     second = f"bi http://127.0.0.1:9/x {KEY},{KEY} user.changed"
-    crm, bi = configured(monkeypatch, f"# ours\n{first}\n{second}")
+    crm, bi = configure(monkeypatch, f"# ours\n{first}\n{second}")
     assert (crm.name, crm.url, len(crm.keys)) == ("crm", "https://crm.example/hook", 1)
     assert crm.kinds == {"user.synced", "user.failed"}
     assert bi.kinds == {"user.changed"}
@@ -70,7 +70,7 @@ def test_a_wrong_entry_is_refused_without_being_quoted(
     monkeypatch: pytest.MonkeyPatch, entry: str
 ) -> None:
     with pytest.raises(BadConfiguration) as refused:
-        configured(monkeypatch, entry)
+        configure(monkeypatch, entry)
     for secret in ("example", "whsec_M", "plain-text", "pw"):
         assert secret not in str(refused.value)
 
@@ -82,7 +82,7 @@ def test_without_the_secret_nothing_is_configured(monkeypatch: pytest.MonkeyPatc
 
 
 def test_keys_and_urls_are_confidential_and_names_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    configured(monkeypatch, f"warehouse https://crm.example/secret-path {KEY} user.synced")
+    configure(monkeypatch, f"warehouse https://crm.example/secret-path {KEY} user.synced")
     hidden = secrets.confidential()
     assert {KEY, "https://crm.example/secret-path"} <= set(hidden)
     assert not {"warehouse", "user.synced"} & set(hidden)
@@ -126,7 +126,7 @@ def snippet(language: str) -> str:
     return PAGE.partition(f"```{language}\n")[2].partition("```")[0]
 
 
-def signed(now_s: int) -> tuple[dict[str, str], bytes]:
+def sign(now_s: int) -> tuple[dict[str, str], bytes]:
     key = base64.b64decode(KEY.removeprefix("whsec_"))
     body = RESULT.body()
     return message.headers(RESULT, body, [os.urandom(32), key], now_s), body
@@ -136,17 +136,17 @@ def test_the_pages_python_verifies_a_request() -> None:
     scope: dict[str, Any] = {}
     exec(snippet("python"), scope)  # noqa: S102 - our own page
     is_ours = scope["is_ours"]
-    headers, body = signed(int(time.time()))
+    headers, body = sign(int(time.time()))
     assert is_ours(KEY, headers, body)
     assert not is_ours(KEY, headers, body.replace(b"42", b"43"))
     assert not is_ours(KEY, {**headers, "webhook-id": "another"}, body)
-    late, body = signed(int(time.time()) - 600)
+    late, body = sign(int(time.time()) - 600)
     assert not is_ours(KEY, late, body)
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="there is no node")
 def test_the_pages_javascript_verifies_a_request() -> None:
-    headers, body = signed(int(time.time()))
+    headers, body = sign(int(time.time()))
     calls = "".join(
         f"console.log(isOurs({json.dumps(KEY)}, {json.dumps(headers)}, Buffer.from({text})));\n"
         for text in (json.dumps(body.decode()), json.dumps("{}"))

@@ -52,7 +52,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def opened() -> Iterator[Open]:
+def portal_opener() -> Iterator[Open]:
     portals: list[PortalClient] = []
 
     def open_portal(url: str) -> PortalClient:
@@ -134,71 +134,73 @@ BROKEN = [
 
 @pytest.mark.parametrize("behave", BROKEN)
 def test_any_error_after_a_request_with_tls_leaves_the_outcome_unknown(
-    opened: Open, tls: ssl.SSLContext, behave: Behave
+    portal_opener: Open, tls: ssl.SSLContext, behave: Behave
 ) -> None:
     with server(behave, tls) as portal:
-        assert may_still_run(error_of(opened(portal.url)))
+        assert may_still_run(error_of(portal_opener(portal.url)))
 
 
 @pytest.mark.parametrize("behave", BROKEN[3:])
 def test_any_error_after_a_request_without_tls_leaves_the_outcome_unknown(
-    opened: Open, behave: Behave
+    portal_opener: Open, behave: Behave
 ) -> None:
     with server(behave) as portal:
-        assert may_still_run(error_of(opened(portal.url)))
+        assert may_still_run(error_of(portal_opener(portal.url)))
 
 
-def test_a_valid_answer_is_read_over_tls(opened: Open, tls: ssl.SSLContext) -> None:
+def test_a_valid_answer_is_read_over_tls(portal_opener: Open, tls: ssl.SSLContext) -> None:
     def behave(connection: Connection) -> None:
         while connection.read_request():
             connection.peer.sendall(answer(DONE))
 
     with server(behave, tls) as portal:
-        client = opened(portal.url)
+        client = portal_opener(portal.url)
         for _ in range(3):
             assert client.call(COMMANDS).results == {"u1": 1}
         client.close()
     assert portal.connections == 1
 
 
-def test_with_an_unknown_certificate_nothing_was_sent(opened: Open, tls: ssl.SSLContext) -> None:
+def test_with_an_unknown_certificate_nothing_was_sent(
+    portal_opener: Open, tls: ssl.SSLContext
+) -> None:
     trustme.CA().issue_cert("localhost").configure_cert(tls)
     seen = []
     with server(lambda connection: seen.append(connection.read_request()), tls) as portal:
-        error = error_of(opened(portal.url))
+        error = error_of(portal_opener(portal.url))
     assert isinstance(error, Unavailable)
     assert seen == []
 
 
 def test_with_a_certificate_for_another_name_nothing_was_sent(
-    opened: Open, tls: ssl.SSLContext
+    portal_opener: Open, tls: ssl.SSLContext
 ) -> None:
     with server(says_nothing, tls) as portal:
-        error = error_of(opened(portal.url.replace("localhost", "127.0.0.1")))
+        error = error_of(portal_opener(portal.url.replace("localhost", "127.0.0.1")))
     assert isinstance(error, Unavailable)
 
 
 @pytest.mark.parametrize(
     "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02", b""]
 )
-def test_after_a_failed_handshake_nothing_was_sent(opened: Open, said: bytes) -> None:
+def test_after_a_failed_handshake_nothing_was_sent(portal_opener: Open, said: bytes) -> None:
     def behave(connection: Connection) -> None:
         connection.peer.recv(65536)
         connection.peer.sendall(said)
 
     with server(behave) as portal:
-        error = error_of(opened(portal.url.replace("http:", "https:")))
+        error = error_of(portal_opener(portal.url.replace("http:", "https:")))
     assert isinstance(error, Unavailable)
 
 
-def test_after_an_unanswered_handshake_nothing_was_sent(opened: Open) -> None:
+def test_after_an_unanswered_handshake_nothing_was_sent(portal_opener: Open) -> None:
     with server(lambda connection: connection.drip(b"\x16\x03\x03\x40\x00" * 100)) as portal:
-        error = error_of(opened(portal.url.replace("http:", "https:")))
+        error = error_of(portal_opener(portal.url.replace("http:", "https:")))
     assert isinstance(error, Unavailable)
 
 
 def test_with_a_name_that_is_not_resolved_in_time_nothing_was_sent(
-    opened: Open, monkeypatch: pytest.MonkeyPatch
+    portal_opener: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over, lookups, real = threading.Event(), [], socket.getaddrinfo
 
@@ -213,7 +215,7 @@ def test_with_a_name_that_is_not_resolved_in_time_nothing_was_sent(
 
     with server(behave) as portal:
         monkeypatch.setattr(socket, "getaddrinfo", hang)
-        client = opened(portal.url)
+        client = portal_opener(portal.url)
         assert isinstance(error_of(client), Unavailable)
         assert isinstance(error_of(client), Unavailable)
         assert len(lookups) == 1, "one lookup at a time"
@@ -241,21 +243,23 @@ def dripping(text: bytes) -> Behave:
     ],
     ids=["body", "status", "header", "headers", "continue", "chunks"],
 )
-def test_a_slow_answer_ends_at_the_deadline(opened: Open, text: bytes) -> None:
+def test_a_slow_answer_ends_at_the_deadline(portal_opener: Open, text: bytes) -> None:
     with server(dripping(text)) as portal:
-        assert may_still_run(error_of(opened(portal.url)))
+        assert may_still_run(error_of(portal_opener(portal.url)))
 
 
-def test_a_slow_answer_over_tls_ends_at_the_deadline(opened: Open, tls: ssl.SSLContext) -> None:
+def test_a_slow_answer_over_tls_ends_at_the_deadline(
+    portal_opener: Open, tls: ssl.SSLContext
+) -> None:
     with server(dripping(answer(DONE + b" " * 1000)), tls) as portal:
-        assert may_still_run(error_of(opened(portal.url)))
+        assert may_still_run(error_of(portal_opener(portal.url)))
 
 
 def large(size: int) -> dict[str, Command]:
     return {"u1": Command("crm.item.add", {"title": "x" * size})}
 
 
-def test_an_abandoned_request_is_not_delivered_later(opened: Open) -> None:
+def test_an_abandoned_request_is_not_delivered_later(portal_opener: Open) -> None:
     """A stuck portal must not run it when it continues."""
     given_up, received = threading.Event(), []
 
@@ -265,13 +269,13 @@ def test_an_abandoned_request_is_not_delivered_later(opened: Open) -> None:
 
     with server(behave, receive_buffer=4096) as portal:
         with pytest.raises(OutcomeUnknown):
-            opened(portal.url).call(large(100_000))
+            portal_opener(portal.url).call(large(100_000))
         given_up.set()
     assert received == [], "it was reset"
 
 
 def test_a_request_is_sent_soon_or_not_at_all(
-    opened: Open, monkeypatch: pytest.MonkeyPatch
+    portal_opener: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timed_connection, "SEND_TIMEOUT_S", 0.2)
     monkeypatch.setattr(portal_module, "READ_MARGIN_S", 30)
@@ -280,13 +284,13 @@ def test_a_request_is_sent_soon_or_not_at_all(
         server(lambda connection: connection.ended.wait(), receive_buffer=4096) as portal,
         pytest.raises(OutcomeUnknown) as caught,
     ):
-        opened(portal.url).call(large(10_000_000))
+        portal_opener(portal.url).call(large(10_000_000))
     assert time.monotonic() - began < 10
     assert caught.value.may_still_run
 
 
 def test_a_call_that_is_late_after_connecting_sends_nothing(
-    opened: Open, tls: ssl.SSLContext
+    portal_opener: Open, tls: ssl.SSLContext
 ) -> None:
     received = []
 
@@ -300,7 +304,7 @@ def test_a_call_that_is_late_after_connecting_sends_nothing(
 
     tls.sni_callback = slow_handshake
     with server(behave, tls) as portal:
-        client = opened(portal.url)
+        client = portal_opener(portal.url)
         with pytest.raises(LeaseTooShort):
             client.call(COMMANDS, send_until=clock.now_s() + 0.1)
         assert client.call(COMMANDS, send_until=clock.now_s() + 5).results == {"u1": 1}
@@ -310,7 +314,7 @@ def test_a_call_that_is_late_after_connecting_sends_nothing(
     assert len(received) == 1
 
 
-def test_a_connection_closed_while_idle_is_not_used_again(opened: Open) -> None:
+def test_a_connection_closed_while_idle_is_not_used_again(portal_opener: Open) -> None:
     closed = threading.Event()
 
     def behave(connection: Connection) -> None:
@@ -320,7 +324,7 @@ def test_a_connection_closed_while_idle_is_not_used_again(opened: Open) -> None:
         closed.set()
 
     with server(behave) as portal:
-        client = opened(portal.url)
+        client = portal_opener(portal.url)
         for _ in range(3):
             closed.clear()
             assert client.call(COMMANDS).results == {"u1": 1}
@@ -328,7 +332,7 @@ def test_a_connection_closed_while_idle_is_not_used_again(opened: Open) -> None:
     assert portal.connections == 3
 
 
-def test_a_second_answer_is_not_taken_for_the_next_one(opened: Open) -> None:
+def test_a_second_answer_is_not_taken_for_the_next_one(portal_opener: Open) -> None:
     said = threading.Event()
 
     def behave(connection: Connection) -> None:
@@ -339,20 +343,20 @@ def test_a_second_answer_is_not_taken_for_the_next_one(opened: Open) -> None:
         connection.peer.sendall(answer(DONE))
 
     with server(behave) as portal:
-        client = opened(portal.url)
+        client = portal_opener(portal.url)
         assert client.call(COMMANDS).results == {"u1": 1}
         assert said.wait(5)
         assert client.call(COMMANDS).results == {"u1": 1}
 
 
-def test_calls_of_several_threads_get_their_own_answers(opened: Open) -> None:
+def test_calls_of_several_threads_get_their_own_answers(portal_opener: Open) -> None:
     def behave(connection: Connection) -> None:
         while request := connection.read_request():
             number = request.rpartition(b"profile?n=")[2].partition(b'"')[0]
             connection.peer.sendall(answer(b'{"result": {"result": {"u1": %s}}}' % number))
 
     with server(behave) as portal, ThreadPoolExecutor(8) as threads:
-        client = opened(portal.url)
+        client = portal_opener(portal.url)
 
         def call(number: int) -> bool:
             answers = client.call({"u1": Command("profile", {"n": number})}).results
@@ -363,7 +367,7 @@ def test_calls_of_several_threads_get_their_own_answers(opened: Open) -> None:
     assert portal.connections <= 8
 
 
-def chunked(size: bytes, text: bytes) -> bytes:
+def chunked_response(size: bytes, text: bytes) -> bytes:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + size + b"\r\n" + text
 
@@ -377,11 +381,11 @@ LONG = DONE + b" " * MAX_RESPONSE_BYTES
         answer(LONG),
         b"HTTP/1.1 200 OK\r\nContent-Length: 1" + b"0" * 30 + b"\r\n\r\n" + LONG,
         b"HTTP/1.1 200 OK\r\n\r\n" + LONG,
-        chunked(b"%x" % len(LONG), LONG + b"\r\n0\r\n\r\n"),
-        chunked(b"f" * 15, LONG),
-        chunked(b"-1", LONG),
-        chunked(b"-5", DONE),
-        chunked(b"%x" % len(DONE), DONE),
+        chunked_response(b"%x" % len(LONG), LONG + b"\r\n0\r\n\r\n"),
+        chunked_response(b"f" * 15, LONG),
+        chunked_response(b"-1", LONG),
+        chunked_response(b"-5", DONE),
+        chunked_response(b"%x" % len(DONE), DONE),
         b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 2_000_000,
         answer(gzip.compress(LONG), headers=b"Content-Encoding: gzip\r\n"),
         answer(DONE, headers=b"Content-Encoding: gzip\r\n"),
@@ -392,47 +396,47 @@ LONG = DONE + b" " * MAX_RESPONSE_BYTES
     ],
 )
 def test_an_answer_that_is_too_long_or_malformed_leaves_the_outcome_unknown(
-    opened: Open, text: bytes
+    portal_opener: Open, text: bytes
 ) -> None:
     def behave(connection: Connection) -> None:
         connection.read_request()
         connection.peer.sendall(text)
 
     with server(behave) as portal:
-        assert may_still_run(error_of(opened(portal.url)))
+        assert may_still_run(error_of(portal_opener(portal.url)))
 
 
 @pytest.mark.parametrize(
     "text",
     [
         answer(gzip.compress(DONE), headers=b"Content-Encoding: gzip\r\n"),
-        chunked(b"%x" % len(DONE), DONE + b"\r\n0\r\n\r\n"),
+        chunked_response(b"%x" % len(DONE), DONE + b"\r\n0\r\n\r\n"),
         b"HTTP/1.0 200 OK\r\n\r\n" + DONE,
         answer(DONE + b" " * (MAX_RESPONSE_BYTES // 2)),
     ],
     ids=["gzip", "chunks", "until closed", "5 MB"],
 )
-def test_an_answer_may_use_any_form_of_http(opened: Open, text: bytes) -> None:
+def test_an_answer_may_use_any_form_of_http(portal_opener: Open, text: bytes) -> None:
     def behave(connection: Connection) -> None:
         connection.read_request()
         connection.peer.sendall(text)
 
     with server(behave) as portal:
-        assert opened(portal.url).call(COMMANDS).results == {"u1": 1}
+        assert portal_opener(portal.url).call(COMMANDS).results == {"u1": 1}
 
 
 @pytest.mark.parametrize(
     "line", [b"no colon\r\n", b": no name\r\n", b"\x00\xff\r\n", b" folded\r\n"]
 )
 def test_a_malformed_header_line_does_not_log_the_address(
-    opened: Open, caplog: pytest.LogCaptureFixture, line: bytes
+    portal_opener: Open, caplog: pytest.LogCaptureFixture, line: bytes
 ) -> None:
     def behave(connection: Connection) -> None:
         connection.read_request()
         connection.peer.sendall(answer(DONE).replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n"))
 
     with caplog.at_level(logging.DEBUG), server(behave) as portal:
-        assert opened(portal.url).call(COMMANDS).results == {"u1": 1}
+        assert portal_opener(portal.url).call(COMMANDS).results == {"u1": 1}
     assert SECRET not in caplog.text
 
 

@@ -65,7 +65,7 @@ def test_imports_within_sync_form_few_layers() -> None:
 
 @pytest.mark.slow("imports every module")
 def test_no_import_reads_settings_before_a_process_has_chosen_them() -> None:
-    """The command line takes over the settings of a local run after its imports."""
+    """The command line applies the settings of a local run after its imports."""
     names = sorted(
         name
         for name in imports()
@@ -76,8 +76,8 @@ def test_no_import_reads_settings_before_a_process_has_chosen_them() -> None:
         "[importlib.import_module(name) for name in sys.argv[1:]];"
         "sys.exit(bool(process.current().held()))"
     )
-    done = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, check=False)
-    assert done.returncode == 0
+    result = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, check=False)
+    assert result.returncode == 0
 
 
 @pytest.mark.parametrize("folder", [*PACKAGES, "functions", "benchmarks", "tests"])

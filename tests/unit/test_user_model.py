@@ -18,7 +18,7 @@ def parse(model: type[BaseModel], **fields: Any) -> Any:
     return model.model_validate_json(json.dumps(fields))
 
 
-def refused(model: type[BaseModel], **fields: Any) -> list[str]:
+def invalid_fields(model: type[BaseModel], **fields: Any) -> list[str]:
     """The invalid fields."""
     with pytest.raises(ValidationError) as caught:
         parse(model, **fields)
@@ -43,7 +43,7 @@ def test_a_name_in_any_script_is_kept_unchanged(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a\nb", "a\x00b", "a\x7fb", "a\u2028b", 7])
 def test_a_name_that_is_empty_too_long_or_has_control_characters_is_rejected(name: object) -> None:
-    assert refused(NewUser, full_name=name, phone=PHONE) == ["full_name"]
+    assert invalid_fields(NewUser, full_name=name, phone=PHONE) == ["full_name"]
 
 
 def test_a_lone_surrogate_never_becomes_a_name() -> None:
@@ -76,7 +76,7 @@ def test_a_phone_becomes_e164_however_it_is_written(written: str) -> None:
     "phone", ["", "abc", "87001112233", "0077001112233", "+7", "+999123456789", "+7" + "1" * 50, 7]
 )
 def test_a_number_without_a_valid_country_code_is_rejected(phone: object) -> None:
-    assert refused(NewUser, full_name="Ann", phone=phone) == ["phone"]
+    assert invalid_fields(NewUser, full_name="Ann", phone=phone) == ["phone"]
 
 
 def test_a_region_completes_a_national_number(configure: Configure) -> None:
@@ -97,14 +97,14 @@ def test_an_accepted_phone_fits_the_database(written: str) -> None:
 
 
 def test_a_phone_is_required() -> None:
-    assert refused(NewUser, full_name="Ann") == ["phone"]
-    assert refused(NewUser, full_name="Ann", phone=None) == ["phone"]
+    assert invalid_fields(NewUser, full_name="Ann") == ["phone"]
+    assert invalid_fields(NewUser, full_name="Ann", phone=None) == ["phone"]
 
 
 @pytest.mark.parametrize("extra", ["id", "bitrix_lead_id", "version", "fullName"])
 @pytest.mark.parametrize("model", [NewUser, Changes])
 def test_a_client_cannot_set_any_other_field(model: type[BaseModel], extra: str) -> None:
-    assert refused(model, full_name="Ann", phone=PHONE, **{extra: 1}) == [extra]
+    assert invalid_fields(model, full_name="Ann", phone=PHONE, **{extra: 1}) == [extra]
 
 
 def test_changes_contain_only_given_fields() -> None:
@@ -114,12 +114,12 @@ def test_changes_contain_only_given_fields() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"full_name": None}, {"stage": None, "full_name": "Bob"}])
 def test_changes_without_a_field_or_with_null_are_rejected(fields: dict[str, Any]) -> None:
-    assert refused(Changes, **fields)
+    assert invalid_fields(Changes, **fields)
 
 
 @pytest.mark.parametrize("stage", ["new", "", "A B", "N\n", "NEW\x00", "S" * 51, 1, None])
 def test_an_impossible_stage_is_rejected(stage: object) -> None:
-    assert refused(Move, stage=stage) == ["stage"]
+    assert invalid_fields(Move, stage=stage) == ["stage"]
 
 
 @pytest.mark.parametrize("stage", ["NEW", "UC_1A2B3C", "DT128_3:NEW"])

@@ -39,7 +39,7 @@ def error(text: str = "can't be reached", **extra: Any) -> dict[str, Any]:
     return {"error": text, **extra}
 
 
-def held(**extra: Any) -> dict[str, Any]:
+def held_pause(**extra: Any) -> dict[str, Any]:
     pause = {"paused": True, "by_operator": True, "reason": "", "code": "", "since": SINCE}
     return {**pause, "next_probe": None, **extra}
 
@@ -68,10 +68,14 @@ def codes(**changed: dict[str, Any]) -> list[str]:
         ({"ledger": error(is_slow=True)}, "slowed", "postgres_slow"),
         ({"work": error(), "portal": error(), "rate": error()}, "stopped", "redis_down"),
         ({"queues": error(), "consumers": error()}, "stopped", "rabbitmq_down"),
-        ({"portal": held()}, "stopped", "manual_hold"),
-        ({"portal": held(by_operator=False, code="PORTAL_DELETED")}, "stopped", "circuit_open"),
+        ({"portal": held_pause()}, "stopped", "manual_hold"),
         (
-            {"portal": held(by_operator=False, code="SIMPLE_CRM_MODE")},
+            {"portal": held_pause(by_operator=False, code="PORTAL_DELETED")},
+            "stopped",
+            "circuit_open",
+        ),
+        (
+            {"portal": held_pause(by_operator=False, code="SIMPLE_CRM_MODE")},
             "stopped",
             "simple_crm_mode",
         ),
@@ -127,22 +131,22 @@ def test_users_that_wait_for_execution_time_are_not_called_running() -> None:
 
 
 def test_the_most_important_of_several_reasons_is_the_verdict_and_the_others_follow() -> None:
-    found = codes(ledger=error(), portal=held(), budget=used_up(), queues=error())
+    found = codes(ledger=error(), portal=held_pause(), budget=used_up(), queues=error())
     assert found == ["postgres_down", "manual_hold", "rabbitmq_down", "operating_budget"]
-    result = verdict.as_json(judge(parts(portal=held(), budget=used_up()), NOW))
+    result = verdict.as_json(judge(parts(portal=held_pause(), budget=used_up()), NOW))
     assert result["reason"] == "manual_hold"
     assert [problem["reason"] for problem in result["also"]] == ["operating_budget"]
 
 
 def test_a_hold_names_who_paused_why_and_since_when() -> None:
-    (found,) = judge(parts(portal=held(by="ops.anna", reason="leads are imported")), NOW)
+    (found,) = judge(parts(portal=held_pause(by="ops.anna", reason="leads are imported")), NOW)
     assert "ops.anna" in found.sentence
     assert "leads are imported" in found.sentence
     assert found.since == SINCE
     line = verdict.line(found)
     assert line.startswith("stopped: Calls to Bitrix24 are paused by ops.anna.")
     assert "Since " in line
-    (unknown,) = judge(parts(portal=held()), NOW)
+    (unknown,) = judge(parts(portal=held_pause()), NOW)
     assert "an operator" in unknown.sentence
 
 
@@ -163,7 +167,7 @@ def test_a_server_without_an_address_is_no_failure() -> None:
 def test_the_console_dates_a_failure_from_its_first_sight_but_not_a_healthy_state() -> None:
     (down,) = judge(parts(ledger=error()), NOW)
     assert down.dated(SINCE).since == SINCE
-    (paused,) = judge(parts(portal=held()), NOW)
+    (paused,) = judge(parts(portal=held_pause()), NOW)
     assert paused.dated(NOW).since == SINCE
     (well,) = judge(parts(), NOW)
     assert well.dated(SINCE).since is None

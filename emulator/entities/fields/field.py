@@ -50,22 +50,22 @@ class Field:
     #: Further keys of the description.
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def described(self, *, is_required: bool) -> dict[str, Any]:
+    def description(self, *, is_required: bool) -> dict[str, Any]:
         """Its entry in crm.lead.fields and the like."""
-        return self._described(_UPPER_TYPES.get(self.kind, self.kind), is_required=is_required)
+        return self._description(_UPPER_TYPES.get(self.kind, self.kind), is_required=is_required)
 
-    def described_item(self, *, is_required: bool) -> dict[str, Any]:
+    def item_description(self, *, is_required: bool) -> dict[str, Any]:
         """Its entry in crm.item.fields."""
         kind = self.kind if self.is_dynamic else _ITEM_TYPES.get(self.kind, self.kind)
         description = {
-            **self._described(kind, is_required=is_required),
+            **self._description(kind, is_required=is_required),
             "upperName": self.upper_name,
         }
         if self.is_dynamic:
             description["title"] = self.title
         return description
 
-    def _described(self, kind: str, *, is_required: bool) -> dict[str, Any]:
+    def _description(self, kind: str, *, is_required: bool) -> dict[str, Any]:
         description = {
             "type": kind,
             "isRequired": is_required or self.is_required,

@@ -30,7 +30,7 @@ class Category:
         """The key that identifies the pipeline."""
         return self.type_id, self.id
 
-    def shown(self) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         """The pipeline as crm.category.get returns it."""
         has_no_origin = not self.id or self.type_id != DEAL.type_id
         origin = {"originId": self.origin_id, "originatorId": self.originator_id}

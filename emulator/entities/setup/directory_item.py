@@ -36,7 +36,7 @@ class DirectoryItem:
         """Whether the item is a stage of any type of object."""
         return self.entity_id.startswith(_STAGES) or "_STAGE" in self.entity_id
 
-    def described(self) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         """The row of crm.status.get."""
         return {
             "ID": str(self.id),
@@ -51,11 +51,11 @@ class DirectoryItem:
             "SEMANTICS": self.semantics or None,
         }
 
-    def listed(self) -> dict[str, Any]:
+    def list_row(self) -> dict[str, Any]:
         """The row of crm.status.list."""
         if not self.is_stage:
-            return self.described()
+            return self.row()
         extra = {"SEMANTICS": _MEANINGS[self.semantics], "COLOR": self.color}
         if self.status.rpartition(":")[2] == "APOLOGY":
             extra["SEMANTICS"] = "apology"
-        return {**self.described(), "EXTRA": extra}
+        return {**self.row(), "EXTRA": extra}

@@ -121,7 +121,7 @@ class UserField:
         """Whether objects must have a value in this field."""
         return bool(self.definition["MANDATORY"] == "Y")
 
-    def shown(self) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         """The user field as crm.lead.userfield.get returns it."""
         return {"ID": str(self.id), **self.definition}
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import selected, start
+from emulator.entities.query import selected_names, start
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.family import stored_value, texts
 from emulator.methods.families.requisites import REQUISITE
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import loosely_selected, page
+from emulator.methods.select import page, select_loosely
 
 _FAMILY = "crm.address"
 _REQUISITE = "8"
@@ -31,8 +31,8 @@ _COLUMNS: dict[str, Column] = {
 
 def add(call: Call) -> MethodResult:
     """crm.address.add: true."""
-    sent, key = _named(call)
-    if _found(call, key):
+    sent, key = _parameters(call)
+    if _find(call, key):
         raise RestError("", "TypeAddress exists.")
     record = dict.fromkeys(_COLUMNS) | _values(sent) | key
     record |= _anchor(call, key)
@@ -42,7 +42,7 @@ def add(call: Call) -> MethodResult:
 
 def update(call: Call) -> MethodResult:
     """crm.address.update: true."""
-    sent, key = _named(call)
+    sent, key = _parameters(call)
     number, record = _existing(call, key)
     call.portal.records.put(_FAMILY, number, {**record, **_values(sent), **key})
     return MethodResult(result=True)
@@ -50,23 +50,23 @@ def update(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.address.delete: true."""
-    _, key = _named(call)
+    _, key = _parameters(call)
     number, _ = _existing(call, key)
     call.portal.records.delete(_FAMILY, number)
     return MethodResult(result=True)
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.address.list: the addresses that a filter finds."""
-    found = loosely_selected(list(call.portal.records.all(_FAMILY).values()), call)
+    found = select_loosely(list(call.portal.records.all(_FAMILY).values()), call)
     rows, total, following = page(found, start(call.params))
-    chosen = selected(call.params)
+    chosen = selected_names(call.params)
     if "*" not in chosen:
         rows = [{name: row[name] for name in row if name in chosen} for row in rows]
     return MethodResult(rows, total, following)
 
 
-def _named(call: Call) -> tuple[Mapping[str, Any], dict[str, str]]:
+def _parameters(call: Call) -> tuple[Mapping[str, Any], dict[str, str]]:
     """The parameters of a call, and the type and owner of the address that they name."""
     sent, key = call.require_fields(), {}
     for name in _KEY:
@@ -77,7 +77,7 @@ def _named(call: Call) -> tuple[Mapping[str, Any], dict[str, str]]:
     return sent, key
 
 
-def _found(call: Call, key: Mapping[str, str]) -> tuple[int, Record] | None:
+def _find(call: Call, key: Mapping[str, str]) -> tuple[int, Record] | None:
     for number, record in call.portal.records.all(_FAMILY).items():
         if all(record[name] == value for name, value in key.items()):
             return number, record
@@ -85,7 +85,7 @@ def _found(call: Call, key: Mapping[str, str]) -> tuple[int, Record] | None:
 
 
 def _existing(call: Call, key: Mapping[str, str]) -> tuple[int, Record]:
-    found = _found(call, key)
+    found = _find(call, key)
     if found is None:
         raise RestError("", "TypeAddress not found.")
     return found
@@ -112,6 +112,6 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.address.add": add,
     "crm.address.update": update,
     "crm.address.delete": delete,
-    "crm.address.list": listed,
-    "crm.address.fields": lambda _: MethodResult(described(_COLUMNS)),
+    "crm.address.list": list_,
+    "crm.address.fields": lambda _: MethodResult(describe(_COLUMNS)),
 }

@@ -11,9 +11,9 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import start
 from emulator.entities.records import Record
 from emulator.errors import RestError, not_found
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import loosely_selected, page
+from emulator.methods.select import page, select_loosely
 
 _FAMILY = "crm.currency"
 _LOCALIZATION: dict[str, Column] = {
@@ -79,13 +79,13 @@ def update(call: Call) -> MethodResult:
 def get(call: Call) -> MethodResult:
     """crm.currency.get: a currency by its code, with all languages."""
     _, record = _existing(call)
-    return MethodResult({**_shown(record), "LANG": record["LANG"]})
+    return MethodResult({**_row(record), "LANG": record["LANG"]})
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.currency.list: the currencies, ordered; there is no filter."""
-    rows = [_shown(record) for _, record in _currencies(call).values()]
-    return MethodResult(*page(loosely_selected(rows, call), start(call.params)))
+    rows = [_row(record) for _, record in _currencies(call).values()]
+    return MethodResult(*page(select_loosely(rows, call), start(call.params)))
 
 
 def delete(call: Call) -> MethodResult:
@@ -207,7 +207,7 @@ def _languages(before: Record, sent: Mapping[str, Any]) -> Record:
     return languages
 
 
-def _shown(record: Record) -> dict[str, Any]:
+def _row(record: Record) -> dict[str, Any]:
     """A currency as crm.currency.list returns it, with its name in the portal's language."""
     language = record["LANG"].get(_LANGUAGE) or _USUAL_LANGUAGE
     format_names = ("FULL_NAME", "FORMAT_STRING", "DEC_POINT", "THOUSANDS_SEP", "DECIMALS")
@@ -229,13 +229,13 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.currency.add": add,
     "crm.currency.update": update,
     "crm.currency.get": get,
-    "crm.currency.list": listed,
+    "crm.currency.list": list_,
     "crm.currency.delete": delete,
-    "crm.currency.fields": lambda _: MethodResult(described(_COLUMNS)),
+    "crm.currency.fields": lambda _: MethodResult(describe(_COLUMNS)),
     "crm.currency.base.get": base,
     "crm.currency.base.set": set_base,
     "crm.currency.localizations.get": localizations,
     "crm.currency.localizations.set": set_localizations,
     "crm.currency.localizations.delete": delete_localizations,
-    "crm.currency.localizations.fields": lambda _: MethodResult(described(_LOCALIZATION)),
+    "crm.currency.localizations.fields": lambda _: MethodResult(describe(_LOCALIZATION)),
 }

@@ -9,7 +9,7 @@ from typing import Any
 from emulator.entities.entity import COMPANY, CONTACT, LEAD, Entity
 from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
-from emulator.methods.families.family import required
+from emulator.methods.families.family import require
 from emulator.methods.result import Call, MethodResult
 from emulator.users import ADMIN
 
@@ -31,7 +31,7 @@ def fields(call: Call) -> MethodResult:
     return MethodResult(rows)
 
 
-def registered(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.duplicate.volatileType.list: the registered fields."""
     _require_admin(call)
     rows = call.portal.records.all(_FAMILY)
@@ -41,7 +41,7 @@ def registered(call: Call) -> MethodResult:
 def register(call: Call) -> MethodResult:
     """crm.duplicate.volatileType.register: the id of the registered field."""
     _require_admin(call)
-    required(call, ("entityTypeId", "fieldCode"))
+    require(call, ("entityTypeId", "fieldCode"))
     entity = _TYPES.get(positive_int(call.argument("entityTypeId")) or 0)
     code = str(call.argument("fieldCode"))
     if entity is None or code not in _available(call, entity):
@@ -58,7 +58,7 @@ def register(call: Call) -> MethodResult:
 def unregister(call: Call) -> MethodResult:
     """crm.duplicate.volatileType.unregister: true."""
     _require_admin(call)
-    required(call, ("id",))
+    require(call, ("id",))
     number = positive_int(call.argument("id"))
     if number is None or call.portal.records.get(_FAMILY, number) is None:
         raise RestError("TYPE_IS_NOT_ASSIGNED", "This type is not assigned")
@@ -83,7 +83,7 @@ def _available(call: Call, entity: Entity) -> dict[str, str]:
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.duplicate.volatiletype.fields": fields,
-    "crm.duplicate.volatiletype.list": registered,
+    "crm.duplicate.volatiletype.list": list_,
     "crm.duplicate.volatiletype.register": register,
     "crm.duplicate.volatiletype.unregister": unregister,
 }

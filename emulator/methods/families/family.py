@@ -10,13 +10,13 @@ from typing import Any
 
 from emulator.clock import iso, portal_iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import selected, start
+from emulator.entities.query import selected_names, start
 from emulator.entities.records import Record
 from emulator.errors import RestError, invalid_id
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import loosely_selected, page
+from emulator.methods.select import page, select_loosely
 
 Check = Callable[[Call, Record], None]
 _TEXT_MAX = 65_535
@@ -56,7 +56,7 @@ class Family:
             if positive_int(sent.get(name)) is None:
                 raise RestError("", f"{name} is not defined or invalid.")
         now, author = iso(call.portal.clock.wall()), str(call.user)
-        record = {**self.initial, **self.stored(sent, is_new=True)}
+        record = {**self.initial, **self.stored_record(sent, is_new=True)}
         record |= dict(zip((self.stamps[0], self.authors[0]), (now, author), strict=True))
         self.check(call, record)
         record_id = call.portal.records.add(self.name, record)
@@ -67,7 +67,7 @@ class Family:
         """Change a record; returns true."""
         record_id, record = self.existing(call)
         now, author = iso(call.portal.clock.wall()), str(call.user)
-        changed = {**record, **self.stored(call.require_fields(), is_new=False)}
+        changed = {**record, **self.stored_record(call.require_fields(), is_new=False)}
         changed |= dict(zip((self.stamps[1], self.authors[1]), (now, author), strict=True))
         self.check(call, changed)
         call.portal.records.put(self.name, record_id, changed)
@@ -76,13 +76,13 @@ class Family:
 
     def get(self, call: Call) -> MethodResult:
         """A record by its id."""
-        return MethodResult(self.shown(*self.existing(call)))
+        return MethodResult(self.row(*self.existing(call)))
 
-    def listed(self, call: Call) -> MethodResult:
+    def list_(self, call: Call) -> MethodResult:
         """The records that a filter finds."""
         records = call.portal.records.all(self.name)
-        rows = [self.shown(record_id, record) for record_id, record in records.items()]
-        found, selection = loosely_selected(rows, call), selected(call.params)
+        rows = [self.row(record_id, record) for record_id, record in records.items()]
+        found, selection = select_loosely(rows, call), selected_names(call.params)
         rows, total, following = page(found, start(call.params))
         if "*" not in selection:
             rows = [{name: row[name] for name in row if name in selection} for row in rows]
@@ -102,7 +102,7 @@ class Family:
 
     def fields(self, _: Call) -> MethodResult:
         """The fields of a record."""
-        return MethodResult(described(self.columns))
+        return MethodResult(describe(self.columns))
 
     def existing(self, call: Call) -> tuple[int, Record]:
         """The record that `id` names; raises RestError."""
@@ -118,7 +118,7 @@ class Family:
             raise RestError("", f"The {self.title} with ID '{record_id}' is not found")
         return record
 
-    def stored(self, sent: Mapping[str, Any], *, is_new: bool) -> Record:
+    def stored_record(self, sent: Mapping[str, Any], *, is_new: bool) -> Record:
         """The values that a client may set, in their stored form."""
         found: Record = {}
         for name, value in sent.items():
@@ -127,7 +127,7 @@ class Family:
                 found[str(name).upper()] = stored_value(kind, value)
         return found
 
-    def shown(self, record_id: int, record: Record) -> dict[str, Any]:
+    def row(self, record_id: int, record: Record) -> dict[str, Any]:
         """A record as `get` returns it."""
         empty = {self.stamps[1]: ""}
         values = {**empty, **record, "ID": str(record_id)}
@@ -139,7 +139,7 @@ class Family:
             "add": self.add,
             "update": self.update,
             "get": self.get,
-            "list": self.listed,
+            "list": self.list_,
             "delete": self.delete,
             "fields": self.fields,
         }
@@ -162,7 +162,7 @@ def texts(*columns: str, kind: str = "string") -> dict[str, Column]:
     return {name: (kind, "", name) for name in columns}
 
 
-def required(call: Call, names: Iterable[str]) -> None:
+def require(call: Call, names: Iterable[str]) -> None:
     """Raise RestError 100 if a parameter is missing."""
     for name in names:
         if call.argument(name) in (None, ""):

@@ -48,7 +48,7 @@ def field_add(call: Call) -> MethodResult:
     if name not in _available(call, family):
         raise RestError("", f"The field '{name}' can not be added.")
     record = {"FIELD_TITLE": "", "IN_SHORT_LIST": "N", "SORT": "500"}
-    record |= family.stored(sent, is_new=True)
+    record |= family.stored_record(sent, is_new=True)
     return MethodResult(call.portal.records.add(family.name, record))
 
 
@@ -59,14 +59,14 @@ def field_change(call: Call) -> MethodResult:
 
 def field_get(call: Call) -> MethodResult:
     """crm.requisite.preset.field.get: a field, with its numbers as JSON numbers."""
-    return MethodResult(_field_shown(*_fields_of(call).existing(call)))
+    return MethodResult(_field_row(*_fields_of(call).existing(call)))
 
 
 def field_list(call: Call) -> MethodResult:
     """crm.requisite.preset.field.list: the fields of a template."""
     family = _fields_of(call)
     records = call.portal.records.all(family.name)
-    return MethodResult([_field_shown(number, record) for number, record in records.items()])
+    return MethodResult([_field_row(number, record) for number, record in records.items()])
 
 
 def field_delete(call: Call) -> MethodResult:
@@ -91,7 +91,7 @@ def _available(call: Call, family: Family) -> list[str]:
     return [name for name in RQ if name not in used_names]
 
 
-def _field_shown(number: int, record: Record) -> dict[str, Any]:
+def _field_row(number: int, record: Record) -> dict[str, Any]:
     texts_of = {name: record.get(name) for name in ("FIELD_NAME", "FIELD_TITLE", "IN_SHORT_LIST")}
     return {"ID": number, **texts_of, "SORT": positive_int(record.get("SORT")) or 0}
 

@@ -9,10 +9,10 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import start
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.requisites import BANK_DETAIL, REQUISITE
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import loosely_selected, page
+from emulator.methods.select import page, select_loosely
 
 _LINK = "crm.requisite.link"
 _LINK_COLUMNS: dict[str, Column] = {
@@ -49,7 +49,7 @@ def link_register(call: Call) -> MethodResult:
 
 def link_get(call: Call) -> MethodResult:
     """crm.requisite.link.get: the link of an object."""
-    kind, item_id = _linked(call)
+    kind, item_id = _object_key(call)
     found = _link(call, kind, item_id)
     if found is None:
         raise RestError("", "Not found")
@@ -59,19 +59,19 @@ def link_get(call: Call) -> MethodResult:
 
 def link_list(call: Call) -> MethodResult:
     """crm.requisite.link.list: the links that a filter finds."""
-    found = loosely_selected(list(call.portal.records.all(_LINK).values()), call)
+    found = select_loosely(list(call.portal.records.all(_LINK).values()), call)
     return MethodResult(*page(found, start(call.params)))
 
 
 def link_unregister(call: Call) -> MethodResult:
     """crm.requisite.link.unregister: true."""
-    found = _link(call, *_linked(call))
+    found = _link(call, *_object_key(call))
     if found:
         call.portal.records.delete(_LINK, found[0])
     return MethodResult(result=True)
 
 
-def _linked(call: Call) -> tuple[str, str]:
+def _object_key(call: Call) -> tuple[str, str]:
     numbers = []
     for name in ("entityTypeId", "entityId"):
         number = positive_int(call.argument(name))
@@ -93,5 +93,5 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.requisite.link.get": link_get,
     "crm.requisite.link.list": link_list,
     "crm.requisite.link.unregister": link_unregister,
-    "crm.requisite.link.fields": lambda _: MethodResult(described(_LINK_COLUMNS)),
+    "crm.requisite.link.fields": lambda _: MethodResult(describe(_LINK_COLUMNS)),
 }

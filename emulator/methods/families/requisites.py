@@ -10,7 +10,7 @@ from emulator.entities.entity import COMPANY, CONTACT
 from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.described import Column
+from emulator.methods.descriptions import Column
 from emulator.methods.families.family import Family, texts
 from emulator.methods.result import Call, MethodResult
 

@@ -10,8 +10,8 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import start
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.described import Column, described
-from emulator.methods.families.family import required
+from emulator.methods.descriptions import Column, describe
+from emulator.methods.families.family import require
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import page, selected_rows
 from emulator.users import ADMIN
@@ -28,7 +28,7 @@ def add(call: Call) -> MethodResult:
     """crm.automatedsolution.add: the new workspace."""
     _require_admin(call)
     record = _changed(call, {"typeIds": []})
-    return _shown(call.portal.records.add(_FAMILY, record), record)
+    return _result(call.portal.records.add(_FAMILY, record), record)
 
 
 def update(call: Call) -> MethodResult:
@@ -37,15 +37,15 @@ def update(call: Call) -> MethodResult:
     number, record = _existing(call)
     changed = _changed(call, record)
     call.portal.records.put(_FAMILY, number, changed)
-    return _shown(number, changed)
+    return _result(number, changed)
 
 
 def get(call: Call) -> MethodResult:
     """crm.automatedsolution.get: a workspace by its id."""
-    return _shown(*_existing(call))
+    return _result(*_existing(call))
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.automatedsolution.list: the workspaces that a filter finds."""
     rows = [{"id": number, **row} for number, row in call.portal.records.all(_FAMILY).items()]
     found, total, following = page(selected_rows(rows, call, _COLUMNS), start(call.params))
@@ -86,7 +86,7 @@ def _changed(call: Call, record: Record) -> Record:
 
 
 def _existing(call: Call) -> tuple[int, Record]:
-    required(call, ("id",))
+    require(call, ("id",))
     number = positive_int(call.argument("id"))
     record = call.portal.records.get(_FAMILY, number)
     if number is None or record is None:
@@ -94,7 +94,7 @@ def _existing(call: Call) -> tuple[int, Record]:
     return number, record
 
 
-def _shown(number: int, record: Record) -> MethodResult:
+def _result(number: int, record: Record) -> MethodResult:
     workspace: dict[str, Any] = {
         "id": number,
         "title": record["title"],
@@ -107,7 +107,7 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.automatedsolution.add": add,
     "crm.automatedsolution.update": update,
     "crm.automatedsolution.get": get,
-    "crm.automatedsolution.list": listed,
+    "crm.automatedsolution.list": list_,
     "crm.automatedsolution.delete": delete,
-    "crm.automatedsolution.fields": lambda _: MethodResult(described(_COLUMNS, upper_names=True)),
+    "crm.automatedsolution.fields": lambda _: MethodResult(describe(_COLUMNS, upper_names=True)),
 }

@@ -13,7 +13,7 @@ from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.store import Item
 from emulator.errors import RestError
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.result import Call, MethodResult
 from emulator.writes import clients, save
 from emulator.writes.write import Write
@@ -65,7 +65,7 @@ def fields(binding: Binding, _: Call) -> MethodResult:
         "IS_PRIMARY": ("char", "", "Primary"),
         binding.name: ("integer", "r", binding.other.title),
     }
-    return MethodResult(described(columns))
+    return MethodResult(describe(columns))
 
 
 def items(binding: Binding, call: Call) -> MethodResult:

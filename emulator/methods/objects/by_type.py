@@ -8,7 +8,7 @@ from typing import Any
 from emulator.entities.entity import COMPANY, CONTACT, DEAL, ENTITIES, LEAD, QUOTE, Entity
 from emulator.entities.multifields import RowChange, from_upper_fields, positive_int
 from emulator.entities.store import Item
-from emulator.entities.views import multifields, upper
+from emulator.entities.views import multifields, upper_row
 from emulator.errors import RestError, access_denied, invalid_id, not_found
 from emulator.methods.result import Call, MethodResult
 from emulator.writes import mandatory, save
@@ -31,7 +31,7 @@ def update(entity: Entity, call: Call) -> MethodResult:
 def get(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.get: all fields and the multifields that have rows."""
     item = _existing(entity, call, not_found())
-    return MethodResult({**upper(call.portal.schemas[entity], item), **multifields(item)})
+    return MethodResult({**upper_row(call.portal.schemas[entity], item), **multifields(item)})
 
 
 def delete(entity: Entity, call: Call) -> MethodResult:
@@ -45,7 +45,7 @@ def delete(entity: Entity, call: Call) -> MethodResult:
 def fields(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.fields: the fields of an object, user fields included."""
     names = mandatory.names(call.portal, entity)
-    return MethodResult(call.portal.schemas[entity].described(names))
+    return MethodResult(call.portal.schemas[entity].descriptions(names))
 
 
 def _missing_on_update(entity: Entity) -> RestError:

@@ -13,7 +13,7 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import start
 from emulator.entities.store import Item
 from emulator.errors import RestError
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.objects.product_row import (
     ROWS_MAX,
     insert_row,
@@ -59,7 +59,7 @@ def get(call: Call) -> MethodResult:
     """crm.item.productrow.get: a row by its id."""
     entity, item, row_id = _existing(call)
     row = rows_of(call.portal.store, entity, item.id)[row_id]
-    return MethodResult({"productRow": _kept(_shown(entity, item.id, row_id, row))})
+    return MethodResult({"productRow": _kept(_answer_row(entity, item.id, row_id, row))})
 
 
 def delete(call: Call) -> MethodResult:
@@ -84,7 +84,7 @@ def replace(call: Call) -> MethodResult:
     return MethodResult({"productRows": _rows(call, entity, item.id)})
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.item.productrow.list: the rows of the owner that the filter must name."""
     conditions = call.argument("filter")
     keys = conditions if isinstance(conditions, dict) else {}
@@ -108,7 +108,7 @@ def available(call: Call) -> MethodResult:
 
 def fields(_: Call) -> MethodResult:
     """crm.item.productrow.fields: the fields of a row."""
-    return MethodResult({"fields": described(_FIELDS)})
+    return MethodResult({"fields": describe(_FIELDS)})
 
 
 def _required(call: Call, name: str) -> Any:
@@ -169,15 +169,17 @@ def _row(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rows(call: Call, entity: Entity, item_id: int) -> list[dict[str, Any]]:
     rows = rows_of(call.portal.store, entity, item_id)
-    return [_shown(entity, item_id, row_id, row) for row_id, row in rows.items()]
+    return [_answer_row(entity, item_id, row_id, row) for row_id, row in rows.items()]
 
 
 def _view(call: Call, entity: Entity, item_id: int, row_id: int) -> MethodResult:
     row = rows_of(call.portal.store, entity, item_id)[row_id]
-    return MethodResult({"productRow": _shown(entity, item_id, row_id, row)})
+    return MethodResult({"productRow": _answer_row(entity, item_id, row_id, row)})
 
 
-def _shown(entity: Entity, item_id: int, row_id: int, row: Mapping[str, Any]) -> dict[str, Any]:
+def _answer_row(
+    entity: Entity, item_id: int, row_id: int, row: Mapping[str, Any]
+) -> dict[str, Any]:
     item = {name: row[upper_name(name)] for name in _SHOWN}
     item["productName"] = item["productName"] or f"[{row_id}]"
     item["priceAccount"] = row["PRICE"]
@@ -223,7 +225,7 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.item.productrow.get": get,
     "crm.item.productrow.delete": delete,
     "crm.item.productrow.set": replace,
-    "crm.item.productrow.list": listed,
+    "crm.item.productrow.list": list_,
     "crm.item.productrow.getavailableforpayment": available,
     "crm.item.productrow.fields": fields,
 }

@@ -8,7 +8,7 @@ from typing import Any
 from emulator.entities.entity import LEAD, Entity
 from emulator.entities.multifields import from_item_fm, positive_int
 from emulator.entities.store import Item
-from emulator.entities.views import fm, typed
+from emulator.entities.views import fm_rows, item_row
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
 from emulator.writes import mandatory, save
@@ -46,7 +46,7 @@ def fields(call: Call) -> MethodResult:
     entity = entity_of(call)
     names = mandatory.names(call.portal, entity)
     schema = call.portal.schemas[entity]
-    described = schema.described_items(names, original_names=call.original_names)
+    described = schema.item_descriptions(names, original_names=call.original_names)
     return MethodResult({"fields": described})
 
 
@@ -91,9 +91,9 @@ def _missing(name: str) -> RestError:
 
 def _view(call: Call, entity: Entity, item: Item) -> MethodResult:
     schema = call.portal.schemas[entity]
-    view = typed(schema, item, original_names=call.original_names)
+    view = item_row(schema, item, original_names=call.original_names)
     if entity.has_multifields:
-        view["fm"] = fm(item)
+        view["fm"] = fm_rows(item)
     return MethodResult({"item": view}, lead=item.id if entity is LEAD else None)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from emulator.entities.entity import ENTITIES, Entity
 from emulator.entities.fields.field import MULTIFIELDS
 from emulator.entities.filters import Names
-from emulator.entities.query import PAGE, parse, selected
+from emulator.entities.query import PAGE, parse, selected_names
 from emulator.entities.schema import Schema
 from emulator.entities.store import Item
-from emulator.entities.views import fm, multifields, typed, upper
+from emulator.entities.views import fm_rows, item_row, multifields, upper_row
 from emulator.methods.objects.items import entity_of
 from emulator.methods.result import Call, MethodResult
 
@@ -20,7 +20,7 @@ def object_list(entity: Entity, call: Call) -> MethodResult:
 
     `UF_*` selects the user fields; ID is always included (crm/leads/crm-lead-list.md).
     """
-    selection, schema = selected(call.params), call.portal.schemas[entity]
+    selection, schema = selected_names(call.params), call.portal.schemas[entity]
     names = Names(schema, ignores_iso_dates=call.portal.settings.date_filter == "not_iso")
     with_rows = bool(selection & {*MULTIFIELDS, "HAS_PHONE", "HAS_EMAIL", "HAS_IMOL", "*"})
     items, total, following = _page(call, names, with_rows=with_rows)
@@ -33,18 +33,18 @@ def object_list(entity: Entity, call: Call) -> MethodResult:
         or (all_user if name in schema.user_fields else all_own)
     ]
     types = MULTIFIELDS.keys() & selection
-    rows = [_upper_row(schema, item, columns, types) for item in items]
+    rows = [_selected_upper_row(schema, item, columns, types) for item in items]
     return MethodResult(rows, total, following)
 
 
 def item_list(call: Call) -> MethodResult:
     """crm.item.list: the same in camel case; `*` includes `fm`, which cannot be selected alone."""
     schema = call.portal.schemas[entity_of(call)]
-    selection = selected(call.params)
-    is_old = call.portal.settings.date_filter == "not_iso"
-    names = Names(schema, is_item=True, ignores_iso_dates=is_old)
+    selection = selected_names(call.params)
+    ignores_iso_dates = call.portal.settings.date_filter == "not_iso"
+    names = Names(schema, is_item=True, ignores_iso_dates=ignores_iso_dates)
     items, total, following = _page(call, names)
-    rows = [_item_row(schema, item, selection, call) for item in items]
+    rows = [_selected_item_row(schema, item, selection, call) for item in items]
     return MethodResult({"items": rows}, total, following)
 
 
@@ -62,8 +62,10 @@ def _page(
     return items, total, following if following < total else None
 
 
-def _upper_row(schema: Schema, item: Item, names: list[str], types: set[str]) -> dict[str, Any]:
-    values = upper(schema, item)
+def _selected_upper_row(
+    schema: Schema, item: Item, names: list[str], types: set[str]
+) -> dict[str, Any]:
+    values = upper_row(schema, item)
     row = {name: values[name] for name in names}
     if types:
         rows = multifields(item)
@@ -71,10 +73,12 @@ def _upper_row(schema: Schema, item: Item, names: list[str], types: set[str]) ->
     return row
 
 
-def _item_row(schema: Schema, item: Item, selection: set[str], call: Call) -> dict[str, Any]:
-    row = typed(schema, item, original_names=call.original_names)
+def _selected_item_row(
+    schema: Schema, item: Item, selection: set[str], call: Call
+) -> dict[str, Any]:
+    row = item_row(schema, item, original_names=call.original_names)
     if "*" in selection:
-        return {**row, "fm": fm(item)} if schema.entity.has_multifields else row
+        return {**row, "fm": fm_rows(item)} if schema.entity.has_multifields else row
     names = {
         schema.searchable[name].camel if name in schema.searchable else name for name in selection
     }

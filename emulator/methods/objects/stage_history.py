@@ -13,7 +13,7 @@ from emulator.clock import portal_iso
 from emulator.entities.entity import LEAD, QUOTE, Entity
 from emulator.entities.filters import LISTED, Where
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import PAGE, selected, start
+from emulator.entities.query import PAGE, selected_names, start
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
 
@@ -23,7 +23,7 @@ _OF_LEADS = {"STATUS_SEMANTIC_ID": "semantics", "STATUS_ID": "stage"}
 _OF_DEALS = {"CATEGORY_ID": "category_id", "STAGE_SEMANTIC_ID": "semantics", "STAGE_ID": "stage"}
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """The entries that a filter finds, 50 a page."""
     entity = _entity(call)
     columns = {**_COMMON, **(_OF_LEADS if entity is LEAD else _OF_DEALS)}
@@ -36,7 +36,7 @@ def listed(call: Call) -> MethodResult:
         f" ORDER BY {_order(call, columns)} LIMIT {PAGE} OFFSET {first or 0}",
         where.values,
     ).fetchall()
-    selection = selected(call.params)
+    selection = selected_names(call.params)
     items = [
         {
             name: value
@@ -129,4 +129,4 @@ def _order(call: Call, columns: Mapping[str, str]) -> str:
     return ", ".join([*parts, "id"])
 
 
-METHODS: dict[str, Callable[[Call], MethodResult]] = {"crm.stagehistory.list": listed}
+METHODS: dict[str, Callable[[Call], MethodResult]] = {"crm.stagehistory.list": list_}

@@ -47,16 +47,16 @@ def get(call: Call) -> MethodResult:
             reserved = str(process_id) if process_id else queue.reserve(found)
         else:
             queue.remove(found)
-    return MethodResult({"process_id": reserved, "events": [_shown(event) for event in found]})
+    return MethodResult({"process_id": reserved, "events": [_event_row(event) for event in found]})
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """event.offline.list: the queue as it is; nothing is reserved or removed."""
     _require_admin(call)
     where, first = _where(call, _LIST_COLUMNS), start(call.params) or 0
     found = call.portal.offline.read(call.connector, where, _order(call, _LIST_COLUMNS, "id"))
     following = first + PAGE if first + PAGE < len(found) else None
-    rows = [_listed(event) for event in found[first : first + PAGE]]
+    rows = [_list_row(event) for event in found[first : first + PAGE]]
     return MethodResult(rows, len(found), following)
 
 
@@ -141,7 +141,7 @@ def _is_on(call: Call, name: str) -> bool:
     return call.argument(name) in (1, "1", True, "Y")
 
 
-def _shown(event: OfflineEvent) -> dict[str, Any]:
+def _event_row(event: OfflineEvent) -> dict[str, Any]:
     kind = {"ENTITY_TYPE_ID": str(event.type_id)} if event.type_id else {}
     return {
         "ID": str(event.id),
@@ -153,13 +153,13 @@ def _shown(event: OfflineEvent) -> dict[str, Any]:
     }
 
 
-def _listed(event: OfflineEvent) -> dict[str, Any]:
-    return {**_shown(event), "PROCESS_ID": event.process_id or "", "ERROR": str(event.error)}
+def _list_row(event: OfflineEvent) -> dict[str, Any]:
+    return {**_event_row(event), "PROCESS_ID": event.process_id or "", "ERROR": str(event.error)}
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "event.offline.get": get,
-    "event.offline.list": listed,
+    "event.offline.list": list_,
     "event.offline.clear": clear,
     "event.offline.error": error,
 }

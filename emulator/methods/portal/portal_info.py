@@ -5,7 +5,7 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.errors import RestError
-from emulator.methods.described import described
+from emulator.methods.descriptions import describe
 from emulator.methods.result import Call, MethodResult
 
 _OTHER_TYPES = (
@@ -55,7 +55,7 @@ def multifield_fields(_: Call) -> MethodResult:
     """crm.multifield.fields: the fields of a phone or the like."""
     columns = {"ID": ("int", "o", "ID"), "TYPE_ID": ("string", "o", "Kind")}
     columns |= {"VALUE": ("string", "", "Value"), "VALUE_TYPE": ("string", "", "Type of the value")}
-    return MethodResult(described(columns))
+    return MethodResult(describe(columns))
 
 
 def address_types(_: Call) -> MethodResult:

@@ -11,7 +11,7 @@ from emulator.entities.entity import DEAL, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.categories import Category
 from emulator.errors import RestError
-from emulator.methods.described import described
+from emulator.methods.descriptions import describe
 from emulator.methods.result import Call, MethodResult
 from emulator.users import ADMIN
 
@@ -19,17 +19,17 @@ from emulator.users import ADMIN
 _MISSING = "Smart process not found"
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.category.list: all pipelines."""
     entity = _entity(call, _MISSING)
-    rows = [category.shown() for category in call.portal.categories.all(entity)]
+    rows = [category.row() for category in call.portal.categories.all(entity)]
     return MethodResult({"categories": rows}, total=len(rows))
 
 
 def get(call: Call) -> MethodResult:
     """crm.category.get: a pipeline."""
     _, category = _existing(call)
-    return MethodResult({"category": category.shown()})
+    return MethodResult({"category": category.row()})
 
 
 def add(call: Call) -> MethodResult:
@@ -41,7 +41,7 @@ def add(call: Call) -> MethodResult:
     if not sent.get("name"):
         raise RestError(0, "Field 'NAME' is required")
     category = call.portal.categories.add(entity, _changed(Category(0, ""), sent))
-    return MethodResult({"category": category.shown()})
+    return MethodResult({"category": category.row()})
 
 
 def update(call: Call) -> MethodResult:
@@ -50,7 +50,7 @@ def update(call: Call) -> MethodResult:
     _, category = _existing(call, _MISSING)
     changed = _changed(category, _fields(call))
     call.portal.categories.put(changed)
-    return MethodResult({"category": changed.shown()})
+    return MethodResult({"category": changed.row()})
 
 
 def delete(call: Call) -> MethodResult:
@@ -77,7 +77,7 @@ def delete(call: Call) -> MethodResult:
 def fields(call: Call) -> MethodResult:
     """crm.category.fields: the fields of a pipeline."""
     _entity(call)
-    return MethodResult({"fields": described(_FIELDS, upper_names=True)})
+    return MethodResult({"fields": describe(_FIELDS, upper_names=True)})
 
 
 def _entity(call: Call, missing: str = "SPA not found") -> Entity:
@@ -135,7 +135,7 @@ _FIELDS = {
     "originatorId": ("string", "", "ORIGINATOR_ID"),
 }
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
-    "crm.category.list": listed,
+    "crm.category.list": list_,
     "crm.category.get": get,
     "crm.category.add": add,
     "crm.category.update": update,

@@ -12,7 +12,7 @@ from emulator.entities.query import start
 from emulator.entities.setup.categories import Category
 from emulator.entities.setup.types import SmartProcess
 from emulator.errors import RestError
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.select import page, selected_rows
@@ -43,7 +43,7 @@ def add(call: Call) -> MethodResult:
     process = portal.types.add({**settings, "title": settings["title"] or f"SPA #{type_id}"})
     pipeline = Category(0, "General", is_default=True)
     category = portal.categories.add(process.entity, pipeline)
-    saved = _saved(call, process.id, {**process.settings, "categoryId": category.id})
+    saved = _save(call, process.id, {**process.settings, "categoryId": category.id})
     announce(call, "TYPE", "ADD", process.id)
     if not settings["code"]:
         del saved.result["type"]["code"]
@@ -55,7 +55,7 @@ def update(call: Call) -> MethodResult:
     _require_admin(call)
     process, sent = _existing(call), _fields(call)
     changes = {"updatedTime": iso(call.portal.clock.wall()), "updatedBy": call.user}
-    saved = _saved(call, process.id, _changed({**process.settings, **changes}, sent))
+    saved = _save(call, process.id, _changed({**process.settings, **changes}, sent))
     announce(call, "TYPE", "UPDATE", process.id)
     return saved
 
@@ -76,9 +76,9 @@ def get_by_type(call: Call) -> MethodResult:
     raise RestError(0, "Smart process not found")
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.type.list: the smart processes that a filter finds, without their relations."""
-    rows = [_shown(process) for process in call.portal.types.processes()]
+    rows = [_row(process) for process in call.portal.types.processes()]
     found = selected_rows(rows, call, _FIELDS)
     page_rows, total, following = page(found, start(call.params))
     return MethodResult({"types": page_rows}, total, following)
@@ -100,10 +100,10 @@ def delete(call: Call) -> MethodResult:
 
 def fields(_: Call) -> MethodResult:
     """crm.type.fields: the fields of a smart process."""
-    return MethodResult({"fields": described(_DESCRIBED, upper_names=True)})
+    return MethodResult({"fields": describe(_DESCRIBED, upper_names=True)})
 
 
-def _saved(call: Call, process_id: int, settings: Mapping[str, Any]) -> MethodResult:
+def _save(call: Call, process_id: int, settings: Mapping[str, Any]) -> MethodResult:
     process = call.portal.types.change(process_id, settings)
     call.portal.schemas.load()
     return MethodResult({"type": _whole(process)})
@@ -177,7 +177,7 @@ def _switch(value: object) -> str:
     return "Y" if value in ("Y", "y", True, "true", 1, "1") else "N"
 
 
-def _shown(process: SmartProcess) -> dict[str, Any]:
+def _row(process: SmartProcess) -> dict[str, Any]:
     """A smart process as crm.type.list returns it."""
     settings = process.settings
     return {"id": process.id, **{name: settings[name] for name in _FIELDS if name in settings}}
@@ -193,7 +193,7 @@ def _whole(process: SmartProcess) -> dict[str, Any]:
     is_used = process.settings["isUseInUserfieldEnabled"]
     linked = {**dict.fromkeys(_LINKED, is_used), _LINKED_OFF: "N"}
     return {
-        **_shown(process),
+        **_row(process),
         "relations": {"parent": parents, "child": list(relations.get("child", ()))},
         "linkedUserFields": {**linked, **process.settings.get("linkedUserFields", {})},
         "customSections": [],
@@ -241,7 +241,7 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.type.update": update,
     "crm.type.get": get,
     "crm.type.getbyentitytypeid": get_by_type,
-    "crm.type.list": listed,
+    "crm.type.list": list_,
     "crm.type.delete": delete,
     "crm.type.fields": fields,
 }

@@ -9,8 +9,8 @@ from emulator.entities.entity import DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.directory_item import DirectoryItem
 from emulator.errors import RestError
-from emulator.methods.described import Column, described
 from emulator.methods.result import Call, MethodResult
+from emulator.methods.row import Column, describe
 from emulator.methods.rows import matching, ordered
 
 _STAGE_MAX = {LEAD.stages: 21, DEAL.stages: 22}
@@ -30,20 +30,20 @@ _NAMES = {
 }
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.status.list: items that a filter finds, by default in their order."""
     conditions, order = call.argument("filter"), call.argument("order")
     for sent in (conditions, order):
         if sent not in (None, "", []) and not isinstance(sent, dict):
             raise RestError("Invalid parameters.", "Invalid parameters.")
-    rows = [status.listed() for status in call.portal.directories.all()]
+    rows = [status.list_row() for status in call.portal.directories.all()]
     rows = ordered(matching(rows, conditions or {}), order or {"SORT": "ASC"})
     return MethodResult(rows, total=len(rows))
 
 
 def get(call: Call) -> MethodResult:
     """crm.status.get: an item by its id."""
-    return MethodResult(_existing(call).described())
+    return MethodResult(_existing(call).row())
 
 
 def add(call: Call) -> MethodResult:
@@ -116,7 +116,7 @@ def delete(call: Call) -> MethodResult:
 
 def fields(_: Call) -> MethodResult:
     """crm.status.fields: the fields of an item."""
-    return MethodResult(described(_FIELDS))
+    return MethodResult(describe(_FIELDS))
 
 
 def items(call: Call) -> MethodResult:
@@ -257,7 +257,7 @@ _FIELDS: dict[str, Column] = {
     "EXTRA": ("crm_status_extra", "", "Further fields"),
 }
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
-    "crm.status.list": listed,
+    "crm.status.list": list_,
     "crm.status.get": get,
     "crm.status.add": add,
     "crm.status.update": update,

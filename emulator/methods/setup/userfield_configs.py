@@ -61,7 +61,7 @@ def delete(call: Call) -> MethodResult:
     return MethodResult(None)
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """userfieldconfig.list: the fields that a filter finds; labels in the language of `select`."""
     _require_module(call)
     select = call.argument("select")
@@ -135,7 +135,7 @@ def _upper(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(field: UserField) -> dict[str, Any]:
-    row = field.shown()
+    row = field.row()
     return {camel_name(name): row[name] for name in _PLAIN}
 
 
@@ -188,6 +188,6 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "userfieldconfig.update": update,
     "userfieldconfig.get": get,
     "userfieldconfig.delete": delete,
-    "userfieldconfig.list": listed,
+    "userfieldconfig.list": list_,
     "userfieldconfig.gettypes": types,
 }

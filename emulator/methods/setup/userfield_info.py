@@ -16,7 +16,7 @@ def types(_: Call) -> MethodResult:
     return MethodResult([{"ID": name, "title": title} for name, title in USER_TYPES.items()])
 
 
-def described(_: Call) -> MethodResult:
+def definition_fields(_: Call) -> MethodResult:
     """crm.userfield.fields: the fields of a definition."""
     return MethodResult(_DEFINITION)
 
@@ -92,7 +92,7 @@ _LIST_ITEM = {
 }
 METHODS = {
     "crm.userfield.types": types,
-    "crm.userfield.fields": described,
+    "crm.userfield.fields": definition_fields,
     "crm.userfield.enumeration.fields": list_item_fields,
     "crm.userfield.settings.fields": settings_fields,
 }

@@ -68,7 +68,7 @@ def change(call: Call, field: UserField, sent: Mapping[str, Any]) -> None:
 
 def get(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.get: the field, with its labels by language."""
-    return MethodResult(_existing(entity, call).shown())
+    return MethodResult(_existing(entity, call).row())
 
 
 def delete(entity: Entity, call: Call) -> MethodResult:
@@ -78,7 +78,7 @@ def delete(entity: Entity, call: Call) -> MethodResult:
     return MethodResult(result=True)
 
 
-def listed(entity: Entity, call: Call) -> MethodResult:
+def list_(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.list: the fields; their labels as texts if the filter has LANG."""
     conditions, order = call.argument("filter"), call.argument("order")
     for name, sent in (("order", order), ("filter", conditions)):
@@ -86,7 +86,7 @@ def listed(entity: Entity, call: Call) -> MethodResult:
             raise RestError("", f"Parameter '{name}' must be array.")
     conditions = dict(conditions or {})
     language = conditions.pop("LANG", None)
-    rows = [field.shown() for field in call.portal.schemas.user_fields(entity)]
+    rows = [field.row() for field in call.portal.schemas.user_fields(entity)]
     rows = ordered(matching(rows, conditions), order or {"SORT": "ASC", "ID": "ASC"})
     return MethodResult([_in_language(row, language) for row in rows], total=len(rows))
 
@@ -170,7 +170,7 @@ _VERBS: dict[str, Callable[[Entity, Call], MethodResult]] = {
     "add": add,
     "update": update,
     "get": get,
-    "list": listed,
+    "list": list_,
     "delete": delete,
 }
 METHODS: dict[str, Callable[[Call], MethodResult]] = {

@@ -8,14 +8,14 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import selected, start
+from emulator.entities.query import selected_names, start
 from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.family import Family, texts
 from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import loosely_selected, page
+from emulator.methods.select import page, select_loosely
 from emulator.methods.timeline.communications import (
     CALL,
     COMMUNICATION,
@@ -23,8 +23,8 @@ from emulator.methods.timeline.communications import (
     MEETING,
     PROVIDER,
     TASK,
+    communication_rows,
     rows_of,
-    shown_communications,
     stored_communications,
 )
 from emulator.methods.timeline.files import stored_files
@@ -122,7 +122,7 @@ def add(call: Call) -> MethodResult:
         text = "The custom activity without provider is not supported in current context."
         raise RestError("", text)
     owner = _owner(call, sent)
-    record = ACTIVITY.stored(sent, is_new=True)
+    record = ACTIVITY.stored_record(sent, is_new=True)
     record |= {
         "COMMUNICATIONS": stored_communications(sent, kind),
         "FILES": stored_files(sent.get("FILES")),
@@ -164,7 +164,7 @@ def update(call: Call) -> MethodResult:
     sent = call.require_fields()
     if "SUBJECT" in sent and not sent["SUBJECT"]:
         raise RestError("", "The field SUBJECT is not defined or empty.")
-    changed = {**record, **ACTIVITY.stored(sent, is_new=False)}
+    changed = {**record, **ACTIVITY.stored_record(sent, is_new=False)}
     if "COMMUNICATIONS" in sent:
         changed["COMMUNICATIONS"] = stored_communications(sent, int(record["TYPE_ID"]))
     save(call, number, changed)
@@ -183,7 +183,7 @@ def save(call: Call, number: int, record: Record) -> None:
 def get(call: Call) -> MethodResult:
     """crm.activity.get: an activity by its id."""
     number, record = existing(call, "Not found")
-    return MethodResult(ACTIVITY.shown(number, record))
+    return MethodResult(ACTIVITY.row(number, record))
 
 
 def delete(call: Call) -> MethodResult:
@@ -194,20 +194,20 @@ def delete(call: Call) -> MethodResult:
     return MethodResult(result=True)
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.activity.list: the activities found; their communications only if selected."""
     records = call.portal.records.all(ACTIVITY.name)
     conditions = call.argument("filter")
     bound = _bindings(conditions) if isinstance(conditions, dict) else []
-    chosen = selected(call.params)
+    chosen = selected_names(call.params)
     rows = []
     for number, record in records.items():
         if not bound or any(binding in bound for binding in record["bindings"]):
-            row = ACTIVITY.shown(number, record)
-            row["COMMUNICATIONS"] = shown_communications(call, number, record)
-            row["FILES"] = _files_shown(number, record)
+            row = ACTIVITY.row(number, record)
+            row["COMMUNICATIONS"] = communication_rows(call, number, record)
+            row["FILES"] = _file_rows(number, record)
             rows.append(row)
-    rows, total, following = page(loosely_selected(rows, call), start(call.params))
+    rows, total, following = page(select_loosely(rows, call), start(call.params))
     extra = {"COMMUNICATIONS", "FILES"} & chosen
     names = [name for name in _COLUMNS if name not in _EXTRA and ({name, "*"} & chosen)]
     views = [{name: row[name] for name in ("ID", *names, *sorted(extra))} for row in rows]
@@ -216,7 +216,7 @@ def listed(call: Call) -> MethodResult:
 
 def described_fields(_: Call) -> MethodResult:
     """crm.activity.fields: the fields of an activity."""
-    descriptions = described(_COLUMNS)
+    descriptions = describe(_COLUMNS)
     descriptions["WEBDAV_ELEMENTS"]["isDeprecated"] = True
     return MethodResult(descriptions)
 
@@ -248,7 +248,7 @@ def _owner(call: Call, sent: Mapping[str, Any]) -> tuple[int, int]:
     return entity.type_id, item_id
 
 
-def _files_shown(number: int, record: Record) -> list[dict[str, Any]]:
+def _file_rows(number: int, record: Record) -> list[dict[str, Any]]:
     address = "https://portal.bitrix24.local/bitrix/tools/crm_show_file.php"
     return [
         {
@@ -271,8 +271,8 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.activity.add": add,
     "crm.activity.update": update,
     "crm.activity.get": get,
-    "crm.activity.list": listed,
+    "crm.activity.list": list_,
     "crm.activity.delete": delete,
     "crm.activity.fields": described_fields,
-    "crm.activity.communication.fields": lambda _: MethodResult(described(COMMUNICATION)),
+    "crm.activity.communication.fields": lambda _: MethodResult(describe(COMMUNICATION)),
 }

@@ -10,7 +10,7 @@ from emulator.clock import portal_iso
 from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.families.family import required
+from emulator.methods.families.family import require
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.timeline.activities import ACTIVITY, make, save
 from emulator.methods.timeline.communications import PROVIDER
@@ -58,7 +58,7 @@ def move(call: Call) -> MethodResult:
     """crm.activity.binding.move: true; to another object of the same type."""
     names = ("sourceEntityTypeId", "sourceEntityId", "targetEntityTypeId", "targetEntityId")
     number, record = _existing(call, "activityId", "Element not found")
-    required(call, names)
+    require(call, names)
     source = [positive_int(call.argument(name)) or 0 for name in names[:2]]
     target = list(owner_of(call, *names[2:]))
     if source[0] != target[0]:
@@ -80,7 +80,7 @@ def move(call: Call) -> MethodResult:
 
 def todo_add(call: Call) -> MethodResult:
     """crm.activity.todo.add: the new to-do's id."""
-    required(call, ("ownerTypeId", "ownerId", "deadline"))
+    require(call, ("ownerTypeId", "ownerId", "deadline"))
     owner = owner_of(call)
     record: Record = {"TYPE_ID": str(PROVIDER), "PROVIDER_ID": _TODO, "PROVIDER_TYPE_ID": "TODO"}
     record |= {"SUBJECT": "To-do", "RESPONSIBLE_ID": str(call.user), "SETTINGS": {}}
@@ -95,7 +95,7 @@ def todo_update(call: Call) -> MethodResult:
 
 def todo_deadline(call: Call) -> MethodResult:
     """crm.activity.todo.updateDeadline: the to-do's id."""
-    required(call, ("value",))
+    require(call, ("value",))
     return _todo_save(call, {"value": "DEADLINE"}, "CAN_NOT_UPDATE_COMPLETED_TODO")
 
 
@@ -106,14 +106,14 @@ def todo_description(call: Call) -> MethodResult:
 
 def todo_responsible(call: Call) -> MethodResult:
     """crm.activity.todo.updateResponsibleUser: the to-do's id."""
-    required(call, ("responsibleId",))
+    require(call, ("responsibleId",))
     code = "CAN_NOT_UPDATE_RESPONSIBLE_USER_COMPLETED_TODO"
     return _todo_save(call, {"responsibleId": "RESPONSIBLE_ID"}, code)
 
 
 def todo_color(call: Call) -> MethodResult:
     """crm.activity.todo.updateColor: the to-do's id."""
-    required(call, ("colorId",))
+    require(call, ("colorId",))
     if str(call.argument("colorId")) not in _COLORS:
         raise RestError("CAN_NOT_UPDATE_WRONG_COLOR_TODO", "Wrong color")
     return _todo_save(call, {}, "CAN_NOT_UPDATE_COLOR_COMPLETED_TODO")
@@ -154,7 +154,7 @@ def _todo_changes(call: Call, names: dict[str, str]) -> Record:
 
 
 def _existing(call: Call, name: str, missing: str = "Not found.") -> tuple[int, Any]:
-    required(call, (name,))
+    require(call, (name,))
     number = positive_int(call.argument(name))
     record = call.portal.records.get(ACTIVITY.name, number)
     if number is None or record is None:

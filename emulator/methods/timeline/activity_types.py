@@ -23,7 +23,7 @@ def badge_add(call: Call) -> MethodResult:
     record = {name: call.argument(name) for name in _BADGE_NAMES}
     if not all(record.values()):
         raise RestError("REQUIRED_ARG_MISSING", "Required fields are not filled")
-    found = _found(call, _BADGE, "code", record["code"])
+    found = _find(call, _BADGE, "code", record["code"])
     if found:
         call.portal.records.put(_BADGE, found[0], record)
     else:
@@ -58,7 +58,7 @@ def type_add(call: Call) -> MethodResult:
     code = str(fields.get("TYPE_ID") or "")[:100]
     if not code:
         raise RestError("INVALID_ARG_VALUE", "The required field TYPE_ID is not filled")
-    if _found(call, _TYPE, "TYPE_ID", code):
+    if _find(call, _TYPE, "TYPE_ID", code):
         text = f"Custom activity type with TYPE_ID '{code}' already exists"
         raise RestError("INVALID_ARG_VALUE", text)
     is_configurable = fields.get("IS_CONFIGURABLE_TYPE") == "Y"
@@ -78,7 +78,7 @@ def type_delete(call: Call) -> MethodResult:
     """crm.activity.type.delete: true."""
     _require_type_owner(call)
     code = str(call.argument("TYPE_ID") or "")[:100]
-    found = _found(call, _TYPE, "TYPE_ID", code)
+    found = _find(call, _TYPE, "TYPE_ID", code)
     if found is None:
         text = f"Custom activity type with TYPE_ID '{code}' does not exist"
         raise RestError("INVALID_ARG_VALUE", text)
@@ -96,13 +96,13 @@ def _require_type_owner(call: Call) -> None:
     _require_admin(call)
 
 
-def _found(call: Call, family: str, name: str, value: Any) -> tuple[int, Record] | None:
+def _find(call: Call, family: str, name: str, value: Any) -> tuple[int, Record] | None:
     rows = call.portal.records.all(family)
     return next(((number, row) for number, row in rows.items() if row[name] == value), None)
 
 
 def _existing_badge(call: Call) -> tuple[int, Record]:
-    found = _found(call, _BADGE, "code", call.argument("code"))
+    found = _find(call, _BADGE, "code", call.argument("code"))
     if found is None:
         raise RestError("NOT_FOUND", "Not found.")
     return found

@@ -8,14 +8,14 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import selected, start
+from emulator.entities.query import selected_names, start
 from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied, invalid_id
-from emulator.methods.described import Column, described
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.record_events import announce
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import loosely_selected, page
-from emulator.methods.timeline.files import shown_files, stored_files
+from emulator.methods.select import page, select_loosely
+from emulator.methods.timeline.files import file_rows, stored_files
 from emulator.methods.timeline.owners import by_name, owner_of, require_owner
 
 _COMMENT = "crm.timeline.comment"
@@ -76,7 +76,7 @@ def get(call: Call) -> MethodResult:
     record = call.portal.records.get(_COMMENT, number)
     if record is None:
         raise RestError("", "Not found.")
-    return MethodResult(_shown(number, record, record["bindings"][0]))
+    return MethodResult(_row(number, record, record["bindings"][0]))
 
 
 def delete(call: Call) -> MethodResult:
@@ -92,7 +92,7 @@ def delete(call: Call) -> MethodResult:
     return MethodResult(None)
 
 
-def listed(call: Call) -> MethodResult:
+def list_(call: Call) -> MethodResult:
     """crm.timeline.comment.list: the comments of the object that the filter names."""
     conditions = call.argument("filter")
     values = {str(name).lstrip("=").upper(): value for name, value in (conditions or {}).items()}
@@ -102,12 +102,12 @@ def listed(call: Call) -> MethodResult:
         raise access_denied()
     binding = [str(item.id), entity.table]
     rows = [
-        _shown(number, record, binding)
+        _row(number, record, binding)
         for number, record in call.portal.records.all(_COMMENT).items()
         if binding in record["bindings"]
     ]
-    rows, total, following = page(loosely_selected(rows, call), start(call.params))
-    chosen = selected(call.params)
+    rows, total, following = page(select_loosely(rows, call), start(call.params))
+    chosen = selected_names(call.params)
     if "*" not in chosen:
         rows = [{name: row[name] for name in row if name in chosen} for row in rows]
     return MethodResult(rows, total, following)
@@ -193,9 +193,9 @@ def _binding(call: Call) -> tuple[int, Record, list[str]]:
     return number, record, [str(fields["ENTITY_ID"]), str(fields["ENTITY_TYPE"]).lower()]
 
 
-def _shown(number: int, record: Record, binding: list[str]) -> dict[str, Any]:
+def _row(number: int, record: Record, binding: list[str]) -> dict[str, Any]:
     item_id, kind = binding
-    files = shown_files(record["FILES"], record["CREATED"], record["AUTHOR_ID"])
+    files = file_rows(record["FILES"], record["CREATED"], record["AUTHOR_ID"])
     return {
         "ID": str(number),
         "ENTITY_ID": item_id,
@@ -209,11 +209,11 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.timeline.comment.add": add,
     "crm.timeline.comment.update": update,
     "crm.timeline.comment.get": get,
-    "crm.timeline.comment.list": listed,
+    "crm.timeline.comment.list": list_,
     "crm.timeline.comment.delete": delete,
-    "crm.timeline.comment.fields": lambda _: MethodResult(described(_COLUMNS)),
+    "crm.timeline.comment.fields": lambda _: MethodResult(describe(_COLUMNS)),
     "crm.timeline.bindings.bind": bind,
     "crm.timeline.bindings.unbind": unbind,
     "crm.timeline.bindings.list": bindings,
-    "crm.timeline.bindings.fields": lambda _: MethodResult(described(_BINDING_COLUMNS)),
+    "crm.timeline.bindings.fields": lambda _: MethodResult(describe(_BINDING_COLUMNS)),
 }

@@ -6,7 +6,7 @@ from typing import Any
 from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.described import Column
+from emulator.methods.descriptions import Column
 from emulator.methods.result import Call
 
 #: Types of activities.
@@ -43,7 +43,7 @@ def stored_communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, 
     ]
 
 
-def shown_communications(call: Call, number: int, record: Record) -> list[dict[str, Any]]:
+def communication_rows(call: Call, number: int, record: Record) -> list[dict[str, Any]]:
     """The communications of an activity, as crm.activity.list returns them."""
     rows = record.get("COMMUNICATIONS", [])
     return [

@@ -20,10 +20,10 @@ def stored_files(sent: Any) -> list[list[Any]]:
     return found
 
 
-def shown_files(files: list[list[Any]], time: str, author: str) -> dict[str, Any]:
+def file_rows(files: list[list[Any]], time: str, author: str) -> dict[str, Any]:
     """The files of a comment, by number."""
     return {
-        str(number): _shown(number, name, size, time, author)
+        str(number): _file_row(number, name, size, time, author)
         for number, (name, size) in enumerate(files, 1)
     }
 
@@ -35,7 +35,7 @@ def _size(content: str) -> int:
         return 0
 
 
-def _shown(number: int, name: str, size: int, time: str, author: str) -> dict[str, Any]:
+def _file_row(number: int, name: str, size: int, time: str, author: str) -> dict[str, Any]:
     is_image = name.lower().endswith(_IMAGES)
     address = f"{number}/?&ncc=1&filename={name}"
     return {

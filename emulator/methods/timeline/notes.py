@@ -12,7 +12,7 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import start
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.families.family import required
+from emulator.methods.families.family import require
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.rows import ordered
 from emulator.methods.select import page
@@ -24,7 +24,7 @@ _PINNED_MAX = 3
 
 def note_save(call: Call) -> MethodResult:
     """crm.timeline.note.save: true; an entry has one note."""
-    required(call, ("ownerTypeId", "ownerId", "itemType", "itemId", "text"))
+    require(call, ("ownerTypeId", "ownerId", "itemType", "itemId", "text"))
     key, stored = _note(call)
     now, by = iso(call.portal.clock.wall()), call.user
     text = str(call.argument("text"))[:65_535]
@@ -62,7 +62,7 @@ def _note(call: Call) -> tuple[list[int], tuple[int, Record] | None]:
 
 
 def _existing_note(call: Call) -> tuple[int, Record]:
-    required(call, ("ownerTypeId", "ownerId", "itemType", "itemId"))
+    require(call, ("ownerTypeId", "ownerId", "itemType", "itemId"))
     _, stored = _note(call)
     if stored is None:
         raise RestError("NOT_FOUND", "Element not found")
@@ -81,19 +81,19 @@ def log_add(call: Call) -> MethodResult:
     record["authorId"] = call.user
     record |= {name: str(fields[name])[:65_535] for name in ("title", "text", "iconCode")}
     number = call.portal.records.add(_LOG, record)
-    return MethodResult({"logMessage": _log_shown(number, record)})
+    return MethodResult({"logMessage": _log_row(number, record)})
 
 
 def log_get(call: Call) -> MethodResult:
     """crm.timeline.logmessage.get: an entry by its id."""
-    return MethodResult({"logMessage": _log_shown(*_existing_log(call))})
+    return MethodResult({"logMessage": _log_row(*_existing_log(call))})
 
 
 def log_list(call: Call) -> MethodResult:
     """crm.timeline.logmessage.list: the entries of an object."""
     owner, order = list(owner_of(call, "entityTypeId", "entityId")), call.argument("order")
     rows = [
-        _log_shown(number, record)
+        _log_row(number, record)
         for number, record in call.portal.records.all(_LOG).items()
         if record["owner"] == owner
     ]
@@ -109,7 +109,7 @@ def log_delete(call: Call) -> MethodResult:
 
 
 def _existing_log(call: Call) -> tuple[int, Record]:
-    required(call, ("id",))
+    require(call, ("id",))
     number = positive_int(call.argument("id"))
     record = call.portal.records.get(_LOG, number)
     if number is None or record is None:
@@ -118,13 +118,13 @@ def _existing_log(call: Call) -> tuple[int, Record]:
     return number, record
 
 
-def _log_shown(number: int, record: Record) -> dict[str, Any]:
+def _log_row(number: int, record: Record) -> dict[str, Any]:
     return {"id": number, **{name: value for name, value in record.items() if name != "owner"}}
 
 
 def pin(call: Call, *, on: bool) -> MethodResult:
     """crm.timeline.item.pin and unpin: null; an object has three pinned entries at most."""
-    required(call, ("id",))
+    require(call, ("id",))
     owner = list(owner_of(call))
     number = positive_int(call.argument("id"))
     record = call.portal.records.get("crm.timeline.comment", number)

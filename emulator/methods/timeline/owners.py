@@ -5,7 +5,7 @@ from typing import Any
 from emulator.entities.entity import Entity
 from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
-from emulator.methods.families.family import required
+from emulator.methods.families.family import require
 from emulator.methods.result import Call
 
 
@@ -28,7 +28,7 @@ def owner_of(
     call: Call, type_name: str = "ownerTypeId", id_name: str = "ownerId"
 ) -> tuple[int, int]:
     """The type and id of the object that two parameters name; raises RestError."""
-    required(call, (type_name, id_name))
+    require(call, (type_name, id_name))
     entity = call.portal.types.get(positive_int(call.argument(type_name)))
     item_id = positive_int(call.argument(id_name)) or 0
     require_owner(call, entity, item_id)

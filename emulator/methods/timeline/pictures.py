@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.errors import RestError
-from emulator.methods.families.family import required
+from emulator.methods.families.family import require
 from emulator.methods.result import Call, MethodResult
 
 _SYSTEM = ("call", "arrow-down", "mail", "task", "comment")
@@ -27,24 +27,24 @@ class Pictures:
 
     def add(self, call: Call) -> MethodResult:
         """The new picture."""
-        required(call, ("code", "fileContent"))
+        require(call, ("code", "fileContent"))
         code = _code(call)
         if code not in self._own(call):
             call.portal.records.add(self.family, {"code": code})
-        return MethodResult({self.kind: self._shown(code, is_system=False)})
+        return MethodResult({self.kind: self._row(code, is_system=False)})
 
     def get(self, call: Call) -> MethodResult:
         """A picture by its code."""
         code, pictures = _code(call), self._own(call)
         if code not in pictures and code not in _SYSTEM:
             raise self._missing(code)
-        return MethodResult({self.kind: self._shown(code, is_system=code not in pictures)})
+        return MethodResult({self.kind: self._row(code, is_system=code not in pictures)})
 
-    def listed(self, call: Call) -> MethodResult:
+    def list_(self, call: Call) -> MethodResult:
         """The system's pictures, then the others."""
         pictures = self._own(call)
-        rows = [self._shown(code, is_system=True) for code in _SYSTEM if code not in pictures]
-        rows += [self._shown(code, is_system=False) for code in pictures]
+        rows = [self._row(code, is_system=True) for code in _SYSTEM if code not in pictures]
+        rows += [self._row(code, is_system=False) for code in pictures]
         return MethodResult({f"{self.kind}s": rows}, total=len(rows))
 
     def delete(self, call: Call) -> MethodResult:
@@ -59,7 +59,7 @@ class Pictures:
         rows = call.portal.records.all(self.family)
         return {row["code"]: number for number, row in rows.items()}
 
-    def _shown(self, code: str, *, is_system: bool) -> dict[str, Any]:
+    def _row(self, code: str, *, is_system: bool) -> dict[str, Any]:
         address = "" if is_system else f"/upload/crm/{self.kind}/{code}"
         return {"code": code, "isSystem": is_system, "fileUri": address}
 
@@ -68,7 +68,7 @@ class Pictures:
 
 
 def _code(call: Call) -> str:
-    required(call, ("code",))
+    require(call, ("code",))
     return str(call.argument("code"))[:50]
 
 
@@ -78,7 +78,7 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     for verb, method in (
         ("add", pictures.add),
         ("get", pictures.get),
-        ("list", pictures.listed),
+        ("list", pictures.list_),
         ("delete", pictures.delete),
     )
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from leadline.mapping.user_field import UserField
 
 
-class Desired(Protocol):
+class DesiredFields(Protocol):
     """The further fields of a user, as a message carries them."""
 
     @property
@@ -37,7 +37,7 @@ _PERSONAL = frozenset({"text", "email", "phone", "date"})
 _NEUTRAL = {"text": ERASED_NAME, "date": "1900-01-01"}
 
 
-def desired_values(state: Desired) -> LeadValues:
+def desired_values(state: DesiredFields) -> LeadValues:
     """The values that the lead of this user should have, by target."""
     mapping = field_map() if state.fields else None
     if mapping is None:
@@ -58,7 +58,7 @@ def phone_types() -> frozenset[str]:
     return mapping.other_phone_types if mapping else frozenset()
 
 
-def create(state: Desired) -> tuple[dict[str, Any], list[dict[str, str]]]:
+def create(state: DesiredFields) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The fields and multi-field rows of a new lead, with the constants."""
     mapping = field_map()
     if mapping is None:
@@ -76,13 +76,13 @@ def create(state: Desired) -> tuple[dict[str, Any], list[dict[str, str]]]:
 
 
 def update(
-    applied: AppliedFields, state: Desired
+    applied: AppliedFields, state: DesiredFields
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """The fields and multi-field rows that differ from last applied."""
     fields: dict[str, Any] = {}
     rows: dict[str, dict[str, str]] = {}
     mapping = field_map()
-    for target, value in _changed(applied, state):
+    for target, value in _values_to_write(applied, state):
         if not is_multifield(target):
             assert mapping is not None  # noqa: S101 - without a map nothing differs
             fields |= _column(mapping, target, value)
@@ -93,13 +93,13 @@ def update(
     return fields, rows
 
 
-def cleared() -> dict[str, str]:
+def blank_columns() -> dict[str, str]:
     """The columns of the map that may hold personal data, each with what an erasure writes."""
     mapping = field_map()
     if mapping is None:
         return {}
     return {
-        targets.item_name(target): _erased(user_field)
+        targets.item_name(target): _blank_value(user_field)
         for target, (_, user_field) in mapping.by_target.items()
         if user_field.type in _PERSONAL and not is_multifield(target)
     }
@@ -116,7 +116,7 @@ def is_blank(found: FoundFields) -> bool:
     if mapping is None:
         return True
     texts = (
-        (found.values.get(target), _erased(user_field))
+        (found.values.get(target), _blank_value(user_field))
         for target, (_, user_field) in mapping.by_target.items()
         if user_field.type in _PERSONAL
     )
@@ -124,14 +124,14 @@ def is_blank(found: FoundFields) -> bool:
     return not has_text and not any(found.rows.values())
 
 
-def _erased(user_field: "UserField") -> str:
+def _blank_value(user_field: "UserField") -> str:
     """What an erasure writes: a portal that requires a field takes no empty value."""
     # Where the portal requires a field, the map has it as required, or gives it a default.
     may_be_mandatory = user_field.required or user_field.default is not None
     return _NEUTRAL.get(user_field.type, "") if may_be_mandatory else ""
 
 
-def needs_lookup(applied: AppliedFields, state: Desired) -> bool:
+def needs_lookup(applied: AppliedFields, state: DesiredFields) -> bool:
     """Whether the lead must be read before a write.
 
     Without its row's id, a changed multi-field would get a second value. And a field that the CRM
@@ -153,7 +153,9 @@ def needs_lookup(applied: AppliedFields, state: Desired) -> bool:
     return False
 
 
-def _changed(applied: AppliedFields, state: Desired) -> Iterator[tuple[str, str | None]]:
+def _values_to_write(
+    applied: AppliedFields, state: DesiredFields
+) -> Iterator[tuple[str, str | None]]:
     """The values to write, by target: those that differ from last applied, or may."""
     mapping = field_map() if state.fields else None
     if mapping is None:
@@ -179,7 +181,9 @@ def differs(user_field: "UserField", lead_value: str | None, value: str | None) 
     return True
 
 
-def differences(found: FoundFields, state: Desired) -> dict[str, tuple[str | None, str | None]]:
+def differences(
+    found: FoundFields, state: DesiredFields
+) -> dict[str, tuple[str | None, str | None]]:
     """The fields that a write would change, by name: the lead's value, and the user's."""
     mapping = field_map() if state.fields else None
     if mapping is None:
@@ -196,7 +200,7 @@ def differences(found: FoundFields, state: Desired) -> dict[str, tuple[str | Non
     return differing
 
 
-def open_fields(applied: AppliedFields, state: Desired) -> list[str]:
+def open_fields(applied: AppliedFields, state: DesiredFields) -> list[str]:
     """The names of the fields that a write could not bring into this lead.
 
     The portal refused the value or the clearing of it, or has deleted the field; or the map no

@@ -10,7 +10,7 @@ from leadline.bitrix24.lead_fields.applied_fields import (
     FoundFields,
     Row,
 )
-from leadline.bitrix24.lead_fields.further_fields import Desired, as_written, desired_values
+from leadline.bitrix24.lead_fields.further_fields import DesiredFields, as_written, desired_values
 from leadline.mapping import lead_values, targets
 from leadline.mapping.current import field_map
 from leadline.mapping.lead_values import LeadValues
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leadline.mapping.user_field import UserField
 
 
-def parse_item(item: Mapping[str, Any], state: Desired) -> AppliedFields:
+def parse_item(item: Mapping[str, Any], state: DesiredFields) -> AppliedFields:
     """The fields of a lead as a write returned it.
 
     If the answer leaves one out, a standard column counts as written, and a user field as unknown.

@@ -170,7 +170,7 @@ class _Earlier:
             self.external_ids.add(user.external_id)
 
 
-class Rejected:
+class RejectedFile:
     """The rejected records, in a file of the same format, each with its error."""
 
     def __init__(self, path: Path, *, is_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from leadline.cli.files.checkpoint import Checkpoint
-from leadline.cli.files.import_file import File, Record, Rejected
+from leadline.cli.files.import_file import File, Record, RejectedFile
 from leadline.cli.output import FINDINGS, Json, print_json, print_line, print_note, progress_bar
 from leadline.errors import InvalidRequest
 from leadline.ledger import bulk_import
@@ -64,7 +64,7 @@ def import_file(
     source = File(file, _mapping(columns or []), stage)
     digest = source.digest()
     rejected_file = rejected or file.with_name(f"{file.stem}.rejected{file.suffix}")
-    validated = _validate(source, digest, Rejected(rejected_file, is_json=source.is_json))
+    validated = _validate(source, digest, RejectedFile(rejected_file, is_json=source.is_json))
     good, bad = validated.good, validated.bad
     created = 0
     if good and not check and (skip_rejected or not bad):
@@ -108,7 +108,7 @@ class _Validated:
     conflicts: frozenset[int]
 
 
-def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
+def _validate(source: File, digest: str, rejected: RejectedFile) -> _Validated:
     """Validate all lines; rejected ones go to the file."""
     good = last_id = 0
     conflicts = set[int]()
@@ -122,11 +122,11 @@ def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
                 continue
             if record.user is not None:
                 conflicts.add(record.line)
-            if refused.count < _PRINT_MAX:
+            if rejected.count < _PRINT_MAX:
                 print_note(f"line {record.line}: {record.error}")
-            refused.add(record)
-    refused.close()
-    return _Validated(good, refused.count, last_id, frozenset(conflicts))
+            rejected.add(record)
+    rejected.close()
+    return _Validated(good, rejected.count, last_id, frozenset(conflicts))
 
 
 def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Record]:

@@ -40,7 +40,7 @@ def apply(
         leadline apply 3 --yes --json
         leadline apply --quiet
     """
-    plan = _ready(plan_id)
+    plan = _ready_plan(plan_id)
     remaining = dict.fromkeys(APPLIED, 0)
     for (kind, outcome), lines in plans.counts(plan).items():
         if kind in APPLIED and not outcome:
@@ -67,7 +67,7 @@ def apply(
         raise typer.Exit(FINDINGS)
 
 
-def _ready(plan_id: int | None) -> Plan:
+def _ready_plan(plan_id: int | None) -> Plan:
     plan = plans.find(plan_id)
     if plan is None and plan_id is not None:
         raise IdNotFound(f"there is no plan {plan_id}")

@@ -14,7 +14,7 @@ from leadline.sync.reconcile.originator import originator_id
 def restored(*, yes: Yes = False, json: Json = False) -> None:
     """Declare that Postgres was restored.
 
-    It went back to an earlier time, or takes over a portal's leads. A new history begins: versions
+    It went back to an earlier time, or adopts a portal's leads. A new history begins: versions
     and ids that Postgres has lost no longer count, and every lead is compared with its user and
     corrected. New users get ids that no lead carries. If calls were held because the portal has
     leads of unknown users, they resume. It asks first.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from leadline.errors import ExternalIdTaken, VersionMismatch
 from leadline.ledger import accept
-from leadline.ledger.event import Accepted, IdempotencyKey
+from leadline.ledger.event import AcceptedWrite, IdempotencyKey
 from leadline.ledger.upsert import store
 from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.users import stages
@@ -46,5 +46,5 @@ def accept_many(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[i
 def _offered(outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
     for outcome in outcomes.values():
         if outcome.event is not None:
-            accept.offer(Accepted(outcome.event, is_new=True))
+            accept.offer(AcceptedWrite(outcome.event, is_new=True))
     return outcomes

@@ -24,7 +24,7 @@ BATCH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedLines:
     """The result of applying some lines."""
 
     #: Users for whom an event was entered.
@@ -33,7 +33,7 @@ class Applied:
     changed: list[int]
 
 
-def steps(plan: Plan, *, quiet: bool = False) -> Iterator[Applied]:
+def steps(plan: Plan, *, quiet: bool = False) -> Iterator[AppliedLines]:
     """Apply the lines that were not applied yet, some at a time.
 
     `quiet`: new leads start no robots, if the portal allows imports.
@@ -47,7 +47,7 @@ def steps(plan: Plan, *, quiet: bool = False) -> Iterator[Applied]:
     plans.end(plan)
 
 
-def _apply(plan: Plan, batch: Sequence[dict[str, Any]], attributes: Sequence[str]) -> Applied:
+def _apply(plan: Plan, batch: Sequence[dict[str, Any]], attributes: Sequence[str]) -> AppliedLines:
     number_of = {line["user_id"]: line["number"] for line in batch}
     snapshots_by_id = snapshots.by_ids(list(number_of))
     # An erased user has no line any more, and one that was written since is left out.
@@ -62,7 +62,7 @@ def _apply(plan: Plan, batch: Sequence[dict[str, Any]], attributes: Sequence[str
     entered = _enter(plan, valid, attributes)
     plans.mark(plan, [number for id_, number in number_of.items() if id_ not in entered], "changed")
     changed = sorted(number_of.keys() - entered)
-    return Applied(sorted(entered), changed)
+    return AppliedLines(sorted(entered), changed)
 
 
 def _candidates(users: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) -> Candidates:

@@ -88,7 +88,7 @@ class Confirms:
             item = self._unconfirmed.pop(confirmed_tag, None)
             if item is None:
                 continue
-            if acked and not self._was_returned(item.message):
+            if acked and not self._forget_return(item.message):
                 was_confirmed = True
                 PUBLISHED.inc("confirmed")
                 item.done(True)  # noqa: FBT003
@@ -108,7 +108,8 @@ class Confirms:
         fail(list(self._unconfirmed.values()))
         self._unconfirmed.clear()
 
-    def _was_returned(self, message: Message) -> bool:
+    def _forget_return(self, message: Message) -> bool:
+        """Forget the return of this message, if there was one; returns whether there was."""
         if not self._returned:
             return False
         key = (message.queue, message.message_id or None, message.body)

@@ -12,7 +12,7 @@ def refuse_cross_site(app: App) -> App:
     """Middleware: refuse cross-site browser requests; used while authentication is off."""
     guard = cross_site.Guard.read()
 
-    def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def middleware(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         refusal = guard.refusal(_head(environ))
         if refusal is None:
             return app(environ, start_response)
@@ -20,7 +20,7 @@ def refuse_cross_site(app: App) -> App:
         response = RawResponse(body, refusal.status, {"Content-Type": problem.CONTENT_TYPE})
         return response(environ, start_response)
 
-    return answering
+    return middleware
 
 
 def _head(environ: dict[str, Any]) -> cross_site.Head:

@@ -125,7 +125,7 @@ def _wsgi_app(function: Function) -> App:
 def answer_probes(app: App) -> App:
     """Middleware: answer probes and scrapes, pass on all other requests."""
 
-    def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def middleware(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] in PROBES:
             ok = RawResponse(b"ok", HTTPStatus.OK, {"Content-Type": "text/plain"})
             return ok(environ, start_response)
@@ -135,13 +135,13 @@ def answer_probes(app: App) -> App:
             return exposition(environ, start_response)
         return app(environ, start_response)
 
-    return answering
+    return middleware
 
 
 def limit_body(app: App, limit_of: Callable[[str], int]) -> App:
     """Middleware: reject bodies over their path's limit (chunked ones, too) or timed out."""
 
-    def limited(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def middleware(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         limit = limit_of(environ["PATH_INFO"])
         if rsgi_bridge.TIMED_OUT in environ:
             detail = f"A body must be sent within {rsgi_bridge.BODY_TIMEOUT_S} s."
@@ -156,7 +156,7 @@ def limit_body(app: App, limit_of: Callable[[str], int]) -> App:
         environ["CONTENT_LENGTH"] = str(len(body))
         return app(environ, start_response)
 
-    return limited
+    return middleware
 
 
 def _close_with(status: HTTPStatus, detail: str) -> RawResponse:

@@ -30,7 +30,7 @@ DURATION = metrics.Histogram(
 def count_requests(app: App, function: str) -> App:
     """Middleware: count each request of this app and its duration."""
 
-    def counting(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def middleware(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         started_at = time.perf_counter()
         status = "500"
 
@@ -49,7 +49,7 @@ def count_requests(app: App, function: str) -> App:
             REQUESTS.inc(function, route, method, status)
             DURATION.observe(time.perf_counter() - started_at, function, route, method)
 
-    return counting
+    return middleware
 
 
 def is_scrape(environ: dict[str, Any]) -> bool:

@@ -92,7 +92,7 @@ class Span:
 def trace_requests(app: App, function: str) -> App:
     """Middleware: a span for each request, which the function sees as its parent."""
 
-    def tracing(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def middleware(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         status = "500"
 
         def start(line: str, *rest: Any) -> Any:
@@ -115,7 +115,7 @@ def trace_requests(app: App, function: str) -> App:
                 http__route=route,
             )
 
-    return tracing
+    return middleware
 
 
 def start(processor: "SpanProcessor | None" = None) -> None:

@@ -15,7 +15,7 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.lead_fields import further_fields
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import LastApplied
-from leadline.bitrix24.stored_lead import Fields, applied
+from leadline.bitrix24.stored_lead import Fields, dump_last_applied
 from leadline.errors import BitrixError, LeadGone, OutcomeUnknown
 from leadline.messages.contract import ERASED_NAME, LeadOutcome
 from leadline.settings import settings
@@ -23,14 +23,12 @@ from leadline.sync import decide
 from leadline.sync.decide import LEAD_KNOWN, LOOKUP_RETRY_MS, Lookup, NoCall, Write
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import Outcome, OutcomeStatus, PendingEvent
-from leadline.workqueue.entries.settlement import Settlement
+from leadline.workqueue.entries.settlement import AT_ONCE_MS, Settlement
 
-#: `erased` of an entry whose lead was deleted.
+#: The value of an entry's field `erased` once its lead was deleted.
 DELETED = "deleted"
-#: Due again at once. With 0, the call would linger, as for a user that keeps changing.
-AT_ONCE_MS = 1
 STILL_THERE = "the lead still has a name or phone after it was erased: does the CRM restore them?"
-OF_OTHER = "lead {} belongs to another user or installation: nothing was erased there"
+LEAD_OF_OTHER = "lead {} belongs to another user or installation: nothing was erased there"
 #: Phones, in whatever notation, and email addresses.
 _CONTACT = re.compile(r"[^\s@]+@[^\s@]+|\+?\d(?:[\s().-]*\d){5,}")
 
@@ -84,7 +82,7 @@ def settle_lookup(entry: Entry, leads_found: Sequence[FoundLead], now_ms: int) -
 def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
     """As `settle_lookup`, for a lead without this user's origin: imported, or named by a reply."""
     if lead is not None and lead.belongs_to_other(decide.originator_of(entry)):
-        reason = OF_OTHER.format(lead.lead_id)
+        reason = LEAD_OF_OTHER.format(lead.lead_id)
         return decide.reject_claimed_lead(entry, reason, taken_lead_id=lead.lead_id)
     return settle_lookup(entry, [lead] if lead else [], now_ms)
 
@@ -135,12 +133,16 @@ def _outcome(entry: Entry, lead_id: int | None) -> LeadOutcome:
 
 
 def _succeed(
-    entry: Entry, event: PendingEvent, lead_id: int | None, lead: LeadOutcome, newest: int
+    entry: Entry,
+    event: PendingEvent,
+    lead_id: int | None,
+    lead_outcome: LeadOutcome,
+    newest: int,
 ) -> PendingEvent:
     if event.outcome is not None:
         return event
     status: OutcomeStatus = "synced" if event.seq == newest else "superseded"
-    outcome = Outcome(status, event.attempts + 1, lead_id, fence=entry.fence, lead=lead)
+    outcome = Outcome(status, event.attempts + 1, lead_id, fence=entry.fence, lead=lead_outcome)
     return replace(event, outcome=outcome)
 
 
@@ -163,11 +165,11 @@ def _is_blank(lead: LastApplied) -> bool:
 
 
 def _last_applied(lead: FoundLead) -> str | bytes | int:
-    """The lead without its name and phone, only with marks that it has them."""
+    """The lead to store: with its name and phone replaced by marks that it has them."""
     name = ERASED_NAME if _is_blank_name(lead) else None
     phone = "" if _has_other_data(lead) else None
-    return applied(LastApplied(lead.lead_id, name, phone), None)["agreed"]
+    return dump_last_applied(LastApplied(lead.lead_id, name, phone), None)["agreed"]
 
 
 def _agreed(lead: LastApplied | None) -> str | bytes | int:
-    return applied(lead, None)["agreed"] if lead else b""
+    return dump_last_applied(lead, None)["agreed"] if lead else b""

@@ -14,10 +14,7 @@ from leadline.mapping.current import field_map
 from leadline.sync.decide import Plan, Write
 from leadline.sync.fields.last_check import FieldCheck
 from leadline.workqueue.entries.entry import Entry
-from leadline.workqueue.entries.settlement import Settlement
-
-#: How soon the lead is written again, without the refused field.
-_AT_ONCE_MS = 1
+from leadline.workqueue.entries.settlement import AT_ONCE_MS, Settlement
 
 
 def may_concern(entry: Entry, plan: Plan, result: object) -> bool:
@@ -43,7 +40,7 @@ def settle(entry: Entry, plan: Plan, error: BitrixError, check: FieldCheck) -> S
         return None
     all_refused = ",".join(sorted(refused | (entry.state.refused if entry.state else set())))
     return Settlement(
-        entry, {"refused": all_refused}, delay_ms=_AT_ONCE_MS, refused_fields=tuple(sorted(refused))
+        entry, {"refused": all_refused}, delay_ms=AT_ONCE_MS, refused_fields=tuple(sorted(refused))
     )
 
 

@@ -120,10 +120,10 @@ class Entry:
         return cls(
             user_id=int(user),
             fence=content[b"fence"].decode(),
-            state=stored_lead.state(content),
+            state=stored_lead.load_state(content),
             desired_seq=number(b"order"),
             desired_stage_seq=number(b"stage_order"),
-            last_applied=stored_lead.last_applied(content),
+            last_applied=stored_lead.load_last_applied(content),
             applied_seq=number(b"agreed_order"),
             applied_stage_seq=number(b"agreed_stage_order"),
             claimed_lead_id=number(b"hint") or None,

@@ -8,6 +8,10 @@ from leadline.errors import BitrixError
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import PendingEvent
 
+#: `delay_ms` of a user whose next call follows at once. 0 is for a user with a newer event, who is
+#: delayed if this happens several times in a row.
+AT_ONCE_MS = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:

@@ -44,6 +44,6 @@ def _platform(document: dict[str, str], deployments: Path) -> Platform:
         from local.gateway.openfaas.containers import Containers  # noqa: PLC0415
 
         return Containers(document["project"], deployments)
-    from local.gateway.openfaas.supervised import Supervised  # noqa: PLC0415
+    from local.gateway.openfaas.supervised import SupervisedPrograms  # noqa: PLC0415
 
-    return Supervised(Path(document["supervisor"]), Path(document["logs"]))
+    return SupervisedPrograms(Path(document["supervisor"]), Path(document["logs"]))

@@ -24,7 +24,7 @@ _GROUP = "functions"
 _NOT_RUNNING = 70
 
 
-class Supervised:
+class SupervisedPrograms:
     """The platform of `make run`."""
 
     orchestration = "supervisord"

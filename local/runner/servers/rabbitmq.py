@@ -14,7 +14,7 @@ from leadline.settings import settings
 from local.logins import rabbitmq as logins
 from local.logins.table import LOGINS, OWNER, Login
 from local.runner.processes.program import Group, Program, StartPhase
-from local.runner.servers.rabbitmq_home import minimal_home
+from local.runner.servers.rabbitmq_home import rebuild_minimal_home
 from local.runner.state import State, write, write_json
 
 #: The script itself: Debian's wrapper in /usr/sbin refuses users other than root and rabbitmq.
@@ -120,7 +120,7 @@ class RabbitMQ:
         )
         write(folder / "enabled_plugins", "[rabbitmq_management].\n")
         write(folder / "names", _NAMES)
-        home = minimal_home(folder)
+        home = rebuild_minimal_home(folder)
         minimal = (
             {
                 "RABBITMQ_SCRIPTS_DIR": str(home / "sbin"),

@@ -14,8 +14,8 @@ _ROOTS = ("rabbit", "rabbitmq_prelaunch", "rabbitmq_management")
 _APPLICATIONS = re.compile(r"\{\s*(?:included_)?applications\s*,\s*\[(.*?)\]", re.DOTALL)
 
 
-def minimal_home(folder: Path) -> Path | None:
-    """The folder's `home`, rebuilt; None if this RabbitMQ is packaged differently."""
+def rebuild_minimal_home(folder: Path) -> Path | None:
+    """Link the needed parts of RabbitMQ into `home`; None if it is packaged differently."""
     installed = max(_HOME.glob("rabbitmq_server-*"), default=None)
     if installed is None:
         return None

@@ -5,7 +5,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from emulator.http.webhooks import is_emulators
-from local.logins.table import ADDRESSES, WEBHOOK, Login
+from local.logins.table import URL_SECRETS, WEBHOOK, Login
 from local.runner.choices import Choices
 from local.runner.ports import Ports
 from local.runner.processes.program import Program
@@ -75,8 +75,8 @@ class Servers:
         urls_given = (self.choices.database_url, self.choices.amqp_url, self.choices.redis_url)
         urls = {
             secret: server.url_of(login) if server else url or ""
-            for secret, server, url in zip(ADDRESSES, private, urls_given, strict=True)
-            if secret in login.addresses
+            for secret, server, url in zip(URL_SECRETS, private, urls_given, strict=True)
+            if secret in login.url_secrets
         }
         return urls | ({WEBHOOK: self.webhook_url} if WEBHOOK in login.other_secrets else {})
 

@@ -9,7 +9,7 @@ from emulator.entities.fields.field import upper_name
 Column = tuple[str, str, str]
 
 
-def described(columns: Mapping[str, Column], *, upper_names: bool = False) -> dict[str, Any]:
+def describe(columns: Mapping[str, Column], *, upper_names: bool = False) -> dict[str, Any]:
     """The description of each field; `upper_names` for those in camel case."""
     return {
         name: {
