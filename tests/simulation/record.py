@@ -199,7 +199,7 @@ def _lead(lead: portal_model.Lead) -> Lead:
     )
 
 
-def _lead_write(written: portal_model.Written) -> LeadWrite:
+def _lead_write(written: portal_model.PortalWrite) -> LeadWrite:
     kind: Any = written.kind
     by: Any = "us" if written.is_ours else "hand"
     version = written.written and (written.written[0], written.written[1] / MILLION)

@@ -99,14 +99,14 @@ def test_every_mistake_is_detected(mistake: str) -> None:
     assert _failures(mistake), f"{ENOUGH} seeds do not detect {mistake}"
 
 
-def _failures(mistake: str, jobs: int = 0) -> Sequence[parallel.Failed]:
+def _failures(mistake: str, jobs: int = 0) -> Sequence[parallel.FailedSeed]:
     """The first failure of histories with this mistake; `jobs`: how many processes play them."""
     return parallel.play(
         range(1, ENOUGH + 1), jobs=jobs, prepare=f"tests.simulation.bugs:{mistake}"
     )
 
 
-def _report(failed: Sequence[parallel.Failed]) -> str:
+def _report(failed: Sequence[parallel.FailedSeed]) -> str:
     return "\n".join(
         f"make simulate SEED={run.seed}: {', '.join(sorted(kinds(list(run.violations))))}"
         for run in failed

@@ -9,8 +9,8 @@ from emulator.entities.entity import DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.directory_item import DirectoryItem
 from emulator.errors import RestError
+from emulator.methods.descriptions import Column, describe
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.row import Column, describe
 from emulator.methods.rows import matching, ordered
 
 _STAGE_MAX = {LEAD.stages: 21, DEAL.stages: 22}
