@@ -12,8 +12,8 @@ from benchmarks.instruments import ledger, wrk
 from benchmarks.instruments.laboratory import (
     NO_LIMITS,
     BenchSystem,
-    Laboratory,
     FunctionProcess,
+    Laboratory,
     whole_system,
 )
 from benchmarks.instruments.processes import CpuMeter, await_quiet, pss_mib

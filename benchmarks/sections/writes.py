@@ -6,7 +6,7 @@ from pathlib import Path
 import pika
 
 from benchmarks.instruments import pgbench, tables, wrk
-from benchmarks.instruments.laboratory import THREADS, Laboratory, FunctionProcess
+from benchmarks.instruments.laboratory import THREADS, FunctionProcess, Laboratory
 from benchmarks.instruments.processes import CpuMeter, await_quiet, pss_mib, rss_mib
 from benchmarks.rendering import plot
 from benchmarks.rendering.figures import Figure, table
