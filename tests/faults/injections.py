@@ -66,7 +66,7 @@ class Scene:
 
 
 Injection = Callable[[Scene], Iterator[None]]
-#: The expectations that a fault suspends while it lasts: see `Injected` of the checker.
+#: The expectations that a fault suspends while it lasts: see `InjectedFaults` of the checker.
 Excuse = Literal["loss", "blur", "both", "nothing"]
 
 
