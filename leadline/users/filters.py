@@ -67,9 +67,30 @@ _EQUAL = "SELECT id + 0 AS user_id FROM users WHERE {}"
 _WRITTEN = (
     "SELECT DISTINCT user_id + 0 AS user_id FROM events WHERE id >= CAST(:from_event AS uuid)"
 )
-# As in `search`: the operators of text_pattern_ops compare by character, like collation "C".
-_FROM, _UP_TO = "lower(CAST(:name AS text))", "(lower(CAST(:name AS text)) || CAST(:last AS text))"
-_NAMED = f"lower(full_name) ~>=~ {_FROM} AND lower(full_name) ~<~ {_UP_TO}"
+# Letters that Unicode does not decompose: l, d, o and h with stroke, dotless i, final
+# sigma. Then combining marks, which have no counterpart.
+_LETTERS = "\u0142\u0111\u00f8\u0127\u0131\u03c2"
+_PLAIN_LETTERS = "ldohi\u03c3"
+_MARKS = (
+    "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u0309\u030a\u030b\u030c"
+    "\u031b\u0323\u0326\u0327\u0328\u0331\u0342\u0345"
+)
+
+
+def plain(expression: str) -> str:
+    """SQL of a text as searches compare it: in lower case, without accents.
+
+    `user_terms` holds each term in this form (migration 0020).
+    """
+    decomposed = f"normalize(lower({expression}), NFD)"
+    letters = f"translate({decomposed}, '{_LETTERS}{_MARKS}', '{_PLAIN_LETTERS}')"
+    return f"replace({letters}, '\u00df', 'ss')"
+
+
+_FROM = plain("CAST(:name AS text)")
+_UP_TO = f"({_FROM} || CAST(:last AS text))"
+# The operators of text_pattern_ops compare by character, like collation "C".
+_NAMED = f"{plain('full_name')} ~>=~ {_FROM} AND {plain('full_name')} ~<~ {_UP_TO}"
 _NAMES = (
     f"SELECT user_id FROM user_terms WHERE kind = 'name' AND term >= {_FROM} AND term < {_UP_TO}"  # noqa: S608 - of constants; values are parameters
 )

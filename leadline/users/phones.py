@@ -63,6 +63,31 @@ def possible(text: str, region: str) -> tuple[str, ...]:
     return tuple(numbers)
 
 
+#: The prefix of a call to another country, in most countries.
+_INTERNATIONAL_PREFIX = "00"
+
+
+def dialled(digits: str) -> tuple[str, ...]:
+    """The beginnings in E.164 of the numbers that someone may begin to dial with these digits.
+
+    8 912 begins a number of Russia (`+7912`), 0171 one of any country whose prefix is 0, and
+    0049 one of Germany.
+    """
+    if digits.startswith(_INTERNATIONAL_PREFIX):
+        return (f"+{digits.removeprefix(_INTERNATIONAL_PREFIX)}",)
+    return tuple(
+        f"+{code}{national}"
+        for code, prefix in _national_prefixes().items()
+        if (national := prefix.sub("", digits, count=1)) not in {"", digits}
+    )
+
+
+@cache
+def _national_prefixes() -> dict[str, re.Pattern[str]]:
+    """The pattern of the national dialling prefix, by calling code."""
+    return {code: re.compile(rf"\A(?:{prefix})") for code, (_, prefix) in PLANS.items() if prefix}
+
+
 #: Number of trailing digits that even short numbers have in every notation.
 _TAIL_DIGITS = 5
 #: The number in a text, up to an extension.

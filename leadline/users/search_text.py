@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from leadline.mapping.current import field_map
 from leadline.runtime.postgres.pool import database
-from leadline.users.filters import NOT_INDEXED_YET, Filter
+from leadline.users import phones
+from leadline.users.filters import NOT_INDEXED_YET, Filter, plain
 
 #: Shorter parts of a phone match too many users; shorter texts can't be found by their trigrams.
 PART_MIN = 3
@@ -23,15 +25,20 @@ _MAX_ID = 2**63 - 1
 _NUMBER = re.compile(r"\+?[0-9() ./-]*[0-9][0-9() ./-]*")
 _HEX = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PREFIXED = re.compile(r"(id|lead|call):\s*(\S+)")
-#: A national dialling prefix with ten digits behind it: 8 (700) 111-22-33 is +7 700 111-22-33.
-_DIALLED = re.compile(r"8([0-9]{10})")
 
 # `id + 0` keeps the planner from walking the primary key until enough users match.
 _EXACT = "SELECT id + 0 AS user_id FROM users WHERE {}"
 _EXTERNAL = "external_id = :external_id"
 _NUMBERED = f"id = :number OR bitrix_lead_id = :number OR {_EXTERNAL}"
 _TERMS = "SELECT user_id FROM user_terms WHERE kind = '{}' AND term LIKE {}"
-_IN_FIELD = "EXISTS (SELECT FROM jsonb_each_text(fields) WHERE lower(value) LIKE {})"
+_IN_FIELD = f"EXISTS (SELECT FROM jsonb_each_text(fields) WHERE {plain('value')} LIKE {{}})"
+# Ranges of the index; `:` follows the digits. `OFFSET 0` keeps the planner from another order.
+_DIALLED = """
+SELECT user_id FROM unnest(CAST(:dialled AS text[])) AS beginning, LATERAL (
+    SELECT user_id FROM user_terms
+    WHERE kind = 'phone' AND term >= beginning AND term < beginning || ':' OFFSET 0
+) AS dialled
+"""
 _BY_EVENT = "SELECT user_id FROM events WHERE id = CAST(:event_id AS uuid)"
 _BY_CALL = """
 (
@@ -83,7 +90,7 @@ def _or_in_field(text: str, named: Filter | None) -> Filter | None:
     """Users whose name matches, or a further field contains the text."""
     if named is None or len(text) < PART_MIN or field_map() is None:
         return named
-    pattern = "lower(CAST(:in_field AS text))"
+    pattern = plain("CAST(:in_field AS text)")
     in_field = _IN_FIELD.format(pattern)
     return Filter(
         f"({named.condition} OR {in_field})",
@@ -98,12 +105,17 @@ def _number(text: str) -> Meaning:
     exact = None if is_international else _exact(_NUMBERED, digits)
     if len(digits) < PART_MIN:
         return Meaning(exact)
-    dialled = _DIALLED.fullmatch(digits)
-    national = dialled[1] if dialled else digits.removeprefix("00")
-    pattern = f"+{digits}%" if is_international else f"%{national}%"
     like = "CAST(:phone AS text)"
-    candidates = (_TERMS.format("phone", like), NOT_INDEXED_YET)
-    return Meaning(exact, Filter(f"phone LIKE {like}", {"phone": pattern}, candidates))
+    pattern = f"+{digits}%" if is_international else f"%{digits}%"
+    condition = f"phone LIKE {like}"
+    params: dict[str, Any] = {"phone": pattern}
+    candidates = [_TERMS.format("phone", like), NOT_INDEXED_YET]
+    if not is_international and (dialled := phones.dialled(digits)):
+        condition = f"({condition} OR phone ~ CAST(:of_dialled AS text))"
+        digits_only = "|".join(beginning.removeprefix("+") for beginning in dialled)
+        params |= {"dialled": list(dialled), "of_dialled": rf"^\+({digits_only})"}
+        candidates.append(_DIALLED)
+    return Meaning(exact, Filter(condition, params, tuple(candidates)))
 
 
 def _exact(condition: str, digits: str) -> Filter | None:
@@ -136,8 +148,9 @@ def _named(words: list[str]) -> Filter | None:
     words = words[:MAX_WORDS]
     params = {f"word{at}": _escaped(word) for at, word in enumerate(words)}
     patterns = [_patterns(at, word) for at, word in enumerate(words)]
+    name = plain("full_name")
     condition = " AND ".join(
-        f"lower(full_name) LIKE ANY (ARRAY[{', '.join(alternatives)}])" for alternatives in patterns
+        f"{name} LIKE ANY (ARRAY[{', '.join(alternatives)}])" for alternatives in patterns
     )
     # The longest word has the fewest candidates.
     longest = max(range(len(words)), key=lambda at: len(words[at]))
@@ -152,7 +165,7 @@ def _escaped(text: str) -> str:
 
 def _patterns(at: int, word: str) -> list[str]:
     """SQL of the patterns for a word, one of which each name with this word matches."""
-    text = f"lower(CAST(:word{at} AS text))"
+    text = plain(f"CAST(:word{at} AS text)")
     if len(word) < PART_MIN:
         return [f"{text} || '%'", f"'% ' || {text} || '%'"]
     return [f"'%' || {text} || '%'"]

@@ -1,6 +1,7 @@
 """The console's requests to the ledger and to Redis."""
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from leadline.errors import PortalDown
 from leadline.ledger import write
 from leadline.ledger.backlog import CachedCounts, counts
-from leadline.users import newest_first, search
+from leadline.users import newest_first, search, search_index
 from leadline.users.model import NewUser
 from leadline.users.search import Search
 from leadline.workqueue.portal_state import circuit_breaker
@@ -92,6 +93,32 @@ def test_a_number_finds_the_user_with_that_id_before_phones_that_contain_it() ->
     assert [user["id"] for user in first["items"]] == [by_id, *newer[:2]]
     rest = search.page(Search(find="7001", limit=2, after=int(first["next"] or 0)))
     assert [user["id"] for user in rest["items"]] == newer[2:], "and only once"
+
+
+@pytest.mark.usefixtures("in_postgres")
+@pytest.mark.parametrize(
+    ("text", "phones"),
+    [
+        ("8 912", ["+79123456789"]),
+        ("8 (912) 345-67", ["+79123456789"]),
+        ("912 345", ["+79123456789"]),
+        ("0171 2", ["+491712345678"]),
+        ("0049 171", ["+491712345678"]),
+        ("06 12", ["+33612345678", "+390612345678"]),
+        ("8 029", ["+375297654321"]),
+        ("0 912", []),
+        ("00", []),
+    ],
+)
+def test_a_part_of_a_phone_is_found_as_it_is_dialled(text: str, phones: list[str]) -> None:
+    """With the prefix of its own country, or that of a call to another; and indexed or not."""
+    numbers = ("+79123456789", "+491712345678", "+33612345678", "+390612345678", "+375297654321")
+    for number in numbers:
+        create(phone=number)
+    for _ in range(2):
+        found = search.page(Search(find=text))["items"]
+        assert sorted(user["phone"] for user in found) == sorted(phones)
+        search_index.catch_up(time.monotonic() + 60)
 
 
 @pytest.mark.usefixtures("in_postgres")

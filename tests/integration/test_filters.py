@@ -178,12 +178,39 @@ def test_users_are_found_by_their_current_values_after_any_steps(
         )
 
 
+@pytest.mark.parametrize("few", [1, 2000], ids=["many", "few"])
+def test_a_name_is_found_without_its_accents(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest_first, "COMMON", few)
+    names = (
+        "Пётр Королёв", "петр Андрей", "Jan Nova\u0301k", "DVOŘÁK Łukasz", "Jürgen Strauß",
+        "Нико\u0301лаи\u0306", "ΓΙΩΡΓΟΣ", "Ann",
+    )  # fmt: skip
+    ids = [create(name).user.id for name in names]
+    for is_indexed in (False, True):
+        for text, found_names in (
+            ("петр", (1, 0)),
+            ("ПЁТР", (1, 0)),
+            ("королев пёт", (0,)),
+            ("андреи", (1,)),
+            ("novak", (2,)),
+            ("NOVÁK", (2,)),
+            ("dvorak luk", (3,)),
+            ("strauss", (4,)),
+            ("jurg", (4,)),
+            ("николай", (5,)),
+            ("γιώργος", (6,)),
+            ("ё", ()),
+        ):
+            assert found(find=text) == [ids[at] for at in found_names], (text, is_indexed)
+        catch_up()
+
+
 def test_former_values_are_not_found() -> None:
-    first = create("Ann")
-    change(first, Changes(full_name="Bo"))
+    first = create("Ánn")
+    change(first, Changes(full_name="Bó"))
     catch_up()
-    change(change(first, Changes(full_name="Ann")), Changes(full_name="Cy", stage="JUNK"))
-    change(create("Di"), Changes(full_name="Ed"))
+    change(change(first, Changes(full_name="Ánn")), Changes(full_name="Cy", stage="JUNK"))
+    change(create("Dí"), Changes(full_name="Ed"))
     catch_up()
     assert rows("SELECT term FROM user_terms ORDER BY term") == [
         {"term": term} for term in (PHONE, PHONE, "JUNK", "NEW", "cy", "ed")

@@ -113,6 +113,7 @@ def test_users_are_found_by_the_beginning_of_their_name() -> None:
         assert list_ids(name="ИВАН") == users[:2], is_indexed
         assert list_ids(name="ива%") == [users[3]], is_indexed
         assert list_ids(name="ванна") == [], is_indexed
+        assert list_ids(name="петр") == [users[2]], is_indexed
         search_index.catch_up(time.monotonic() + 60)
     assert list_ids(name="4711") == []
 

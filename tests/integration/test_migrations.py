@@ -150,6 +150,29 @@ def test_users_from_before_the_migration_are_found_by_their_values(fresh: str) -
     assert _rows(fresh, "SELECT * FROM users_to_index") == []
 
 
+def test_users_from_before_a_migration_are_found_without_accents(fresh: str) -> None:
+    migrate(fresh, "0019")
+    with _connected(fresh) as connection:
+        connection.run(
+            "INSERT INTO users (full_name, phone, stage, fields) VALUES"
+            " ('Пётр', '+77001112233', 'NEW', NULL), ('Ann', '+77001112233', 'NEW', NULL),"
+            " ('Bo', '+77001112233', 'NEW', '{\"city\": \"Plzeň\", \"home\": \"Plzeň\"}')"
+        )
+        connection.run("SELECT index_users(2)")  # the third is not indexed yet
+        before = _rows(fresh, "SELECT kind, term, user_id FROM user_terms")
+    migrate(fresh, "0020")
+    terms = _rows(fresh, "SELECT kind, term, user_id FROM user_terms")
+    assert sorted(row for row in terms if row not in before) == [
+        ["field", "plzen", 3],
+        ["name", "петр", 1],
+    ]
+    with _connected(fresh) as connection:
+        connection.run("UPDATE users SET full_name = 'Ann', fields = NULL")
+        connection.run("SELECT index_users(10)")
+    left = _rows(fresh, "SELECT DISTINCT kind, term FROM user_terms ORDER BY 1, 2")
+    assert left == [["name", "ann"], ["phone", "+77001112233"], ["stage", "NEW"]]
+
+
 def test_a_database_in_use_keeps_the_originator_of_its_leads(fresh: str) -> None:
     _fill_0001(fresh)
     migrate(fresh)
