@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.lead_fields import further_fields
+from leadline.bitrix24.lead_fields import further_fields, neutral
 from leadline.bitrix24.lead_fields.applied_fields import NOTHING, AppliedFields
 from leadline.mapping.current import field_map
 
@@ -127,17 +127,26 @@ def _command(method: str, params: dict[str, Any], mapping: "FieldMap | None") ->
 
 
 def blank(
-    lead_id: int, name: str, phone_rows: Iterable[int], other_rows: Iterable[tuple[str, int]] = ()
+    lead_id: int,
+    name: str,
+    phone_rows: Iterable[int],
+    other_rows: Iterable[tuple[str, int]] = (),
+    *,
+    is_neutral: bool = False,
 ) -> Command:
     """Replace the person's name with this one, and delete these phones and multi-field rows.
 
-    The further fields of the map are cleared.
+    The further fields of the map are cleared. `is_neutral`: fields get a neutral value instead of
+    none, for a portal that does not let them be emptied.
     """
     mapping = field_map()
-    fields: dict[str, Any] = {**further_fields.blank_columns(), **_name(name, mapping)}
-    # An empty value deletes the row.
+    cleared = further_fields.blank_columns(lead_id, is_neutral=is_neutral)
+    fields: dict[str, Any] = {**cleared, **_name(name, mapping)}
     rows = (*(("PHONE", row) for row in phone_rows), *other_rows)
-    if rows:
+    if rows and is_neutral:
+        fields["fm"] = neutral.rows(lead_id, rows)
+    elif rows:
+        # An empty value deletes the row.
         fields["fm"] = {
             str(row): {"typeId": kind, "valueType": "WORK", "value": ""} for kind, row in rows
         }

@@ -88,10 +88,10 @@ def leads(control: Control) -> list[dict[str, Any]]:
     return found
 
 
-def refuse(control: Control, description: str) -> None:
-    """Have the portal refuse the next update."""
+def refuse(control: Control, description: str, times: int = 1) -> None:
+    """Have the portal refuse the next updates."""
     code = {"status": 400, "code": "INVALID_ARG_VALUE", "description": description}
-    fault = {"method": "crm.item.update", "action": "error_200", "count": 1, **code}
+    fault = {"method": "crm.item.update", "action": "error_200", "count": times, **code}
     control("faults", "POST", [fault])
 
 
@@ -358,7 +358,7 @@ def test_a_refused_erasure_is_a_recorded_failure_that_a_resync_repeats(
 ) -> None:
     user_id = create()
     pipeline.settle()
-    refuse(control, "Field Y is required")
+    refuse(control, "Field Y is required", times=2)  # emptied, then with neutral values
     erase.erase(user_id)
     pipeline.settle()
     assert leads(control)[0]["TITLE"] == NAME
@@ -370,6 +370,42 @@ def test_a_refused_erasure_is_a_recorded_failure_that_a_resync_repeats(
     assert leads(control)[0]["TITLE"] == "Erased"
     (erasure,) = leadline("erased", user_id, "--json").json["erasures"]
     assert (erasure["status"], erasure["lead"]) == ("synced", "blanked")
+
+
+def test_a_portal_that_requires_a_phone_gets_a_neutral_one(
+    pipeline: Pipeline, control: Control, webhook_url: str
+) -> None:
+    control("settings", "PUT", {"mandatory_fields": ["PHONE"]})
+    users = [create(), create(phone=SECOND_PHONE)]
+    pipeline.settle()
+    first = leads(control)[0]["ID"]
+    crm(webhook_url, "crm.lead.update", id=first, fields={"PHONE": [{"VALUE": SECOND_PHONE}]})
+    for user_id in users:
+        erase.erase(user_id)
+    pipeline.settle()
+    erased = leads(control)
+    assert [lead["TITLE"] for lead in erased] == ["Erased", "Erased"]
+    numbers = [[phone["VALUE"] for phone in lead["PHONE"]] for lead in erased]
+    assert numbers == [[f"+000{lead['ID']}"] for lead in erased], "of no one, and not shared"
+    assert [receipt(user_id)["lead"] for user_id in users] == ["blanked", "blanked"]
+
+
+def test_an_erasure_that_the_crm_undid_is_repeated_by_a_resync(
+    pipeline: Pipeline, control: Control, leadline: Leadline
+) -> None:
+    user_id = create()
+    pipeline.settle()
+    restoring = [{"entityTypeId": 1, "on": "update", "set": {"TITLE": NAME}}]
+    control("settings", "PUT", {"robots": restoring})
+    erase.erase(user_id)
+    pipeline.settle()
+    (erasure,) = leadline("erased", user_id, "--json").json["erasures"]
+    assert erasure["status"] == "failed"
+    control("settings", "PUT", {"robots": []})
+    assert leadline("resync", user_id, "--yes").code == 0
+    pipeline.settle()
+    assert leads(control)[0]["TITLE"] == "Erased"
+    assert receipt(user_id)["lead"] == "blanked"
 
 
 # --- Nothing brings the person back ---------------------------------------------------------------

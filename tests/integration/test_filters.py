@@ -201,7 +201,7 @@ def test_a_name_is_found_without_its_accents(few: int, monkeypatch: pytest.Monke
             ("γιώργος", (6,)),
             ("ё", ()),
         ):
-            assert found(find=text) == [ids[at] for at in found_names], (text, is_indexed)
+            assert find_ids(find=text) == [ids[at] for at in found_names], (text, is_indexed)
         catch_up()
 
 

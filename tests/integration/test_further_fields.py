@@ -347,6 +347,24 @@ def test_fields_that_the_portal_requires_hold_nothing_of_an_erased_person(
     assert [row["lead"] for row in rows("SELECT lead FROM erasures")] == ["blanked"]
 
 
+def test_fields_that_the_portal_alone_requires_get_neutral_values(
+    control: Control, field_map: Callable[[str], None], settle: Callable[[], None]
+) -> None:
+    """The map does not say so: the portal may have required them since."""
+    field_map(f'{MAP}\n[fields.work]\ntype = "email"\nlead = "UF_CRM_WORK"\n')
+    userfield("WORK", "string", MANDATORY="Y")
+    user = created(**FULL, work="ann@work.example")
+    settle()
+    control("settings", "PUT", {"mandatory_fields": ["EMAIL", "PHONE", "COMMENTS"]})
+    assert function_client("delete_user").delete(f"/users/{user['id']}").status_code == 204
+    settle()
+    lead = lead_of(user)
+    email = f"erased-{lead['ID']}@erased.invalid"
+    assert (lead["TITLE"], lead["EMAIL"], lead["COMMENTS"]) == ("Erased", [email], "Erased")
+    assert crm("crm.lead.get", id=lead["ID"])["UF_CRM_WORK"] == email
+    assert [row["lead"] for row in rows("SELECT lead FROM erasures")] == ["blanked"]
+
+
 def test_further_fields_changed_by_hand_are_compared_one_by_one(settle: Callable[[], None]) -> None:
     user = create_with_fields(**FULL)
     settle()

@@ -382,6 +382,22 @@ def test_an_erased_lead_keeps_none_of_the_further_fields() -> None:
     assert fields["fm"]["12"]["value"] == fields["fm"]["9"]["value"] == ""
 
 
+def test_a_lead_of_neutral_values_holds_no_personal_data() -> None:
+    rows = [("EMAIL", 12), ("EMAIL", 13), ("PHONE", 9)]
+    fields = leads.blank(55, "Erased", [9, 10], rows, is_neutral=True).params["fields"]
+    assert {row: written["value"] for row, written in fields["fm"].items()} == {
+        "9": "+00055",
+        "10": "",
+        "12": "erased-55@erased.invalid",
+        "13": "",
+    }
+    assert fields["UF_CRM_CITY"] == fields["comments"] == "Erased"
+    email = {"ID": "12", "VALUE": "erased-55@erased.invalid", "VALUE_TYPE": "WORK"}
+    neutral = found_lead(UF_CRM_CITY="Erased", COMMENTS="Erased", BIRTHDATE="1900-01-01", EMAIL=[email])
+    assert is_blank(neutral.further, 55)
+    assert not is_blank(neutral.further, 56), "another lead's neutral values are not expected"
+
+
 @pytest.mark.parametrize("fills", ["required = true", 'default = "unknown"'])
 def test_an_erased_lead_keeps_no_value_where_the_portal_may_require_one(
     configure: Configure, tmp_path: Path, fills: str
@@ -393,8 +409,8 @@ def test_an_erased_lead_keeps_no_value_where_the_portal_may_require_one(
     assert fields["comments"] == ""
     rest = {"EMAIL": [], "COMMENTS": ""}
     blank = found_lead(UF_CRM_CITY="Erased", BIRTHDATE="1900-01-01T03:00:00+03:00", **rest)
-    assert is_blank(blank.further)
-    assert not is_blank(found_lead(UF_CRM_CITY="Almaty", BIRTHDATE="", **rest).further)
+    assert is_blank(blank.further, 55)
+    assert not is_blank(found_lead(UF_CRM_CITY="Almaty", BIRTHDATE="", **rest).further, 55)
 
 
 def test_what_was_applied_is_stored_and_read() -> None:

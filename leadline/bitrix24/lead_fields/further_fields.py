@@ -7,12 +7,12 @@ Without a field map everything here is empty.
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from leadline.bitrix24.lead_fields import neutral
 from leadline.bitrix24.lead_fields.applied_fields import NOTHING, AppliedFields, FoundFields
 from leadline.mapping import lead_values, targets
 from leadline.mapping.current import field_map
 from leadline.mapping.lead_values import LeadValues
 from leadline.mapping.targets import is_multifield
-from leadline.messages.contract import ERASED_NAME
 
 if TYPE_CHECKING:
     from leadline.mapping.field_map import FieldMap
@@ -33,8 +33,6 @@ class DesiredFields(Protocol):
 
 #: Types of fields whose values may be personal data: an erasure clears them.
 _PERSONAL = frozenset({"text", "email", "phone", "date"})
-#: Values that say nothing about a person.
-_NEUTRAL = {"text": ERASED_NAME, "date": "1900-01-01"}
 
 
 def desired_values(state: DesiredFields) -> LeadValues:
@@ -93,13 +91,20 @@ def update(
     return fields, rows
 
 
-def blank_columns() -> dict[str, str]:
-    """The columns of the map that may hold personal data, each with what an erasure writes."""
+def blank_columns(lead_id: int, *, is_neutral: bool = False) -> dict[str, str]:
+    """The columns of the map that may hold personal data, each with what an erasure writes.
+
+    `is_neutral`: a neutral value instead of none, for all of them.
+    """
     mapping = field_map()
     if mapping is None:
         return {}
     return {
-        targets.item_name(target): _blank_value(user_field)
+        targets.item_name(target): (
+            neutral.column(user_field.type, lead_id)
+            if is_neutral or _may_be_mandatory(user_field)
+            else ""
+        )
         for target, (_, user_field) in mapping.by_target.items()
         if user_field.type in _PERSONAL and not is_multifield(target)
     }
@@ -110,25 +115,25 @@ def rows_of(found: FoundFields) -> list[str]:
     return [f"{kind}:{row.row_id}" for kind, rows in found.rows.items() for row in rows]
 
 
-def is_blank(found: FoundFields) -> bool:
+def is_blank(found: FoundFields, lead_id: int) -> bool:
     """Whether the fields of the map hold no personal data in this lead."""
     mapping = field_map()
     if mapping is None:
         return True
-    texts = (
-        (found.values.get(target), _blank_value(user_field))
+    has_text = any(
+        found.values.get(target) not in {None, "", neutral.column(user_field.type, lead_id)}
         for target, (_, user_field) in mapping.by_target.items()
-        if user_field.type in _PERSONAL
+        if user_field.type in _PERSONAL and not is_multifield(target)
     )
-    has_text = any(text and text != erased for text, erased in texts)
-    return not has_text and not any(found.rows.values())
+    has_row = any(
+        row.value != neutral.row(kind, lead_id) for kind, rows in found.rows.items() for row in rows
+    )
+    return not has_text and not has_row
 
 
-def _blank_value(user_field: "UserField") -> str:
-    """What an erasure writes: a portal that requires a field takes no empty value."""
+def _may_be_mandatory(user_field: "UserField") -> bool:
     # Where the portal requires a field, the map has it as required, or gives it a default.
-    may_be_mandatory = user_field.required or user_field.default is not None
-    return _NEUTRAL.get(user_field.type, "") if may_be_mandatory else ""
+    return user_field.required or user_field.default is not None
 
 
 def needs_lookup(applied: AppliedFields, state: DesiredFields) -> bool:

@@ -12,11 +12,11 @@ from dataclasses import replace
 import orjson
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.lead_fields import further_fields
+from leadline.bitrix24.lead_fields import further_fields, neutral
 from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import LastApplied
 from leadline.bitrix24.stored_lead import Fields, dump_last_applied
-from leadline.errors import BitrixError, LeadGone, OutcomeUnknown
+from leadline.errors import BitrixError, LeadGone, OutcomeUnknown, Rejected
 from leadline.messages.contract import ERASED_NAME, LeadOutcome
 from leadline.settings import settings
 from leadline.sync import decide
@@ -27,6 +27,8 @@ from leadline.workqueue.entries.settlement import AT_ONCE_MS, Settlement
 
 #: The value of an entry's field `erased` once its lead was deleted.
 DELETED = "deleted"
+#: `erased` of an entry whose portal refused to empty a field: it gets a neutral value.
+NEUTRAL = "neutral"
 STILL_THERE = "the lead still has a name or phone after it was erased: does the CRM restore them?"
 LEAD_OF_OTHER = "lead {} belongs to another user or installation: nothing was erased there"
 #: Phones, in whatever notation, and email addresses.
@@ -53,7 +55,13 @@ def plan(entry: Entry) -> NoCall | Lookup | Write:
         return NoCall()
     if settings().erase_lead == "delete":
         return Write(leads.delete(lead.lead_id), is_create=False)
-    blank = leads.blank(lead.lead_id, ERASED_NAME, entry.phone_rows, entry.other_rows)
+    blank = leads.blank(
+        lead.lead_id,
+        ERASED_NAME,
+        entry.phone_rows,
+        entry.other_rows,
+        is_neutral=entry.erased == NEUTRAL,
+    )
     return Write(blank, is_create=False)
 
 
@@ -100,9 +108,16 @@ def settle_written(entry: Entry) -> Settlement:
 def settle_failure(
     entry: Entry, error: BitrixError, now_ms: int, *, is_write: bool = False
 ) -> Settlement:
-    """As `decide.settle_failure`, but a lead that is gone counts as success."""
+    """As `decide.settle_failure`, but a lead that is gone counts as success.
+
+    A portal may require a field, such as the phone: where it rejects an update that empties fields,
+    the next one writes neutral values.
+    """
     if isinstance(error, LeadGone):
         return Settlement(entry, {"doubt": 1, "agreed": ""}, entry.events, AT_ONCE_MS)
+    is_blanking = is_write and settings().erase_lead == "blank"
+    if is_blanking and isinstance(error, Rejected) and entry.erased != NEUTRAL:
+        return Settlement(entry, {"erased": NEUTRAL}, entry.events, AT_ONCE_MS)
     return decide.settle_failure(entry, error, now_ms, is_write=is_write)
 
 
@@ -153,7 +168,8 @@ def _is_done(lead: FoundLead) -> bool:
 
 def _has_other_data(lead: FoundLead) -> bool:
     """Whether it has personal data in addition to the name."""
-    return bool(lead.phones) or not further_fields.is_blank(lead.further)
+    has_phone = any(number != neutral.phone(lead.lead_id) for number, _ in lead.phones)
+    return has_phone or not further_fields.is_blank(lead.further, lead.lead_id)
 
 
 def _is_blank_name(lead: FoundLead) -> bool:

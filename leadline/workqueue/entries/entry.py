@@ -51,7 +51,8 @@ class Entry:
     needs_own_request: bool = False
     #: The lead was found by its id and has no origin yet.
     lacks_origin: bool = False
-    #: The user was erased: "" no, else `1`, or `deleted` once a lead of it has been deleted.
+    #: The user was erased: "" no, else `1`, `deleted` once a lead of it has been deleted, or
+    #: `neutral` once the portal has refused to empty a field.
     erased: str = ""
     #: Of an erased user: the leads already written, and the phone rows of the one to write.
     erased_leads: frozenset[int] = frozenset()

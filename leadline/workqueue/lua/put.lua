@@ -63,7 +63,8 @@ local function forget_person(entry, events, request)
   local lead_id = string.match(redis.call('HGET', entry, 'agreed') or '', '"lead_id":(%d+)')
   if lead_id then redis.call('HSET', entry, 'agreed', '{"lead_id":' .. lead_id .. '}') end
   redis.call('HSET', entry, 'erased', 1)
-  redis.call('HDEL', entry, 'fields', 'agreed_fields', 'refused')
+  -- An erasure that is repeated writes each lead again.
+  redis.call('HDEL', entry, 'fields', 'agreed_fields', 'refused', 'erased_leads')
   local unreadable = string.gsub(entry, 'user:', 'unreadable:', 1)
   redis.call('DEL', events, unreadable, unreadable .. ':events')
   -- A worker that has leased the user would write the person back.
