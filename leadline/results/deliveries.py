@@ -17,7 +17,8 @@ CLAIM_S = 60
 RETRY_S = (5, 30, 120, 600, 1800, 3600)
 #: Back-off of an endpoint that can't be reached, in seconds; the last one repeats.
 BACKOFF_S = (2, 5, 10, 20, 30)
-#: An undelivered result is given up after this; it can be replayed for as long as it is kept.
+#: An undelivered result is given up this long after it was collected or replayed; it can be
+#: replayed for as long as it is kept.
 GIVE_UP = "3 days"
 _PRUNE_BATCH = 500
 #: Maximum number of results that are counted.
@@ -70,7 +71,7 @@ ON CONFLICT (endpoint) DO UPDATE SET failures = known.failures + 1, problem = :p
 _GIVE_UP = f"""
 UPDATE result_deliveries SET due_at = NULL, given_up_at = now() FROM results
 WHERE results.seq = result_deliveries.seq AND due_at IS NOT NULL
-  AND collected_at < now() - interval '{GIVE_UP}'
+  AND GREATEST(collected_at, replayed_at) < now() - interval '{GIVE_UP}'
 RETURNING 1 AS one
 """  # noqa: S608 - of constants; values are parameters
 _PRUNE = """
@@ -85,7 +86,7 @@ SELECT endpoint, COALESCE(waiting, 0) AS waiting, COALESCE(given_up, 0) AS given
 FROM (
     SELECT endpoint, count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
            count(*) FILTER (WHERE due_at IS NULL) AS given_up,
-           min(collected_at) FILTER (WHERE due_at IS NOT NULL) AS oldest
+           min(GREATEST(collected_at, replayed_at)) FILTER (WHERE due_at IS NOT NULL) AS oldest
     FROM result_deliveries JOIN results USING (seq) GROUP BY endpoint
 ) AS counted FULL JOIN result_endpoints USING (endpoint)
 ORDER BY endpoint
@@ -97,26 +98,28 @@ SELECT endpoint, count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
            WHERE due_at IS NULL AND given_up_at > now() - interval '1 day'
        ) AS given_up,
        CAST(GREATEST(0, extract(epoch FROM
-           now() - min(collected_at) FILTER (WHERE due_at IS NOT NULL))) AS float) AS oldest_s,
+           now() - min(GREATEST(collected_at, replayed_at)) FILTER (WHERE due_at IS NOT NULL)
+       )) AS float) AS oldest_s,
        COALESCE(
            (SELECT problem FROM result_endpoints
             WHERE result_endpoints.endpoint = delivery.endpoint),
            max(problem) FILTER (WHERE due_at IS NOT NULL)
        ) AS problem
 FROM (
-    (SELECT endpoint, due_at, given_up_at, seq, problem FROM result_deliveries
+    (SELECT endpoint, due_at, given_up_at, replayed_at, seq, problem FROM result_deliveries
      WHERE due_at IS NOT NULL ORDER BY endpoint, due_at LIMIT :counted)
     UNION ALL
-    (SELECT endpoint, due_at, given_up_at, seq, problem FROM result_deliveries
+    (SELECT endpoint, due_at, given_up_at, replayed_at, seq, problem FROM result_deliveries
      WHERE due_at IS NULL ORDER BY given_up_at DESC LIMIT :counted)
 ) AS delivery JOIN results USING (seq) GROUP BY endpoint
 """
 _REPLAY = """
-INSERT INTO result_deliveries (endpoint, user_id, seq)
-SELECT :endpoint, user_id, seq FROM results
+INSERT INTO result_deliveries (endpoint, user_id, seq, replayed_at)
+SELECT :endpoint, user_id, seq, now() FROM results
 WHERE kind = ANY (CAST(:kinds AS text[])) AND collected_at >= now() - make_interval(secs => :age_s)
   AND (CAST(:user_id AS bigint) IS NULL OR user_id = CAST(:user_id AS bigint))
-ON CONFLICT (endpoint, user_id, seq) DO UPDATE SET due_at = now(), attempts = 0
+ON CONFLICT (endpoint, user_id, seq) DO UPDATE SET due_at = now(), attempts = 0, problem = NULL,
+    given_up_at = NULL, replayed_at = now()
 RETURNING 1 AS one
 """
 
@@ -176,9 +179,9 @@ def status() -> list[dict[str, Any]]:
 def undelivered() -> dict[str, dict[str, Any]]:
     """Undelivered results by endpoint; leaves out endpoints without any.
 
-    Each has the number of `waiting` results, the age `oldest_s` of the oldest of them (None if none
-    waits), the number `given_up` within the last day, and the `problem`: why the endpoint can't be
-    reached, else why it rejected a waiting result, else None.
+    Each has the number of `waiting` results, the time `oldest_s` that the oldest of them has waited
+    (None if none waits), the number `given_up` within the last day, and the `problem`: why the
+    endpoint can't be reached, else why it rejected a waiting result, else None.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -22,6 +22,8 @@ BATCH = 50
 
 #: An invalid configuration is logged once a minute.
 _config_errors = Interval(60)
+#: Without endpoints there is rarely something to prune.
+_prunes_without_endpoints = Interval(60)
 
 
 class Sender(Protocol):
@@ -38,26 +40,32 @@ def run(budget_s: float = BUDGET_S) -> None:
     """Collect and deliver; the endpoints are served in parallel.
 
     An invalid configuration is logged, and loses nothing: results are collected once it is
-    corrected.
+    corrected. Without endpoints, what waits for earlier ones is still given up and deleted in time.
 
     Raises:
         DatabaseDown: Postgres can't be reached; what was delivered may be delivered again.
     """
-    try:
-        receivers = endpoints()
-    except BadConfiguration as error:
-        if _config_errors.claim():
-            log.error("results not delivered", reason=str(error))  # noqa: TRY400 - the text is enough
+    receivers = _receivers()
+    if receivers:
+        collect(receivers)
+        until = time.monotonic() + budget_s
+        with ThreadPoolExecutor(len(receivers), thread_name_prefix="endpoint") as threads:
+            list(threads.map(lambda receiver: _deliver(receiver, until), receivers))
+    elif not _prunes_without_endpoints.claim():
         return
-    if not receivers:
-        return
-    collect(receivers)
-    until = time.monotonic() + budget_s
-    with ThreadPoolExecutor(len(receivers), thread_name_prefix="endpoint") as threads:
-        list(threads.map(lambda receiver: _deliver(receiver, until), receivers))
     if given_up := deliveries.prune():
         DELIVERED.inc("given_up", by=given_up)
         log.error("results given up", results=given_up)
+
+
+def _receivers() -> tuple[Endpoint, ...]:
+    """The endpoints; none if the configuration is invalid."""
+    try:
+        return endpoints()
+    except BadConfiguration as error:
+        if _config_errors.claim():
+            log.error("results not delivered", reason=str(error))  # noqa: TRY400 - the text is enough
+        return ()
 
 
 def _deliver(endpoint: Endpoint, until: float) -> None:

@@ -60,10 +60,21 @@ class WebhookSender:
                 exchange.is_complete = len(response.raw.read(ANSWER_MAX)) < ANSWER_MAX
                 return _outcome(response.status_code)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            # Only the class: a library's text may quote the URL.
-            return Outcome(type(error).__name__, is_unreachable=True)
+            return Outcome(_problem(error, exchange), is_unreachable=True)
         finally:
             timed_connection.current_exchange.reset(token)
+
+
+def _problem(error: BaseException, exchange: Exchange) -> str:
+    """Why there was no answer: only the class, as a library's text may quote the URL."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError | requests.Timeout):
+            has_sent = exchange.was_sent
+            what, limit_s = ("answer", ANSWER_S) if has_sent else ("connection", CONNECT_S)
+            return f"no {what} within {limit_s:g} s"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _outcome(status: int) -> Outcome:

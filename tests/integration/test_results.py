@@ -22,6 +22,7 @@ from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.operations import gauges
 from leadline.results import collect, deliveries, endpoints, tick, webhooks
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 from leadline.users.model import Changes, NewUser
@@ -330,7 +331,7 @@ def test_an_endpoint_that_hangs_is_given_up_in_time(
     tick.run()
     assert time.monotonic() - began < 3.5, "neither its 4 s, nor 0.2 s for each of the 20"
     (state,) = deliveries.status()
-    assert (state["waiting"], bool(state["unreachable"])) == (20, True)
+    assert (state["waiting"], state["unreachable"]) == (20, "no answer within 0.2 s")
 
 
 @pytest.mark.parametrize(("status", "accepted"), [(500, 0), (410, 0), (410, 1)])
@@ -396,6 +397,53 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
     ids = [headers["webhook-id"] for headers, _ in receiver.requests]
     assert len(set(ids)) == 2
     assert leadline("results", "replay", "other").code == 2
+
+
+def test_an_old_result_that_is_replayed_waits_for_its_endpoint_again(
+    receiver: Receiver, use_endpoints: Callable[..., None], leadline: Callable[..., CommandOutput]
+) -> None:
+    use_endpoints(receiver.entry("crm"))
+    settled(create())
+    receiver.status = 422
+    tick.run()
+    rows("UPDATE results SET collected_at = now() - interval '20 days'")
+    tick.run()
+    (state,) = deliveries.status()
+    assert (state["waiting"], state["given_up"]) == (0, 1)
+    receiver.status = 503
+    leadline("results", "replay", "crm", "--hours", 700, "--yes")
+    state = deliveries.undelivered()["crm"]
+    assert state["problem"] is None, "of the attempts before"
+    assert state["oldest_s"] < 86400, "since it was replayed"
+    tick.run()
+    (state,) = deliveries.status()
+    assert (state["waiting"], state["given_up"]) == (1, 0)
+    rows("UPDATE result_deliveries SET replayed_at = now() - interval '4 days'")
+    tick.run()
+    (state,) = deliveries.status()
+    assert (state["waiting"], state["given_up"]) == (0, 1)
+
+
+@pytest.mark.parametrize("secret", ["", "an invalid line"])
+def test_results_are_given_up_and_deleted_though_their_endpoint_was_removed(
+    receiver: Receiver, use_endpoints: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
+    secret: str,
+) -> None:  # fmt: skip
+    use_endpoints(receiver.entry("crm"))
+    settled(create())
+    receiver.status = 503
+    tick.run()
+    monkeypatch.setattr(tick, "_prunes_without_endpoints", Interval(0))
+    monkeypatch.setenv("RESULT_ENDPOINTS", secret)
+    tick.run()
+    assert deliveries.status()[0]["waiting"] == 1
+    rows("UPDATE results SET collected_at = now() - interval '4 days'")
+    tick.run()
+    (state,) = deliveries.status()
+    assert (state["waiting"], state["given_up"]) == (0, 1)
+    rows("UPDATE results SET collected_at = now() - interval '31 days'")
+    tick.run()
+    assert rows("SELECT * FROM results") == []
 
 
 def test_an_invalid_entry_stops_nothing_else(
