@@ -49,6 +49,7 @@ class Settings:
     mandatory_fields: Annotated[tuple[str, ...], Names()] = ()
     stage_mandatory_fields: Annotated[tuple[str, ...], Names()] = ()
     required_userfields: Annotated[str, Choice("check", "ignore")] = "check"
+    offline_event_data: Annotated[str, Choice("fields", "false")] = "fields"
     date_filter: Annotated[str, Choice("any", "not_iso")] = "any"
     robots: Annotated[tuple[dict[str, Any], ...], Robots()] = ()
     robots_on: Annotated[bool, Flag()] = True

@@ -27,6 +27,17 @@ def test_several_changes_of_a_lead_are_one_event_and_read_once(emulator: Emulato
     assert take(emulator) == (None, [])
 
 
+def test_events_can_look_as_in_the_documented_examples(emulator: Emulator) -> None:
+    bind(emulator, "ONCRMLEADADD")
+    emulator.set(offline_event_data="false")
+    emulator.add()
+    (listed,) = emulator.result("event.offline.list")
+    (read,) = emulator.result("event.offline.get")["events"]
+    documented = {"EVENT_DATA": False, "EVENT_ADDITIONAL": False, "MESSAGE_ID": "1"}
+    assert documented.items() <= read.items()
+    assert listed == {**read, "PROCESS_ID": "", "ERROR": "0"}
+
+
 def test_parallel_readers_get_disjoint_sets_until_they_clear(emulator: Emulator) -> None:
     bind(emulator, "ONCRMLEADADD")
     for _ in range(3):

@@ -47,7 +47,9 @@ def get(call: Call) -> MethodResult:
             reserved = str(process_id) if process_id else queue.reserve(found)
         else:
             queue.remove(found)
-    return MethodResult({"process_id": reserved, "events": [_event_row(event) for event in found]})
+    return MethodResult(
+        {"process_id": reserved, "events": [_event_row(call, event) for event in found]}
+    )
 
 
 def list_(call: Call) -> MethodResult:
@@ -56,7 +58,7 @@ def list_(call: Call) -> MethodResult:
     where, first = _where(call, _LIST_COLUMNS), start(call.params) or 0
     found = call.portal.offline.read(call.connector, where, _order(call, _LIST_COLUMNS, "id"))
     following = first + PAGE if first + PAGE < len(found) else None
-    rows = [_list_row(event) for event in found[first : first + PAGE]]
+    rows = [_list_row(call, event) for event in found[first : first + PAGE]]
     return MethodResult(rows, len(found), following)
 
 
@@ -141,20 +143,21 @@ def _is_on(call: Call, name: str) -> bool:
     return call.argument(name) in (1, "1", True, "Y")
 
 
-def _event_row(event: OfflineEvent) -> dict[str, Any]:
+def _event_row(call: Call, event: OfflineEvent) -> dict[str, Any]:
     kind = {"ENTITY_TYPE_ID": str(event.type_id)} if event.type_id else {}
+    has_fields = call.portal.settings.offline_event_data == "fields"
     return {
         "ID": str(event.id),
         "TIMESTAMP_X": iso(event.time),
         "EVENT_NAME": event.event,
-        "EVENT_DATA": {"FIELDS": {"ID": str(event.owner_id), **kind}},
+        "EVENT_DATA": has_fields and {"FIELDS": {"ID": str(event.owner_id), **kind}},
         "EVENT_ADDITIONAL": False,
         "MESSAGE_ID": str(event.id),
     }
 
 
-def _list_row(event: OfflineEvent) -> dict[str, Any]:
-    return {**_event_row(event), "PROCESS_ID": event.process_id or "", "ERROR": str(event.error)}
+def _list_row(call: Call, event: OfflineEvent) -> dict[str, Any]:
+    return {**_event_row(call, event), "PROCESS_ID": event.process_id or "", "ERROR": str(event.error)}
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
