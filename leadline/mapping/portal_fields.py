@@ -216,8 +216,9 @@ def _field_problems(user_field: UserField, portal_field: PortalField | None) -> 
     if portal_field is None or user_field.lead in MULTIFIELDS:
         return
     if portal_field.fitting_types and user_field.type not in portal_field.fitting_types:
-        types = " or ".join(portal_field.fitting_types)
-        yield f"holds {portal_field.type} in the portal: type must be {types}"
+        types = ", ".join(portal_field.fitting_types)
+        one_of = "one of " if "," in types else ""
+        yield f"holds {portal_field.type} in the portal: type must be {one_of}{types}"
     elif (
         user_field.values
         and portal_field.items

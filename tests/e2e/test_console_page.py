@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,11 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from leadline.mapping import file, portal_fields
+from leadline.mapping.portal_fields import PortalField
+from leadline.sync import decide
+from leadline.sync.duplicates import rules as duplicates
+from leadline.sync.erasure import rules as erasure
 from tests.faults import portal, wire
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
@@ -110,6 +116,69 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
         expect(lead).to_have_attribute("href", expected)
         assert "local-webhook-code" not in page.content()
     assert system.user(user_id)["sync"]["status"] == "synced"
+
+
+#: What a reason of ours may quote, and what stays as it is in every language.
+_WORDS = (
+    "e-mail CRM default type one-of text number bool boolean integer file enumeration Title S M"
+)
+_QUOTED = re.compile(rf"`[^`]*`|\b(?:{_WORDS.replace(' ', '|')})\b")
+_OUR_REASONS = (
+    decide.VANISHED,
+    f"lead 55 {decide.NOT_RECOGNISED}",
+    "lead 55 belongs to another user",
+    "lead 55 belongs to another installation",
+    erasure.OF_OTHER.format(55),
+    erasure.STILL_THERE,
+    *(
+        text.format(detail, "55, 56")
+        for text in (duplicates.SEVERAL_LEADS, duplicates.SEVERAL_CONTACTS)
+        for detail in ("phone", "phone or e-mail")
+    ),
+)
+
+
+def _misfits() -> list[str]:
+    """Each way in which a field or a constant of a map may not fit a portal."""
+    field = PortalField("X", "string", "Title")
+    unfit = {
+        "A": None,
+        "B": replace(field, is_read_only=True),
+        "C": replace(field, is_multiple=True),
+        "D": replace(field, type="file"),
+        "E": replace(field, type="enumeration"),
+        "F": replace(field, type="boolean"),
+        "G": replace(field, is_required=True),
+        "H": replace(field, is_required=True),
+        "I": replace(field, type="integer"),
+    }
+    portal_fields_ = {f"UF_CRM_{key}": found for key, found in unfit.items() if found}
+    portal_fields_["UF_CRM_J"] = replace(
+        field, type="enumeration", items={"1": "S", "2": "M"}, unknown_people=frozenset({"7"})
+    )
+    mapped = "".join(
+        f'[fields.{key.lower()}]\ntype = "text"\nlead = "UF_CRM_{key}"\n'
+        for key in unfit
+        if key != "G"
+    )
+    map_ = file.parse(f"{mapped}[constants]\nUF_CRM_J = 7\n")
+    return [misfit.problem for misfit in portal_fields.misfits(map_, portal_fields_)]
+
+
+def test_every_reason_of_ours_is_told_in_russian(system: System, browser: Browser) -> None:
+    endpoint = ["no answer within 5 s", "no connection within 3 s", "status 410"]
+    reasons = [*_OUR_REASONS, *_misfits(), *endpoint]
+    assert len(reasons) == 24
+    with opened(browser, f"{system.url('edge')}/console", locale="ru-RU") as page:
+        expect(page.locator("html")).to_have_attribute("lang", "ru")
+        told = page.evaluate(
+            "async (reasons) => {"
+            " const page = await import('./console/reasons.js');"
+            " return reasons.map((reason) => page.explain(reason)); }",
+            reasons,
+        )
+    english = [text for text in told if re.search("[A-Za-z]", _QUOTED.sub("", text))]
+    assert english == []
 
 
 def test_calls_are_paused_and_resumed_with_the_keyboard_alone(

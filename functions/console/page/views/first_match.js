@@ -1,9 +1,17 @@
 // First match: the newest plan, and users that are held until an operator decides.
 
+<<<<<<< HEAD:functions/console/page/views/first_match.js
 import { get, post } from "../api.js";
 import { ask, element, put, replaceEntries, say } from "../dom.js";
 import { address } from "../route.js";
 import { number, t, when } from "../texts/translate.js";
+=======
+import { get, post } from "./api.js";
+import { ask, element, put, replaceEntries, say } from "./dom.js";
+import { explain } from "./reasons.js";
+import { address } from "./route.js";
+import { number, t, when } from "./texts.js";
+>>>>>>> a61bf0b2 (The Russian console tells in Russian what does not fit the field map, and why users are held):functions/console/page/first_match.js
 
 const KINDS = ["create", "match", "update", "ambiguous", "foreign"];
 let found = null;
@@ -35,7 +43,7 @@ function heldUser(user) {
   const decide = (text, lead, label) => element("button", { type: "button", "aria-label": label, onclick: () => choose(user, lead, label) }, text);
   return element("li", { "data-key": user.user_id },
     element("a", { href: address(`users/${user.user_id}`) }, `${user.full_name} · ${user.phone}`),
-    element("span", { class: "grow" }, `${user.reason} · ${when(user.since)}`),
+    element("span", { class: "grow" }, `${explain(user.reason)} · ${when(user.since)}`),
     ...user.lead_ids.map((lead) => decide(t("linkTo", { lead }), lead, t("linkUser", { user: user.user_id, lead }))),
     decide(t("createAnyway"), null, t("createFor", { user: user.user_id })));
 }
@@ -52,7 +60,7 @@ function planLine(line) {
 }
 
 async function choose(user, lead, label) {
-  if (await ask({ title: `${label}?`, words: user.reason, yes: t("go") }) === null) return;
+  if (await ask({ title: `${label}?`, words: explain(user.reason), yes: t("go") }) === null) return;
   await post(`users/${user.user_id}/choose`, { lead_id: lead });
   say(t("decided", { user: user.user_id }));
   await load();
