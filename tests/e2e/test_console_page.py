@@ -128,7 +128,7 @@ _OUR_REASONS = (
     f"lead 55 {decide.NOT_RECOGNISED}",
     "lead 55 belongs to another user",
     "lead 55 belongs to another installation",
-    erasure.OF_OTHER.format(55),
+    erasure.LEAD_OF_OTHER.format(55),
     erasure.STILL_THERE,
     *(
         text.format(detail, "55, 56")
@@ -169,11 +169,11 @@ def test_every_reason_of_ours_is_told_in_russian(system: System, browser: Browse
     endpoint = ["no answer within 5 s", "no connection within 3 s", "status 410"]
     reasons = [*_OUR_REASONS, *_misfits(), *endpoint]
     assert len(reasons) == 24
-    with opened(browser, f"{system.url('edge')}/console", locale="ru-RU") as page:
+    with open_console(browser, f"{system.url('edge')}/console", locale="ru-RU") as page:
         expect(page.locator("html")).to_have_attribute("lang", "ru")
         told = page.evaluate(
             "async (reasons) => {"
-            " const page = await import('./console/reasons.js');"
+            " const page = await import('./console/texts/reasons.js');"
             " return reasons.map((reason) => page.explain(reason)); }",
             reasons,
         )

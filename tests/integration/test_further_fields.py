@@ -353,7 +353,7 @@ def test_fields_that_the_portal_alone_requires_get_neutral_values(
     """The map does not say so: the portal may have required them since."""
     field_map(f'{MAP}\n[fields.work]\ntype = "email"\nlead = "UF_CRM_WORK"\n')
     userfield("WORK", "string", MANDATORY="Y")
-    user = created(**FULL, work="ann@work.example")
+    user = create_with_fields(**FULL, work="ann@work.example")
     settle()
     control("settings", "PUT", {"mandatory_fields": ["EMAIL", "PHONE", "COMMENTS"]})
     assert function_client("delete_user").delete(f"/users/{user['id']}").status_code == 204

@@ -403,7 +403,7 @@ def test_an_old_result_that_is_replayed_waits_for_its_endpoint_again(
     receiver: Receiver, use_endpoints: Callable[..., None], leadline: Callable[..., CommandOutput]
 ) -> None:
     use_endpoints(receiver.entry("crm"))
-    settled(create())
+    record_success(create())
     receiver.status = 422
     tick.run()
     rows("UPDATE results SET collected_at = now() - interval '20 days'")
@@ -430,7 +430,7 @@ def test_results_are_given_up_and_deleted_though_their_endpoint_was_removed(
     secret: str,
 ) -> None:  # fmt: skip
     use_endpoints(receiver.entry("crm"))
-    settled(create())
+    record_success(create())
     receiver.status = 503
     tick.run()
     monkeypatch.setattr(tick, "_prunes_without_endpoints", Interval(0))

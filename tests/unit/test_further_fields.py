@@ -393,7 +393,9 @@ def test_a_lead_of_neutral_values_holds_no_personal_data() -> None:
     }
     assert fields["UF_CRM_CITY"] == fields["comments"] == "Erased"
     email = {"ID": "12", "VALUE": "erased-55@erased.invalid", "VALUE_TYPE": "WORK"}
-    neutral = found_lead(UF_CRM_CITY="Erased", COMMENTS="Erased", BIRTHDATE="1900-01-01", EMAIL=[email])
+    neutral = found_lead(
+        UF_CRM_CITY="Erased", COMMENTS="Erased", BIRTHDATE="1900-01-01", EMAIL=[email]
+    )
     assert is_blank(neutral.further, 55)
     assert not is_blank(neutral.further, 56), "another lead's neutral values are not expected"
 

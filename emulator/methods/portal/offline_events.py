@@ -157,7 +157,11 @@ def _event_row(call: Call, event: OfflineEvent) -> dict[str, Any]:
 
 
 def _list_row(call: Call, event: OfflineEvent) -> dict[str, Any]:
-    return {**_event_row(call, event), "PROCESS_ID": event.process_id or "", "ERROR": str(event.error)}
+    return {
+        **_event_row(call, event),
+        "PROCESS_ID": event.process_id or "",
+        "ERROR": str(event.error),
+    }
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
