@@ -105,6 +105,13 @@ def test_after_a_migration_every_constraint_and_index_is_valid(fresh: str) -> No
     assert _rows(fresh, "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
 
 
+def test_after_a_rollback_the_schema_of_the_newer_version_stays(fresh: str) -> None:
+    migrate(fresh)
+    with _connected(fresh) as connection:
+        connection.run("UPDATE alembic_version SET version_num = '9999'")
+    assert migrate(fresh) == "9999"
+
+
 def test_an_interrupted_migration_is_finished_by_the_next_run(fresh: str) -> None:
     _fill_0001(fresh)
     with _connected(fresh) as connection:

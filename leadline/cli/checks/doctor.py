@@ -108,9 +108,10 @@ def _database() -> Iterator[Check]:
         revision = str(row["revision"])
     except StatementError:
         revision = "none"
-    is_newest = revision == migrate.newest()
-    fix = "" if is_newest else "python -m leadline.runtime.postgres.migrate"
-    yield Check("schema", is_newest, f"revision {revision} of {migrate.newest()}", fix)
+    expected = migrate.newest()
+    is_migrated = revision != "none" and revision >= expected
+    fix = "" if is_migrated else "python -m leadline.runtime.postgres.migrate"
+    yield Check("schema", is_migrated, f"revision {revision} of {expected}", fix)
     if revision == "none":
         return
     overdue_s = counts().overdue_s or 0.0
@@ -119,7 +120,7 @@ def _database() -> Iterator[Check]:
     yield Check(
         "relay", is_running, result, "" if is_running else "call outbox-relay every few seconds"
     )
-    if is_newest:
+    if is_migrated:
         yield from _installation()
 
 

@@ -31,6 +31,8 @@ _UNDEFINED_TABLE = "42P01"
 def migrate(url: str, to: str | None = None) -> str:
     """Upgrade to revision `to`, by default the newest; returns the revision.
 
+    A schema of a newer version, as after a rollback, stays as it is: older code works with it.
+
     Raises:
         BadConfiguration: the URL is invalid.
         DatabaseDown: the database can't be reached.
@@ -38,7 +40,7 @@ def migrate(url: str, to: str | None = None) -> str:
     """
     target, current = to or newest(), _current_revision(url)
     # Most starts find nothing to do, and need not import Alembic.
-    return current if current == target else _upgrade(url, target)
+    return current if current is not None and current >= target else _upgrade(url, target)
 
 
 def newest() -> str:
