@@ -181,15 +181,24 @@ class Fallback(_Strict):
 
 
 class ScaledObjectSpec(_Strict):
-    """The spec of a ScaledObject; never scales to zero, as the wake timer runs in a worker."""
+    """The spec of a ScaledObject; never scales to zero, as the wake timer runs in a worker.
+
+    Without that, pollingInterval and cooldownPeriod have no effect, and KEDA's webhook warns of
+    them: https://github.com/kedacore/keda/blob/main/apis/keda/v1alpha1/scaledobject_webhook.go
+    """
 
     target: ScaleTarget = Field(alias="scaleTargetRef")
     least: Annotated[int, Field(ge=1, alias="minReplicaCount")]
     most: Annotated[int, Field(ge=1, alias="maxReplicaCount")]
-    polling_s: Annotated[int, Field(ge=1, alias="pollingInterval")]
-    cooldown_s: Annotated[int, Field(ge=0, alias="cooldownPeriod")]
     fallback: Fallback
     triggers: Annotated[list[Trigger], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _require_at_least_as_many_as_the_least(self) -> "ScaledObjectSpec":
+        # The definition's own rule, which a schema can't say.
+        if self.least > self.most:
+            raise ValueError("minReplicaCount must be less than or equal to maxReplicaCount")
+        return self
 
 
 class ScaledObject(_Strict):
@@ -215,7 +224,8 @@ class PathMatch(_Strict):
     """A path to match: an exact one precedes any prefix, a longer prefix a shorter one."""
 
     type: Literal["Exact", "PathPrefix"]
-    value: Annotated[str, StringConstraints(pattern=r"^/")]
+    #: Without `//`, `.`, `..`, `#`, `%2f`, which the definition's rules refuse.
+    value: Annotated[str, StringConstraints(pattern=r"^/$|^(?:/[\w-][\w.-]*)+$")]
 
 
 class Match(_Strict):
@@ -278,12 +288,22 @@ class Rule(_Strict):
         return self
 
 
+#: By a rule of the definition, in addition to the limits of each list.
+_MATCHES_MAX = 128
+
+
 class HttpRouteSpec(_Strict):
     """The spec of a route, with at most 16 rules."""
 
     parents: Annotated[list[ParentRef], Field(min_length=1, alias="parentRefs")]
     hostnames: list[Host]
     rules: Annotated[list[Rule], Field(min_length=1, max_length=16)]
+
+    @model_validator(mode="after")
+    def _limit_matches(self) -> "HttpRouteSpec":
+        if sum(len(rule.matches) for rule in self.rules) > _MATCHES_MAX:
+            raise ValueError(f"a route has at most {_MATCHES_MAX} matches in all its rules")
+        return self
 
 
 class HttpRoute(_Strict):

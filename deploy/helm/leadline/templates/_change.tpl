@@ -148,8 +148,13 @@ The Job stays for its log, and is replaced by the next one.
 {{- end }}
 
 {{- define "leadline.scaling" -}}
-{{- with .root.Values.workerAutoscaling.minReplicas -}}{{- $_ := set $.document.spec "minReplicaCount" (int .) -}}{{- end -}}
-{{- with .root.Values.workerAutoscaling.maxReplicas -}}{{- $_ := set $.document.spec "maxReplicaCount" (int .) -}}{{- end -}}
+{{- $spec := .document.spec -}}
+{{- with .root.Values.workerAutoscaling.minReplicas -}}{{- $_ := set $spec "minReplicaCount" (int .) -}}{{- end -}}
+{{- with .root.Values.workerAutoscaling.maxReplicas -}}{{- $_ := set $spec "maxReplicaCount" (int .) -}}{{- end -}}
+{{- /* KEDA refuses such a ScaledObject, but only after the migration. */ -}}
+{{- if gt (int $spec.minReplicaCount) (int $spec.maxReplicaCount) -}}
+{{- fail (printf "workerAutoscaling: minReplicas %v exceeds maxReplicas %v" $spec.minReplicaCount $spec.maxReplicaCount) -}}
+{{- end -}}
 {{- end }}
 
 {{- define "leadline.route" -}}
