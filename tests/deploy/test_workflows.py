@@ -94,6 +94,13 @@ def test_commands_are_those_of_the_repository(path: Path) -> None:
         assert {*words.split()} <= {*targets}, words
 
 
+def test_the_tests_have_the_history_of_which_they_run_the_previous_version() -> None:
+    jobs = _document(CHECKOUT / ".github/workflows/checks.yml")["jobs"]
+    (steps,) = (job["steps"] for job in jobs.values() if {"run": "make test"} in job["steps"])
+    (checkout,) = (step for step in steps if step.get("uses", "").startswith("actions/checkout@"))
+    assert checkout["with"]["fetch-depth"] == 0
+
+
 def test_a_tag_is_released_only_after_every_check() -> None:
     jobs = _document(CHECKOUT / ".github/workflows/release.yml")["jobs"]
     assert jobs["checks"]["uses"] == "./.github/workflows/checks.yml"
