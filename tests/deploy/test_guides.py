@@ -26,7 +26,7 @@ COMMANDS = sorted(
 #: Forms that put a secret into the list of processes, which every login of a machine can read.
 _IN_ARGUMENTS = re.compile(
     r"""
-      -H\ *["']Authorization:\ *(?:Bearer|Basic)\b
+      (?:-H|--header)[\ =]*["']Authorization[:=]\ *(?:Bearer|Basic)\b
     | --from-literal=["']?[\w-]*(?:password|key|secret|token)
     | --requirepass\b | --password[=\ ] | \bredis-cli\b.*\s-a\s
     | \brabbitmqctl\ +(?:add_user|change_password)\ +\S+\ +\S
