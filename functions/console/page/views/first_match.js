@@ -1,17 +1,10 @@
 // First match: the newest plan, and users that are held until an operator decides.
 
-<<<<<<< HEAD:functions/console/page/views/first_match.js
 import { get, post } from "../api.js";
 import { ask, element, put, replaceEntries, say } from "../dom.js";
 import { address } from "../route.js";
+import { explain } from "../texts/reasons.js";
 import { number, t, when } from "../texts/translate.js";
-=======
-import { get, post } from "./api.js";
-import { ask, element, put, replaceEntries, say } from "./dom.js";
-import { explain } from "./reasons.js";
-import { address } from "./route.js";
-import { number, t, when } from "./texts.js";
->>>>>>> a61bf0b2 (The Russian console tells in Russian what does not fit the field map, and why users are held):functions/console/page/first_match.js
 
 const KINDS = ["create", "match", "update", "ambiguous", "foreign"];
 let found = null;
