@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-_START_S = 30
-_CALL_S = 30
+_START_S = 60
+_CALL_S = 60
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import redis
 import requests
 import sqlalchemy
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from leadline.messages import topology
 from local.runner.servers.postgres import Postgres
@@ -35,11 +35,18 @@ os.environ.setdefault("PYTHONFAULTHANDLER", "1")
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # Each process of the test run chooses its ports from its own range.
-    begin = 20_000 + int(worker.removeprefix("gw")) % 8 * 1500
-    os.environ["PORT_RANGE"] = f"{begin}-{begin + 1500}"
+    width = 12_000 // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    begin = 20_000 + int(worker.removeprefix("gw")) * width
+    os.environ["PORT_RANGE"] = f"{begin}-{begin + width}"
 
-# No deadline: a busy machine may be slow at any example; benchmarks judge timings.
-settings.register_profile("leadline", deadline=None)
+# A busy machine may be slow at any example; benchmarks judge timings. A whole run, which judges a
+# change, takes the same examples each time; a run of some tests looks for new ones.
+settings.register_profile(
+    "leadline",
+    deadline=None,
+    derandomize=bool(worker),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("leadline")
 
 
@@ -294,7 +301,7 @@ def redis_url(redis_server: str) -> str:
 @pytest.fixture
 def portal(emulator: str) -> str:
     """The URL of an emulated portal without leads, faults or counts."""
-    requests.post(f"{emulator}/_emulator/reset", timeout=10).raise_for_status()
+    requests.post(f"{emulator}/_emulator/reset", timeout=60).raise_for_status()
     return emulator
 
 

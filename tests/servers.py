@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 import pg8000.native
 import redis
 
-from local.sandbox.servers import PrivateServer, private
+from local.sandbox.servers import PrivateServer, free_port, private
 from local.sandbox.waiting import eventually
 
 __all__ = [
     "PrivateServer",
     "eventually",
     "exit_code_of",
+    "free_port",
     "postgres_connection",
     "private",
     "restart_redis",
@@ -39,7 +40,7 @@ def postgres_connection(url: str, timeout_s: float = 60) -> pg8000.native.Connec
     )
 
 
-def exit_code_of(process: subprocess.Popen[bytes], within_s: float = 20) -> int:
+def exit_code_of(process: subprocess.Popen[bytes], within_s: float = 60) -> int:
     """The exit code of a process that is about to end.
 
     Raises:
@@ -49,7 +50,7 @@ def exit_code_of(process: subprocess.Popen[bytes], within_s: float = 20) -> int:
         return process.wait(within_s)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGABRT)  # see PYTHONFAULTHANDLER in conftest.py
-        process.wait(5)
+        process.wait(60)
         raise
 
 
@@ -75,5 +76,5 @@ def restart_redis(server: PrivateServer, client: redis.Redis) -> None:
         persistence: Any = client.info("persistence")
         return bool(persistence["aof_buffer_length"] == 0)
 
-    eventually(is_written, 20, "Redis has written its log")
+    eventually(is_written, 60, "Redis has written its log")
     server.restart()

@@ -30,7 +30,7 @@ class System(PrivateSystem):
         if isinstance(body, dict):
             personal = (body.get("full_name"), body.get("phone"))
             self.sent.update(text.lstrip("+") for text in personal if isinstance(text, str))
-        return self.http.request(method, f"{self.url('edge')}{path}", **{"timeout": 30, **options})
+        return self.http.request(method, f"{self.url('edge')}{path}", **{"timeout": 60, **options})
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Status and body of /healthz."""
@@ -56,7 +56,7 @@ class System(PrivateSystem):
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def await_synced(self, user_id: int, within_s: float = 15) -> dict[str, Any]:
+    def await_synced(self, user_id: int, within_s: float = 120) -> dict[str, Any]:
         """Wait until the user is synced; returns it."""
         eventually(
             lambda: self.user(user_id)["sync"]["status"] == "synced",
@@ -76,7 +76,7 @@ class System(PrivateSystem):
 
     def _await_tick(self, last: int) -> None:
         tick = self.state.root / "relay.tick"
-        eventually(lambda: tick.stat().st_mtime_ns != last, 30, "the relay has run")
+        eventually(lambda: tick.stat().st_mtime_ns != last, 120, "the relay has run")
 
     # Faults
 
@@ -86,7 +86,7 @@ class System(PrivateSystem):
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def await_restart(self, name: str, old_pid: int, within_s: float = 20) -> int:
+    def await_restart(self, name: str, old_pid: int, within_s: float = 120) -> int:
         """The pid of the process that replaced the old one."""
         eventually(
             lambda: self.run["processes"].get(name, old_pid) != old_pid,

@@ -6,6 +6,7 @@ closed channel held. Of two concurrent walks, each sees only what the other has 
 """
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from leadline.settings import settings
 _DEATH_HEADERS = frozenset(
     {"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER}
 )
+#: How long a walk waits until RabbitMQ has requeued what it keeps, which a command that follows is
+#: to see; another walk may have fetched some of it.
+_REQUEUED_WITHIN_S, _LOOK_EVERY_S = 2.0, 0.02
 #: Maximum length of a displayed reason, in characters; RabbitMQ's own may quote the sender.
 REASON_MAX = 1000
 
@@ -130,6 +134,7 @@ def walk(
     counts: Counter[Decision] = Counter()
     with open_connection(url) as connection:
         for queue in queues:
+            kept_before = counts[Decision.KEEP]
             for letter, channel, tag in _dead_letters(connection, queue, limit, is_enough):
                 decision = decide(letter)
                 if decision is Decision.REPLAY:
@@ -137,6 +142,7 @@ def walk(
                 if decision is not Decision.KEEP:
                     channel.basic_ack(tag)
                 counts[decision] += 1
+            _await_requeued(connection, queue, counts[Decision.KEEP] - kept_before)
     return counts
 
 
@@ -147,22 +153,33 @@ def _dead_letters(
     is_enough: Callable[[], bool],
 ) -> Iterator[tuple[DeadLetter, BlockingChannel, int]]:
     dead_letter_queue = topology.dead_letter_name(queue)
-    queue_depth = depth(connection, dead_letter_queue)
-    if queue_depth is None:
+    if depth(connection, dead_letter_queue) is None:
         return
     channel = connection.channel()
     channel.confirm_delivery()
-    count = queue_depth.messages
-    for _ in range(count if limit is None else min(count, limit)):
-        if is_enough():
-            break
+    fetched, count = 0, limit
+    while (count is None or fetched < count) and not is_enough():
         method, properties, body = channel.basic_get(dead_letter_queue)
         if method is None or properties is None or body is None:
             break  # another walk holds or has removed the rest
+        if not fetched:  # the first one tells how many follow; a declaration may lag behind
+            ready = method.message_count + 1
+            count = ready if limit is None else min(ready, limit)
         yield DeadLetter(queue, properties, body), channel, method.delivery_tag
+        fetched += 1
     # Tag 0: all unacknowledged messages of this channel.
     channel.basic_nack(0, multiple=True, requeue=True)
     channel.close()
+
+
+def _await_requeued(connection: pika.BlockingConnection, queue: str, count: int) -> None:
+    """Wait for a moment until this many dead letters are ready again."""
+    until = time.monotonic() + _REQUEUED_WITHIN_S
+    while count and time.monotonic() < until:
+        found = depth(connection, topology.dead_letter_name(queue))
+        if found is None or found.messages >= count:
+            return
+        connection.sleep(_LOOK_EVERY_S)
 
 
 def _replay(channel: BlockingChannel, letter: DeadLetter) -> None:

@@ -3,7 +3,7 @@
 import os
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 #: Below the range for outgoing connections (32768 and up): a client that keeps
 #: connecting to a dead server inside that range may connect to itself and occupy the port.
@@ -28,11 +28,21 @@ class PortTaken(Exception):
 
 
 class Ports:
-    """Assigns a port to each name, none twice; tests leave the defaults to other systems."""
+    """Assigns a port to each name, none twice; tests leave the defaults to other systems.
 
-    def __init__(self, previous: Mapping[str, int], *, with_defaults: bool = True) -> None:
+    `reserved`: ports of servers that do not listen yet.
+    """
+
+    def __init__(
+        self,
+        previous: Mapping[str, int],
+        *,
+        with_defaults: bool = True,
+        reserved: Collection[int] = (),
+    ) -> None:
         self._previous = previous
         self._with_defaults = with_defaults
+        self._reserved = reserved
         self.chosen: dict[str, int] = {}
 
     def choose(self, name: str, default: int | None = None) -> int:
@@ -62,7 +72,8 @@ class Ports:
     def _random(self) -> int:
         while True:
             port = random.choice(_free_range())  # noqa: S311 - no secret
-            if port not in self._previous.values() and self._is_usable(port):
+            is_reserved = port in self._reserved or port in self._previous.values()
+            if not is_reserved and self._is_usable(port):
                 return port
 
 

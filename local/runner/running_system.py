@@ -11,7 +11,7 @@ from typing import Any
 from local.runner import lock
 from local.runner.state import State
 
-_START_WITHIN_S = 120
+_START_WITHIN_S = 600
 
 
 class NoSystem(Exception):

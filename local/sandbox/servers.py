@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,9 @@ from local.runner.servers.selection import Server
 from local.runner.state import State
 from local.sandbox.waiting import eventually
 
-READY_WITHIN_S = 60
+READY_WITHIN_S = 240
+#: For a stop that loses nothing.
+STOPPED_WITHIN_S = 60
 
 _FACTORIES: dict[str, Callable[[State, Ports], Server]] = {
     "postgres": selection.postgres,
@@ -54,13 +57,13 @@ class PrivateServer:
         self._processes = [self._spawn(program) for program in self._programs]
         eventually(self.server.make_ready, READY_WITHIN_S, f"{self.url.partition(':')[0]} is ready")
 
-    def stop(self) -> None:
-        """Stop it gracefully."""
+    def stop(self, within_s: float = 0) -> None:
+        """Stop it gracefully, then kill it after this time, or the one that its program allows."""
         for process, program in zip(self._processes, self._programs, strict=True):
             process.send_signal(getattr(signal, f"SIG{program.stop_signal}"))
             process.send_signal(signal.SIGCONT)
             try:
-                process.wait(program.stop_wait_s)
+                process.wait(max(within_s, program.stop_wait_s))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -79,8 +82,8 @@ class PrivateServer:
             process.wait()
 
     def restart(self) -> None:
-        """Stop and start."""
-        self.stop()
+        """Stop without a loss, and start."""
+        self.stop(STOPPED_WITHIN_S)
         self.start()
 
     def freeze(self) -> None:
@@ -118,7 +121,19 @@ def private(name: str, folder: Path) -> PrivateServer:
     """A server by its name in run.json, not started, on free ports."""
     state = State(folder)
     state.create()
-    ports = Ports(state.ports(), with_defaults=False)
+    ports = Ports(state.ports(), with_defaults=False, reserved=_given)
     server = _FACTORIES[name](state, ports)
+    _given.extend(ports.chosen.values())
     state.save_ports(ports.chosen)
     return PrivateServer(server, state)
+
+
+#: Ports that were given away, most of which nothing listens on yet, or not any more.
+_given: deque[int] = deque(maxlen=100)
+
+
+def free_port() -> int:
+    """A port on which nothing listens, which no one else is given for now."""
+    port = Ports({}, with_defaults=False, reserved=_given).choose("any")
+    _given.append(port)
+    return port

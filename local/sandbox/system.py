@@ -19,7 +19,10 @@ from local.runner.processes.program import CHECKOUT
 from local.runner.state import State
 from local.sandbox.waiting import eventually
 
-READY_WITHIN_S = 180
+#: Beyond what the runner itself allows.
+READY_WITHIN_S = 600
+#: The runner stops within ten seconds; a busy machine takes longer.
+STOPPED_WITHIN_S = 120
 
 
 class SystemEnded(AssertionError):
@@ -82,14 +85,14 @@ class PrivateSystem:
     def stop(self, signal_: signal.Signals = signal.SIGTERM) -> int:
         """Stop the runner; returns its exit code."""
         self._require_runner().send_signal(signal_)
-        return self._require_runner().wait(30)
+        return self._require_runner().wait(STOPPED_WITHIN_S)
 
     def end(self) -> None:
         """End every process of this system, in any state."""
         if self.runner and self.runner.poll() is None:
             self.runner.terminate()
             try:
-                self.runner.wait(30)
+                self.runner.wait(STOPPED_WITHIN_S)
             except subprocess.TimeoutExpired:
                 self.runner.kill()
         leftovers.end(self.state)
@@ -136,7 +139,7 @@ class PrivateSystem:
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The emulator's control API: `control("PUT", "settings", {...})`."""
         url = f"{self.url('bitrix24')}/_emulator/{path}"
-        answer = self.http.request(method, url, json=body, timeout=30)
+        answer = self.http.request(method, url, json=body, timeout=60)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

@@ -211,7 +211,7 @@ class Pair:
             with self._session(self.primary) as session:
                 return bool(session.run("SHOW synchronous_standby_names") == expected)
 
-        eventually(is_configured, 10, "the primary has read its configuration")
+        eventually(is_configured, 60, "the primary has read its configuration")
 
     @contextmanager
     def _session(

@@ -63,7 +63,7 @@ def test_every_function_serves_probes_without_rights_and_disk(
     containers: dict[str, str],
 ) -> None:
     for name, container in containers.items():
-        eventually(lambda container=container: is_ready(container), 60, f"{name} is ready")  # type: ignore[misc]
+        eventually(lambda container=container: is_ready(container), 120, f"{name} is ready")  # type: ignore[misc]
         assert probe(container, "/_/health") < 0.05, name
 
 
@@ -71,7 +71,7 @@ def test_an_idle_function_takes_less_than_100_mib(
     containers: dict[str, str],
 ) -> None:
     for name, container in containers.items():
-        eventually(lambda container=container: is_ready(container), 60, f"{name} is ready")  # type: ignore[misc]
+        eventually(lambda container=container: is_ready(container), 120, f"{name} is ready")  # type: ignore[misc]
         used = int(docker("exec", container, "sh", "-c", _USAGE).split()[0])
         MEASURED[f"memory of {name}"] = f"{used / MIB:.0f} MiB"
         assert used < 100 * MIB, f"{name} takes {used / MIB:.0f} MiB"
@@ -90,7 +90,7 @@ def test_the_server_is_pid_1_and_ends_with_0(containers: dict[str, str]) -> None
 def test_the_platform_chooses_the_port(compose: Compose) -> None:
     container = start(compose.images()["get-user"], "--env=PORT=9191")
     try:
-        eventually(lambda: is_ready(container, "9191"), 60, "it serves on PORT")
+        eventually(lambda: is_ready(container, "9191"), 120, "it serves on PORT")
     finally:
         docker("rm", "--force", container)
 

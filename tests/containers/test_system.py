@@ -44,13 +44,13 @@ def readme_calls() -> str:
 
 
 def user(compose: Compose, user_id: int) -> dict[str, Any]:
-    answer = requests.get(f"{compose.edge}/users/{user_id}", timeout=30)
+    answer = requests.get(f"{compose.edge}/users/{user_id}", timeout=60)
     answer.raise_for_status()
     return dict(answer.json())
 
 
 def lead(compose: Compose, user_id: int) -> dict[str, Any]:
-    leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=10).json()
+    leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=60).json()
     (found,) = (found for found in leads if found["ORIGIN_ID"] == str(user_id))
     return dict(found)
 
@@ -61,11 +61,11 @@ def is_synced(compose: Compose, user_id: int) -> bool:
 
 def create(compose: Compose) -> requests.Response:
     body = {"full_name": "Ann", "phone": "+77001112233"}
-    return requests.post(f"{compose.edge}/users", json=body, timeout=30)
+    return requests.post(f"{compose.edge}/users", json=body, timeout=60)
 
 
 def is_well(compose: Compose) -> bool:
-    return requests.get(f"{compose.edge}/healthz", timeout=10).ok
+    return requests.get(f"{compose.edge}/healthz", timeout=60).ok
 
 
 def create_with_retries(compose: Compose) -> int:
@@ -108,7 +108,7 @@ def test_only_loopback_is_published(compose: Compose) -> None:
 
 def test_the_brokers_page_is_served(compose: Compose) -> None:
     page = f"http://127.0.0.1:{compose.env['RABBITMQ_UI_PORT']}/"
-    assert "RabbitMQ" in requests.get(page, timeout=10).text
+    assert "RabbitMQ" in requests.get(page, timeout=60).text
 
 
 @pytest.mark.parametrize("kind", [OURS, SERVERS], ids=["ours", "a server"])
@@ -158,7 +158,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
 
     def call(method: str, path: str, status: int, **body: str) -> Any:
         began = time.monotonic()
-        answer = requests.request(method, compose.edge + path, json=body or None, timeout=30)
+        answer = requests.request(method, compose.edge + path, json=body or None, timeout=60)
         took.append(time.monotonic() - began)
         if answer.status_code != status:
             failures.append(f"{method} {path}: {answer.status_code} {answer.text}")
@@ -202,7 +202,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
     # that is gone.
     assert slowest_s < 1 + 10 * usual_s
     eventually(lambda: is_synced(compose, ids[-1]), WITHIN_S, "the last user is in Bitrix24")
-    leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=30).json()
+    leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=60).json()
     origins = [found["ORIGIN_ID"] for found in leads]
     assert [origins.count(str(user_id)) for user_id in ids] == [1] * len(ids)
 
@@ -227,7 +227,7 @@ def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
         env={**os.environ, **compose.env, "COMPOSE_PROJECT_NAME": compose.project},
     )
     assert restored.returncode == 0, restored.stdout + restored.stderr
-    assert requests.get(f"{compose.edge}/users/{lost}", timeout=30).status_code == 404
+    assert requests.get(f"{compose.edge}/users/{lost}", timeout=60).status_code == 404
     new = create_with_retries(compose)
     assert new > lost
     eventually(

@@ -6,10 +6,8 @@ are hidden.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from leadline.runtime.postgres import migrate
 from local import stack
 from local.shrinkwrap import build_command, shrinkwrap
 from tests.deploy.packages import hide_all_but, pinned_for
-from tests.servers import eventually
+from tests.servers import eventually, free_port
 
 CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
@@ -64,15 +62,13 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        number: int = listening.getsockname()[1]
-    return number
+    return free_port()
 
 
 def serves(process: subprocess.Popen[str], url: str) -> bool:
     assert process.poll() is None, process.communicate()[0]
     try:
-        return requests.get(f"{url}/_/health", timeout=5).ok
+        return requests.get(f"{url}/_/health", timeout=60).ok
     except requests.ConnectionError:
         return False
 
@@ -87,10 +83,10 @@ def test_a_function_serves_from_its_build_folder_while_every_server_is_down(
     process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET=target)
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: serves(process, url), 30, f"{name} is served")
+        eventually(lambda: serves(process, url), 60, f"{name} is served")
     finally:
         process.send_signal(signal.SIGTERM)
-        output = process.communicate(timeout=20)[0]
+        output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
     assert f'"service":"{name}"' in output
 
@@ -108,11 +104,11 @@ def test_a_function_made_by_faas_cli_new_works(root: Path, tmp_path: Path, port:
     process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET="handle")
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: serves(process, url), 30, "the function is served")
-        assert requests.post(url, json={}, timeout=10).json() == {"message": "It works."}
+        eventually(lambda: serves(process, url), 60, "the function is served")
+        assert requests.post(url, json={}, timeout=60).json() == {"message": "It works."}
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_all_processes_have_their_packages(root: Path, tmp_path: Path) -> None:

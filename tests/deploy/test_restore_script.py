@@ -40,7 +40,7 @@ def restore(folder: Path, *, fails: str, running: str) -> tuple[int, list[str]]:
         env={**os.environ, **environment, "FAILS": fails, "RUNNING": running},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     return result.returncode, calls.read_text(encoding="utf-8").splitlines()

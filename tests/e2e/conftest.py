@@ -24,7 +24,7 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
     with story.running(System(State(tmp_path_factory.mktemp("system")), SHORT_WAITS)) as system:
         eventually(
             lambda: system.control("GET", "calls")["methods"].keys() >= _AT_START,
-            60,
+            120,
             "the portal has answered the first requests",
         )
         yield system

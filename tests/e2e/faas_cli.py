@@ -80,7 +80,7 @@ class FaasCli:
     def await_ready(self, name: str) -> None:
         """`faas-cli ready`."""
         eventually(
-            lambda: self.describe(name)["availableReplicas"] == 1, 30, f"{name} is ready again"
+            lambda: self.describe(name)["availableReplicas"] == 1, 120, f"{name} is ready again"
         )
 
     def put_secret(self, method: str, name: str, value: str) -> int:
@@ -104,11 +104,11 @@ class FaasCli:
             headers["Authorization"] = f"Bearer {key}"
         path = f"/function/{name}.openfaas-fn{query}"
         return requests.request(
-            method, f"{self._url}{path}", headers=headers, timeout=30
+            method, f"{self._url}{path}", headers=headers, timeout=60
         ).status_code
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         headers = {"User-Agent": "faas-cli/dev", **options.pop("headers", {})}
         return requests.request(
-            method, f"{self._url}{path}", headers=headers, auth=self._auth, timeout=30, **options
+            method, f"{self._url}{path}", headers=headers, auth=self._auth, timeout=60, **options
         )

@@ -39,7 +39,7 @@ def test_every_accepted_user_of_a_batch_gets_its_lead(system: System) -> None:
     ids = [item["user"]["id"] for item in items if item["status"] == 201]
     eventually(
         lambda: all(system.user(user_id)["sync"]["status"] == "synced" for user_id in ids),
-        60,
+        120,
         "each user is synced",
     )
     assert len({system.user(user_id)["sync"]["bitrix_lead_id"] for user_id in ids}) == 61
@@ -62,7 +62,7 @@ def test_the_stages_of_the_portal_are_listed_with_their_names(system: System) ->
         return all(item["name"] for item in items)
 
     # A process keeps the list for a minute.
-    eventually(is_read, 90, "the portal's stages are listed")
+    eventually(is_read, 120, "the portal's stages are listed")
     listed = [item["id"] for item in system.request("GET", "/stages").json()["items"]]
     assert listed[0] == "NEW"
 

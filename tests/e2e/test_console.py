@@ -1,6 +1,7 @@
 """The console's API: its figures agree with the ledger, and each action takes effect."""
 
 import json
+import time
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +39,7 @@ def rows(system: System, sql: str) -> list[Any]:
 
 def await_status(system: System, user_id: int, status: str) -> None:
     eventually(
-        lambda: system.user(user_id)["sync"]["status"] == status, 30, f"{user_id} is {status}"
+        lambda: system.user(user_id)["sync"]["status"] == status, 120, f"{user_id} is {status}"
     )
 
 
@@ -62,7 +63,7 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
     act(system, "pause")
     user_id = system.create("Фигура Два")["id"]
     system.request("POST", f"/users/{user_id}/move", json={"stage": "IN_PROCESS"})
-    eventually(lambda: received_count(system, user_id) == 2, 20, "both writes wait for one call")
+    eventually(lambda: received_count(system, user_id) == 2, 120, "both writes wait for one call")
     act(system, "resume")
     system.await_synced(user_id)
     users = dict(rows(system, "SELECT sync_status, count(*) FROM users GROUP BY 1"))
@@ -89,18 +90,22 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
             == {state: events.get(state, 0) for state in states}
         )
 
-    eventually(agrees, 70, "the console shows what the ledger holds")
+    eventually(agrees, 120, "the console shows what the ledger holds")
 
 
 def test_the_rate_counts_the_requests_sent_to_the_portal(system: System) -> None:
-    def requests_sent() -> int:
-        return sum(ask(system, "status")["rate"]["sent"])
-
-    before, calls = requests_sent(), len(system.control("GET", "calls")["times"])
+    began, calls = time.time(), len(system.control("GET", "calls")["times"])
     system.await_synced(system.create("Счёт Запросов")["id"])
     called = len(system.control("GET", "calls")["times"]) - calls
     assert called >= 1
-    eventually(lambda: requests_sent() >= before + called, 10, "the requests are counted")
+
+    def are_counted() -> bool:
+        rate = ask(system, "status")["rate"]
+        # Not all slots: of earlier requests, some leave the counted time meanwhile.
+        slots = int((time.time() - began) / rate["slot_s"]) + 2
+        return bool(sum(rate["sent"][-slots:]) >= called)
+
+    eventually(are_counted, 120, "the requests are counted")
 
 
 def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paused(
@@ -112,7 +117,7 @@ def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paus
         user_id = system.create("Ждёт Паузы")["id"]
         eventually(
             lambda: ask(system, "status")["work"]["users_due"] >= 1,
-            10,
+            120,
             "a user is due for a call",
         )
         reported = ask(system, "status")
@@ -125,10 +130,10 @@ def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paus
         )
         assert "a test" in reported["verdict"]["sentence"]
         eventually(
-            lambda: (ask(system, "status")["ledger"]["oldest_s"] or 0) > 1, 10, "its age is shown"
+            lambda: (ask(system, "status")["ledger"]["oldest_s"] or 0) > 1, 120, "its age is shown"
         )
-        (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
-        assert [step["step"] for step in event["steps"]] == ["accepted", "published", "received"]
+        steps = ["accepted", "published", "received"]
+        eventually(lambda: steps_of(system, user_id) == steps, 120, "its steps are shown")
         assert len(system.control("GET", "calls")["times"]) == calls
     finally:
         assert act(system, "resume").json() == {"paused": False, "was_paused": True}
@@ -139,7 +144,7 @@ def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paus
 def test_a_timeline_shows_each_attempt_with_its_time_and_error(system: System) -> None:
     portal.add_fault(system, "error", status=500, description="Портал устал")
     user_id = system.create("Долгий Путь")["id"]
-    eventually(lambda: attempts(system, user_id), 20, "an attempt is shown while others follow")
+    eventually(lambda: attempts(system, user_id), 120, "an attempt is shown while others follow")
     assert ask(system, f"users/{user_id}")["sync"]["status"] == "waiting"
     await_status(system, user_id, "failed")
     (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
@@ -147,8 +152,15 @@ def test_a_timeline_shows_each_attempt_with_its_time_and_error(system: System) -
     assert names == ["accepted", "published", "received", *["attempt"] * 3, "replied"]
     assert [step["error"] for step in event["steps"][3:]] == ["Портал устал"] * 4
     moments = [datetime.fromisoformat(attempt["at"]) for attempt in attempts(system, user_id)]
-    assert 2 <= (moments[1] - moments[0]).total_seconds() < 4
-    assert 4 <= (moments[2] - moments[1]).total_seconds() < 6
+    # Never early; a slow machine may be late.
+    assert 2 <= (moments[1] - moments[0]).total_seconds() < 22
+    assert 4 <= (moments[2] - moments[1]).total_seconds() < 24
+
+
+def steps_of(system: System, user_id: int) -> list[str]:
+    """The steps of a user's only write so far."""
+    (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
+    return [str(step["step"]) for step in event["steps"]]
 
 
 def attempts(system: System, user_id: int) -> list[dict[str, Any]]:
@@ -216,7 +228,7 @@ def job(system: System, job_id: str) -> dict[str, Any]:
 
 
 def finished_job(system: System, job_id: str) -> dict[str, Any]:
-    eventually(lambda: job(system, job_id)["state"] != "running", 30, "the job has ended")
+    eventually(lambda: job(system, job_id)["state"] != "running", 120, "the job has ended")
     return job(system, job_id)
 
 
@@ -227,7 +239,7 @@ def test_failed_users_are_grouped_by_reason_and_a_group_is_resynced_as_a_job(
     groups = ask(system, "failures")["groups"]
     eventually(
         lambda: sum(group["users"] for group in ask(system, "failures")["groups"]) >= len(ids),
-        10,
+        120,
         "they are counted",
     )
     groups = ask(system, "failures")["groups"]
@@ -247,7 +259,7 @@ def test_failed_users_are_grouped_by_reason_and_a_group_is_resynced_as_a_job(
     outcome = "its outcome is counted"
     eventually(
         lambda: job(system, started_job["id"])["outcome"] == {"synced": ended_job["changed"]},
-        20,
+        120,
         outcome,
     )
 
@@ -260,29 +272,29 @@ def users_of(system: System, reason_id: str) -> list[dict[str, Any]]:
 
 
 def test_dead_letters_are_replayed_and_discarded_as_a_job(system: System) -> None:
+    listed: list[Any] = []
+
     def letters_by_reason() -> dict[str, int]:
-        return {
-            group["reason"]: group["letters"] for group in ask(system, "dead-letters")["groups"]
-        }
+        listed[:] = ask(system, "dead-letters")["groups"]
+        return {group["reason"]: group["letters"] for group in listed}
 
     with wire.wire_to(system) as connection:
         for number in range(3):
             connection.publish({"pattern": "user_created", "data": {"note": number}})
         connection.publish({"pattern": "user_created", "data": "text"})
-        eventually(lambda: sum(letters_by_reason().values()) == 4, 20, "they are dead letters")
-        groups = ask(system, "dead-letters")["groups"]
-        reason_id = next(group["reason_id"] for group in groups if group["letters"] == 3)
+        eventually(lambda: sum(letters_by_reason().values()) == 4, 120, "they are dead letters")
+        reason_id = next(group["reason_id"] for group in listed if group["letters"] == 3)
         started_job = act(system, "jobs", {"kind": "discard", "reason_id": reason_id}).json()
         assert started_job["total"] == 3
         ended_job = finished_job(system, started_job["id"])
         assert (ended_job["state"], ended_job["changed"]) == ("done", 3)
-        eventually(lambda: sum(letters_by_reason().values()) == 1, 20, "the other one is kept")
+        eventually(lambda: sum(letters_by_reason().values()) == 1, 120, "the other one is kept")
         assert (
             finished_job(system, act(system, "jobs", {"kind": "replay"}).json()["id"])["done"] == 1
         )
-        eventually(lambda: sum(letters_by_reason().values()) == 1, 20, "it is a dead letter again")
+        eventually(lambda: sum(letters_by_reason().values()) == 1, 120, "it is a dead letter again")
         finished_job(system, act(system, "jobs", {"kind": "discard"}).json()["id"])
-        eventually(lambda: not letters_by_reason(), 20, "all are discarded")
+        eventually(lambda: not letters_by_reason(), 120, "all are discarded")
 
 
 def test_operators_can_reveal_what_was_sent_and_are_audited(system: System) -> None:
@@ -307,21 +319,24 @@ def test_an_export_has_what_the_search_shows_and_is_audited(system: System) -> N
 
 
 def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
+    listed: list[dict[str, Any]] = []
+
     def dead_letters() -> list[dict[str, Any]]:
-        return list(ask(system, "dead-letters")["items"])
+        listed[:] = ask(system, "dead-letters")["items"]
+        return listed
 
     with wire.wire_to(system) as connection:
         connection.publish({"pattern": "user_created", "data": {"note": "для консоли"}})
-        eventually(dead_letters, 20, "the malformed message is a dead letter")
-        (dead_letter,) = dead_letters()
+        eventually(dead_letters, 120, "the malformed message is a dead letter")
+        (dead_letter,) = listed  # RabbitMQ requeues what was listed a moment later
         assert dead_letter["queue"] == "bitrix_queue"
         assert "replyQueue" in dead_letter["reason"]
         dead_letter_details = ask(system, f"dead-letters/{dead_letter['id']}")
         assert dead_letter_details["body"]["data"] == {"note": "для консоли"}
         replayed = act(system, "dead-letters/replay", {"ids": [dead_letter["id"]]}).json()
         assert replayed == {"done": 1, "not_found": []}
-        eventually(dead_letters, 20, "it is a dead letter again")
-        (repeat,) = dead_letters()
+        eventually(dead_letters, 120, "it is a dead letter again")
+        (repeat,) = listed
         both = {"ids": [repeat["id"], "0" * 12]}
         # RabbitMQ requeues the listed messages a moment after the request.
         eventually(
@@ -329,7 +344,7 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
                 act(system, "dead-letters/discard", both).json()
                 == {"done": 1, "not_found": ["0" * 12]}
             ),
-            20,
+            120,
             "it is discarded",
         )
         assert dead_letters() == []

@@ -125,7 +125,7 @@ def test_a_valid_message_with_odd_properties_and_headers_reaches_its_end(
         dead = [delivered for delivered in wire.take(DEAD_REQUESTS) if delivered.reason]
         return bool(portal.leads_of(system, user["id"]) or dead)
 
-    eventually(has_ended, 20, "the odd message is processed")
+    eventually(has_ended, 120, "the odd message is processed")
     assert len(portal.leads_of(system, user["id"])) <= 1
 
 
@@ -193,7 +193,7 @@ def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
         neighbours.append(_stranger())
         wire.publish(_message("create_card", neighbours[-1]))
     dead = wire.await_messages(
-        DEAD_REQUESTS, lambda request: bool(request.reason), len(_NONSENSE), within_s=40
+        DEAD_REQUESTS, lambda request: bool(request.reason), len(_NONSENSE), within_s=120
     )
     reasons = {delivered.properties.message_id: delivered.reason for delivered in dead}
     assert len(dead) == len(_NONSENSE)

@@ -64,7 +64,7 @@ def test_a_write_that_postgres_lost_does_not_stay_on_the_lead(system: System) ->
     system.request("POST", f"/users/{user}/move", json={"stage": "JUNK"})
     system.await_synced(user)
     lose(system, survivor)
-    eventually(partial(lead_equals_user, system, user), 40, "the lead equals the row in Postgres")
+    eventually(partial(lead_equals_user, system, user), 120, "the lead equals the row in Postgres")
     lead = portal.lead_of(system, user)
     assert (lead["TITLE"], lead["STATUS_ID"]) == ("Осталось Так", "NEW")
 
@@ -78,7 +78,7 @@ def test_a_version_assigned_twice_ends_in_its_later_state(system: System) -> Non
     lose(system, survivor)
     answer = system.request("PATCH", f"/users/{user}", json={"full_name": "Вторая Новая"})
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
-    eventually(partial(lead_equals_user, system, user), 40, "the lead equals the row in Postgres")
+    eventually(partial(lead_equals_user, system, user), 120, "the lead equals the row in Postgres")
     assert portal.lead_of(system, user)["TITLE"] == "Вторая Новая"
 
 

@@ -45,7 +45,7 @@ def test_an_imported_user_keeps_id_and_lead(system: System, imported_user: Line)
         before = len(system.leads())
         system.request("PATCH", f"/users/{imported_user.id}", json={"full_name": "Анна Новая"})
         # Longer where the Redis epoch is still young.
-        now = system.await_synced(imported_user.id or 0, within_s=60)
+        now = system.await_synced(imported_user.id or 0, within_s=120)
         assert now["sync"]["bitrix_lead_id"] == imported_user.bitrix_lead_id
         leads = system.leads()
         lead = next(lead for lead in leads if int(lead["ID"]) == imported_user.bitrix_lead_id)

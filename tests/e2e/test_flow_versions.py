@@ -24,7 +24,7 @@ COMMON = {
     "WORKERS": "2",
 }
 USERS = 60
-WITHIN_S = 120
+WITHIN_S = 240
 
 pytestmark = pytest.mark.slow("starts a system of each of two versions")
 

@@ -13,14 +13,13 @@ from local.runner.processes.supervision import DAEMON
 from tests.servers import eventually
 from tests.system import System
 
-#: Seconds, also next to other tests on the same cores.
-STOP_WITHIN_S = 20
+#: Ten seconds on a usual machine, see `local.runner.runner`; tests run on slow ones, too.
+STOP_WITHIN_S = 60
 #: Not the emulator's; nothing listens there.
 WEBHOOK = "http://127.0.0.1:1/rest/1/s0mebodys-c0de/"
 
 
 @pytest.mark.slow("starts, stops, kills and cleans up a system several times")
-@pytest.mark.timeout(240)
 def test_a_stop_leaves_no_process_and_a_kill_is_cleaned_up(disposable_system: System) -> None:
     """One scenario instead of four tests, as each start takes seconds."""
     system = disposable_system
@@ -46,11 +45,11 @@ def test_a_stop_leaves_no_process_and_a_kill_is_cleaned_up(disposable_system: Sy
         assert process is not None
         process.kill()
     assert system.runner
-    system.runner.wait(5)
+    system.runner.wait(60)
     system.env |= {"BITRIX_WEBHOOK_URL": WEBHOOK, "LEADLINE_AUTH": "off"}
     system.start()
     assert not old & {process.pid for process in system.processes()}
-    eventually(lambda: not _running(before), 10, "nothing is left of the killed run")
+    eventually(lambda: not _running(before), 120, "nothing is left of the killed run")
     assert system.user(user["id"])["full_name"] == "Кто Остаётся"
     _check_that_keys_are_off(system)
 
@@ -58,7 +57,7 @@ def test_a_stop_leaves_no_process_and_a_kill_is_cleaned_up(disposable_system: Sy
     os.kill(_supervisor(system), signal.SIGKILL)
     assert system.runner.wait(STOP_WITHIN_S) == 1
     assert system.processes() == []
-    eventually(lambda: not _running(before), 10, "nothing is left")
+    eventually(lambda: not _running(before), 120, "nothing is left")
     assert "supervisord is gone" in system.output.read_text(encoding="utf-8")
 
 
@@ -92,9 +91,9 @@ def test_a_requested_port_in_use_is_an_error(
         port = listener.getsockname()[1]
         system = new_system(PORT=str(port))
         runner = system.launch()
-        assert runner.wait(20) == 1
+        assert runner.wait(60) == 1
     assert f"PORT={port} is taken" in system.output.read_text(encoding="utf-8")
-    eventually(lambda: system.processes() == [], 20, "no process was left running")
+    eventually(lambda: system.processes() == [], 120, "no process was left running")
 
 
 def _supervisor(system: System) -> int:

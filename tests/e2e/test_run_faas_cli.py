@@ -108,7 +108,9 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
     valid_key = entry.rpartition(":")[2]
     assert [cli.invoke(NAME, key=key) for key in ("", "other", valid_key)] == [401, 403, 200]
     eventually(
-        lambda: psutil.pid_exists(system.run["processes"].get(NAME, -1)), 10, "run.json has its pid"
+        lambda: psutil.pid_exists(system.run["processes"].get(NAME, -1)),
+        120,
+        "run.json has its pid",
     )
     pid = system.pid(NAME)
     try:
@@ -141,7 +143,7 @@ def test_a_removed_function_is_gone_until_it_is_deployed(system: System, cli: Fa
     assert NAME not in cli.names()
     assert cli.ask(f"/system/function/{NAME}?usage=1").status_code == 404
     assert NAME not in system.health()[1]["parts"]
-    eventually(lambda: NAME not in system.run["processes"], 10, "its process is gone")
+    eventually(lambda: NAME not in system.run["processes"], 120, "its process is gone")
     assert cli.deploy(NAME).status_code == 202
     cli.await_ready(NAME)
     assert cli.invoke(NAME) == 200
@@ -225,7 +227,9 @@ def test_logs_come_as_one_json_object_a_line(system: System, cli: FaasCli) -> No
     assert answer.headers["Content-Type"] == "application/x-ndjson"
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert {line["name"] for line in lines} == {"create-user"}
-    assert [line["text"] for line in lines] == system.log("create-user").splitlines()
+    assert lines
+    now = system.log("create-user").splitlines()
+    assert [line["text"] for line in lines] == now[: len(lines)]
     assert "function starts" in lines[0]["text"]
     assert dt.datetime.fromisoformat(lines[0]["timestamp"]) < dt.datetime.now(dt.UTC)
     last = cli.ask("/system/logs?follow=false&name=create-user&tail=1").text.splitlines()

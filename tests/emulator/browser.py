@@ -55,7 +55,7 @@ class Browser:
         self._runner.run(self._session.close())
         self._runner.close()
         self._process.terminate()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
         assert self._process.stderr is not None
         self._process.stderr.close()
 
@@ -66,9 +66,9 @@ class Browser:
     def eval(self, script: str) -> Any:
         """The value of a script in the page."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        return answer["result"].get("value")
+        return answer.get("result", {}).get("value")
 
-    def wait_for(self, script: str, timeout_s: float = 10) -> Any:
+    def wait_for(self, script: str, timeout_s: float = 60) -> Any:
         """Wait until the script's value is truthy and return it; an element is returned as {}."""
         deadline = time.monotonic() + timeout_s
         while (value := self.eval(script)) in (None, False, ""):
@@ -97,8 +97,10 @@ class Browser:
 
     async def _connect(self, listing: str) -> None:
         self._session = aiohttp.ClientSession()
-        async with self._session.get(listing) as response:
-            pages = [target for target in await response.json() if target["type"] == "page"]
+        pages: list[dict[str, str]] = []
+        while not pages:  # the browser listens before it has opened its page
+            async with self._session.get(listing) as response:
+                pages = [target for target in await response.json() if target["type"] == "page"]
         address = pages[0]["webSocketDebuggerUrl"]
         self._socket = await self._session.ws_connect(address, max_msg_size=0)
 
@@ -106,10 +108,12 @@ class Browser:
         self._calls += 1
         await self._socket.send_json({"id": self._calls, "method": method, "params": params})
         while True:
-            message = await self._socket.receive_json(timeout=20)
+            message = await self._socket.receive_json(timeout=60)
             if message.get("id") == self._calls:
-                assert "error" not in message, message
-                return message["result"]
+                # A page that is being left evaluates nothing.
+                is_left = method == "Runtime.evaluate" and "error" in message
+                assert is_left or "error" not in message, message
+                return message.get("result", {})
             self._note(message)
 
     def _note(self, message: dict[str, Any]) -> None:

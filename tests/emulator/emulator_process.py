@@ -1,15 +1,20 @@
 """An emulator process on a free port, and a client for it."""
 
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+
+from tests.servers import eventually
 
 WEBHOOK = "/rest/1/local-webhook-code/"
 
@@ -29,8 +34,21 @@ class Emulator:
 
     def post(self, method: str, params: object = None, **kwargs: Any) -> requests.Response:
         """A REST call with a JSON body; any answer."""
-        options = {"timeout": 20, "allow_redirects": False, **kwargs}
+        options = {"timeout": 60, "allow_redirects": False, **kwargs}
         return self.session.post(self.webhook + method, json=params or {}, **options)
+
+    def abandon(self, method: str, params: object = None) -> None:
+        """Send a REST call, and leave without its answer once it has arrived."""
+        before = self.calls()["requests"]
+        body = json.dumps(params or {}).encode()
+        parts = urlsplit(self.webhook + method)
+        head = (
+            f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection((parts.hostname or "", parts.port or 0)) as client:
+            client.sendall(head.encode() + body)
+            eventually(lambda: self.calls()["requests"] > before, 60, "the request has arrived")
 
     def call(self, method: str, params: object = None) -> Any:
         """The body of a REST call that must answer 200."""
@@ -81,7 +99,7 @@ class Emulator:
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
         """End the process; returns its exit code."""
         self.process.send_signal(by)
-        code = self.process.wait(timeout=10)
+        code = self.process.wait(timeout=60)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.session.close()

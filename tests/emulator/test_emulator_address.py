@@ -35,10 +35,10 @@ def test_all_four_encodings_make_the_same_lead(emulator: Emulator) -> None:
     url = emulator.webhook + "crm.lead.add"
     session = emulator.session
     answers = [
-        session.post(url, json={"fields": LEAD}, timeout=5),
-        session.get(url + ".json", params=FORM, timeout=5),
-        session.post(url, data=FORM, timeout=5),
-        session.post(url, files={name: (None, value) for name, value in FORM.items()}, timeout=5),
+        session.post(url, json={"fields": LEAD}, timeout=60),
+        session.get(url + ".json", params=FORM, timeout=60),
+        session.post(url, data=FORM, timeout=60),
+        session.post(url, files={name: (None, value) for name, value in FORM.items()}, timeout=60),
     ]
     assert [answer.json()["result"] for answer in answers] == [1, 2, 3, 4]
     leads = [
@@ -56,7 +56,7 @@ def test_the_id_may_be_upper_or_lower_case(emulator: Emulator, name: str) -> Non
 
 @pytest.mark.parametrize("path", ["/rest/1/wrong/profile", "/rest/profile", "/rest", "/rest/2/x/y"])
 def test_a_wrong_code_is_no_auth_found(emulator: Emulator, path: str) -> None:
-    response = requests.post(emulator.base + path, timeout=5)
+    response = requests.post(emulator.base + path, timeout=60)
     assert response.status_code == 401
     assert response.json() == {
         "error": "NO_AUTH_FOUND",

@@ -25,7 +25,7 @@ needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this ma
     ],
 )
 def test_the_page_loads_nothing_from_other_sites(emulator: Emulator, path: str, kind: str) -> None:
-    response = emulator.session.get(emulator.base + path, timeout=5)
+    response = emulator.session.get(emulator.base + path, timeout=60)
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith(kind)
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
@@ -35,12 +35,12 @@ def test_the_page_loads_nothing_from_other_sites(emulator: Emulator, path: str, 
 
 @pytest.mark.parametrize("name", ["live.py", "..%2Flive.py", "page", "%2Fetc%2Fpasswd", "x.js"])
 def test_no_other_file_is_served(emulator: Emulator, name: str) -> None:
-    assert emulator.session.get(f"{emulator.base}/board/{name}", timeout=5).status_code == 404
+    assert emulator.session.get(f"{emulator.base}/board/{name}", timeout=60).status_code == 404
 
 
 def test_the_stream_reports_writes_and_figures(emulator: Emulator) -> None:
     url = emulator.base + "/_emulator/stream"
-    with emulator.session.get(url, stream=True, timeout=5) as stream:
+    with emulator.session.get(url, stream=True, timeout=60) as stream:
         lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
         assert next(lines) == "event: tick"
         figures = json.loads(next(lines).removeprefix("data: "))
@@ -110,7 +110,7 @@ def test_the_address_of_a_lead_in_bitrix24_opens_it_on_the_board(
 ) -> None:
     emulator, browser = page
     emulator.add(TITLE="Gleb")
-    answer = emulator.session.get(f"{emulator.base}/crm/lead/details/1/", timeout=5)
+    answer = emulator.session.get(f"{emulator.base}/crm/lead/details/1/", timeout=60)
     assert answer.url == f"{emulator.base}/#lead-1"
     browser.open(f"{emulator.base}/crm/lead/details/1/")
     browser.wait_for("document.getElementById('lead-title').innerText.includes('Gleb')")
@@ -174,7 +174,7 @@ def test_each_type_has_a_board(emulator: Emulator) -> None:
     contacts = emulator.control("GET", "board?type=3")
     assert (contacts["cards"][0]["name"], contacts["counts"]) == ("Klaus Weber", {"": 1})
     assert (
-        emulator.session.get(emulator.base + "/_emulator/board?type=9", timeout=5).status_code
+        emulator.session.get(emulator.base + "/_emulator/board?type=9", timeout=60).status_code
         == 404
     )
 

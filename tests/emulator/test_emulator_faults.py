@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from tests.emulator.emulator_process import Emulator
+from tests.servers import eventually
 
 BATCH = {"cmd": {f"c{number}": f"crm.lead.add?fields[ORIGIN_ID]={number}" for number in range(5)}}
 
@@ -20,9 +21,7 @@ def is_dropped(emulator: Emulator, method: str, params: object = None) -> bool:
 
 
 def wait_for_leads(emulator: Emulator, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while len(emulator.leads()) < count:
-        assert time.monotonic() < deadline
+    eventually(lambda: len(emulator.leads()) >= count, 60, f"there are {count} leads")
 
 
 @pytest.mark.parametrize("name", ["crm.lead.add", "*"])
@@ -52,8 +51,7 @@ def test_a_write_may_be_committed_after_the_client_has_gone(emulator: Emulator) 
 def test_a_client_that_leaves_does_not_stop_its_request(emulator: Emulator) -> None:
     """The real portal, PHP behind nginx, does the same."""
     emulator.set(command_ms=50_000)
-    with pytest.raises(requests.ReadTimeout):
-        emulator.post("crm.lead.add", timeout=0.05)
+    emulator.abandon("crm.lead.add")
     assert emulator.leads() == []
     emulator.set(speed=1000)
     wait_for_leads(emulator, 1)
@@ -62,7 +60,7 @@ def test_a_client_that_leaves_does_not_stop_its_request(emulator: Emulator) -> N
 def test_a_silent_late_commit_leaves_the_client_waiting(emulator: Emulator) -> None:
     emulator.fault("crm.lead.add", "late_commit", delay_ms=3_600_000, silent=True)
     with pytest.raises(requests.ReadTimeout):
-        emulator.post("crm.lead.add", timeout=0.05)
+        emulator.post("crm.lead.add", timeout=1)
     assert emulator.leads() == []
     emulator.set(speed=100_000)
     wait_for_leads(emulator, 1)
@@ -109,7 +107,7 @@ def test_a_renamed_portal_redirects(emulator: Emulator) -> None:
     )
     emulator.fault("crm.lead.add", "redirect", count=1, location=emulator.webhook + "crm.lead.add")
     emulator.session.post(
-        emulator.webhook + "crm.lead.add", json={"fields": {"NAME": "Gleb"}}, timeout=5
+        emulator.webhook + "crm.lead.add", json={"fields": {"NAME": "Gleb"}}, timeout=60
     )
     assert emulator.control("GET", "totals")["verbs"] == {"POST": 2, "GET": 1}
     assert [lead["NAME"] for lead in emulator.leads()] == [None]
@@ -242,7 +240,7 @@ def test_a_bad_rule_is_422_and_adds_none(emulator: Emulator, rule: object) -> No
     """The message names the rule and the problem."""
     good = {"method": "*", "action": "error"}
     url = emulator.base + "/_emulator/faults"
-    response = emulator.session.post(url, json=[good, rule], timeout=5)
+    response = emulator.session.post(url, json=[good, rule], timeout=60)
     assert response.status_code == 422
     assert response.json()["error"].startswith("rule 1: ")
     assert emulator.control("GET", "faults") == []

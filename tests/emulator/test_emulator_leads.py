@@ -153,9 +153,9 @@ def test_simple_mode_may_convert_a_lead_later(emulator: Emulator) -> None:
     emulator.result("crm.lead.delete", {"id": gone})
     emulator.set(speed=100_000)
     eventually(
-        lambda: emulator.get(lead_id)["STATUS_ID"] == "CONVERTED", 20, "the lead is converted"
+        lambda: emulator.get(lead_id)["STATUS_ID"] == "CONVERTED", 60, "the lead is converted"
     )
-    eventually(lambda: emulator.result("crm.deal.list"), 20, "its deal is made")
+    eventually(lambda: emulator.result("crm.deal.list"), 60, "its deal is made")
     assert [row["NAME"] for row in emulator.result("crm.contact.list")] == ["Peter"]
     assert emulator.leads()[0]["history"][-1]["method"] == "conversion"
 
@@ -167,7 +167,7 @@ def test_phones_of_a_new_lead_may_become_visible_later(emulator: Emulator) -> No
     same = {"type": "PHONE", "values": ["+7700"]}
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(emulator.result, "crm.lead.add", {"fields": fields})
-        eventually(lambda: emulator.result("crm.lead.list", query), 20, "the lead is seen")
+        eventually(lambda: emulator.result("crm.lead.list", query), 60, "the lead is seen")
         assert emulator.result("crm.lead.list", query) == [{"ID": "1"}]
         assert emulator.result("crm.duplicate.findbycomm", same) == []
         assert not answer.done()

@@ -102,7 +102,7 @@ def test_any_parameters_get_a_proper_answer(emulator: Emulator, method: str) -> 
         data = json.dumps(params).encode()
         url = emulator.webhook + method
         headers = {"Content-Type": "application/json"}
-        check(emulator.session.post(url, data=data, headers=headers, timeout=10))
+        check(emulator.session.post(url, data=data, headers=headers, timeout=60))
 
     attempt()
     emulator.leads()
@@ -114,8 +114,8 @@ def test_any_query_or_form_gets_a_proper_answer(running: Emulator, text: str) ->
     running.set(rate_per_s=0)
     url = running.webhook + "crm.lead.add"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    check(running.session.post(url, data=text.encode(), headers=headers, timeout=10))
-    check(running.session.get(url + "?" + text.replace("#", ""), timeout=10))
+    check(running.session.post(url, data=text.encode(), headers=headers, timeout=60))
+    check(running.session.get(url + "?" + text.replace("#", ""), timeout=60))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_an_unreadable_body_is_a_bad_request(
     emulator: Emulator, body: bytes, content_type: str
 ) -> None:
     url, headers = emulator.webhook + "crm.lead.add", {"Content-Type": content_type}
-    response = emulator.session.post(url, data=body, headers=headers, timeout=10)
+    response = emulator.session.post(url, data=body, headers=headers, timeout=60)
     assert (response.status_code, response.json()["error"]) == (400, "INVALID_REQUEST")
     assert emulator.leads() == []
 
@@ -142,12 +142,12 @@ def test_an_unreadable_body_is_a_bad_request(
 @pytest.mark.parametrize("body", ["[]", "7", "null", '"x"', ""])
 def test_a_body_that_is_no_object_has_no_parameters(emulator: Emulator, body: str) -> None:
     url, headers = emulator.webhook + "crm.lead.add", {"Content-Type": "application/json"}
-    assert emulator.session.post(url, data=body, headers=headers, timeout=10).json()["result"] == 1
+    assert emulator.session.post(url, data=body, headers=headers, timeout=60).json()["result"] == 1
 
 
 def test_a_body_that_is_too_large_is_413(emulator: Emulator) -> None:
     url = emulator.webhook + "crm.lead.add"
-    response = requests.post(url, data=b"x" * (17 * 1024 * 1024), timeout=10)
+    response = requests.post(url, data=b"x" * (17 * 1024 * 1024), timeout=60)
     assert response.status_code == 413
     assert response.json()["error"] == "INVALID_REQUEST"
 
@@ -156,7 +156,7 @@ def test_lone_surrogates_and_nul_are_replaced(emulator: Emulator) -> None:
     data = b'{"fields": {"NAME": "a\\ud800b", "TITLE": "a\\u0000b", "ORIGIN_ID": "\\udfff"}}'
     headers = {"Content-Type": "application/json"}
     url = emulator.webhook + "crm.lead.add"
-    assert emulator.session.post(url, data=data, headers=headers, timeout=10).json()["result"] == 1
+    assert emulator.session.post(url, data=data, headers=headers, timeout=60).json()["result"] == 1
     assert emulator.leads()[0]["NAME"] == "a?b"
 
 
@@ -181,5 +181,5 @@ def test_any_body_on_the_control_api_is_plainly_refused(
 ) -> None:
     for body in (b"{", b"[1]", b'{"a": {"b": []}}', b'{"speed": 1e999}', b"\xff", b"[[" * 50_000):
         url = f"{emulator.base}/_emulator/{path}"
-        response = emulator.session.request(verb, url, data=body, timeout=10)
+        response = emulator.session.request(verb, url, data=body, timeout=60)
         assert response.status_code in {200, 404, 405, 422}

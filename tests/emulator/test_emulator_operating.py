@@ -7,6 +7,7 @@ import pytest
 
 from emulator.limits.operating import Meter, Meters
 from tests.emulator.emulator_process import Emulator
+from tests.servers import eventually
 
 TIME_KEYS = {
     "start",
@@ -25,15 +26,18 @@ BLOCKED = {
 
 
 def spend(emulator: Emulator, method: str = "crm.lead.add", seconds: float = 1) -> None:
-    """One call that costs this many simulated seconds, in little real time."""
-    emulator.set(command_ms=seconds * 1000, speed=1000)
+    """One call that costs this many simulated seconds, in little real time.
+
+    A basket lasts six real seconds at this speed.
+    """
+    emulator.set(command_ms=seconds * 1000, speed=100)
     emulator.result(method, {"id": 1})
     emulator.set(command_ms=0, speed=1)
 
 
 def other_webhook(emulator: Emulator, method: str) -> int:
     url = f"{emulator.base}/rest/1/second-webhook-code/{method}"
-    return emulator.session.post(url, timeout=5).status_code
+    return emulator.session.post(url, timeout=60).status_code
 
 
 def test_baskets_expire_ten_minutes_after_their_first_call() -> None:
@@ -60,11 +64,11 @@ def test_every_result_has_a_time_object(emulator: Emulator) -> None:
     before = time.time()
     answers = [emulator.call("crm.lead.add"), emulator.call("batch", {"cmd": {"a": "profile"}})]
     answers.append(answers[1]["result"]["result_time"]["a"])
+    after = time.time()
     for timing in (answers[0]["time"], answers[1]["time"], answers[2]):
         assert set(timing) == TIME_KEYS
-        assert abs(timing["start"] - before) < 5
-        assert timing["start"] <= timing["finish"]
-        assert timing["operating_reset_at"] - int(before) in (600, 601, 602)
+        assert before - 1 <= timing["start"] <= timing["finish"] <= after + 1
+        assert before - 1 <= timing["operating_reset_at"] - 600 <= after + 1
 
 
 def test_operating_accumulates_per_method_above_the_floor(emulator: Emulator) -> None:
@@ -122,10 +126,8 @@ def test_a_blocked_method_is_free_again_when_its_baskets_have_expired(emulator: 
     spend(emulator, seconds=3)
     assert emulator.post("crm.lead.add").status_code == 429
     emulator.set(speed=10_000)
-    deadline = time.monotonic() + 30
-    while emulator.post("crm.lead.add").status_code == 429:
-        assert time.monotonic() < deadline
-    assert abs(emulator.call("profile")["time"]["operating_reset_at"] - time.time()) < 5
+    eventually(lambda: emulator.post("crm.lead.add").status_code != 429, 60, "it is free again")
+    assert abs(emulator.call("profile")["time"]["operating_reset_at"] - time.time()) < 60
 
 
 def batch_time(emulator: Emulator) -> tuple[Any, Any]:
@@ -175,12 +177,12 @@ def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
 
 def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
     """A setting makes the portal not interrupt requests."""
-    emulator.set(command_ms=25_000, speed=50, cut="finish")
+    # It is cut after a second, and would continue for half a minute.
+    emulator.set(command_ms=40_000, speed=60, cut="finish")
     response = emulator.post(
-        "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(4)}}
+        "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(50)}}
     )
     assert response.status_code == 504
-    assert len(emulator.leads()) < 4
-    deadline = time.monotonic() + 30
-    while len(emulator.leads()) < 4:
-        assert time.monotonic() < deadline
+    assert len(emulator.leads()) < 50
+    emulator.set(speed=10_000)
+    eventually(lambda: len(emulator.leads()) == 50, 60, "it has finished")

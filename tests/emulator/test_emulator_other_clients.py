@@ -23,7 +23,7 @@ _PROGRAMS = Path(__file__).parent / "clients"
 def clients() -> None:
     try:
         subprocess.run(
-            [_ROOT / "scripts" / "bitrix24-clients"], check=True, timeout=300, capture_output=True
+            [_ROOT / "scripts" / "bitrix24-clients"], check=True, timeout=1200, capture_output=True
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         if os.environ.get("CI"):
@@ -43,7 +43,7 @@ def run(over_tls: tuple[Emulator, Path], *command: str, **settings: Any) -> Any:
         "PYTHONPATH": str(_INSTALLED / "python"),
     }
     result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])

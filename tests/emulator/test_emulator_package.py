@@ -17,7 +17,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("installed")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
     command += [str(folder), str(_ROOT / "emulator")]
-    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    subprocess.run(command, check=True, timeout=600, capture_output=True)
     return folder
 
 
@@ -56,6 +56,6 @@ def _run(installed: Path, folder: Path, *options: str) -> "subprocess.CompletedP
         env={**os.environ, "PYTHONPATH": str(installed), "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )

@@ -10,7 +10,7 @@ from tests.emulator.emulator_process import Emulator
 
 def as_manager(emulator: Emulator, method: str, params: object = None) -> requests.Response:
     url = f"{emulator.base}/rest/2/manager-webhook-code/{method}"
-    return emulator.session.post(url, json=params or {}, timeout=20)
+    return emulator.session.post(url, json=params or {}, timeout=60)
 
 
 def history(emulator: Emulator, **params: Any) -> list[tuple[int, str]]:
@@ -95,7 +95,9 @@ def test_a_write_is_signed_by_its_webhooks_user(emulator: Emulator) -> None:
     assert as_manager(emulator, "crm.lead.add").json()["result"] == 2
     lead = emulator.get(2)
     assert (lead["CREATED_BY_ID"], lead["ASSIGNED_BY_ID"]) == ("2", "2")
-    wrong = emulator.session.post(f"{emulator.base}/rest/1/manager-webhook-code/profile", timeout=5)
+    wrong = emulator.session.post(
+        f"{emulator.base}/rest/1/manager-webhook-code/profile", timeout=60
+    )
     assert wrong.status_code == 401
 
 
@@ -156,7 +158,7 @@ def test_a_robot_changes_a_field_after_a_write(emulator: Emulator) -> None:
     emulator.set(robots_on=False)
     assert emulator.get(emulator.add())["COMMENTS"] is None
     bad = emulator.session.put(
-        emulator.base + "/_emulator/settings", json={"robots": [{"on": "x"}]}, timeout=5
+        emulator.base + "/_emulator/settings", json={"robots": [{"on": "x"}]}, timeout=60
     )
     assert bad.status_code == 422
 

@@ -182,7 +182,7 @@ class Bench:
             return
         # A killed postmaster leaves backends that hold its shared memory for a moment.
         eventually(
-            lambda: self._starter.submit(has_started, server).result(), 90, f"{name} runs again"
+            lambda: self._starter.submit(has_started, server).result(), 120, f"{name} runs again"
         )
         if name == "bitrix24":
             self.control("PUT", "settings", PORTAL)
@@ -202,7 +202,7 @@ class Bench:
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The portal's control API."""
         url = f"{self.portal_url}/_emulator/{path}"
-        answer = requests.request(method, url, json=body, timeout=30)
+        answer = requests.request(method, url, json=body, timeout=60)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -217,7 +217,7 @@ class Bench:
         """A person's call to the CRM, if the portal is up."""
         url = f"{self.portal_url}/rest/1/{OTHER_CODE}/{method}"
         try:
-            requests.post(url, json=params, timeout=10)
+            requests.post(url, json=params, timeout=60)
         except requests.RequestException:
             return
 
@@ -240,7 +240,7 @@ class Bench:
             port=parts.port or 0,
             password=parts.password,
             database=parts.path.lstrip("/"),
-            timeout=20,
+            timeout=60,
             ssl_context=False,
         ) as connection:
             rows = connection.run(sql, **params) or []

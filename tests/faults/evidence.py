@@ -162,7 +162,7 @@ class Evidence:
 def _metrics(name: str, port: int) -> Iterator[Text]:
     """The metrics of one process; not every port belongs to us."""
     try:
-        answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
+        answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=60)
     except IN_THE_WAY:
         return
     for line in answer.text.splitlines():

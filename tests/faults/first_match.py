@@ -30,7 +30,7 @@ _WRITING = ("add", "update", "delete", "Import", "import", "mergeBatch")
 #: Notations in which people write +7701xxxxxxx.
 _NOTATIONS = ("+7 701 {}", "8 (701) {}", "8701{}", "7 701 {}", "+7701{}")
 #: How long a command that can't reach Postgres is repeated.
-_REPEATED_FOR_S = 60
+_REPEATED_FOR_S = 300
 #: Five minutes at two requests a second; a busy machine needs longer.
 _DRAIN_S = 1800
 #: How often a worker is killed while users are linked, and after how long each time.

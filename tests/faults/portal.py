@@ -27,9 +27,9 @@ _DEFAULTS = {
 def in_order(system: System, *, idle: bool = True) -> Iterator[None]:
     """Clear the portal's faults and settings; the system is healthy, and no user waits."""
     _clear_faults(system)
-    eventually(lambda: _is_well(system), 60, "every part works before the test")
+    eventually(lambda: _is_well(system), 120, "every part works before the test")
     if idle:
-        eventually(lambda: not _waiting(system), 100, "no user waits before the test")
+        eventually(lambda: not _waiting(system), 120, "no user waits before the test")
     try:
         yield
     finally:
@@ -54,7 +54,7 @@ def clear_faults(system: System) -> None:
 def call(system: System, method: str, **params: object) -> Any:
     """Call the portal as another client; returns the result."""
     url = f"{system.url('bitrix24')}/rest/1/local-webhook-code/{method}.json"
-    answer = system.http.post(url, json=params, timeout=30)
+    answer = system.http.post(url, json=params, timeout=60)
     answer.raise_for_status()
     return answer.json()["result"]
 

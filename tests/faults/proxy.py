@@ -69,7 +69,7 @@ class Proxy:
         self.port = 0
         started = threading.Event()
         threading.Thread(target=self._run, args=[started], daemon=True).start()
-        assert started.wait(10)
+        assert started.wait(60)
 
     def cut(self) -> None:
         """Reset every connection."""

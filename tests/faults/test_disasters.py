@@ -26,7 +26,7 @@ def create(bench: Bench, count: int) -> list[dict[str, Any]]:
 
     def post(number: int) -> dict[str, Any]:
         body = {"full_name": f"Один Из {number}", "phone": f"+7701{number:07}"}
-        answer = requests.post(f"{bench.edge}/users", json=body, timeout=30)
+        answer = requests.post(f"{bench.edge}/users", json=body, timeout=60)
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
 
@@ -39,7 +39,7 @@ def rename(bench: Bench, users: Iterable[dict[str, Any]]) -> list[dict[str, Any]
 
     def patch(user: dict[str, Any]) -> dict[str, Any]:
         body = {"full_name": f"Снова {user['full_name']}"}
-        answer = requests.patch(f"{bench.edge}/users/{user['id']}", json=body, timeout=30)
+        answer = requests.patch(f"{bench.edge}/users/{user['id']}", json=body, timeout=60)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
@@ -61,7 +61,6 @@ def assert_each_user_has_its_lead(bench: Bench, users: list[dict[str, Any]]) -> 
 
 
 @pytest.mark.slow("kills a whole system and starts it again")
-@pytest.mark.timeout(400)
 def test_kill_9_of_everything_right_after_200_writes_gives_200_leads(bench: Bench) -> None:
     users = create(bench, 200)
     for name in bench.process_names():
@@ -75,7 +74,6 @@ def test_kill_9_of_everything_right_after_200_writes_gives_200_leads(bench: Benc
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_redis_emptied_and_rabbitmq_deleted_amid_2000_events_lose_and_duplicate_nothing(
     bench: Bench,
 ) -> None:
@@ -101,7 +99,6 @@ def _crash_portal(bench: Bench) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("break_portal", [_let_portal_answer_500, _crash_portal])
 def test_an_outage_of_bitrix24_is_reported_after_three_attempts_and_recovers_by_itself(
     bench: Bench, break_portal: Callable[[Bench], None]
@@ -123,14 +120,13 @@ def test_an_outage_of_bitrix24_is_reported_after_three_attempts_and_recovers_by_
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_a_closed_portal_spends_no_attempt_and_reports_no_error(bench: Bench) -> None:
     """If all calls must fail (plan expired, webhook revoked, overload), all users wait."""
     bench.control("PUT", "settings", {"mode": "overload"})
     users = create(bench, 500)
     ids = [user["id"] for user in users]
     until = time.monotonic() + 20  # past the time at which three attempts would be over
-    eventually(lambda: time.monotonic() > until, 30, "the attempts would be over")
+    eventually(lambda: time.monotonic() > until, 120, "the attempts would be over")
     count_settled = "SELECT count(*) FROM events WHERE state <> 'open' AND user_id = ANY(:ids)"
     assert bench.rows(count_settled, ids=ids) == [{"count": 0}]
     bench.put_right()
@@ -167,7 +163,6 @@ HOPELESS: tuple[tuple[str, bytes, str], ...] = (
 )
 
 
-@pytest.mark.timeout(200)
 def test_an_unprocessable_message_is_dead_lettered_with_its_reason_and_harms_no_other(
     bench: Bench,
 ) -> None:
@@ -185,7 +180,7 @@ def test_an_unprocessable_message_is_dead_lettered_with_its_reason_and_harms_no_
         dead_letters.update(_dead_letters(bench))
         return len(dead_letters) == len(HOPELESS)
 
-    eventually(all_are_dead_letters, 30, "every one is in the dead letters")
+    eventually(all_are_dead_letters, 120, "every one is in the dead letters")
     for number, (queue, body, word) in enumerate(HOPELESS):
         dead_letter = dead_letters[f"hopeless-{number}"]
         assert dead_letter.body == body

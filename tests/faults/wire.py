@@ -77,7 +77,7 @@ class Wire:
         queue: str,
         matches: Callable[[ReceivedMessage], bool],
         count: int = 1,
-        within_s: float = 20,
+        within_s: float = 120,
     ) -> list[ReceivedMessage]:
         """The messages that match, once there are `count` of them."""
 
@@ -100,7 +100,9 @@ class Wire:
 @contextmanager
 def wire_to(system: System) -> Iterator[Wire]:
     """A client of the system's broker; dead letters of other tests are deleted first."""
-    connection = pika.BlockingConnection(pika.URLParameters(system.url("amqp")))
+    parameters = pika.URLParameters(system.url("amqp"))
+    parameters.heartbeat = 0  # a test that waits for something else answers none
+    connection = pika.BlockingConnection(parameters)
     channel = connection.channel()
     channel.confirm_delivery()
     wire = Wire(channel)
@@ -130,7 +132,7 @@ def held_back(system: System, wire: Wire) -> Iterator[None]:
             _cut(system, ports)
             return not wire.consumers(REQUESTS) and not wire.consumers(REPLIES)
 
-        eventually(is_cut, 20, "no consumer is left")
+        eventually(is_cut, 120, "no consumer is left")
         yield
     finally:
         connector.resume()
@@ -142,6 +144,6 @@ def _cut(system: System, ports: set[int]) -> None:
     api = f"{system.url('rabbitmq_management')}/api/connections"
     with requests.Session() as http:
         http.auth = (amqp.username or "", amqp.password or "")
-        for connection in http.get(api, timeout=10).json():
+        for connection in http.get(api, timeout=60).json():
             if connection.get("peer_port") in ports:
-                http.delete(f"{api}/{quote(connection['name'])}", timeout=10)
+                http.delete(f"{api}/{quote(connection['name'])}", timeout=60)

@@ -166,7 +166,7 @@ class Workload:
         """A last write of every user whose lead was deleted: it must create the lead again."""
         client = Client(self, self.dice("last"))
         for user in sorted(self.deleted):
-            answer = requests.get(f"{self.bench.edge}/users/{user}", timeout=20)
+            answer = requests.get(f"{self.bench.edge}/users/{user}", timeout=60)
             if answer.status_code == 404 and self.forked_at:
                 continue
             state = answer.json()

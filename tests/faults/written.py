@@ -55,10 +55,10 @@ def _metrics(name: str, url: str) -> str:
 
     def has_answered() -> bool:
         with suppress(requests.ConnectionError):
-            answers.append(requests.get(f"{url}/metrics", timeout=10))
+            answers.append(requests.get(f"{url}/metrics", timeout=60))
         return bool(answers)
 
-    eventually(has_answered, 30, f"{name} exports its metrics")
+    eventually(has_answered, 120, f"{name} exports its metrics")
     return answers[0].text
 
 

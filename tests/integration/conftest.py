@@ -5,7 +5,6 @@ import gc
 import io
 import json
 import os
-import socket
 import sys
 import warnings
 from collections import Counter
@@ -36,6 +35,7 @@ from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.sync.fields import portal_check
 from leadline.workqueue.queue import WorkQueue
+from tests.servers import free_port as find_free_port
 from tests.servers import postgres_connection
 from tests.unit import maps
 from tests.unit.conftest import SECRETS
@@ -117,7 +117,9 @@ def pipeline(amqp_url: str) -> Iterator["Pipeline"]:
     """Relay, handlers and jobs, step by step."""
     from tests.integration.pipeline import Pipeline  # noqa: PLC0415 - as above
 
-    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+    parameters = pika.URLParameters(amqp_url)
+    parameters.heartbeat = 0  # a test that waits for something else answers none
+    with pika.BlockingConnection(parameters) as connection:
         yield Pipeline(connection.channel())
 
 
@@ -173,7 +175,7 @@ def control(portal: str) -> Control:
     """The emulator's control API."""
 
     def call(path: str, method: str = "GET", body: object = None) -> Any:
-        answer = requests.request(method, f"{portal}/_emulator/{path}", json=body, timeout=30)
+        answer = requests.request(method, f"{portal}/_emulator/{path}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -243,13 +245,7 @@ def leadline(
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Finds a port on which nothing listens."""
-
-    def find() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            port: int = listening.getsockname()[1]
-            return port
-
-    return find
+    return find_free_port
 
 
 class GreenletDatabase(pool.Database):

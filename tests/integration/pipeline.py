@@ -85,4 +85,4 @@ class Pipeline:
 
     def settle(self) -> None:
         """Run rounds until every event is settled."""
-        eventually(self.once, 60, "all is settled")
+        eventually(self.once, 120, "all is settled")

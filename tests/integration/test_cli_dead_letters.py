@@ -192,14 +192,14 @@ def test_repeated_listing_loses_and_changes_nothing(leadline: Leadline, broker: 
     for _ in range(25):  # RabbitMQ 4 drops after 20 deliveries unless configured otherwise
         dead_letters.walk(broker.url, lambda _: Decision.KEEP, [QUEUE])
     # RabbitMQ requeues listed messages a moment later; listing before that changes the order.
-    eventually(lambda: by_id(leadline) == before, 20, "all are back in the queue")
+    eventually(lambda: by_id(leadline) == before, 60, "all are back in the queue")
     bodies: list[bytes] = []
 
     def are_all_taken() -> bool:
         bodies.extend(body for _, body in broker.take(DEAD))
         return len(bodies) >= 5
 
-    eventually(are_all_taken, 20, "all are taken")
+    eventually(are_all_taken, 60, "all are taken")
     assert sorted(bodies) == [b"0", b"1", b"2", b"3", b"4"]
 
 

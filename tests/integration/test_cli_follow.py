@@ -55,7 +55,7 @@ def following(*words: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
 
 
 def lines(process: subprocess.Popen[str], number: int) -> list[str]:
@@ -66,7 +66,7 @@ def lines(process: subprocess.Popen[str], number: int) -> list[str]:
 def interrupt(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code after Ctrl-C, and the output."""
     process.send_signal(signal.SIGINT)
-    _, output = process.communicate(timeout=30)
+    _, output = process.communicate(timeout=60)
     return process.returncode, output
 
 
@@ -124,6 +124,6 @@ def test_a_closed_pipe_ends_the_command_quietly() -> None:
         assert process.stdout
         process.stdout.close()
         create()
-        assert process.wait(30) in {0, 1}
+        assert process.wait(60) in {0, 1}
         assert process.stderr
         assert process.stderr.read() == ""

@@ -46,7 +46,7 @@ def queues(amqp_url: str, all_queues: None) -> None:
 @pytest.fixture
 def set_portal(portal: str) -> Callable[..., None]:
     def put(**settings: Any) -> None:
-        answer = requests.put(f"{portal}/_emulator/settings", json=settings, timeout=10)
+        answer = requests.put(f"{portal}/_emulator/settings", json=settings, timeout=60)
         answer.raise_for_status()
 
     return put
@@ -197,7 +197,7 @@ def test_a_check_that_lacks_a_right_pauses_no_calls(
     """The workers call methods of the scope `crm` only."""
     lacking = {"action": "error", "status": 403, "code": "insufficient_scope"}
     rule = {"method": method, "skip": int(method == "profile"), **lacking}  # after the probe's own
-    requests.post(f"{portal}/_emulator/faults", json=[rule], timeout=10).raise_for_status()
+    requests.post(f"{portal}/_emulator/faults", json=[rule], timeout=60).raise_for_status()
     assert leadline("portal", "check").code == 0
     assert portal_session.circuit_breaker().state() is None
 
@@ -359,5 +359,5 @@ def test_the_doctor_names_the_setting_of_an_unreachable_server(
 
 def test_a_check_costs_two_requests(leadline: Leadline, portal: str) -> None:
     leadline("portal", "check")
-    calls = requests.get(f"{portal}/_emulator/calls", timeout=10).json()
+    calls = requests.get(f"{portal}/_emulator/calls", timeout=60).json()
     assert (calls["requests"], calls["refused"]) == (2, 0)

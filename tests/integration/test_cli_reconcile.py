@@ -34,7 +34,7 @@ def connected(
 
 @pytest.fixture
 def control(portal: str) -> Callable[[str], Any]:
-    return lambda path: requests.get(f"{portal}/_emulator/{path}", timeout=30).json()
+    return lambda path: requests.get(f"{portal}/_emulator/{path}", timeout=60).json()
 
 
 def create_users_in_sync(number: int) -> None:
@@ -219,9 +219,9 @@ def test_reconcile_takes_its_tokens_from_the_bucket_of_the_workers(
     monkeypatch.setenv("LEADLINE_BURST", "3")
     monkeypatch.setattr(scan, "USERS_PER_CALL", 25)
     settings = f"{portal}/_emulator/settings"
-    requests.put(settings, json={"rate_per_s": 0}, timeout=10).raise_for_status()
+    requests.put(settings, json={"rate_per_s": 0}, timeout=60).raise_for_status()
     create_users_in_sync(150)
-    requests.put(settings, json={"rate_per_s": 3, "burst": 3}, timeout=10).raise_for_status()
+    requests.put(settings, json={"rate_per_s": 3, "burst": 3}, timeout=60).raise_for_status()
     before = control("calls")["requests"]
     assert leadline("reconcile", "--json").lines[-1]["summary"]["ok"] == 150
     calls = control("calls")
@@ -235,9 +235,9 @@ def test_a_refusal_is_waited_out_and_a_paused_portal_is_reported(
     create_users_in_sync(2)
     faults = f"{portal}/_emulator/faults"
     refusal = {"method": "*", "action": "error", "code": "QUERY_LIMIT_EXCEEDED", "status": 503}
-    requests.post(faults, json=[refusal | {"count": 1}], timeout=10).raise_for_status()
+    requests.post(faults, json=[refusal | {"count": 1}], timeout=60).raise_for_status()
     assert leadline("reconcile", "--json").code == 0
-    requests.put(f"{portal}/_emulator/settings", json={"mode": "revoked"}, timeout=10)
+    requests.put(f"{portal}/_emulator/settings", json={"mode": "revoked"}, timeout=60)
     for _ in range(2):
         answer = leadline("reconcile", "--json")
         assert answer.code == 3

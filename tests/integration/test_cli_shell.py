@@ -121,7 +121,7 @@ def at_a_terminal(answer: str, *words: str) -> tuple[int, str]:
             os.write(ours, answer.encode())
             answer = ""
     os.close(ours)
-    return process.wait(30), output
+    return process.wait(60), output
 
 
 def _read(terminal: int) -> Iterator[str]:

@@ -51,7 +51,7 @@ def as_admin(url: str, sql: str) -> list[list[object]]:
 
 # The second argument is the time in milliseconds to wait for its end.
 END_SESSIONS = (
-    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
     " WHERE application_name = 'leadline'"
 )
 
@@ -109,7 +109,7 @@ def test_a_hanging_connection_is_given_up_and_not_reused(
     began = time.monotonic()
     with pytest.raises(DatabaseDown):
         db.run("SELECT 2 AS stale")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
     os.kill(row["pid"], signal.SIGCONT)
 
@@ -117,13 +117,14 @@ def test_a_hanging_connection_is_given_up_and_not_reused(
 def test_an_unresponsive_server_is_down_within_the_time_out(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.3)
-    server.freeze()
-    try:
-        with pytest.raises(DatabaseDown):
-            db.run("SELECT 1 AS one")
-    finally:
-        server.thaw()
+    with monkeypatch.context() as impatient:
+        impatient.setattr(connection, "CONNECT_TIMEOUT_S", 0.3)
+        server.freeze()
+        try:
+            with pytest.raises(DatabaseDown):
+                db.run("SELECT 1 AS one")
+        finally:
+            server.thaw()
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
 
 
@@ -154,17 +155,17 @@ def test_an_abandoned_connection_is_closed(db: Database, server: PrivateServer) 
     with pytest.raises(DatabaseDown):  # a transient one: the next attempt has a new connection
         db.run("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
     sessions = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {row['pid']}"  # noqa: S608 - ours
-    eventually(lambda: as_admin(server.url, sessions) == [[0]], 20, "its backend has ended")
+    eventually(lambda: as_admin(server.url, sessions) == [[0]], 60, "its backend has ended")
 
 
 def test_a_slow_statement_is_cancelled_and_the_connection_stays_usable(
     server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", 1)
     db = Database(server.url)
     (row,) = db.run("SELECT pg_backend_pid() AS pid")
     with pytest.raises(StatementTimeout, match="took too long"):
-        db.run("SELECT pg_sleep(5)")
+        db.run("SELECT pg_sleep(60)")
     assert db.run("SELECT pg_backend_pid() AS pid") == [row]
     db.close()
 

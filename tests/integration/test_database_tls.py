@@ -40,7 +40,7 @@ def roots(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Pa
     plain = Database(server.url)
     plain.run("ALTER SYSTEM SET ssl = on")
     plain.run("SELECT pg_reload_conf()")
-    eventually(lambda: plain.run("SHOW ssl") == [{"ssl": "on"}], 10, "the server has TLS")
+    eventually(lambda: plain.run("SHOW ssl") == [{"ssl": "on"}], 60, "the server has TLS")
     plain.close()
     authority.cert_pem.write_to_path(str(folder / "roots.pem"))
     trustme.CA().cert_pem.write_to_path(str(folder / "others.pem"))
@@ -106,7 +106,7 @@ def test_an_encrypted_connection_is_reused_and_replaced_when_cut(
     admin = Database(server.url)
     (first,) = database.run("SELECT pg_backend_pid() AS pid")
     assert database.run("SELECT pg_backend_pid() AS pid") == [first]
-    admin.run("SELECT pg_terminate_backend(:pid, 5000)", pid=first["pid"])
+    admin.run("SELECT pg_terminate_backend(:pid, 60000)", pid=first["pid"])
     assert database.run("SELECT pg_backend_pid() AS pid") != [first]
     database.close()
     admin.close()
@@ -121,7 +121,7 @@ def test_migrations_connect_by_the_same_rules(server: PrivateServer, roots: Path
     try:
         data.write_text(f"hostnossl all leadline all reject\n{rules}", encoding="utf-8")
         plain.run("SELECT pg_reload_conf()")
-        eventually(lambda: _is_refused(server), 10, "clients without TLS are refused")
+        eventually(lambda: _is_refused(server), 60, "clients without TLS are refused")
         migrate(url(server, "localhost", sslmode="verify-full", sslrootcert=roots))
     finally:
         data.write_text(rules, encoding="utf-8")

@@ -96,7 +96,7 @@ def refuse(control: Control, description: str, times: int = 1) -> None:
 
 
 def crm(webhook_url: str, method: str, **params: object) -> Any:
-    answer = requests.post(f"{webhook_url}{method}", json=params, timeout=10)
+    answer = requests.post(f"{webhook_url}{method}", json=params, timeout=60)
     assert answer.ok, answer.text
     return answer.json()["result"]
 

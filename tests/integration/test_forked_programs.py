@@ -90,7 +90,7 @@ def output(state: State, name: str) -> str:
 
 def facts(state: State, name: str) -> Any:
     """The facts that this program has printed."""
-    eventually(lambda: output(state, name).endswith("\n"), 30, f"{name} prints")
+    eventually(lambda: output(state, name).endswith("\n"), 60, f"{name} prints")
     return json.loads(output(state, name).splitlines()[-1])
 
 
@@ -138,7 +138,7 @@ def test_a_killed_fork_is_replaced(state: State, launch: Launch) -> None:
     facts(state, "one")
     killed = pid(supervisor, "one")
     os.kill(killed, signal.SIGKILL)
-    eventually(lambda: pid(supervisor, "one") not in {0, killed}, 20, "it is replaced")
+    eventually(lambda: pid(supervisor, "one") not in {0, killed}, 60, "it is replaced")
 
 
 def test_signals_end_a_fork_like_any_other_program(state: State, launch: Launch) -> None:
@@ -146,14 +146,14 @@ def test_signals_end_a_fork_like_any_other_program(state: State, launch: Launch)
     facts(state, "one")
     os.kill(pid(supervisor, "one"), signal.SIGTERM)
     log = state.logs / "supervisord.log"
-    eventually(lambda: "terminated by SIGTERM" in log.read_text(), 20, "it is terminated")
+    eventually(lambda: "terminated by SIGTERM" in log.read_text(), 60, "it is terminated")
 
 
 def test_a_fork_runs_exit_handlers_and_returns_its_exit_code(state: State, launch: Launch) -> None:
     launch(program(state, "one", "ends", "3"), program(state, "two", "fails"))
     log = state.logs / "supervisord.log"
-    eventually(lambda: "one (exit status 3; not expected)" in log.read_text(), 20, "its exit code")
-    eventually(lambda: "two (exit status 1; not expected)" in log.read_text(), 20, "its exit code")
+    eventually(lambda: "one (exit status 3; not expected)" in log.read_text(), 60, "its exit code")
+    eventually(lambda: "two (exit status 1; not expected)" in log.read_text(), 60, "its exit code")
     assert output(state, "one").splitlines()[:2] == ["thread ended", "at exit"]
     assert "ValueError: on purpose" in output(state, "two")
     assert "not spawned" not in output(state, "one") + output(state, "two")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ from leadline.settings import settings
 from local.gateway import __main__ as main
 from local.gateway import app, front_page, proxy
 from local.gateway.internal_key import require_internal_key
-from tests.servers import eventually, silent
+from tests.servers import eventually, exit_code_of, silent
+from tests.servers import free_port as find_free_port
 
 OWN_KEY = "key-of-our-own-processes"
 OTHER_KEY = "key-of-somebody-else"
@@ -90,7 +92,7 @@ class Edge:
     def ask(self, method: str, path: str, **headers: str) -> requests.Response:
         kind = {} if method in {"GET", "HEAD"} else {"Content-Type": "application/json"}
         return requests.request(
-            method, self.url + path, headers={**kind, **headers}, data=USER, timeout=10
+            method, self.url + path, headers={**kind, **headers}, data=USER, timeout=60
         )
 
     def reaches(self, method: str, path: str, **headers: str) -> int:
@@ -107,7 +109,7 @@ class Edge:
             lines = map(json.loads, self.log.read_text(encoding="utf-8").splitlines())
             return [line for line in lines if line.get("correlation_id") == correlation_id]
 
-        eventually(matching_lines, 20, "the request is logged")
+        eventually(matching_lines, 60, "the request is logged")
         (line,) = matching_lines()
         return line
 
@@ -127,8 +129,7 @@ def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "secrets": str(secrets),
         "password": str(folder / "password"),
     }
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    port = find_free_port()
     log = folder / "edge.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -145,10 +146,10 @@ def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iter
             },
         )
     edge = Edge(f"http://127.0.0.1:{port}", functions, folder / "password", log)
-    eventually(lambda: _listens(port), 20, "the edge listens")
+    eventually(lambda: _listens(port), 60, "the edge listens")
     yield edge
     process.terminate()
-    assert process.wait(10) == 0
+    assert exit_code_of(process) == 0
 
 
 def _listens(port: int) -> bool:
@@ -186,13 +187,13 @@ def test_loopback_names_and_configured_ones_are_accepted(edge: Edge, host: str) 
 
 def test_a_request_has_one_host(edge: Edge) -> None:
     for head in ("", "Host: localhost\r\nHost: evil.example\r\n"):
-        with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as connection:
             connection.sendall(f"GET /users HTTP/1.1\r\n{head}\r\n".encode())
             assert connection.recv(4096).split()[1] == b"400", head
 
 
 def test_a_probe_without_host_over_http_1_0_is_accepted(edge: Edge) -> None:
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as connection:
         connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert connection.recv(4096).split()[1] == b"200"
 
@@ -279,23 +280,23 @@ def test_an_empty_gateway_password_grants_no_access(edge: Edge) -> None:
     assert len(password) >= 32
     assert edge.password.stat().st_mode & 0o077 == 0
     url = f"{edge.url}/system/secrets"
-    assert requests.get(url, auth=("admin", password), timeout=10).status_code == 200
+    assert requests.get(url, auth=("admin", password), timeout=60).status_code == 200
     for blank in ("", "\n", "  "):
         edge.password.write_text(blank)
         for sent in ("", blank, password):
-            assert requests.get(url, auth=("admin", sent), timeout=10).status_code == 401
+            assert requests.get(url, auth=("admin", sent), timeout=60).status_code == 401
     edge.password.unlink()
-    assert requests.get(url, auth=("admin", ""), timeout=10).status_code == 401
+    assert requests.get(url, auth=("admin", ""), timeout=60).status_code == 401
     edge.password.write_text(password)
 
 
 def test_healthz_checks_the_components_once_a_second_for_all_callers(edge: Edge) -> None:
-    before = len(edge.functions.calls)
+    before, began = len(edge.functions.calls), time.monotonic()
     for _ in range(20):
         headers = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
-        assert requests.get(f"{edge.url}/healthz", headers=headers, timeout=10).status_code == 200
-    parts = 8
-    assert len(edge.functions.calls) - before <= 3 * parts
+        assert requests.get(f"{edge.url}/healthz", headers=headers, timeout=60).status_code == 200
+    parts, seconds = 8, time.monotonic() - began
+    assert len(edge.functions.calls) - before <= (2 + seconds) * parts
 
 
 def test_each_request_is_one_log_line(edge: Edge) -> None:
@@ -307,7 +308,7 @@ def test_each_request_is_one_log_line(edge: Edge) -> None:
     assert (line["level"], line["service"], line["event"]) == ("info", "edge", "request")
     assert (line["method"], line["path"]) == ("POST", "/function/create-user/users")
     assert (line["status"], line["function"]) == (200, "create-user")
-    assert 0 < line["ms"] < 10_000
+    assert 0 < line["ms"] < 100_000
     assert edge.request_line("by-phone")["path"] == "/users/*"
     assert edge.request_line("refused")["status"] == 405
     assert edge.request_line("keyless")["status"] == 401
@@ -321,25 +322,28 @@ def test_the_log_names_the_id_that_a_call_without_one_gets(edge: Edge) -> None:
 
 def test_requests_of_any_form_are_logged_but_probes_are_not(edge: Edge) -> None:
     def log_lines() -> list[dict[str, Any]]:
-        return [json.loads(line) for line in edge.log.read_text(encoding="utf-8").splitlines()]
+        lines = map(json.loads, edge.log.read_text(encoding="utf-8").splitlines())
+        return [line for line in lines if line.get("event") == "request"]
 
+    edge.ask("GET", "/users", **{"X-Call-Id": "the last before"})
+    edge.request_line("the last before")
     before = len(log_lines())
     assert edge.ask("GET", "/healthz").status_code == 200
     for sent in (b"NONSENSE", b"FOO /users/\xff HTTP/1.1\r\nHost: localhost\r\nX-Call-Id: \xff"):
-        with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as connection:
             connection.sendall(sent + b"\r\n\r\n")
             assert connection.recv(4096).split()[1].startswith(b"4")
-    eventually(lambda: len(log_lines()) == before + 2, 20, "both are logged")
+    eventually(lambda: len(log_lines()) == before + 2, 60, "both are logged")
     assert [line["method"] for line in log_lines()[before:]] == ["other", "other"]
 
 
 def test_the_front_page_links_to_what_the_edge_serves(edge: Edge) -> None:
-    answer = requests.get(edge.url, timeout=10)
+    answer = requests.get(edge.url, timeout=60)
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     links = re.findall(r'href="([^"]+)"', answer.text)
     assert links == ["/console", "/docs", "/openapi.json", "/healthz"]
     for link in links:
-        assert requests.get(urljoin(edge.url, link), timeout=10).status_code == 200, link
+        assert requests.get(urljoin(edge.url, link), timeout=60).status_code == 200, link
     assert "no key" in answer.text
 
 
@@ -394,7 +398,7 @@ def _answer_to_endless(
         await runner.cleanup()
         return await answer
 
-    return asyncio.run(asyncio.wait_for(ask(), 10))
+    return asyncio.run(asyncio.wait_for(ask(), 60))
 
 
 def test_a_function_that_got_the_address_of_another_one_gets_none_of_its_requests(
@@ -447,7 +451,7 @@ def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(
     async def both(listener: socket.socket, config: Path) -> tuple[int, int]:
         monkeypatch.setattr(proxy, "RESTART_S", 0.5)
         refused = await ask(config)
-        monkeypatch.setattr(proxy, "RESTART_S", 20.0)
+        monkeypatch.setattr(proxy, "RESTART_S", 60.0)
         waiting = asyncio.create_task(ask(config))
         await asyncio.sleep(0.5)
         port = listener.getsockname()[1]

@@ -49,7 +49,7 @@ def start(free_port: Callable[[], int]) -> Iterator[Start]:
 
 def status(url: str) -> int:
     try:
-        return requests.get(url, timeout=5).status_code
+        return requests.get(url, timeout=60).status_code
     except requests.ConnectionError:
         return 0
 
@@ -60,21 +60,21 @@ def test_a_slow_client_of_the_probes_is_disconnected(start: Start) -> None:
         AMQP_URL=f"amqp://guest:guest@{NOWHERE}/",
         LEADLINE_ROUTES='{"bitrix_queue": "http://127.0.0.1:1/"}',
     )
-    eventually(lambda: status(f"{url}/_/health") == 200, 20, "the connector is alive")
+    eventually(lambda: status(f"{url}/_/health") == 200, 60, "the connector is alive")
     address = ("127.0.0.1", int(url.rpartition(":")[2]))
     with contextlib.ExitStack() as stack:
         slow = [
-            stack.enter_context(socket.create_connection(address, timeout=5))
+            stack.enter_context(socket.create_connection(address, timeout=60))
             for _ in range(health.MAX_CONNECTIONS)
         ]
         assert status(f"{url}/_/health") == 0  # no thread for each client
-        until = time.monotonic() + health.TIMEOUT_S + 20
+        until = time.monotonic() + health.TIMEOUT_S + 60
         with pytest.raises(ConnectionError):  # noqa: PT012 - sends slowly until it is disconnected
             while time.monotonic() < until:
                 for connection in slow:
                     connection.sendall(b"G")
                 time.sleep(0.3)
-    assert status(f"{url}/_/health") == 200
+    eventually(lambda: status(f"{url}/_/health") == 200, 60, "it answers again")
 
 
 def test_a_connector_without_a_broker_is_alive_and_not_ready(start: Start) -> None:
@@ -83,26 +83,26 @@ def test_a_connector_without_a_broker_is_alive_and_not_ready(start: Start) -> No
         AMQP_URL=f"amqp://guest:guest@{NOWHERE}/",
         LEADLINE_ROUTES='{"bitrix_queue": "http://127.0.0.1:1/"}',
     )
-    eventually(lambda: status(f"{url}/_/health") == 200, 20, "the connector is alive")
+    eventually(lambda: status(f"{url}/_/health") == 200, 60, "the connector is alive")
     assert status(f"{url}/_/ready") == 503
 
 
 def test_a_worker_without_redis_is_alive(start: Start) -> None:
     url = start("leadline.sync.worker", REDIS_URL=f"redis://{NOWHERE}/0")
-    eventually(lambda: status(f"{url}/_/health") == 200, 20, "the worker is alive")
+    eventually(lambda: status(f"{url}/_/health") == 200, 60, "the worker is alive")
 
 
 def test_a_worker_exports_the_number_of_ready_users_to_prometheus_and_keda(
     start: Start, redis_url: str
 ) -> None:
     url = start("leadline.sync.worker", REDIS_URL=redis_url, BITRIX_WEBHOOK_URL=WEBHOOK)
-    eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
+    eventually(lambda: status(f"{url}/_/ready") == 200, 60, "the worker is ready")
 
     def is_exported() -> bool:
-        exported = requests.get(f"{url}/metrics", timeout=5).text.splitlines()
+        exported = requests.get(f"{url}/metrics", timeout=60).text.splitlines()
         return "leadline_users_due 0.0" in exported
 
-    eventually(is_exported, 20, "the number of users is exported")
+    eventually(is_exported, 60, "the number of users is exported")
 
 
 @pytest.mark.slow("watches the log for as long as a repeated line would take")
@@ -116,33 +116,37 @@ def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
     if nonsense:
         secret.write_text(nonsense)
     url = start("leadline.sync.worker", log, LEADLINE_SECRETS_DIR=str(tmp_path))
-    eventually(lambda: status(f"{url}/_/health") == 200, 20, "the worker is alive")
-    eventually(lambda: b"webhook" in log.read_bytes(), 20, "it reports why it does not work")
+    eventually(lambda: status(f"{url}/_/health") == 200, 60, "the worker is alive")
+    eventually(lambda: b"webhook" in log.read_bytes(), 60, "it reports why it does not work")
     assert status(f"{url}/_/ready") == 503
     with redis.Redis.from_url(redis_url) as client:
         assert WorkerHeartbeats(client, prefix("main")).silence_s() is None, (
             "it is not a worker yet"
         )
         secret.write_text(WEBHOOK)
-        eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
+        eventually(lambda: status(f"{url}/_/ready") == 200, 60, "the worker is ready")
         eventually(
             lambda: WorkerHeartbeats(client, prefix("main")).silence_s() is not None,
-            20,
+            60,
             "it sends heartbeats",
         )
     secret.write_text("nonsense")
-    eventually(lambda: status(f"{url}/_/ready") == 503, 20, "the worker is not ready")
+    eventually(lambda: status(f"{url}/_/ready") == 503, 60, "the worker is not ready")
     eventually(
         lambda: log.read_bytes().count(b"webhook missing or invalid, no calls are made") == 2,
-        20,
+        60,
         "it reports so",
     )
     assert b"s3cr3tc0de" not in log.read_bytes()
 
 
 def test_a_stalled_loop_is_detected() -> None:
-    pulse = Heartbeat(timeout_s=2)
-    assert pulse.is_recent()
-    eventually(lambda: not pulse.is_recent(), 20, "the stall is noticed")
-    pulse.beat()
-    assert pulse.is_recent()
+    assert Heartbeat(timeout_s=3600).is_recent()
+    pulse = Heartbeat(timeout_s=1)
+    eventually(lambda: not pulse.is_recent(), 60, "the stall is noticed")
+
+    def is_recent_after_a_beat() -> bool:
+        pulse.beat()
+        return pulse.is_recent()
+
+    eventually(is_recent_after_a_beat, 60, "the next beat ends it")

@@ -88,7 +88,7 @@ def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
     forget()
     put(1)
     assert job.call_bitrix24("main") == 0
-    assert requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"] == 0
+    assert requests.get(f"{portal}/_emulator/calls", timeout=60).json()["requests"] == 0
     state = another_process().state()
     assert state is not None
     assert (state.is_held, state.reason) == (True, "a migration")

@@ -54,7 +54,7 @@ def login_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginFiles
                 data=(folder / "rabbitmq.json").read_bytes(),
                 auth=(owner.username or "", owner.password or ""),
                 headers={"Content-Type": "application/json"},
-                timeout=20,
+                timeout=60,
             ).raise_for_status()
             with redis.Redis.from_url(urls["redis"]) as client:
                 for line in (folder / "redis.commands").read_text().splitlines():

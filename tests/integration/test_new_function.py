@@ -47,16 +47,16 @@ def test_a_function_from_the_template_is_served_without_further_files(
         text=True,
     )
     try:
-        eventually(lambda: _is_up(url), 20, "it is served")
-        assert requests.post(url, json={}, timeout=10).json() == {"message": "It works."}
+        eventually(lambda: _is_up(url), 60, "it is served")
+        assert requests.post(url, json={}, timeout=60).json() == {"message": "It works."}
     finally:
         process.terminate()
-        output = process.communicate(timeout=20)[0]
+        output = process.communicate(timeout=60)[0]
     assert f'"service":"{name}"' in output
 
 
 def _is_up(url: str) -> bool:
     try:
-        return requests.get(f"{url}/_/ready", timeout=5).ok
+        return requests.get(f"{url}/_/ready", timeout=60).ok
     except requests.ConnectionError:
         return False

@@ -1,5 +1,6 @@
 """While the portal is down it is probed within its limits, and operators see the reason."""
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -88,7 +89,7 @@ def test_probes_and_reads_of_stages_take_a_token_too(
     before = control("calls")["requests"]
     eventually(
         lambda: job.call_bitrix24("main") or control("calls")["requests"] >= before + 5,
-        20,
+        60,
         "it is probed",
     )
     assert sum(portal_session.token_bucket().requests_per_slot()) == control("calls")["requests"]
@@ -96,11 +97,13 @@ def test_probes_and_reads_of_stages_take_a_token_too(
 
 def test_a_probe_waits_for_its_token(control: Control) -> None:
     portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
-    while not portal_session.token_bucket().reserve():
-        pass
-    began = time.monotonic()
+    while True:
+        began = time.monotonic()
+        wait_s = portal_session.token_bucket().reserve()
+        if wait_s:
+            break
     assert portal_session.probe()
-    assert time.monotonic() - began > 0.3
+    assert time.monotonic() - began > wait_s
     assert control("calls")["requests"] == 1
 
 
@@ -192,16 +195,16 @@ def test_a_portal_that_recovers_is_detected_even_if_no_user_is_due(
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 2}])
     assert not portal_session.probe()
     assert healthz_status(in_redis) != "ok"
-    eventually(lambda: run_timer_once() and healthz_status(in_redis) == "ok", 10, "it is noticed")
+    eventually(lambda: run_timer_once() and healthz_status(in_redis) == "ok", 60, "it is noticed")
 
 
 def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: str) -> None:
     portal_session.circuit_breaker().open(
         PortalDown("secret words of the portal", code="secret code")
     )
-    assert healthz_status(in_redis) == "paused for 0 s: Bitrix24 rejects all calls"
+    assert re.fullmatch(r"paused for \d+ s: Bitrix24 rejects all calls", healthz_status(in_redis))
     portal_session.circuit_breaker().hold("secret words of an operator")
-    assert healthz_status(in_redis) == "paused for 0 s: by an operator"
+    assert re.fullmatch(r"paused for \d+ s: by an operator", healthz_status(in_redis))
 
 
 def test_a_manual_hold_is_not_probed(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:

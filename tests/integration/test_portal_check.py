@@ -129,11 +129,11 @@ def test_leads_of_existing_users_pause_nothing_and_are_checked_once(portal: str)
     portal_check.run()
     assert hold_reason() is None
     assert installation.stored().is_portal_checked
-    calls = requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"]
+    calls = requests.get(f"{portal}/_emulator/calls", timeout=60).json()["requests"]
     create_lead(77)  # a copy made by a person, later
     portal_check.run()
     assert hold_reason() is None
-    assert requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"] == calls + 1
+    assert requests.get(f"{portal}/_emulator/calls", timeout=60).json()["requests"] == calls + 1
 
 
 def test_an_installation_without_a_configured_originator_has_its_own() -> None:

@@ -23,7 +23,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     server = private("rabbitmq", folder)
     server.start()
     publisher = Publisher(server.url, topology.queues_of(topology.REQUESTS))
-    assert publish(publisher, 0)
+    assert publish(publisher, 0, timeout_s=60)
     publisher.close()
     # RabbitMQ 3.10 loses a quorum queue if it is killed within a second of its declaration.
     server.restart()
@@ -34,17 +34,19 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 @pytest.fixture
 def publisher(broker: PrivateServer) -> Iterator[Publisher]:
     publisher = Publisher(broker.url, topology.queues_of(topology.REQUESTS))
-    assert publish(publisher, 0)
+    assert publish(publisher, 0, timeout_s=60)
     yield publisher
     publisher.close()
 
 
-def empty(broker: PrivateServer) -> int:
-    """Take all messages off the queue; returns their number."""
-    connection = pika.BlockingConnection(pika.URLParameters(broker.url))
-    purged = connection.channel().queue_purge(topology.REQUESTS)
-    connection.close()
-    return int(purged.method.message_count)
+def taken(broker: PrivateServer) -> set[str]:
+    """Take all messages off the queue; returns their ids."""
+    ids: set[str] = set()
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        while (got := channel.basic_get(topology.REQUESTS, auto_ack=True))[0] is not None:
+            ids.add(str(got[1].message_id))
+    return ids
 
 
 def set_memory_limit(broker: PrivateServer, *limit: str) -> None:
@@ -72,17 +74,17 @@ def test_a_frozen_broker_confirms_nothing_and_blocks_no_caller(
     broker.freeze()
     began = time.monotonic()
     assert not publish(publisher, 1, timeout_s=1)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     began = time.monotonic()
     outcomes: list[bool] = []
     for number in range(2, 50):
         message = Message(topology.REQUESTS, b"{}", f"m-{number}")
         publisher.offer(message, outcomes.append, timeout_s=3)
-    assert time.monotonic() - began < 2, "not one has waited for its time-out"
-    eventually(lambda: outcomes == [False] * 48, 30, "each message has been reported")
+    assert time.monotonic() - began < 48 * 3 / 4, "they have not waited for their time-outs"
+    eventually(lambda: outcomes == [False] * 48, 60, "each message has been reported")
     broker.thaw()
     eventually(
-        lambda: publish(publisher, 99, 1), 30, "messages to a thawed broker are confirmed again"
+        lambda: publish(publisher, 99, 1), 60, "messages to a thawed broker are confirmed again"
     )
 
 
@@ -91,16 +93,16 @@ def test_unconfirmed_messages_of_a_frozen_broker_wait_in_our_own_buffer(
 ) -> None:
     """Messages handed to the connection cost memory until the connection is abandoned."""
     monkeypatch.setattr("leadline.runtime.rabbitmq.confirms.MAX_UNCONFIRMED", 10)
-    empty(broker)
+    taken(broker)
     broker.freeze()
     many = [Message(topology.REQUESTS, b"{}", f"m-{number}") for number in range(100)]
     assert publisher.publish(many, timeout_s=0.4) == [False] * 100
     broker.thaw()
     eventually(
-        lambda: publish(publisher, 100, 1), 30, "messages to a thawed broker are confirmed again"
+        lambda: publish(publisher, 100, 1), 60, "messages to a thawed broker are confirmed again"
     )
-    assert empty(broker) <= 10 + 1
-    assert publisher.publish(many) == [True] * 100
+    assert len(taken(broker) & {message.message_id for message in many}) <= 10
+    assert publisher.publish(many, timeout_s=60) == [True] * 100
 
 
 @pytest.mark.slow("RabbitMQ checks its memory every few seconds")
@@ -113,10 +115,10 @@ def test_the_publisher_waits_for_a_broker_that_is_short_of_memory(
         assert not publish(publisher, 1, timeout_s=1)
         began = time.monotonic()
         assert not publish(publisher, 2, timeout_s=1)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
     finally:
         set_memory_limit(broker, "0.6")
-    eventually(lambda: publish(publisher, 3, 2), 30, "it continues once there is memory")
+    eventually(lambda: publish(publisher, 3, 2), 60, "it continues once there is memory")
 
 
 def test_a_killed_broker_is_used_again_once_it_is_back(
@@ -125,7 +127,7 @@ def test_a_killed_broker_is_used_again_once_it_is_back(
     broker.kill()
     assert not publish(publisher, 1, timeout_s=1)
     broker.start()
-    eventually(lambda: publish(publisher, 2, 2), 30, "messages to a restarted broker are confirmed")
+    eventually(lambda: publish(publisher, 2, 2), 60, "messages to a restarted broker are confirmed")
 
 
 def test_no_message_is_forgotten_while_the_broker_dies_under_load(
@@ -145,13 +147,13 @@ def test_no_message_is_forgotten_while_the_broker_dies_under_load(
     threads = [threading.Thread(target=load, args=[number]) for number in range(4)]
     for thread in threads:
         thread.start()
-    eventually(lambda: reported.count(True) > 200, 20, "messages are confirmed")
+    eventually(lambda: reported.count(True) > 200, 60, "messages are confirmed")
     broker.kill()
-    eventually(lambda: reported.count(False) > 20, 20, "messages are reported as not confirmed")
+    eventually(lambda: reported.count(False) > 20, 60, "messages are reported as not confirmed")
     broker.start()
     confirmed = reported.count(True)
-    eventually(lambda: reported.count(True) > confirmed + 200, 30, "it continues")
+    eventually(lambda: reported.count(True) > confirmed + 200, 60, "it continues")
     stop.set()
     for thread in threads:
         thread.join()
-    eventually(lambda: len(reported) == sum(offered), 10, "each message was reported once")
+    eventually(lambda: len(reported) == sum(offered), 60, "each message was reported once")

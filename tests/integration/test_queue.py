@@ -39,7 +39,7 @@ def short_lease(work: WorkQueue) -> Callable[[WorkQueue], None]:
     work.lease_ms = 30
 
     def wait(work: WorkQueue) -> None:
-        eventually(lambda: work.next_due_in_s() == 0, 20, "the lease has expired")
+        eventually(lambda: work.next_due_in_s() == 0, 60, "the lease has expired")
 
     return wait
 
@@ -90,7 +90,7 @@ def finish(work: WorkQueue, entry: Entry, **fields: Any) -> bool:
 
 def _let_a_millisecond_pass(work: WorkQueue) -> None:
     before = work.lease(0).now_ms
-    eventually(lambda: work.lease(0).now_ms > before, 20, "Redis' clock advances")
+    eventually(lambda: work.lease(0).now_ms > before, 60, "Redis' clock advances")
 
 
 def name_of(entry: Entry) -> str:
@@ -242,23 +242,26 @@ def test_the_time_to_send_counts_from_before_the_lease_command(
     """Redis' answer takes time: the lease may have begun as soon as the command was sent."""
     put(work)
     with redis.Redis.from_url(redis_url) as client:
-        client.client_pause(500)
+        client.client_pause(2000)
     asked_at = clock.now_s()
     leased = work.lease(50)
-    assert clock.now_s() - asked_at > 0.4
-    assert leased.send_until < asked_at + SEND_WITHIN_S + 0.2
+    waited_s = clock.now_s() - asked_at
+    assert waited_s > 0.5
+    assert leased.send_until < asked_at + SEND_WITHIN_S + waited_s / 2
 
 
 def test_an_idle_user_is_kept_once_an_event_waits(
     work: WorkQueue, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.workqueue.queue.IDLE_TTL_S", 1)
-    for user in (7, 8):
+    for user, idle_ttl_s in ((7, 3600), (8, 1)):
+        monkeypatch.setattr("leadline.workqueue.queue.IDLE_TTL_S", idle_ttl_s)
         put(work, user=user)
         finish(work, lease_one(work), agreed=orjson.dumps({"lead_id": user}))
-    put(work, 2, user=7)
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: not client.exists(f"{work.prefix}user:8"), 20, "idle users are deleted")
+        assert client.ttl(f"{work.prefix}user:7") > 0
+        put(work, 2, user=7)
+        assert client.ttl(f"{work.prefix}user:7") == -1, "it never expires"
+        eventually(lambda: not client.exists(f"{work.prefix}user:8"), 60, "idle users are deleted")
     entry = lease_one(work)
     assert [event.event_id for event in entry.events] == ["7-2"]
     assert entry.known_lead_id == 7
@@ -343,7 +346,7 @@ def test_a_flushed_redis_begins_a_new_epoch(work: WorkQueue, redis_url: str) -> 
     before = work.ensure_redis_epoch()
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
-    eventually(lambda: work.ensure_redis_epoch() > before, 20, "a new epoch has begun")
+    eventually(lambda: work.ensure_redis_epoch() > before, 60, "a new epoch has begun")
     put(work, 2)
     assert lease(work) == []
 
@@ -355,14 +358,14 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     finish(work, lease_one(work), agreed=orjson.dumps({"lead_id": 5}))
     put(work, 2)
     leased = work.lease(50)
-    over_in_ms = 500 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
+    over_in_ms = 3000 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     error = OutcomeUnknown("reset", may_still_run=True)
     settlement = settle_failure(leased.entries[0], error, leased.now_ms + over_in_ms, is_write=True)
     work.release([replace(settlement, delay_ms=1)])
     put(work, 3)
-    eventually(lambda: work.next_due_in_s() == 0, 20, "its retry is due")
+    eventually(lambda: work.next_due_in_s() == 0, 60, "its retry is due")
     assert lease(work) == []
-    eventually(lambda: work.next_due_in_s() == 0, 20, "the update is over")
+    eventually(lambda: work.next_due_in_s() == 0, 60, "the update is over")
     entry = lease_one(work)
     assert (entry.needs_lookup, entry.known_lead_id) == (True, 5), "the lead is read first"
 
@@ -379,11 +382,11 @@ def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     long_ago_ms = leased.now_ms - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     lost = settle_failure(leased.entries[0], error, long_ago_ms, is_write=True)
     work.release([replace(lost, delay_ms=1)])
-    eventually(lambda: work.next_due_in_s() == 0, 20, "its retry is due")
+    eventually(lambda: work.next_due_in_s() == 0, 60, "its retry is due")
     entry = lease_one(work)
     work.release([replace(settle_lookup(entry, found_lead(5), 0), delay_ms=1)])
     put(work, 3)
-    eventually(lambda: work.next_due_in_s() == 0, 20, "it continues")
+    eventually(lambda: work.next_due_in_s() == 0, 60, "it continues")
     assert plan(lease_one(work)) == Lookup()
 
 

@@ -84,8 +84,8 @@ def test_messages_keep_their_order_and_properties(channel: Any, in_rabbitmq: str
 
 
 @contextmanager
-def publishing(url: str) -> Iterator[Callable[[], set[bytes]]]:
-    """Publish continuously in a thread; returns the messages that the broker confirmed."""
+def publishing(url: str) -> Iterator[set[bytes]]:
+    """Publish continuously in a thread; the messages that the broker has confirmed so far."""
     confirmed: set[bytes] = set()
     is_over = threading.Event()
 
@@ -102,14 +102,12 @@ def publishing(url: str) -> Iterator[Callable[[], set[bytes]]]:
 
     thread = threading.Thread(target=run_until_over)
     thread.start()
-
-    def end() -> set[bytes]:
+    try:
+        eventually(lambda: confirmed, 60, "messages are published")
+        yield confirmed
+    finally:
         is_over.set()
-        thread.join(30)
-        return confirmed
-
-    yield end
-    end()
+        thread.join()
 
 
 def test_messages_published_during_the_migration_are_neither_refused_nor_lost(
@@ -118,10 +116,10 @@ def test_messages_published_during_the_migration_are_neither_refused_nor_lost(
     declare_old(channel)
     for number in range(200):
         publish(channel, b"%d" % number)
-    with publishing(in_rabbitmq) as end:
+    with publishing(in_rabbitmq) as confirmed:
+        before = len(confirmed)
         queue_arguments.migrate(in_rabbitmq, MAIN)
-        confirmed = end()
-    assert len(confirmed) > 10
+        eventually(lambda: len(confirmed) > before + 10, 60, "messages are published afterwards")
     found = {body for body, _ in take(channel)}
     assert found == confirmed | {b"%d" % number for number in range(200)}
 
@@ -136,7 +134,7 @@ def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
         consuming = consumer.channel()
         consuming.basic_qos(prefetch_count=1)
         consuming.basic_consume(MAIN, lambda *got: held.append(got[3]))
-        eventually(lambda: consumer.process_data_events(0.1) or held, 10, "it has a message")
+        eventually(lambda: consumer.process_data_events(0.1) or held, 60, "it has a message")
         with pytest.raises(queue_arguments.QueueInUse):
             queue_arguments.migrate(in_rabbitmq, MAIN)
         publish(channel, b"meanwhile")

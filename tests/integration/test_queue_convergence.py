@@ -159,7 +159,9 @@ def client(redis_server: str) -> Any:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(writes=WRITES, data=st.data())
 def test_a_user_ends_as_one_lead_with_its_newest_state_and_each_event_is_answered_once(

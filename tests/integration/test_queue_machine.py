@@ -67,11 +67,11 @@ class Machine(RuleBasedStateMachine):
         self.work.lease_ms = lease_ms
         lost_users = set(self.held) - before
         if lost_users:
-            eventually(lambda: self.work.next_due_in_s() == 0, 20, "the leases have expired")
+            eventually(lambda: self.work.next_due_in_s() == 0, 60, "the leases have expired")
             self.lost += [self.held.pop(user) for user in lost_users]
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), delay=st.sampled_from([1, 60_000]))
+    @rule(data=st.data(), delay=st.sampled_from([1, 3_600_000]))
     def settle(self, data: st.DataObject, delay: int) -> None:
         entry = self.held.pop(data.draw(st.sampled_from(sorted(self.held))))
         answered_ids = data.draw(
@@ -88,9 +88,9 @@ class Machine(RuleBasedStateMachine):
         if still_pending and delay > 1:
             self.delayed.add(entry.user_id)
         elif still_pending:
-            eventually(lambda: self.work.next_due_in_s() == 0, 20, "the user is due again")
+            eventually(lambda: self.work.next_due_in_s() == 0, 60, "the user is due again")
             before = self.work.lease(0).now_ms
-            eventually(lambda: self.work.lease(0).now_ms > before, 20, "all others are due, too")
+            eventually(lambda: self.work.lease(0).now_ms > before, 60, "all others are due, too")
 
     @precondition(lambda self: self.lost)
     @rule(data=st.data())

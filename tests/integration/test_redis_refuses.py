@@ -103,9 +103,9 @@ def test_the_wake_timer_outlives_a_redis_that_refuses_commands(
         thread = threading.Thread(target=WakeTimer("worker", stop).run)
         thread.start()
         try:
-            eventually(lambda: _events(logs), 20, "the timer meets the refusal")
+            eventually(lambda: _events(logs), 60, "the timer meets the refusal")
             refusing.accept()
-            eventually(_is_alive, 20, "the timer sends heartbeats again")
+            eventually(_is_alive, 60, "the timer sends heartbeats again")
         finally:
             stop.set()
             thread.join()

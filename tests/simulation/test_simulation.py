@@ -15,8 +15,6 @@ SEEDS = range(1, 501)
 #: Enough seeds to detect any one reintroduced mistake.
 ENOUGH = 2000
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(autouse=True)
 def _same_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ import leadline.cli.main
 print([one for one in {HEAVY} if one in sys.modules])
 """
     ran = subprocess.run(
-        (sys.executable, "-c", code), capture_output=True, text=True, check=True, timeout=30
+        (sys.executable, "-c", code), capture_output=True, text=True, check=True, timeout=60
     )
     assert ran.stdout == "[]\n"
 

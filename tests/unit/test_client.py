@@ -294,7 +294,9 @@ ANSWERS = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(body=ANSWERS | JSON, status=st.sampled_from([200, 400, 403, 500]))
 def test_any_json_gives_each_command_a_result_or_is_an_error_of_the_call(
     portal: PortalClient, answering: Answering, body: Any, status: int
@@ -313,7 +315,9 @@ def test_any_json_gives_each_command_a_result_or_is_an_error_of_the_call(
 
 
 @pytest.mark.parametrize("place", ["result", "result_error", "result_time"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(odd=FINITE)
 def test_a_malformed_result_of_one_command_does_not_affect_the_others(
     portal: PortalClient, answering: Answering, place: str, odd: Any

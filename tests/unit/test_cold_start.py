@@ -92,7 +92,7 @@ def test_a_long_running_process_loads_no_optional_package(module: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
     loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "structlog" in loaded

@@ -29,7 +29,7 @@ def test_a_waiting_greenlet_yields_to_other_requests() -> None:
         return "opened"
 
     assert run_concurrently(
-        lambda: greenlets.run_in_thread(partial(opened.wait, 10)), open_event
+        lambda: greenlets.run_in_thread(partial(opened.wait, 60)), open_event
     ) == [
         True,
         "opened",
@@ -92,7 +92,7 @@ def test_a_cancelled_request_releases_its_slot_to_the_next() -> None:
             cancelled.cancel()
         for end in ends[2:]:
             end.set_result("held")
-        return await asyncio.wait_for(asyncio.gather(*tasks[2:]), 10)
+        return await asyncio.wait_for(asyncio.gather(*tasks[2:]), 60)
 
     assert asyncio.run(cancel_two()) == ["held", "held"]
 

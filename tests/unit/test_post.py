@@ -71,6 +71,6 @@ def test_a_delivery_ends_even_if_the_answer_is_endless(endless: str) -> None:
         answered.set_result(client.deliver(received_message(b"{}")))
 
     threading.Thread(target=deliver, daemon=True).start()
-    verdict = answered.result(10)
+    verdict = answered.result(60)
     assert verdict.is_final
     assert verdict.reason == "422 Unprocessable Entity"

@@ -46,7 +46,9 @@ IDS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=
     ],
 )
 @given(reason=REASONS, user=USERS, event_id=IDS)
-@tries(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@tries(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 def test_our_reader_accepts_every_reply_that_we_publish(
     configure: Configure, chosen: dict[str, str], reason: str, user: Any, event_id: str
 ) -> None:

@@ -156,6 +156,6 @@ def test_the_pages_javascript_verifies_a_request() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=60,
     )
     assert result.stdout.split() == ["true", "false"]

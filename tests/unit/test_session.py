@@ -27,8 +27,9 @@ from tests.unit.misbehaving import SECRET, Behave, Connection, answer, server
 
 COMMANDS = {"u1": Command("profile", {})}
 DONE = b'{"result": {"result": {"u1": 1}}}'
-#: The duration of a call in these tests, and what a busy machine may add.
-CONNECT_S, RESPONSE_S, SPARE_S = 1.0, 1.0, 1.5
+#: The duration of a call in these tests, and what a busy machine may add: less than a server of
+#: these tests takes for its answer.
+CONNECT_S, RESPONSE_S, SPARE_S = 1.0, 1.0, 30.0
 
 Open = Callable[[str], PortalClient]
 
@@ -38,6 +39,13 @@ def _short_timeouts(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> No
     configure(request_limit_s="1")
     monkeypatch.setattr(portal_module, "READ_MARGIN_S", RESPONSE_S - 1)
     monkeypatch.setattr(portal_module, "CONNECT_TIMEOUT_S", CONNECT_S)
+
+
+@pytest.fixture
+def patient(_short_timeouts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take its time for a call that succeeds."""
+    monkeypatch.setattr(portal_module, "READ_MARGIN_S", 60)
+    monkeypatch.setattr(portal_module, "CONNECT_TIMEOUT_S", 60)
 
 
 @pytest.fixture
@@ -148,6 +156,7 @@ def test_any_error_after_a_request_without_tls_leaves_the_outcome_unknown(
         assert may_still_run(error_of(portal_opener(portal.url)))
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_valid_answer_is_read_over_tls(portal_opener: Open, tls: ssl.SSLContext) -> None:
     def behave(connection: Connection) -> None:
         while connection.read_request():
@@ -206,7 +215,7 @@ def test_with_a_name_that_is_not_resolved_in_time_nothing_was_sent(
 
     def hang(*args: object, **kwargs: object) -> object:
         lookups.append(args)
-        over.wait(10)
+        over.wait(300)
         return real(*args, **kwargs)  # type: ignore[arg-type]
 
     def behave(connection: Connection) -> None:
@@ -264,7 +273,7 @@ def test_an_abandoned_request_is_not_delivered_later(portal_opener: Open) -> Non
     given_up, received = threading.Event(), []
 
     def behave(connection: Connection) -> None:
-        given_up.wait(10)
+        given_up.wait(60)
         received.append(connection.read_request())
 
     with server(behave, receive_buffer=4096) as portal:
@@ -285,10 +294,11 @@ def test_a_request_is_sent_soon_or_not_at_all(
         pytest.raises(OutcomeUnknown) as caught,
     ):
         portal_opener(portal.url).call(large(10_000_000))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     assert caught.value.may_still_run
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_call_that_is_late_after_connecting_sends_nothing(
     portal_opener: Open, tls: ssl.SSLContext
 ) -> None:
@@ -307,13 +317,14 @@ def test_a_call_that_is_late_after_connecting_sends_nothing(
         client = portal_opener(portal.url)
         with pytest.raises(LeaseTooShort):
             client.call(COMMANDS, send_until=clock.now_s() + 0.1)
-        assert client.call(COMMANDS, send_until=clock.now_s() + 5).results == {"u1": 1}
+        assert client.call(COMMANDS, send_until=clock.now_s() + 60).results == {"u1": 1}
         with pytest.raises(LeaseTooShort):
             client.call(COMMANDS, send_until=clock.now_s() - 0.01)
         client.close()
     assert len(received) == 1
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_connection_closed_while_idle_is_not_used_again(portal_opener: Open) -> None:
     closed = threading.Event()
 
@@ -328,10 +339,11 @@ def test_a_connection_closed_while_idle_is_not_used_again(portal_opener: Open) -
         for _ in range(3):
             closed.clear()
             assert client.call(COMMANDS).results == {"u1": 1}
-            assert closed.wait(5)
+            assert closed.wait(60)
     assert portal.connections == 3
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_second_answer_is_not_taken_for_the_next_one(portal_opener: Open) -> None:
     said = threading.Event()
 
@@ -345,10 +357,11 @@ def test_a_second_answer_is_not_taken_for_the_next_one(portal_opener: Open) -> N
     with server(behave) as portal:
         client = portal_opener(portal.url)
         assert client.call(COMMANDS).results == {"u1": 1}
-        assert said.wait(5)
+        assert said.wait(60)
         assert client.call(COMMANDS).results == {"u1": 1}
 
 
+@pytest.mark.usefixtures("patient")
 def test_calls_of_several_threads_get_their_own_answers(portal_opener: Open) -> None:
     def behave(connection: Connection) -> None:
         while request := connection.read_request():
@@ -406,6 +419,7 @@ def test_an_answer_that_is_too_long_or_malformed_leaves_the_outcome_unknown(
         assert may_still_run(error_of(portal_opener(portal.url)))
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     "text",
     [
@@ -425,6 +439,7 @@ def test_an_answer_may_use_any_form_of_http(portal_opener: Open, text: bytes) ->
         assert portal_opener(portal.url).call(COMMANDS).results == {"u1": 1}
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     "line", [b"no colon\r\n", b": no name\r\n", b"\x00\xff\r\n", b" folded\r\n"]
 )
@@ -456,6 +471,7 @@ BYTES = st.binary(max_size=200) | st.builds(
 )
 
 
+@pytest.mark.usefixtures("patient")
 def test_any_bytes_are_an_answer_or_an_unknown_outcome() -> None:
     said: list[bytes] = []
 

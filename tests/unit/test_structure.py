@@ -21,6 +21,9 @@ LINES_MAX = 280
 #: Modules on the longest chain of imports within `leadline.sync`.
 FLOORS_MAX = 6
 
+#: Seconds that a test waits at least for a condition.
+PATIENCE_S = 60
+
 FOLDERS = [
     folder
     for package in (*PACKAGES, "functions")
@@ -90,3 +93,18 @@ def test_elements_are_named_by_what_they_are(folder: str) -> None:
         or (isinstance(name, ast.arg) and name.arg in VAGUE_NAMES)
     ]
     assert vague == []
+
+
+def test_a_test_waits_long_enough_for_a_slow_machine() -> None:
+    """Waiting ends with the condition. A limit that the product promises has a name."""
+    hasty = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") == "eventually"
+        and isinstance(limit := call.args[1], ast.Constant)
+        and isinstance(limit.value, int | float)
+        and limit.value < PATIENCE_S
+    ]
+    assert hasty == []
