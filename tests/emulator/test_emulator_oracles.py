@@ -1,6 +1,5 @@
 """The control API: counts, listings and settings, by which tests judge a client."""
 
-
 import pytest
 
 from tests.emulator.emulator_process import Emulator
