@@ -178,7 +178,7 @@ def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
 def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
     """A setting makes the portal not interrupt requests."""
     # It is cut after a second, and would continue for half a minute.
-    emulator.set(command_ms=40_000, speed=60, cut="finish")
+    emulator.set(command_ms=40_000, speed=60, cut="finish", operating_limit_s=10_000)
     response = emulator.post(
         "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(50)}}
     )
