@@ -12,6 +12,9 @@ from emulator.methods import METHODS as METHODS_BY_NAME
 from tests.emulator.emulator_process import Emulator
 
 METHODS = sorted({*METHODS_BY_NAME, "batch"})
+#: The methods of a group, which are of different families, get the same parameters: generating them
+#: takes ten times as long as sending them.
+GROUPS = [METHODS[start::40] for start in range(40)]
 NAMES = [
     "id",
     "ID",
@@ -83,13 +86,13 @@ bodies = st.dictionaries(names, trees, max_size=6)
 
 
 def check(response: requests.Response) -> None:
-    assert response.status_code in {200, 400, 403, 404}, response.text
+    assert response.status_code in {200, 400, 403, 404}, (response.url, response.text)
     body = response.json()
-    assert ("result" in body) != ("error" in body)
+    assert ("result" in body) != ("error" in body), response.url
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_any_parameters_get_a_proper_answer(emulator: Emulator, method: str) -> None:
+@pytest.mark.parametrize("methods", GROUPS, ids=lambda methods: methods[0])
+def test_any_parameters_get_a_proper_answer(emulator: Emulator, methods: list[str]) -> None:
     emulator.set(rate_per_s=0)
     emulator.add(NAME="a", PHONE=[{"VALUE": "1"}])
     field = {"FIELD_NAME": "A", "USER_TYPE_ID": "enumeration", "LIST": [{"VALUE": "1"}]}
@@ -100,9 +103,10 @@ def test_any_parameters_get_a_proper_answer(emulator: Emulator, method: str) -> 
     def attempt(body: dict[str, Any], lead: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
         params = {**body, "entityTypeId": 1, "id": 1} if lead else body
         data = json.dumps(params).encode()
-        url = emulator.webhook + method
         headers = {"Content-Type": "application/json"}
-        check(emulator.session.post(url, data=data, headers=headers, timeout=60))
+        for method in methods:
+            url = emulator.webhook + method
+            check(emulator.session.post(url, data=data, headers=headers, timeout=60))
 
     attempt()
     emulator.leads()
