@@ -28,23 +28,38 @@ def function_folder(name: str) -> Path:
     return CHECKOUT / STACK.functions[name].handler
 
 
+#: Loads each function in a process of its own; what all of them load is imported once.
+_LOADED = """
+import json, os, sys
+from pathlib import Path
+from leadline.runtime.serving.serve import build_app
+for folder in sys.argv[1:]:
+    if not os.fork():
+        build_app(Path(folder))
+        loaded = [m.__file__ for name, m in sys.modules.items() if name.startswith("leadline")]
+        print(json.dumps([folder, loaded]), flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, folder
+"""
+
+
 @cache
-def sources(name: str) -> str:
-    """The code of all our modules that this function loads."""
-    program = (
-        "import sys; from pathlib import Path;"
-        "from leadline.runtime.serving.serve import build_app;"
-        "build_app(Path(sys.argv[1]));"
-        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('leadline')))"
-    )
-    paths = subprocess.run(
-        [sys.executable, "-c", program, str(function_folder(name))],
+def loaded_modules() -> dict[str, list[str]]:
+    """The files of our modules that each function loads, by its folder."""
+    printed = subprocess.run(
+        [sys.executable, "-c", _LOADED, *(str(function_folder(name)) for name in STACK.functions)],
         cwd=CHECKOUT,
         env={**os.environ, "LEADLINE_AUTH": "off"},
         capture_output=True,
         check=True,
         text=True,
-    ).stdout.split()
+    ).stdout
+    return dict(json.loads(line) for line in printed.splitlines())
+
+
+def sources(name: str) -> str:
+    """The code of all our modules that this function loads."""
+    paths = loaded_modules()[str(function_folder(name))]
     return "\n".join(Path(path).read_text(encoding="utf-8") for path in paths)
 
 
