@@ -123,20 +123,23 @@ def _patch_scripts(raw: redis.Redis) -> None:
     """Scripts read the clock and Redis' identity from the simulation."""
     _set(lua, "SERVER", redis_model.SERVER)
     put_together = lua.script
-    scripts: dict[str, Any] = {}
 
-    def script(_connection: redis.Redis, folder: Path, *names: str) -> Any:
+    # Each simulated process registers all scripts: reading their files each time is slow.
+    @functools.cache
+    def load(folder: Path, names: tuple[str, ...], edits: tuple[tuple[str, str, str], ...]) -> str:
         text: Any = put_together(_Reading(), folder, *names)  # type: ignore[arg-type]
-        for name, old, new in _edits:
+        for name, old, new in edits:
             if name == names[-1]:
                 if old not in text:
                     raise ValueError(f"{name}.lua has no more: {old}")
                 text = text.replace(old, new)
-        if text not in scripts:
-            scripts[text] = redis_model.load(raw, text)
-            SCRIPTS[scripts[text].sha] = names[-1]
+        sha = redis_model.load(raw, text)
+        SCRIPTS[sha] = names[-1]
+        return sha
+
+    def script(_connection: redis.Redis, folder: Path, *names: str) -> Any:
         # Each call goes through the client of the running process.
-        return functools.partial(_call, scripts[text].sha)
+        return functools.partial(_call, load(folder, names, tuple(_edits)))
 
     _set(lua, "script", script)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.client import Pipeline
-from redis.commands.core import Script
 
 from tests.simulation.plan import FOREIGN
 from tests.simulation.world import World
@@ -323,8 +322,6 @@ def _timed(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return ("EVAL", _PLAIN, 0, *args) if args[0] in _TIMED else args
 
 
-def load(raw: redis.Redis, text: str) -> Script:
-    """Load a script that the server already has."""
-    script = raw.register_script(text)
-    raw.script_load(text)
-    return script
+def load(raw: redis.Redis, text: str) -> str:
+    """Load a script; returns its SHA1."""
+    return str(raw.script_load(text))
