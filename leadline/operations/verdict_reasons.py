@@ -135,7 +135,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "unknown_backlog": Reason(
         "healthy",
-        "Calls to Bitrix24 are made.",
+        "No problem is known here.",
         "No database is set: how many users wait is unknown.",
     ),
 }

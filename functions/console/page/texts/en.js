@@ -111,7 +111,7 @@ export const TEXTS = {
   verdict_running_next: "Nothing needs to be done.",
   verdict_in_sync_why: "No user waits: every accepted write is settled.",
   verdict_in_sync_next: "Nothing needs to be done.",
-  verdict_unknown_backlog_why: "Calls to Bitrix24 are made.",
+  verdict_unknown_backlog_why: "No problem is known here.",
   verdict_unknown_backlog_next: "No database is set: how many users wait is unknown.",
   // Bitrix24's error codes, and reasons of our own.
   code_overload_limit: "the portal is blocked for overload",

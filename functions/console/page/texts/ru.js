@@ -112,7 +112,7 @@ export const TEXTS = {
   verdict_running_next: "Делать ничего не нужно.",
   verdict_in_sync_why: "Никто не ждёт: все принятые записи завершены.",
   verdict_in_sync_next: "Делать ничего не нужно.",
-  verdict_unknown_backlog_why: "Вызовы Битрикс24 идут.",
+  verdict_unknown_backlog_why: "О проблемах здесь ничего не известно.",
   verdict_unknown_backlog_next: "База данных здесь не задана: сколько пользователей ждёт, неизвестно.",
   // Bitrix24's error codes, and reasons of our own.
   code_overload_limit: "портал заблокирован из-за перегрузки",
