@@ -64,7 +64,12 @@ def test_the_example_map_fits_the_portal() -> None:
     ("changed", "name", "lead", "problem"),
     [
         ({"UF_CRM_CITY": None}, "city", "UF_CRM_CITY", "no such field"),
-        ({"UF_CRM_CITY": portal_field_of("double")}, "city", "UF_CRM_CITY", "type must be one of number"),
+        (
+            {"UF_CRM_CITY": portal_field_of("double")},
+            "city",
+            "UF_CRM_CITY",
+            "type must be one of number",
+        ),
         ({"UF_CRM_CITY": portal_field_of("file")}, "city", "UF_CRM_CITY", "holds file"),
         (
             {"UF_CRM_CITY": portal_field_of("string", isMultiple=True)},
