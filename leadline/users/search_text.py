@@ -149,13 +149,22 @@ def _named(words: list[str]) -> Filter | None:
     params = {f"word{at}": _escaped(word) for at, word in enumerate(words)}
     patterns = [_patterns(at, word) for at, word in enumerate(words)]
     name = plain("full_name")
-    condition = " AND ".join(
-        f"{name} LIKE ANY (ARRAY[{', '.join(alternatives)}])" for alternatives in patterns
-    )
-    # The longest word has the fewest candidates.
+    condition = " AND ".join(_matches(name, alternatives) for alternatives in patterns)
+    # The longest word has the fewest candidates; the term has the other words, too.
     longest = max(range(len(words)), key=lambda at: len(words[at]))
-    names = [_TERMS.format("name", pattern) for pattern in patterns[longest]]
+    others = [
+        f" AND {_matches('term', alternatives)}"
+        for at, alternatives in enumerate(patterns)
+        if at != longest
+    ]
+    names = [_TERMS.format("name", pattern) + "".join(others) for pattern in patterns[longest]]
     return Filter(condition, dict(params), (*names, NOT_INDEXED_YET))
+
+
+def _matches(text: str, patterns: list[str]) -> str:
+    if len(patterns) == 1:  # an index can't be used with ANY
+        return f"{text} LIKE {patterns[0]}"
+    return f"{text} LIKE ANY (ARRAY[{', '.join(patterns)}])"
 
 
 def _escaped(text: str) -> str:

@@ -205,6 +205,31 @@ def test_a_name_is_found_without_its_accents(few: int, monkeypatch: pytest.Monke
         catch_up()
 
 
+def test_a_rare_word_saves_reading_the_users_with_a_common_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(newest_first, "SCAN_IDS", 10)
+    rows(
+        "INSERT INTO users (full_name, phone, stage)"
+        " SELECT 'Solovyov ' || n, '+77001112233', 'NEW' FROM generate_series(1, 600) AS n"
+    )
+    catch_up()
+    rows("BEGIN")  # on the connection that all statements use
+    before = _users_read()
+    assert find_ids(find="solovyov 59") == [*range(599, 589, -1), 59]
+    after = _users_read()
+    rows("ROLLBACK")
+    assert after - before < 100
+
+
+def _users_read() -> int:
+    (read,) = rows(
+        "SELECT CAST(seq_tup_read + idx_tup_fetch AS bigint) AS rows"
+        " FROM pg_stat_xact_user_tables WHERE relname = 'users'"
+    )
+    return int(read["rows"])
+
+
 def test_former_values_are_not_found() -> None:
     first = create("Ánn")
     change(first, Changes(full_name="Bó"))
