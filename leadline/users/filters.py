@@ -78,11 +78,12 @@ _MARKS = (
 
 
 def plain(expression: str) -> str:
-    """SQL of a text as searches compare it: in lower case, without accents.
+    """SQL of a text as searches compare it: in lower case, without accents; й stays.
 
     `user_terms` holds each term in this form (migration 0020).
     """
-    decomposed = f"normalize(lower({expression}), NFD)"
+    # \u0439 is a letter of its own, not an accented \u0438.
+    decomposed = f"replace(normalize(lower({expression}), NFD), '\u0438\u0306', '\u0439')"
     letters = f"translate({decomposed}, '{_LETTERS}{_MARKS}', '{_PLAIN_LETTERS}')"
     return f"replace({letters}, '\u00df', 'ss')"
 

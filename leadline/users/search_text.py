@@ -111,9 +111,10 @@ def _number(text: str) -> Meaning:
     params: dict[str, Any] = {"phone": pattern}
     candidates = [_TERMS.format("phone", like), NOT_INDEXED_YET]
     if not is_international and (dialled := phones.dialled(digits)):
-        condition = f"({condition} OR phone ~ CAST(:of_dialled AS text))"
-        digits_only = "|".join(beginning.removeprefix("+") for beginning in dialled)
-        params |= {"dialled": list(dialled), "of_dialled": rf"^\+({digits_only})"}
+        lengths = sorted({len(beginning) for beginning in dialled})
+        begins = (f"left(phone, {length}) = ANY (CAST(:dialled AS text[]))" for length in lengths)
+        condition = f"({' OR '.join((condition, *begins))})"
+        params["dialled"] = list(dialled)
         candidates.append(_DIALLED)
     return Meaning(exact, Filter(condition, params, tuple(candidates)))
 
