@@ -1,5 +1,6 @@
 """The workflows are valid, run what exists, and use actions pinned by commit."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -99,6 +100,24 @@ def test_the_tests_have_the_history_of_which_they_run_the_previous_version() -> 
     (steps,) = (job["steps"] for job in jobs.values() if {"run": "make test"} in job["steps"])
     (checkout,) = (step for step in steps if step.get("uses", "").startswith("actions/checkout@"))
     assert checkout["with"]["fetch-depth"] == 0
+
+
+def test_the_released_chart_installs_the_images_of_the_release(tmp_path: Path) -> None:
+    job = _document(CHECKOUT / ".github/workflows/release.yml")["jobs"]["package"]
+    (command,) = (step["run"] for step in job["steps"] if "helm package" in step.get("run", ""))
+    values = tmp_path / "deploy/helm/leadline/values.yaml"
+    values.parent.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "deploy/helm/leadline/values.yaml", values)
+    helm = tmp_path / "helm"
+    helm.write_text("#!/bin/sh\n")
+    helm.chmod(0o755)
+    subprocess.run(
+        ["bash", "-e", "-c", command],  # noqa: S607 - found on the PATH
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_REPOSITORY_OWNER": "Acme"},
+        check=True,
+    )
+    assert _document(values)["images"]["repository"] == "ghcr.io/acme"
 
 
 def test_a_tag_is_released_only_after_every_check() -> None:
