@@ -16,9 +16,10 @@ from tests.simulation.dangers import draw
 from tests.simulation.play import Player
 
 #: How many seeds a process gets at a time.
-CHUNK = 20
-#: Processes without a result for this long are considered hanging.
-HUNG_AFTER_S = 120.0
+CHUNK = 5
+#: Processes without a result for this long are considered hanging: a history takes half a second,
+#: and several on a machine that runs much else.
+HUNG_AFTER_S = 600.0
 #: How long a process may take to finish its current history.
 END_S = 20.0
 
