@@ -139,6 +139,27 @@ def test_a_job_is_bounded_in_time_and_can_be_cancelled_between_steps() -> None:
         jobs.cancel(job_id)
 
 
+@pytest.mark.usefixtures("small_steps")
+def test_the_step_during_which_a_job_is_cancelled_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = create_failed_users(6)
+    job_id = begin()
+    run = steps.run
+
+    def run_and_cancel(*args: Any) -> steps.Step:
+        step = run(*args)
+        jobs.cancel(job_id)
+        return step
+
+    monkeypatch.setattr(steps, "run", run_and_cancel)
+    jobs.advance(budget_s=30)
+    assert waiting() == ids[:2]
+    cancelled = jobs.find(job_id)
+    assert (cancelled["state"], cancelled["done"], cancelled["changed"]) == ("cancelled", 2, 2)
+    assert cancelled["ended_at"] is not None
+
+
 def job_state(job_id: str) -> str:
     sql = "SELECT state FROM bulk_jobs WHERE id = CAST(:id AS uuid)"
     return str(rows(sql, id=job_id)[0]["state"])

@@ -49,13 +49,14 @@ UPDATE bulk_jobs SET claimed_until = now() + make_interval(secs => :claim_s) WHE
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING {_FIELDS}
 """  # noqa: S608 - of constants; values are parameters
-# Only from the position that the step began at: a step whose claim has expired changes nothing.
+# Only from the position that the step began at: a step whose claim has expired changes nothing. One
+# during which the job was cancelled is counted, as it was carried out.
 _PROGRESS = f"""
 UPDATE bulk_jobs SET done = done + :done, changed = changed + :changed, cursor = :cursor,
     problem = NULL, claimed_until = now() + make_interval(secs => :claim_s),
-    state = CASE WHEN :is_last THEN 'done' ELSE state END,
-    ended_at = CASE WHEN :is_last THEN now() END
-WHERE id = CAST(:id AS uuid) AND state = 'running' AND cursor = :before RETURNING {_FIELDS}
+    state = CASE WHEN :is_last AND state = 'running' THEN 'done' ELSE state END,
+    ended_at = CASE WHEN :is_last THEN COALESCE(ended_at, now()) ELSE ended_at END
+WHERE id = CAST(:id AS uuid) AND state <> 'done' AND cursor = :before RETURNING {_FIELDS}
 """  # noqa: S608 - of constants; values are parameters
 _RELEASE = """
 UPDATE bulk_jobs SET problem = :problem, claimed_until =
@@ -203,7 +204,7 @@ def _record(job_id: str, before: int, step: Step) -> bool:
         is_last=step.is_last,
         claim_s=CLAIM_S,
     )
-    return bool(rows)
+    return bool(rows) and rows[0]["state"] != "cancelled"
 
 
 @contextmanager
