@@ -62,7 +62,7 @@ def page_url(user_id: int | None) -> str:
 
 
 def _open(url: str) -> bool:
-    """Open the URL in a browser with a window; whether there is one."""
+    """Open the URL in a browser; returns False if there is none, or no window for it."""
     has_window = sys.platform != "linux" or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME")
     )

@@ -191,13 +191,13 @@ def _attempt(request: PortalRequest, commands: list[Command]) -> _Attempt | None
         return None
     return _Attempt(
         _moment(request),
-        _seen(request, commands),
+        _outcome_of(request, commands),
         is_lookup=not any(command.method.endswith((".add", ".update")) for command in commands),
         is_exact=request.sent_at is not None,
     )
 
 
-def _seen(request: PortalRequest, commands: list[Command]) -> _Seen:
+def _outcome_of(request: PortalRequest, commands: list[Command]) -> _Seen:
     if any(command.result == "error" and command.is_final for command in commands):
         return "final"
     read = {command.is_answer_read for command in commands}

@@ -27,7 +27,7 @@ def main() -> None:
         with receiver, sender:
             for _ in range(_COUNT):
                 sender.sendto(bytes(_BYTES), (addresses[target], _PORT))
-            return _received(receiver) / _COUNT
+            return _receive(receiver) / _COUNT
 
     def check(
         disturb: Callable[[], None], expected: dict[tuple[str, str], tuple[float, float]]
@@ -53,7 +53,7 @@ def main() -> None:
         check(lambda: None, dict.fromkeys(pairs, passes))
 
 
-def _received(receiver: socket.socket) -> int:
+def _receive(receiver: socket.socket) -> int:
     count, until = 0, time.monotonic() + _LISTEN_S
     while time.monotonic() < until and count < _COUNT:
         try:

@@ -99,7 +99,7 @@ def test_no_layer_and_no_history_of_an_image_holds_a_secret(
     saving = subprocess.Popen(["docker", "save", *ours, BY_FOLDER], stdout=subprocess.PIPE)  # noqa: S607 - found on the PATH
     with saving as saved:
         assert saved.stdout
-        assert not _found(saved.stdout, secrets)
+        assert not _secrets_in(saved.stdout, secrets)
     assert saving.returncode == 0
     for image in (*ours, BY_FOLDER):
         output = docker("history", "--no-trunc", image) + docker("inspect", image)
@@ -136,10 +136,10 @@ def test_a_secret_in_a_layer_would_be_found(tmp_path: Path) -> None:
         with tarfile.open(image, "w") as tar:
             tar.add(path, "blob")
         with image.open("rb") as stream:
-            assert _found(stream, {MARK}) == {MARK}
+            assert _secrets_in(stream, {MARK}) == {MARK}
 
 
-def _found(saved: IO[bytes], secrets: set[str]) -> set[str]:
+def _secrets_in(saved: IO[bytes], secrets: set[str]) -> set[str]:
     """The secrets in the output of `docker save`: layers (packed or not), history, settings."""
     found = set[str]()
     with tarfile.open(fileobj=saved, mode="r|") as image:

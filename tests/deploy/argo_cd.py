@@ -42,16 +42,19 @@ class Treatment:
 def treatment(document: Document) -> Treatment:
     """How Argo CD treats this object."""
     annotations = document["metadata"].get("annotations", {})
-    own_phases = _listed(annotations, HOOK)
-    helm = _listed(annotations, HELM_HOOK)
+    own_phases = _split_list(annotations, HOOK)
+    helm = _split_list(annotations, HELM_HOOK)
     if own_phases == ["Skip"]:
         return Treatment(frozenset({SYNC}))
     if not own_phases and (not helm or helm == ["crd-install"]):
         return Treatment(frozenset({SYNC}))
     phases = own_phases or [_HELM_PHASES[word] for word in helm if word in _HELM_PHASES]
     deleted = [
-        *_listed(annotations, DELETE_POLICY),
-        *(_HELM_DELETE_POLICIES.get(word, "") for word in _listed(annotations, HELM_DELETE_POLICY)),
+        *_split_list(annotations, DELETE_POLICY),
+        *(
+            _HELM_DELETE_POLICIES.get(word, "")
+            for word in _split_list(annotations, HELM_DELETE_POLICY)
+        ),
     ]
     return Treatment(frozenset(phases), frozenset(filter(None, deleted)) or _RECREATED)
 
@@ -60,5 +63,5 @@ def treatment(document: Document) -> Treatment:
 _RECREATED = frozenset({"BeforeHookCreation"})
 
 
-def _listed(annotations: dict[str, str], name: str) -> list[str]:
+def _split_list(annotations: dict[str, str], name: str) -> list[str]:
     return [word.strip() for word in annotations.get(name, "").split(",") if word.strip()]

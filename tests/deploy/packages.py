@@ -54,7 +54,7 @@ def hide_all_but(pinned: str, folder: Path) -> Path:
     pinned_names = {pinned_module().name_of(line) for line in pinned.splitlines() if "==" in line}
     hidden = {
         module
-        for module, names in _installed().items()
+        for module, names in _installed_packages().items()
         if not any(pinned_module().name_of(name) in pinned_names for name in names)
     }
     folder.mkdir(exist_ok=True)
@@ -63,5 +63,5 @@ def hide_all_but(pinned: str, folder: Path) -> Path:
 
 
 @cache
-def _installed() -> dict[str, list[str]]:
+def _installed_packages() -> dict[str, list[str]]:
     return dict(importlib.metadata.packages_distributions())

@@ -65,7 +65,7 @@ def _of_scale(annotations: dict[str, str]) -> Iterator[str]:
 
 
 def _of_revision(spec: Object) -> Iterator[str]:
-    yield from _unknown("spec", spec, _POD | _REVISION | {"automountServiceAccountToken"})
+    yield from _unknown_keys("spec", spec, _POD | _REVISION | {"automountServiceAccountToken"})
     if spec.get("automountServiceAccountToken"):
         yield "automountServiceAccountToken may only be false"
     if not 0 <= spec.get("containerConcurrency", 0) <= _CONCURRENCY_MAX:
@@ -78,9 +78,9 @@ def _of_revision(spec: Object) -> Iterator[str]:
 
 
 def _of_container(container: Object) -> Iterator[str]:
-    yield from _unknown("container", container, _CONTAINER)
+    yield from _unknown_keys("container", container, _CONTAINER)
     security = container.get("securityContext", {})
-    yield from _unknown("securityContext", security, _SECURITY)
+    yield from _unknown_keys("securityContext", security, _SECURITY)
     if security.get("capabilities", {}).get("add"):
         yield "capabilities.add"
     for variable in container.get("env", []):
@@ -100,7 +100,7 @@ def _of_container(container: Object) -> Iterator[str]:
 def _of_probe(probe: Object | None, port: str) -> Iterator[str]:
     if probe is None:
         return
-    yield from _unknown("probe", probe, _PROBE | _HANDLERS)
+    yield from _unknown_keys("probe", probe, _PROBE | _HANDLERS)
     handlers = [probe[handler] for handler in _HANDLERS & probe.keys()]
     if len(handlers) != 1:
         yield "a probe has one handler"
@@ -121,6 +121,6 @@ def _of_volumes(volumes: list[Object], mounts: list[Object]) -> Iterator[str]:
             yield f"{mounted['mountPath']} has to be read-only"
 
 
-def _unknown(where: str, found: Object, allowed: set[str]) -> Iterator[str]:
+def _unknown_keys(where: str, found: Object, allowed: set[str]) -> Iterator[str]:
     for name in sorted(found.keys() - allowed):
         yield f"{where}.{name}"

@@ -54,12 +54,12 @@ def modules_of(source: Path) -> set[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _imported(path)
+            waiting += _imports_of(path)
     return found
 
 
 @cache
-def _imported(path: Path) -> list[Path]:
+def _imports_of(path: Path) -> list[Path]:
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -259,7 +259,7 @@ CASES = (
 )
 
 
-def expected(case: Case) -> dict[str, object]:
+def expected_alert(case: Case) -> dict[str, object]:
     (rule,) = [rule for rule in rules() if rule["alert"] == case.alert]
     return {
         "exp_labels": {**rule["labels"], **case.labels},
@@ -280,7 +280,7 @@ def unit(case: Case, series: Series, alerts: list[dict[str, object]]) -> dict[st
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_an_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
-    tests = [unit(case, case.series, [expected(case)])]
+    tests = [unit(case, case.series, [expected_alert(case)])]
     tests += [unit(case, series, []) for series in case.quiet]
     file = tmp_path / "alerts_test.yml"
     file.write_text(

@@ -15,7 +15,7 @@ from tests.deploy.test_helm import CHART, EVERYTHING, NAMESPACES
 for_each_home = pytest.mark.parametrize("home", NAMESPACES)
 
 
-def _rendered(home: str, values: dict[str, Any] | None = None) -> list[Document]:
+def _render(home: str, values: dict[str, Any] | None = None) -> list[Document]:
     return helm.render(CHART, {**(values or {}), "home": home}, NAMESPACES[home])
 
 
@@ -28,7 +28,7 @@ def _treatments(documents: list[Document]) -> dict[str, Treatment]:
 
 @for_each_home
 def test_the_migration_runs_before_each_sync_and_replaces_the_last_one(home: str) -> None:
-    found = _treatments(_rendered(home, EVERYTHING))
+    found = _treatments(_render(home, EVERYTHING))
     migration = found.pop("Job/leadline-migrate")
     assert migration == Treatment(frozenset({"PreSync"}), frozenset({"BeforeHookCreation"}))
     assert {treatment.phases for treatment in found.values()} == {frozenset({SYNC})}
@@ -37,7 +37,7 @@ def test_the_migration_runs_before_each_sync_and_replaces_the_last_one(home: str
 @for_each_home
 def test_the_migration_before_a_sync_needs_no_other_object_of_the_chart(home: str) -> None:
     """The first PreSync runs while no other object of the chart exists."""
-    documents = _rendered(home, EVERYTHING)
+    documents = _render(home, EVERYTHING)
     (migration,) = (document for document in documents if treatment(document).phases == {"PreSync"})
     names = {document["metadata"]["name"] for document in documents if document is not migration}
     assert not names & set(_strings(migration["spec"]["template"]["spec"]))
@@ -47,7 +47,7 @@ def test_the_migration_before_a_sync_needs_no_other_object_of_the_chart(home: st
 @for_each_home
 def test_a_finished_migration_stays_until_argo_cd_has_seen_it(home: str) -> None:
     """It reads the result with its next refresh, after 3 minutes at the latest by default."""
-    (migration,) = (document for document in _rendered(home) if document["kind"] == "Job")
+    (migration,) = (document for document in _render(home) if document["kind"] == "Job")
     assert migration["spec"]["ttlSecondsAfterFinished"] >= 600  # seconds: three refreshes
 
 
@@ -57,7 +57,7 @@ def test_the_same_values_always_render_the_same(home: str) -> None:
 
     https://argo-cd.readthedocs.io/en/stable/user-guide/helm/#random-data
     """
-    assert _rendered(home, EVERYTHING) == _rendered(home, EVERYTHING)
+    assert _render(home, EVERYTHING) == _render(home, EVERYTHING)
     words = r"\b(lookup|rand\w+|uuidv4|now|gen[A-Z]\w+|IsInstall|IsUpgrade|Revision)\b"
     for template in (CHART / "templates").iterdir():
         code = "".join(re.findall(r"\{\{(?!-? */\*).*?\}\}", template.read_text(encoding="utf-8")))
@@ -67,7 +67,7 @@ def test_the_same_values_always_render_the_same(home: str) -> None:
 @for_each_home
 def test_no_field_has_two_owners(home: str) -> None:
     """KEDA sets the number of workers: a value in the Deployment would be restored at each sync."""
-    documents = _rendered(home)
+    documents = _render(home)
     (scaled,) = (document for document in documents if document["kind"] == "ScaledObject")
     target = scaled["spec"]["scaleTargetRef"]["name"]
     deployments = {
@@ -85,7 +85,7 @@ def test_knative_finds_every_quantity_in_its_own_form() -> None:
     (`roundTripPatch`: what Go's types read is written back). Of Kubernetes' own kinds Argo CD
     compares the values.
     """
-    for document in _rendered("knative"):
+    for document in _render("knative"):
         if document["apiVersion"] != SERVING:
             continue
         (container,) = document["spec"]["template"]["spec"]["containers"]
@@ -118,7 +118,7 @@ def test_no_selector_uses_the_label_that_argo_cd_sets(home: str) -> None:
 
     https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
     """
-    assert "app.kubernetes.io/instance" not in json.dumps(_rendered(home, EVERYTHING))
+    assert "app.kubernetes.io/instance" not in json.dumps(_render(home, EVERYTHING))
 
 
 @for_each_home
@@ -129,9 +129,7 @@ def test_messages_outlive_the_application(home: str) -> None:
     and https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#no-prune-resources
     """
     (cluster,) = (
-        document
-        for document in _rendered(home, EVERYTHING)
-        if document["kind"] == "RabbitmqCluster"
+        document for document in _render(home, EVERYTHING) if document["kind"] == "RabbitmqCluster"
     )
     annotations = cluster["metadata"]["annotations"]
     assert annotations["helm.sh/resource-policy"] == "keep"

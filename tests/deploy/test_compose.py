@@ -229,7 +229,7 @@ def test_the_edge_container_knows_neither_the_webhook_nor_a_clients_key() -> Non
     assert set(table.by_name(table.PARTS["edge"]).other_secrets) == {"internal-key"}
     for webhook, output in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
         raw = _raw("edge")["environment"]["EMULATOR"]
-        assert _filled(raw, {"BITRIX_WEBHOOK_URL": webhook}) == output
+        assert _fill(raw, {"BITRIX_WEBHOOK_URL": webhook}) == output
 
 
 def test_no_variable_of_a_container_is_a_secret() -> None:
@@ -281,7 +281,7 @@ def test_redis_evicts_nothing() -> None:
 )
 def test_a_real_portal_turns_keys_on(variables: dict[str, str], auth: str) -> None:
     for name in OURS:
-        file = CHECKOUT / "local" / _filled(_raw(name)["env_file"], variables)
+        file = CHECKOUT / "local" / _fill(_raw(name)["env_file"], variables)
         assert file.read_text(encoding="utf-8") == f"LEADLINE_AUTH={auth}\n", name
         assert "LEADLINE_AUTH" not in SERVICES[name].get("environment", {}), name
 
@@ -290,7 +290,7 @@ def _raw(name: str) -> dict[str, Any]:
     return dict(yaml.load(TEXT, yaml.CSafeLoader)["services"][name])
 
 
-def _filled(text: str, variables: dict[str, str]) -> str:
+def _fill(text: str, variables: dict[str, str]) -> str:
     """Expand variables as compose does, the innermost first: `:-` for a default, `:+` if set."""
     inner = re.compile(r"\$\{(\w+):([-+])([^${}]*)\}")
 

@@ -22,7 +22,7 @@ def _id(path: Path) -> str:
     return str(path.relative_to(DEPLOY).parent if path.is_file() else path.relative_to(DEPLOY))
 
 
-def _named(kustomization: Path) -> list[Path]:
+def _files_named_in(kustomization: Path) -> list[Path]:
     (content,) = documents(kustomization)
     names = [name for kind in LISTS for name in content.get(kind, [])]
     names += [
@@ -36,13 +36,13 @@ def _named(kustomization: Path) -> list[Path]:
 
 @pytest.mark.parametrize("kustomization", kustomizations(), ids=_id)
 def test_files_named_by_a_kustomization_exist(kustomization: Path) -> None:
-    for path in _named(kustomization):
+    for path in _files_named_in(kustomization):
         found = path / "kustomization.yaml" if path.is_dir() else path
         assert found.is_file(), f"{path} is missing"
 
 
 def test_no_manifest_is_forgotten() -> None:
-    listed = {path for kustomization in kustomizations() for path in _named(kustomization)}
+    listed = {path for kustomization in kustomizations() for path in _files_named_in(kustomization)}
     manifests = {path for path in files() if path.name != "kustomization.yaml"}
     assert manifests - listed == {DEPLOY / "secrets.example.yaml"}
 

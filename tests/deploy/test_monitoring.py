@@ -48,7 +48,7 @@ def selectors(node: Any) -> Iterator[tuple[str, set[str]]]:
             yield from selectors(item)
 
 
-def documented() -> dict[str, set[str]]:
+def documented_metrics() -> dict[str, set[str]]:
     """Each metric of docs/metrics.md and its labels, histograms by the names of their series."""
     found: dict[str, set[str]] = {}
     for line in (DOCS / "metrics.md").read_text(encoding="utf-8").splitlines():
@@ -68,8 +68,8 @@ def test_a_query_uses_exported_metrics(query: str) -> None:
     assert selectors_used
     for name, labels in selectors_used:
         if name not in OWN:
-            assert name in documented()
-            assert labels <= documented()[name]
+            assert name in documented_metrics()
+            assert labels <= documented_metrics()[name]
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])

@@ -47,7 +47,7 @@ class Cluster:
         if rewrite.hostname:  # Knative finds the function by its name
             return Target(rewrite.hostname.split(".")[0], path)
         assert rewrite.path
-        return _behind_the_gateway(_rewritten(rewrite.path, matched, path))
+        return _behind_the_gateway(_rewrite(rewrite.path, matched, path))
 
 
 def _matches(kind: str, value: str, path: str) -> bool:
@@ -56,7 +56,7 @@ def _matches(kind: str, value: str, path: str) -> bool:
     return path == value or path.startswith(value.rstrip("/") + "/")
 
 
-def _rewritten(rewrite: PathRewrite, matched: str, path: str) -> str:
+def _rewrite(rewrite: PathRewrite, matched: str, path: str) -> str:
     return rewrite.full or f"{rewrite.prefix}{path.removeprefix(matched)}"
 
 

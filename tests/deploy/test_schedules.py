@@ -41,10 +41,10 @@ def is_accepted_by_eventing(schedule: str, *, has_seconds: bool = True) -> bool:
 
 def _is_field(field: str, bounds: tuple[int, int]) -> bool:
     """A list of `*`, `?`, a number or a range, each with an optional step."""
-    return all(_is_range(_numbered(part), bounds) for part in field.split(","))
+    return all(_is_range(_number_names(part), bounds) for part in field.split(","))
 
 
-def _numbered(text: str) -> str:
+def _number_names(text: str) -> str:
     return _DAYS.sub("1", _NAMES.sub("1", text))
 
 

@@ -245,7 +245,7 @@ def test_no_odd_request_gives_a_5xx_or_a_stack_trace(system: System) -> None:
             for trouble in pool.map(lambda case: _trouble_with(system, case), cases)
             if trouble
         ]
-    assert not problems, _described(problems, len(cases))
+    assert not problems, _describe(problems, len(cases))
     assert system.user(user)["id"] == user
     assert "Traceback" not in "".join(line for _, line in story.raw_lines(system))
     assert not [line for _, line in story.raw_lines(system) if "unexpected error" in line]
@@ -260,7 +260,7 @@ def test_malformed_http_gives_no_5xx_and_the_edge_keeps_serving(system: System) 
         ):
             if b" 5" in answer[8:10] or b"Traceback" in answer:
                 problems.append(f"{request[:80]!r} → {answer[:120]!r}")
-    assert not problems, _described(problems, len(_RAW))
+    assert not problems, _describe(problems, len(_RAW))
     assert system.request("GET", "/users?limit=1").status_code == 200
 
 
@@ -300,6 +300,6 @@ def _raw(system: System, request: bytes) -> bytes:
             return b""  # a closed connection is an answer too
 
 
-def _described(problems: Iterable[str], total: int) -> str:
+def _describe(problems: Iterable[str], total: int) -> str:
     problem_list = list(problems)
     return "\n".join([f"{len(problem_list)} of {total}:", *problem_list[:25]])

@@ -22,8 +22,8 @@ PROGRAMS = {"sh": "bash", "js": "node", "php": "php", "python": sys.executable}
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The clients, generated now."""
+def generated_clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clients as the generators write them now."""
     if not shutil.which("npm"):
         pytest.skip("the generator for TypeScript needs Node.js and npm")
     folder = tmp_path_factory.mktemp("clients")
@@ -72,24 +72,26 @@ def test_an_example_creates_the_user(
 
 
 @pytest.mark.slow("runs both generators; the first time, installs them")
-def test_the_generated_clients_are_those_of_the_document(generated: Path) -> None:
+def test_the_generated_clients_are_those_of_the_document(generated_clients: Path) -> None:
     generated_files = [
-        path.relative_to(generated) for path in generated.rglob("*") if path.is_file()
+        path.relative_to(generated_clients)
+        for path in generated_clients.rglob("*")
+        if path.is_file()
     ]
     names = [str(path) for path in generated_files if ".ruff_cache" not in path.parts]
     assert len(names) > 30
-    _, different, missing = filecmp.cmpfiles(generated, CLIENTS, names, shallow=False)
+    _, different, missing = filecmp.cmpfiles(generated_clients, CLIENTS, names, shallow=False)
     assert (different, missing) == ([], []), "run make clients"
 
 
-@pytest.mark.usefixtures("generated")
+@pytest.mark.usefixtures("generated_clients")
 def test_the_python_client_works(system: System, tmp_path: Path) -> None:
     script = write_example(system, client_example("leadline_client"), tmp_path / "it.py")
     python = BUILD / "venv/bin/python"
     assert "crm-4711" in run(system, python, script, PYTHONPATH=str(CLIENTS / "python"))
 
 
-@pytest.mark.usefixtures("generated")
+@pytest.mark.usefixtures("generated_clients")
 @pytest.mark.slow("compiles TypeScript")
 def test_the_typescript_client_compiles_and_works(system: System, tmp_path: Path) -> None:
     shutil.copy(CLIENTS / "typescript/leadline.d.ts", tmp_path)

@@ -124,7 +124,7 @@ def test_jobs_hold_no_personal_data_and_no_pickle(system: System, memory: redis.
         function, _, args, kwargs = json.loads(zlib.decompress(content[b"data"]))
         assert function == "leadline.sync.jobs.call_bitrix24"
         assert (args, kwargs) == ([], {"portal": "main"})
-        text = b" ".join(_unpacked(value) for value in content.values()).decode()
+        text = b" ".join(_unpack(value) for value in content.values()).decode()
         assert "Не Для Задания" not in text
         assert "77012223344" not in text
         assert "local-webhook-code" not in text
@@ -137,7 +137,7 @@ def _lines(system: System, service: str) -> Iterator[dict[str, object]]:
             yield line
 
 
-def _unpacked(value: bytes) -> bytes:
+def _unpack(value: bytes) -> bytes:
     try:
         return zlib.decompress(value)
     except zlib.error:

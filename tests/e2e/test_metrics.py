@@ -49,7 +49,7 @@ def value(url: str, name: str, **labels: str) -> float:
     )
 
 
-def documented() -> dict[str, set[str]]:
+def documented_metrics() -> dict[str, set[str]]:
     """The names in the first column of the tables, with the labels in the second."""
     text = (CHECKOUT / "docs/metrics.md").read_text(encoding="utf-8")
     columns = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
@@ -62,7 +62,7 @@ def documented() -> dict[str, set[str]]:
 
 def test_the_list_of_metrics_matches_a_running_system(system: System) -> None:
     system.await_synced(system.create()["id"])
-    listed = documented()
+    listed = documented_metrics()
     exported: set[str] = set()
     labels: dict[str, set[str]] = {}
     for url in addresses(system).values():

@@ -27,8 +27,8 @@ def cli(system: System) -> FaasCli:
 
 
 @pytest.fixture
-def restored(cli: FaasCli) -> Iterator[None]:
-    """The function list-users, restored afterwards for other tests."""
+def restore_list_users(cli: FaasCli) -> Iterator[None]:
+    """Deploy list-users again afterwards, for other tests."""
     yield
     assert cli.deploy(NAME).status_code == 202
     cli.await_ready(NAME)
@@ -88,7 +88,7 @@ def test_faas_cli_gets_the_version_and_the_namespaces(cli: FaasCli) -> None:
     assert "openfaas-fn" in created.json()["detail"]
 
 
-@pytest.mark.usefixtures("restored")
+@pytest.mark.usefixtures("restore_list_users")
 def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_restart(
     system: System, cli: FaasCli
 ) -> None:
@@ -127,14 +127,14 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
     assert cli.invoke(NAME) == 401
 
 
-@pytest.mark.usefixtures("restored")
+@pytest.mark.usefixtures("restore_list_users")
 def test_a_deployed_function_has_only_the_secrets_it_names(cli: FaasCli) -> None:
     assert cli.deploy(NAME, secrets=()).status_code == 202
     cli.await_ready(NAME)
     assert cli.invoke(NAME) >= 500, "it reads users without database-url-reader"
 
 
-@pytest.mark.usefixtures("restored")
+@pytest.mark.usefixtures("restore_list_users")
 def test_a_removed_function_is_gone_until_it_is_deployed(system: System, cli: FaasCli) -> None:
     assert cli.remove(NAME).status_code == 202
     assert cli.remove(NAME).status_code == 404

@@ -40,7 +40,7 @@ def _commands(text: str) -> list[tuple[str, list[str]]]:
 
 def _run(system: System, command: str, lines: list[str]) -> None:
     def prints_expected_lines() -> bool:
-        printed = {" ".join(line.split()) for line in _printed(system, command).splitlines()}
+        printed = {" ".join(line.split()) for line in _output_of(system, command).splitlines()}
         return printed.issuperset(lines)
 
     words = command.split()
@@ -48,7 +48,7 @@ def _run(system: System, command: str, lines: list[str]) -> None:
     eventually(prints_expected_lines, within_s, f"{command} shows {lines}")
 
 
-def _printed(system: System, command: str) -> str:
+def _output_of(system: System, command: str) -> str:
     here = (
         command.replace("http://127.0.0.1:3000", system.url("edge"))
         .replace("http://127.0.0.1:3024", system.url("bitrix24").partition("/rest/")[0])

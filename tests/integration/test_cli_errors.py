@@ -51,7 +51,7 @@ def unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
 
 
-def documented() -> dict[str, int]:
+def documented_codes() -> dict[str, int]:
     """The exit code of each error code, by the page."""
     page = (Path(__file__).parents[2] / "docs/cli.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| (`[a-z_`, ]+`) \| (\d+) \|", page, re.MULTILINE)
@@ -60,7 +60,7 @@ def documented() -> dict[str, int]:
 
 def test_the_page_names_each_error_with_its_exit_code() -> None:
     used = {code: exit_code for _, _, code, exit_code in FAILURES}
-    assert used.items() <= documented().items()
+    assert used.items() <= documented_codes().items()
 
 
 @pytest.mark.parametrize(("words", "settings", "code", "exit_code"), FAILURES)

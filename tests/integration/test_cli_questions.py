@@ -129,16 +129,16 @@ def test_failures_are_restricted_by_time_and_reason(leadline: Leadline) -> None:
     )
     stage = create_failed_user("no such stage", retried=True)
 
-    def found(*words: object) -> list[int]:
+    def listed_ids(*words: object) -> list[int]:
         return [item["id"] for item in leadline("failed", "--json", *words).json["items"]]
 
-    assert found() == [old, new, stage]
-    assert found("--since", "1h") == [new, stage]
-    assert found("--reason", "field x") == [old, new]
-    assert found("--since", "1h", "--reason", "FIELD X") == [new]
-    assert found("--since", "1h", "--limit", 1) == [new]
-    assert found("--since", "1h", "--limit", 1, "--after", new) == [stage]
-    assert found("--reason", "nothing like it") == []
+    assert listed_ids() == [old, new, stage]
+    assert listed_ids("--since", "1h") == [new, stage]
+    assert listed_ids("--reason", "field x") == [old, new]
+    assert listed_ids("--since", "1h", "--reason", "FIELD X") == [new]
+    assert listed_ids("--since", "1h", "--limit", 1) == [new]
+    assert listed_ids("--since", "1h", "--limit", 1, "--after", new) == [stage]
+    assert listed_ids("--reason", "nothing like it") == []
     assert leadline("failed", "--reason", "nothing like it").code == 0
     text = leadline("failed", "--since", "1h").out.decode()
     assert f"{datetime.now(UTC).astimezone():%Y-%m-%d}" in text
@@ -290,14 +290,14 @@ def test_the_backlog_has_a_forecast_as_a_range(
 def test_users_are_found_as_in_the_console(leadline: Leadline) -> None:
     ann, bob = create("Анна Ким"), create("Bob", "+77009998877")
 
-    def found(*words: object) -> list[int]:
+    def listed_ids(*words: object) -> list[int]:
         return [item["id"] for item in leadline("users", *words, "--json").json["items"]]
 
-    assert found("анна") == [ann.user.id]
-    assert found("+7 700 999") == [bob.user.id]
-    assert found(bob.user.id) == [bob.user.id]
-    assert found("bob", "--sync", "failed") == []
-    assert found("nobody") == []
+    assert listed_ids("анна") == [ann.user.id]
+    assert listed_ids("+7 700 999") == [bob.user.id]
+    assert listed_ids(bob.user.id) == [bob.user.id]
+    assert listed_ids("bob", "--sync", "failed") == []
+    assert listed_ids("nobody") == []
     assert leadline("users", "x" * 101).code == 2
 
 

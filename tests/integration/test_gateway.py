@@ -416,7 +416,7 @@ def test_a_function_that_got_the_address_of_another_one_gets_none_of_its_request
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve_function)
 
-    async def reached() -> list[str]:
+    async def create_behind_function() -> list[str]:
         nonlocal address
         async with TestClient(TestServer(app.build(config))) as client:
 
@@ -433,7 +433,7 @@ def test_a_function_that_got_the_address_of_another_one_gets_none_of_its_request
             ):
                 return [before, await create()]
 
-    assert asyncio.run(reached()) == ["create-user", "create-user, replaced"]
+    assert asyncio.run(create_behind_function()) == ["create-user", "create-user, replaced"]
 
 
 def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(

@@ -146,16 +146,16 @@ def test_a_tick_of_the_relay_retries_what_is_unanswered(
     relay = function_client("outbox_relay")
     test_relay.create()
     test_relay.make_due()
-    assert _published(relay) == 1
+    assert _run_relay(relay) == 1
     test_relay.make_due()
     stored_hold.save(None, "maintenance")
     refusing.refuse(kind)
     with structlog.testing.capture_logs() as logs:
-        assert _published(relay) == 1
+        assert _run_relay(relay) == 1
     assert "manual hold not restored in Redis" in _events(logs)
 
 
-def _published(relay: FlaskClient) -> int:
+def _run_relay(relay: FlaskClient) -> int:
     answer = relay.post("/")
     assert answer.status_code == 200
     return int(answer.get_json()["published"])

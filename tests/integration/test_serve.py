@@ -165,7 +165,7 @@ DRIPS = {
 }
 
 
-def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> bytes | None:
+def _drip(server: Server, begin: bytes, more: bytes, within_s: float) -> bytes | None:
     """The answer to a slow client until it is disconnected; None if that takes too long."""
     answer = b""
     until = time.monotonic() + within_s + 60
@@ -187,7 +187,7 @@ def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> byte
 @pytest.mark.slow("the time-out of a request's head is 30 s")
 def test_a_slow_client_is_disconnected(create_user: Server) -> None:
     with ThreadPoolExecutor(len(DRIPS)) as pool:
-        dripping = {name: pool.submit(_dripped, create_user, *drip) for name, drip in DRIPS.items()}
+        dripping = {name: pool.submit(_drip, create_user, *drip) for name, drip in DRIPS.items()}
         answers = {name: future.result() for name, future in dripping.items()}
     assert (answers["nothing"], answers["a head"]) == (b"", b"")
     for name in ("a body", "a chunked body"):

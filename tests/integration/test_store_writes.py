@@ -182,11 +182,11 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
     statements: list[str] = []
     run = Database.run
 
-    def counted(self: Database, sql: str, **params: object) -> list[dict[str, Any]]:
+    def count_and_run(self: Database, sql: str, **params: object) -> list[dict[str, Any]]:
         statements.append(sql)
         return run(self, sql, **params)
 
-    monkeypatch.setattr(Database, "run", counted)
+    monkeypatch.setattr(Database, "run", count_and_run)
 
     def create_one(number: int) -> tuple[str, tuple[int, str]]:
         name = f"n{number % 5}"  # each of them four times

@@ -365,7 +365,7 @@ class PortalModel:
             )
             self._signal(command.method, process)
         if trouble.kind == "malformed":
-            done = {key: _malformed(value, int(trouble.amount)) for key, value in done.items()}
+            done = {key: _malform(value, int(trouble.amount)) for key, value in done.items()}
         if trouble.kind == "silent" and done:
             omitted = next(iter(done))
             del done[omitted]
@@ -530,7 +530,7 @@ def _error(code: str, text: str) -> bytes:
     return json.dumps({"error": code, "error_description": text}).encode()
 
 
-def _malformed(value: Any, kind: int) -> Any:
+def _malform(value: Any, kind: int) -> Any:
     """An answer that differs from the documented form."""
     if kind % 4 == 0:
         return 5

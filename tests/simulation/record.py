@@ -83,7 +83,7 @@ def history(system: System) -> History:
             for lead in system.portal.leads.values()
             if not lead.is_neighbours and int(lead.origin) not in FOREIGN
         ),
-        injected=_injected(system, events),
+        injected=_injected_faults(system, events),
         texts=[
             Text(who, f"{level} {text} {facts}") for _, who, level, text, _, facts in system.logs
         ],
@@ -206,7 +206,7 @@ def _lead_write(written: portal_model.PortalWrite) -> LeadWrite:
     return LeadWrite(written.at, by, kind, written.fields, version)
 
 
-def _injected(system: System, events: tuple[LedgerEvent, ...]) -> InjectedFaults:
+def _injected_faults(system: System, events: tuple[LedgerEvent, ...]) -> InjectedFaults:
     texts = [str(error)[:30] for error in portal_model.COMMAND_ERRORS if error.is_final] + [
         VANISHED[:30]
     ]

@@ -276,7 +276,7 @@ class Client(redis.Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command in one step."""
         name = self.model.name_of(args)
-        (answer,) = self.model.ask(name, [_timed(args)])
+        (answer,) = self.model.ask(name, [_by_simulated_clock(args)])
         if isinstance(answer, redis.exceptions.NoScriptError):
             raise answer
         return self._read(args[0], answer, options)
@@ -307,7 +307,7 @@ class Commands(Pipeline):
         if not stack:
             return []
         name = self.of.model.name_of(stack[-1][0])
-        answers = self.of.model.ask(name, [_timed(args) for args, _ in stack])
+        answers = self.of.model.ask(name, [_by_simulated_clock(args) for args, _ in stack])
         found = []
         for (args, options), answer in zip(stack, answers, strict=True):
             if isinstance(answer, Exception) and not raise_on_error:
@@ -317,7 +317,7 @@ class Commands(Pipeline):
         return found
 
 
-def _timed(args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _by_simulated_clock(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The command, changed so that expiries count by the simulated clock."""
     return ("EVAL", _PLAIN, 0, *args) if args[0] in _TIMED else args
 

@@ -38,7 +38,7 @@ def render(result: Result) -> str:
     lines.sort(key=lambda line: line[0])
     return "\n".join(
         (
-            *_planned(result.plan),
+            *_plan_lines(result.plan),
             "",
             # Earlier lines belong to the start.
             *(_line(*line) for line in lines if line[0] >= EPOCH),
@@ -48,7 +48,7 @@ def render(result: Result) -> str:
     )
 
 
-def _planned(plan: Plan) -> list[str]:
+def _plan_lines(plan: Plan) -> list[str]:
     shape = plan.shape
     lines = [
         (

@@ -324,12 +324,12 @@ def test_refused_callers_wait_and_only_a_few_at_a_time(monkeypatch: pytest.Monke
     waited = contextvars.ContextVar("waited", default=False)
     sleep = asyncio.sleep
 
-    async def counted(seconds: float) -> None:
+    async def sleep_and_count(seconds: float) -> None:
         assert seconds == refusals.WAIT_S
         waited.set(True)
         await sleep(0.01)
 
-    monkeypatch.setattr(asyncio, "sleep", counted)
+    monkeypatch.setattr(asyncio, "sleep", sleep_and_count)
 
     refusal = (403, [("X-Call-Id", "call-1"), ("Content-Type", "x")], b"no")
 

@@ -13,7 +13,7 @@ from tests.unit.entries import MILLION, STATE, entry, found_lead, known_entry, p
 NOW = 1_000_000
 
 
-def lookup_requested(**extra: object) -> Entry:
+def entry_to_look_up(**extra: object) -> Entry:
     """A user in sync whose message requests a lookup."""
     extra = {"desired_stage_seq": MILLION, "lookup_requested_seq": 2 * MILLION, **extra}
     return known_entry(pending(2), **extra)
@@ -23,7 +23,7 @@ def after_lookup(before: Entry, **lead: Any) -> Entry:
     """The entry as leased after the lookup has found such a lead."""
     fields = settle_lookup(before, replace(found_lead(), **lead), NOW).fields
     seen = Entry.loads(
-        b"7", {name.encode(): str(value).encode() for name, value in _stored(fields).items()}, []
+        b"7", {name.encode(): str(value).encode() for name, value in _as_stored(fields).items()}, []
     )
     return replace(
         before,
@@ -34,7 +34,7 @@ def after_lookup(before: Entry, **lead: Any) -> Entry:
     )
 
 
-def _stored(fields: Fields) -> dict[str, object]:
+def _as_stored(fields: Fields) -> dict[str, object]:
     state = {
         name: value.decode() if isinstance(value, bytes) else value
         for name, value in fields.items()
@@ -44,19 +44,19 @@ def _stored(fields: Fields) -> dict[str, object]:
 
 
 def test_a_requested_lookup_is_done_even_if_nothing_has_changed() -> None:
-    assert isinstance(plan(lookup_requested()), Lookup)
-    assert isinstance(plan(lookup_requested(lookup_requested_seq=0)), NoCall)
+    assert isinstance(plan(entry_to_look_up()), Lookup)
+    assert isinstance(plan(entry_to_look_up(lookup_requested_seq=0)), NoCall)
 
 
 def test_one_lookup_is_enough() -> None:
-    assert isinstance(plan(after_lookup(lookup_requested())), NoCall)
+    assert isinstance(plan(after_lookup(entry_to_look_up())), NoCall)
     assert isinstance(
-        plan(replace(after_lookup(lookup_requested()), lookup_requested_seq=3 * MILLION)), Lookup
+        plan(replace(after_lookup(entry_to_look_up()), lookup_requested_seq=3 * MILLION)), Lookup
     )
 
 
 def test_differences_that_the_lookup_finds_are_corrected() -> None:
-    planned = plan(after_lookup(lookup_requested(), title="Somebody Else", name="Somebody"))
+    planned = plan(after_lookup(entry_to_look_up(), title="Somebody Else", name="Somebody"))
     assert isinstance(planned, Write)
     assert planned.command.params["fields"] == {"title": STATE.full_name, "name": STATE.full_name}
 
@@ -68,7 +68,7 @@ def test_a_stage_set_by_hand_stays_unless_a_write_sets_it(
     *, desired_stage_seq: int, is_written: bool
 ) -> None:
     planned = plan(
-        after_lookup(lookup_requested(desired_stage_seq=desired_stage_seq), stage="JUNK")
+        after_lookup(entry_to_look_up(desired_stage_seq=desired_stage_seq), stage="JUNK")
     )
     assert isinstance(planned, Write) is is_written
     if isinstance(planned, Write):
@@ -76,9 +76,9 @@ def test_a_stage_set_by_hand_stays_unless_a_write_sets_it(
 
 
 def test_a_missing_lead_is_created_again() -> None:
-    fields = settle_lookup(lookup_requested(), None, NOW).fields
+    fields = settle_lookup(entry_to_look_up(), None, NOW).fields
     assert (fields["agreed"], fields["looked_order"]) == ("", 2 * MILLION)
-    planned = plan(lookup_requested(last_applied=None, lookup_done_seq=2 * MILLION))
+    planned = plan(entry_to_look_up(last_applied=None, lookup_done_seq=2 * MILLION))
     assert isinstance(planned, Write)
     assert planned.is_create
 

@@ -103,11 +103,11 @@ def test_a_client_cannot_invent_labels() -> None:
 
 
 def test_a_request_that_crashed_the_function_counts_as_500() -> None:
-    def broken(_environ: dict[str, Any], _start: http_metrics.StartResponse) -> list[bytes]:
+    def fail(_environ: dict[str, Any], _start: http_metrics.StartResponse) -> list[bytes]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ask(http_metrics.count_requests(broken, "test-broken"))
+        ask(http_metrics.count_requests(fail, "test-broken"))
     assert scrape_samples()["leadline_http_requests_total", ("test-broken", "GET", "-", "500")] == 1
 
 

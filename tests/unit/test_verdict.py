@@ -44,7 +44,7 @@ def held_pause(**extra: Any) -> dict[str, Any]:
     return {**pause, "next_probe": None, **extra}
 
 
-def used_up(seconds: float = 470.2) -> dict[str, Any]:
+def spent_budget(seconds: float = 470.2) -> dict[str, Any]:
     account = {"used_s": seconds, "frees_at": LATER, "is_used_up": True}
     return {"methods": {"crm.item.add": account}}
 
@@ -96,7 +96,7 @@ def codes(**changed: dict[str, Any]) -> list[str]:
             "portal_unreachable",
         ),
         ({"ledger": {"overdue_s": 130.0}}, "slowed", "no_relay"),
-        ({"budget": used_up()}, "slowed", "operating_budget"),
+        ({"budget": spent_budget()}, "slowed", "operating_budget"),
         (
             {
                 "ledger": {"waiting": 2492, "oldest_s": 130.0},
@@ -122,7 +122,7 @@ def test_each_reason_leads_to_its_state(
 
 
 def test_users_that_wait_for_execution_time_are_not_called_running() -> None:
-    (found,) = judge(parts(budget=used_up(), ledger={"waiting": 2492, "oldest_s": 700.0}), NOW)
+    (found,) = judge(parts(budget=spent_budget(), ledger={"waiting": 2492, "oldest_s": 700.0}), NOW)
     assert found.state == "slowed"
     assert "crm.item.add" in found.sentence
     assert "470 of 480 s" in found.sentence
@@ -131,9 +131,9 @@ def test_users_that_wait_for_execution_time_are_not_called_running() -> None:
 
 
 def test_the_most_important_of_several_reasons_is_the_verdict_and_the_others_follow() -> None:
-    found = codes(ledger=error(), portal=held_pause(), budget=used_up(), queues=error())
+    found = codes(ledger=error(), portal=held_pause(), budget=spent_budget(), queues=error())
     assert found == ["postgres_down", "manual_hold", "rabbitmq_down", "operating_budget"]
-    result = verdict.as_json(judge(parts(portal=held_pause(), budget=used_up()), NOW))
+    result = verdict.as_json(judge(parts(portal=held_pause(), budget=spent_budget()), NOW))
     assert result["reason"] == "manual_hold"
     assert [problem["reason"] for problem in result["also"]] == ["operating_budget"]
 

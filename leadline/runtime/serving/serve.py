@@ -68,7 +68,7 @@ def build_app(folder: Path) -> App:
     Raises:
         BadConfiguration: a setting is missing or invalid; the function must not start.
     """
-    return _app(_load_function(folder), _name(folder))
+    return _with_middleware(_load_function(folder), _name(folder))
 
 
 def _load_function(folder: Path) -> Function:
@@ -83,7 +83,7 @@ def _load_function(folder: Path) -> Function:
     return function
 
 
-def _app(function: Function, name: str) -> App:
+def _with_middleware(function: Function, name: str) -> App:
     app = limit_body(_wsgi_app(function), body_limit_of(function, settings().body_limit))
     if settings().auth == "off":
         # Cold start: functions in use have authentication.
@@ -178,7 +178,7 @@ def _read_body(environ: dict[str, Any], limit: int) -> bytes | None:
 
 def _load(folder: Path) -> Callable[..., Any]:
     function = _load_function(folder)
-    app = _app(function, _name(folder))
+    app = _with_middleware(function, _name(folder))
     cold_start.freeze()
     return rsgi_bridge.rsgi_app(
         app,
