@@ -15,7 +15,7 @@ _BODY_MAX = 16 * 1024 * 1024
 
 def build(portal: Portal) -> web.Application:
     """The application over one portal."""
-    app = web.Application(client_max_size=_BODY_MAX, middlewares=[_guarded(Guard.read())])
+    app = web.Application(client_max_size=_BODY_MAX, middlewares=[_cross_site_guard(Guard.read())])
     app[PORTAL] = portal
     app.router.add_route("*", "/rest", serve)
     app.router.add_route("*", "/rest/{tail:.*}", serve)
@@ -25,7 +25,7 @@ def build(portal: Portal) -> web.Application:
     return app
 
 
-def _guarded(guard: Guard) -> Middleware:
+def _cross_site_guard(guard: Guard) -> Middleware:
     """Reject requests of other sites' pages in the same browser; even a GET of REST writes."""
 
     @web.middleware

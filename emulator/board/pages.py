@@ -37,7 +37,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def _index(_: web.Request) -> web.Response:
-    return _served(_FILES["index.html"])
+    return _serve_file(_FILES["index.html"])
 
 
 async def _lead(request: web.Request) -> web.Response:
@@ -49,10 +49,10 @@ async def _file(request: web.Request) -> web.Response:
     path = _FILES.get(request.match_info["name"])
     if path is None:
         raise web.HTTPNotFound
-    return _served(path)
+    return _serve_file(path)
 
 
-def _served(path: Path) -> web.Response:
+def _serve_file(path: Path) -> web.Response:
     return web.Response(
         body=path.read_bytes(),
         content_type=_TYPES[path.suffix],

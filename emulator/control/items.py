@@ -34,7 +34,7 @@ async def items(request: web.Request) -> web.Response:
 
 async def item(request: web.Request) -> web.Response:
     """GET: an object with its writes in order."""
-    portal, entity, found = _found(request)
+    portal, entity, found = _find(request)
     if entity is None or found is None:
         return problem(404, "no such object")
     history = portal.store.histories(entity, [found.id])[found.id]
@@ -43,7 +43,7 @@ async def item(request: web.Request) -> web.Response:
 
 async def change(request: web.Request) -> web.Response:
     """PATCH `{"fields", "user", "system"}`: change an object as a person, or the portal itself."""
-    portal, entity, item = _found(request)
+    portal, entity, item = _find(request)
     if entity is None or item is None:
         return problem(404, "no such object")
     try:
@@ -61,7 +61,7 @@ async def change(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """DELETE: move an object to the recycle bin, as a person does."""
-    portal, entity, item = _found(request)
+    portal, entity, item = _find(request)
     if entity is None or item is None:
         return problem(404, "no such object")
     save.delete(portal, item, Write(entity, "user", {}, {}))
@@ -84,7 +84,7 @@ async def restore(request: web.Request) -> web.Response:
     return json_response(_view(portal, found.entity, save.add(portal, write)))
 
 
-def _found(request: web.Request) -> tuple[Portal, Entity | None, Item | None]:
+def _find(request: web.Request) -> tuple[Portal, Entity | None, Item | None]:
     portal, entity = request.app[PORTAL], _entity(request)
     item_id = positive_int(request.match_info["id"])
     item = portal.store.get(entity, item_id) if entity and item_id else None

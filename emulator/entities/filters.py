@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.entities.fields.field import INTEGERS, MULTIFIELDS, Field
-from emulator.entities.fields.kinds import NotValid, stored
+from emulator.entities.fields.kinds import NotValid, to_stored
 from emulator.entities.schema import Schema
 from emulator.errors import RestError
 
@@ -237,7 +237,7 @@ def _value(field: Field, value: Any) -> Any:
         return None
     is_moment = kind == "datetime"
     if is_moment or kind == "date" or field.is_dynamic:
-        return stored(kind, value, is_dynamic=is_moment or field.is_dynamic)
+        return to_stored(kind, value, is_dynamic=is_moment or field.is_dynamic)
     return str(value)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator.entities.fields.field import INTEGERS, Field
-from emulator.entities.fields.kinds import NotValid, stored
+from emulator.entities.fields.kinds import NotValid, to_stored
 from emulator.entities.multifields import positive_int
 from emulator.entities.schema import Schema
 from emulator.settings import Settings
@@ -63,7 +63,7 @@ def _one(field: Field, value: Any, settings: Settings) -> str | None:
     try:
         text = _file(value) if field.kind == "file" else None
         if field.kind != "file":
-            text = stored(field.kind, value, is_dynamic=field.is_dynamic)
+            text = to_stored(field.kind, value, is_dynamic=field.is_dynamic)
     except NotValid:
         raise _not_valid(field) from None
     _require_listed(field, text)

@@ -67,7 +67,7 @@ def _tree(pairs: Iterable[tuple[Sequence[str], str]]) -> Params:
     tree: Params = {}
     for path, value in pairs:
         _put(tree, path, value)
-    return {name: _listed(value) for name, value in tree.items()}
+    return {name: _as_list(value) for name, value in tree.items()}
 
 
 def printable(value: Any) -> Any:
@@ -122,9 +122,9 @@ def _key(tree: Params, step: str) -> str:
     return step or str(len(tree))
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if list(value) == [str(index) for index in range(len(value))]:
-        return [_listed(item) for item in value.values()]
-    return {name: _listed(item) for name, item in value.items()}
+        return [_as_list(item) for item in value.values()]
+    return {name: _as_list(item) for name, item in value.items()}

@@ -16,11 +16,11 @@ def substitute(value: Any, results: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return [substitute(item, results) for item in value]
     if isinstance(value, str) and "$result[" in value:
-        return _replaced(value, results)
+        return _replace(value, results)
     return value
 
 
-def _replaced(text: str, results: Mapping[str, Any]) -> Any:
+def _replace(text: str, results: Mapping[str, Any]) -> Any:
     reference = _REFERENCE.fullmatch(text)
     if reference:
         found = _look_up(reference.group(1), results)

@@ -49,12 +49,12 @@ async def _admit_and_run(portal: Portal, request: web.Request, name: str) -> web
     webhook, method = parse_path(request.path, portal)
     _require_rate(portal, webhook, request.remote or "")
     _require_open_portal(portal)
-    parsed = _parsed(method, await read(request))
+    parsed = _parse(method, await read(request))
     context = RequestContext(portal, webhook, name)
     return await respond(request, context, parsed)
 
 
-def _parsed(method: str, params: dict[str, object]) -> ParsedRequest:
+def _parse(method: str, params: dict[str, object]) -> ParsedRequest:
     commands = batch.commands(params) if method == "batch" else []
     return ParsedRequest(method, params, commands)
 

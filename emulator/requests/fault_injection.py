@@ -92,10 +92,10 @@ async def _truncate(faulty: FaultyRequest) -> web.Response:
 
 
 async def _redirect(faulty: FaultyRequest) -> web.Response:
-    return responses.moved(faulty.rule.location or _renamed(faulty.request))
+    return responses.moved(faulty.rule.location or _url_by_other_name(faulty.request))
 
 
-def _renamed(request: web.Request) -> str:
+def _url_by_other_name(request: web.Request) -> str:
     """The emulator under another name, so that requests after a redirect can be counted."""
     other = "127.0.0.1" if request.url.host == "localhost" else "localhost"
     return str(request.url.with_host(other))

@@ -9,7 +9,7 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.entity import DEAL, Entity
-from emulator.entities.fields.kinds import stored
+from emulator.entities.fields.kinds import to_stored
 from emulator.entities.store import Item
 from emulator.portal import Portal
 
@@ -44,7 +44,7 @@ def _set_dates(data: dict[str, Any], now: str) -> None:
     today = datetime.fromisoformat(now)
     for name, days in (("BEGINDATE", 0), ("CLOSEDATE", 7)):
         if not data.get(name):
-            data[name] = stored("date", (today + timedelta(days=days)).date().isoformat())
+            data[name] = to_stored("date", (today + timedelta(days=days)).date().isoformat())
 
 
 def enter(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:

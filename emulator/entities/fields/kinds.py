@@ -21,7 +21,7 @@ _EMPTY = (None, "", False)
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)|(\d\d)\.(\d\d)\.(\d{4})")
 
 
-def stored(kind: str, value: Any, *, is_dynamic: bool = False) -> str | None:
+def to_stored(kind: str, value: Any, *, is_dynamic: bool = False) -> str | None:
     """A client's single value as stored; raises NotValid."""
     reader = _USER_READERS.get(kind) if is_dynamic else _READERS.get(kind)
     if reader is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from emulator.entities.entity import Entity
 from emulator.entities.fields.field import Field, camel_name, parent_field
-from emulator.entities.fields.kinds import stored
+from emulator.entities.fields.kinds import to_stored
 from emulator.entities.schema import Schema
 from emulator.entities.setup.types import Types
 from emulator.entities.store import Store
@@ -173,7 +173,7 @@ class UserField:
             value = settings.get("DEFAULT_VALUE")
             if isinstance(value, dict):
                 value = value.get("VALUE") if value.get("TYPE") == "FIXED" else None
-            found = [] if value in (None, "") else [stored(kind, value, is_dynamic=True)]
+            found = [] if value in (None, "") else [to_stored(kind, value, is_dynamic=True)]
         if self.definition["MULTIPLE"] == "Y":
             return found or None
         return found[0] if found else None

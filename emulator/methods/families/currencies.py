@@ -64,7 +64,7 @@ def add(call: Call) -> MethodResult:
     if code in _currencies(call):
         raise RestError("ERROR_CORE", f"Currency {code} already exists.")
     record: Record = {"CURRENCY": code, "AMOUNT_CNT": "1", "SORT": "100", "BASE": "N", "LANG": {}}
-    call.portal.records.add(_FAMILY, _changed(call, record, sent))
+    call.portal.records.add(_FAMILY, _with_changes(call, record, sent))
     return MethodResult(code)
 
 
@@ -72,7 +72,7 @@ def update(call: Call) -> MethodResult:
     """crm.currency.update: true."""
     _require_admin(call)
     number, record = _existing(call)
-    call.portal.records.put(_FAMILY, number, _changed(call, record, call.require_fields()))
+    call.portal.records.put(_FAMILY, number, _with_changes(call, record, call.require_fields()))
     return MethodResult(result=True)
 
 
@@ -182,7 +182,7 @@ def _code(sent: object) -> str:
     return code.upper()
 
 
-def _changed(call: Call, record: Record, sent: Mapping[str, Any]) -> Record:
+def _with_changes(call: Call, record: Record, sent: Mapping[str, Any]) -> Record:
     changed = {**record, "DATE_UPDATE": iso(call.portal.clock.wall())}
     for name in ("AMOUNT_CNT", "SORT"):
         if number := positive_int(sent.get(name)):

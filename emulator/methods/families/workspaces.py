@@ -27,7 +27,7 @@ _COLUMNS: dict[str, Column] = {
 def add(call: Call) -> MethodResult:
     """crm.automatedsolution.add: the new workspace."""
     _require_admin(call)
-    record = _changed(call, {"typeIds": []})
+    record = _with_changes(call, {"typeIds": []})
     return _result(call.portal.records.add(_FAMILY, record), record)
 
 
@@ -35,7 +35,7 @@ def update(call: Call) -> MethodResult:
     """crm.automatedsolution.update: the changed workspace."""
     _require_admin(call)
     number, record = _existing(call)
-    changed = _changed(call, record)
+    changed = _with_changes(call, record)
     call.portal.records.put(_FAMILY, number, changed)
     return _result(number, changed)
 
@@ -68,7 +68,7 @@ def _require_admin(call: Call) -> None:
         raise RestError("ACCESS_DENIED", "Insufficient permissions")
 
 
-def _changed(call: Call, record: Record) -> Record:
+def _with_changes(call: Call, record: Record) -> Record:
     sent = call.argument("fields")
     fields = sent if isinstance(sent, dict) else {}
     changed = dict(record)

@@ -31,7 +31,7 @@ _PIECES = 796
 
 def add(call: Call) -> MethodResult:
     """crm.item.productrow.add: the new row."""
-    sent = _required(call, "fields")
+    sent = _require(call, "fields")
     entity, item = _owner(call, sent)
     row_id = insert_row(call.portal.store, entity, item.id, _row(sent))
     recalculate_amount(call, entity, item, "crm.item.productrow.add", sent)
@@ -41,7 +41,7 @@ def add(call: Call) -> MethodResult:
 def update(call: Call) -> MethodResult:
     """crm.item.productrow.update: the changed row; its owner cannot change."""
     entity, item, row_id = _existing(call)
-    sent = _required(call, "fields")
+    sent = _require(call, "fields")
     for name in sent:
         if name not in _FIELDS or _FIELDS[name][1] in {"o", "ri"}:
             raise RestError("INVALID_ARG_VALUE", f"Field '{name}' is not available for update")
@@ -59,7 +59,9 @@ def get(call: Call) -> MethodResult:
     """crm.item.productrow.get: a row by its id."""
     entity, item, row_id = _existing(call)
     row = rows_of(call.portal.store, entity, item.id)[row_id]
-    return MethodResult({"productRow": _kept(_answer_row(entity, item.id, row_id, row))})
+    return MethodResult(
+        {"productRow": _row_with_warehouse(_answer_row(entity, item.id, row_id, row))}
+    )
 
 
 def delete(call: Call) -> MethodResult:
@@ -72,8 +74,8 @@ def delete(call: Call) -> MethodResult:
 
 def replace(call: Call) -> MethodResult:
     """crm.item.productrow.set: the rows, which replace all others of their owner."""
-    owner = {name: _required(call, name) for name in ("ownerType", "ownerId")}
-    sent = _required(call, "productRows")
+    owner = {name: _require(call, name) for name in ("ownerType", "ownerId")}
+    sent = _require(call, "productRows")
     entity, item = _owner(call, owner)
     rows = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(rows, list):
@@ -94,14 +96,14 @@ def list_(call: Call) -> MethodResult:
             raise RestError("INVALID_ARG_VALUE", f"Filter by '={name}' is required")
     entity, item = _owner(call, owner)
     rows = _rows(call, entity, item.id)
-    found = [_kept(row) for row in selected_rows(rows, call, _FIELDS)]
+    found = [_row_with_warehouse(row) for row in selected_rows(rows, call, _FIELDS)]
     page_rows, total, following = page(found, start(call.params))
     return MethodResult({"productRows": page_rows}, total, following)
 
 
 def available(call: Call) -> MethodResult:
     """crm.item.productrow.getAvailableForPayment: all rows, since the emulator has no payments."""
-    owner = {name: _required(call, name) for name in ("ownerType", "ownerId")}
+    owner = {name: _require(call, name) for name in ("ownerType", "ownerId")}
     entity, item = _owner(call, owner)
     return MethodResult({"productRows": _rows(call, entity, item.id)})
 
@@ -111,7 +113,7 @@ def fields(_: Call) -> MethodResult:
     return MethodResult({"fields": describe(_FIELDS)})
 
 
-def _required(call: Call, name: str) -> Any:
+def _require(call: Call, name: str) -> Any:
     sent = call.argument(name)
     if sent is None:
         raise RestError("100", f"Could not find value for parameter {{{name}}}")
@@ -140,7 +142,7 @@ def _readable(call: Call, item: Item | None) -> Item:
 
 
 def _existing(call: Call) -> tuple[Entity, Item, int]:
-    row_id = positive_int(_required(call, "id"))
+    row_id = positive_int(_require(call, "id"))
     row = call.portal.store.db.execute(
         "SELECT entity, owner_id FROM product_row WHERE id = ?", (row_id,)
     ).fetchone()
@@ -186,7 +188,7 @@ def _answer_row(
     return {"id": row_id, "ownerId": item_id, "ownerType": entity.prefix, **item}
 
 
-def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
+def _row_with_warehouse(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as get and list return it; unlike add, set and update, they include the warehouse."""
     return {**row, "storeId": None}
 

@@ -34,7 +34,7 @@ def merge(call: Call) -> MethodResult:
     entity, items = _entity(sent), _items(call, sent)
     first, *others = items
     schema = call.portal.schemas[entity]
-    fields = _merged(schema, first, others)
+    fields = _merge(schema, first, others)
     if fields is None:
         return MethodResult({"STATUS": "CONFLICT", "ENTITY_IDS": []})
     method = "crm.entity.mergebatch"
@@ -81,7 +81,7 @@ def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
     return items
 
 
-def _merged(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] | None:
+def _merge(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] | None:
     """The fields that the first object inherits; None if values contradict each other."""
     changes: dict[str, Any] = {}
     for name, field in schema.fields.items():

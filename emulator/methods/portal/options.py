@@ -17,7 +17,7 @@ _OPTIONS_MAX = 100
 def get(family: str, call: Call) -> MethodResult:
     """All options, or the value of one."""
     require_application(call)
-    _, options = _stored(family, call)
+    _, options = _find_options(family, call)
     name = call.argument("option")
     return MethodResult(options if name in (None, "") else options.get(str(name), ""))
 
@@ -28,7 +28,7 @@ def put(family: str, call: Call) -> MethodResult:
     sent = call.argument("options")
     if not isinstance(sent, dict) or not sent:
         raise RestError("ArgumentNullException", "options is empty")
-    number, options = _stored(family, call)
+    number, options = _find_options(family, call)
     changed = dict(list({**options, **sent}.items())[:_OPTIONS_MAX])
     record = {"user": _owner(family, call), "options": changed}
     if number:
@@ -48,7 +48,7 @@ def _owner(family: str, call: Call) -> int:
     return call.user if family.startswith("user") else 0
 
 
-def _stored(family: str, call: Call) -> tuple[int, dict[str, Any]]:
+def _find_options(family: str, call: Call) -> tuple[int, dict[str, Any]]:
     for number, record in call.portal.records.all(family).items():
         if record["user"] == _owner(family, call):
             return number, record["options"]

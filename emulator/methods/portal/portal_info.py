@@ -33,22 +33,23 @@ def mode(call: Call) -> MethodResult:
 
 def modes(_: Call) -> MethodResult:
     """crm.enum.settings.mode: the names of both modes."""
-    return MethodResult([_named(1, "Classic CRM"), _named(2, "Simple CRM")])
+    return MethodResult([_named_entry(1, "Classic CRM"), _named_entry(2, "Simple CRM")])
 
 
 def types(call: Call) -> MethodResult:
     """crm.enum.ownertype: the types of CRM objects."""
     entities = call.portal.types.all()
     crm_types = [
-        _named(entity.type_id, entity.title, entity.name, entity.prefix) for entity in entities
+        _named_entry(entity.type_id, entity.title, entity.name, entity.prefix)
+        for entity in entities
     ]
-    return MethodResult([*crm_types, *(_named(*other) for other in _OTHER_TYPES)])
+    return MethodResult([*crm_types, *(_named_entry(*other) for other in _OTHER_TYPES)])
 
 
 def type_fields(_: Call) -> MethodResult:
     """crm.enum.fields: the fields of an entry of crm.enum.*."""
     kinds = {"ID": "int", "NAME": "string", "SYMBOL_CODE": "string", "SYMBOL_CODE_SHORT": "string"}
-    return MethodResult({name: _described(name, kind) for name, kind in kinds.items()})
+    return MethodResult({name: _field_description(name, kind) for name, kind in kinds.items()})
 
 
 def multifield_fields(_: Call) -> MethodResult:
@@ -60,7 +61,7 @@ def multifield_fields(_: Call) -> MethodResult:
 
 def address_types(_: Call) -> MethodResult:
     """crm.enum.addresstype: the types of addresses."""
-    return MethodResult([_named(number, name) for number, name in _ADDRESSES.items()])
+    return MethodResult([_named_entry(number, name) for number, name in _ADDRESSES.items()])
 
 
 def order_owners(_: Call) -> MethodResult:
@@ -122,11 +123,11 @@ def feature(call: Call) -> MethodResult:
     return MethodResult({"value": "Y" if has_feature else "N"})
 
 
-def _named(number: int, name: str, code: str | None = None, short: str | None = None) -> Any:
+def _named_entry(number: int, name: str, code: str | None = None, short: str | None = None) -> Any:
     return {"ID": number, "NAME": name, "SYMBOL_CODE": code, "SYMBOL_CODE_SHORT": short}
 
 
-def _described(title: str, kind: str) -> dict[str, Any]:
+def _field_description(title: str, kind: str) -> dict[str, Any]:
     return {
         "type": kind,
         "isRequired": False,

@@ -22,7 +22,7 @@ def get(entity: Entity | None, call: Call) -> MethodResult:
     """The form that was set, or the default form."""
     entity_type = _entity(entity, call)
     key = _key(entity_type, call)
-    stored = _stored(call, key)
+    stored = _find(call, key)
     return MethodResult(stored[1] if stored else _usual(entity_type))
 
 
@@ -37,7 +37,7 @@ def replace(entity: Entity | None, call: Call) -> MethodResult:
     if isinstance(sent, dict):
         raise RestError("", "The data must be indexed array.")
     sections = [_section(index, section) for index, section in enumerate(sent[:_SECTIONS_MAX])]
-    stored, records = _stored(call, key), call.portal.records
+    stored, records = _find(call, key), call.portal.records
     record = {"key": key, "sections": sections}
     if stored:
         records.put(_FAMILY, stored[0], record)
@@ -48,7 +48,7 @@ def replace(entity: Entity | None, call: Call) -> MethodResult:
 
 def reset(entity: Entity | None, call: Call) -> MethodResult:
     """Restore the default form; returns true."""
-    stored = _stored(call, _key(_entity(entity, call), call))
+    stored = _find(call, _key(_entity(entity, call), call))
     if stored:
         call.portal.records.delete(_FAMILY, stored[0])
     return MethodResult(result=True)
@@ -97,7 +97,7 @@ def _extras(call: Call) -> int:
     return next((number for name in names if (number := positive_int(extras.get(name)))), 0)
 
 
-def _stored(call: Call, key: list[Any]) -> tuple[int, list[Any]] | None:
+def _find(call: Call, key: list[Any]) -> tuple[int, list[Any]] | None:
     for record_id, record in call.portal.records.all(_FAMILY).items():
         if record["key"] == key:
             return record_id, record["sections"]

@@ -40,7 +40,7 @@ def add(call: Call) -> MethodResult:
         raise RestError("ADDING_DISABLED", "Adding a system category is prohibited")
     if not sent.get("name"):
         raise RestError(0, "Field 'NAME' is required")
-    category = call.portal.categories.add(entity, _changed(Category(0, ""), sent))
+    category = call.portal.categories.add(entity, _with_changes(Category(0, ""), sent))
     return MethodResult({"category": category.row()})
 
 
@@ -48,7 +48,7 @@ def update(call: Call) -> MethodResult:
     """crm.category.update: the changed pipeline."""
     _require_admin(call)
     _, category = _existing(call, _MISSING)
-    changed = _changed(category, _fields(call))
+    changed = _with_changes(category, _fields(call))
     call.portal.categories.put(changed)
     return MethodResult({"category": changed.row()})
 
@@ -109,7 +109,7 @@ def _fields(call: Call) -> dict[str, Any]:
     return sent if isinstance(sent, dict) else {}
 
 
-def _changed(category: Category, sent: dict[str, Any]) -> Category:
+def _with_changes(category: Category, sent: dict[str, Any]) -> Category:
     changes: dict[str, Any] = {}
     for name, attribute in (
         ("name", "name"),

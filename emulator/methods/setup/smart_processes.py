@@ -39,7 +39,7 @@ def add(call: Call) -> MethodResult:
         "updatedTime": now,
         "updatedBy": call.user,
     }
-    settings = _changed(defaults, sent)
+    settings = _with_changes(defaults, sent)
     process = portal.types.add({**settings, "title": settings["title"] or f"SPA #{type_id}"})
     pipeline = Category(0, "General", is_default=True)
     category = portal.categories.add(process.entity, pipeline)
@@ -55,7 +55,7 @@ def update(call: Call) -> MethodResult:
     _require_admin(call)
     process, sent = _existing(call), _fields(call)
     changes = {"updatedTime": iso(call.portal.clock.wall()), "updatedBy": call.user}
-    saved = _save(call, process.id, _changed({**process.settings, **changes}, sent))
+    saved = _save(call, process.id, _with_changes({**process.settings, **changes}, sent))
     announce(call, "TYPE", "UPDATE", process.id)
     return saved
 
@@ -142,7 +142,7 @@ def _free_type_id(call: Call, sent: object) -> int:
     return type_id
 
 
-def _changed(settings: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+def _with_changes(settings: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
     changed = dict(settings)
     for name in ("title", "code"):
         if isinstance(sent.get(name), str):

@@ -28,7 +28,7 @@ _NAMES = tuple(camel_name(name) for name in _PLAIN)
 
 def add(call: Call) -> MethodResult:
     """userfieldconfig.add: the new field."""
-    sent = _sent(call)
+    sent = _require_field(call)
     if call.user != ADMIN:
         raise RestError("", "Access denied")
     entity = _entity(call, sent)
@@ -43,7 +43,7 @@ def add(call: Call) -> MethodResult:
 def update(call: Call) -> MethodResult:
     """userfieldconfig.update: the changed field."""
     field = _existing(call, "You cannot change the settings of the user field", writes=True)
-    change(call, field, _upper(_sent(call)))
+    change(call, field, _upper(_require_field(call)))
     changed = _existing(call, "")
     return MethodResult({"field": _whole(changed)})
 
@@ -89,7 +89,7 @@ def _require_module(call: Call) -> None:
         raise RestError("", "No settings for UserFieldAccess")
 
 
-def _sent(call: Call) -> Mapping[str, Any]:
+def _require_field(call: Call) -> Mapping[str, Any]:
     _require_module(call)
     sent = call.argument("field")
     if sent is None:

@@ -29,7 +29,7 @@ def _sent_list(value: Any) -> list[dict[str, Any]]:
 
 def new_list(call: Call, value: Any, *, is_multiple: bool) -> list[dict[str, str]]:
     """The items of a new list field; items without a value are left out."""
-    return _numbered(
+    return _with_item_ids(
         call, [], [item for item in _sent_list(value) if item.get("VALUE")], is_multiple=is_multiple
     )
 
@@ -46,10 +46,12 @@ def changed_list(call: Call, field: UserField, value: Any) -> list[dict[str, str
             del old[item["ID"]]
         else:
             item.update({key: str(sent[key]) for key in _LIST_KEYS if key in sent})
-    return _numbered(call, list(old.values()), new, is_multiple=field.definition["MULTIPLE"] == "Y")
+    return _with_item_ids(
+        call, list(old.values()), new, is_multiple=field.definition["MULTIPLE"] == "Y"
+    )
 
 
-def _numbered(
+def _with_item_ids(
     call: Call, old: list[dict[str, str]], new: list[dict[str, Any]], *, is_multiple: bool
 ) -> list[dict[str, str]]:
     item_id = call.portal.schemas.next_item_id()

@@ -58,7 +58,7 @@ def add(call: Call) -> MethodResult:
 
 def update(call: Call) -> MethodResult:
     """crm.timeline.comment.update: the comment's id."""
-    number, record = _changed(call)
+    number, record = _comment_to_change(call)
     sent = _fields(call)
     changes: Record = {"COMMENT": _text(sent)}
     if "FILES" in sent:
@@ -81,7 +81,7 @@ def get(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.timeline.comment.delete: null; with an owner, only one that shows the comment."""
-    number, record = _changed(call)
+    number, record = _comment_to_change(call)
     if call.argument("ownerTypeId") is not None:
         type_id, item_id = owner_of(call)
         entity = call.portal.types.get(type_id)
@@ -168,7 +168,7 @@ def _text(sent: Mapping[str, Any]) -> str:
     return text
 
 
-def _changed(call: Call) -> tuple[int, Record]:
+def _comment_to_change(call: Call) -> tuple[int, Record]:
     """The comment that is to change; raises RestError."""
     if call.argument("id") is None:
         raise RestError("100", "Could not find value for parameter {id}")

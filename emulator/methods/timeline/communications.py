@@ -47,12 +47,12 @@ def communication_rows(call: Call, number: int, record: Record) -> list[dict[str
     """The communications of an activity, as crm.activity.list returns them."""
     rows = record.get("COMMUNICATIONS", [])
     return [
-        {"ID": str(50 * number + index), **row, "ENTITY_SETTINGS": _named(call, row)}
+        {"ID": str(50 * number + index), **row, "ENTITY_SETTINGS": _names_of(call, row)}
         for index, row in enumerate(rows)
     ]
 
 
-def _named(call: Call, row: Mapping[str, str]) -> dict[str, Any]:
+def _names_of(call: Call, row: Mapping[str, str]) -> dict[str, Any]:
     """The names of the object that is addressed."""
     entity = call.portal.types.get(positive_int(row["ENTITY_TYPE_ID"]))
     item = call.item(entity, positive_int(row["ENTITY_ID"])) if entity else None

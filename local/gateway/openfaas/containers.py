@@ -88,7 +88,7 @@ class Containers:
             samples = await asyncio.gather(
                 *(container.stats(stream=False) for container in running)
             )
-        used = [_used(sample[0]) for sample in samples]
+        used = [_usage_of(sample[0]) for sample in samples]
         if not used:
             return None
         return Usage(sum(memory for memory, _ in used), sum(cpu for _, cpu in used))
@@ -101,7 +101,7 @@ class Containers:
         async with _engine() as docker:
             containers = await self._find(docker, name)
             if is_followed:
-                async for line in _merged(containers, options):
+                async for line in _merge(containers, options):
                     yield line
                 return
             texts = await asyncio.gather(
@@ -174,7 +174,7 @@ def _config(description: dict[str, Any], deployment: dict[str, Any]) -> dict[str
     }
 
 
-def _used(sample: dict[str, Any]) -> tuple[int, float]:
+def _usage_of(sample: dict[str, Any]) -> tuple[int, float]:
     """Bytes and millicores, as `docker stats` counts them."""
     memory, now, before = sample["memory_stats"], sample["cpu_stats"], sample["precpu_stats"]
     bytes_ = memory.get("usage", 0) - memory.get("stats", {}).get("inactive_file", 0)
@@ -190,7 +190,7 @@ async def _history(container: DockerContainer, options: dict[str, Any]) -> list[
     return [_line(container, text) for text in texts]
 
 
-async def _merged(
+async def _merge(
     containers: list[DockerContainer], options: dict[str, Any]
 ) -> AsyncIterator[LogLine]:
     lines: asyncio.Queue[LogLine] = asyncio.Queue(1000)

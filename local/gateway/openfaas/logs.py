@@ -22,7 +22,7 @@ async def read(
     """
     growing = Tail(path, from_start=True)
     parser = _Parser(name, path)
-    texts = await asyncio.to_thread(lambda: [*_rotated(path), *growing.new_lines()])
+    texts = await asyncio.to_thread(lambda: [*_rotated_paths(path), *growing.new_lines()])
     lines = [line for line in parser.lines(texts) if since is None or line.at >= since]
     for line in lines[-tail:] if tail else lines:
         yield line
@@ -32,7 +32,7 @@ async def read(
             yield line
 
 
-def _rotated(path: Path) -> list[str]:
+def _rotated_paths(path: Path) -> list[str]:
     """The oldest first; supervisord appends .1 to the newest of them."""
     files = sorted(path.parent.glob(f"{path.name}.[0-9]"), reverse=True)
     return [
