@@ -81,7 +81,7 @@ def values_of(details: ContactDetails, kind: Kind) -> tuple[str, ...]:
     return values[:VALUES_MAX]
 
 
-def grouped(values: Sequence[tuple[str, ...]]) -> list[range]:
+def group_by_command(values: Sequence[tuple[str, ...]]) -> list[range]:
     """Group consecutive users, each with these values, by shared commands; returns positions."""
     groups: list[range] = []
     size = 0
@@ -112,7 +112,7 @@ def parse_found(answer: Any, entity: Entity) -> Found:
     return Found(tuple(ids), len(ids_found) < FOUND_MAX)
 
 
-def merged(answers: Sequence[Found]) -> Found | None:
+def merge(answers: Sequence[Found]) -> Found | None:
     """The answers to several searches as one; None if there are none."""
     if not answers:
         return None

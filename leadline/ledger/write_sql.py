@@ -46,24 +46,24 @@ _CREATE = f"""{_WRITES}, created AS (
 # Rows are locked in id order, so that statements cannot deadlock. The array makes the planner
 # expect few rows: it assumes 100 for JSON and would scan a small table. A precondition applies to
 # its own write only: of several writes, only the one that passed it under the lock is applied.
-_CHANGE = f"""{_WRITES}, held AS (
+_CHANGE = f"""{_WRITES}, target AS (
     SELECT request.* FROM users JOIN request ON request.id = users.id
     WHERE users.id = ANY (ARRAY (SELECT id FROM request)) AND erased_at IS NULL
       AND (expected_version IS NULL OR version = expected_version)
     ORDER BY users.id FOR NO KEY UPDATE OF users {{locked}}
 ), written AS (
     UPDATE users SET
-        full_name = COALESCE(held.full_name, users.full_name),
-        phone = COALESCE(held.phone, users.phone),
-        stage = COALESCE(held.stage, users.stage),
-        external_id = COALESCE(held.external_id, users.external_id),
-        fields = CASE WHEN held.fields IS NULL THEN users.fields
-                      ELSE COALESCE(users.fields, jsonb_build_object()) || held.fields END,
+        full_name = COALESCE(target.full_name, users.full_name),
+        phone = COALESCE(target.phone, users.phone),
+        stage = COALESCE(target.stage, users.stage),
+        external_id = COALESCE(target.external_id, users.external_id),
+        fields = CASE WHEN target.fields IS NULL THEN users.fields
+                      ELSE COALESCE(users.fields, jsonb_build_object()) || target.fields END,
         version = version + 1,
-        stage_version = CASE WHEN held.stage IS NULL THEN stage_version ELSE version + 1 END,
+        stage_version = CASE WHEN target.stage IS NULL THEN stage_version ELSE version + 1 END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
         updated_at = now()
-    FROM held WHERE users.id = held.id
+    FROM target WHERE users.id = target.id
     RETURNING users.id, users.full_name, users.phone, users.stage, users.fields, version,
               stage_version, synced_version, bitrix_lead_id, users.external_id, {_WRITE}
 )"""  # noqa: S608 - of constants; values are parameters

@@ -139,7 +139,7 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def grouped(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Summaries of dead letters grouped by queue and reason, with number and times; most first."""
     counts = Counter((letter["queue"], letter["reason_id"], letter["reason"]) for letter in letters)
     times: dict[tuple[str, str], list[datetime]] = {}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from leadline.bitrix24 import lead_parsing, leads, quiet_import
 from leadline.bitrix24.client import CommandResult
-from leadline.bitrix24.duplicates import merged, parse_found
+from leadline.bitrix24.duplicates import merge, parse_found
 from leadline.bitrix24.lead_parsing import LookupPage
 from leadline.errors import BitrixError, OutcomeUnknown, Unavailable
 from leadline.sync.batch_request import Step
@@ -104,8 +104,8 @@ def _settle_search(step: Step, values: list[CommandResult], now_ms: int) -> Sett
     lead_pages = [answers[key] for key in step.keys if searches.lists(key, searches.LEADS)]
     contact_pages = [answers[key] for key in step.keys if searches.lists(key, searches.CONTACTS)]
     if isinstance(step.plan, Find):
-        leads_found = merged([parse_found(page, "LEAD") for page in lead_pages])
-        contacts_found = merged([parse_found(page, "CONTACT") for page in contact_pages])
+        leads_found = merge([parse_found(page, "LEAD") for page in lead_pages])
+        contacts_found = merge([parse_found(page, "CONTACT") for page in contact_pages])
         return duplicates.settle_found(step.entry, leads_found, contacts_found, now_ms)
     leads_read = [lead for page in lead_pages for lead in lead_parsing.parse_leads(page)]
     contacts_read = [

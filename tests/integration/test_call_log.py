@@ -262,21 +262,21 @@ def test_the_command_line_masks_calls_and_audits_their_disclosure(
 def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monday = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
+    event = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
     rows("UPDATE events SET correlation_id = 'mine'")
 
     def found_ids() -> list[int]:
         return [user["id"] for user in search.page(Search(find="call:mine"))["items"]]
 
-    assert found_ids() == [monday.user.id]
+    assert found_ids() == [event.user.id]
     correlations.catch_up(time.monotonic())
     assert rows("SELECT FROM event_correlations") == [], "it may still commit"
     monkeypatch.setattr(correlations, "OVERLAP_S", -1)
     assert correlations.catch_up(time.monotonic() + 10) == 1
     assert correlations.catch_up(time.monotonic() + 10) == 0
     (row,) = rows("SELECT event_id FROM event_correlations")
-    assert str(row["event_id"]) == str(monday.id)
-    assert found_ids() == [monday.user.id]
+    assert str(row["event_id"]) == str(event.id)
+    assert found_ids() == [event.user.id]
     rows("DELETE FROM event_correlations")
     assert found_ids() == [], "it is found by the index now"
 

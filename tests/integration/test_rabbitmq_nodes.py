@@ -33,11 +33,11 @@ def publish(nodes: Cluster) -> Iterator[Callable[[bytes], None]]:
     """Publish a message until it is confirmed, as the relay does."""
     publisher = Publisher(nodes.url, topology.queues_of(topology.REQUESTS))
 
-    def until_confirmed(body: bytes) -> None:
+    def publish_until_confirmed(body: bytes) -> None:
         message = Message(topology.REQUESTS, body, body.decode())
         eventually(lambda: publisher.publish([message]) == [True], 60, f"{body!r} is published")
 
-    yield until_confirmed
+    yield publish_until_confirmed
     publisher.close()
 
 

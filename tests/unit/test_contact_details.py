@@ -112,7 +112,7 @@ def test_phones_and_emails_are_searched_in_all_their_notations() -> None:
     ("values_each", "groups"), [(1, [10, 10, 5]), (3, [6, 6, 6, 6, 1]), (20, [1] * 25)]
 )
 def test_a_search_has_20_values_and_10_users_at_most(values_each: int, groups: list[int]) -> None:
-    shared = duplicates.grouped([("x",) * values_each] * 25)
+    shared = duplicates.group_by_command([("x",) * values_each] * 25)
     assert [len(group) for group in shared] == groups
     assert [at for group in shared for at in group] == list(range(25))
 
@@ -125,6 +125,6 @@ def test_leads_that_match_a_user_share_a_match_key_with_it() -> None:
     by_email = replace(found_lead(), phones=(), further=FoundFields({}, rows))
     by_phone = replace(found_lead(8), phones=(("701-111-22-33", 9),))
     other = replace(found_lead(9), phones=(("+77011112244", 9),))
-    shared = match_keys.sharing(user, match_keys.grouped([by_email, by_phone, other]))
+    shared = match_keys.sharing(user, match_keys.group_by_key([by_email, by_phone, other]))
     assert shared == [by_phone, by_email]
     assert all(-(2**31) <= key < 2**31 for key in match_keys.of_user(user)), "Postgres' integer"

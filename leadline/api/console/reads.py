@@ -91,14 +91,14 @@ def trail(request: Request) -> object:
 
 def dead_letters(_request: Request) -> object:
     """The oldest dead letters of each queue, without contents, and their number by reason."""
-    from leadline.operations.dead_letters import ALL, collect, grouped, summary  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.dead_letters import ALL, collect, summarize, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     letters = collect(ALL, summary, DEAD_LETTERS_COUNTED)
     queues = sorted({letter["queue"] for letter in letters})
     pages = ([letter for letter in letters if letter["queue"] == queue] for queue in queues)
     return {
         "items": [letter for listed in pages for letter in listed[:DEAD_LETTERS_MAX]],
-        "groups": grouped(letters),
+        "groups": summarize(letters),
         "at_most": DEAD_LETTERS_MAX,
         "counted_at_most": DEAD_LETTERS_COUNTED,
     }

@@ -48,8 +48,8 @@ def lines_of(
         )
     ]
     candidate_ids = find(without_lead)
-    leads = match_keys.grouped(_free_leads(candidate_ids.lead_ids))
-    contacts = match_keys.grouped(_fetch_contacts(candidate_ids.contact_ids))
+    leads = match_keys.group_by_key(_free_leads(candidate_ids.lead_ids))
+    contacts = match_keys.group_by_key(_fetch_contacts(candidate_ids.contact_ids))
     ids_without_lead = {user.id for user in without_lead}
     lines: dict[int, Line | None] = {}
     for user in users:
@@ -91,7 +91,7 @@ def _find(entity: Entity, kind: Kind, values: Sequence[tuple[str, ...]]) -> set[
 
     Users whose shared answer is full are looked up one by one.
     """
-    groups = duplicates.grouped(values)
+    groups = duplicates.group_by_command(values)
     ids, overfull = _search(
         entity, kind, [[values[position] for position in group] for group in groups]
     )

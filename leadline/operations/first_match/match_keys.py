@@ -22,7 +22,7 @@ def of_entity(entity: FoundLead) -> set[int]:
     return _keys(details.phones, details.emails)
 
 
-def grouped(entities: Iterable[FoundLead]) -> dict[int, list[FoundLead]]:
+def group_by_key(entities: Iterable[FoundLead]) -> dict[int, list[FoundLead]]:
     """Leads or contacts by each of their keys."""
     by_key: dict[int, list[FoundLead]] = defaultdict(list)
     for entity in entities:

@@ -53,7 +53,7 @@ def _find_groups(entries: Sequence[Entry], kind: Kind) -> Iterator[tuple[list[En
     ]
     yield from (([entry], list(values)) for entry, values in searched if entry.needs_own_request)
     sharing = [(entry, values) for entry, values in searched if not entry.needs_own_request]
-    for group in duplicates.grouped([values for _, values in sharing]):
+    for group in duplicates.group_by_command([values for _, values in sharing]):
         members = [sharing[position] for position in group]
         yield [entry for entry, _ in members], [value for _, values in members for value in values]
 
