@@ -20,7 +20,8 @@ def fields(entity: Entity) -> tuple[str, str]:
 def bind(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> None:
     """Make both fields agree in `changes`, and mark repeat leads.
 
-    `after`: the object with `changes` applied. A lead is a repeat one if it has a contact or a company (crm/leads/crm-lead-add.md).
+    `after`: the object with `changes` applied. A lead is a repeat one if it has a contact or a
+    company (crm/leads/crm-lead-add.md).
     """
     if entity is COMPANY:
         return
