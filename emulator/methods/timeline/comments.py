@@ -95,7 +95,8 @@ def delete(call: Call) -> MethodResult:
 def list_(call: Call) -> MethodResult:
     """crm.timeline.comment.list: the comments of the object that the filter names."""
     conditions = call.argument("filter")
-    values = {str(name).lstrip("=").upper(): value for name, value in (conditions or {}).items()}
+    sent = conditions if isinstance(conditions, dict) else {}
+    values = {str(name).lstrip("=").upper(): value for name, value in sent.items()}
     entity = by_name(call, values.get("ENTITY_TYPE"))
     item = call.item(entity, positive_int(values.get("ENTITY_ID"))) if entity else None
     if entity is None or item is None or not call.may_read(item):
