@@ -184,7 +184,7 @@ def test_every_call_conforms_to_the_document(other: System, tmp_path: Path) -> N
 def test_the_page_shows_every_call_and_can_try_it(other: System, tmp_path: Path) -> None:
     with Browser(CHROMIUM, tmp_path / "profile") as browser:
         browser.open(f"{other.url('edge')}/docs")
-        browser.wait_for("document.querySelectorAll('.opblock').length === 9", timeout_s=30)
+        browser.wait_for("document.querySelectorAll('.opblock').length === 9")
         script = """fetch("users?limit=1").then(answer => window.status = String(answer.status))"""
         browser.eval(script)
         browser.wait_for("window.status === '401'")

@@ -68,11 +68,12 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         return answer.get("result", {}).get("value")
 
-    def wait_for(self, script: str, timeout_s: float = 60) -> Any:
+    def wait_for(self, script: str, timeout_s: float = 180) -> Any:
         """Wait until the script's value is truthy and return it; an element is returned as {}."""
         deadline = time.monotonic() + timeout_s
         while (value := self.eval(script)) in (None, False, ""):
             assert time.monotonic() < deadline, f"still not: {script}; {self.problems}"
+            time.sleep(0.05)  # the page needs the processor, too
         return value
 
     def open(self, url: str) -> None:
