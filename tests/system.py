@@ -1,5 +1,6 @@
 """A whole system under test, with requests, writes and faults from outside."""
 
+import contextlib
 import os
 import signal
 from dataclasses import dataclass, field
@@ -81,10 +82,18 @@ class System(PrivateSystem):
     # Faults
 
     def kill(self, name: str) -> int:
-        """Kill -9 the process of this name; returns its pid."""
-        pid = self.pid(name)
-        os.kill(pid, signal.SIGKILL)
-        return pid
+        """Kill -9 the process of this name, or the next if it has just ended; returns its pid."""
+        killed: list[int] = []
+
+        def is_killed() -> bool:
+            pid = self.pid(name)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            return bool(killed)
+
+        eventually(is_killed, 120, f"{name} is there to be killed")
+        return killed[0]
 
     def await_restart(self, name: str, old_pid: int, within_s: float = 120) -> int:
         """The pid of the process that replaced the old one."""

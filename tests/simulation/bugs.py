@@ -113,10 +113,10 @@ def precondition_is_of_the_user() -> None:
     statement = write_sql.CHANGE_SKIP_LOCKED
     for old, new in (
         ("SELECT request.* FROM users", "SELECT users.id FROM users"),
-        ("held.", "request."),
+        ("target.", "request."),
         (
-            "FROM held WHERE users.id",
-            "FROM held JOIN request ON request.id = held.id WHERE users.id",
+            "FROM target WHERE users.id",
+            "FROM target JOIN request ON request.id = target.id WHERE users.id",
         ),
     ):
         if old not in statement:
