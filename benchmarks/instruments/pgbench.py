@@ -21,8 +21,8 @@ _TRACE = {
 }
 _TPS = re.compile(r"tps = ([0-9.]+) \(without")
 _MEAN = re.compile(r"latency average = ([0-9.]+) ms")
-#: A colon in a format such as HH24:MI:SS, which pgbench would read as a variable; ours are in lower
-#: case.
+#: A colon in a format such as HH24:MI:SS, which pgbench would read as a variable; the names of our
+#: parameters are in lower case.
 _COLON = re.compile(":(?=[A-Z])")
 
 #: The statement and the parameters of each function.
@@ -87,7 +87,7 @@ def variables_of(function: str) -> dict[str, str]:
 
 
 def script(function: str) -> str:
-    """The function's statement as pgbench takes it: one write of its fields, and a new event id."""
+    """The function's statement for pgbench: one write, whose event id is generated."""
     sql, params = STATEMENTS[function]
     fields = "'event_id', gen_random_uuid()" + "".join(
         f", '{name}', CAST(:{name} AS text)" for name in params

@@ -72,7 +72,7 @@ def recorded(action: str, **details: object) -> Iterator[dict[str, object]]:
         yield results
         outcome = "done"
     finally:
-        _end(entry_id, outcome, results)
+        _end(action, entry_id, outcome, results)
         # A reason is free text by an operator and may name people.
         logged = {name: value for name, value in details.items() if name != "reason"}
         log.info("operator", action=action, outcome=outcome, **logged, **results)
@@ -84,7 +84,7 @@ def first_user_ids(user_ids: list[int]) -> list[int]:
 
 
 def last_caller(action: str) -> str | None:
-    """The last caller of this action; None without keys, or if it is older than the trail.
+    """The last caller of this action; None without a key, or if the trail has expired.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -144,14 +144,14 @@ def _begin(action: str, details: dict[str, object]) -> str | None:
     return entry_id if is_stored else None
 
 
-def _end(entry_id: str | None, outcome: str, results: dict[str, object]) -> None:
+def _end(action: str, entry_id: str | None, outcome: str, results: dict[str, object]) -> None:
     if entry_id is not None:
         results_json = orjson.dumps(results).decode()
-        _try_run(_END, outcome, id=entry_id, outcome=outcome, found=results_json)
+        _try_run(_END, action, id=entry_id, outcome=outcome, found=results_json)
 
 
 def _try_run(sql: str, what: str, **params: object) -> bool:
-    """Run a statement; returns whether it succeeded. A read-only login is no error."""
+    """Run a statement; False, logged, if Postgres is down or the login may only read."""
     try:
         database().run(sql, **params)
     except DatabaseDown:

@@ -1,4 +1,4 @@
-"""Queries of the console's page; the scope is `read`, or `operate` for personal data."""
+"""Queries of the console's page: scope `read`, or `operate` for audit trail and messages."""
 
 from typing import Literal
 from uuid import UUID
@@ -11,10 +11,10 @@ from leadline.api.paths import MAX_ID
 from leadline.errors import PathNotFound
 from leadline.runtime.http.endpoint import authorize, parse_query
 
-#: Dead letters of each queue that are listed, and that are counted by reason.
+#: Maximum of dead letters per queue: that are listed, and that are counted by reason.
 DEAD_LETTERS_MAX = 200
 DEAD_LETTERS_COUNTED = 2000
-#: Held users, and lines of a plan, that are listed.
+#: Maximum of listed users that await a decision, and of listed lines of a plan.
 HELD_MAX = 200
 PLAN_LINES = 200
 

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 _SIGNS = "=+\\-@\0\t\r\n＝＋－＠"  # noqa: RUF001 - some spreadsheets take the wide ones too
-#: After any number of apostrophes, so that the one we add can always be removed.
+#: Also cells that begin with apostrophes already: otherwise `unescape` would remove one of theirs.
 _NEEDS_APOSTROPHE = re.compile(rf"'*[{_SIGNS}]")
 _HAS_APOSTROPHE = re.compile(rf"''*[{_SIGNS}]")
 _PHONE = re.compile(r"\+[0-9]+")
@@ -20,10 +20,10 @@ _PHONE = re.compile(r"\+[0-9]+")
 
 def escape(value: Any) -> Any:
     """The cell as written to the file; `unescape` restores it."""
-    is_formula = (
+    must_be_escaped = (
         isinstance(value, str) and _NEEDS_APOSTROPHE.match(value) and not _PHONE.fullmatch(value)
     )
-    return f"'{value}" if is_formula else value
+    return f"'{value}" if must_be_escaped else value
 
 
 def unescape(cell: Any) -> Any:
