@@ -20,6 +20,7 @@ BACKOFF_S = (2, 5, 10, 20, 30)
 #: An undelivered result is given up this long after it was collected or replayed; it can be
 #: replayed for as long as it is kept.
 GIVE_UP = "3 days"
+_WAITS_SINCE = "GREATEST(collected_at, replayed_at)"
 _PRUNE_BATCH = 500
 #: Maximum number of results that are counted.
 COUNT_MAX = 100_000
@@ -71,7 +72,7 @@ ON CONFLICT (endpoint) DO UPDATE SET failures = known.failures + 1, problem = :p
 _GIVE_UP = f"""
 UPDATE result_deliveries SET due_at = NULL, given_up_at = now() FROM results
 WHERE results.seq = result_deliveries.seq AND due_at IS NOT NULL
-  AND GREATEST(collected_at, replayed_at) < now() - interval '{GIVE_UP}'
+  AND {_WAITS_SINCE} < now() - interval '{GIVE_UP}'
 RETURNING 1 AS one
 """  # noqa: S608 - of constants; values are parameters
 _PRUNE = """
@@ -80,25 +81,25 @@ DELETE FROM results WHERE seq IN (
     ORDER BY collected_at LIMIT :limit
 )
 """
-_STATUS = """
+_STATUS = f"""
 SELECT endpoint, COALESCE(waiting, 0) AS waiting, COALESCE(given_up, 0) AS given_up, oldest,
        result_endpoints.problem AS unreachable, since, retry_at
 FROM (
     SELECT endpoint, count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
            count(*) FILTER (WHERE due_at IS NULL) AS given_up,
-           min(GREATEST(collected_at, replayed_at)) FILTER (WHERE due_at IS NOT NULL) AS oldest
+           min({_WAITS_SINCE}) FILTER (WHERE due_at IS NOT NULL) AS oldest
     FROM result_deliveries JOIN results USING (seq) GROUP BY endpoint
 ) AS counted FULL JOIN result_endpoints USING (endpoint)
 ORDER BY endpoint
-"""
+"""  # noqa: S608 - of constants; values are parameters
 # Results that an operator may have to act on; no more than `COUNT_MAX` are read.
-_UNDELIVERED = """
+_UNDELIVERED = f"""
 SELECT endpoint, count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
        count(*) FILTER (
            WHERE due_at IS NULL AND given_up_at > now() - interval '1 day'
        ) AS given_up,
        CAST(GREATEST(0, extract(epoch FROM
-           now() - min(GREATEST(collected_at, replayed_at)) FILTER (WHERE due_at IS NOT NULL)
+           now() - min({_WAITS_SINCE}) FILTER (WHERE due_at IS NOT NULL)
        )) AS float) AS oldest_s,
        COALESCE(
            (SELECT problem FROM result_endpoints
@@ -112,7 +113,7 @@ FROM (
     (SELECT endpoint, due_at, given_up_at, replayed_at, seq, problem FROM result_deliveries
      WHERE due_at IS NULL ORDER BY given_up_at DESC LIMIT :counted)
 ) AS delivery JOIN results USING (seq) GROUP BY endpoint
-"""
+"""  # noqa: S608 - of constants; values are parameters
 _REPLAY = """
 INSERT INTO result_deliveries (endpoint, user_id, seq, replayed_at)
 SELECT :endpoint, user_id, seq, now() FROM results
