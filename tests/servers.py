@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pg8000.native
+import psutil
 import redis
 
 from local.sandbox.servers import PrivateServer, free_port, private
@@ -38,6 +39,12 @@ def postgres_connection(url: str, timeout_s: float = 60) -> pg8000.native.Connec
         timeout=timeout_s,
         ssl_context=False,
     )
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """The process and its descendants; raises psutil.NoSuchProcess if it is gone."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
 
 
 def exit_code_of(process: subprocess.Popen[bytes], within_s: float = 60) -> int:

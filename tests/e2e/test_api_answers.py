@@ -9,7 +9,7 @@ import pytest
 import requests
 import sqlalchemy
 
-from tests.servers import eventually
+from tests.servers import eventually, family
 from tests.system import System
 
 PROBLEM = "application/problem+json"
@@ -313,8 +313,7 @@ def test_without_postgres_a_write_gets_503_with_retry_after_and_then_201_again(
 ) -> None:
     eventually(system.is_well, 120, "all is well before")
     # Its sessions, too: until they notice, they serve.
-    server = psutil.Process(system.pid("postgres"))
-    for process in (server, *server.children(recursive=True)):
+    for process in family(system.pid("postgres")):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     answers = []

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.faults import portal
-from tests.servers import eventually
+from tests.servers import eventually, family
 from tests.system import System
 
 pytestmark = pytest.mark.usefixtures("portal_in_order")
@@ -19,14 +19,13 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 @contextmanager
 def _frozen(system: System, name: str) -> Iterator[None]:
-    server = psutil.Process(system.pid(name))
-    family = [server, *server.children(recursive=True)]
-    for process in family:
+    processes = family(system.pid(name))
+    for process in processes:
         process.suspend()
     try:
         yield
     finally:
-        for process in family:
+        for process in processes:
             # A killed process may be reaped by now; the others must not stay stopped for it.
             with suppress(psutil.NoSuchProcess):
                 process.resume()

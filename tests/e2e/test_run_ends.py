@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from local.runner.processes.supervision import DAEMON
-from tests.servers import eventually
+from tests.servers import eventually, family
 from tests.system import System
 
 #: Ten seconds on a usual machine, see `local.runner.runner`; tests run on slow ones, too.
@@ -72,8 +72,7 @@ def _check_that_keys_are_off(system: System) -> None:
 
 def _family(system: System) -> list[psutil.Process]:
     """The processes found by their parents, since their identification by the runner may fail."""
-    parents = [psutil.Process(pid) for pid in system.run["processes"].values()]
-    return [*parents, *(child for parent in parents for child in parent.children(recursive=True))]
+    return [process for pid in system.run["processes"].values() for process in family(pid)]
 
 
 def _running(processes: list[psutil.Process]) -> list[psutil.Process]:

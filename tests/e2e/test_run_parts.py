@@ -15,7 +15,7 @@ import pytest
 from local.runner.processes.supervision import DAEMON
 from local.runner.state import State
 from local.runner.system import function_folders
-from tests.servers import eventually
+from tests.servers import eventually, family
 from tests.system import CHECKOUT, System
 
 SERVERS = {"postgres", "rabbitmq", "redis", "bitrix24", "epmd"}
@@ -107,7 +107,7 @@ def test_healthz_names_a_frozen_part_within_two_seconds(system: System, name: st
     eventually(system.is_well, 120, "all is well before")
     # Ten times as long as this machine takes while all is well.
     slow_s = 10 * max(_healthz_s(system) for _ in range(3))
-    processes = _descendants(system.pid(name))
+    processes = family(system.pid(name))
     for process in processes:
         process.suspend()
     try:
@@ -150,11 +150,6 @@ def _failing(system: System) -> list[str]:
     return list(system.health()[1].get("failing", []))
 
 
-def _descendants(pid: int) -> list[psutil.Process]:
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
-
-
 def _is_well(system: System) -> bool:
     """Whether every part is healthy; false while the edge itself is down."""
     try:
@@ -173,7 +168,7 @@ def _strangers(system: System) -> list[psutil.Process]:
     found = []
     for process in system.processes():
         with contextlib.suppress(psutil.NoSuchProcess):  # a session of Postgres ends at any time
-            family = {process.pid, *(parent.pid for parent in process.parents())}
-            if not pids & family and DAEMON not in process.cmdline():
+            ancestry = {process.pid, *(parent.pid for parent in process.parents())}
+            if not pids & ancestry and DAEMON not in process.cmdline():
                 found.append(process)
     return found

@@ -28,6 +28,7 @@ from tests.checker.history import FULL_NAME, STAGE, Fork, Window
 from tests.faults.bench import LEASE_S, UNSEALED, Bench
 from tests.faults.damage import CLEAR, SEALED, Damage
 from tests.faults.workload import NAMES, STAGES, Client, Workload
+from tests.servers import family
 
 #: The portal's error for a create that it never accepts.
 REJECTION = "this lead is not wanted"
@@ -146,20 +147,19 @@ def a_worker_frozen_past_its_lease(scene: Scene) -> Iterator[None]:
 
 def _frozen(scene: Scene, names: list[str]) -> Iterator[None]:
     pid = scene.bench.system.run["processes"][scene.dice.choice(names)]
-    family = _family(pid)
-    for process in family:
+    processes = _family(pid)
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.suspend()
     yield
-    for process in family:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.resume()
 
 
 def _family(pid: int) -> list[psutil.Process]:
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
+        return family(pid)
     return []
 
 
