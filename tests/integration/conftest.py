@@ -309,9 +309,14 @@ def function_client(function: str) -> FlaskClient:
     return client
 
 
-def rows(sql: str, **params: Any) -> list[dict[str, Any]]:
-    """The rows of a table or query."""
-    return pool.database().run(sql, **params)
+def rows(query: str, **params: Any) -> list[dict[str, Any]]:
+    """The rows that a query returns from this process's database."""
+    return pool.database().run(query, **params)
+
+
+def execute(statement: str, **params: Any) -> None:
+    """Run a statement that changes the data of this process's database."""
+    pool.database().run(statement, **params)
 
 
 def _begin_trace() -> None:

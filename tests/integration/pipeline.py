@@ -15,7 +15,7 @@ from leadline.messages import topology
 from leadline.settings import settings
 from leadline.sync import job
 from leadline.workqueue.queue import work_queue
-from tests.integration.conftest import function_client, rows
+from tests.integration.conftest import execute, function_client, rows
 from tests.servers import eventually
 
 ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"}
@@ -52,7 +52,9 @@ class Pipeline:
 
     def publish(self) -> None:
         """Have the relay publish every event that no function has yet."""
-        rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL AND published_at IS NULL")
+        execute(
+            "UPDATE events SET due_at = now() WHERE due_at IS NOT NULL AND published_at IS NULL"
+        )
         relay.run()
 
     def deliver(self, queue: str) -> int:

@@ -14,7 +14,13 @@ from leadline.ledger.resync import fork_resync
 from leadline.operations import audit
 from leadline.runtime.http import api_keys
 from leadline.runtime.telemetry import trace_context
-from tests.integration.conftest import CommandOutput, close_idle_connections, function_client, rows
+from tests.integration.conftest import (
+    CommandOutput,
+    close_idle_connections,
+    execute,
+    function_client,
+    rows,
+)
 
 Leadline = Callable[..., CommandOutput]
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
@@ -100,8 +106,8 @@ def test_without_keys_the_trail_names_no_caller(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("in_postgres", "in_redis", "keys")
 def test_every_action_of_the_console_names_its_key() -> None:
     user = create()
-    rows("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
-    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'x'")
+    execute("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
+    execute("UPDATE users SET sync_status = 'failed', sync_reason = 'x'")
     operate(f"users/{user}/again")
     operate("pause", reason="leads are imported")
     operate("resume")
@@ -184,8 +190,8 @@ def test_a_read_only_login_can_export(
 @pytest.mark.usefixtures("in_postgres", "in_redis", "keys")
 def test_the_command_line_is_audited_under_its_own_name(leadline: Leadline) -> None:
     user = create()
-    rows("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
-    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'x'")
+    execute("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
+    execute("UPDATE users SET sync_status = 'failed', sync_reason = 'x'")
     for words in (
         ("resync", user),
         ("resync", "--all-failed"),
@@ -225,7 +231,7 @@ def test_a_sweep_after_a_fork_is_audited_under_its_own_name(forked: Callable[[],
 
 @pytest.mark.usefixtures("in_postgres", "keys")
 def test_audit_rows_are_pruned_like_events() -> None:
-    rows(
+    execute(
         "INSERT INTO audit (id, at, action)"
         " VALUES (gen_random_uuid(), now() - interval '31 days', 'old')"
     )
@@ -241,7 +247,7 @@ def test_a_function_cannot_change_an_audit_entry() -> None:
         pass
     for change in ("caller = 'somebody else'", "action = 'nothing'", "at = now()"):
         with pytest.raises(Exception, match="42501"):
-            rows(f"UPDATE audit SET {change}")  # noqa: S608 - of this test
+            execute(f"UPDATE audit SET {change}")  # noqa: S608 - of this test
 
 
 @pytest.mark.usefixtures("in_postgres", "keys")

@@ -19,7 +19,7 @@ from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.users import failures
 from leadline.users.model import NewUser
-from tests.integration.conftest import function_client, in_threads, rows
+from tests.integration.conftest import execute, function_client, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -31,13 +31,13 @@ def create_failed_users(number: int, reason: str = "no such field") -> list[int]
         write.create(NewUser(full_name="Ann", phone=phone), None).event.user.id
         for _ in range(number)
     ]
-    rows(
+    execute(
         "UPDATE events SET state = 'failed', reason = :reason, due_at = NULL, settled_at = now()"
         " WHERE user_id = ANY (CAST(:ids AS bigint[]))",
         reason=reason,
         ids=ids,
     )
-    rows(
+    execute(
         "UPDATE users SET sync_status = 'failed', sync_reason = :reason"
         " WHERE id = ANY (CAST(:ids AS bigint[]))",
         reason=reason,
@@ -118,7 +118,7 @@ def test_a_job_resumes_where_a_killed_process_stopped(monkeypatch: pytest.Monkey
     assert waiting() == ids[:2]
     # The claim of the killed one expires.
     assert jobs.advance(budget_s=30) == 0
-    rows("UPDATE bulk_jobs SET claimed_until = now() - interval '1 second'")
+    execute("UPDATE bulk_jobs SET claimed_until = now() - interval '1 second'")
     jobs.advance(budget_s=30)
     assert waiting() == ids
     assert job(job_id)["state"] == "done"
@@ -179,7 +179,7 @@ def test_users_that_fail_again_do_not_make_a_job_endless() -> None:
     create_failed_users(3)
     begin()
     jobs.advance(budget_s=30)
-    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'again'")
+    execute("UPDATE users SET sync_status = 'failed', sync_reason = 'again'")
     assert jobs.advance(budget_s=30) == 0
 
 
@@ -286,7 +286,7 @@ def test_a_job_pauses_while_a_server_is_down_and_then_resumes(
         jobs.advance(jobs.ALL_KINDS, budget_s=2)
     assert len(tries) == 1, "not again and again"
     assert jobs.find(job_id)["problem"] == "RabbitMQ can't be reached"
-    rows("UPDATE bulk_jobs SET claimed_until = now()")
+    execute("UPDATE bulk_jobs SET claimed_until = now()")
     jobs.advance(jobs.ALL_KINDS, budget_s=30)
     found = jobs.find(job_id)
     assert (found["state"], found["problem"]) == ("done", None)
@@ -296,16 +296,18 @@ def test_old_jobs_are_deleted_and_running_ones_kept() -> None:
     create_failed_users(1)
     ended, running = begin(), begin()
     jobs.cancel(ended)
-    rows("UPDATE bulk_jobs SET created_at = now() - interval '40 days'")
-    rows("UPDATE bulk_jobs SET ended_at = now() - interval '31 days' WHERE state = 'cancelled'")
+    execute("UPDATE bulk_jobs SET created_at = now() - interval '40 days'")
+    execute("UPDATE bulk_jobs SET ended_at = now() - interval '31 days' WHERE state = 'cancelled'")
     retention.run(0)
     assert [row["id"] for row in rows("SELECT CAST(id AS text) AS id FROM bulk_jobs")] == [running]
 
 
 def test_groups_of_failures_show_their_age_and_how_many_will_be_retried() -> None:
     ids = create_failed_users(2)
-    rows("UPDATE events SET settled_at = now() - interval '1 hour' WHERE user_id = :id", id=ids[0])
-    rows("UPDATE events SET due_at = now() WHERE user_id = :id", id=ids[1])
+    execute(
+        "UPDATE events SET settled_at = now() - interval '1 hour' WHERE user_id = :id", id=ids[0]
+    )
+    execute("UPDATE events SET due_at = now() WHERE user_id = :id", id=ids[1])
     (group,) = failures.groups()
     assert (group["users"], group["retrying"], group["reason"]) == (2, 1, "no such field")
     assert 3590 < (group["latest"] - group["since"]).total_seconds() < 3610

@@ -19,7 +19,7 @@ from leadline.users import search
 from leadline.users.model import Changes, NewUser, UserId
 from leadline.users.search import Search
 from leadline.workqueue.queue import work_queue
-from tests.integration.conftest import CommandOutput, Control, function_client, rows
+from tests.integration.conftest import CommandOutput, Control, execute, function_client, rows
 from tests.integration.pipeline import Pipeline
 
 ANN, PHONE = "Ann Lee", "+77011239876"
@@ -192,10 +192,10 @@ def test_calls_expire_before_their_event(
 def test_an_expired_event_is_deleted_with_its_calls_and_correlation_id(pipeline: Pipeline) -> None:
     create()
     pipeline.settle()
-    rows(
+    execute(
         "INSERT INTO event_correlations SELECT hashtextextended(correlation_id, 0), id FROM events"
     )
-    rows("UPDATE events SET settled_at = now() - interval '31 days'")
+    execute("UPDATE events SET settled_at = now() - interval '31 days'")
     retention.run(time.monotonic() + 10)
     assert stored_calls() == []
     assert rows("SELECT FROM event_correlations") == []
@@ -263,7 +263,7 @@ def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     event = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
-    rows("UPDATE events SET correlation_id = 'mine'")
+    execute("UPDATE events SET correlation_id = 'mine'")
 
     def found_ids() -> list[int]:
         return [user["id"] for user in search.page(Search(find="call:mine"))["items"]]
@@ -277,7 +277,7 @@ def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
     (row,) = rows("SELECT event_id FROM event_correlations")
     assert str(row["event_id"]) == str(event.id)
     assert found_ids() == [event.user.id]
-    rows("DELETE FROM event_correlations")
+    execute("DELETE FROM event_correlations")
     assert found_ids() == [], "it is found by the index now"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from leadline.ledger import bulk_import
 from leadline.users import stages
-from tests.integration.conftest import CommandOutput, rows
+from tests.integration.conftest import CommandOutput, execute, rows
 
 Leadline = Callable[..., CommandOutput]
 USERS = "SELECT id, full_name, phone, stage, version, sync_status FROM users ORDER BY id"
@@ -229,7 +229,7 @@ def test_users_of_another_system_keep_their_ids_and_leads(
         "import", write("again.csv", EXISTING + "8,Late,+77001112235,NEW,\n"), *KEEP_IDS
     )
     assert "line 4: id" in repeat.err
-    rows("DELETE FROM idempotency_keys")  # a day later
+    execute("DELETE FROM idempotency_keys")  # a day later
     repeat = leadline("import", file, *KEEP_IDS, "--json")
     assert (repeat.json["created"], len(rows(LEADS))) == (0, 2)
     assert "2 lines were imported already" in repeat.err
@@ -296,11 +296,11 @@ def test_a_lead_of_an_existing_user_is_rejected_and_the_rest_may_be_imported(
 def test_a_lead_assigned_during_an_import_leaves_nothing_half_imported(
     leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows("INSERT INTO users (full_name, phone, stage) VALUES ('Zed', '+77001112239', 'NEW')")
+    execute("INSERT INTO users (full_name, phone, stage) VALUES ('Zed', '+77001112239', 'NEW')")
     original_create = bulk_import.create
 
     def create_after_the_lead_is_taken(users: Any, **options: Any) -> int:
-        rows("UPDATE users SET bitrix_lead_id = 501")
+        execute("UPDATE users SET bitrix_lead_id = 501")
         return original_create(users, **options)
 
     monkeypatch.setattr(bulk_import, "create", create_after_the_lead_is_taken)
@@ -329,7 +329,7 @@ def test_an_external_id_is_imported_for_one_user(leadline: Leadline, write: Writ
     assert (answer.json["created"], answer.json["rejected"]) == (2, 2)
     assert [row["external_id"] for row in rows(ids)] == ["a", None, "b", None]
     # A repeat after the keys have expired makes no second user.
-    rows("DELETE FROM idempotency_keys")
+    execute("DELETE FROM idempotency_keys")
     assert leadline("import", first).code == 1
     assert len(rows(ids)) == 4
     answer = leadline("import", first, "--map", "external_id=nowhere")
@@ -365,7 +365,7 @@ def test_an_export_can_be_imported(leadline: Leadline, write: Write, tmp_path: P
 def test_no_exported_cell_is_a_formula_to_a_spreadsheet(leadline: Leadline, write: Write) -> None:
     lines = "".join(f'"{name}",+77001112233\n' for name in FORMULAS)
     leadline("import", write("people.csv", f"full_name,phone\n{lines}"))
-    rows("UPDATE users SET sync_status = 'failed', sync_reason = '=cmd|calc' WHERE id = 1")
+    execute("UPDATE users SET sync_status = 'failed', sync_reason = '=cmd|calc' WHERE id = 1")
     exported = [*csv.reader(leadline("export").out.decode().splitlines())]
     cells = {cell for line in exported for cell in line}
     assert not [cell for cell in cells if cell[:1] in "=-@\t\r＝" and cell]

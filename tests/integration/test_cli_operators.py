@@ -16,7 +16,7 @@ from leadline.cli.checks import broker_tags
 from leadline.messages import topology
 from leadline.sync import portal_session
 from local.logins.table import LOGINS
-from tests.integration.conftest import CommandOutput, close_idle_connections, rows
+from tests.integration.conftest import CommandOutput, close_idle_connections, execute, rows
 
 Leadline = Callable[..., CommandOutput]
 
@@ -54,14 +54,14 @@ def set_portal(portal: str) -> Callable[..., None]:
 
 def create_users() -> None:
     """Create three users: synced, waiting for its first reply, failed because of its stage."""
-    rows(
+    execute(
         "INSERT INTO users (id, full_name, phone, stage, version, synced_version, bitrix_lead_id,"
         " sync_status, sync_reason, sync_attempts, stage_version) VALUES"
         " (1, 'Anna', '+77001112231', 'NEW', 1, 1, 11, 'synced', NULL, 1, 1),"
         " (2, 'Bo', '+77001112232', 'NEW', 1, 0, NULL, 'waiting', NULL, 0, 1),"
         " (3, 'Cy', '+77001112233', 'JUNK', 2, 1, 13, 'failed', 'no such stage', 1, 2)"
     )
-    rows(
+    execute(
         "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
         " correlation_id, traceparent, occurred_at, due_at, state, reason, attempts, settled_at)"
         " VALUES (gen_random_uuid(), 2, 1, 'create_card', 'Bo', '+77001112232', 'NEW', 'phone',"

@@ -20,7 +20,7 @@ from leadline.operations.diagnosis import event_feed
 from leadline.sync import portal_session
 from leadline.users.model import NewUser
 from leadline.workqueue import reachability
-from tests.integration.conftest import CommandOutput, rows
+from tests.integration.conftest import CommandOutput, execute, rows
 from tests.integration.test_settle import failure, reply_to
 
 Leadline = Callable[..., CommandOutput]
@@ -52,7 +52,7 @@ def create_failed_user(reason: str, minutes_ago: int = 0, *, retried: bool = Fal
     """A user whose only write has failed."""
     event = create()
     settle.apply([ReceivedReply(failure(event, reason))])
-    rows(
+    execute(
         "UPDATE events SET settled_at = now() - make_interval(mins => :ago),"
         " due_at = CASE WHEN :retried THEN now() + interval '1 hour' END WHERE id = :id",
         ago=minutes_ago,
@@ -97,7 +97,7 @@ def test_a_waiting_user_is_shown_with_what_it_waits_for(leadline: Leadline) -> N
     event = create()
     code, text = reason_and_text(leadline, event.user.id)
     assert (code, "RabbitMQ has not confirmed it" in text) == ("whyUnpublished", True)
-    rows("UPDATE events SET published_at = now(), sendings = 1")
+    execute("UPDATE events SET published_at = now(), sendings = 1")
     assert reason_and_text(leadline, event.user.id)[0] == "whyUnreceived"
     portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
     code, text = reason_and_text(leadline, event.user.id)
@@ -150,7 +150,7 @@ def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) 
         create_failed_user(f"lead {number} belongs to another user", 90)
     create_failed_user("lead 6 belongs to another user", retried=True)
     other = create_failed_user("no such stage")
-    rows("UPDATE users SET stage = 'JUNK' WHERE id = 2")
+    execute("UPDATE users SET stage = 'JUNK' WHERE id = 2")
     answer = leadline("failed", "--group", "--json")
     assert answer.code == 1
     leads, stage = answer.json["groups"]
@@ -221,11 +221,11 @@ def test_a_healthy_system_needs_no_attention_and_has_no_negative_age(
 ) -> None:
     portal_session.worker_heartbeats().beat("one")
     event = create()
-    rows("UPDATE events SET due_at = now() + interval '1 hour', occurred_at = now()")
+    execute("UPDATE events SET due_at = now() + interval '1 hour', occurred_at = now()")
     answer = leadline("status", "--json")
     assert (answer.code, answer.json["attention"]) == (0, [])
     assert answer.json["ledger"]["overdue_s"] == 0
-    rows("UPDATE events SET occurred_at = now() + interval '5 min'")  # another clock
+    execute("UPDATE events SET occurred_at = now() + interval '5 min'")  # another clock
     assert leadline("status", "--json").json["ledger"]["oldest_s"] == 0
     assert not re.search(rb"\s-\d", leadline("status").out)
     for tag in list(connector.consumer_tags):
@@ -247,7 +247,7 @@ def test_status_names_what_needs_an_operator_with_a_command(
     portal_session.circuit_breaker().hold("leads are imported")
     monkeypatch.setattr(reachability, "GRACE_S", 0.0)
     portal_session.reachability().record_failure(Unavailable("connection refused"))
-    rows("UPDATE events SET due_at = now() - interval '1 hour'")
+    execute("UPDATE events SET due_at = now() - interval '1 hour'")
     text = "\n".join(leadline("status", "--json").json["attention"])
     for words in (
         "paused by an operator: leads are imported",
@@ -278,7 +278,7 @@ def test_the_backlog_has_a_forecast_as_a_range(
     settle.apply([ReceivedReply(reply_to(event)) for event in events[:10]])
     assert outlook_and_text()[0] == "growing"
     long_ago = "overlay(CAST(id AS text) placing '00000000-0001' from 1 for 13)"
-    rows(f"UPDATE events SET id = CAST({long_ago} AS uuid)")  # noqa: S608 - a constant
+    execute(f"UPDATE events SET id = CAST({long_ago} AS uuid)")  # noqa: S608 - a constant
     outlook, text = outlook_and_text()
     assert outlook == "range"
     assert "empty in 60 s to 10 min, if no more is accepted" in text
@@ -324,7 +324,7 @@ def test_each_step_of_a_write_is_reported_once(monkeypatch: pytest.MonkeyPatch) 
     ids = [event.user.id for event in events]
     assert steps_until_caught_up(feed) == [(user_id, "accepted") for user_id in ids]
     assert steps(feed) == []
-    rows("UPDATE events SET published_at = now(), sendings = 1 WHERE user_id = 2")
+    execute("UPDATE events SET published_at = now(), sendings = 1 WHERE user_id = 2")
     assert steps_until_caught_up(feed) == [(2, "published")]
     settle.apply([ReceivedReply(reply_to(event)) for event in events[1:]])
     settle.apply([ReceivedReply(failure(events[0]))])
@@ -357,23 +357,23 @@ def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
 
 def test_an_old_write_is_followed_to_its_outcome() -> None:
     old = create()
-    rows("UPDATE events SET occurred_at = now() - interval '1 day'")
-    rows("UPDATE events SET id = CAST(:id AS uuid)", id=f"{1:012x}{0:020x}")
+    execute("UPDATE events SET occurred_at = now() - interval '1 day'")
+    execute("UPDATE events SET id = CAST(:id AS uuid)", id=f"{1:012x}{0:020x}")
     feed = event_feed.EventFeed()
     assert steps(feed) == []
-    rows("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
+    execute("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
     assert steps(feed) == [(old.user.id, "failed")]
 
 
 def test_a_write_that_becomes_visible_late_is_not_missed() -> None:
     feed = event_feed.EventFeed()
     first = create()
-    rows("UPDATE events SET occurred_at = now()")
-    rows("CREATE TEMP TABLE late AS SELECT * FROM events")
-    rows("DELETE FROM events")
+    execute("UPDATE events SET occurred_at = now()")
+    execute("CREATE TEMP TABLE late AS SELECT * FROM events")
+    execute("DELETE FROM events")
     second = create()
     assert steps(feed) == [(second.user.id, "accepted")]
-    rows("INSERT INTO events SELECT * FROM late")
+    execute("INSERT INTO events SELECT * FROM late")
     assert steps(feed) == [(first.user.id, "accepted")]
 
 

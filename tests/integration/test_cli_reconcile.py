@@ -12,7 +12,7 @@ from leadline.bitrix24.command import Command
 from leadline.sync import portal_session
 from leadline.sync.reconcile import compare, scan, throttled_reads
 from leadline.users.snapshots import UserSnapshot
-from tests.integration.conftest import CommandOutput, rows
+from tests.integration.conftest import CommandOutput, execute, rows
 
 Leadline = Callable[..., CommandOutput]
 
@@ -39,7 +39,7 @@ def control(portal: str) -> Callable[[str], Any]:
 
 def create_users_in_sync(number: int) -> None:
     """Users 1 to `number`, each with its lead, as after a first synchronisation."""
-    rows(
+    execute(
         """
         INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, synced_version, sync_status)
         SELECT n, 'User ' || n, '+7700' || (1000000 + n), 'NEW', n, 1, 'synced'
@@ -86,12 +86,12 @@ def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
     foreign = crm("crm.lead.add", fields={"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "900"})
     strange = crm("crm.lead.add", fields={"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "u-7"})
     crm("crm.lead.add", fields={"ORIGINATOR_ID": "another", "ORIGIN_ID": "901"})
-    rows(
+    execute(
         "UPDATE users SET bitrix_lead_id = NULL, sync_status = 'failed', sync_reason = 'x',"
         " synced_version = 0 WHERE id = 5"
     )
-    rows("UPDATE users SET phone = '+77005554433' WHERE id IN (6, 7)")
-    rows("UPDATE users SET sync_status = 'waiting', version = 2 WHERE id = 7")
+    execute("UPDATE users SET phone = '+77005554433' WHERE id IN (6, 7)")
+    execute("UPDATE users SET sync_status = 'waiting', version = 2 WHERE id = 7")
     answer = leadline("reconcile", "--json")
     assert answer.code == 1
     differences = [
@@ -134,7 +134,7 @@ def test_a_lead_created_by_hand_and_reported_to_us_belongs_to_the_user(leadline:
 
 def test_a_stage_set_by_a_failed_write_is_drift(leadline: Leadline) -> None:
     create_users_in_sync(2)
-    rows(
+    execute(
         "UPDATE users SET stage = 'JUNK', version = 2, stage_version = 3 - id,"
         " sync_status = 'failed', sync_reason = 'x'"
     )
@@ -165,7 +165,7 @@ def test_a_concurrent_write_is_not_drift(
     look = throttled_reads.read_all
 
     def write_and_look(commands: dict[str, Command], **options: Any) -> dict[str, Any]:
-        rows("UPDATE users SET version = 2, synced_version = 2 WHERE id = 2")
+        execute("UPDATE users SET version = 2, synced_version = 2 WHERE id = 2")
         crm("crm.lead.update", id=2, fields={"TITLE": "A newer name"})
         return look(commands, **options)
 

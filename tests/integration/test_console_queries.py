@@ -14,7 +14,7 @@ from leadline.users import newest_first, search, search_index
 from leadline.users.model import NewUser
 from leadline.users.search import Search
 from leadline.workqueue.portal_state import circuit_breaker
-from tests.integration.conftest import rows
+from tests.integration.conftest import execute
 
 PAGE = Path(__file__).parents[2] / "functions/console/page"
 
@@ -25,7 +25,7 @@ def create(name: str = "Ann", phone: str = "+77001112233") -> int:
 
 def age(user_id: int) -> None:
     sql = "UPDATE users SET created_at = now() - interval '2 minutes' WHERE id = :id"
-    rows(sql, id=user_id)
+    execute(sql, id=user_id)
 
 
 @pytest.mark.usefixtures("in_postgres")
@@ -69,12 +69,12 @@ def test_every_example_of_the_hint_finds_what_it_promises(language: str) -> None
     examples = hint[1].partition('",')[0].split(" · ")
     assert len(examples) == 6
     name = "Ivan Ivanov" if language == "en" else "Иван Иванов"
-    rows(
+    execute(
         "INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, synced_version,"
         " sync_status) VALUES (42, :name, '+77001112233', 'NEW', 456, 1, 'synced')",
         name=name,
     )
-    rows(
+    execute(
         "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
         " correlation_id, traceparent, due_at) VALUES (gen_random_uuid(), 42, 1, 'create_card',"
         " :name, '+77001112233', 'NEW', 'stage', '3f2a…', '', now())",
@@ -87,7 +87,7 @@ def test_every_example_of_the_hint_finds_what_it_promises(language: str) -> None
 @pytest.mark.usefixtures("in_postgres")
 def test_a_number_finds_the_user_with_that_id_before_phones_that_contain_it() -> None:
     by_id = create(phone="+4930901820")
-    rows("UPDATE users SET bitrix_lead_id = 7001 WHERE id = :id", id=by_id)
+    execute("UPDATE users SET bitrix_lead_id = 7001 WHERE id = :id", id=by_id)
     newer = [create() for _ in range(3)][::-1]
     first = search.page(Search(find="7001", limit=2))
     assert [user["id"] for user in first["items"]] == [by_id, *newer[:2]]
@@ -125,7 +125,7 @@ def test_a_part_of_a_phone_is_found_as_it_is_dialled(text: str, phones: list[str
 def test_a_user_is_found_by_its_external_id() -> None:
     ids = [create(), create()]
     for external_id in ("crm-4711", "4711"):
-        rows("UPDATE users SET external_id = :one WHERE id = :id", one=external_id, id=ids[0])
+        execute("UPDATE users SET external_id = :one WHERE id = :id", one=external_id, id=ids[0])
         found = search.page(Search(find=external_id))["items"]
         assert [user["id"] for user in found] == ids[:1]
 
@@ -135,13 +135,13 @@ def test_users_are_filtered_by_the_time_of_their_last_activity() -> None:
     old, settled, written = create(), create(), create()
     long_ago = "00000000-0001-7000-8000-00000000000"
     for number, user_id in enumerate((old, settled), 1):
-        rows(
+        execute(
             "UPDATE events SET id = CAST(:id AS uuid), state = 'synced', due_at = NULL,"
             " settled_at = now() - interval '2 days' WHERE user_id = :user_id",
             id=f"{long_ago}{number}",
             user_id=user_id,
         )
-    rows("UPDATE events SET settled_at = now() WHERE user_id = :id", id=settled)
+    execute("UPDATE events SET settled_at = now() WHERE user_id = :id", id=settled)
     since = datetime.now(UTC) - timedelta(hours=1)
     found = search.page(Search(active_since=since))["items"]
     assert [user["id"] for user in found] == [written, settled]

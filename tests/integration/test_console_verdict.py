@@ -13,7 +13,7 @@ from leadline.process import fresh
 from leadline.runtime.http import api_keys
 from leadline.users.model import NewUser
 from leadline.workqueue.portal_state import operating_budget, worker_heartbeats
-from tests.integration.conftest import CommandOutput, function_client, rows
+from tests.integration.conftest import CommandOutput, execute, function_client
 
 Leadline = Callable[..., CommandOutput]
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
@@ -132,7 +132,7 @@ def test_the_forecast_uses_the_measured_rates() -> None:
     record_worker_heartbeat()
     for _ in range(4):
         write.create(NewUser(full_name="Ann", phone="+77001112233"), None)
-    rows(
+    execute(
         "UPDATE events SET state = 'synced', attempts = 1, due_at = NULL,"
         " settled_at = now() - interval '2 minutes' WHERE user_id <= 2"
     )

@@ -16,7 +16,7 @@ from leadline.sync import batch_call, portal_session
 from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
 from leadline.workqueue.queue import work_queue
-from tests.integration.conftest import CommandOutput, Control, rows
+from tests.integration.conftest import CommandOutput, Control, execute, rows
 from tests.integration.pipeline import Pipeline
 from tests.servers import eventually
 
@@ -240,7 +240,7 @@ def test_a_held_user_stays_held_when_redis_loses_all(
 
     def run_after_republication() -> bool:
         """Run a round after the time of the relay's next republication."""
-        rows("UPDATE events SET due_at = now() WHERE state = 'open'")
+        execute("UPDATE events SET due_at = now() WHERE state = 'open'")
         return pipeline.once()
 
     client().flushdb()
@@ -277,7 +277,7 @@ def test_a_held_user_is_synced_once_the_duplicate_lead_is_deleted(
     for _ in range(6):
         pipeline.once()
     crm("crm.lead.delete", id=first)
-    rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
     pipeline.settle()
     assert all_leads(control)[second]["ORIGIN_ID"] == str(held)
 

@@ -31,6 +31,7 @@ from local.runner.servers.postgres import binary
 from tests.integration.conftest import (
     CommandOutput,
     Control,
+    execute,
     function_client,
     in_threads,
     rows,
@@ -291,8 +292,10 @@ def test_the_setting_decides_what_becomes_of_the_lead(  # noqa: PLR0917 - fixtur
     assert receipt(user_id)["lead"] == outcome
     assert traces_in(in_redis_keys(in_redis)) == set()
     # Once more, as when a reply was lost.
-    rows("UPDATE events SET state = 'open', settled_at = NULL, due_at = now(), published_at = NULL,"
-         " sendings = 0, attempts = 0 WHERE changed = 'erase'")  # fmt: skip
+    execute(
+        "UPDATE events SET state = 'open', settled_at = NULL, due_at = now(),"
+        " published_at = NULL, sendings = 0, attempts = 0 WHERE changed = 'erase'"
+    )
     pipeline.settle()
     assert receipt(user_id)["lead"] == outcome
 
@@ -338,12 +341,12 @@ def test_the_lead_of_another_user_is_never_erased(pipeline: Pipeline, control: C
     pipeline.settle()
     (lead,) = leads(control)
     user_id = create()
-    rows(
+    execute(
         "UPDATE users SET bitrix_lead_id = NULL, sync_status = 'failed', sync_reason = 'lost',"
         " synced_version = 0 WHERE id = :id",
         id=other,
     )
-    rows("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", id=user_id, lead=lead["ID"])
+    execute("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", id=user_id, lead=lead["ID"])
     erase.erase(user_id)
     pipeline.settle()
     assert leads(control)[0]["TITLE"] == "Bob"
@@ -523,7 +526,7 @@ def test_a_function_of_the_previous_version_cannot_write_to_a_tombstone() -> Non
     erase.erase(user_id)
     for column, value in (("full_name", NAME), ("phone", PHONE), ("stage", "NEW")):
         with pytest.raises(StatementError):
-            rows(f"UPDATE users SET {column} = :value WHERE id = :id", value=value, id=user_id)  # noqa: S608 - of constants
+            execute(f"UPDATE users SET {column} = :value WHERE id = :id", value=value, id=user_id)  # noqa: S608 - of constants
 
 
 @pytest.mark.parametrize("way", ["reconcile", "resync"])
@@ -592,7 +595,7 @@ def test_the_relay_publishes_an_erasure_that_its_function_could_not(
     erase.erase(user_id)
     client().flushall()  # Redis has lost it, too
     skip_clock_tolerance(work_queue())
-    rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
     relay.run()
     pipeline.settle()
     assert leads(control)[0]["TITLE"] == "Erased"

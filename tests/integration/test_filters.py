@@ -28,7 +28,7 @@ from leadline.runtime.postgres.dsn import servers
 from leadline.users import newest_first, search, search_index
 from leadline.users.model import Changes, Move, NewUser
 from leadline.users.search import Search
-from tests.integration.conftest import in_threads, rows
+from tests.integration.conftest import execute, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -210,16 +210,16 @@ def test_a_rare_word_saves_reading_the_users_with_a_common_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(newest_first, "SCAN_IDS", 10)
-    rows(
+    execute(
         "INSERT INTO users (full_name, phone, stage)"
         " SELECT 'Solovyov ' || n, '+77001112233', 'NEW' FROM generate_series(1, 600) AS n"
     )
     catch_up()
-    rows("BEGIN")  # on the connection that all statements use
+    execute("BEGIN")  # on the connection that all statements use
     before = _users_read()
     assert find_ids(find="solovyov 59") == [*range(599, 589, -1), 59]
     after = _users_read()
-    rows("ROLLBACK")
+    execute("ROLLBACK")
     assert after - before < 100
 
 
@@ -274,7 +274,7 @@ def test_the_relay_indexes_while_the_broker_is_down(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
     monkeypatch.setattr("leadline.runtime.rabbitmq.publisher.CONFIRM_TIMEOUT_S", 0.3)
     create()
-    rows("UPDATE events SET due_at = now()")
+    execute("UPDATE events SET due_at = now()")
     with pytest.raises(BrokerDown):
         relay.run()
     assert rows("SELECT * FROM users_to_index") == []
@@ -320,11 +320,11 @@ def test_a_write_and_its_reply_update_no_index_of_users(request_: Changes | Move
     """
     event = create()
     answer(event, is_synced=True)  # the first reply brings the lead's id, which is indexed
-    rows("BEGIN")  # on the connection that all statements use
+    execute("BEGIN")  # on the connection that all statements use
     before = _updates()
     answer(change(event, request_), is_synced=True)
     after = _updates()
-    rows("COMMIT")
+    execute("COMMIT")
     assert {name: after[name] - before[name] for name in after} == {"all": 2, "in_place": 2}
 
 

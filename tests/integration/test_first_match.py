@@ -17,7 +17,7 @@ from leadline.settings import settings
 from leadline.sync import portal_session
 from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
-from tests.integration.conftest import CommandOutput, Control, rows
+from tests.integration.conftest import CommandOutput, Control, execute, rows
 from tests.integration.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -212,7 +212,7 @@ def test_a_lead_that_another_user_has_taken_fails_only_its_line(leadline: Leadli
     lead(1)
     theirs = lead(2)
     plan = make_plan()
-    rows("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", lead=theirs, id=first)
+    execute("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", lead=theirs, id=first)
     (applied,) = applying.steps(plan)
     assert (applied.entered, applied.changed) == ([], [first, second])
     assert leadline("plan", "--json").code == 2

@@ -16,7 +16,7 @@ from leadline.settings import settings
 from leadline.sync import portal_session
 from leadline.sync.fields import last_check
 from leadline.users import search, search_index
-from tests.integration.conftest import Control, function_client, rows
+from tests.integration.conftest import Control, execute, function_client, rows
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -298,11 +298,11 @@ def test_a_new_map_touches_no_lead_until_its_user_changes(
 def test_a_message_of_an_older_sender_keeps_the_fields(settle: Callable[[], None]) -> None:
     user = create_with_fields(**FULL)
     settle()
-    rows(
+    execute(
         "UPDATE users SET version = version + 1, full_name = 'Anna', sync_status = 'waiting',"
         " sync_reason = NULL, sync_attempts = 0"
     )
-    rows(
+    execute(
         "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
         " correlation_id, traceparent, due_at) SELECT gen_random_uuid(), id, version,"
         " 'update_card', full_name, phone, stage, 'full_name', 'c',"

@@ -10,7 +10,7 @@ from leadline import process
 from leadline.operations import manual_hold
 from leadline.runtime.postgres import pool
 from local.runner.servers.postgres import binary
-from tests.integration.conftest import CommandOutput, Control, close_idle_connections, rows
+from tests.integration.conftest import CommandOutput, Control, close_idle_connections, execute, rows
 from tests.integration.pipeline import Pipeline
 from tests.integration.test_duplicates import all_leads, crm, lead, setting, user
 
@@ -30,7 +30,7 @@ def doubles(connected: None, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def run_after_republication(pipeline: Pipeline, times: int = 6) -> None:
     """Run rounds after the time of the relay's next republication."""
     for _ in range(times):
-        rows("UPDATE events SET due_at = now() WHERE state = 'open'")
+        execute("UPDATE events SET due_at = now() WHERE state = 'open'")
         pipeline.once()
 
 

@@ -28,7 +28,7 @@ from leadline.runtime.postgres.migrate import migrate
 from leadline.users.model import Move, NewUser
 from leadline.workqueue import postgres_rollback
 from local.runner.servers.postgres import Postgres, binary
-from tests.integration.conftest import close_idle_connections, in_threads, rows
+from tests.integration.conftest import close_idle_connections, execute, in_threads, rows
 from tests.integration.test_relay import messages
 from tests.servers import PrivateServer, private
 
@@ -317,7 +317,7 @@ def test_every_write_belongs_to_the_new_history(
 def test_no_message_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> None:
     event = create()
     forked()
-    rows("UPDATE events SET due_at = now()")
+    execute("UPDATE events SET due_at = now()")
     relay.run()
     headers = [properties.headers for properties in messages(in_rabbitmq)]
     histories = {header["ce-history"] for header in headers if "ce-history" in header}
@@ -333,7 +333,7 @@ def test_an_event_older_than_its_user_does_not_name_the_new_history(
     older = create()
     forked()
     move(older, "JUNK")
-    rows("UPDATE events SET due_at = now()")
+    execute("UPDATE events SET due_at = now()")
     relay.run()
     histories = {
         message.message_id: message.headers.get("ce-history") for message in messages(in_rabbitmq)

@@ -16,7 +16,7 @@ from leadline.messages.contract import Reply
 from leadline.runtime.postgres.dsn import servers
 from leadline.users import filters, search_index, stages
 from leadline.users.model import Changes, Move, NewUser
-from tests.integration.conftest import function_client, rows
+from tests.integration.conftest import execute, function_client, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "auth_off")
 
@@ -156,8 +156,8 @@ def test_an_outcome_is_no_change_of_the_user() -> None:
 def test_users_are_found_though_the_ledger_no_longer_keeps_their_events() -> None:
     event = create()
     settle_synced(event, 1)
-    rows("UPDATE users SET updated_at = now() - interval '31 days'")
-    rows("UPDATE events SET settled_at = now() - interval '31 days'")
+    execute("UPDATE users SET updated_at = now() - interval '31 days'")
+    execute("UPDATE events SET settled_at = now() - interval '31 days'")
     retention.run(time.monotonic() + 10)
     assert rows("SELECT 1 AS one FROM events") == []
     now = datetime.now(UTC)
@@ -173,7 +173,7 @@ def test_a_moment_may_have_any_time_zone(moment: str) -> None:
     event = create()
     client = function_client("list_users")
     for at, expected in (("11:59:59", 0), ("12:00:00", 1)):
-        rows("UPDATE users SET updated_at = CAST(:at AS timestamptz)", at=f"2026-01-31T{at}Z")
+        execute("UPDATE users SET updated_at = CAST(:at AS timestamptz)", at=f"2026-01-31T{at}Z")
         items = client.get(f"/users?updated_since={moment}").get_json()["items"]
         assert [user["id"] for user in items] == [event.user.id] * expected
 
@@ -239,13 +239,13 @@ _LOOKUPS: tuple[tuple[dict[str, Any], int], ...] = (
 def test_a_lookup_reads_few_rows(
     postgres: str, monkeypatch: pytest.MonkeyPatch, *, is_analyzed: bool
 ) -> None:
-    rows(
+    execute(
         "INSERT INTO users (full_name, phone, stage, external_id, bitrix_lead_id)"
         " SELECT 'Ann ' || n, '+7' || (7000000000 + n), 'NEW', 'crm-' || n, n"
         " FROM generate_series(1, 20000) AS n"
     )
     # Ids from before the moment that is looked up.
-    rows(
+    execute(
         "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
         " correlation_id, traceparent, due_at)"
         " SELECT CAST('00' || substr(CAST(gen_random_uuid() AS text), 3) AS uuid), id, 1,"
@@ -257,11 +257,11 @@ def test_a_lookup_reads_few_rows(
             owner.run("ANALYZE")
     monkeypatch.setattr(filters, "time", _Clock())
     for query, users in _LOOKUPS if is_analyzed else _LOOKUPS[:-1]:
-        rows("BEGIN")  # on the connection that all statements use
+        execute("BEGIN")  # on the connection that all statements use
         before = _rows_read()
         assert len(list_ids(**query)) == users, query
         after = _rows_read()
-        rows("ROLLBACK")
+        execute("ROLLBACK")
         assert after - before < 50, query
 
 

@@ -11,7 +11,7 @@ from leadline.runtime.concurrency import greenlets
 from leadline.users import queries, stages
 from leadline.users.model import Move, NewUser, UserId
 from leadline.users.views import Query, UserDetails
-from tests.integration.conftest import rows
+from tests.integration.conftest import execute, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -105,7 +105,7 @@ def test_postgres_does_not_plan_the_same_page_again() -> None:
 
 def test_users_are_listed_by_stage_and_sync_status() -> None:
     new, junk = create(), create("JUNK")
-    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'no' WHERE id = :id", id=junk)
+    execute("UPDATE users SET sync_status = 'failed', sync_reason = 'no' WHERE id = :id", id=junk)
     assert ids(Query(stage="JUNK")) == [junk]
     assert ids(Query(sync="failed")) == [junk]
     assert ids(Query(sync="waiting")) == [new]

@@ -14,7 +14,7 @@ from leadline.ledger.settle import ReceivedReply
 from leadline.messages import topology
 from leadline.messages.contract import Reply
 from leadline.users.model import Move, NewUser
-from tests.integration.conftest import in_threads, rows
+from tests.integration.conftest import execute, in_threads, rows
 from tests.servers import eventually
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -29,7 +29,7 @@ def create() -> Event:
 
 
 def make_due() -> None:
-    rows("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
+    execute("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
 
 
 def succeed(event: Event) -> None:
@@ -176,7 +176,7 @@ def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: 
     """Redis may have applied and lost the newer event."""
     older = create()
     newer = write.change(older.user.id, Move(stage="JUNK"), None, None).event
-    rows("UPDATE events SET occurred_at = now() - interval '1 hour'")
+    execute("UPDATE events SET occurred_at = now() - interval '1 hour'")
     make_due()
     relay.run()
     found = messages(in_rabbitmq)
@@ -208,7 +208,7 @@ def test_an_event_answered_before_it_is_marked_stays_answered() -> None:
 def test_a_republished_event_carries_its_own_state_and_the_known_lead(in_rabbitmq: str) -> None:
     event = create()
     write.change(event.user.id, Move(stage="JUNK"), None, None)
-    rows("UPDATE users SET bitrix_lead_id = 456")
+    execute("UPDATE users SET bitrix_lead_id = 456")
     make_due()
     assert relay.run().published == 2
     assert len(messages(in_rabbitmq)) == 2
@@ -249,7 +249,7 @@ def test_one_run_publishes_more_than_a_batch(
 def test_an_abandoned_claim_of_a_relay_expires() -> None:
     create()
     make_due()
-    rows("UPDATE events SET due_at = now() + interval '30 seconds'")  # claimed, then killed
+    execute("UPDATE events SET due_at = now() + interval '30 seconds'")  # claimed, then killed
     assert relay.run().published == 0
     make_due()
     assert relay.run().published == 1

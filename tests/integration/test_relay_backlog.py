@@ -22,7 +22,7 @@ from leadline.workqueue.entries.pending_event import Outcome
 from leadline.workqueue.entries.settlement import Settlement
 from leadline.workqueue.pending_events import PendingEvents, republish
 from leadline.workqueue.queue import work_queue
-from tests.integration.conftest import rows
+from tests.integration.conftest import execute, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "in_redis", "in_rabbitmq")
 
@@ -58,7 +58,7 @@ def arrive(events: list[Event], *, with_headers: bool = False) -> None:
 
 def sent_when_due() -> int:
     """The number of events that the relay publishes when all are due."""
-    rows("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
+    execute("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
     return relay.run(PendingEvents().pending_among).published
 
 
@@ -89,7 +89,7 @@ def test_an_event_under_a_lease_is_not_republished() -> None:
 @pytest.mark.parametrize(("age_s", "wait_s"), [(61, 61), (900, 900), (100_000, 3600), (3, 60)])
 def test_a_waiting_event_is_checked_with_back_off(age_s: int, wait_s: int) -> None:
     create_queued()
-    rows("UPDATE events SET published_at = now() - make_interval(secs => :s)", s=age_s)
+    execute("UPDATE events SET published_at = now() - make_interval(secs => :s)", s=age_s)
     began = datetime.now(UTC)
     sent_when_due()
     lasted = datetime.now(UTC) - began
@@ -112,7 +112,7 @@ def test_an_event_that_redis_may_have_lost_is_republished_at_once(
     monkeypatch.setattr(pending_events, "_checks", Interval(0))
     event, other = (write.create(ANN, None).event for _ in range(2))
     arrive([event], with_headers=True)
-    rows("UPDATE events SET due_at = now() + interval '1 hour'")
+    execute("UPDATE events SET due_at = now() + interval '1 hour'")
     work = work_queue()
     client().hset(f"{work.prefix}memory", "run_id", "of another server")
     assert work.lease(10).entries == []
@@ -179,7 +179,7 @@ def test_a_newer_write_that_has_not_arrived_is_republished_even_if_an_older_one_
 
 def test_an_unconfirmed_event_is_republished_wherever_it_is() -> None:
     create_queued()
-    rows("UPDATE events SET published_at = NULL, sendings = 0")
+    execute("UPDATE events SET published_at = NULL, sendings = 0")
     assert sent_when_due() == 1
 
 

@@ -16,6 +16,7 @@ from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import (
     CommandOutput,
     Control,
+    execute,
     function_client,
     rows,
     skip_clock_tolerance,
@@ -102,7 +103,7 @@ def create_with_lost_answers(control: Control, settle: Callable[[], None]) -> Us
     user_id = create()
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 3}])
     settle()
-    rows("UPDATE events SET due_at = NULL WHERE state = 'failed'")
+    execute("UPDATE events SET due_at = NULL WHERE state = 'failed'")
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "failed"}]
     return user_id
 

@@ -26,7 +26,7 @@ from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 from leadline.users.model import Changes, NewUser
-from tests.integration.conftest import CommandOutput, function_client, in_threads, rows
+from tests.integration.conftest import CommandOutput, execute, function_client, in_threads, rows
 from tests.servers import postgres_connection
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -134,8 +134,8 @@ def record_failure(event: Event, reason: str = "no") -> None:
 
 def make_due() -> None:
     """Make every endpoint and every result due now."""
-    rows("UPDATE result_endpoints SET retry_at = now()")
-    rows("UPDATE result_deliveries SET due_at = now() WHERE due_at IS NOT NULL")
+    execute("UPDATE result_endpoints SET retry_at = now()")
+    execute("UPDATE result_deliveries SET due_at = now() WHERE due_at IS NOT NULL")
 
 
 def test_an_endpoint_gets_each_outcome_signed(
@@ -347,7 +347,7 @@ def test_status_names_a_receiver_that_has_not_accepted_a_result_for_a_minute(
         record_success(create())
     tick.run()
     assert "crm" not in str(leadline("status", "--json").json["attention"]), "a restart, perhaps"
-    rows("UPDATE results SET collected_at = now() - interval '70 seconds'")
+    execute("UPDATE results SET collected_at = now() - interval '70 seconds'")
     status_report = leadline("status", "--json").json
     expected = f"The endpoint crm did not accept a result (status {status}): 1 wait for it"
     assert f"{expected}; leadline results list" in status_report["attention"]
@@ -368,7 +368,7 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
     record_success(event)
     receiver.status = 422
     tick.run()
-    rows("UPDATE results SET collected_at = now() - interval '4 days'")
+    execute("UPDATE results SET collected_at = now() - interval '4 days'")
     make_due()
     tick.run()
     listed = leadline("results", "list", "--json")
@@ -382,7 +382,7 @@ def test_a_result_is_given_up_after_days_and_can_be_replayed(
     gauges.refresh()
     exposition = metrics.exposition().decode()
     assert 'leadline_results{endpoint="crm",state="given_up"} 1.0' in exposition
-    rows("UPDATE result_deliveries SET given_up_at = now() - interval '25 hours'")
+    execute("UPDATE result_deliveries SET given_up_at = now() - interval '25 hours'")
     assert leadline("status", "--json").json["results"]["given_up"] == 0
     record_success(change(event, "Ann B"))
     receiver.status = 200
@@ -406,7 +406,7 @@ def test_an_old_result_that_is_replayed_waits_for_its_endpoint_again(
     record_success(create())
     receiver.status = 422
     tick.run()
-    rows("UPDATE results SET collected_at = now() - interval '20 days'")
+    execute("UPDATE results SET collected_at = now() - interval '20 days'")
     tick.run()
     (state,) = deliveries.status()
     assert (state["waiting"], state["given_up"]) == (0, 1)
@@ -418,7 +418,7 @@ def test_an_old_result_that_is_replayed_waits_for_its_endpoint_again(
     tick.run()
     (state,) = deliveries.status()
     assert (state["waiting"], state["given_up"]) == (1, 0)
-    rows("UPDATE result_deliveries SET replayed_at = now() - interval '4 days'")
+    execute("UPDATE result_deliveries SET replayed_at = now() - interval '4 days'")
     tick.run()
     (state,) = deliveries.status()
     assert (state["waiting"], state["given_up"]) == (0, 1)
@@ -437,11 +437,11 @@ def test_results_are_given_up_and_deleted_though_their_endpoint_was_removed(
     monkeypatch.setenv("RESULT_ENDPOINTS", secret)
     tick.run()
     assert deliveries.status()[0]["waiting"] == 1
-    rows("UPDATE results SET collected_at = now() - interval '4 days'")
+    execute("UPDATE results SET collected_at = now() - interval '4 days'")
     tick.run()
     (state,) = deliveries.status()
     assert (state["waiting"], state["given_up"]) == (0, 1)
-    rows("UPDATE results SET collected_at = now() - interval '31 days'")
+    execute("UPDATE results SET collected_at = now() - interval '31 days'")
     tick.run()
     assert rows("SELECT * FROM results") == []
 

@@ -10,7 +10,7 @@ from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.users import queries
 from leadline.users.model import Move, NewUser
-from tests.integration.conftest import in_threads, rows
+from tests.integration.conftest import execute, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -35,7 +35,7 @@ def settle_event(event: Event, *, is_synced: bool = True) -> Event:
 
 
 def age(days: int) -> None:
-    rows(
+    execute(
         "UPDATE events SET settled_at = now() - make_interval(days => :days) WHERE state <> 'open'",
         days=days,
     )
@@ -64,7 +64,7 @@ def test_settled_events_are_deleted_when_they_expire_and_the_user_is_unchanged()
 
 def test_open_events_stay_however_old() -> None:
     create()
-    rows("UPDATE events SET occurred_at = now() - interval '1 year'")
+    execute("UPDATE events SET occurred_at = now() - interval '1 year'")
     assert run() == 0
 
 
@@ -80,7 +80,7 @@ def test_a_failure_stays_until_its_user_has_a_newer_version() -> None:
 
 def test_idempotency_keys_are_deleted_after_a_day() -> None:
     create("old")
-    rows("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
     create("new")
     assert run() == 1
     assert rows("SELECT key FROM idempotency_keys") == [{"key": "new"}]

@@ -19,7 +19,7 @@ from leadline.sync import replies
 from leadline.users import queries
 from leadline.users.model import Changes, Move, NewUser
 from leadline.workqueue.entries.pending_event import Outcome
-from tests.integration.conftest import in_threads, rows
+from tests.integration.conftest import execute, in_threads, rows
 from tests.unit.entries import entry, pending
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -190,7 +190,7 @@ def test_an_event_that_fails_for_too_long_is_left_to_an_operator() -> None:
     (event,) = writes(1)
     apply(failure(event), "failed", is_transient=True)
     for days, is_due in ((13, True), (15, False)):
-        rows("UPDATE events SET settled_at = now() - make_interval(days => :days)", days=days)
+        execute("UPDATE events SET settled_at = now() - make_interval(days => :days)", days=days)
         apply(failure(event, "still down"), "failed", is_transient=True)
         assert (due() != [None]) == is_due
     assert sync(event)["reason"] == "still down"
@@ -449,7 +449,7 @@ def test_batches_of_the_same_users_in_any_order_never_deadlock() -> None:
         settle.apply([ReceivedReply(reply_to(event)) for event in turned])
 
     for _ in range(5):
-        rows("UPDATE events SET state = 'failed', reason = 'no', settled_at = now()")
+        execute("UPDATE events SET state = 'failed', reason = 'no', settled_at = now()")
         in_threads(6, settle_rotated)
     assert {row["state"] for row in rows("SELECT state FROM events")} == {"synced"}
 
@@ -483,7 +483,7 @@ def test_a_user_that_was_never_synced_loses_the_chosen_lead_if_it_is_taken(
     taken_lead: str | None, lead_id: int | None
 ) -> None:
     (event,) = writes(1)
-    rows("UPDATE users SET bitrix_lead_id = 9")
+    execute("UPDATE users SET bitrix_lead_id = 9")
     apply(failure(event), "failed", taken_lead=taken_lead)
     assert (sync(event)["reason"], sync(event)["bitrix_lead_id"]) == ("no", lead_id)
 

@@ -17,7 +17,7 @@ from leadline.ledger import write
 from leadline.ledger.event import AcceptedWrite, IdempotencyKey
 from leadline.runtime.postgres import connection
 from leadline.users.model import Changes, NewUser, UserId
-from tests.integration.conftest import close_idle_connections, in_threads, rows
+from tests.integration.conftest import close_idle_connections, execute, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -95,7 +95,7 @@ def test_the_same_idempotency_key_of_another_caller_is_independent() -> None:
 
 def test_a_key_is_free_again_after_a_day() -> None:
     create()
-    rows("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
+    execute("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
     repeat = create(IdempotencyKey("caller", "key-1", b"asked for Bob"))
     assert repeat.is_new
     assert (count("users"), count("idempotency_keys")) == (2, 1)

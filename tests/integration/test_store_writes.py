@@ -17,7 +17,7 @@ from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.postgres.pool import Database, StatementError, database
 from leadline.users.model import Changes, Move, NewUser, UserId
 from local.sandbox.waiting import eventually
-from tests.integration.conftest import in_greenlets, in_threads, rows
+from tests.integration.conftest import execute, in_greenlets, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -67,7 +67,7 @@ def test_a_change_carries_the_whole_state_and_names_the_changed_fields() -> None
 
 def test_a_change_makes_a_settled_user_wait_again() -> None:
     user = create().user.id
-    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'no', sync_attempts = 3")
+    execute("UPDATE users SET sync_status = 'failed', sync_reason = 'no', sync_attempts = 3")
     move(user, "JUNK")
     (row,) = rows("SELECT sync_status, sync_reason, sync_attempts FROM users")
     assert row == {"sync_status": "waiting", "sync_reason": None, "sync_attempts": 0}
@@ -119,7 +119,7 @@ def test_an_unknown_user_is_not_found() -> None:
 
 def test_the_lead_id_travels_with_later_events() -> None:
     user = create().user.id
-    rows("UPDATE users SET bitrix_lead_id = 456")
+    execute("UPDATE users SET bitrix_lead_id = 456")
     assert move(user, "JUNK").bitrix_lead_id == 456
 
 
@@ -220,8 +220,8 @@ def test_a_write_that_postgres_rejects_does_not_affect_the_rest_of_its_group() -
         return write.change(users[number], Changes(full_name="Bob"), None, None).event.version
 
     for _ in range(5):
-        rows("UPDATE users SET version = 1")
-        rows("DELETE FROM events WHERE version > 1")
+        execute("UPDATE users SET version = 1")
+        execute("DELETE FROM events WHERE version > 1")
         assert in_greenlets(8, change_one) == [1, 2, 2, 2, 1, 2, 2, 2]
 
 

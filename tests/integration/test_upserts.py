@@ -21,7 +21,7 @@ from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.settings import settings
 from leadline.users import stages
 from leadline.users.model import Changes, Move, NewUser, UserId
-from tests.integration.conftest import function_client, in_greenlets, in_threads, rows
+from tests.integration.conftest import execute, function_client, in_greenlets, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "auth_off", "offered_events")
 
@@ -246,7 +246,7 @@ def test_a_key_belongs_to_one_request_of_any_kind(client: FlaskClient) -> None:
 
 def test_an_expired_key_can_be_used_again(client: FlaskClient) -> None:
     put(client, "crm-1", ANN, **{"Idempotency-Key": "k"})
-    rows("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
+    execute("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
     answer = put(client, "crm-2", ANN, **{"Idempotency-Key": "k"})
     assert answer.status_code == 201
     assert len(rows("SELECT 1 AS one FROM idempotency_keys")) == 1
@@ -626,7 +626,7 @@ def test_a_user_that_another_request_creates_meanwhile_is_changed(
     def run_while_another_inserts(items: Any, key: Any) -> Any:
         statements.append(len(items))
         if len(statements) == 1:
-            rows(
+            execute(
                 "INSERT INTO users (full_name, phone, stage, external_id)"
                 " VALUES ('Other', '+77001112233', 'NEW', 'crm-1')"
             )
