@@ -52,11 +52,12 @@ def attempts_keep_their_distance(history: History) -> Iterator[Violation]:
 def _too_early(
     attempts: list[_Attempt], history: History, replied: list[float] | None = None
 ) -> Iterator[float]:
-    """The time of the first attempt that came too early.
+    """The times of attempts that came too early after the previous one.
 
     `replied`: when the event was answered, after which another delivery begins; None: the attempts
     are of a user, whose events are not known.
     """
+    #: How many attempts the current delivery may have had so far.
     counts = {0}
     for attempt, following in itertools.pairwise(attempts):
         between = (attempt.at, following.at)
@@ -64,6 +65,7 @@ def _too_early(
         if _fall_into(between, replied or ()) or _fall_into(between, history.injected.redis_losses):
             counts = {0}
         elif _overlap(between, history.injected.losses):
+            # The loss may have swallowed the count of this attempt, or of all.
             counts |= {max(0, count - 1) for count in counts} | {0}
         elif following.at - attempt.at < wait_s - _TOLERANCE_S:
             is_exact = attempt.is_exact and following.is_exact
@@ -108,8 +110,8 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Violation]:
                 continue  # requests that never arrived are unknown
             attempts = by_user.get(reply.user, [])
         failed = sum(attempt.seen != "done" for attempt in attempts)
-        is_verdict = not reply.is_transient and bool(attempts) and attempts[-1].is_lookup
-        if reply.attempts > failed + (reply.status == "success" or is_verdict):
+        is_ended_by_lookup = not reply.is_transient and bool(attempts) and attempts[-1].is_lookup
+        if reply.attempts > failed + (reply.status == "success" or is_ended_by_lookup):
             yield _violation("refusals", f"{failed} attempts failed, but {reply}", reply.user)
 
 
@@ -168,7 +170,9 @@ def _by_user(history: History) -> dict[int, list[_Attempt]]:
     for request in _in_order(history):
         commands: dict[int, list[Command]] = defaultdict(list)
         for command in request.commands:
-            for user in command.users if not command.events else ():
+            if command.events:
+                continue
+            for user in command.users:
                 commands[user].append(command)
         for user, user_commands in commands.items():
             if (attempt := _attempt(request, user_commands)) is not None:

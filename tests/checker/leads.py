@@ -43,7 +43,7 @@ def a_user_has_one_lead(history: History) -> Iterator[Violation]:
 
 
 def _creates(history: History) -> dict[int, list[float]]:
-    """When leads were created for each user: by requests, else by the leads themselves."""
+    """When leads were created for each user: by requests or by the leads, whichever show more."""
     found: dict[int, list[float]] = defaultdict(list)
     for request in history.requests:
         for command in request.commands:
@@ -120,6 +120,7 @@ def _own_rows(lead: Lead) -> list[str]:
 
 
 def _lead_value(name: str, lead: Lead) -> str | None:
+    """The lead's value of this field; None if it has several phones of ours."""
     if name == PHONE:
         rows = _own_rows(lead)
         return (rows or [""])[0] if len(rows) < 2 else None
@@ -159,7 +160,8 @@ def _had_value(
         return False
     before = [write for write in writes if write.at <= max(requested_writes)][-1:]
     since = [write for write in writes if write.at > max(requested_writes)]
-    return any(write.fields[name] == value for write in (before + since)[:-1])
+    earlier_values = (before + since)[:-1]  # the last one is the lead's present value
+    return any(write.fields[name] == value for write in earlier_values)
 
 
 def _is_forgotten(write: LeadWrite, user: LedgerUser, history: History) -> bool:
@@ -231,9 +233,10 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Violation]:
             ):
                 continue
             ends = [settled.get(event.id, ours) for event in touches[lead.user]]
-            is_late = not any(end > by_hand for end in ends)
-            if is_late and not any(min(ends, default=0) <= loss <= ours for loss in losses):
-                what = f"the stage of {by_hand} was overwritten at {ours}: {lead}"
+            has_cause = any(end > by_hand for end in ends)
+            is_forgotten = any(min(ends, default=0) <= loss <= ours for loss in losses)
+            if not has_cause and not is_forgotten:
+                what = f"the stage set by hand at {by_hand} was overwritten at {ours}: {lead}"
                 yield Violation("stage by hand", "P3", what, lead.user)
 
 
@@ -263,7 +266,7 @@ def _client_had_set(write: LeadWrite, lead: Lead, history: History) -> bool:
 
 
 def _stages_overwritten(lead: Lead) -> Iterator[tuple[float, LeadWrite]]:
-    """When a person set a stage, and when we wrote another one over it."""
+    """When a person set a stage, and our write that replaced it with another."""
     by_hand: LeadWrite | None = None
     for write in lead.writes:
         if STAGE not in write.fields:

@@ -1,4 +1,4 @@
-"""Pairs of two kinds of things where several choices are possible."""
+"""Maximum bipartite matching: as many pairs as possible, each item in one pair at most."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -10,11 +10,12 @@ B = TypeVar("B")
 def maximum_matching(
     left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]
 ) -> list[A]:
-    """A maximum matching, from items of `left` to items of `right`."""
+    """The items of `left` that have a partner in `right` in a maximum matching."""
     choices = [[at for at, other in enumerate(right) if fits(element, other)] for element in left]
     taken_by: dict[int, int] = {}
 
     def find_place(left_index: int, tried: set[int]) -> bool:
+        """Take a place for this item, moving others to another place if that is needed."""
         for place in choices[left_index]:
             if place in tried:
                 continue

@@ -14,6 +14,7 @@ from tests.system import System
 
 PROBLEM = "application/problem+json"
 NEW = {"full_name": "Иван Иванов", "phone": "+77001112233"}
+#: The id of no user.
 UNKNOWN = 2**62
 
 
@@ -70,22 +71,20 @@ def test_getting_a_user_shows_its_lead_in_the_sync_block(system: System) -> None
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status"),
+    ("method", "path", "body"),
     [
-        ("GET", f"/users/{UNKNOWN}", None, 404),
-        ("PATCH", f"/users/{UNKNOWN}", {"full_name": "А"}, 404),
-        ("POST", f"/users/{UNKNOWN}/move", {"stage": "NEW"}, 404),
-        ("GET", "/users/0", None, 404),
-        ("GET", f"/users/{2**63}", None, 404),
-        ("GET", "/users/-1", None, 404),
-        ("GET", "/users/one", None, 404),
-        ("GET", "/function/get-user", None, 404),
+        ("GET", f"/users/{UNKNOWN}", None),
+        ("PATCH", f"/users/{UNKNOWN}", {"full_name": "А"}),
+        ("POST", f"/users/{UNKNOWN}/move", {"stage": "NEW"}),
+        ("GET", "/users/0", None),
+        ("GET", f"/users/{2**63}", None),
+        ("GET", "/users/-1", None),
+        ("GET", "/users/one", None),
+        ("GET", "/function/get-user", None),
     ],
 )
-def test_an_unknown_user_is_404(
-    system: System, method: str, path: str, body: object, status: int
-) -> None:
-    _assert_problem(system.request(method, path, json=body), status)
+def test_an_unknown_user_is_404(system: System, method: str, path: str, body: object) -> None:
+    _assert_problem(system.request(method, path, json=body), 404)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +311,7 @@ def test_without_postgres_a_write_gets_503_with_retry_after_and_then_201_again(
     system: System,
 ) -> None:
     eventually(system.is_well, 120, "all is well before")
-    # Its sessions, too: until they notice, they serve.
+    # With its sessions, which serve on until they notice that the main process is gone.
     for process in family(system.pid("postgres")):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -328,6 +327,5 @@ def test_without_postgres_a_write_gets_503_with_retry_after_and_then_201_again(
     for answer in refused:
         _assert_problem(answer, 503)
         assert int(answer.headers["Retry-After"]) >= 1
-    reads = system.request("GET", f"/users/{answers[-1].json()['id']}")
-    assert reads.status_code == 200
+    assert system.request("GET", f"/users/{answers[-1].json()['id']}").status_code == 200
     system.await_synced(answers[-1].json()["id"])

@@ -174,13 +174,13 @@ def _fields(user: int) -> Iterator[Case]:
 
 
 def _bodies(user: int) -> Iterator[Case]:
-    doors = [
+    endpoints = [
         *(("POST", "/users"), ("PATCH", f"/users/{user}"), ("POST", f"/users/{user}/move")),
         *(("POST", "/function/bitrix-handler"), ("POST", "/function/reply-handler/")),
     ]
-    for (method, path), body in itertools.product(doors, _BODIES):
+    for (method, path), body in itertools.product(endpoints, _BODIES):
         yield method, path, {"data": body, "headers": {"Content-Type": JSON}}
-    for (method, path), kind in itertools.product(doors, _TYPES):
+    for (method, path), kind in itertools.product(endpoints, _TYPES):
         for body in (b"{}", b"[]", b"--x\r\n\r\n--x--", b'{"specversion": ["1.0"]}', b""):
             yield method, path, {"data": body, "headers": {"Content-Type": kind}}
 
@@ -256,7 +256,7 @@ def test_malformed_http_gives_no_5xx_and_the_edge_keeps_serving(system: System) 
     problems = []
     with ThreadPoolExecutor(8) as pool:
         for request, answer in zip(
-            _RAW, pool.map(lambda raw: _raw(system, raw), _RAW), strict=True
+            _RAW, pool.map(lambda raw: _send_raw(system, raw), _RAW), strict=True
         ):
             if b" 5" in answer[8:10] or b"Traceback" in answer:
                 problems.append(f"{request[:80]!r} → {answer[:120]!r}")
@@ -288,7 +288,8 @@ def _trouble_with(system: System, case: Case) -> str:
     return ""
 
 
-def _raw(system: System, request: bytes) -> bytes:
+def _send_raw(system: System, request: bytes) -> bytes:
+    """The beginning of the edge's answer; nothing if it closed the connection without one."""
     parts = urlsplit(system.url("edge"))
     assert parts.port
     with socket.create_connection(("127.0.0.1", parts.port), timeout=60) as connection:
@@ -297,7 +298,7 @@ def _raw(system: System, request: bytes) -> bytes:
             connection.shutdown(socket.SHUT_WR)
             return connection.recv(65_536)
         except OSError:
-            return b""  # a closed connection is an answer too
+            return b""
 
 
 def _describe(problems: Iterable[str], total: int) -> str:

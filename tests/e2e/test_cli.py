@@ -41,8 +41,8 @@ def dead_letters(system: System) -> list[dict[str, Any]]:
 def test_dead_letters_of_a_running_local_system_are_replayed(
     system: System,
 ) -> None:
-    with wire.wire_to(system) as plugged:
-        plugged.publish({"pattern": "user_created"})
+    with wire.wire_to(system) as connection:
+        connection.publish({"pattern": "user_created"})
         eventually(lambda: dead_letters(system), 120, "the malformed message is a dead letter")
         (before,) = dead_letters(system)
         assert before["queue"] == "bitrix_queue"
@@ -97,8 +97,8 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         (row,) = portal.lead_of(system, renumbered)["PHONE"]
         phone = {"ID": row["ID"], "VALUE": "+77000000000"}
         portal.call(system, "crm.lead.update", id=lead[renumbered], fields={"PHONE": [phone]})
-        for answer in (moved, both):
-            portal.call(system, "crm.lead.update", id=lead[answer], fields={"STATUS_ID": "JUNK"})
+        for user in (moved, both):
+            portal.call(system, "crm.lead.update", id=lead[user], fields={"STATUS_ID": "JUNK"})
         portal.call(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
         ours = portal.lead_of(system, doubled)["ORIGINATOR_ID"]
         origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}
@@ -118,12 +118,11 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
 
         for user in ids:
             system.await_synced(user, within_s=120)
-        for user in users:
-            if user["id"] != doubled:
-                stage = "JUNK" if user["id"] in {moved, both} else user["stage"]
-                assert portal.looks_like(
-                    portal.lead_of(system, user["id"]), user | {"stage": stage}
-                )
+        for written in users:
+            if written["id"] != doubled:
+                stage = "JUNK" if written["id"] in {moved, both} else written["stage"]
+                repaired = portal.lead_of(system, written["id"])
+                assert portal.looks_like(repaired, written | {"stage": stage})
         assert system.user(gone)["sync"]["bitrix_lead_id"] != lead[gone]
         writes = len(portal.lead_of(system, unharmed)["history"])
         assert writes == 1, "it was not touched"
@@ -134,9 +133,9 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
             both: "moved",
             doubled: "doubled",
         }
-        for user in users[:5]:
-            system.await_synced(user["id"], within_s=120)
-            assert portal.looks_like(portal.lead_of(system, user["id"]), user)
+        for single in users[:5]:  # all but the doubled one and the unharmed one
+            system.await_synced(single["id"], within_s=120)
+            assert portal.looks_like(portal.lead_of(system, single["id"]), single)
         portal.call(system, "crm.lead.delete", id=double)
         assert not set(ids) & reconcile_findings(system).keys()
 

@@ -51,7 +51,7 @@ class Connection:
 
 @dataclass
 class Server:
-    """A recorded server, with what it recorded for the test."""
+    """A misbehaving portal, and the connections that it has accepted so far."""
 
     url: str
     connections: int = 0
@@ -65,13 +65,16 @@ Behave = Callable[[Connection], object]
 def server(
     behave: Behave, tls: ssl.SSLContext | None = None, receive_buffer: int | None = None
 ) -> Iterator[Server]:
-    """A server at `url`; it handles each connection in a thread and then closes it."""
+    """A server that handles each connection in a thread and then closes it.
+
+    `receive_buffer`: the size of its TCP receive buffer in bytes; a small one blocks long requests.
+    """
     ended = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
     if receive_buffer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     scheme, port = ("https" if tls else "http"), listener.getsockname()[1]
-    recorded = Server(f"{scheme}://localhost:{port}/rest/1/{SECRET}/")
+    portal = Server(f"{scheme}://localhost:{port}/rest/1/{SECRET}/")
 
     def handle(accepted: socket.socket) -> None:
         raw = socket.socket(fileno=os.dup(accepted.fileno()))
@@ -87,19 +90,21 @@ def server(
                 accepted, _ = listener.accept()
             except OSError:
                 return
-            recorded.connections += 1
+            portal.connections += 1
             thread = threading.Thread(target=handle, args=[accepted])
-            recorded.threads.append(thread)
+            portal.threads.append(thread)
             thread.start()
 
     accepting = threading.Thread(target=accept)
     accepting.start()
-    yield recorded
-    ended.set()
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    for thread in (accepting, *recorded.threads):
-        thread.join()
+    try:
+        yield portal
+    finally:
+        ended.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for thread in (accepting, *portal.threads):
+            thread.join()
 
 
 def answer(body: bytes, status: bytes = b"200 OK", headers: bytes = b"") -> bytes:

@@ -14,7 +14,7 @@ from leadline.api import asyncapi
 from leadline.errors import BadMessage
 from leadline.messages import contract, topology
 
-KEPT = Path(__file__).parents[2] / "docs/asyncapi.json"
+COMMITTED = Path(__file__).parents[2] / "docs/asyncapi.json"
 DOCUMENT = asyncapi.build()
 USER = {"id": 1, "full_name": "Иван", "phone": "+77001112233", "stage": "NEW"}
 REQUEST = {"action": "create_card", "user": USER, "replyQueue": topology.REPLIES}
@@ -38,7 +38,7 @@ def is_read(name: str, body: object) -> bool:
 
 def test_the_committed_document_is_the_generated_one() -> None:
     hint = "run: .venv/bin/python -m leadline.api.asyncapi > docs/asyncapi.json"
-    assert KEPT.read_text("utf-8") == asyncapi.text(), hint
+    assert COMMITTED.read_text("utf-8") == asyncapi.text(), hint
 
 
 def test_each_reference_resolves() -> None:

@@ -16,7 +16,9 @@ def test_an_attempt_log_passes_a_header_unchanged() -> None:
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=0x7FF, exclude_categories=["Cs"])), max_size=3))
-def test_three_attempts_with_any_errors_fit_into_a_header(errors: list[str]) -> None:
+def test_a_header_of_three_attempts_with_any_errors_is_short_and_readable(
+    errors: list[str],
+) -> None:
     log = AttemptLog(2**52)
     for error in errors:
         log = log.with_attempt(2**52, error)

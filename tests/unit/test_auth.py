@@ -147,8 +147,8 @@ def test_an_expired_key_grants_nothing_and_does_not_prevent_startup(
     (folder / "api-keys").write_text(entry)
     auth.check_configured(API)
     assert granted_scopes(key) == API
-    tomorrow = time.time() + 2 * 86_400
-    monkeypatch.setattr(time, "time", lambda: tomorrow)
+    after_expiry = time.time() + 2 * 86_400
+    monkeypatch.setattr(time, "time", lambda: after_expiry)
     with pytest.raises(ExpiredKey):
         auth.authenticate(f"Bearer {key}", "read")
     auth.check_configured(API)

@@ -114,27 +114,22 @@ def test_a_write_at_one_connection_is_judged_by_its_median_latency(
     p50_ms: float, *, is_met: bool
 ) -> None:
     runs = [load_of("hello", 1.0), *(load_of(name, p50_ms) for name in ("create", "get"))]
+    runs += [load_of("update", 1.0), load_of("move", 1.0)]
     runs += [
         {**load_of(f"pgbench {name}", 1.0), "mean_ms": 1.0}
         for name in ("create", "update", "move", "get")
     ]
-    found = expectation(
-        writes.SECTION.render(
-            {
-                "runs": [*runs, load_of("update", 1.0), load_of("move", 1.0)],
-                "threads": 8,
-                "users": 1,
-            }
-        ).expectations,
-        "create, c=1",
-    )
-    assert found.is_met is is_met
+    chapter = writes.SECTION.render({"runs": runs, "threads": 8, "users": 1})
+    assert expectation(chapter.expectations, "create, c=1").is_met is is_met
 
 
 @pytest.mark.parametrize(("rate", "limit_ms"), [(1, 270), (5, 300), (20, 450), (60, 850)])
-def test_steady_arrivals_are_judged_by_what_the_limit_makes(rate: int, limit_ms: float) -> None:
+def test_steady_arrivals_may_take_little_longer_than_the_portals_limit_requires(
+    rate: int, limit_ms: float
+) -> None:
     assert latency.limit_ms(rate) == limit_ms
-    for median, is_met in ((limit_ms + 50, True), (limit_ms + 51, False)):
+    most_ms = limit_ms + latency.OWN_MS
+    for median, is_met in ((most_ms, True), (most_ms + 1, False)):
         run: dict[str, Any] = {"per_s": rate, "requests": 2, "commands": 4, "refused": 0}
         run["users"] = [{"answer_ms": 5.0, "lead_ms": median}]
         chapter = latency.SECTION.render({**IDLE, "steady": [run]})
@@ -198,4 +193,4 @@ def verdict(text: str, what: str) -> str:
 
 
 def expectation(expectations: list[Expectation], what: str) -> Expectation:
-    return next(known_figure for known_figure in expectations if what in known_figure.what)
+    return next(expected for expected in expectations if what in expected.what)

@@ -18,7 +18,7 @@ STATE = DesiredState("Ann Lee", "+77001112233", "NEW")
 LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
 
 
-def having(phone: str) -> DesiredState:
+def with_phone(phone: str) -> DesiredState:
     return DesiredState("Ann Lee", phone, "NEW")
 
 
@@ -175,7 +175,7 @@ ROW = {
 
 def test_a_found_lead_becomes_last_applied_as_it_is() -> None:
     (lead,) = lead_parsing.parse_leads([ROW])
-    assert lead.last_applied(having("+77001112233")) == LAST_APPLIED
+    assert lead.last_applied(with_phone("+77001112233")) == LAST_APPLIED
     assert (lead.origin, lead.originator, lead.stage) == ("7", "leadline", "NEW")
 
 
@@ -183,7 +183,7 @@ def test_missing_fields_of_a_lead_are_empty() -> None:
     (bare,) = lead_parsing.parse_leads([{"ID": "55"}])
     assert bare == FoundLead(55, "", "", (), "", "", "")
     assert bare.full_name is None
-    assert bare.last_applied(having("+77001112233")) == LastApplied(55)
+    assert bare.last_applied(with_phone("+77001112233")) == LastApplied(55)
 
 
 def test_a_lead_with_a_name_longer_than_its_column_is_recognised_by_its_title() -> None:
@@ -200,13 +200,13 @@ def test_a_lead_without_a_title_has_no_known_name() -> None:
 def test_an_update_replaces_the_phone_that_is_ours_or_the_first_one() -> None:
     phones = [{"ID": "1", "VALUE": "+1"}, {"ID": "2", "VALUE": "+2"}]
     (lead,) = lead_parsing.parse_leads([{**ROW, "PHONE": phones}])
-    assert lead.last_applied(having("+2")).phone_row == 2
-    assert lead.last_applied(having("+3")).phone_row == 1
-    assert lead.last_applied(having("+3"), LastApplied(55, None, "+2", None)).phone_row == 2
-    assert lead.last_applied(having("+3"), LastApplied(55, None, "+9", 2)).phone_row == 2
-    assert lead.last_applied(having("+1"), LastApplied(55, None, "+2", 2)).phone_row == 1
+    assert lead.last_applied(with_phone("+2")).phone_row == 2
+    assert lead.last_applied(with_phone("+3")).phone_row == 1
+    assert lead.last_applied(with_phone("+3"), LastApplied(55, None, "+2", None)).phone_row == 2
+    assert lead.last_applied(with_phone("+3"), LastApplied(55, None, "+9", 2)).phone_row == 2
+    assert lead.last_applied(with_phone("+1"), LastApplied(55, None, "+2", 2)).phone_row == 1
     (bare,) = lead_parsing.parse_leads([{**ROW, "PHONE": None}])
-    assert bare.last_applied(having("+3")).phone is None
+    assert bare.last_applied(with_phone("+3")).phone is None
 
 
 def test_a_row_of_another_type_is_not_a_phone() -> None:
@@ -217,7 +217,7 @@ def test_a_row_of_another_type_is_not_a_phone() -> None:
 
 def test_a_name_edited_by_hand_counts_as_unknown() -> None:
     (lead,) = lead_parsing.parse_leads([{**ROW, "NAME": "Anna"}])
-    assert lead.last_applied(having("+77001112233")).full_name is None
+    assert lead.last_applied(with_phone("+77001112233")).full_name is None
 
 
 def test_the_oldest_of_duplicate_leads_comes_first() -> None:
@@ -315,4 +315,4 @@ def test_no_name_can_break_out_of_its_parameter(name: str) -> None:
     requested = dict(query(leads.create(7, DesiredState(name, "+7&a=b", "NEW"), "leadline")))
     assert requested["fields[title]"] == name
     assert requested["fields[fm][0][value]"] == "+7&a=b"
-    assert len(requested) == 9
+    assert len(requested) == 9  # the parameters of a create, and none made from the name

@@ -55,7 +55,8 @@ def update(at: float, version: int, changes: dict[str, str], answered: State, **
     return ClientWrite(at, action, changes, **ok)
 
 
-def unsure(write: ClientWrite) -> ClientWrite:
+def unanswered(write: ClientWrite) -> ClientWrite:
+    """The write as its client saw it if the answer was lost."""
     return replace(write, status=0, version=None, answered=None)
 
 
@@ -112,14 +113,14 @@ def lead(state: State, *writes: LeadWrite, **extra: Any) -> Lead:
 
 
 #: A user was created, renamed and renamed back; then moved under a precondition. All succeeded.
-WELL = History(
+VALID = History(
     writes=(
         create(0, key="k1"),
         create(1, key="k1"),
         update(2, 2, NAME_B, B),
         update(3, 3, NAME_A, A, if_match=2),
         update(9, 4, JUNK, MOVED, if_match=3),
-        replace(unsure(update(10, 0, JUNK, A, if_match=3)), status=412),
+        replace(unanswered(update(10, 0, JUNK, A, if_match=3)), status=412),
     ),
     users=user(4, MOVED),
     events=(
@@ -150,16 +151,17 @@ WELL = History(
 )
 
 
-def well(**changes: Any) -> History:
-    return replace(WELL, **changes)
+def valid_with(**changes: Any) -> History:
+    """The valid history with these parts replaced."""
+    return replace(VALID, **changes)
 
 
 def faults(**changes: Any) -> InjectedFaults:
-    return replace(WELL.injected, **changes)
+    return replace(VALID.injected, **changes)
 
 
 def test_a_history_that_keeps_every_rule_breaks_none() -> None:
-    assert check(WELL) == []
+    assert check(VALID) == []
 
 
 def test_an_event_settled_by_a_lookup_has_had_one_attempt() -> None:
@@ -184,23 +186,25 @@ def on_portal(*requests: PortalRequest, **extra: Any) -> History:
 
 def of_lead(last: State, *leads_: Lead, events: Any = None, **extra: Any) -> History:
     """A history of a lead whose user has the state `last`."""
-    fields = events or (event(1, A), event(2, last, "full_name phone stage"))
-    extra = {"users": user(fields[-1].version, last), **extra}
-    return History(events=fields, leads=leads_, **extra)
+    events = events or (event(1, A), event(2, last, "full_name phone stage"))
+    extra = {"users": user(events[-1].version, last), **extra}
+    return History(events=events, leads=leads_, **extra)
 
 
 FAILED: dict[str, Any] = {"result": "error", "events": ("e4",)}
+#: A fork at 5 s, which lost version 2 of user 1.
 LOST_2 = Fork(5, frozenset({(1, 2)}), history_before=3)
 FORKED = InjectedFaults(forks=(LOST_2,))
 
-BREAK: dict[Rule, dict[str, History]] = {
+#: For each rule, histories that break it, by what is wrong in them.
+BREAKING: dict[Rule, dict[str, History]] = {
     ledger.acknowledged_writes_are_kept: {
-        "a version is missing": well(events=WELL.events[:3]),
-        "a version has another state": well(
-            events=(*WELL.events[:3], replace(WELL.events[3], state=A))
+        "a version is missing": valid_with(events=VALID.events[:3]),
+        "a version has another state": valid_with(
+            events=(*VALID.events[:3], replace(VALID.events[3], state=A))
         ),
-        "the state of another user": well(
-            writes=(*WELL.writes, create(11, user=2)), users=WELL.users
+        "the state of another user": valid_with(
+            writes=(*VALID.writes, create(11, user=2)), users=VALID.users
         ),
         "the fork came before the answer": one_user(
             create(), update(9, 2, NAME_B, B, era=1), events=(event(1, A),), injected=FORKED
@@ -210,7 +214,7 @@ BREAK: dict[Rule, dict[str, History]] = {
         ),
     },
     ledger.every_version_ends: {
-        "open": well(events=(replace(WELL.events[0], outcome="open"), *WELL.events[1:])),
+        "open": valid_with(events=(replace(VALID.events[0], outcome="open"), *VALID.events[1:])),
         "the newest is superseded": one_user(events=(event(1, A, outcome="superseded"),)),
         "failed for a transient reason": one_user(
             events=(event(1, A, outcome="failed", reason="HTTP 502"),),
@@ -222,8 +226,8 @@ BREAK: dict[Rule, dict[str, History]] = {
             users=user(1, A, sync_status="failed"),
             injected=InjectedFaults(rejections=frozenset({"not wanted", "not wanted at al"})),
         ),
-        "its user waits": well(users=user(4, MOVED, sync_status="waiting")),
-        "its user failed": well(users=user(4, MOVED, sync_status="failed")),
+        "its user waits": valid_with(users=user(4, MOVED, sync_status="waiting")),
+        "its user failed": valid_with(users=user(4, MOVED, sync_status="failed")),
     },
     ledger.nothing_is_stored_unasked: {
         "a refused write": one_user(
@@ -231,32 +235,32 @@ BREAK: dict[Rule, dict[str, History]] = {
             events=(event(1, A), event(2, B, "full_name")),
         ),
         "an unanswered write twice": one_user(
-            create(), unsure(update(1, 2, NAME_B, B)),
+            create(), unanswered(update(1, 2, NAME_B, B)),
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
         "repeats of one key twice": one_user(
-            create(), *[unsure(update(at, 2, NAME_B, B, key="k")) for at in (1, 2)],
+            create(), *[unanswered(update(at, 2, NAME_B, B, key="k")) for at in (1, 2)],
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
-        "a key that was unsure and then answered, twice": one_user(
+        "a key that was unanswered and then answered, twice": one_user(
             create(),
-            unsure(update(1, 2, NAME_B, B, key="k")),
+            unanswered(update(1, 2, NAME_B, B, key="k")),
             update(2, 3, NAME_B, B, key="k"),
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
         "an unanswered write of another user": one_user(
-            create(), unsure(update(1, 2, NAME_B, B, user=2)),
+            create(), unanswered(update(1, 2, NAME_B, B, user=2)),
             events=(event(1, A), event(2, B, "full_name")),
         ),
         "an unanswered precondition of another version": one_user(
-            create(), update(0, 2, JUNK, MOVED), unsure(update(1, 2, NAME_B, B, if_match=1)),
+            create(), update(0, 2, JUNK, MOVED), unanswered(update(1, 2, NAME_B, B, if_match=1)),
             events=(
                 event(1, A), event(2, MOVED, "stage"),
                 event(3, replace(MOVED, full_name=B.full_name), "full_name"),
             ),
         ),
         "two creates, one of them unanswered": History(
-            writes=(unsure(create()),),
+            writes=(unanswered(create()),),
             events=(event(1, A), event(1, A, user=2)),
         ),
     },
@@ -290,19 +294,19 @@ BREAK: dict[Rule, dict[str, History]] = {
     },
     ledger.each_version_is_the_one_before_with_its_changes: {
         "a gap": one_user(events=(event(1, A), event(3, B, "full_name"))),
-        "a change undone that it did not give": one_user(
+        "a change that undoes an earlier one": one_user(
             events=(event(1, A), event(2, B, "full_name"), event(3, MOVED, "stage"))
         ),
-        "a look that changes": one_user(events=(event(1, A), event(2, B, ""))),
-        "a change that was asked is missing": one_user(
+        "a resync that changes the user": one_user(events=(event(1, A), event(2, B, ""))),
+        "a requested change is missing": one_user(
             create(), update(1, 2, NAME_B, A), events=(event(1, A), event(2, A, "full_name"))
         ),
-        "the row says that it changed something else": one_user(
+        "the event names another changed field": one_user(
             create(), update(1, 2, NAME_A, A), events=(event(1, A), event(2, A, "phone"))
         ),
-        "the user is not its last event": well(users=user(4, A)),
-        "the user has a version without event": well(users=user(5, MOVED)),
-        "no user": well(users={}),
+        "the user is not its last event": valid_with(users=user(4, A)),
+        "the user has a version without event": valid_with(users=user(5, MOVED)),
+        "no user": valid_with(users={}),
     },
     ledger.ids_are_not_reissued: {
         "two clients have one user": History(writes=(create(), create(1))),
@@ -319,29 +323,33 @@ BREAK: dict[Rule, dict[str, History]] = {
         ),
     },
     replies.an_event_has_one_final_reply: {
-        "a success and an error": well(
-            replies=(*WELL.replies, reply(1, 2, status="error", outcome="failed"))
+        "a success and an error": valid_with(
+            replies=(*VALID.replies, reply(1, 2, status="error", outcome="failed"))
         ),
-        "synced and superseded": well(replies=(*WELL.replies, reply(3, 5, outcome="superseded"))),
-        "the same twice": well(replies=(*WELL.replies, reply(3, 5))),
-        "the loss came before the event": well(
-            replies=(*WELL.replies, reply(4, 20)), injected=faults(losses=((0, 3.5),))
+        "synced and superseded": valid_with(
+            replies=(*VALID.replies, reply(3, 5, outcome="superseded"))
         ),
-        "sent twice and answered three times": well(
-            publications=(*WELL.publications, Publication("e4", 15)),
-            replies=(*WELL.replies, reply(4, 20), reply(4, 21)),
+        "the same twice": valid_with(replies=(*VALID.replies, reply(3, 5))),
+        "the loss came before the event": valid_with(
+            replies=(*VALID.replies, reply(4, 20)), injected=faults(losses=((0, 3.5),))
+        ),
+        "sent twice and answered three times": valid_with(
+            publications=(*VALID.publications, Publication("e4", 15)),
+            replies=(*VALID.replies, reply(4, 20), reply(4, 21)),
         ),
     },
     replies.the_ledger_has_the_replied_outcome: {
-        "no reply": well(replies=WELL.replies[:3]),
-        "a success that the ledger has as a failure": well(
-            events=(replace(WELL.events[0], outcome="failed"), *WELL.events[1:]),
-            replies=(reply(1, 0.9, status="error", outcome="failed"), *WELL.replies),
+        "no reply": valid_with(replies=VALID.replies[:3]),
+        "a success that the ledger has as a failure": valid_with(
+            events=(replace(VALID.events[0], outcome="failed"), *VALID.events[1:]),
+            replies=(reply(1, 0.9, status="error", outcome="failed"), *VALID.replies),
         ),
-        "an error that the ledger has as a success": well(
-            replies=(*WELL.replies[:3], reply(4, 19, status="error", outcome="failed"))
+        "an error that the ledger has as a success": valid_with(
+            replies=(*VALID.replies[:3], reply(4, 19, status="error", outcome="failed"))
         ),
-        "another version": well(replies=(*WELL.replies[:3], replace(WELL.replies[3], version=3))),
+        "another version": valid_with(
+            replies=(*VALID.replies[:3], replace(VALID.replies[3], version=3))
+        ),
     },
     leads.a_user_has_one_lead: {
         "two leads": of_lead(A, lead(A, creation(0)), lead(A, creation(1), id=8)),
@@ -528,10 +536,10 @@ BREAK: dict[Rule, dict[str, History]] = {
         "after a request that never arrived": on_portal(
             request(0, command(events=("e4",)), fate="unsent"), request(1, command(events=("e4",)))
         ),
-        "after a failed look-up": on_portal(
+        "after a failed lookup": on_portal(
             request(0, command("crm.lead.list", **FAILED)), request(1, command(**FAILED))
         ),
-        "a look-up that succeeds in between": on_portal(
+        "a lookup that succeeds in between": on_portal(
             request(0, command(**FAILED)),
             request(2, command("crm.lead.list", events=("e4",))),
             request(2, command(**FAILED)),
@@ -573,12 +581,12 @@ BREAK: dict[Rule, dict[str, History]] = {
             request(0, command(), fate="refused"), request(1, command(result="error")),
             replies=(reply(4, 3, attempts=3, status="error", outcome="failed"),),
         ),
-        "a refusal before a look-up that ended it": on_portal(
+        "a refusal before a lookup that ended it": on_portal(
             request(0, command(events=("e4",)), fate="refused"),
             request(1, command("crm.lead.list", events=("e4",))),
             replies=(reply(4, 3, attempts=2, status="error", outcome="failed"),),
         ),
-        "a look-up that ended nothing": on_portal(
+        "a lookup that ended nothing": on_portal(
             request(1, command("crm.lead.list", events=("e4",))),
             replies=(reply(4, 3, status="error", outcome="failed", is_transient=True),),
         ),
@@ -606,11 +614,13 @@ BREAK: dict[Rule, dict[str, History]] = {
     },
     dead_letters.dead_letters_hold_only_unprocessable_messages: {
         "no reason": History(dead_letters=(DeadLetter("q.dead", "m"),)),
-        "an event of the ledger": well(dead_letters=(DeadLetter("q.dead", "m", "e1", "422"),)),
-        "an event of the ledger, though its user's versions were lost": well(
+        "an event of the ledger": valid_with(
+            dead_letters=(DeadLetter("q.dead", "m", "e1", "422"),)
+        ),
+        "an event of the ledger, though its user's versions were lost": valid_with(
             dead_letters=(DeadLetter("q.dead", "m", "e2", "422"),), injected=FORKED
         ),
-        "a reply as if to a lost event": well(
+        "a reply as if to a lost event": valid_with(
             dead_letters=(DeadLetter("r.dead", "m", "e1", f"422 {LOST}"),), injected=FORKED
         ),
     },
@@ -622,7 +632,7 @@ BREAK: dict[Rule, dict[str, History]] = {
         ),
     },
     texts.nothing_personal_or_secret_is_shown: {
-        text: well(texts=(Text("x.log", text),))
+        text: valid_with(texts=(Text("x.log", text),))
         for text in (
             f"hello {A.full_name}",
             A.full_name.upper(),
@@ -636,21 +646,27 @@ BREAK: dict[Rule, dict[str, History]] = {
     },
 }  # fmt: skip
 
-_CASES = [(rule, case) for rule, cases in BREAK.items() for case in cases]
+
+def cases_of(histories: dict[Rule, dict[str, History]]) -> list[Any]:
+    """Each rule with each of its cases, as parameters of a test."""
+    return [
+        pytest.param(rule, case, id=f"{rule.__name__}: {case}")
+        for rule, cases in histories.items()
+        for case in cases
+    ]
 
 
 def test_each_rule_has_a_case() -> None:
-    assert set(BREAK) == set(RULES)
+    assert set(BREAKING) == set(RULES)
 
 
-@pytest.mark.parametrize(
-    ("rule", "case"), _CASES, ids=[f"{rule.__name__}: {case}" for rule, case in _CASES]
-)
+@pytest.mark.parametrize(("rule", "case"), cases_of(BREAKING))
 def test_a_rule_detects(rule: Rule, case: str) -> None:
-    assert [*rule(BREAK[rule][case])]
+    assert [*rule(BREAKING[rule][case])]
 
 
-KEEP: dict[Rule, dict[str, History]] = {
+#: For each rule, histories that keep it although they look as if they broke it.
+KEEPING: dict[Rule, dict[str, History]] = {
     ledger.acknowledged_writes_are_kept: {
         "lost by a fork after the answer": one_user(
             create(), update(1, 2, NAME_B, B), events=(event(1, A),), injected=FORKED
@@ -677,21 +693,21 @@ KEEP: dict[Rule, dict[str, History]] = {
     },
     ledger.nothing_is_stored_unasked: {
         "an unanswered write, stored": one_user(
-            create(), unsure(update(1, 2, NAME_B, B)),
+            create(), unanswered(update(1, 2, NAME_B, B)),
             events=(event(1, A), event(2, B, "full_name")),
         ),
         "two unanswered writes alike, stored": one_user(
-            create(), *[unsure(update(at, 2, NAME_B, B)) for at in (1, 2)],
+            create(), *[unanswered(update(at, 2, NAME_B, B)) for at in (1, 2)],
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
         "an unanswered create, stored": History(
-            writes=(unsure(create()),), events=(event(1, A, user=5),)
+            writes=(unanswered(create()),), events=(event(1, A, user=5),)
         ),
-        "the system looks at the lead": one_user(create(), events=(event(1, A), event(2, A))),
+        "a resync, which no client wrote": one_user(create(), events=(event(1, A), event(2, A))),
         "one write fits two events, another only one": one_user(
             create(),
-            unsure(update(1, 2, NAME_B, B)),
-            unsure(update(2, 2, NAME_B, B, if_match=1)),
+            unanswered(update(1, 2, NAME_B, B)),
+            unanswered(update(2, 2, NAME_B, B, if_match=1)),
             events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
         ),
     },
@@ -802,16 +818,16 @@ KEEP: dict[Rule, dict[str, History]] = {
         ),
     },
     replies.an_event_has_one_final_reply: {
-        "sent twice, answered twice": well(
-            publications=(*WELL.publications, Publication("e4", 15)),
-            replies=(*WELL.replies, reply(4, 20, outcome="superseded")),
+        "sent twice, answered twice": valid_with(
+            publications=(*VALID.publications, Publication("e4", 15)),
+            replies=(*VALID.replies, reply(4, 20, outcome="superseded")),
         ),
-        "a loss after it was sent": well(
-            replies=(*WELL.replies, reply(4, 20)), injected=faults(losses=((18, 18),))
+        "a loss after it was sent": valid_with(
+            replies=(*VALID.replies, reply(4, 20)), injected=faults(losses=((18, 18),))
         ),
-        "failed for now, sent again": well(
-            publications=(*WELL.publications, Publication("e3", 15)),
-            replies=(*WELL.replies, reply(3, 3, attempts=3, status="error", outcome="failed",
+        "failed for now, sent again": valid_with(
+            publications=(*VALID.publications, Publication("e3", 15)),
+            replies=(*VALID.replies, reply(3, 3, attempts=3, status="error", outcome="failed",
                                           is_transient=True)),
         ),
     },
@@ -862,8 +878,8 @@ KEEP: dict[Rule, dict[str, History]] = {
         ),
     },
     dead_letters.dead_letters_hold_only_unprocessable_messages: {
-        "poison": well(dead_letters=(DeadLetter("q.dead", "m", None, "not JSON"),)),
-        "a reply to a lost event that came back": well(
+        "poison": valid_with(dead_letters=(DeadLetter("q.dead", "m", None, "not JSON"),)),
+        "a reply to a lost event that came back": valid_with(
             dead_letters=(DeadLetter("r.dead", "m", "e2", f"422 {LOST}"),), injected=FORKED
         ),
     },
@@ -877,15 +893,11 @@ KEEP: dict[Rule, dict[str, History]] = {
         ),
     },
     texts.nothing_personal_or_secret_is_shown: {
-        "ids": well(texts=(Text("x.log", "user 7700, lead 1112233"),)),
+        "ids": valid_with(texts=(Text("x.log", "user 7700, lead 1112233"),)),
     },
 }  # fmt: skip
 
-_KEPT = [(rule, case) for rule, cases in KEEP.items() for case in cases]
 
-
-@pytest.mark.parametrize(
-    ("rule", "case"), _KEPT, ids=[f"{rule.__name__}: {case}" for rule, case in _KEPT]
-)
+@pytest.mark.parametrize(("rule", "case"), cases_of(KEEPING))
 def test_a_rule_has_no_false_alarm(rule: Rule, case: str) -> None:
-    assert [*rule(KEEP[rule][case])] == []
+    assert [*rule(KEEPING[rule][case])] == []

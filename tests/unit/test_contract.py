@@ -17,7 +17,7 @@ EVENT = "01990000-0000-7000-8000-000000000001"
 
 
 def message(**extra: Any) -> dict[str, Any]:
-    """A request with only the public keys, and `more` in its data."""
+    """A request with the public keys, and these in its data."""
     user = {"id": 123, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
     data = {"action": "create_card", "user": user, "replyQueue": "bitrix.responses", **extra}
     return {"pattern": "user_created", "data": data}

@@ -29,6 +29,7 @@ from leadline.workqueue.entries.pending_event import PendingEvent
 from tests.unit.entries import MILLION, STATE, entry, found_lead, known_entry, pending
 
 NOW = 1_000_000_000
+#: Errors that cost an attempt.
 COUNTED = (Unavailable, OutcomeUnknown, LeadGone)
 LAST_APPLIED = found_lead().last_applied(STATE)
 
@@ -36,7 +37,7 @@ EVENTS = st.lists(
     st.tuples(st.integers(1, 30), st.integers(0, 2)),
     min_size=1,
     max_size=6,
-    unique_by=lambda p: p[0],
+    unique_by=lambda pair: pair[0],
 ).map(lambda pairs: [pending(version, attempts) for version, attempts in pairs])
 
 

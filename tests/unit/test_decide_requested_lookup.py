@@ -22,25 +22,26 @@ def entry_to_look_up(**extra: object) -> Entry:
 def after_lookup(before: Entry, **lead: Any) -> Entry:
     """The entry as leased after the lookup has found such a lead."""
     fields = settle_lookup(before, replace(found_lead(), **lead), NOW).fields
-    seen = Entry.loads(
+    stored = Entry.loads(
         b"7", {name.encode(): str(value).encode() for name, value in _as_stored(fields).items()}, []
     )
     return replace(
         before,
-        last_applied=seen.last_applied,
-        applied_seq=seen.applied_seq,
-        applied_stage_seq=seen.applied_stage_seq,
-        lookup_done_seq=seen.lookup_done_seq,
+        last_applied=stored.last_applied,
+        applied_seq=stored.applied_seq,
+        applied_stage_seq=stored.applied_stage_seq,
+        lookup_done_seq=stored.lookup_done_seq,
     )
 
 
 def _as_stored(fields: Fields) -> dict[str, object]:
-    state = {
+    """The fields as Redis has them: an empty one is removed, and a lease adds the fence."""
+    present = {
         name: value.decode() if isinstance(value, bytes) else value
         for name, value in fields.items()
         if value != ""
     }
-    return {"fence": 1, **state}
+    return {"fence": 1, **present}
 
 
 def test_a_requested_lookup_is_done_even_if_nothing_has_changed() -> None:

@@ -184,7 +184,7 @@ def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    ("origin", "originator", "of"),
+    ("origin", "originator", "owner"),
     [
         ("8", "leadline", "user"),
         ("7", "staging", "installation"),
@@ -192,13 +192,15 @@ def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
         ("7", "", "installation"),
     ],
 )
-def test_a_lead_with_a_foreign_origin_is_not_adopted(origin: str, originator: str, of: str) -> None:
+def test_a_lead_with_a_foreign_origin_is_not_adopted(
+    origin: str, originator: str, owner: str
+) -> None:
     leased = entry(pending(), claimed_lead_id=55)
     (event,) = settle_lookup_by_id(
         leased, found_lead(origin=origin, originator=originator), NOW
     ).events
     assert event.outcome is not None
-    assert event.outcome.reason == f"lead 55 belongs to another {of}"
+    assert event.outcome.reason == f"lead 55 belongs to another {owner}"
 
 
 @pytest.mark.parametrize(

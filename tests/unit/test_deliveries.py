@@ -1,4 +1,4 @@
-"""Messages that are delivered together, with as few acknowledgements as possible."""
+"""The connector posts messages in batches, and acknowledges them in as few frames as possible."""
 
 import queue
 import threading
@@ -13,18 +13,23 @@ from leadline.connector.deliveries import Deliveries
 from leadline.connector.message import SERVED, ReceivedMessage, Verdict
 from leadline.runtime.rabbitmq.connection import Message
 
+#: How long a test waits for another thread; much longer than a slow machine needs.
 WAIT_S = 60
 
 
 class Harness:
-    """A channel, and a function that records its requests; requests with `held` tags wait."""
+    """Deliveries of one channel, and a function that records the tags of each post.
+
+    A post of a `held` tag waits for its event. A message gets its verdict of `verdicts`, else it is
+    served. The connection's callbacks run when the test calls `run_callbacks`.
+    """
 
     def __init__(self) -> None:
         self.channel, self.connection, self.client = Mock(), Mock(), Mock()
         self.callbacks: queue.Queue[Callable[[], None]] = queue.Queue()
         self.connection.add_callback_threadsafe = self.callbacks.put
         self.client.deliver = self._deliver
-        self.client.deliver_batch = self._deliver_together
+        self.client.deliver_batch = self._deliver_batch
         self.held: dict[int, threading.Event] = {}
         self.verdicts: dict[int, Verdict] = {}
         self.posted: list[list[int]] = []
@@ -39,18 +44,20 @@ class Harness:
         )
 
     def receive(self, *tags: int) -> None:
+        """Take messages with these tags from RabbitMQ, and post them if a slot is free."""
         for tag in tags:
             properties = pika.BasicProperties()
             self.deliveries.add(ReceivedMessage(self.channel, tag, "q", properties, b"{}", 1))
         self.deliveries.post()
 
-    def work(self, times: int) -> None:
-        """Run this many callbacks of the connection."""
-        for _ in range(times):
+    def run_callbacks(self, count: int) -> None:
+        """Run the next callbacks of the connection, waiting for each, as its thread does."""
+        for _ in range(count):
             self.callbacks.get(timeout=WAIT_S)()
             self.deliveries.post()
 
-    def acknowledged(self) -> list[object]:
+    def take_acknowledgements(self) -> list[object]:
+        """The acknowledgements sent since the last call."""
         found = [*self.channel.basic_ack.mock_calls]
         self.channel.basic_ack.reset_mock()
         return found
@@ -65,7 +72,8 @@ class Harness:
             assert self.held[message.tag].wait(WAIT_S)
         return self.verdicts.get(message.tag, SERVED)
 
-    def _deliver_together(self, messages: list[ReceivedMessage]) -> list[ReceivedMessage]:
+    def _deliver_batch(self, messages: list[ReceivedMessage]) -> list[ReceivedMessage]:
+        """Record the post, and return the messages that were not served."""
         self.posted.append([message.tag for message in messages])
         return [message for message in messages if message.tag in self.verdicts]
 
@@ -81,11 +89,13 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
     harness.deliveries.close()
 
 
-def test_messages_that_arrive_together_are_sent_and_acknowledged_together(harness: Harness) -> None:
+def test_messages_that_arrive_together_share_a_post_and_an_acknowledgement(
+    harness: Harness,
+) -> None:
     harness.receive(1, 2, 3)
-    harness.work(1)
+    harness.run_callbacks(1)
     assert harness.posted == [[1, 2, 3]]
-    assert harness.acknowledged() == [call(3, multiple=True)]
+    assert harness.take_acknowledgements() == [call(3, multiple=True)]
     assert harness.deliveries.is_done
 
 
@@ -93,42 +103,42 @@ def test_an_acknowledgement_covers_no_later_message(harness: Harness) -> None:
     harness.held[1] = threading.Event()
     harness.receive(1)
     harness.receive(2, 3)
-    harness.work(1)
-    assert harness.acknowledged() == [call(2), call(3)]
+    harness.run_callbacks(1)
+    assert harness.take_acknowledgements() == [call(2), call(3)]
     harness.receive(4)
-    harness.work(1)
+    harness.run_callbacks(1)
     harness.held[1].set()
-    harness.work(1)
-    assert harness.acknowledged() == [call(4), call(1, multiple=True)]
+    harness.run_callbacks(1)
+    assert harness.take_acknowledgements() == [call(4), call(1, multiple=True)]
     assert harness.deliveries.is_done
 
 
 def test_a_failed_message_is_acknowledged_after_its_own_verdict(harness: Harness) -> None:
     harness.verdicts[2] = Verdict(is_served=False, is_final=True, reason="no")
     harness.receive(1, 2, 3, 4)
-    harness.work(1)
-    assert harness.acknowledged() == [call(1, multiple=True), call(3), call(4)]
-    harness.work(1)
+    harness.run_callbacks(1)
+    assert harness.take_acknowledgements() == [call(1, multiple=True), call(3), call(4)]
+    harness.run_callbacks(1)
     assert harness.posted == [[1, 2, 3, 4], [2]]
-    harness.work(1)
+    harness.run_callbacks(1)
     assert harness.put_into == ["q.dead"]
-    assert harness.acknowledged() == [call(2, multiple=True)]
+    assert harness.take_acknowledgements() == [call(2, multiple=True)]
 
 
-def test_while_two_requests_are_in_flight_further_messages_wait(harness: Harness) -> None:
+def test_while_two_posts_are_in_flight_further_messages_wait(harness: Harness) -> None:
     harness.held = {1: threading.Event(), 2: threading.Event()}
     harness.receive(1)
     harness.receive(2)
     harness.receive(3)
     harness.receive(4)
     harness.held[1].set()
-    harness.work(2)
+    harness.run_callbacks(2)
     assert sorted(harness.posted) == [[1], [2], [3, 4]]
 
 
-def test_one_request_carries_at_most_half_of_the_prefetch(harness: Harness) -> None:
+def test_one_post_carries_at_most_half_of_the_prefetch(harness: Harness) -> None:
     harness.receive(*range(1, 9))
-    harness.work(2)
+    harness.run_callbacks(2)
     assert sorted(harness.posted) == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert harness.deliveries.is_done
 
@@ -139,10 +149,10 @@ def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_a
     harness.verdicts[1] = Verdict(is_served=False, reason="no")
     harness.is_confirmed = False
     harness.receive(1)
-    harness.work(2)
+    harness.run_callbacks(2)
     harness.receive(2)
-    harness.work(1)
-    assert harness.acknowledged() == [call(2)]
+    harness.run_callbacks(1)
+    assert harness.take_acknowledgements() == [call(2)]
     assert harness.deliveries.is_done  # RabbitMQ may deliver the held one to another consumer
     for expected_s in (1, 4, 15):
         ((delay_s, redeliver),) = harness.timers
@@ -151,14 +161,14 @@ def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_a
         redeliver()
         harness.deliveries.post()
         assert not harness.deliveries.is_done
-        harness.work(2)
+        harness.run_callbacks(2)
     assert harness.posted == [[1], [2], [1], [1], [1]]
     assert harness.put_into == ["q.delay.1s", "q.delay.4s", "q.delay.15s", "q.delay.60s"]
     harness.is_confirmed = True
     harness.timers.pop()[1]()
     harness.deliveries.post()
-    harness.work(2)
-    assert harness.acknowledged() == [call(1, multiple=True)]
+    harness.run_callbacks(2)
+    assert harness.take_acknowledgements() == [call(1, multiple=True)]
 
 
 def test_a_copy_confirmed_after_the_connection_was_lost_is_no_error(harness: Harness) -> None:
@@ -168,4 +178,4 @@ def test_a_copy_confirmed_after_the_connection_was_lost_is_no_error(harness: Har
     harness.connection.add_callback_threadsafe = Mock(side_effect=ConnectionWrongStateError)
     settle()
     assert harness.put_into == ["q.dead"]
-    assert harness.acknowledged() == []
+    assert harness.take_acknowledgements() == []

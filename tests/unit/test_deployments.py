@@ -16,9 +16,9 @@ def test_a_removed_function_is_not_started_by_the_next_run(tmp_path: Path) -> No
     state.create()
     choices = Choices.read({"LEADLINE_FREE_PORTS": "1"})
     Deployments(state.folder(DEPLOYMENTS)).save("get-user", Record(None, "2026-01-31T12:00:00Z"))
-    stages = {program.name: program.phase for program in plan(state, choices).programs}
-    assert stages["get-user"] is StartPhase.REMOVED
-    assert stages["list-users"] is StartPhase.FUNCTIONS
+    phases = {program.name: program.phase for program in plan(state, choices).programs}
+    assert phases["get-user"] is StartPhase.REMOVED
+    assert phases["list-users"] is StartPhase.FUNCTIONS
 
 
 def test_a_function_sees_only_its_own_secrets_and_their_changes(tmp_path: Path) -> None:

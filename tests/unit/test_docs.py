@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+#: Folders whose files are not in the repository.
 _ELSEWHERE = {".venv", ".git", ".local", ".bench", "node_modules", "build"}
 PAGES = sorted(
     path for path in ROOT.rglob("*.md") if not _ELSEWHERE & set(path.relative_to(ROOT).parts)
@@ -107,7 +108,7 @@ def targets(text: str) -> list[str]:
 
 
 def rows(text: str) -> list[str]:
-    """The kind of each line that is one of several."""
+    """The first character of each table row and list item, `|` or `-`, in order."""
     return [line[0] for line in _CODE.sub("", text).splitlines() if re.match(r"[|\-] ?\S?", line)]
 
 

@@ -22,11 +22,12 @@ BY_HAND = found_lead(8, origin="", originator="")
 
 
 @pytest.fixture(autouse=True)
-def hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    choose(monkeypatch, "hold")
+def _hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_duplicates(monkeypatch, "hold")
 
 
-def choose(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def set_duplicates(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Set `LEADLINE_DUPLICATES`: what to do about a lead that may be the user's."""
     monkeypatch.setenv("LEADLINE_DUPLICATES", value)
     process.forget(settings)
 
@@ -35,8 +36,8 @@ def leased_entry(search: Search | None = None, *, at_ms: int = NOW_MS, **extra: 
     return replace(entry(pending()), fence=str(at_ms * 1000), search=search, **extra)  # type: ignore[arg-type]
 
 
-def plan_of(of: Entry) -> Plan:
-    return rules.plan(of, decide.plan(of))
+def plan_of(leased: Entry) -> Plan:
+    return rules.plan(leased, decide.plan(leased))
 
 
 def finished_search(**extra: object) -> Search:
@@ -59,7 +60,7 @@ def test_duplicates_are_searched_only_if_the_setting_asks_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert isinstance(plan_of(leased_entry(creates_anyway=True)), Write)
-    choose(monkeypatch, "never")
+    set_duplicates(monkeypatch, "never")
     assert isinstance(plan_of(leased_entry()), Write)
 
 
@@ -132,7 +133,7 @@ def test_several_leads_hold_the_user_and_name_them() -> None:
 def test_the_setting_link_does_not_hold_a_user_with_several_leads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    choose(monkeypatch, "link")
+    set_duplicates(monkeypatch, "link")
     double = [BY_HAND, replace(BY_HAND, lead_id=9)]
     settled = rules.settle_read(leased_entry(finished_search()), double, [], NOW_MS)
     assert settled.events == ()
@@ -140,7 +141,7 @@ def test_the_setting_link_does_not_hold_a_user_with_several_leads(
 
 
 def test_the_one_contact_is_attached(monkeypatch: pytest.MonkeyPatch) -> None:
-    choose(monkeypatch, "contact")
+    set_duplicates(monkeypatch, "contact")
     contact = replace(BY_HAND, lead_id=31)
     settled = rules.settle_read(
         leased_entry(finished_search(contact_ids=(31,))), [], [contact], NOW_MS
@@ -177,8 +178,9 @@ def test_a_claim_of_a_sender_fails_if_another_user_takes_the_lead() -> None:
 def test_users_share_the_commands_of_a_search() -> None:
     entries = [replace(leased_entry(), user_id=user_id) for user_id in range(1, 15)]
     request = batch_request.build(entries, plan_of)
+    # Three notations of each phone, and at most 20 values in a command: six users share it.
     assert [len(command.params["values"]) for command in request.commands.values()] == [18, 18, 6]
-    reading = [replace(searching, search=finished_search()) for searching in entries]
+    reading = [replace(leased, search=finished_search()) for leased in entries]
     (command,) = batch_request.build(reading, plan_of).commands.values()
     assert command.params["filter"] == {"@ID": [8, 9]}
 
@@ -188,8 +190,8 @@ def test_quiet_users_share_an_import_if_the_portal_supports_it() -> None:
         replace(leased_entry(creates_anyway=True, is_quiet=True), user_id=user_id)
         for user_id in range(1, 26)
     ]
-    loud = replace(leased_entry(creates_anyway=True), user_id=40)
-    request = batch_request.build([*quiet, loud], plan_of, imports=True)
+    other = replace(leased_entry(creates_anyway=True), user_id=40)
+    request = batch_request.build([*quiet, other], plan_of, imports=True)
     methods = [command.method for command in request.commands.values()]
     assert methods == ["crm.item.batchImport", "crm.item.batchImport", "crm.item.add"]
     assert [len(command.params["data"]) for command in list(request.commands.values())[:2]] == [
@@ -197,8 +199,8 @@ def test_quiet_users_share_an_import_if_the_portal_supports_it() -> None:
         5,
     ]
     assert [step.position for step in request.steps] == [*range(20), *range(5), None]
-    usual = batch_request.build([*quiet, loud], plan_of)
-    assert {command.method for command in usual.commands.values()} == {"crm.item.add"}
+    without_imports = batch_request.build([*quiet, other], plan_of)
+    assert {command.method for command in without_imports.commands.values()} == {"crm.item.add"}
 
 
 @pytest.mark.parametrize("answer", [None, "x", [1], {"LEAD": "x"}, {"LEAD": ["x"]}, {"LEAD": None}])

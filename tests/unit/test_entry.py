@@ -165,22 +165,22 @@ def test_only_the_events_that_had_an_attempt_record_it_with_its_error() -> None:
     leased = entry(replace(tried, attempts=0), fresh, done)
     answered_event = replace(fresh, outcome=Outcome("failed", 1, reason="no"))
     for after, errors in ((fresh, []), (answered_event, [None])):
-        noted = Settlement(leased, {"hint": 1}, (tried, after, done), 2000).with_attempt(
+        recorded = Settlement(leased, {"hint": 1}, (tried, after, done), 2000).with_attempt(
             9, "no answer"
         )
-        assert noted.events[0].journey.tries == (Attempt(9, "no answer"),)
-        assert noted.events[1].journey.tries == tuple(Attempt(9, error) for error in errors)
-        assert noted.events[2] == done
-        assert (noted.fields, noted.delay_ms) == ({"hint": 1}, 2000)
+        assert recorded.events[0].journey.tries == (Attempt(9, "no answer"),)
+        assert recorded.events[1].journey.tries == tuple(Attempt(9, error) for error in errors)
+        assert recorded.events[2] == done
+        assert (recorded.fields, recorded.delay_ms) == ({"hint": 1}, 2000)
 
 
 def test_an_attempt_that_led_to_a_success_has_no_error() -> None:
     leased = entry(pending())
     answered_event = pending(outcome=Outcome("synced", 1, 55))
-    noted = Settlement(leased, {}, (answered_event,)).with_attempt(9)
-    assert noted.events[0].journey.tries == (Attempt(9, None),)
+    recorded = Settlement(leased, {}, (answered_event,)).with_attempt(9)
+    assert recorded.events[0].journey.tries == (Attempt(9, None),)
 
 
 def test_an_event_without_an_earlier_lease_records_its_first_attempt() -> None:
-    noted = Settlement(entry(), {}, (pending(attempts=1),)).with_attempt(9, "no answer")
-    assert noted.events[0].journey.tries == (Attempt(9, "no answer"),)
+    recorded = Settlement(entry(), {}, (pending(attempts=1),)).with_attempt(9, "no answer")
+    assert recorded.events[0].journey.tries == (Attempt(9, "no answer"),)

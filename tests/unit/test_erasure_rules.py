@@ -26,18 +26,18 @@ NOW = 1_000_000
 GONE = DesiredState(ERASED_NAME, "", None)
 PERSON = ("Ann Lee", "Somebody", "+7700")
 
-What = Literal["answer", "answer lost", "request lost", "gone"]
+Fate = Literal["answer", "answer lost", "request lost", "gone"]
 
 
 @dataclass
 class Portal:
-    """The user's leads by id, and what happens to each write, the last of it forever."""
+    """The user's leads by id, and the fates of the next writes; later ones are answered."""
 
     leads: dict[int, FoundLead]
-    fate: list[What]
+    fates: list[Fate]
 
-    def write(self, command: Command) -> What:
-        fate: What = self.fate.pop(0) if self.fate else "answer"
+    def write(self, command: Command) -> Fate:
+        fate: Fate = self.fates.pop(0) if self.fates else "answer"
         lead_id = command.params["id"]
         if lead_id not in self.leads:
             return "gone"
@@ -81,36 +81,40 @@ def leased_after(before: Entry, settlement: Settlement) -> Entry:
     )
 
 
-def step(now: Entry, portal: Portal) -> Settlement:
-    """The step that a worker takes for a leased user."""
-    match rules.plan(now):
+def step(leased: Entry, portal: Portal) -> Settlement:
+    """The next step of a worker for this user: its call at the portal, settled."""
+    match rules.plan(leased):
         case Lookup():
             listed = sorted(portal.leads.values(), key=lambda lead: lead.lead_id)
-            return rules.settle_lookup(now, listed, NOW)
+            return rules.settle_lookup(leased, listed, NOW)
         case Write(command):
             fate = portal.write(command)
             if fate == "gone":
-                return rules.settle_failure(now, LeadGone("gone"), NOW, is_write=True)
+                return rules.settle_failure(leased, LeadGone("gone"), NOW, is_write=True)
             if fate == "answer":
-                return rules.settle_written(now)
-            return rules.settle_failure(now, OutcomeUnknown("lost"), NOW, is_write=True)
+                return rules.settle_written(leased)
+            return rules.settle_failure(leased, OutcomeUnknown("lost"), NOW, is_write=True)
         case NoCall():
-            return rules.settle_done(now)
+            return rules.settle_done(leased)
 
 
-def play(portal: Portal, now: Entry, steps: int = 60) -> tuple[Entry, list[Settlement]]:
-    """Play calls until the events have an outcome."""
+def play(portal: Portal, leased: Entry, steps: int = 60) -> tuple[Entry, list[Settlement]]:
+    """Take steps until all events have an outcome: the entry then, and every settlement.
+
+    60 steps are far more than five leads and two lost calls need.
+    """
     settlements: list[Settlement] = []
     for _ in range(steps):
-        settlement = step(now, portal)
+        settlement = step(leased, portal)
         settlements.append(settlement)
-        now = leased_after(now, settlement)
-        if all(event.outcome for event in now.events):
-            return now, settlements
+        leased = leased_after(leased, settlement)
+        if all(event.outcome for event in leased.events):
+            return leased, settlements
     raise AssertionError("no outcome")
 
 
-def use(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+def set_mode(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """Set what an erasure does to the lead: blank it, delete it or keep it."""
     monkeypatch.setenv("LEADLINE_ERASE_LEAD", mode)
     process.forget(settings)
 
@@ -131,7 +135,7 @@ LEADS = st.lists(
         originator=st.just("leadline"),
     ),
     max_size=4,
-    unique_by=lambda build: build.lead_id,
+    unique_by=lambda lead: lead.lead_id,
 )
 FATES = st.lists(
     st.sampled_from(("answer", "answer lost", "request lost", "gone")), max_size=2
@@ -141,19 +145,18 @@ FATES = st.lists(
 @pytest.mark.parametrize("mode", ["blank", "delete"])
 def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     """Tried with any leads, and with either of two calls lost."""
-    use(monkeypatch, mode)
+    set_mode(monkeypatch, mode)
 
     @given(LEADS, FATES)
-    def check(listed: list[FoundLead], fates: list[What]) -> None:
-        portal = Portal({letter.lead_id: letter for letter in listed}, fates)
+    def check(listed: list[FoundLead], fates: list[Fate]) -> None:
+        portal = Portal({lead.lead_id: lead for lead in listed}, fates)
         end, settlements = play(portal, erased_entry(pending(2)))
         (event,) = end.events
         assert event.outcome
         assert event.outcome.status == "synced"
+        assert mode == "blank" or not portal.leads
         for lead in portal.leads.values():
-            assert (mode, lead.title, lead.name, lead.phones) == (
-                "blank", ERASED_NAME, ERASED_NAME, (),
-            )  # fmt: skip
+            assert (lead.title, lead.name, lead.phones) == (ERASED_NAME, ERASED_NAME, ())
         expected = "blanked" if portal.leads else None
         assert event.outcome.lead == expected or event.outcome.lead in {"none", "deleted"}
         assert event.outcome.lead_id in {None, *portal.leads}
@@ -165,10 +168,10 @@ def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_names_that_the_crm_restores_end_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, "blank")
+    set_mode(monkeypatch, "blank")
 
     class Restoring(Portal):
-        def write(self, command: Command) -> What:
+        def write(self, command: Command) -> Fate:
             assert command.method == leads.UPDATE
             return "answer"
 
@@ -187,19 +190,19 @@ def test_names_that_the_crm_restores_end_as_a_failure(monkeypatch: pytest.Monkey
 def test_without_an_answer_an_erasure_fails_after_three_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    use(monkeypatch, "blank")
-    now = erased_entry(pending(2))
+    set_mode(monkeypatch, "blank")
+    leased = erased_entry(pending(2))
     for _ in range(3):
-        now = leased_after(now, rules.settle_failure(now, Unavailable("down"), NOW))
-    assert now.events[0].outcome
-    assert now.events[0].outcome.status == "failed"
+        leased = leased_after(leased, rules.settle_failure(leased, Unavailable("down"), NOW))
+    assert leased.events[0].outcome
+    assert leased.events[0].outcome.status == "failed"
 
 
 def test_erasing_a_user_whose_lead_is_kept_makes_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, "keep")
-    now = erased_entry(pending(2), claimed_lead_id=55)
-    assert isinstance(rules.plan(now), NoCall)
-    outcome = rules.settle_done(now).events[0].outcome
+    set_mode(monkeypatch, "keep")
+    leased = erased_entry(pending(2), claimed_lead_id=55)
+    assert isinstance(rules.plan(leased), NoCall)
+    outcome = rules.settle_done(leased).events[0].outcome
     assert outcome
     assert (outcome.lead, outcome.lead_id) == ("kept", 55)
 
@@ -207,28 +210,28 @@ def test_erasing_a_user_whose_lead_is_kept_makes_no_call(monkeypatch: pytest.Mon
 def test_an_erasure_waits_while_a_lost_create_may_still_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    use(monkeypatch, "blank")
-    now = erased_entry(pending(2), wait_until_ms=NOW + 9000)
-    settlement = rules.settle_lookup(now, [], NOW)
+    set_mode(monkeypatch, "blank")
+    leased = erased_entry(pending(2), wait_until_ms=NOW + 9000)
+    settlement = rules.settle_lookup(leased, [], NOW)
     assert settlement.events == ()
     assert 0 < settlement.delay_ms <= 9000
-    assert rules.settle_lookup(now, [found_lead()], NOW).fields["agreed"]
+    assert rules.settle_lookup(leased, [found_lead()], NOW).fields["agreed"]
 
 
 @pytest.mark.parametrize(("origin", "originator"), [("8", "leadline"), ("7", "others"), ("", "x")])
 def test_the_lead_of_another_is_never_erased(
     monkeypatch: pytest.MonkeyPatch, origin: str, originator: str
 ) -> None:
-    use(monkeypatch, "delete")
-    now = erased_entry(pending(2), claimed_lead_id=55)
+    set_mode(monkeypatch, "delete")
+    leased = erased_entry(pending(2), claimed_lead_id=55)
     other = found_lead(origin=origin, originator=originator)
-    settlement = rules.settle_lookup_by_id(now, other, NOW)
+    settlement = rules.settle_lookup_by_id(leased, other, NOW)
     assert settlement.events[0].outcome
     assert settlement.events[0].outcome.status == "failed"
     assert not settlement.fields["agreed"]
 
 
 def test_older_events_are_superseded(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, "keep")
+    set_mode(monkeypatch, "keep")
     events = rules.settle_done(erased_entry(pending(3), pending(2))).events
     assert [event.outcome and event.outcome.status for event in events] == ["synced", "superseded"]

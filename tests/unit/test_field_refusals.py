@@ -24,8 +24,6 @@ VALUES = {"city": "Almaty", "source": "call", "email": "ann@example.com"}
 STATE = DesiredState("Ann Lee", "+77001112233", "NEW", VALUES)
 TITLES = {"UF_CRM_CITY": "City", "SOURCE_ID": "Источник", "EMAIL": "E-mail", "OPENED": "Open"}
 NOW = 1_000_000
-
-
 CHECK = FieldCheck(0, "", (), TITLES)
 
 
@@ -96,12 +94,14 @@ def test_a_field_that_did_not_fit_is_the_likely_cause_of_an_error_that_names_non
 
 
 @pytest.mark.parametrize(
-    ("result", "is_fields"),
+    ("result", "is_possible"),
     [(Rejected("no"), True), (LeadGone("no"), False), (OutcomeUnknown("no"), False), ({}, False)],
 )
-def test_only_a_refused_write_requests_a_check(result: object, *, is_fields: bool) -> None:
+def test_only_a_refused_write_may_be_the_fault_of_a_field(
+    result: object, *, is_possible: bool
+) -> None:
     leased = entry(pending(), state=STATE)
-    assert refusals.may_concern(leased, plan(leased), result) is is_fields
+    assert refusals.may_concern(leased, plan(leased), result) is is_possible
     assert not refusals.may_concern(leased, Lookup(), result)
     assert not refusals.may_concern(
         known_entry(pending(2), state=STATE, erased="1"), plan(leased), result

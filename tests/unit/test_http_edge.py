@@ -43,27 +43,27 @@ from tests.unit.conftest import Configure
 KEY = "k3y-of-the-tests-of-128-bits"
 
 
-def at(handler: Handler, request: Request) -> werkzeug.Response:
+def answer_to(handler: Handler, request: Request) -> werkzeug.Response:
     """The handler's answer to this request."""
     return werkzeug.Response.from_app(handler(request), request.environ)
 
 
-def get(path: str, method: str = "GET", **headers: str) -> Request:
+def request_for(path: str, method: str = "GET", **headers: str) -> Request:
     return Request(EnvironBuilder(path=path, method=method, headers=Headers(headers)).get_environ())
 
 
 @pytest.mark.parametrize("prefix", ["", "/function/update-user", "/function/move.openfaas-fn"])
 @pytest.mark.parametrize("path", ["/users/1", "/users/1/", "/1", "?id=1", "/?id=1", "/users?id=1"])
 def test_each_form_of_path_names_the_user(prefix: str, path: str) -> None:
-    assert user_id(get(prefix + path if prefix else path.replace("?", "/?", 1))) == 1
+    assert user_id(request_for(prefix + path if prefix else path.replace("?", "/?", 1))) == 1
 
 
 @pytest.mark.parametrize(
     "path", ["/users/1/move", "/1/move", "/users/1", "/move?id=1", "/users/move?id=1", "/?id=1"]
 )
 def test_a_move_may_be_named_in_its_path(path: str) -> None:
-    assert user_id(get(path), "/move") == 1
-    assert user_id(get(f"/function/move-user{path}"), "/move") == 1
+    assert user_id(request_for(path), "/move") == 1
+    assert user_id(request_for(f"/function/move-user{path}"), "/move") == 1
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_a_move_may_be_named_in_its_path(path: str) -> None:
 )
 def test_a_path_without_a_possible_user_id_gets_a_404(path: str) -> None:
     with pytest.raises(UserNotFound):
-        user_id(get(path))
+        user_id(request_for(path))
 
 
 def test_the_greatest_possible_id_is_accepted() -> None:
-    assert user_id(get("/users/9223372036854775807")) == 2**63 - 1
+    assert user_id(request_for("/users/9223372036854775807")) == 2**63 - 1
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
@@ -108,9 +108,9 @@ def test_any_path_names_a_user_or_gets_a_404(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/users", "/users/", "/function/create-user/users"])
 def test_the_collection_accepts_several_forms_of_its_path(path: str) -> None:
-    require_collection(get(path))
+    require_collection(request_for(path))
     with pytest.raises(PathNotFound):
-        require_collection(get(path.rstrip("/") + "/1"))
+        require_collection(request_for(path.rstrip("/") + "/1"))
 
 
 def respond(
@@ -122,7 +122,7 @@ def respond(
             raise error
         return Response("fine")
 
-    return at(guarded, get("/", method, **headers))
+    return answer_to(guarded, request_for("/", method, **headers))
 
 
 @pytest.fixture
@@ -191,14 +191,15 @@ def test_a_method_requires_its_scope(
     def guarded(_request: Request) -> Response:
         return Response("fine")
 
-    answer = at(guarded, get("/", method, Authorization=f"Bearer {KEY}"))
+    answer = answer_to(guarded, request_for("/", method, Authorization=f"Bearer {KEY}"))
     assert answer.status_code == status
-    assert at(guarded, get("/", method)).status_code == 401
+    assert answer_to(guarded, request_for("/", method)).status_code == 401
     if status == 403 and scopes != {"write_scope": "internal"}:
         assert answer.content_type == problem.CONTENT_TYPE
-        output = answer.headers["WWW-Authenticate"].split('"')
-        assert "insufficient_scope" in output
-        assert f"scope `{output[-2]}`" in json.loads(answer.data)["detail"]
+        challenge = answer.headers["WWW-Authenticate"].split('"')
+        assert "insufficient_scope" in challenge
+        required_scope = challenge[-2]
+        assert f"scope `{required_scope}`" in json.loads(answer.data)["detail"]
 
 
 def test_a_page_without_data_needs_no_key_but_its_data_does(
@@ -212,9 +213,9 @@ def test_a_page_without_data_needs_no_key_but_its_data_does(
             authorize(request, "read")
         return Response("fine")
 
-    assert at(page, get("/")).status_code == 200
-    assert at(page, get("/data")).status_code == 401
-    assert at(page, get("/data", Authorization=f"Bearer {KEY}")).status_code == 200
+    assert answer_to(page, request_for("/")).status_code == 200
+    assert answer_to(page, request_for("/data")).status_code == 401
+    assert answer_to(page, request_for("/data", Authorization=f"Bearer {KEY}")).status_code == 200
 
 
 @pytest.mark.usefixtures("auth_off")
@@ -225,7 +226,7 @@ def test_an_answer_has_its_correlation_id() -> None:
 
 
 def version_3() -> int:
-    """The user's version, if several are named."""
+    """Stands for the read of the user's version, which is needed only if the tag names several."""
     return 3
 
 
@@ -238,9 +239,9 @@ def version_3() -> int:
     ],
 )
 def test_if_match_names_versions(tag: str, version: int | None) -> None:
-    request = get("/", **{"If-Match": tag})
+    request = request_for("/", **{"If-Match": tag})
     assert write_headers.expected_version(request, version_3) == version
-    assert write_headers.expected_version(get("/"), version_3) is None
+    assert write_headers.expected_version(request_for("/"), version_3) is None
 
 
 @pytest.mark.parametrize(
@@ -258,14 +259,14 @@ def test_an_impossible_etag_matches_no_version(tag: str) -> None:
 def test_a_compressed_body_is_answered_with_what_to_do(encoding: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
     with pytest.raises(InvalidRequest, match="uncompressed") as caught:
-        require_json(get("/", **headers))
+        require_json(request_for("/", **headers))
     assert caught.value.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    require_json(get("/", **{**headers, "Content-Encoding": "identity"}))
+    require_json(request_for("/", **{**headers, "Content-Encoding": "identity"}))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
 def test_an_idempotency_key_has_a_maximum_length(key: str) -> None:
-    request = get("/", **{"Idempotency-Key": key})
+    request = request_for("/", **{"Idempotency-Key": key})
     with pytest.raises(InvalidRequest) as caught:
         write_headers.idempotency_key(request, "create")
     assert caught.value.status == HTTPStatus.BAD_REQUEST
@@ -273,11 +274,11 @@ def test_an_idempotency_key_has_a_maximum_length(key: str) -> None:
 
 def test_a_keys_fingerprint_depends_on_the_whole_request() -> None:
     def fingerprint(*parts: object, **headers: str) -> bytes:
-        request = get("/", **{"Idempotency-Key": "k", **headers})
+        request = request_for("/", **{"Idempotency-Key": "k", **headers})
         trace_context.set_caller("me")
-        repeat = write_headers.idempotency_key(request, *parts)
-        assert repeat is not None
-        return repeat.fingerprint
+        key = write_headers.idempotency_key(request, *parts)
+        assert key is not None
+        return key.fingerprint
 
     same = fingerprint("update", 1, "Ann")
     assert fingerprint("update", 1, "Ann") == same
@@ -301,12 +302,14 @@ def test_a_keys_fingerprint_depends_on_the_whole_request() -> None:
 )
 def test_a_key_of_the_previous_version_is_recognised(body: object, text: str) -> None:
     """Two versions run side by side, and a repeat may reach the other one."""
-    key = write_headers.idempotency_key(get("/", **{"Idempotency-Key": "k"}), "create", body)
+    key = write_headers.idempotency_key(
+        request_for("/", **{"Idempotency-Key": "k"}), "create", body
+    )
     assert key
     assert key.fingerprint == hashlib.sha256(f"(None, 'create', {text})".encode()).digest()
     other = body.model_copy(update={"external_id": "a"})  # type: ignore[attr-defined]
     recognised = write_headers.idempotency_key(
-        get("/", **{"Idempotency-Key": "k"}), "create", other
+        request_for("/", **{"Idempotency-Key": "k"}), "create", other
     )
     assert recognised
     assert recognised.fingerprint != key.fingerprint
@@ -328,13 +331,13 @@ def test_a_key_of_the_previous_version_is_recognised(body: object, text: str) ->
 )
 def test_an_invalid_query_gets_a_422(query: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse_query(Query, get(f"/users?{query}"))
+        parse_query(Query, request_for(f"/users?{query}"))
     assert caught.value.status == HTTPStatus.UNPROCESSABLE_ENTITY
     assert [field["field"] for field in caught.value.fields] == [query.partition("=")[0]]
 
 
 def test_a_query_has_defaults() -> None:
-    query = parse_query(Query, get("/users?stage=NEW&after=7"))
+    query = parse_query(Query, request_for("/users?stage=NEW&after=7"))
     expected = {"stage": "NEW", "limit": 50, "after": 7}
     assert query.model_dump(exclude_none=True) == expected
 

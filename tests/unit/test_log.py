@@ -59,8 +59,8 @@ def test_an_exception_is_logged_with_its_stack_and_never_with_its_text() -> None
 
 
 def test_a_librarys_exception_is_logged_without_its_text_too() -> None:
-    speak = "logging.getLogger('some.library').exception('it broke')"
-    (line,) = lines(f"try: fail()\nexcept ValueError: {speak}")
+    statement = "logging.getLogger('some.library').exception('it broke')"
+    (line,) = lines(f"try: fail()\nexcept ValueError: {statement}")
     assert (line["event"], line["level"], line["logger"]) == ("it broke", "error", "some.library")
     assert "Ivanka" not in json.dumps(line)
 
@@ -132,10 +132,10 @@ def secrets_in(text: str) -> list[str]:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize(
-    "speak",
+    "statement",
     [
         "logger.warning('odd', addresses=read)",
-        "logger.warning('odd', deep={'list': [{one: 1} for one in read]})",
+        "logger.warning('odd', deep={'list': [{address: 1} for address in read]})",
         "logger.warning('odd: ' + ' '.join(read))",
         r"""logger.warning('odd', own=['am"qp\\pass', 12345678, 'x12345678x', b'12345678'])""",
         "logger.warning('odd', error=ValueError(*read))",
@@ -144,8 +144,8 @@ def secrets_in(text: str) -> list[str]:
         "try: raise ValueError(*read)\nexcept ValueError: logger.exception('odd')",
     ],
 )
-def test_a_secret_that_was_read_is_redacted_in_every_line(speak: str, form: str) -> None:
-    text = output_of(READ + speak, LEADLINE_LOG=form, **SECRETS)
+def test_a_secret_that_was_read_is_redacted_in_every_line(statement: str, form: str) -> None:
+    text = output_of(READ + statement, LEADLINE_LOG=form, **SECRETS)
     assert "odd" in text or "bad" in text
     assert secrets_in(text) == []
     if form == "json":
@@ -175,9 +175,9 @@ def test_anything_like_a_webhook_is_redacted_even_if_it_was_never_read() -> None
 
 def test_libraries_that_quote_addresses_do_not_warn() -> None:
     names = "('urllib3.connectionpool', 'redis', 'requests')"
-    speak = f"for name in {names}: logging.getLogger(name).{{}}"
-    assert lines(speak.format("warning('Failed to parse headers (url=%s)', 1)")) == []
-    assert len(lines(speak.format("error('it broke')"))) == 3
+    statement = f"for name in {names}: logging.getLogger(name).{{}}"
+    assert lines(statement.format("warning('Failed to parse headers (url=%s)', 1)")) == []
+    assert len(lines(statement.format("error('it broke')"))) == 3
 
 
 def test_a_line_without_secrets_stays_as_it_is() -> None:

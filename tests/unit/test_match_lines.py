@@ -36,8 +36,8 @@ def test_a_user_whose_lead_equals_it_has_no_line() -> None:
 
 
 def test_a_user_whose_lead_differs_is_updated_field_by_field() -> None:
-    match = line(replace(USER, full_name="Bob"), found_lead())
-    assert match == Line("update", 7, 3, 55, (55,), changes={"full_name": ["Ann Lee", "Bob"]})
+    renamed = line(replace(USER, full_name="Bob"), found_lead())
+    assert renamed == Line("update", 7, 3, 55, (55,), changes={"full_name": ["Ann Lee", "Bob"]})
     unlinked = line(replace(USER, lead_id=None), found_lead())
     assert unlinked is not None
     assert unlinked.changes == {"bitrix_lead_id": [55, None]}

@@ -149,10 +149,13 @@ def test_people_that_may_not_be_read_leave_the_rest_of_the_check(refused: str) -
 
 
 @pytest.mark.parametrize(
-    ("scopes", "may"), [(["crm", "user_brief"], True), (["crm"], False), (None, False), ({}, False)]
+    ("scopes", "is_allowed"),
+    [(["crm", "user_brief"], True), (["crm"], False), (None, False), ({}, False)],
 )
-def test_people_are_read_by_a_webhook_that_may(scopes: Any, may: bool) -> None:  # noqa: FBT001
-    assert portal_fields.may_read_people(scopes) is may
+def test_the_portals_users_are_read_only_if_the_webhook_has_a_scope_for_it(
+    scopes: Any, *, is_allowed: bool
+) -> None:
+    assert portal_fields.may_read_people(scopes) is is_allowed
 
 
 def test_a_required_field_with_a_default_or_a_constant_is_filled() -> None:
@@ -184,6 +187,7 @@ def test_a_draft_is_a_map_that_fits() -> None:
     assert field_map.fields.keys() == {"email", "size"}
     assert field_map.fields["size"].values == {"Small": "45", "Big": "46"}
     assert portal_fields.misfits(field_map, portal(**required)) == []
+    # As after a person has uncommented every field of the draft.
     everything = "\n".join(
         line.removeprefix("# ") if line.startswith(("# [", "# type", "# lead", '# "')) else line
         for line in text.splitlines()

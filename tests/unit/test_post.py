@@ -1,4 +1,4 @@
-"""Bodies and answers over the limit are refused before they are read."""
+"""The connector neither parses messages over the limit nor reads endless answers."""
 
 import threading
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ def test_a_message_over_the_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch)
     limit = settings().body_limit
     parsed: list[int] = []
 
-    def event(message: ReceivedMessage) -> Any:
+    def record_length(message: ReceivedMessage) -> Any:
         parsed.append(len(message.body))
 
-    monkeypatch.setattr(envelope, "cloud_event", event)
+    monkeypatch.setattr(envelope, "cloud_event", record_length)
     client = FunctionClient("bitrix_queue", "http://127.0.0.1:1/", 1)
     messages = [received_message(b" " * (limit + 1)), received_message(b" " * limit)]
     assert client.deliver_batch(messages) == messages

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as tries
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from leadline.messages import contract
@@ -24,10 +24,10 @@ REASONS = st.builds(
 )
 
 
-def texts(most: int) -> st.SearchStrategy[str]:
+def texts(max_length: int) -> st.SearchStrategy[str]:
     """Texts as JSON may carry them; control characters take six bytes there."""
-    alike = st.sampled_from('a\x00\x1f"\\я😀').map(lambda character: character * most)
-    return st.one_of(st.text(max_size=most), alike)
+    repeated = st.sampled_from('a\x00\x1f"\\я😀').map(lambda character: character * max_length)
+    return st.one_of(st.text(max_size=max_length), repeated)
 
 
 USERS = st.fixed_dictionaries(
@@ -46,7 +46,7 @@ IDS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=
     ],
 )
 @given(reason=REASONS, user=USERS, event_id=IDS)
-@tries(
+@hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
 def test_our_reader_accepts_every_reply_that_we_publish(

@@ -30,7 +30,7 @@ def test_words_of_our_own_paths_and_ids_are_logged_and_nothing_else(raw: str, lo
     assert loggable(raw) == logged
 
 
-def test_a_functions_name_is_logged_once_it_is_known_to_be_one() -> None:
+def test_only_the_name_of_an_existing_function_is_logged() -> None:
     path = "/function/create-user/ivanov?name=x"
     assert loggable(path, "create-user") == "/function/create-user/*"
     assert loggable(path) == "/function/*/*"

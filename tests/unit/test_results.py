@@ -89,7 +89,7 @@ def test_keys_and_urls_are_confidential_and_names_are_not(monkeypatch: pytest.Mo
 
 
 def test_a_signature_is_that_of_standard_webhooks() -> None:
-    """The specification's own: id, timestamp and body, joined by dots."""
+    """The specification signs the id, the timestamp and the body, joined by dots."""
     key = base64.b64decode(KEY.removeprefix("whsec_"))
     body = RESULT.body()
     sent = message.headers(RESULT, body, [key, os.urandom(32)], 1614265330)

@@ -27,8 +27,8 @@ from tests.unit.misbehaving import SECRET, Behave, Connection, answer, server
 
 COMMANDS = {"u1": Command("profile", {})}
 DONE = b'{"result": {"result": {"u1": 1}}}'
-#: The duration of a call in these tests, and what a busy machine may add: less than a server of
-#: these tests takes for its answer.
+#: Time-outs of a call in these tests, and the most that a busy machine may add to them. Together
+#: they are shorter than an answer sent byte by byte, so a call that reads all of it is noticed.
 CONNECT_S, RESPONSE_S, SPARE_S = 1.0, 1.0, 30.0
 
 Open = Callable[[str], PortalClient]

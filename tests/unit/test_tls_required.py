@@ -21,6 +21,8 @@ from local.gateway import checks
 PASSWORD = b"hunter2hunter2"
 #: AuthenticationCleartextPassword: https://www.postgresql.org/docs/current/protocol-message-formats.html
 ASK_FOR_PASSWORD = b"R" + struct.pack("!ii", 8, 3)
+#: Length of Postgres' SSLRequest in bytes, with which a client asks for TLS (same page).
+SSL_REQUEST_BYTES = 8
 
 
 @dataclass
@@ -28,9 +30,9 @@ class ServerWithoutTls:
     """Refuses TLS as Postgres does, asks for the password, and records what it receives."""
 
     port: int
-    heard: bytearray = field(default_factory=bytearray)
-    #: Each connection that was answered.
-    visits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    received: bytearray = field(default_factory=bytearray)
+    #: Released after each connection.
+    connections: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def listen(self, listener: socket.socket) -> None:
         """Answer until the listener is closed."""
@@ -42,11 +44,11 @@ class ServerWithoutTls:
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(60)
                 for answer in (b"N", ASK_FOR_PASSWORD, b""):
-                    self.heard += connection.recv(4096)
+                    self.received += connection.recv(4096)
                     connection.settimeout(0.5)
-                    is_asked_for_tls = len(self.heard) == 8
+                    is_asked_for_tls = len(self.received) == SSL_REQUEST_BYTES
                     connection.sendall(answer if is_asked_for_tls else ASK_FOR_PASSWORD)
-            self.visits.release()
+            self.connections.release()
 
 
 @pytest.fixture
@@ -82,13 +84,13 @@ CONNECTING: dict[str, tuple[Callable[[int], str], Callable[[str], object]]] = {
 }
 
 
-@pytest.mark.parametrize("who", CONNECTING)
+@pytest.mark.parametrize("client", CONNECTING)
 def test_a_server_without_tls_gets_no_password(
-    server_without_tls: ServerWithoutTls, who: str
+    server_without_tls: ServerWithoutTls, client: str
 ) -> None:
-    address, work = CONNECTING[who]
+    address, connect_to = CONNECTING[client]
     with pytest.raises((LeadlineError, AMQPError, AMQPConnectorException, RedisError, OSError)):
-        work(address(server_without_tls.port))
-    assert server_without_tls.visits.acquire(timeout=60)
-    assert server_without_tls.heard
-    assert PASSWORD not in server_without_tls.heard
+        connect_to(address(server_without_tls.port))
+    assert server_without_tls.connections.acquire(timeout=60)
+    assert server_without_tls.received
+    assert PASSWORD not in server_without_tls.received

@@ -19,7 +19,7 @@ def parse(model: type[BaseModel], **fields: Any) -> Any:
 
 
 def invalid_fields(model: type[BaseModel], **fields: Any) -> list[str]:
-    """The invalid fields."""
+    """The names of the fields that the model rejects."""
     with pytest.raises(ValidationError) as caught:
         parse(model, **fields)
     return [".".join(map(str, error["loc"])) for error in caught.value.errors()]
