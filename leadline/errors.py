@@ -18,13 +18,13 @@ LeadlineError
 ├── TooManyRequests           429: over the rate limit of this key, or of refused callers
 ├── DependencyDown            503: safe to repeat
 │   ├── DatabaseDown          Postgres
-│   │   └── DatabaseBusy      nothing was written: a lock was held; in pool.py StatementTimeout
+│   │   └── DatabaseBusy      a lock was held for too long; nothing was written
 │   ├── BrokerDown            RabbitMQ
 │   └── QueueDown             Redis; also a QueueError
 ├── QueueError                the work queue in Redis could not be used
 │   └── QueueDefect           Redis refuses a command that a retry won't make valid
 ├── BadMessage                can never be processed: dead letter
-├── BadConfiguration          a setting is missing or invalid: the process does not start, or waits
+├── BadConfiguration          a setting is missing or invalid: the operator must change it
 └── BitrixError
     ├── Refused               nothing ran: wait, spend no attempt
     │   └── LeaseTooShort     our own check: the lease could end before the call does
@@ -236,8 +236,8 @@ class BitrixError(LeadlineError):
 
     def __init__(self, detail: str | None = None, *, code: str = "") -> None:
         super().__init__(detail)
-        self.code = code  # Bitrix24's own; "" if it sent none
-        #: HTTP status of the request, if the error is that of a whole request that was answered.
+        self.code = code  # Bitrix24's own error code; "" if it sent none
+        #: HTTP status of the response, if a whole request failed and got a response.
         self.http_status: int | None = None
 
 

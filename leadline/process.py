@@ -20,38 +20,38 @@ class Process:
     """The connections and clients of one process; thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # making one may need another
-        self._held: dict[Callable[[], Any], Any] = {}
+        self._lock = threading.RLock()  # making an object may need another one
+        self._objects: dict[Callable[[], Any], Any] = {}
         self._closings: list[Callable[[], object]] = []
 
     def get(self, make: Callable[[], T], close: Callable[[T], object] | None = None) -> T:
         """The object that `make` makes: made at first use, and again only if making it failed."""
         try:
-            held: T = self._held[make]
+            found: T = self._objects[make]
         except KeyError:
             with self._lock:
-                if make not in self._held:
-                    self._held[make] = made = make()
+                if make not in self._objects:
+                    self._objects[make] = made = make()
                     if close is not None:
                         self._closings.append(functools.partial(close, made))
-                held = self._held[make]
-        return held
+                found = self._objects[make]
+        return found
 
     def forget(self, make: Callable[[], Any]) -> None:
         """Drop what `make` returned, if anything: the next `get` makes it again."""
         with self._lock:
-            self._held.pop(make, None)
+            self._objects.pop(make, None)
 
-    def held(self) -> list[Any]:
-        """Everything that has been made, the oldest first."""
+    def objects(self) -> list[Any]:
+        """All objects that have been made, the oldest first."""
         with self._lock:
-            return list(self._held.values())
+            return list(self._objects.values())
 
     def close(self) -> None:
-        """Close all objects that need it, the newest first: it may use older ones."""
+        """Close all objects that need it, the newest first: an object may use older ones."""
         with self._lock:
             closings = self._closings[::-1]
-            self._held.clear()
+            self._objects.clear()
             self._closings.clear()
         for close in closings:
             close()
@@ -61,23 +61,23 @@ _current = Process()
 
 
 def per_process(make: Callable[[], T]) -> Callable[[], T]:
-    """Decorator: one result of this function for each process."""
-    return _held(make, None)
+    """Decorator: the function is called once in each process; later calls return its result."""
+    return _made_once(make, None)
 
 
 def per_process_closing(
     close: Callable[[T], object],
 ) -> Callable[[Callable[[], T]], Callable[[], T]]:
     """Decorator: as `per_process`, for an object that must be closed."""
-    return lambda make: _held(make, close)
+    return lambda make: _made_once(make, close)
 
 
-def _held(make: Callable[[], T], close: Callable[[T], object] | None) -> Callable[[], T]:
+def _made_once(make: Callable[[], T], close: Callable[[T], object] | None) -> Callable[[], T]:
     @functools.wraps(make)
-    def held() -> T:
+    def get() -> T:
         return _current.get(make, close)
 
-    return held
+    return get
 
 
 def current() -> Process:
@@ -85,9 +85,9 @@ def current() -> Process:
     return _current
 
 
-def forget(held: Callable[[], Any]) -> None:
+def forget(get: Callable[[], Any]) -> None:
     """Drop what this `per_process` function returned, such as settings that have changed."""
-    _current.forget(held.__wrapped__)  # type: ignore[attr-defined]
+    _current.forget(get.__wrapped__)  # type: ignore[attr-defined]
 
 
 _start_checks: list[Callable[[], object]] = []
@@ -108,7 +108,7 @@ def check_start() -> None:
 @contextmanager
 def fresh() -> Iterator[Process]:
     """Use a new `Process` within this block, as tests do; it is closed at the end."""
-    global _current  # noqa: PLW0603 - the only one
+    global _current  # noqa: PLW0603 - the only global of connections
     before, _current = _current, Process()
     try:
         yield _current
@@ -119,7 +119,7 @@ def fresh() -> Iterator[Process]:
 
 def _reset_in_child() -> None:
     """Start a forked process without its parent's objects: they can't share a connection."""
-    global _current  # noqa: PLW0603 - the only one
+    global _current  # noqa: PLW0603 - the only global of connections
     _current = Process()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
 
-from leadline.bitrix24.webhook import Webhook
+from leadline.bitrix24.webhook_url import WebhookUrl
 from leadline.errors import BadConfiguration
 from leadline.runtime.secrets import DEFAULT_FOLDER
 from local.logins import postgres, rabbitmq, redis
@@ -146,7 +146,7 @@ def main() -> int:
     webhook = config("bitrix-webhook-url")
     if webhook:
         try:
-            Webhook.parse(webhook)
+            WebhookUrl.parse(webhook)
         except BadConfiguration as error:
             sys.stderr.write(f"{error}\n")
             return 1

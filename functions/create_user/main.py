@@ -21,7 +21,7 @@ def create_user(request: Request) -> RawResponse:
     new = write_headers.parse_body(with_fields(NewUser), request)
     key = write_headers.idempotency_key(request, "create", new)
     if new.external_id is not None:
-        # Cold start: few users have one.
+        # Cold start: few users have an external id.
         from leadline.ledger.upsert import accept as upserts  # noqa: PLC0415
         from leadline.ledger.upsert.outcome import Item  # noqa: PLC0415
 

@@ -19,5 +19,6 @@ from leadline.users.model import UserId
 def delete_user(request: Request) -> RawResponse:
     """204, also for a user that was erased before; 404 for an id that no user ever had."""
     user = UserId(user_id(request))
-    erase.erase(user, write_headers.expected_version(request, write_headers.version_of(user)))
+    version = write_headers.expected_version(request, write_headers.version_reader(user))
+    erase.erase(user, version)
     return RawResponse(b"", HTTPStatus.NO_CONTENT, {})

@@ -19,8 +19,5 @@ def move_user(request: Request) -> RawResponse:
     user = UserId(user_id(request, "/move"))
     move = write_headers.parse_body(Move, request)
     key = write_headers.idempotency_key(request, "move", user, move)
-    return write_headers.user_response(
-        accept.change(
-            user, move, write_headers.expected_version(request, write_headers.version_of(user)), key
-        )
-    )
+    version = write_headers.expected_version(request, write_headers.version_reader(user))
+    return write_headers.user_response(accept.change(user, move, version, key))

@@ -18,10 +18,10 @@ def openapi(request: Request) -> Response:
         case [""] | ["openapi.json"]:
             return Response(document(), content_type="application/json")
         case ["docs", "problems"]:
-            return Response(problem_types.html(), headers=docs_page.SECURITY)
+            return Response(problem_types.html(), headers=docs_page.SECURITY_HEADERS)
         case ["docs"]:
-            return Response(docs_page.html(), headers=docs_page.SECURITY)
+            return Response(docs_page.html(), headers=docs_page.SECURITY_HEADERS)
         case ["docs", name]:
-            body, kind = docs_page.asset(name)
-            return Response(body, headers=docs_page.SECURITY, content_type=kind)
+            body, content_type = docs_page.asset(name)
+            return Response(body, headers=docs_page.SECURITY_HEADERS, content_type=content_type)
     raise PathNotFound

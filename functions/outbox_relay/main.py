@@ -1,8 +1,8 @@
 """The relay, called by a schedule: publish the events that are due, and do periodic checks.
 
-It also has the events published again that Redis can't vouch for after a loss, restores an
-operator's manual hold there, advances bulk jobs, removes what is left of erased users, and delivers
-results to other systems.
+It also republishes the events that a Redis which lost data may have forgotten, restores an
+operator's manual hold in Redis, advances bulk jobs, removes what is left of erased users, and
+delivers results to other systems.
 """
 
 import functions_framework
@@ -66,7 +66,7 @@ def outbox_relay(_request: Request) -> RawResponse:
     _restore_hold()
     postgres_rollback.check()
     lost_erasures.run()
-    jobs.advance()
+    jobs.advance(jobs.OF_USERS)
     republish(relay.make_due)
     result = relay.run(PendingEvents().pending_among)
     jobs.advance(jobs.OF_DEAD_LETTERS)

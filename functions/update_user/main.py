@@ -20,11 +20,5 @@ def update_user(request: Request) -> RawResponse:
     user = UserId(user_id(request))
     changes = write_headers.parse_body(with_fields(Changes), request)
     key = write_headers.idempotency_key(request, "update", user, changes)
-    return write_headers.user_response(
-        accept.change(
-            user,
-            changes,
-            write_headers.expected_version(request, write_headers.version_of(user)),
-            key,
-        )
-    )
+    version = write_headers.expected_version(request, write_headers.version_reader(user))
+    return write_headers.user_response(accept.change(user, changes, version, key))

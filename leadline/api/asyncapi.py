@@ -1,4 +1,4 @@
-"""The two messages as an AsyncAPI 3.0 document, generated from their models.
+"""The messages, request and reply, as an AsyncAPI 3.0 document, generated from their models.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0. `python -m leadline.api.asyncapi`
 prints it; docs/asyncapi.json is its output.
@@ -115,9 +115,11 @@ def build() -> Json:
         "components": {
             "messages": {
                 "request": _message(
-                    "request", _bare_or_enveloped(Request, bare=False), _REQUEST_HEADERS
+                    "request", _bare_or_enveloped(Request, bare_first=False), _REQUEST_HEADERS
                 ),
-                "reply": _message("reply", _bare_or_enveloped(Reply, bare=True), _REPLY_HEADERS),
+                "reply": _message(
+                    "reply", _bare_or_enveloped(Reply, bare_first=True), _REPLY_HEADERS
+                ),
             },
             "schemas": _schemas(),
         },
@@ -125,7 +127,7 @@ def build() -> Json:
 
 
 def text() -> str:
-    """The document as stored in docs/."""
+    """The document as docs/asyncapi.json stores it."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(build(), option=options).decode()
 
@@ -155,16 +157,16 @@ def _message(name: str, payload: Json, headers: Json) -> Json:
     }
 
 
-def _bare_or_enveloped(model: type[BaseModel], *, bare: bool) -> Json:
-    """The model in the NestJS envelope or bare; the default form first."""
-    plain = _reference(f"components/schemas/{model.__name__}")
+def _bare_or_enveloped(model: type[BaseModel], *, bare_first: bool) -> Json:
+    """The model bare, or in the NestJS envelope: the form that we send by default comes first."""
+    content = _reference(f"components/schemas/{model.__name__}")
     enveloped: Json = {
         "type": "object",
         "required": ["pattern", "data"],
-        "properties": {"pattern": _TEXT, "data": plain},
+        "properties": {"pattern": _TEXT, "data": content},
     }
-    alone: Json = {"allOf": [plain, {"not": {"required": ["pattern"]}}]}
-    return {"oneOf": [alone, enveloped] if bare else [enveloped, alone]}
+    bare: Json = {"allOf": [content, {"not": {"required": ["pattern"]}}]}
+    return {"oneOf": [bare, enveloped] if bare_first else [enveloped, bare]}
 
 
 def _schemas() -> Json:

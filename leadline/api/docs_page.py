@@ -1,6 +1,6 @@
 """The API documentation page: Swagger UI, without external resources.
 
-`docs/` fixes the accessibility issues that axe finds in Swagger UI.
+Its own files, in the folder `docs/`, fix the accessibility issues that axe finds in Swagger UI.
 """
 
 from functools import cache
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from leadline.errors import PathNotFound
 
-#: Only our own files may run; Swagger UI sets element styles by script, which CSP allows.
-SECURITY = {
+#: Only files of this origin may run. Swagger UI sets element styles by script, which CSP allows.
+SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -39,7 +39,7 @@ _PAGE = """<!doctype html>
 
 _STATIC = Path(__file__).with_name("docs")
 
-_TYPES = {
+_CONTENT_TYPES = {
     "favicon-32x32.png": "image/png",
     "legible.css": "text/css; charset=utf-8",
     "show.js": "text/javascript; charset=utf-8",
@@ -60,8 +60,8 @@ def asset(name: str) -> tuple[bytes, str]:
     Raises:
         PathNotFound: the page has no such file.
     """
-    if name not in _TYPES:
+    if name not in _CONTENT_TYPES:
         raise PathNotFound
     own_file = _STATIC / name
     swagger_file = resources.files("flask_swagger_ui") / "dist" / name
-    return (own_file if own_file.is_file() else swagger_file).read_bytes(), _TYPES[name]
+    return (own_file if own_file.is_file() else swagger_file).read_bytes(), _CONTENT_TYPES[name]

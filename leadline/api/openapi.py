@@ -67,7 +67,7 @@ _ERRORS = {
 }
 _REQUESTS = (NewUser, Changes, Move, Upsert, Batch, BatchItem)
 _RESPONSES = (User, UserDetails, Page, BatchAnswer, StageList, problem.Problem)
-_KEYS = {
+_SECURITY_SCHEMES = {
     "key": {
         "type": "http",
         "scheme": "bearer",
@@ -77,7 +77,7 @@ _KEYS = {
 
 
 def document() -> bytes:
-    """The document as JSON: with the fields of the map, and keys if the settings require them."""
+    """The document as JSON, with the fields of the map, and keys if the settings require them."""
     return _document(settings().auth == "on", field_map())
 
 
@@ -108,7 +108,7 @@ def build(*, with_keys: bool = True) -> Json:
             "parameters": components.parameters(),
             "headers": components.headers(),
             "responses": {_error_name(status): _error(status) for status in sorted(_ERRORS)},
-            "securitySchemes": _KEYS if with_keys else {},
+            "securitySchemes": _SECURITY_SCHEMES if with_keys else {},
         },
     }
 
@@ -158,17 +158,18 @@ def _query(model: Any) -> list[Json]:
 
 
 def _parameter(schema: Json) -> Json:
-    """A parameter with this schema, without its null: an absent parameter stands for that."""
+    """A parameter with this schema. It has no null: a parameter without a value is left out."""
     (non_null,) = [
         branch for branch in schema.get("anyOf", [schema]) if branch.get("type") != "null"
     ]
     merged = {**schema, **non_null}
-    texts = {name: merged.pop(name) for name in ("description",) if name in merged}
-    dropped = {"anyOf", "title"} | ({"default"} if merged.get("default", ...) is None else set())
-    return {
-        **texts,
-        "schema": {name: value for name, value in merged.items() if name not in dropped},
-    }
+    merged.pop("anyOf", None)
+    merged.pop("title", None)
+    if merged.get("default", ...) is None:
+        del merged["default"]
+    if "description" not in merged:
+        return {"schema": merged}
+    return {"description": merged.pop("description"), "schema": merged}
 
 
 def _success(operation: Operation, status: int) -> Json:
@@ -176,7 +177,7 @@ def _success(operation: Operation, status: int) -> Json:
     answer: Json = {"description": HTTPStatus(status).phrase, "headers": _header_references(names)}
     if operation.response is None or status == HTTPStatus.NOT_MODIFIED:
         return answer
-    content = {"schema": _reference(operation.response), "example": operation.example}
+    content = {"schema": _reference(operation.response), "example": operation.response_example}
     answer["content"] = {"application/json": content}
     if operation.name == "createUser":
         answer["links"] = {
@@ -209,6 +210,7 @@ def _error_name(status: int) -> str:
 
 
 def _header_references(names: tuple[str, ...]) -> Json:
+    """The headers of a response; `ETag-Of-List` is the description of ETag for a list."""
     return {
         name.removesuffix("-Of-List"): {"$ref": f"#/components/headers/{name}"}
         for name in ("X-Call-Id", *names)

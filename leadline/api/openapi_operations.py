@@ -1,6 +1,6 @@
 """The operations of the HTTP API, with their models, texts and examples."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from leadline.runtime.http.auth import Scope
@@ -14,8 +14,8 @@ from leadline.users.views import (
     UserDetails,
 )
 
-_READING = (401, 403, 503)
-_WRITING = (400, 401, 403, 408, 409, 410, 413, 415, 422, 429, 503)
+_READ_ERRORS = (401, 403, 503)
+_WRITE_ERRORS = (400, 401, 403, 408, 409, 410, 413, 415, 422, 429, 503)
 
 TAGS = {
     "Users": "A user lives in Postgres; its lead in Bitrix24 follows. `sync` says how far.",
@@ -61,7 +61,7 @@ _INVALID = {
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the API and its models."""
+    """An operation of the API: its texts, models, examples and statuses."""
 
     method: str
     path: str
@@ -71,16 +71,16 @@ class Operation:
     response: Any
     tag: str
     description: str
-    #: Of the response.
-    example: Any
+    response_example: Any
     statuses: tuple[int, ...] = (200,)
     body: Any = None
     body_example: Any = None
     query: Any = None
+    #: Headers of the request.
     headers: tuple[str, ...] = ()
-    #: Of successful responses.
+    #: Headers of successful responses.
     response_headers: tuple[str, ...] = ("ETag",)
-    errors: tuple[int, ...] = field(default=_READING)
+    errors: tuple[int, ...] = _READ_ERRORS
 
 
 OPERATIONS = (
@@ -90,13 +90,13 @@ OPERATIONS = (
         "the newest `updated_at` of the last round, less ten seconds, as `updated_since`: a write "
         "may become visible that much later than its time. A `+` in a query must be sent as `%2B`.",
         {"items": [_STORED], "next": None},
-        query=Query, response_headers=(), errors=(*_READING, 422),
+        query=Query, response_headers=(), errors=(*_READ_ERRORS, 422),
     ),
     Operation(
         "POST", "/users", "createUser", "Create a user.", "write", User, "Users",
         "The lead is created soon after, also if RabbitMQ, Redis or Bitrix24 is down now.",
         _USER, (201,), NewUser, {"full_name": _NAME, "phone": _PHONE},
-        headers=("Idempotency-Key",), response_headers=("ETag", "Location"), errors=_WRITING,
+        headers=("Idempotency-Key",), response_headers=("ETag", "Location"), errors=_WRITE_ERRORS,
     ),
     Operation(
         "POST", "/users/batch", "batchUsers", "Create or change up to 1,000 users.", "write",
@@ -117,7 +117,7 @@ OPERATIONS = (
                 {"full_name": "Пётр Петров"},
             ]
         },
-        headers=("Idempotency-Key",), response_headers=(), errors=_WRITING,
+        headers=("Idempotency-Key",), response_headers=(), errors=_WRITE_ERRORS,
     ),
     Operation(
         "PUT", "/users/by-external-id/{external_id}", "upsertUser",
@@ -125,31 +125,31 @@ OPERATIONS = (
         "201 if it is new. Otherwise only what differs is changed; if nothing does, there is no "
         "new version. Concurrent requests create one user. With If-Match no user is created.",
         _USER_WITH_EXTERNAL_ID, (200, 201), Upsert, {"full_name": _NAME, "phone": _PHONE},
-        headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 412),
+        headers=("Idempotency-Key", "If-Match"), errors=(*_WRITE_ERRORS, 412),
     ),
     Operation(
         "GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read", UserDetails,
         "Users", "With the last ten writes of the last 30 days.",
-        {**_STORED, "sync": {**_SYNC, "events": [_EVENT]}}, errors=(*_READING, 404, 410),
+        {**_STORED, "sync": {**_SYNC, "events": [_EVENT]}}, errors=(*_READ_ERRORS, 404, 410),
     ),
     Operation(
         "PATCH", "/users/{id}", "updateUser", "Change the given fields.", "write", User, "Users",
         "The other fields keep their values, and so does the stage of the lead unless it is given.",
         {**_USER, "full_name": "Пётр Петров"}, body=Changes,
         body_example={"full_name": "Пётр Петров"}, headers=("Idempotency-Key", "If-Match"),
-        errors=(*_WRITING, 404, 412),
+        errors=(*_WRITE_ERRORS, 404, 412),
     ),
     Operation(
         "POST", "/users/{id}/move", "moveUser", "Set the stage.", "write", User, "Users",
         "Also if the lead was moved in the CRM meanwhile.", {**_USER, "stage": "IN_PROCESS"},
         body=Move, body_example={"stage": "IN_PROCESS"}, headers=("Idempotency-Key", "If-Match"),
-        errors=(*_WRITING, 404, 412),
+        errors=(*_WRITE_ERRORS, 404, 412),
     ),
     Operation(
         "DELETE", "/users/{id}", "eraseUser", "Erase the person, for good.", "erase", None, "Users",
         "Name and phone are forgotten here and in Bitrix24; id and version stay. A repetition is "
         "204, too.", None, (204,), headers=("If-Match",), response_headers=(),
-        errors=(*_READING, 404, 412, 429),
+        errors=(*_READ_ERRORS, 404, 412, 429),
     ),
     Operation(
         "GET", "/stages", "listStages", "List the stages that a user can have.", "read", StageList,

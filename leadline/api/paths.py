@@ -10,6 +10,7 @@ from flask import Request
 from leadline.errors import PathNotFound, UserNotFound
 from leadline.runtime.telemetry.http_metrics import ROUTE
 
+#: The largest bigint of Postgres.
 MAX_ID = 2**63 - 1
 
 _FUNCTION_PREFIX = re.compile(r"^/function/[a-z0-9.-]+(?=/|$)")
@@ -62,7 +63,7 @@ def external_id(request: Request) -> str:
     """The external id from `/users/by-external-id/x`, `/by-external-id/x` or `?external_id=x`.
 
     Raises:
-        PathNotFound: no external id in the path.
+        PathNotFound: no external id.
     """
     path = path_of(request)
     match = _EXTERNAL_ID_PATH.match(path)
@@ -77,7 +78,7 @@ def user_id(request: Request, suffix: str = "") -> int:
     """The user's id from `/users/1`, `/1` or `?id=1`; `suffix` may be `/move`.
 
     Raises:
-        UserNotFound: no valid user id in the path.
+        UserNotFound: no valid user id.
     """
     path = path_of(request)
     if path.rstrip("/") in {"", "/users", suffix, f"/users{suffix}"}:

@@ -9,7 +9,7 @@ from flask import Request
 from leadline.runtime.http.endpoint import RawResponse
 from leadline.users import stages
 
-#: The list is read from the portal hourly, and a write may name a stage that was read just now.
+#: As long as a function may use its own copy: a write may name a stage that is newer.
 MAX_AGE_S = int(stages.CACHE_S)
 
 

@@ -8,7 +8,7 @@ from leadline.errors import MethodNotAllowed, PathNotFound
 
 PAGE = "index.html"
 LANGUAGES = ("en", "ru")
-_TYPES = {
+_CONTENT_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
@@ -35,11 +35,11 @@ class StaticFiles:
         self._files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.suffix in _TYPES
+            if path.suffix in _CONTENT_TYPES
         }
 
     def answer(self, request: Request, name: str) -> Response:
-        """The file with this path; the page if it is empty.
+        """The file with this path; the page if the path is empty.
 
         Raises:
             MethodNotAllowed: neither GET nor HEAD.
@@ -51,8 +51,8 @@ class StaticFiles:
         body = self._files.get(name)
         if body is None:
             raise PathNotFound
-        kind = _TYPES[Path(name).suffix]
-        response = Response(headers=_HEADERS, content_type=f"{kind}; charset=utf-8")
+        content_type = f"{_CONTENT_TYPES[Path(name).suffix]}; charset=utf-8"
+        response = Response(headers=_HEADERS, content_type=content_type)
         if name == PAGE:
             language = _language(request)
             body = body.replace(b'<html lang="en"', f'<html lang="{language}"'.encode(), 1)

@@ -41,16 +41,18 @@ def put(request: Request, external_id: str) -> RawResponse:
         body.stage,
         external_id,
         body.further(),
-        expected_version=write_headers.expected_version(request, _version_of(external_id)),
+        expected_version=write_headers.expected_version(request, _version_reader(external_id)),
         must_exist="HTTP_IF_MATCH" in request.environ,
     )
     key = write_headers.idempotency_key(request, "upsert", external_id, body)
     return write_headers.outcome_response(accept.accept_one(item, key))
 
 
-def _version_of(external_id: str) -> Callable[[], int]:
+def _version_reader(external_id: str) -> Callable[[], int]:
+    """A function that reads the version of the user with this external id."""
+
     def read() -> int:
-        from leadline.users import queries  # noqa: PLC0415 - cold start: few name several versions
+        from leadline.users import queries  # noqa: PLC0415 - cold start: few requests name several versions
 
         matches = queries.page(Query(external_id=external_id))["items"]
         if not matches:
@@ -74,12 +76,13 @@ def batch(request: Request) -> RawResponse:
     allowed = stages.allowed()
     items, rejected = _parse(users, allowed)
     outcomes = accept.accept_many(items, key)
+    # A valid item without an outcome has a stage that the portal does not have.
     rejected |= dict.fromkeys(items.keys() - outcomes.keys(), stages.unknown(allowed))
-    answers = (
+    answers = [
         _accepted(outcomes[position]) if position in outcomes else _rejected(rejected[position])
         for position in range(len(users))
-    )
-    return json_response({"items": list(answers)})
+    ]
+    return json_response({"items": answers})
 
 
 def _parse(
@@ -107,7 +110,7 @@ def _parse(
 
 
 def _accepted(outcome: Outcome) -> dict[str, object]:
-    assert outcome.user is not None  # noqa: S101 - an accepted one has it
+    assert outcome.user is not None  # noqa: S101 - an accepted item has its user
     status = HTTPStatus.CREATED if outcome.kind == "created" else HTTPStatus.OK
     return {
         "status": status.value,

@@ -44,7 +44,8 @@ def parse_body(model: type[Model], request: Request) -> Model:
 def expected_version(request: Request, current: Callable[[], int]) -> int | None:
     """The version in If-Match (RFC 9110, 13.1.1); None if any version is accepted.
 
-    Of several versions it is the current one, which `current` reads. Weak tags match none.
+    If several versions are accepted, it is the current one, which `current` reads. A weak tag
+    accepts no version.
 
     Raises:
         VersionMismatch: no value is a version of ours, or none of several is the current one.
@@ -53,9 +54,8 @@ def expected_version(request: Request, current: Callable[[], int]) -> int | None
     tags = request.environ.get("HTTP_IF_MATCH", "*").strip()
     if tags == "*":
         return None
-    versions = {
-        int(tag) for tag in (quoted.strip(' \t"') for quoted in tags.split(",")) if _is_version(tag)
-    }
+    stripped = [tag.strip(' \t"') for tag in tags.split(",")]
+    versions = {int(tag) for tag in stripped if _is_version(tag)}
     if len(versions) > 1:
         versions &= {current()}
     if not versions:
@@ -63,11 +63,11 @@ def expected_version(request: Request, current: Callable[[], int]) -> int | None
     return versions.pop()
 
 
-def version_of(user: UserId) -> Callable[[], int]:
-    """Reads the version of this user."""
+def version_reader(user: UserId) -> Callable[[], int]:
+    """A function that reads the version of this user."""
 
     def read() -> int:
-        from leadline.users import queries  # noqa: PLC0415 - cold start: few name several versions
+        from leadline.users import queries  # noqa: PLC0415 - cold start: few requests name several versions
 
         return queries.get(user)["sync"]["version"]
 
@@ -109,7 +109,7 @@ def user_response(accepted: AcceptedWrite, *, created: bool = False) -> RawRespo
 
 def outcome_response(outcome: "Outcome") -> RawResponse:
     """The response to an upsert that was accepted."""
-    assert outcome.user is not None  # noqa: S101 - an accepted one has it
+    assert outcome.user is not None  # noqa: S101 - an accepted upsert has its user
     return _response(outcome.user, outcome.version, created=outcome.kind == "created")
 
 

@@ -1,4 +1,4 @@
-"""The stored copy of a command and its answer, for operators, without data of others.
+"""The stored copy of a command and its answer, for operators, without data of other people.
 
 Users share lookups, and an answer may contain another person's lead, or fields of the lead that we
 never wrote. Neither is stored. The size of a copy is bounded.
@@ -16,40 +16,42 @@ from leadline.errors import BitrixError
 from leadline.messages.contract import readable
 
 #: Maximum size of the JSON of a call, in bytes. If it is longer, or the answer has an unexpected
-#: form, only the beginning of the answer is stored, as text.
+#: form, only the beginning of the answer is stored, as a text of MAX_EXCERPT characters.
 MAX_CALL = 2000
 MAX_EXCERPT = 500
+#: Maximum characters of an error's text.
 MAX_ERROR = 300
-#: Leads kept of a lookup.
+#: Maximum leads stored of a lookup.
 MAX_LEADS = 3
 
 #: The fields stored of another person's lead: they show why it is not this user's.
 _FOREIGN_FIELDS = ("ID", "ORIGINATOR_ID", "ORIGIN_ID")
 
 
-def record(
+def to_json(
     command: Command,
     result: CommandResult,
     user_id: int,
     lead_id: int | None,
     request: Mapping[str, Any],
 ) -> orjson.Fragment:
-    """A command for this user, whose lead is `lead_id` if it is known, and its answer, as JSON.
+    """The JSON of a command for this user and of its answer.
 
-    `request`: facts of the request that carried the command.
+    `lead_id`: the user's lead, if it is known. `request`: facts of the request that carried the
+    command.
     """
     call = {**request, "method": command.method, "params": _params(command, user_id, lead_id)}
     if isinstance(result, BitrixError):
-        quote = readable(result.detail, MAX_ERROR)
-        call["error"] = {"kind": type(result).__name__, "code": result.code, "text": quote}
+        text = readable(result.detail, MAX_ERROR)
+        call["error"] = {"kind": type(result).__name__, "code": result.code, "text": text}
     elif command.method == LIST:
-        call["answer"] = _leads(result, str(user_id), str(lead_id))
+        call["answer"] = _own_leads(result, str(user_id), str(lead_id))
     else:
-        call["answer"] = _written(command, result)
-    text = _dumps(call)
-    if text is None or len(text) > MAX_CALL:
-        text = orjson.dumps({**call, "answer": _excerpt(result)})
-    return orjson.Fragment(text)
+        call["answer"] = _written_fields(command, result)
+    content = _dumps(call)
+    if content is None or len(content) > MAX_CALL:
+        content = orjson.dumps({**call, "answer": _excerpt(result)})
+    return orjson.Fragment(content)
 
 
 def _params(command: Command, user_id: int, lead_id: int | None) -> object:
@@ -64,8 +66,11 @@ def _params(command: Command, user_id: int, lead_id: int | None) -> object:
     return {"filter": lookup_filter}
 
 
-def _leads(answer: object, user_id: str, lead_id: str) -> object:
-    """The user's leads among those that a lookup found."""
+def _own_leads(answer: object, user_id: str, lead_id: str) -> object:
+    """The user's leads among those that a lookup found.
+
+    The lead `lead_id` is among them also if it belongs to another user, without that person's data.
+    """
     if not isinstance(answer, list):
         return _excerpt(answer)
     rows = [row for row in answer if isinstance(row, dict)]
@@ -78,8 +83,8 @@ def _leads(answer: object, user_id: str, lead_id: str) -> object:
     return [*own_rows, *foreign_rows][:MAX_LEADS]
 
 
-def _written(command: Command, answer: object) -> object:
-    """Of a lead that was written: its id, and the fields that the command wrote."""
+def _written_fields(command: Command, answer: object) -> object:
+    """The id of the lead that was written, and the fields that the command wrote."""
     item = answer.get("item") if isinstance(answer, dict) else None
     if not isinstance(item, dict):
         return _excerpt(answer)
@@ -89,8 +94,10 @@ def _written(command: Command, answer: object) -> object:
 
 def _excerpt(answer: object) -> object:
     """The beginning of an answer that is long, or has another form than expected."""
-    if answer is None or isinstance(answer, bool | BitrixError):
-        return answer if isinstance(answer, bool) else None
+    if isinstance(answer, bool):
+        return answer
+    if answer is None or isinstance(answer, BitrixError):  # an error has its own key
+        return None
     text = _dumps(answer)
     return "…" if text is None else readable(text.decode(), MAX_EXCERPT)
 

@@ -16,7 +16,7 @@ import orjson
 from leadline.bitrix24 import errors
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.session import HttpResponse, Session
-from leadline.bitrix24.webhook import Webhook
+from leadline.bitrix24.webhook_url import WebhookUrl
 from leadline.errors import (
     BitrixError,
     LeadGone,
@@ -34,6 +34,8 @@ READ_MARGIN_S = 5.0
 MAX_COMMANDS = 50
 #: The window over which the portal adds up a method's execution time.
 OPERATING_WINDOW_S = 600.0
+#: The window moves on by a minute at a time.
+OPERATING_STEP_S = 60.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 CommandResult = Any | BitrixError
@@ -41,12 +43,13 @@ CommandResult = Any | BitrixError
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A method's execution time as reported in a response; any field may be missing."""
+    """A method's execution time, as far as a response reports it."""
 
+    #: The commands of this method whose time the response reports.
     commands: int
-    #: Execution time of these commands, in seconds.
+    #: Execution time of these commands together, in seconds.
     seconds: float
-    #: Execution time that the method has used in the last ten minutes.
+    #: Execution time that the method has used in the last ten minutes; None: not reported.
     used_s: float | None
     #: Seconds until the oldest minute leaves the window, by the portal's clock.
     reset_in_s: float
@@ -58,7 +61,7 @@ class BatchResponse:
 
     results: dict[str, CommandResult]
     timings: dict[str, Timing]
-    #: HTTP status of the request; None if none was sent or answered.
+    #: HTTP status of the response; None if no request was sent, or it got no response.
     http_status: int | None = None
 
 
@@ -71,7 +74,7 @@ class PortalClient:
         Raises:
             BadConfiguration: not the URL of a webhook.
         """
-        self._session = Session(Webhook.parse(webhook_url))
+        self._session = Session(WebhookUrl.parse(webhook_url))
 
     def close(self) -> None:
         """Close the connections."""
@@ -126,7 +129,6 @@ class PortalClient:
 
 def _parse(response: HttpResponse) -> dict[str, Any]:
     if response.status in _REDIRECTS and response.location:
-        # A followed redirect would become an empty GET.
         raise PortalDown(
             f"the portal has moved to {_host(response)}: set the webhook's new address"
         )
@@ -177,14 +179,19 @@ def _as_map(value: object) -> dict[str, Any]:
 def _timing(rows: list[Any]) -> Timing:
     """Combine the `time` objects of one method's commands; an invalid value counts as missing."""
     valid = [row for row in rows if isinstance(row, dict)]
+    durations = [_seconds(row.get("duration")) or 0 for row in valid]
     used = [_seconds(row.get("operating")) for row in valid]
     resets = [_reset_in_s(row.get("operating_reset_at"), row.get("finish")) for row in valid]
     return Timing(
         commands=len(valid),
-        seconds=sum(min(_seconds(row.get("duration")) or 0, OPERATING_WINDOW_S) for row in valid),
-        used_s=max((used_s for used_s in used if used_s is not None), default=None),
-        reset_in_s=min((reset_s for reset_s in resets if reset_s is not None), default=60.0),
+        seconds=sum(min(duration, OPERATING_WINDOW_S) for duration in durations),
+        used_s=max(_known(used), default=None),
+        reset_in_s=min(_known(resets), default=OPERATING_STEP_S),
     )
+
+
+def _known(values: list[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _reset_in_s(reset_at: object, finish: object) -> float | None:

@@ -16,16 +16,21 @@ from leadline.runtime.redis import reachable
 #: https://apidocs.bitrix24.com/api-reference/crm/how-to-add-objects-with-crm-mode.html
 COMMAND = Command("crm.settings.mode.get", {})
 SIMPLE = 2
-#: Our error code for it; Bitrix24 has none.
+#: Our error code for a portal in simple mode; Bitrix24 has none.
 SIMPLE_MODE = "SIMPLE_CRM_MODE"
 CHECK_EVERY_S = 3600
+#: When to check again after a check without an answer.
 RETRY_S = 30
+#: How long a claimed check excludes other workers: the one that claimed it may have died.
+CLAIM_S = 60
 
 _CHECK_REQUIRED = b"in doubt"
 
 
 def check(answer: Any) -> None:
-    """Check the result of COMMAND; accepts one without a mode (no right, no such method).
+    """Check the result of COMMAND.
+
+    An answer without a mode passes: the webhook may lack the right, or the portal the method.
 
     Raises:
         PortalDown: the portal keeps no leads.
@@ -68,4 +73,4 @@ class CrmMode:
     @reachable()
     def claim_check(self) -> bool:
         """Claim the hourly check; True for one worker only."""
-        return bool(self._redis.set(self._key, "being asked", nx=True, ex=60))
+        return bool(self._redis.set(self._key, "being asked", nx=True, ex=CLAIM_S))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.lead_fields.contact_details import ContactDetails, reads_emails
+from leadline.bitrix24.lead_fields.contact_details import ContactDetails, map_has_emails
 from leadline.errors import OutcomeUnknown
 from leadline.users import phones
 
@@ -35,7 +35,7 @@ class Found:
     """The answer to `find`."""
 
     ids: tuple[int, ...]
-    #: No id can be missing.
+    #: Whether these are all: a full answer may lack others.
     is_complete: bool
 
 
@@ -64,10 +64,9 @@ class Search:
     def loads(cls, stored: bytes) -> "Search":
         """Parse what `dumps` returned."""
         content = orjson.loads(stored)
-        return cls(
-            **content
-            | {name: tuple(content[name]) for name in ("lead_ids", "contact_ids", "taken")}
-        )
+        for name in ("lead_ids", "contact_ids", "taken"):
+            content[name] = tuple(content[name])
+        return cls(**content)
 
 
 def find(kind: Kind, values: Sequence[str], entity: Entity) -> Command:
@@ -97,13 +96,15 @@ def group_by_command(values: Sequence[tuple[str, ...]]) -> list[range]:
 
 
 def parse_found(answer: Any, entity: Entity) -> Found:
-    """Parse the ids that were found.
+    """Parse the answer to `find`.
 
     Raises:
         OutcomeUnknown: the answer is no result of `find`.
     """
-    ids_found = answer.get(entity, []) if isinstance(answer, dict) else answer
-    if not isinstance(ids_found, list) or (answer == ids_found and ids_found):
+    if answer == []:  # Bitrix24 sends an empty map as a list
+        answer = {}
+    ids_found = answer.get(entity, []) if isinstance(answer, dict) else None
+    if not isinstance(ids_found, list):
         raise OutcomeUnknown("the answer lists no duplicates")
     try:
         ids = sorted({int(entity_id) for entity_id in ids_found})
@@ -121,7 +122,10 @@ def merge(answers: Sequence[Found]) -> Found | None:
 
 
 def list_contacts_after(after: str) -> Command:
-    """List the next page of all contacts, by id; `after` may refer to a result."""
+    """List the contacts with ids greater than `after`, a page of them.
+
+    `after` may refer to an earlier command of the batch: `$result[…]`.
+    """
     return _list_contacts({">ID": after})
 
 
@@ -132,7 +136,7 @@ def list_contacts_by_ids(contact_ids: Iterable[int]) -> Command:
 
 def _list_contacts(conditions: dict[str, Any]) -> Command:
     # The same columns as in `leads.list_by_ids`: the rows have one parser.
-    columns = ["ID", "NAME", "PHONE", *(("EMAIL",) if reads_emails() else ())]
+    columns = ["ID", "NAME", "PHONE", *(("EMAIL",) if map_has_emails() else ())]
     return Command(
         LIST_CONTACTS,
         {"filter": conditions, "select": columns, "order": {"ID": "ASC"}, "start": -1},

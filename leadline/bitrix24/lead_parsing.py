@@ -5,14 +5,14 @@ from typing import Any
 
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.lead_fields import further_fields, further_parsing
-from leadline.bitrix24.lead_fields.applied_fields import NOTHING_FOUND, FoundFields
+from leadline.bitrix24.lead_fields.applied_fields import NO_FIELDS_FOUND, FoundFields
 from leadline.bitrix24.lead_fields.contact_details import ContactDetails, FoundDetails
-from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied, has_name
+from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied, name_is_full_name
 from leadline.errors import OutcomeUnknown
 from leadline.users import phones
 
-#: Digits of the longest number that is accepted.
-_DIGITS = 18
+#: Maximum digits of an id, so that it fits into 64 bits.
+_ID_DIGITS_MAX = 18
 #: Longer names of stages are cut.
 STAGE_NAME_MAX = 255
 
@@ -36,16 +36,11 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
     rows = _phones(item.get("fm"), "typeId", "value", "id", "valueType")
     phone, row = _choose_phone(rows or (), state.phone, None) or (state.phone, None)
     title, name = _text(item, "title"), _text(item, "name")
-    desired = state.full_name
-    return LastApplied(
-        lead_id,
-        _full_name(
-            desired if title is None else title, desired[:NAME_MAX] if name is None else name
-        ),
-        phone,
-        row,
-        further_parsing.parse_item(item, state),
+    full_name = _full_name(
+        state.full_name if title is None else title,
+        state.full_name[:NAME_MAX] if name is None else name,
     )
+    return LastApplied(lead_id, full_name, phone, row, further_parsing.parse_item(item, state))
 
 
 def _check_identity(item: dict[str, Any], lead_id: int, command: Command) -> None:
@@ -69,7 +64,7 @@ class FoundLead:
     stage: str
     origin: str
     originator: str
-    further: FoundFields = NOTHING_FOUND
+    further: FoundFields = NO_FIELDS_FOUND
     #: P: in process, S: success, F: failure; "": the portal does not say.
     semantics: str = ""
 
@@ -179,15 +174,15 @@ def _parse_lead(row: Any) -> FoundLead | None:
     lead_id = _positive_int(row.get("ID")) if isinstance(row, dict) else None
     if lead_id is None:
         return None
-    phones = _phones(row.get("PHONE"), "TYPE_ID", "VALUE", "ID", "VALUE_TYPE")
+    own_phones = _phones(row.get("PHONE"), "TYPE_ID", "VALUE", "ID", "VALUE_TYPE")
     further = further_parsing.parse_row(row)
-    if phones is None or further is None:
+    if own_phones is None or further is None:
         return None
     return FoundLead(
         lead_id,
         _text(row, "TITLE") or "",
         _text(row, "NAME") or "",
-        phones,
+        own_phones,
         _text(row, "STATUS_ID") or "",
         _text(row, "ORIGIN_ID") or "",
         _text(row, "ORIGINATOR_ID") or "",
@@ -197,8 +192,10 @@ def _parse_lead(row: Any) -> FoundLead | None:
 
 
 def _full_name(title: str, name: str) -> str | None:
-    """The name of a lead with this title and name; None if they differ."""
-    return title if name == title[:NAME_MAX] or not has_name() else None
+    """The full name that a lead's TITLE and NAME hold; None if they differ."""
+    if name_is_full_name() and name != title[:NAME_MAX]:
+        return None
+    return title
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -218,10 +215,10 @@ def _phones(
         return ()
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return None
-    phones = [row for row in rows if row.get(kind, "PHONE") == "PHONE"]
-    if other_types := further_fields.phone_types():
-        phones = [row for row in phones if row.get(value_type) not in other_types]
-    parsed = [(_text(row, value), _positive_int(row.get(row_id))) for row in phones]
+    further_types = further_fields.phone_types()
+    all_phones = [row for row in rows if row.get(kind, "PHONE") == "PHONE"]
+    phone_rows = [row for row in all_phones if str(row.get(value_type)) not in further_types]
+    parsed = [(_text(row, value), _positive_int(row.get(row_id))) for row in phone_rows]
     readable = tuple((number, number_id) for number, number_id in parsed if number and number_id)
     return readable if len(readable) == len(parsed) else None
 
@@ -236,6 +233,7 @@ def _choose_phone(
 
     def rank(candidate: Phone) -> tuple[bool, bool, bool, bool]:
         text, row_id = candidate
+        # False sorts first.
         return text != phone, not phones.is_similar(text, phone), row_id != row, text != number
 
     return min(candidates, key=rank)
@@ -276,5 +274,6 @@ def _stage_name(text: str) -> str | None:
 
 def _positive_int(value: object) -> int | None:
     text = str(value)
-    is_number = len(text) <= _DIGITS and text.isascii() and text.isdigit()
-    return (int(text) or None) if is_number else None
+    if len(text) > _ID_DIGITS_MAX or not (text.isascii() and text.isdigit()):
+        return None
+    return int(text) or None  # 0 is no id

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.lead_fields import further_fields, neutral
-from leadline.bitrix24.lead_fields.applied_fields import NOTHING, AppliedFields
+from leadline.bitrix24.lead_fields.applied_fields import NO_FIELDS_APPLIED, AppliedFields
 from leadline.mapping.current import field_map
 
 if TYPE_CHECKING:
     from leadline.mapping.field_map import FieldMap
 
+#: The `entityTypeId` of leads.
 LEAD = 1
 ADD, UPDATE, DELETE = "crm.item.add", "crm.item.update", "crm.item.delete"
 LIST = "crm.lead.list"
 #: The methods of all calls for users.
 METHODS = (ADD, UPDATE, DELETE, LIST)
-#: Lengths of the columns; Bitrix24 may truncate or reject longer texts.
+#: Maximum characters of TITLE and NAME; Bitrix24 may truncate or reject longer texts.
 TITLE_MAX = 255
 NAME_MAX = 50
 #: Rows on a page of crm.lead.list.
@@ -57,7 +58,7 @@ class LastApplied:
     phone: str | None = None
     #: The id of the phone's row; None although there is a phone: look it up before a change.
     phone_row: int | None = None
-    further: AppliedFields = NOTHING
+    further: AppliedFields = NO_FIELDS_APPLIED
 
 
 def create(
@@ -68,7 +69,7 @@ def create(
     `contact_id`: the contact that it is attached to.
     """
     mapping = field_map()
-    further, rows = further_fields.create(state) if mapping else _NO_FURTHER_FIELDS
+    further, rows = further_fields.of_new_lead(state) if mapping else _NO_FURTHER_FIELDS
     fields = {
         **further,
         **_name(state.full_name, mapping),
@@ -102,7 +103,7 @@ def update(
     fields: dict[str, Any] = dict(origin or {})
     rows: dict[str, dict[str, str]] = {}
     if mapping:
-        further, rows = further_fields.update(last_applied.further, state)
+        further, rows = further_fields.to_update(last_applied.further, state)
         fields |= further
     if state.full_name != last_applied.full_name:
         fields |= _name(state.full_name, mapping)
@@ -120,7 +121,7 @@ def update(
 
 
 def _command(method: str, params: dict[str, Any], mapping: "FieldMap | None") -> Command:
-    """A command by which the portal names user fields as the map does."""
+    """A write whose answer names user fields (`UF_…`) as the map does."""
     if mapping and mapping.has_user_fields:
         params["useOriginalUfNames"] = "Y"
     return Command(method, params)
@@ -167,10 +168,10 @@ def needs_phone_row(last_applied: LastApplied, state: DesiredState) -> bool:
     )
 
 
-def list_by_origins(origins: list[int], originator: str) -> Command:
+def list_by_origins(user_ids: list[int], originator: str) -> Command:
     """List the leads of these users, by their origin."""
     return _list(
-        {"=ORIGINATOR_ID": originator, "@ORIGIN_ID": [str(user_id) for user_id in origins]}
+        {"=ORIGINATOR_ID": originator, "@ORIGIN_ID": [str(user_id) for user_id in user_ids]}
     )
 
 
@@ -180,12 +181,15 @@ def list_by_ids(lead_ids: list[int]) -> Command:
 
 
 def list_after(after: str, originator: str) -> Command:
-    """List the next page of leads with this originator, by id; `after` may refer to a result."""
+    """List the leads of this originator with ids greater than `after`, a page of them.
+
+    `after` may refer to an earlier command of the batch: `$result[…]`.
+    """
     return _list({"=ORIGINATOR_ID": originator, ">ID": after})
 
 
 def list_all_after(after: str) -> Command:
-    """List the next page of all leads, by id; `after` may refer to a result."""
+    """List all leads with ids greater than `after`, a page of them; `after` as in `list_after`."""
     return _list({">ID": after})
 
 
@@ -201,7 +205,7 @@ SCOPE = Command("scope", {})
 
 
 def list_values(status_type: str) -> Command:
-    """List the values of a list, such as SOURCE."""
+    """List the values that a list field such as SOURCE may have."""
     return Command("crm.status.list", {"filter": {"ENTITY_ID": status_type}})
 
 
@@ -223,12 +227,12 @@ def _list(conditions: dict[str, Any]) -> Command:
 
 def _name(full_name: str, mapping: "FieldMap | None") -> dict[str, Any]:
     title = full_name[:TITLE_MAX]
-    if mapping is None or mapping.has_name:
+    if mapping is None or mapping.name_is_full_name:
         return {"title": title, "name": full_name[:NAME_MAX]}
     return {"title": title}
 
 
-def has_name() -> bool:
-    """Whether NAME holds the full name, as TITLE always does: the map does not use it."""
+def name_is_full_name() -> bool:
+    """Whether NAME holds the full name, as TITLE always does: no further field is stored there."""
     mapping = field_map()
-    return mapping is None or mapping.has_name
+    return mapping is None or mapping.name_is_full_name

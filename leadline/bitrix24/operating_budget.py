@@ -27,7 +27,7 @@ SHARE = 0.98
 PROBE_COMMANDS = 5
 #: Share of the portal's request limit that a batch should stay below.
 BATCH_SHARE = 2 / 3
-#: After how long an unreturned reservation counts as lost: its worker died.
+#: After how long an unreturned reservation counts as lost: longer than a lease, so its worker died.
 LOST_S = 90
 #: Accounts in addition to those of the methods: one for the seconds per command of any method, one
 #: for portals that bill a batch as a whole.
@@ -79,10 +79,11 @@ class OperatingBudget:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        per: Any = self._redis.hget(self._prefix + ANY, "per")
-        if per is None:
+        per_command_s: Any = self._redis.hget(self._prefix + ANY, "per")
+        if per_command_s is None:
             return MAX_COMMANDS
-        return max(1, min(MAX_COMMANDS, int(self._batch_s / max(float(per), 0.001))))
+        commands = int(self._batch_s / max(float(per_command_s), 0.001))  # never divides by 0
+        return max(1, min(MAX_COMMANDS, commands))
 
     def reserve(self, counts: Counter[str]) -> Reservation:
         """Reserve time for these numbers of commands, by method; fewer may be allowed.
@@ -90,14 +91,13 @@ class OperatingBudget:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        reserved = Reservation()
-        batch_left = self._reserve_method(BATCH, sum(counts.values()), reserved)
+        reservation = Reservation()
+        batch_left = self._reserve_method(BATCH, sum(counts.values()), reservation)
         for method, count in counts.items():
-            reserved.allowed[method] = self._reserve_method(
-                method, min(count, batch_left), reserved
-            )
-            batch_left -= reserved.allowed[method]
-        return reserved
+            allowed = self._reserve_method(method, min(count, batch_left), reservation)
+            reservation.allowed[method] = allowed
+            batch_left -= allowed
+        return reservation
 
     @reachable()
     def usage(self, methods: Iterable[str]) -> dict[str, Usage]:
@@ -118,18 +118,21 @@ class OperatingBudget:
         }
 
     @reachable()
-    def _reserve_method(self, method: str, count: int, reserved: Reservation) -> int:
+    def _reserve_method(self, method: str, count: int, reservation: Reservation) -> int:
+        """Reserve time for commands of one method; returns how many of them are allowed."""
         args = lua.arguments(
             wanted=count, limit_s=self._limit_s, probe=PROBE_COMMANDS, lost_after_s=LOST_S
         )
         allowed, reserved_us, wait_ms = self._reserve(keys=self._keys(method), args=args)
-        reserved.reserved_us[method] = reserved_us
+        reservation.reserved_us[method] = reserved_us
         if allowed < count:
-            reserved.wait_ms = max(reserved.wait_ms, wait_ms)
+            reservation.wait_ms = max(reservation.wait_ms, wait_ms)
         return int(allowed)
 
     @reachable()
-    def record(self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float) -> None:
+    def record(
+        self, reservation: Reservation, timings: Mapping[str, Timing], spent_s: float
+    ) -> None:
         """Return a reservation, and record each method's timing.
 
         `spent_s` is how long the request took, used if the answer has no timings.
@@ -139,12 +142,12 @@ class OperatingBudget:
         """
         is_answered = bool(timings)
         with self._redis.pipeline(transaction=False) as pipe:
-            for method, reserved_us in reserved.reserved_us.items():
+            for method, reserved_us in reservation.reserved_us.items():
                 args = _record_args(timings.get(method), reserved_us, is_answered=is_answered)
                 self._record(keys=self._keys(method), args=args, client=pipe)
             args = lua.arguments(
                 reserved_us=0,
-                per_command_s=self._seconds_per_command(reserved, timings, spent_s),
+                per_command_s=self._seconds_per_command(reservation, timings, spent_s),
                 is_answered=is_answered,
             )
             self._record(keys=self._keys(ANY), args=args, client=pipe)
@@ -154,16 +157,18 @@ class OperatingBudget:
         return [self._prefix + method, self._epoch]
 
     def _seconds_per_command(
-        self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float
+        self, reservation: Reservation, timings: Mapping[str, Timing], spent_s: float
     ) -> float | None:
-        """From the answer, else an estimate from a call that took too long; None if unknown."""
+        """As the answer reports it, else an estimate if the call took too long; None if unknown."""
         answered = [timing for method, timing in timings.items() if method != BATCH]
         commands = sum(timing.commands for timing in answered)
         if commands:
             return sum(timing.seconds for timing in answered) / commands
-        sent_commands = sum(reserved.allowed.values())
-        # Cut off: it is unknown how many commands had ended; half is a safe estimate.
-        return spent_s / (sent_commands / 2) if sent_commands and spent_s > self._batch_s else None
+        sent_commands = sum(reservation.allowed.values())
+        if not sent_commands or spent_s <= self._batch_s:
+            return None
+        # How many commands had ended when the call was cut off is unknown; half is a safe estimate.
+        return spent_s / (sent_commands / 2)
 
 
 def _record_args(timing: Timing | None, reserved_us: int, *, is_answered: bool) -> list[bytes]:

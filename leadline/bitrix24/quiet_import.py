@@ -18,7 +18,7 @@ from leadline.runtime.redis import reachable
 METHOD = "crm.item.batchImport"
 #: Leads in a command.
 LEADS_MAX = 20
-#: How long a refusal counts: rights and plans change.
+#: After how long an import is tried again: rights and plans change.
 REFUSED_FOR_S = 3600
 
 
@@ -34,7 +34,7 @@ def parse(answer: Any, position: int) -> dict[str, Any]:
 
     Raises:
         BitrixError: the portal rejects this lead.
-        OutcomeUnknown: the answer lacks it.
+        OutcomeUnknown: the answer lacks this lead.
     """
     items = answer.get("items") if isinstance(answer, dict) else None
     item = items[position] if isinstance(items, list) and position < len(items) else None

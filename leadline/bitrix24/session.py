@@ -18,7 +18,7 @@ from leadline.bitrix24.timed_connection import (
     Exchange,
     ResponseTooLong,
 )
-from leadline.bitrix24.webhook import Webhook
+from leadline.bitrix24.webhook_url import WebhookUrl
 from leadline.errors import OutcomeUnknown, Unavailable
 
 _CHUNK_BYTES = 64 * 1024
@@ -47,12 +47,12 @@ class HttpResponse:
 class Session:
     """Posts to one portal over persistent connections."""
 
-    def __init__(self, webhook: Webhook) -> None:
+    def __init__(self, webhook: WebhookUrl) -> None:
         self._webhook = webhook
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.mount(f"{_scheme(webhook)}://", Adapter())
-        self._tls = timed_connection.tls_context() if webhook.is_https else None
+        self._session.mount(f"{webhook.scheme}://", Adapter())
+        self._tls = timed_connection.tls_context() if webhook.scheme == "https" else None
 
     def post(
         self,
@@ -86,7 +86,7 @@ class Session:
     def _send(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
         path = self._webhook.path.get_secret_value()
         with self._session.post(
-            f"{_scheme(self._webhook)}://{self._webhook.authority}{path}{method}.json",
+            f"{self._webhook.site}{path}{method}.json",
             data=body,
             headers=_HEADERS,
             allow_redirects=False,  # a followed redirect becomes an empty GET
@@ -103,7 +103,3 @@ class Session:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
-
-
-def _scheme(webhook: Webhook) -> str:
-    return "https" if webhook.is_https else "http"

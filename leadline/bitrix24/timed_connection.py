@@ -22,8 +22,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from leadline.errors import LeaseTooShort
 from leadline.runtime import clock
 
-#: How long sending a request may take, and how long its bytes may stay unacknowledged: what has not
-#: arrived by then never arrives, see `CALL_MARGIN_S`.
+#: How long sending a request may take, and how long its bytes may stay unacknowledged: bytes that
+#: have not arrived by then never arrive (`CALL_MARGIN_S` relies on it).
 SEND_TIMEOUT_S = 3.0
 MAX_RESPONSE_BYTES = 10 * 1024 * 1024
 
@@ -77,7 +77,7 @@ class _Socket(socket.socket):
 
 
 class _TlsSocket(_Socket, ssl.SSLSocket):
-    """The same, with TLS."""
+    """A `_Socket` with TLS."""
 
 
 class _TimedMixin:
@@ -115,17 +115,17 @@ class _TimedMixin:
         exchange = self._exchange
         if self.sock is not None and exchange and exchange.was_sent and not exchange.is_complete:
             with contextlib.suppress(OSError):
-                reset = struct.pack("ii", 1, 0)
+                reset = struct.pack("ii", 1, 0)  # linger on, for 0 s
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
         super().close()  # type: ignore[misc]
 
 
 class _Connection(_TimedMixin, HTTPConnection):
-    """Without TLS, as to the emulator."""
+    """A connection without TLS, as to the emulator."""
 
 
 class _TlsConnection(_TimedMixin, HTTPSConnection):
-    """With TLS; the certificate was verified when it connected."""
+    """A connection with TLS, whose handshake has verified the certificate."""
 
     is_verified = True
 
@@ -142,7 +142,7 @@ class Adapter(HTTPAdapter):
     """Makes requests use our connections."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """As requests, with our connections."""
+        """Make the pool manager of requests create our connections."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 

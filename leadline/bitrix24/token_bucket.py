@@ -41,7 +41,8 @@ class TokenBucket:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        return self._run(1)[0]
+        wait_s, _ = self._take_tokens(1)
+        return wait_s
 
     def level(self) -> float:
         """How full the bucket is, from 0 to 1.
@@ -49,7 +50,8 @@ class TokenBucket:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        return self._run(0)[1]
+        _, level = self._take_tokens(0)
+        return level
 
     @reachable()
     def requests_per_slot(self) -> list[int]:
@@ -74,7 +76,7 @@ class TokenBucket:
 
     def give_back(self) -> None:
         """Return an unused token."""
-        self._run(-1)
+        self._take_tokens(-1)
 
     @reachable()
     def drain(self) -> None:
@@ -83,7 +85,8 @@ class TokenBucket:
             self._drain(keys=[self._key, self._epoch], args=[self._rate, REFUSAL_WAIT_S])
 
     @reachable()
-    def _run(self, tokens: int) -> tuple[float, float]:
+    def _take_tokens(self, tokens: int) -> tuple[float, float]:
+        """Take tokens; returns the seconds to wait, and how full the bucket is, from 0 to 1."""
         if not self._rate:
             return 0.0, 1.0
         args = [self._rate, self._capacity, tokens]

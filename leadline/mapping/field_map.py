@@ -102,7 +102,7 @@ class FieldMap(BaseModel):
         return tuple(dict.fromkeys(field.lead for field in self.fields.values()))
 
     @cached_property
-    def has_name(self) -> bool:
+    def name_is_full_name(self) -> bool:
         """Whether NAME holds the full name, as TITLE always does: the map does not use it."""
         return "NAME" not in self.by_target and "NAME" not in self.constants
 

@@ -199,7 +199,7 @@ def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misf
         *field_map.constants,
         *(user_field.lead for user_field in field_map.fields.values()),
     }
-    if field_map.has_name:
+    if field_map.name_is_full_name:
         covered.add("NAME")
     misfits += [
         Misfit(

@@ -130,7 +130,7 @@ class BatchCall:
         status = error.http_status if error else batch.http_status
         request = {"at_ms": self._leased.now_ms, "ms": self._request_ms, "status": status}
         return [
-            call_log.record(commands[key], result, entry.user_id, entry.known_lead_id, request)
+            call_log.to_json(commands[key], result, entry.user_id, entry.known_lead_id, request)
             for key in step.keys
             if not isinstance(result := batch.results[key], LeaseTooShort)
         ]

@@ -8,7 +8,7 @@ import threading
 
 import structlog
 
-from leadline.bitrix24.webhook import Webhook
+from leadline.bitrix24.webhook_url import WebhookUrl
 from leadline.errors import BadConfiguration, QueueError
 from leadline.runtime import secrets
 from leadline.runtime.serving.health import Heartbeat
@@ -88,7 +88,7 @@ class WakeTimer:
         """Return whether the webhook is valid now; logs each change, with the reason."""
         problem = None
         try:
-            self._site = Webhook.parse(secrets.require("bitrix-webhook-url")).site
+            self._site = WebhookUrl.parse(secrets.require("bitrix-webhook-url")).site
         except BadConfiguration as error:
             problem = error.detail
         if problem != self._webhook_problem:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from leadline.bitrix24.webhook import Webhook
+from leadline.bitrix24.webhook_url import WebhookUrl
 from leadline.runtime import cleartext
 from leadline.settings import Peer
 
@@ -40,7 +40,7 @@ class Choices:
             BadConfiguration: the webhook is not a webhook URL, or a server would need cleartext.
         """
         if webhook := env.get("BITRIX_WEBHOOK_URL"):
-            Webhook.parse(webhook)
+            WebhookUrl.parse(webhook)
         for variable, peer in _SERVERS.items():
             if url := env.get(variable):
                 cleartext.require_tls(peer, url)

@@ -57,7 +57,7 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     _begin_trace()
     with process.fresh() as own_process:
         yield
-        for held in own_process.held():
+        for held in own_process.objects():
             if isinstance(held, Publisher):
                 held.close(0.5)
     # Other threads, such as the outbox's, also hold connections, and Python warns about open ones.
@@ -292,7 +292,7 @@ def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:
 
 def close_idle_connections() -> None:
     """Close the idle connections to Postgres; the next one uses the current settings."""
-    for held in process.current().held():
+    for held in process.current().objects():
         if isinstance(held, pool.Database):
             held.close()
 

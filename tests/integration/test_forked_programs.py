@@ -215,7 +215,7 @@ before = set(os.listdir("/proc/self/fd"))
 supervisord.load()
 assert os.listdir("/proc/self/task") == [str(os.getpid())], "a thread runs"
 assert set(os.listdir("/proc/self/fd")) == before, "a descriptor is open"
-assert not process.current().held(), "something of a process is held"
+assert not process.current().objects(), "something of a process is held"
 from leadline.runtime.telemetry import metrics
 assert b"leadline_" not in metrics.exposition(), "a metric is registered"
 assert not seen, f"settings were read: {seen}"

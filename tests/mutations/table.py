@@ -490,8 +490,8 @@ MUTATIONS = (
     Mutation(
         "a field that the portal refused to clear counts as cleared",
         "leadline/bitrix24/lead_fields/further_fields.py",
-        " or target in state.refused)",
-        ")",
+        " is not None or target in state.refused\n",
+        " is not None\n",
         (_FURTHER + "test_a_value_that_could_not_be_written_or_cleared_stays_open",),
     ),
     Mutation(

@@ -173,7 +173,7 @@ def answers_are_not_read() -> None:
 def rows_are_added() -> None:
     """A changed e-mail is added, and the old one stays."""
     with_map()
-    update = further_fields.update
+    update = further_fields.to_update
 
     def wrong(applied: Any, state: Any) -> Any:
         fields, rows = update(applied, state)

@@ -15,7 +15,7 @@ CREATE = leads.create(7, DesiredState("Ann Lee", "+77001112233", "NEW"), "leadli
 
 def record_of(command: Any, result: Any, lead_id: int | None = None) -> dict[str, Any]:
     call: dict[str, Any] = orjson.loads(
-        orjson.dumps(call_log.record(command, result, 7, lead_id, REQUEST))
+        orjson.dumps(call_log.to_json(command, result, 7, lead_id, REQUEST))
     )
     return call
 

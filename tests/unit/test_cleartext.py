@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from leadline import process
-from leadline.bitrix24.webhook import Webhook
+from leadline.bitrix24.webhook_url import WebhookUrl
 from leadline.connector import schedule
 from leadline.connector.consumer import Connector
 from leadline.errors import BadConfiguration
@@ -65,7 +65,7 @@ def connect_to(peer: Peer, url: str) -> None:
     elif peer == "redis":
         connect(url)
     else:
-        Webhook.parse(url)
+        WebhookUrl.parse(url)
 
 
 @pytest.mark.parametrize(("part", "url"), IN_CLEAR)

@@ -88,7 +88,7 @@ def test_every_operation_has_texts_a_tag_and_valid_examples() -> None:
         used |= set(operation["tags"])
     assert used == tags
     for described in OPERATIONS:
-        TypeAdapter(described.response).validate_python(described.example)
+        TypeAdapter(described.response).validate_python(described.response_example)
         if described.body and described.body is not Batch:
             TypeAdapter(described.body).validate_python(described.body_example)
         assert bool(described.body) == bool(described.body_example)

@@ -77,7 +77,7 @@ def test_no_import_reads_settings_before_a_process_has_chosen_them() -> None:
     script = (
         "import importlib, sys; from leadline import process;"
         "[importlib.import_module(name) for name in sys.argv[1:]];"
-        "sys.exit(bool(process.current().held()))"
+        "sys.exit(bool(process.current().objects()))"
     )
     result = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, check=False)
     assert result.returncode == 0

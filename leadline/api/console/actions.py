@@ -13,12 +13,13 @@ from leadline.runtime.http.endpoint import parse
 if TYPE_CHECKING:
     from leadline.users.views import UserSummary
 
-#: Maximum number of ids of dead letters that are stored with an action.
-AUDITED_IDS_MAX = 200
+#: Maximum number of ids of users, and of dead letters, that are stored with an action.
+AUDITED_USERS_MAX = 100
+AUDITED_LETTERS_MAX = 200
 #: Maximum number of users in an export, and of users read at a time.
 EXPORT_MAX = 5000
 EXPORT_PAGE = 200
-#: Names of jobs in the audit trail; those of resyncs are from earlier releases, as stored rows are.
+#: Names of jobs in the audit trail. A resync has its name of earlier releases: stored rows have it.
 JOB_ACTIONS = {
     "resync": "send failed again",
     "replay": "replay dead letters",
@@ -91,7 +92,7 @@ def begin_job(request: Request) -> object:
     selection = job.selection()
     is_all = selection == jobs.Selection()
     action = "send all failed again" if is_all and job.kind == "resync" else JOB_ACTIONS[job.kind]
-    details: dict[str, object] = {"user_ids": job.user_ids[:100]} if job.user_ids else {}
+    details = {"user_ids": job.user_ids[:AUDITED_USERS_MAX]} if job.user_ids else {}
     with _audited(action, **details) as record:
         begun = jobs.begin(job.kind, selection)
         record["job"], record["asked"] = begun["id"], begun["total"]
@@ -136,7 +137,7 @@ def decide_dead_letters(request: Request, action: str) -> object:
     from leadline.operations.dead_letters import Selection, apply  # noqa: PLC0415 - cold start: only this call needs it
 
     ids = parse(DeadLetterIds, request).ids
-    with _audited(f"{action} dead letters", letters=ids[:AUDITED_IDS_MAX]) as record:
+    with _audited(f"{action} dead letters", letters=ids[:AUDITED_LETTERS_MAX]) as record:
         number, missing = apply(Selection(frozenset(ids)), Decision(action))
         record["done"] = number
     return {"done": number, "not_found": missing}

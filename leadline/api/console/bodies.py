@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 LetterId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 #: A single line; Postgres rejects NUL.
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-UserNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
+RecordId = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 class Body(BaseModel):
@@ -40,7 +40,7 @@ class DeadLetterIds(Body):
 class Choice(Body):
     """The lead to link a held user to; null: create a new lead."""
 
-    lead_id: UserNumber | None
+    lead_id: RecordId | None
 
 
 class NewJob(Body):
@@ -51,7 +51,7 @@ class NewJob(Body):
     """
 
     kind: Literal["resync", "replay", "discard"]
-    user_ids: list[UserNumber] = Field([], max_length=1000)
+    user_ids: list[RecordId] = Field([], max_length=1000)
     reason_id: str | None = Field(None, pattern=r"^[0-9a-f]{1,16}$")
     ids: list[LetterId] = Field([], max_length=1000)
     queue: Line = ""
@@ -60,7 +60,8 @@ class NewJob(Body):
     def _require_matching_selection(self) -> "NewJob":
         selects_letters = bool(self.ids or self.queue)
         selects_users = bool(self.user_ids)
-        if selects_letters if self.kind == "resync" else selects_users:
+        is_of_users = self.kind == "resync"
+        if (is_of_users and selects_letters) or (not is_of_users and selects_users):
             raise ValueError("the selection is not one for this kind of job")
         return self
 

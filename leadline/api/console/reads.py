@@ -1,6 +1,6 @@
 """Queries of the console's page: scope `read`, or `operate` for audit trail and messages."""
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from flask import Request
@@ -11,10 +11,10 @@ from leadline.api.paths import MAX_ID
 from leadline.errors import PathNotFound
 from leadline.runtime.http.endpoint import authorize, parse_query
 
-#: Maximum of dead letters per queue: that are listed, and that are counted by reason.
+#: Maximum number of dead letters of a queue that are listed, and that are counted by reason.
 DEAD_LETTERS_MAX = 200
 DEAD_LETTERS_COUNTED = 2000
-#: Maximum of listed users that await a decision, and of listed lines of a plan.
+#: Maximum number of listed held users, and of listed lines of a plan.
 HELD_MAX = 200
 PLAN_LINES = 200
 
@@ -94,10 +94,12 @@ def dead_letters(_request: Request) -> object:
     from leadline.operations.dead_letters import ALL, collect, summarize, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     letters = collect(ALL, summary, DEAD_LETTERS_COUNTED)
-    queues = sorted({letter["queue"] for letter in letters})
-    pages = ([letter for letter in letters if letter["queue"] == queue] for queue in queues)
+    items: list[dict[str, Any]] = []
+    for queue in sorted({letter["queue"] for letter in letters}):
+        of_queue = [letter for letter in letters if letter["queue"] == queue]
+        items += of_queue[:DEAD_LETTERS_MAX]
     return {
-        "items": [letter for listed in pages for letter in listed[:DEAD_LETTERS_MAX]],
+        "items": items,
         "groups": summarize(letters),
         "at_most": DEAD_LETTERS_MAX,
         "counted_at_most": DEAD_LETTERS_COUNTED,

@@ -14,9 +14,11 @@ from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
 from leadline.runtime.http.endpoint import RawResponse, authorize, json_response
 from leadline.runtime.telemetry import trace_context
 
-#: Pages of other origins can't send this header: without keys it proves that ours sent the request.
+#: Pages of other origins can't send this header: without keys it proves that our page sent the
+#: request.
 OWN_HEADER = "X-Leadline-Console"
 
+# Twice if the page was opened as `/console/`: its own links are relative and begin with `console/`.
 _PREFIX = re.compile(r"^(?:/console(?=/|$))*/?")
 _ID = "([0-9]{1,19})"
 _JOB = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"

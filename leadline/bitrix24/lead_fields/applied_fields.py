@@ -23,7 +23,7 @@ class AppliedFields:
 
     #: None: the lead has no value. Absent: unknown.
     values: Mapping[str, str | None] = field(default_factory=dict)
-    #: The row ids of multi-fields. A value without one must be looked up before it is changed.
+    #: The row ids of multi-fields. A value without a row id must be looked up before it is changed.
     rows: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -40,12 +40,12 @@ class FoundFields:
     ) -> AppliedFields:
         """These fields as last applied, with one row of each multi-field.
 
-        It is the row with the desired value, else the row last applied, else the first of the value
-        type. A column missing from the portal's answer has no value.
+        Of several rows it is the one with the desired value, else the one last applied, else the
+        first of the value type. A column missing from the portal's answer has no value.
         """
         mapping = field_map()
         if mapping is None:
-            return NOTHING
+            return NO_FIELDS_APPLIED
         values: dict[str, str | None] = {}
         ids: dict[str, int] = {}
         for target, (_, user_field) in mapping.by_target.items():
@@ -81,5 +81,5 @@ def _choose_row(
     )
 
 
-NOTHING = AppliedFields()
-NOTHING_FOUND = FoundFields()
+NO_FIELDS_APPLIED = AppliedFields()
+NO_FIELDS_FOUND = FoundFields()

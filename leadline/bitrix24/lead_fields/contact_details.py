@@ -28,7 +28,7 @@ class ContactDetails:
 
     #: In E.164 if it is a valid number.
     phone: str
-    #: Each in lower case: those of the field map that live in EMAIL.
+    #: The further fields that are stored in EMAIL, in lower case.
     emails: tuple[str, ...]
 
     @classmethod
@@ -74,7 +74,7 @@ def _emails(fields: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(normalized(value) for value in values if isinstance(value, str)))
 
 
-def reads_emails() -> bool:
-    """Whether users have e-mails that leads and contacts may share."""
+def map_has_emails() -> bool:
+    """Whether users have e-mails, which leads and contacts may share."""
     mapping = field_map()
     return mapping is not None and bool(mapping.email_names)

@@ -8,7 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from leadline.bitrix24.lead_fields import neutral
-from leadline.bitrix24.lead_fields.applied_fields import NOTHING, AppliedFields, FoundFields
+from leadline.bitrix24.lead_fields.applied_fields import (
+    NO_FIELDS_APPLIED,
+    AppliedFields,
+    FoundFields,
+)
 from leadline.mapping import lead_values, targets
 from leadline.mapping.current import field_map
 from leadline.mapping.lead_values import LeadValues
@@ -56,8 +60,8 @@ def phone_types() -> frozenset[str]:
     return mapping.other_phone_types if mapping else frozenset()
 
 
-def create(state: DesiredFields) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """The fields and multi-field rows of a new lead, with the constants."""
+def of_new_lead(state: DesiredFields) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The fields and multi-field rows of a new lead, with the constants of the map."""
     mapping = field_map()
     if mapping is None:
         return {}, []
@@ -73,10 +77,10 @@ def create(state: DesiredFields) -> tuple[dict[str, Any], list[dict[str, str]]]:
     return fields, rows
 
 
-def update(
+def to_update(
     applied: AppliedFields, state: DesiredFields
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """The fields and multi-field rows that differ from last applied."""
+    """The fields that differ from last applied, and the multi-field rows, by row id."""
     fields: dict[str, Any] = {}
     rows: dict[str, dict[str, str]] = {}
     mapping = field_map()
@@ -92,9 +96,10 @@ def update(
 
 
 def blank_columns(lead_id: int, *, is_neutral: bool = False) -> dict[str, str]:
-    """The columns of the map that may hold personal data, each with what an erasure writes.
+    """The columns of the map that may hold personal data, with the value that an erasure writes.
 
-    `is_neutral`: a neutral value instead of none, for all of them.
+    Mandatory columns get a neutral value, the others are emptied; with `is_neutral` all of them
+    get a neutral value.
     """
     mapping = field_map()
     if mapping is None:
@@ -132,7 +137,7 @@ def is_blank(found: FoundFields, lead_id: int) -> bool:
 
 
 def _may_be_mandatory(user_field: "UserField") -> bool:
-    # Where the portal requires a field, the map has it as required, or gives it a default.
+    # The map must require a field, or have a default for it, if the portal requires it.
     return user_field.required or user_field.default is not None
 
 
@@ -140,7 +145,7 @@ def needs_lookup(applied: AppliedFields, state: DesiredFields) -> bool:
     """Whether the lead must be read before a write.
 
     Without its row's id, a changed multi-field would get a second value. And a field that the CRM
-    owns must keep its value, so that must be known.
+    owns must keep its value, so its value must be known.
     """
     mapping = field_map() if state.fields else None
     if mapping is None:
@@ -161,7 +166,7 @@ def needs_lookup(applied: AppliedFields, state: DesiredFields) -> bool:
 def _values_to_write(
     applied: AppliedFields, state: DesiredFields
 ) -> Iterator[tuple[str, str | None]]:
-    """The values to write, by target: those that differ from last applied, or may."""
+    """The values to write, by target: those that differ from last applied, or are unknown."""
     mapping = field_map() if state.fields else None
     if mapping is None:
         return
@@ -215,27 +220,27 @@ def open_fields(applied: AppliedFields, state: DesiredFields) -> list[str]:
     if mapping is None:
         return []
     values = desired_values(state)
-    return [
-        name
-        for target, (name, user_field) in mapping.by_target.items()
-        if (state.fields.get(name) is not None or target in state.refused)
-        and user_field.owner == "leadline"
-        and (target not in values or target not in applied.values)
-    ]
+    names = []
+    for target, (name, user_field) in mapping.by_target.items():
+        was_given = state.fields.get(name) is not None or target in state.refused
+        is_applied = target in values and target in applied.values
+        if was_given and not is_applied and user_field.owner == "leadline":
+            names.append(name)
+    return names
 
 
 def as_written(applied: AppliedFields) -> AppliedFields:
     """Last applied after a write, without empty fields that the CRM owns: it may fill them."""
     mapping = field_map()
     if mapping is None:
-        return NOTHING
-    crm = {
+        return NO_FIELDS_APPLIED
+    crm_owned = {
         target for target, (_, user_field) in mapping.by_target.items() if user_field.owner == "crm"
     }
     values = {
         target: value
         for target, value in applied.values.items()
-        if target not in crm or value is not None
+        if target not in crm_owned or value is not None
     }
     return AppliedFields(values, applied.rows)
 

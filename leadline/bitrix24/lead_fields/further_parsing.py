@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leadline.bitrix24.lead_fields.applied_fields import (
-    NOTHING,
-    NOTHING_FOUND,
+    NO_FIELDS_APPLIED,
+    NO_FIELDS_FOUND,
     AppliedFields,
     FoundFields,
     Row,
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 def parse_item(item: Mapping[str, Any], state: DesiredFields) -> AppliedFields:
     """The fields of a lead as a write returned it.
 
-    If the answer leaves one out, a standard column counts as written, and a user field as unknown.
+    Of the fields that the answer leaves out, a standard one counts as written, and a user field
+    (`UF_…`) as unknown.
     """
     mapping = field_map()
     if mapping is None:
-        return NOTHING
+        return NO_FIELDS_APPLIED
     desired = desired_values(state)
     values: dict[str, str | None] = {}
     for target, (_, user_field) in mapping.by_target.items():
@@ -50,7 +51,7 @@ def parse_row(row: Mapping[str, Any]) -> FoundFields | None:
     """The fields of a lead in a list; None if the rows of a multi-field are unreadable."""
     mapping = field_map()
     if mapping is None:
-        return NOTHING_FOUND
+        return NO_FIELDS_FOUND
     values: dict[str, str | None] = {}
     rows: dict[str, Sequence[Row]] = {}
     for target, (_, user_field) in mapping.by_target.items():
@@ -65,7 +66,7 @@ def parse_row(row: Mapping[str, Any]) -> FoundFields | None:
 
 
 def _parse_value(target: str, user_field: "UserField", raw: Any) -> LeadValues:
-    """The value by target; empty for a field with several values, which a map can't fill."""
+    """The value by target; empty for a field with several values, which the map can't describe."""
     try:
         return {target: lead_values.from_lead(user_field, raw)}
     except lead_values.InvalidValue:

@@ -1,7 +1,7 @@
 """Values that say nothing about a person, for fields that a portal does not let be emptied.
 
-Each is no address or number of anyone: `.invalid` belongs to nobody (RFC 2606), and no calling code
-begins with 0. Phones and e-mails have the id of the lead, so that no two leads share one.
+None of them reaches anyone: `.invalid` has no hosts (RFC 2606), and no calling code begins with 0.
+Phones and e-mails contain the lead's id, so that no two leads share one.
 """
 
 from collections.abc import Iterable
@@ -46,9 +46,9 @@ def row(kind: str, lead_id: int) -> str:
 
 
 def rows(lead_id: int, found: Iterable[tuple[str, int]]) -> dict[str, dict[str, str]]:
-    """The rows of `fm` that leave one value of each multi-field, a neutral one.
+    """What to write to `fm`, by row id: of each multi-field one neutral row stays.
 
-    `found`: the kinds and ids of all rows; a row may occur twice.
+    `found`: the kinds and ids of all rows; a row may occur twice. An empty value deletes its row.
     """
     kept: set[str] = set()
     written = {}

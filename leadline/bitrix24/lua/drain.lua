@@ -1,5 +1,5 @@
 -- Token bucket: drain it after a refusal, since the portal's own count is at its limit.
--- KEYS bucket, epoch   ARGV rate per second, seconds to wait
+-- KEYS bucket, epoch   ARGV rate per second, seconds that all workers shall wait
 local now_s = time[1] + time[2] / 1000000
 local debt = -tonumber(ARGV[1]) * tonumber(ARGV[2])
 local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or 0)

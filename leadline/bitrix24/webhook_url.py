@@ -16,18 +16,18 @@ _PATH = re.compile(r"/+([!-.0-~]+)/+([!-.0-~]+)/+([!-.0-~]+)/*")
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook:
+class WebhookUrl:
     """The parts of a webhook's URL."""
 
-    is_https: bool
+    scheme: str
     #: In ASCII, as in DNS and certificates.
     host: str
     port: int
-    #: The prefix of a method's name; ends with a slash.
+    #: What precedes a method's name in the URL; ends with a slash.
     path: SecretStr
 
     @classmethod
-    def parse(cls, url: str) -> "Webhook":
+    def parse(cls, url: str) -> "WebhookUrl":
         """Parse a URL.
 
         Raises:
@@ -35,9 +35,9 @@ class Webhook:
         """
         try:
             parts = urlsplit(url.strip())
-            # Both raise ValueError if they are invalid.
+            # An invalid host or port raises ValueError, whose text quotes the URL.
             host, port = (parts.hostname or "").encode("idna").decode(), parts.port
-        except ValueError:  # its text quotes the URL
+        except ValueError:
             parts, host, port = urlsplit(""), "", None
         path = _PATH.fullmatch(parts.path)
         is_host = _HOST.fullmatch(host) and "@" not in parts.netloc
@@ -47,7 +47,7 @@ class Webhook:
             )
         cleartext.require_tls("bitrix24", url)
         return cls(
-            is_https=parts.scheme == "https",
+            scheme=parts.scheme,
             host=host,
             port=_PORTS[parts.scheme] if port is None else port,
             path=SecretStr(f"/{'/'.join(path.groups())}/"),
@@ -56,11 +56,11 @@ class Webhook:
     @property
     def site(self) -> str:
         """The portal's site, without the credential: https://example.bitrix24.com."""
-        return f"{'https' if self.is_https else 'http'}://{self.authority}"
+        return f"{self.scheme}://{self.authority}"
 
     @property
     def authority(self) -> str:
         """Host and port as the Host header has them (RFC 9112, 3.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        is_default_port = self.port == _PORTS["https" if self.is_https else "http"]
+        is_default_port = self.port == _PORTS[self.scheme]
         return host if is_default_port else f"{host}:{self.port}"
