@@ -320,7 +320,7 @@ inline decide(w) {
   fi
 }
 
-/* lua/lease.lua: blocked_until, lease */
+/* lua/lease.lua: prepare_lease, lease */
 inline lease(w) {
   if
   :: !entry.known_epoch ->

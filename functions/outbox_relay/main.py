@@ -19,7 +19,7 @@ from leadline.runtime.telemetry import metrics
 from leadline.sync import stage_sync
 from leadline.sync.reconcile import portal_check
 from leadline.workqueue import postgres_rollback
-from leadline.workqueue.pending_events import PendingEvents, republish
+from leadline.workqueue.republication import PendingEvents, make_outdated_due
 
 
 def _set_gauges() -> None:
@@ -67,7 +67,7 @@ def outbox_relay(_request: Request) -> RawResponse:
     postgres_rollback.check()
     lost_erasures.run()
     jobs.advance(jobs.OF_USERS)
-    republish(relay.make_due)
+    make_outdated_due(relay.make_due)
     result = relay.run(PendingEvents().pending_among)
     jobs.advance(jobs.OF_DEAD_LETTERS)
     _discard_dead_letters_of_erased()

@@ -83,7 +83,7 @@ def resume(*, json: Json = False) -> None:
         leadline portal resume
     """
     with audit.recorded("resume calls") as record:
-        record["was_paused"] = was_paused = manual_hold.release()
+        record["was_paused"] = was_paused = manual_hold.resume()
     if json:
         print_json({"paused": False, "was_paused": was_paused})
     else:
@@ -109,8 +109,8 @@ def probe() -> tuple[dict[str, Any], list[str]]:
     try:
         # Also while calls are paused: after fixing the webhook, an operator checks it at once.
         portal_session.probe_or_raise()
-        pause = portal_session.circuit_breaker().state()
-        if pause is not None and pause.is_held:
+        pause = portal_session.circuit_breaker().restore_and_read()
+        if pause is not None and pause.is_manual_hold:
             return {"alive": True, **report}, [PAUSED_BY_OPERATOR]
         answers = throttled_reads.read_each(_probes())
     except BitrixError as error:

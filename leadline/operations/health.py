@@ -91,4 +91,5 @@ def portal() -> Portal:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    return Portal(portal_state.circuit_breaker().state(), portal_state.reachability().state())
+    pause = portal_state.circuit_breaker().restore_and_read()
+    return Portal(pause, portal_state.reachability().outage())

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def hold(reason: str) -> None:
-    """Pause all calls until `release`, even if Redis loses its data.
+    """Pause all calls until `resume`, even if Redis loses its data.
 
     Raises:
         QueueDown, DatabaseDown: the hold was stored only in Postgres, or only in Redis.
@@ -40,7 +40,7 @@ def hold(reason: str) -> None:
             ) from None
 
 
-def release() -> bool:
+def resume() -> bool:
     """Resume calls, whatever paused them; returns False if nothing was paused.
 
     Raises:
@@ -49,7 +49,7 @@ def release() -> bool:
     """
     # Postgres first, or the relay would restore the hold.
     was_stored = _has_database() and stored_hold.delete()
-    return circuit_breaker().release() or was_stored
+    return circuit_breaker().resume() or was_stored
 
 
 def restore(stored: Hold) -> None:

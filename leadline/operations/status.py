@@ -100,10 +100,10 @@ def portal() -> dict[str, Any]:
         "paused": pause is not None,
     }
     if pause is not None:
-        probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)
+        probe = None if pause.is_manual_hold else datetime.fromtimestamp(pause.next_probe_at, UTC)
         state |= {
-            "by_operator": pause.is_held,
-            "by": _holder() if pause.is_held else None,
+            "by_operator": pause.is_manual_hold,
+            "by": _holder() if pause.is_manual_hold else None,
             "reason": pause.reason,
             "code": pause.code,
             "since": datetime.fromtimestamp(pause.since, UTC),

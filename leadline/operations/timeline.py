@@ -41,7 +41,7 @@ def read(user_id: UserId) -> dict[str, Any]:
         entry_events, due_ms = work_queue().pending_events(user_id)
         pending = {event.event_id: event.journey for event in entry_events}
         users_before = None if due_ms is None else work_queue().users_before(due_ms)
-        pause = portal_state.circuit_breaker().state()
+        pause = portal_state.circuit_breaker().restore_and_read()
         paused = pause.reason if pause else None
     except (QueueError, BadConfiguration) as down:
         error = str(down)

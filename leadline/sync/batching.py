@@ -36,12 +36,12 @@ def batch_leader(queue: WorkQueue) -> Iterator[str | None]:
         QueueDown: Redis can't be reached.
     """
     name = secrets.token_hex(8)
-    is_leader = queue.wakeups.claim_leadership(name, LEADERSHIP_MS)
+    is_leader = queue.batch_leader.claim(name, LEADERSHIP_MS)
     try:
         yield name if is_leader else None
     finally:
         if is_leader:
-            queue.wakeups.resign_leadership(name)
+            queue.batch_leader.resign(name)
 
 
 def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
@@ -54,7 +54,7 @@ def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
     _linger(queue, limit)
     wait_s = portal_session.token_bucket().reserve()
     if wait_s:
-        queue.wakeups.extend_leadership(leader, LEADERSHIP_MS + int(wait_s * 1000))
+        queue.batch_leader.extend(leader, LEADERSHIP_MS + int(wait_s * 1000))
         metrics.TOKEN_WAIT.inc(by=wait_s)
         time.sleep(wait_s)
     leased = queue.lease(limit)

@@ -34,7 +34,7 @@ MAX_ATTEMPTS = len(RETRY_DELAYS_MS) + 1
 REFUSED_DELAY_MS = 1000
 #: Interval of lookups for a lost create while it may still run.
 LOOKUP_RETRY_MS = 5000
-#: Due before all waiting users: what was read for this user may be used only for a while.
+#: `delay_ms` of a user that is due before all waiting ones: what was read may be used only briefly.
 AHEAD_MS = -600_000
 
 
@@ -72,7 +72,8 @@ Plan = NoCall | Lookup | Write | Find | Read
 LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: The next request is for this user alone.
 _OWN_REQUEST: Fields = {"alone": 1}
-VANISHED_MAX = 2  # in a row, as in simple CRM mode: then the events fail
+#: A lead that vanishes so often in a row, as in simple CRM mode, makes the events fail.
+VANISHED_MAX = 2
 VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
 #: Why a lead that a message claims is not recognised as the user's.
 NOT_RECOGNISED = (
@@ -152,14 +153,11 @@ def settle_applied(
         fields["refused"] = ""
     # An older message may arrive after a newer one was applied and answered.
     newest = max(*unsettled, entry.applied_seq)
-    return Settlement(
-        entry,
-        fields,
-        tuple(
-            event.succeeded(entry.fence, last_applied.lead_id, newest, open_fields)
-            for event in entry.events
-        ),
+    events = tuple(
+        event.after_success(entry.fence, last_applied.lead_id, newest, open_fields)
+        for event in entry.events
     )
+    return Settlement(entry, fields, events)
 
 
 def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
@@ -191,7 +189,7 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
 
 
 def lookup_done(entry: Entry) -> Fields:
-    """Mark a requested lookup as done."""
+    """The fields that mark a requested lookup as done."""
     return {"looked_order": entry.lookup_requested_seq} if entry.is_lookup_requested else {}
 
 
@@ -218,7 +216,7 @@ def reject_claimed_lead(entry: Entry, reason: str, taken_lead_id: int | None = N
 
     `taken_lead_id`: the claimed lead, if it belongs to another; the ledger then drops it, too.
     """
-    events = tuple(event.failed(Rejected(reason), taken_lead_id) for event in entry.events)
+    events = tuple(event.after_failure(Rejected(reason), taken_lead_id) for event in entry.events)
     return Settlement(entry, {"agreed": "", "hint": "", "doubt": 1}, events)
 
 
@@ -228,7 +226,7 @@ def defer(entry: Entry, wait_ms: int) -> Settlement:
 
 
 def settle_inconclusive(entry: Entry) -> Settlement:
-    """Settle a shared lookup after which a lead may exist or not: the next one is for it alone."""
+    """Settle a shared lookup after which a lead may exist or not: the next is for this user."""
     return Settlement(entry, _OWN_REQUEST)
 
 
@@ -251,7 +249,8 @@ def settle_failure(
     elif is_write and isinstance(error, OutcomeUnknown):
         fields = _look_up_before_retry(entry, error, now_ms)
     if isinstance(error, Rejected) and not isinstance(error, LeadGone):
-        return Settlement(entry, fields, tuple(event.failed(error) for event in entry.events))
+        failed = tuple(event.after_failure(error) for event in entry.events)
+        return Settlement(entry, fields, failed)
     events = tuple(_count_attempt(event, error) for event in entry.events)
     waits = [RETRY_DELAYS_MS[event.attempts - 1] for event in events if event.outcome is None]
     return Settlement(entry, fields, events, delay_ms=max(waits, default=0))
@@ -277,4 +276,4 @@ def _look_up_before_retry(entry: Entry, error: OutcomeUnknown, now_ms: int) -> F
 def _count_attempt(event: PendingEvent, error: BitrixError) -> PendingEvent:
     """Count a failed attempt; after the last one the event fails."""
     is_over = event.outcome is not None or event.attempts + 1 >= MAX_ATTEMPTS
-    return event.failed(error) if is_over else event.after_attempt()
+    return event.after_failure(error) if is_over else event.after_attempt()

@@ -57,8 +57,8 @@ DUE = Gauge("leadline_users_due", "Users that are ready for a call")
 
 def set_paused(outage: Outage | None) -> None:
     """Set `PAUSED` by the circuit breaker's state."""
-    PAUSED.set(outage is not None and not outage.is_held, "portal")
-    PAUSED.set(outage is not None and outage.is_held, "operator")
+    PAUSED.set(outage is not None and not outage.is_manual_hold, "portal")
+    PAUSED.set(outage is not None and outage.is_manual_hold, "operator")
 
 
 def set_unreachable(unreachable: Outage | None) -> None:

@@ -141,11 +141,11 @@ def probe_if_due() -> bool:
     """
     if not check_webhook():
         return False
-    if circuit_breaker().state() is not None:
+    if circuit_breaker().restore_and_read() is not None:
         return circuit_breaker().claim_probe() and probe()
     if crm_mode().needs_check():
         probe()
-        return circuit_breaker().state() is None
+        return circuit_breaker().restore_and_read() is None
     return True
 
 

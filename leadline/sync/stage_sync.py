@@ -47,7 +47,7 @@ def read_portal_stages() -> list[stages.Stage] | None:
     from leadline.sync import portal_session  # noqa: PLC0415
 
     try:
-        if portal_session.circuit_breaker().state() is not None:
+        if portal_session.circuit_breaker().restore_and_read() is not None:
             return None
         portal_session.wait_for_token()
         return _read()

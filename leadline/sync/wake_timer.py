@@ -102,10 +102,10 @@ class WakeTimer:
 
 def wake_if_due() -> float:
     """Enqueue a job for due users or a due probe; returns the seconds until the next round."""
-    depth, outage = work_queue().depth(), portal_session.circuit_breaker().state()
+    depth, outage = work_queue().depth(), portal_session.circuit_breaker().restore_and_read()
     metrics.DUE.set(depth.due)
     metrics.set_paused(outage)
-    metrics.set_unreachable(portal_session.reachability().state())
+    metrics.set_unreachable(portal_session.reachability().outage())
     next_in_s = ROUND_S if depth.next_in_s is None else depth.next_in_s
     if not portal_session.check_webhook():
         return ROUND_S

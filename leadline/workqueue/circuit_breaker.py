@@ -1,9 +1,12 @@
 """Circuit breaker for the portal, with a manual hold.
 
 While the portal rejects all calls the circuit is open: only slow probes are sent, until one
-succeeds. During a manual hold no probes are sent, and only an operator releases it. It survives a
-loss of Redis' data: every process that has seen the hold restores it before its next call, and
-Postgres stores it for processes that start later (see `leadline.operations.manual_hold`).
+succeeds. During a manual hold the circuit is open too, but no probes are sent, and only an operator
+ends it. Log, metrics and console call an open circuit *paused*, and Redis records it as an outage.
+
+A manual hold survives a loss of Redis' data: every process that has seen it restores it before its
+next call, and Postgres stores it for processes that start later (see
+`leadline.operations.manual_hold`).
 """
 
 import threading
@@ -23,29 +26,34 @@ class CircuitBreaker:
     """Shared by all workers of a portal, through Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._key, self._released = f"{prefix}paused", f"{prefix}resumed"
+        self._key, self._resumed_at_key = f"{prefix}paused", f"{prefix}resumed"
         self._record = OutageRecord(client, self._key)
-        self._read = script(client, "restore_hold", "read_pause")
+        self._restore_and_read = script(client, "restore_hold", "restore_and_read")
         self._hold = script(client, "hold")
-        self._release = script(client, "release")
+        self._resume = script(client, "resume")
         self._restore = script(client, "restore_hold", "restore")
         self._lock = threading.Lock()
         #: The manual hold that this process saw at its last read.
-        self._seen: Outage | None = None
+        self._seen_hold: Outage | None = None
 
     @reachable()
-    def state(self) -> Outage | None:
-        """Why and since when the circuit is open; None while it is closed.
+    def restore_and_read(self) -> Outage | None:
+        """Restore a hold that Redis has lost since this process saw it; then read the circuit.
+
+        Returns why and since when the circuit is open; None while it is closed.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         with self._lock:  # otherwise an older read could overwrite a newer one
-            seen = [_seconds(self._seen.since), self._seen.reason] if self._seen else ["", ""]
-            now_ms, stored = self._read(keys=[self._key, self._released], args=seen)
-            state = parse(stored, now_ms)
-            self._seen = state if state and state.is_held else None
-        return state
+            hold = self._seen_hold
+            now_ms, stored = self._restore_and_read(
+                keys=[self._key, self._resumed_at_key],
+                args=[_seconds(hold.since), hold.reason] if hold else ["", ""],
+            )
+            outage = parse(stored, now_ms)
+            self._seen_hold = outage if outage and outage.is_manual_hold else None
+        return outage
 
     def open(self, error: PortalDown) -> None:
         """Open the circuit, or keep it open for a newer reason."""
@@ -61,20 +69,20 @@ class CircuitBreaker:
     @reachable()
     def hold(self, reason: str) -> float:
         """Hold all calls until an operator resumes them; returns since when (unix seconds)."""
-        since = float(self._hold(keys=[self._key, self._released], args=[reason]))
+        since = float(self._hold(keys=[self._key, self._resumed_at_key], args=[reason]))
         log.warning("calls paused by an operator")
         return since
 
     @reachable()
     def restore_hold(self, since: float, reason: str) -> None:
-        """Restore a hold that Redis has lost, unless it was released after `since`."""
-        if self._restore(keys=[self._key, self._released], args=[_seconds(since), reason]):
+        """Restore a hold that Redis has lost, unless an operator resumed calls after `since`."""
+        if self._restore(keys=[self._key, self._resumed_at_key], args=[_seconds(since), reason]):
             log.warning("Redis lost an operator's hold: restored")
 
     @reachable()
-    def release(self) -> bool:
-        """Close the circuit by an operator's order; False if it was closed."""
-        was_paused = bool(self._release(keys=[self._key, self._released]))
+    def resume(self) -> bool:
+        """Close the circuit for an operator, whatever opened it; False if it was closed."""
+        was_paused = bool(self._resume(keys=[self._key, self._resumed_at_key]))
         if was_paused:
             log.warning("calls resumed by an operator")
         return was_paused

@@ -11,8 +11,8 @@ from leadline.workqueue.entries.pending_event import PendingEvent
 class PutResult(Enum):
     """The result of putting an event into the work queue; the values are those of put.lua."""
 
-    #: Rejected: it is from before Redis lost its data, which may have held a newer event of this
-    #: user. The sender will republish the user's open events.
+    #: Rejected: the event was sent before Redis lost its data, and the lost data may have held a
+    #: newer event of this user. The sender will republish the user's open events.
     TOO_OLD = -1
     #: The caller has claimed the wake-up and must enqueue a job.
     WAKE_UP_CLAIMED = 0
@@ -44,14 +44,16 @@ class EnqueueRequest:
     is_quiet: bool = False
     #: The user was erased: the entry forgets the person.
     is_erasure: bool = False
-    #: The version that set the stage, if the message of that version may be lost; None: this one.
+    #: The version that set the stage, if it is not the event's own: that of an earlier event whose
+    #: message may be lost.
     stage_version: int | None = None
     #: When this was the user's newest open event in the database of a sender that republishes
     #: unanswered events, in unix ms; None for any other sender.
     sent_at_ms: int | None = None
     #: ORIGINATOR_ID of the leads of the sender's installation; None if it doesn't say.
     originator: str | None = None
-    #: The version that set the stage in the sender's database; None if it doesn't say.
+    #: The version that set the stage which the user now has in the sender's database, also if this
+    #: event does not touch the stage; None if the sender doesn't say.
     stage_set: int | None = None
     #: Further fields of the desired state as JSON; empty: the message has none.
     fields: bytes = b""

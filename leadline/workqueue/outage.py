@@ -1,5 +1,7 @@
 """An outage of the portal, recorded in Redis for all workers and for monitoring.
 
+A manual hold is recorded in the same way: it stops all calls too.
+
 All times are by Redis' clock, so that machines need not agree on the time.
 """
 
@@ -11,7 +13,7 @@ import redis
 from leadline.runtime.redis import reachable
 from leadline.workqueue.lua import script
 
-#: Seconds between probes; the last one repeats.
+#: Seconds between probes; the last step repeats.
 PROBE_STEPS_S = (2, 5, 10, 15, 30)
 
 
@@ -27,7 +29,7 @@ class Outage:
     #: Redis' clock at the time of the read.
     now: float
     #: A manual hold: only an operator ends it.
-    is_held: bool = False
+    is_manual_hold: bool = False
 
     @property
     def lasts_s(self) -> float:
@@ -36,7 +38,7 @@ class Outage:
 
 
 class OutageRecord:
-    """One kind of outage, recorded by all workers of a portal."""
+    """The record of one kind of outage; all workers of a portal share it."""
 
     def __init__(self, client: redis.Redis, key: str) -> None:
         self._key = key
@@ -46,7 +48,7 @@ class OutageRecord:
         self._read = script(client, "read_outage")
 
     @reachable()
-    def state(self) -> Outage | None:
+    def current(self) -> Outage | None:
         """The current outage; None if there is none.
 
         Raises:
@@ -84,5 +86,5 @@ def parse(stored: Sequence[bytes], now_ms: int) -> Outage | None:
         code=fields.get("code", ""),
         next_probe_at=float(fields.get("next_probe_at", 0)),
         now=now_ms / 1000,
-        is_held="held" in fields,
+        is_manual_hold="held" in fields,
     )

@@ -52,7 +52,7 @@ def circuit_breaker() -> CircuitBreaker:
 
 @per_process
 def reachability() -> Reachability:
-    """Whether the portal could be reached lately."""
+    """Whether the last requests reached the portal."""
     return Reachability(client(), work_queue().prefix)
 
 

@@ -18,12 +18,14 @@ from leadline.runtime import clock, lua
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
+from leadline.workqueue.batch_leader import BatchLeader
 from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
 from leadline.workqueue.entries.entry import Entry, UnreadableEntry
 from leadline.workqueue.entries.settlement import Settlement
+from leadline.workqueue.keys import wakeup_keys
 from leadline.workqueue.lua import script
 from leadline.workqueue.queue_view import RECENT_MS, QueueView
-from leadline.workqueue.wakeups import Wakeups
+from leadline.workqueue.wakeup import Wakeup
 
 log = structlog.get_logger()
 
@@ -31,8 +33,9 @@ UNREADABLE = metrics.Counter(
     "leadline_entries_unreadable_total", "Users set aside because their entry could not be parsed"
 )
 
-#: Longer than any call: a worker that leases the user after an expiry sees all effects of the lost
-#: call. Short enough for the users of a killed worker to continue within 90 s, as docs promise.
+#: A lease lasts the request limit and this margin: longer than any call, so that a worker that
+#: leases the user after an expiry sees all effects of the lost call. Short enough for the users of
+#: a killed worker to continue within 90 s, as docs promise.
 LEASE_MARGIN_S = CALL_MARGIN_S + 10
 #: A worker with a lease older than this (it was frozen, or waited for Redis) must not send.
 SEND_WITHIN_S = 5.0
@@ -60,16 +63,18 @@ class WorkQueue(QueueView):
         self, connection: redis.Redis, portal: str, *, request_limit_s: float = 60
     ) -> None:
         super().__init__(connection, portal)
+        #: Longest duration of a call.
         self.call_ms = int((request_limit_s + CALL_MARGIN_S) * 1000)
         self.lease_ms = int((request_limit_s + LEASE_MARGIN_S) * 1000)
         self._epoch = f"{self.prefix}memory"
         self._republish = f"{self.prefix}republish"
-        self.wakeups = Wakeups(connection, self.prefix)
+        self.wakeup = Wakeup(connection, self.prefix)
+        self.batch_leader = BatchLeader(connection, self.prefix)
         self._put = script(connection, "entry", "wakeups", "put")
         self._lease = script(connection, "entry", "wakeups", "lease")
         self._settle = script(connection, "settle")
         self._read_republish = script(connection, "read_republish")
-        self._read_epoch = script(connection, "read_epoch")
+        self._ensure_epoch = script(connection, "ensure_epoch")
         self._begin_first_epoch = script(connection, "begin_first_epoch")
         self._claim_leads = script(connection, "claim_leads")
         self._set_aside = script(connection, "entry", "set_aside")
@@ -85,11 +90,11 @@ class WorkQueue(QueueView):
         Raises:
             QueueDown: Redis can't be reached; whether the events were put is unknown.
         """
-        keys = [self._due, self._leases, self._epoch, *self.wakeups.keys, self._republish]
+        keys = [self._due, self._leases, self._epoch, *wakeup_keys(self.prefix), self._republish]
         for request in requests:
             keys += self._entry_keys(request.user_id)
         args = lua.arguments(
-            wakeup_ms=self.wakeups.wakeup_ms,
+            wakeup_ms=self.wakeup.claim_ms,
             call_ms=self.call_ms,
             events=[request.as_arguments() for request in requests],
         )
@@ -142,7 +147,7 @@ class WorkQueue(QueueView):
     def users_to_republish(self, limit: int) -> list[int]:
         """Users whose open events must be republished before the next call for them.
 
-        Redis has lost its last moments: a pending event may be older than last applied.
+        Redis has lost its last writes: a pending event may be older than last applied.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -152,8 +157,8 @@ class WorkQueue(QueueView):
                 int(user) for user in self._read_republish(keys=[self._republish], args=[limit])
             ]
 
-    def begin_republication(self, users: Sequence[int]) -> None:
-        """Unblock calls for these users, whose open events are about to be republished.
+    def drop_republication_requests(self, users: Sequence[int]) -> None:
+        """Forget that these users' events must be republished: the relay is about to do it.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -161,10 +166,14 @@ class WorkQueue(QueueView):
         with reachable():
             self._redis.zrem(self._republish, *users)
 
-    def claim_leads(self, claims: Sequence[tuple[int, int]], *, used_ms: int) -> list[int | None]:
-        """Claim each lead for the user that is about to be linked to it, for at most `used_ms`.
+    def claim_leads(self, claims: Sequence[tuple[int, int]], *, fresh_ms: int) -> list[int | None]:
+        """Claim leads; a claim is (id of the user to be linked to the lead, lead id).
 
-        Returns for each claim 0, or the time to wait in ms, or None if another user has the lead.
+        A claim lasts until a call has ended that begins within `fresh_ms`, the time for which the
+        lead as read may be used.
+
+        Returns for each claim 0 if it was made, the ms to wait before it can be, or None if another
+        user has the lead.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -172,7 +181,7 @@ class WorkQueue(QueueView):
         args = lua.arguments(
             users=[str(user) for user, _ in claims],
             call_ms=self.call_ms,
-            claim_ms=self.call_ms + used_ms,
+            claim_ms=self.call_ms + fresh_ms,
         )
         keys = [self._epoch, *(f"{self.prefix}claim:{lead_id}" for _, lead_id in claims)]
         with reachable():
@@ -188,12 +197,12 @@ class WorkQueue(QueueView):
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            return int(self._read_epoch(keys=[self._epoch])[1])
+            return int(self._ensure_epoch(keys=[self._epoch])[1])
 
     def begin_first_epoch(self) -> bool:
         """Declare that this Redis was just created, so that it can't have lost anything.
 
-        For the process that creates it; returns False if Redis is not empty. Without this call, an
+        For the process that creates Redis; returns False if Redis is not empty. Without it, an
         empty Redis counts as flushed, and users wait until calls that it may have lost are over.
 
         Raises:
@@ -242,7 +251,7 @@ def _settle_args(settlement: Settlement, *, release: bool) -> dict[str, Any]:
             "user": str(settlement.entry.user_id),
             "fence": settlement.entry.fence,
             "delay_ms": settlement.delay_ms if release else None,
-            "fields": {name: _text(value) for name, value in settlement.fields.items()},
+            "fields": {name: _as_text(value) for name, value in settlement.fields.items()},
             "events": {
                 event.event_id: "" if release and event.outcome else event.stored().decode()
                 for event in (*settlement.events, *settlement.logged)
@@ -251,9 +260,10 @@ def _settle_args(settlement: Settlement, *, release: bool) -> dict[str, Any]:
     )
 
 
-def _text(value: str | bytes | int) -> str:
+def _as_text(value: str | bytes | int) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    """A Redis hash as a script returns it: names and values in turn."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -11,9 +11,9 @@ from leadline.workqueue.entries.pending_event import PendingEvent
 from leadline.workqueue.keys import prefix
 from leadline.workqueue.lua import script
 
-#: How long after a lease of several users the queue counts as busy.
+#: How long after a lease of several users the queue counts as busy: more users are likely to come.
 RECENT_MS = 250
-#: Number of erased users read at a time.
+#: Number of ids of erased users read at a time.
 ERASED_BATCH = 500
 
 
@@ -67,9 +67,8 @@ class QueueView:
             pipe.hvals(self._entry_keys(user_id)[1])
             pipe.zscore(self._due, str(user_id))
             events, due_ms = pipe.execute()
-        return [PendingEvent.loads(event) for event in events], None if due_ms is None else int(
-            due_ms
-        )
+        pending = [PendingEvent.loads(event) for event in events]
+        return pending, None if due_ms is None else int(due_ms)
 
     def users_before(self, due_ms: int) -> int:
         """How many users are due before this time (unix ms); those in flight are not counted.

@@ -1,7 +1,7 @@
 """Whether Bitrix24 can be reached, recorded with each request.
 
 For monitoring only: it shows a portal that does not answer, or a webhook that is not a URL. Calls
-continue, and their attempts decide the outcome of each event.
+continue, unlike with an open circuit, and their attempts decide the outcome of each event.
 """
 
 import redis
@@ -28,13 +28,13 @@ class Reachability:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._record = OutageRecord(client, f"{prefix}unreachable")
 
-    def state(self) -> Outage | None:
+    def outage(self) -> Outage | None:
         """Since when and why no request gets an answer; None while the portal can be reached.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
-        outage = self._record.state()
+        outage = self._record.current()
         return outage if outage and outage.lasts_s >= GRACE_S else None
 
     def record_failure(self, error: BitrixError | BadConfiguration) -> None:

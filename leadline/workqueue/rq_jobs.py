@@ -20,8 +20,10 @@ from leadline.workqueue.restricted_job import EARLIER_JOB, CallJob
 
 #: Longer than the longest call with its waits; the lease expires earlier.
 JOB_TIMEOUT_S = 120
+#: How many of the last jobs stay in RQ for operators to look at.
 KEEP_FINISHED = 10
 KEEP_FAILED = 5
+#: All workers together trim at most this often.
 TRIM_EVERY_MS = 1000
 _WEEK_S = 7 * 24 * 3600
 
@@ -56,7 +58,7 @@ def wake() -> None:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    if work_queue().wakeups.claim_wakeup():
+    if work_queue().wakeup.claim():
         enqueue()
 
 
@@ -71,6 +73,6 @@ def trim_finished_jobs() -> None:
     ):
         ids = registry.get_job_ids()
         for job_id in ids[: max(0, len(ids) - keep)]:
-            # Another worker may have deleted it.
+            # Another worker may have deleted the job.
             with contextlib.suppress(InvalidJobOperation, NoSuchJobError):
                 registry.remove(job_id, delete_job=True)

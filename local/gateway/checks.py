@@ -76,7 +76,8 @@ def check_portal(url: str) -> None:
     """Check that calls are made and answered. The error is public: it quotes nothing received."""
     key = prefix(settings().portal)
     with _redis(url) as client:
-        pause, unreachable = CircuitBreaker(client, key).state(), Reachability(client, key).state()
+        pause = CircuitBreaker(client, key).restore_and_read()
+        unreachable = Reachability(client, key).outage()
     if pause is not None:
         raise CheckFailed(f"paused for {pause.lasts_s:.0f} s: {_cause(pause)}")
     if unreachable is not None:
@@ -85,7 +86,7 @@ def check_portal(url: str) -> None:
 
 
 def _cause(pause: Outage) -> str:
-    if pause.is_held:
+    if pause.is_manual_hold:
         return "by an operator"
     if pause.code == SIMPLE_MODE:
         return "simple CRM mode"

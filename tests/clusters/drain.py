@@ -73,14 +73,14 @@ def measure(bench: ClusterBench, users: int) -> DrainResult:
     (before,) = bench.rows("SELECT COALESCE(max(id), 0) AS id FROM users")
     with bench.redis() as client:
         queue = WorkQueue(client, "main")
-        calls = CircuitBreaker(client, queue.prefix)
-        calls.hold("all users shall wait")
+        breaker = CircuitBreaker(client, queue.prefix)
+        breaker.hold("all users shall wait")
         for first in range(0, users, _PART):
             _create(bench, first, min(_PART, users - first))
         eventually(lambda: queue.depth().due >= users, _FILL_S, "all users wait", 1)
         time.sleep(BURST / RATE_PER_S)
         began = time.time()
-        calls.release()
+        breaker.resume()
     limit_s = users / COMMANDS / RATE_PER_S * 4
     eventually(lambda: bench.rows(_LEFT) == [{"n": 0}], limit_s, "all are answered", 1)
     (done,) = bench.rows(_DONE, after=before["id"])

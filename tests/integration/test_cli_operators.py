@@ -184,10 +184,10 @@ def test_the_check_resumes_a_portal_that_answers_again(
     leadline("reconcile", "--json")
     create_users()
     leadline("reconcile", "--restart", "--json")
-    assert portal_session.circuit_breaker().state()
+    assert portal_session.circuit_breaker().restore_and_read()
     set_portal(mode="ok")
     assert leadline("portal", "check").code == 0
-    assert portal_session.circuit_breaker().state() is None
+    assert portal_session.circuit_breaker().restore_and_read() is None
 
 
 @pytest.mark.parametrize("method", ["profile", "scope"])
@@ -199,7 +199,7 @@ def test_a_check_that_lacks_a_right_pauses_no_calls(
     rule = {"method": method, "skip": int(method == "profile"), **lacking}  # after the probe's own
     requests.post(f"{portal}/_emulator/faults", json=[rule], timeout=60).raise_for_status()
     assert leadline("portal", "check").code == 0
-    assert portal_session.circuit_breaker().state() is None
+    assert portal_session.circuit_breaker().restore_and_read() is None
 
 
 @pytest.mark.usefixtures("queues")

@@ -149,16 +149,16 @@ def test_users_are_filtered_by_the_time_of_their_last_activity() -> None:
 
 @pytest.mark.usefixtures("in_redis")
 def test_a_manual_hold_is_resumed_only_by_an_operator() -> None:
-    pause = circuit_breaker()
-    pause.open(PortalDown("the webhook was revoked"))
-    assert pause.state()
-    pause.hold("by hand")
-    pause.close()
-    pause.open(PortalDown("again"))
-    held = pause.state()
+    breaker = circuit_breaker()
+    breaker.open(PortalDown("the webhook was revoked"))
+    assert breaker.restore_and_read()
+    breaker.hold("by hand")
+    breaker.close()
+    breaker.open(PortalDown("again"))
+    held = breaker.restore_and_read()
     assert held
-    assert (held.is_held, held.reason) == (True, "by hand")
-    assert not pause.claim_probe()
-    assert pause.release()
-    assert pause.state() is None
-    assert not pause.release()
+    assert (held.is_manual_hold, held.reason) == (True, "by hand")
+    assert not breaker.claim_probe()
+    assert breaker.resume()
+    assert breaker.restore_and_read() is None
+    assert not breaker.resume()

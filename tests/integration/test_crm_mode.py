@@ -37,7 +37,7 @@ def created_count(control: Control) -> int:
 
 
 def is_paused_for_simple_mode() -> bool:
-    pause = portal_session.circuit_breaker().state()
+    pause = portal_session.circuit_breaker().restore_and_read()
     return pause is not None and pause.code == SIMPLE_MODE
 
 
@@ -55,7 +55,7 @@ def run_timer_once() -> bool:
     """
     wake_timer.wake_if_due()
     run_jobs()
-    return portal_session.circuit_breaker().state() is None
+    return portal_session.circuit_breaker().restore_and_read() is None
 
 
 def test_five_versions_of_a_user_create_one_lead_even_if_the_mode_was_unknown(
@@ -120,7 +120,7 @@ def test_calls_resume_once_the_mode_is_classic_even_if_no_user_is_due(
 def test_resuming_by_hand_creates_no_leads_in_simple_mode(control: Control) -> None:
     stage_sync.read_portal_stages()
     put(1)
-    portal_session.circuit_breaker().release()
+    portal_session.circuit_breaker().resume()
     assert job.call_bitrix24("main") == 0
     assert is_paused_for_simple_mode()
     assert created_count(control) == 0
@@ -137,7 +137,7 @@ def test_a_portal_that_does_not_report_its_mode_is_called(control: Control, code
     run_timer_once()
     assert stage_sync.read_portal_stages()
     job.call_bitrix24("main")
-    assert portal_session.circuit_breaker().state() is None
+    assert portal_session.circuit_breaker().restore_and_read() is None
     assert created_count(control) == 1
 
 

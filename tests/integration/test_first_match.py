@@ -134,7 +134,7 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
     assert leadline("plan").code == 2
     applied = leadline("apply", "--yes", "--json").json
     assert (applied["entered"], applied["changed"]) == (2, [])
-    manual_hold.release()
+    manual_hold.resume()
     pipeline.settle()
     found = all_leads(control)
     assert len(found) == 5, "one is new"
@@ -184,7 +184,7 @@ def test_changes_after_apply_create_no_duplicate(
     crm("crm.lead.delete", id=ids[3])
     crm("crm.lead.update", id=ids[4], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
     erase.erase(erased)
-    manual_hold.release()
+    manual_hold.resume()
     for _ in range(8):
         pipeline.once()
     found = all_leads(control)
@@ -298,7 +298,7 @@ def test_a_plan_matches_by_email_too(
     by_user = {line["user_id"]: line for line in plan.lines if "kind" in line}
     assert by_user[ann]["lead_id"] == by_email
     assert by_user[bob]["lead_ids"] == several
-    manual_hold.release()
+    manual_hold.resume()
     monkeypatch.setenv("LEADLINE_DUPLICATES", "hold")
     process.forget(settings)
     assert leadline("apply", "--yes").code == 0

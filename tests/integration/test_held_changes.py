@@ -156,7 +156,7 @@ def test_a_lead_of_a_plan_that_a_new_user_may_mean_too_goes_to_one(
     if first == "planned":
         pipeline.publish()
         new = user(2, "Partner")
-    manual_hold.release()
+    manual_hold.resume()
     pipeline.settle()
     states = rows("SELECT id, sync_status, sync_reason, bitrix_lead_id FROM users ORDER BY id")
     assert [row["sync_status"] for row in states] == ["synced"] * 2, states

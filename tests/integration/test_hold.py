@@ -75,8 +75,8 @@ def reconnect() -> None:
 
 
 def is_held() -> bool:
-    state = another_process().state()
-    return state is not None and state.is_held
+    state = another_process().restore_and_read()
+    return state is not None and state.is_manual_hold
 
 
 def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
@@ -89,44 +89,44 @@ def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
     put(1)
     assert job.call_bitrix24("main") == 0
     assert requests.get(f"{portal}/_emulator/calls", timeout=60).json()["requests"] == 0
-    state = another_process().state()
+    state = another_process().restore_and_read()
     assert state is not None
-    assert (state.is_held, state.reason) == (True, "a migration")
+    assert (state.is_manual_hold, state.reason) == (True, "a migration")
 
 
 def test_a_hold_outlives_several_losses(forget: Forget) -> None:
     circuit_breaker().hold("")
     for _ in range(3):
-        assert circuit_breaker().state()
+        assert circuit_breaker().restore_and_read()
         forget()
-    assert circuit_breaker().state()
+    assert circuit_breaker().restore_and_read()
 
 
 def test_a_hold_resumed_after_the_loss_is_not_restored(forget: Forget) -> None:
     worker = another_process()
     circuit_breaker().hold("")
-    assert worker.state()
+    assert worker.restore_and_read()
     forget()
-    manual_hold.release()
-    assert worker.state() is None
-    assert worker.state() is None
+    manual_hold.resume()
+    assert worker.restore_and_read() is None
+    assert worker.restore_and_read() is None
 
 
 def test_a_hold_resumed_before_the_loss_is_not_restored(forget: Forget) -> None:
     worker = another_process()
     circuit_breaker().hold("")
-    assert worker.state()
-    manual_hold.release()
-    assert worker.state() is None
+    assert worker.restore_and_read()
+    manual_hold.resume()
+    assert worker.restore_and_read() is None
     forget()
-    assert worker.state() is None
+    assert worker.restore_and_read() is None
 
 
 def test_only_holds_are_restored_not_an_open_circuit(forget: Forget) -> None:
     circuit_breaker().open(PortalDown("the plan has expired"))
-    assert circuit_breaker().state()
+    assert circuit_breaker().restore_and_read()
     forget()
-    assert circuit_breaker().state() is None
+    assert circuit_breaker().restore_and_read() is None
 
 
 def test_the_relay_restores_a_hold_that_no_worker_saw(
@@ -135,9 +135,9 @@ def test_the_relay_restores_a_hold_that_no_worker_saw(
     assert leadline("portal", "pause", "--yes", "--reason", "a migration").code == 0
     forget()
     tick()
-    state = another_process().state()
+    state = another_process().restore_and_read()
     assert state is not None
-    assert (state.is_held, state.reason) == (True, "a migration")
+    assert (state.is_manual_hold, state.reason) == (True, "a migration")
     assert leadline("portal", "resume").code == 0
     tick()
     forget()
@@ -149,7 +149,7 @@ def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
     manual_hold.hold("")
     stored = stored_hold.load()
     assert stored is not None
-    manual_hold.release()
+    manual_hold.resume()
     manual_hold.restore(stored)
     assert not is_held()
     manual_hold.hold("once more")
@@ -158,12 +158,12 @@ def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
 
 def test_the_start_of_a_hold_is_restored(forget: Forget) -> None:
     manual_hold.hold("")
-    before, stored = another_process().state(), stored_hold.load()
+    before, stored = another_process().restore_and_read(), stored_hold.load()
     assert before is not None
     assert stored is not None
     forget()
     manual_hold.restore(stored)
-    after = another_process().state()
+    after = another_process().restore_and_read()
     assert after is not None
     assert after.since == before.since
 

@@ -112,7 +112,7 @@ def test_a_portal_that_refuses_connections_is_reported_as_unreachable(in_redis: 
     put(1)
     with pytest.raises(Exception, match="Bitrix24"):
         job.call_bitrix24("main")
-    found = portal_session.reachability().state()
+    found = portal_session.reachability().outage()
     assert found is not None
     assert found.code == reachability.NO_CONNECTION
     assert "unreachable" in healthz_status(in_redis)
@@ -122,7 +122,7 @@ def test_a_portal_that_refuses_connections_is_reported_as_unreachable(in_redis: 
 @pytest.mark.usefixtures("nowhere")
 def test_one_lost_answer_does_not_make_a_portal_unreachable() -> None:
     assert not portal_session.probe()
-    assert portal_session.reachability().state() is None
+    assert portal_session.reachability().outage() is None
 
 
 @pytest.mark.usefixtures("no_grace")
@@ -142,16 +142,16 @@ def test_the_kind_of_outage_is_recorded_and_ends_with_the_next_answer(
     rule = {"method": "batch", "action": action, "count": 2, "status": 500, "description": secret}
     control("faults", "POST", [rule if action == "error" else {**rule, "status": None}])
     assert not portal_session.probe()
-    found = portal_session.reachability().state()
+    found = portal_session.reachability().outage()
     assert found is not None
     assert found.code == kind
     assert secret not in healthz_status(in_redis)
     assert not portal_session.probe()
-    later_state = portal_session.reachability().state()
+    later_state = portal_session.reachability().outage()
     assert later_state is not None
     assert later_state.since == found.since, "it began with the first failure"
     assert portal_session.probe()
-    assert portal_session.reachability().state() is None
+    assert portal_session.reachability().outage() is None
     assert healthz_status(in_redis) == "ok"
 
 
@@ -161,11 +161,11 @@ def test_an_answer_to_any_worker_ends_the_outage_for_all(
 ) -> None:
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", f"http://127.0.0.1:{free_port()}/rest/1/hidden/")
     assert not portal_session.probe()
-    assert portal_session.reachability().state()
+    assert portal_session.reachability().outage()
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     put(1)
     job.call_bitrix24("main")
-    assert portal_session.reachability().state() is None
+    assert portal_session.reachability().outage() is None
 
 
 @pytest.mark.usefixtures("no_grace")

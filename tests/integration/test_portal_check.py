@@ -47,8 +47,8 @@ def create_lead(origin: object, originator: str = OURS) -> None:
 
 
 def hold_reason() -> str | None:
-    pause = portal_session.circuit_breaker().state()
-    return pause.reason if pause and pause.is_held else None
+    pause = portal_session.circuit_breaker().restore_and_read()
+    return pause.reason if pause and pause.is_manual_hold else None
 
 
 @pytest.mark.usefixtures("ours")
@@ -59,7 +59,7 @@ def test_an_empty_database_with_existing_leads_of_its_origin_makes_no_calls() ->
     assert "leadline restored" in (hold_reason() or "")
     assert OURS in (hold_reason() or "")
     assert [line["event"] for line in logs if line["log_level"] == "error"]
-    portal_session.circuit_breaker().release()
+    portal_session.circuit_breaker().resume()
     portal_check.run()
     assert hold_reason(), "resume alone is not enough: the next check would hold again"
 

@@ -66,7 +66,7 @@ def test_pending_events_wait_until_their_sender_repeats_them(
     assert work.next_due_in_s() is None
     assert work.users_to_republish(10) == [], "its message could be taken for an older one"
     assert republishing_is_due(work, client) == [7]
-    work.begin_republication([7])
+    work.drop_republication_requests([7])
     assert work.users_to_republish(10) == []
     work.put(replace(vouched_request(7, 4, BEYOND_TOLERANCE_MS), is_first=False))
     (entry,) = work.lease(50).entries

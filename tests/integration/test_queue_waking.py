@@ -59,23 +59,23 @@ def work(client: redis.Redis) -> WorkQueue:
 
 
 def test_only_the_first_put_claims_the_wakeup(work: WorkQueue) -> None:
-    work.wakeups.wakeup_ms = LONG_MS  # however slow the machine is
+    work.wakeup.claim_ms = LONG_MS  # however slow the machine is
     assert put(work, 1) is PutResult.WAKE_UP_CLAIMED
     assert put(work, 2) is PutResult.WAKE_UP_NOT_NEEDED
-    assert not work.wakeups.claim_wakeup()
+    assert not work.wakeup.claim()
 
 
 def test_a_claimed_wakeup_that_was_not_enqueued_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
-    eventually(work.wakeups.claim_wakeup, 60, "the wake timer claims a wake-up")
+    eventually(work.wakeup.claim, 60, "the wake timer claims a wake-up")
 
 
 def test_no_job_is_enqueued_while_a_batch_leader_lingers(work: WorkQueue) -> None:
     put(work, 1)
-    assert work.wakeups.claim_leadership("a", LONG_MS)
+    assert work.batch_leader.claim("a", LONG_MS)
     assert put(work, 2) is PutResult.WAKE_UP_NOT_NEEDED
-    assert not work.wakeups.claim_wakeup()
-    assert not work.wakeups.claim_leadership("b", LONG_MS)
+    assert not work.wakeup.claim()
+    assert not work.batch_leader.claim("b", LONG_MS)
     assert [entry.user_id for entry in work.lease(50).entries] == [1, 2]
 
 
@@ -84,23 +84,23 @@ def test_a_user_put_after_the_lease_or_the_batch_leader_gets_a_job(
     work: WorkQueue, *, has_leased: bool
 ) -> None:
     put(work, 1)
-    work.wakeups.claim_leadership("a", LONG_MS)
+    work.batch_leader.claim("a", LONG_MS)
     work.lease(50)
     if has_leased:
         assert put(work, 2) is PutResult.WAKE_UP_NOT_NEEDED
-        work.wakeups.resign_leadership("a")
-        assert work.wakeups.claim_wakeup()
+        work.batch_leader.resign("a")
+        assert work.wakeup.claim()
     else:
-        work.wakeups.resign_leadership("a")
-        assert not work.wakeups.claim_wakeup()
+        work.batch_leader.resign("a")
+        assert not work.wakeup.claim()
         assert put(work, 2) is PutResult.WAKE_UP_CLAIMED
 
 
 def test_changes_of_users_in_a_call_or_before_a_retry_enqueue_no_jobs(work: WorkQueue) -> None:
     put(work, 1)
-    work.wakeups.claim_leadership("a", LONG_MS)
+    work.batch_leader.claim("a", LONG_MS)
     (entry,) = work.lease(50).entries
-    work.wakeups.resign_leadership("a")
+    work.batch_leader.resign("a")
     assert put(work, 1, 2) is PutResult.WAKE_UP_NOT_NEEDED
     work.release([Settlement(entry, delay_ms=LONG_MS)])
     assert put(work, 1, 3) is PutResult.WAKE_UP_NOT_NEEDED
@@ -110,28 +110,28 @@ def test_changes_of_users_in_a_call_or_before_a_retry_enqueue_no_jobs(work: Work
 def test_a_job_that_found_no_user_leaves_none_waiting(work: WorkQueue) -> None:
     put(work, 1)
     work.lease(50)
-    assert not work.wakeups.claim_leadership("late", LONG_MS)
+    assert not work.batch_leader.claim("late", LONG_MS)
     assert put(work, 2) is PutResult.WAKE_UP_CLAIMED
 
 
 def test_a_batch_leader_that_was_killed_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
-    work.wakeups.claim_leadership("killed", 50)
+    work.batch_leader.claim("killed", 50)
     put(work, 2)
-    eventually(work.wakeups.claim_wakeup, 60, "the wake timer claims a wake-up")
-    assert work.wakeups.claim_leadership("successor", LONG_MS)
-    work.wakeups.resign_leadership("killed")
+    eventually(work.wakeup.claim, 60, "the wake timer claims a wake-up")
+    assert work.batch_leader.claim("successor", LONG_MS)
+    work.batch_leader.resign("killed")
     assert put(work, 3) is PutResult.WAKE_UP_NOT_NEEDED, "the successor leads"
 
 
 def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
     work.lease_ms = 30
     put(work, 1)
-    work.wakeups.claim_leadership("a", LONG_MS)
+    work.batch_leader.claim("a", LONG_MS)
     work.lease(50)
-    work.wakeups.resign_leadership("a")
-    eventually(work.wakeups.claim_wakeup, 60, "the lease has expired")
-    assert work.wakeups.claim_leadership("b", LONG_MS)
+    work.batch_leader.resign("a")
+    eventually(work.wakeup.claim, 60, "the lease has expired")
+    assert work.batch_leader.claim("b", LONG_MS)
 
 
 class Machine(RuleBasedStateMachine):
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.client.flushall()
         self.work = queue_of(self.client)
-        self.work.wakeups.wakeup_ms = LONG_MS  # however slow the machine is
+        self.work.wakeup.claim_ms = LONG_MS  # however slow the machine is
         self.version = 0
         #: Claimed wake-ups whose job is not enqueued yet.
         self.claimed = 0
@@ -177,7 +177,7 @@ class Machine(RuleBasedStateMachine):
     def begin_a_job(self) -> None:
         self.jobs -= 1
         self.version += 1
-        if self.work.wakeups.claim_leadership(f"{self.version}", LONG_MS):
+        if self.work.batch_leader.claim(f"{self.version}", LONG_MS):
             self.leaders.append(f"{self.version}")
         assert len(self.leaders) <= 1
 
@@ -189,7 +189,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.leaders)
     @rule()
     def resign_leadership(self) -> None:
-        self.work.wakeups.resign_leadership(self.leaders.pop())
+        self.work.batch_leader.resign(self.leaders.pop())
         self.checking += 1
 
     @precondition(lambda self: self.held)
@@ -209,7 +209,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def check_for_due_users(self) -> None:
         self.checking -= 1
-        self.claimed += self.work.wakeups.claim_wakeup()
+        self.claimed += self.work.wakeup.claim()
 
     @invariant()
     def no_user_is_left_waiting(self) -> None:

@@ -17,11 +17,11 @@ from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
 from leadline.sync import enqueue
 from leadline.users.model import Move, NewUser
-from leadline.workqueue import pending_events, portal_state
+from leadline.workqueue import portal_state, republication
 from leadline.workqueue.entries.pending_event import Outcome
 from leadline.workqueue.entries.settlement import Settlement
-from leadline.workqueue.pending_events import PendingEvents, republish
 from leadline.workqueue.queue import work_queue
+from leadline.workqueue.republication import PendingEvents, make_outdated_due
 from tests.integration.conftest import execute, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "in_redis", "in_rabbitmq")
@@ -109,17 +109,17 @@ def test_an_event_that_redis_may_have_lost_is_republished_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Redis lost its latest writes, and the event's next republication is far away."""
-    monkeypatch.setattr(pending_events, "_checks", Interval(0))
+    monkeypatch.setattr(republication, "_checks", Interval(0))
     event, other = (write.create(ANN, None).event for _ in range(2))
     arrive([event], with_headers=True)
     execute("UPDATE events SET due_at = now() + interval '1 hour'")
     work = work_queue()
     client().hset(f"{work.prefix}memory", "run_id", "of another server")
     assert work.lease(10).entries == []
-    republish(relay.make_due)
+    make_outdated_due(relay.make_due)
     assert relay.run(PendingEvents().pending_among).published == 0, "clocks may differ"
     client().zadd(f"{work.prefix}republish", {str(event.user.id): 0}, xx=True)
-    republish(relay.make_due)
+    make_outdated_due(relay.make_due)
     assert relay.run(PendingEvents().pending_among).published == 1
     assert rows("SELECT id::text AS id FROM events WHERE published_at IS NULL") == [
         {"id": other.id}
@@ -129,9 +129,9 @@ def test_an_event_that_redis_may_have_lost_is_republished_at_once(
 
 def test_an_unreachable_redis_only_delays_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = Interval(0)
-    monkeypatch.setattr(pending_events, "_checks", checks)
+    monkeypatch.setattr(republication, "_checks", checks)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-    republish(relay.make_due)
+    make_outdated_due(relay.make_due)
     assert not checks.claim(), "it is not checked again at once"
 
 

@@ -32,14 +32,14 @@ _CALLS: dict[str, Callable[[redis.Redis], object]] = {
     "mode required": lambda client: CrmMode(client, "p:").require_check(),
     "mode needed": lambda client: CrmMode(client, "p:").needs_check(),
     "mode claimed": lambda client: CrmMode(client, "p:").claim_check(),
-    "circuit state": lambda client: CircuitBreaker(client, "p:").state(),
+    "circuit read": lambda client: CircuitBreaker(client, "p:").restore_and_read(),
     "circuit open": lambda client: CircuitBreaker(client, "p:").open(_ERROR),
     "circuit close": lambda client: CircuitBreaker(client, "p:").close(),
     "circuit hold": lambda client: CircuitBreaker(client, "p:").hold("maintenance"),
     "circuit restore": lambda client: CircuitBreaker(client, "p:").restore_hold(1.0, "x"),
-    "circuit release": lambda client: CircuitBreaker(client, "p:").release(),
+    "circuit resume": lambda client: CircuitBreaker(client, "p:").resume(),
     "circuit probe": lambda client: CircuitBreaker(client, "p:").claim_probe(),
-    "reachability state": lambda client: Reachability(client, "p:").state(),
+    "reachability read": lambda client: Reachability(client, "p:").outage(),
     "reachability failure": lambda client: Reachability(client, "p:").record_failure(
         Unavailable("no connection")
     ),

@@ -126,7 +126,7 @@ def resume(request: Request) -> object:
 
     parse(Empty, request)
     with _audited("resume calls") as record:
-        was_paused = manual_hold.release()
+        was_paused = manual_hold.resume()
         record["was_paused"] = was_paused
     return {"paused": False, "was_paused": was_paused}
 

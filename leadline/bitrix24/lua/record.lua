@@ -18,6 +18,6 @@ if args.per_command_s then
   if account[2] then per = 0.5 * per + 0.5 * tonumber(account[2]) end
   redis.call('HSET', KEYS[1], 'per', tostring(per))
 end
-if args.is_answered then redis.call('HSET', KEYS[1], 'epoch', (epoch_of(KEYS[2]))) end
+if args.is_answered then redis.call('HSET', KEYS[1], 'epoch', (ensure_epoch(KEYS[2]))) end
 redis.call('EXPIRE', KEYS[1], 86400)
 return 1

@@ -14,7 +14,7 @@ if tonumber(account[5] or 0) < now_s then reserved = 0 end
 -- Rounding errors of sums.
 if reserved < 0.001 then reserved = 0 end
 
-local epoch, began = epoch_of(KEYS[2])
+local epoch, began = ensure_epoch(KEYS[2])
 local allowed, wait_s = wanted, 1
 if began > 1 and account[6] ~= epoch then
   -- The time used so far was lost with the previous epoch; the first answer of this one reports it.

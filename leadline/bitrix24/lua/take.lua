@@ -4,7 +4,7 @@
 -- Returns the microseconds until the token may be used, and how full the bucket is, in millionths.
 local now_s = time[1] + time[2] / 1000000
 local rate, capacity, take = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local epoch, began_ms = epoch_of(KEYS[2])
+local epoch, began_ms = ensure_epoch(KEYS[2])
 local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'epoch')
 local tokens, at = tonumber(bucket[1] or 0), tonumber(bucket[2] or 0)
 if bucket[3] ~= epoch then

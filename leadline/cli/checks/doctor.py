@@ -233,7 +233,7 @@ def _portal_calls(unreachable: Outage | None) -> Iterator[Check]:
     if pause is not None:
         text = f"by the portal: {pause.reason}"
         fix = "fix the cause; the next probe resumes calls"
-        if pause.is_held:
+        if pause.is_manual_hold:
             text = f"by an operator: {pause.reason or 'no reason given'}"
             fix = "leadline portal resume"
         yield Check("pause", is_ok=False, result=text, fix=fix)

@@ -37,9 +37,9 @@ def lines_of(
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
     originator = originator_id()
-    by_origin = scan.fetch_by_origin([user.id for user in users], while_held=True)
+    by_origin = scan.fetch_by_origin([user.id for user in users], ignore_hold=True)
     not_found = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
-    by_id = scan.fetch_by_id(not_found, while_held=True)
+    by_id = scan.fetch_by_id(not_found, ignore_hold=True)
     without_lead = [
         user
         for user in users
@@ -107,7 +107,7 @@ def _search(
         f"f{number}": duplicates.find(kind, [value for values in group for value in values], entity)
         for number, group in enumerate(groups)
     }
-    answers = throttled_reads.read_all(commands, while_held=True) if commands else {}
+    answers = throttled_reads.read_all(commands, ignore_hold=True) if commands else {}
     ids: set[int] = set()
     overfull: list[tuple[str, ...]] = []
     for number, group in enumerate(groups):
@@ -123,7 +123,7 @@ def _free_leads(lead_ids: Iterable[int]) -> list[FoundLead]:
     ids = sorted(lead_ids)
     owners = snapshots.owners_of(ids)
     leads_by_id = scan.fetch_by_id(
-        [lead_id for lead_id in ids if lead_id not in owners], while_held=True
+        [lead_id for lead_id in ids if lead_id not in owners], ignore_hold=True
     )
     return [leads_by_id[lead_id] for lead_id in sorted(leads_by_id)]
 
@@ -134,5 +134,5 @@ def _fetch_contacts(contact_ids: Iterable[int]) -> list[FoundLead]:
         f"c{start}": duplicates.list_contacts_by_ids(ids[start : start + PAGE])
         for start in range(0, len(ids), PAGE)
     }
-    pages = throttled_reads.read_all(commands, while_held=True).values()
+    pages = throttled_reads.read_all(commands, ignore_hold=True).values()
     return [contact for page in pages for contact in lead_parsing.parse_leads(page)]

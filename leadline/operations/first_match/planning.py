@@ -15,7 +15,7 @@ from leadline.sync.reconcile.originator import originator_id
 from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
 
-_read = partial(throttled_reads.read_all, while_held=True)
+_read = partial(throttled_reads.read_all, ignore_hold=True)
 
 
 def steps(plan: Plan) -> Iterator[Plan]:

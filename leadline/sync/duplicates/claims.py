@@ -18,7 +18,7 @@ def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[S
         return request, []
     claimed = queue.claim_leads(
         [(step.entry.user_id, step.entry.known_lead_id or 0) for step in links],
-        used_ms=rules.FRESH_MS,
+        fresh_ms=rules.FRESH_MS,
     )
     settlements = []
     for step, wait_ms in zip(links, claimed, strict=True):

@@ -80,7 +80,7 @@ def check() -> None:
         QueueDown: Redis can't be reached.
     """
     mapping = field_map()
-    if mapping is None or portal_session.circuit_breaker().state() is not None:
+    if mapping is None or portal_session.circuit_breaker().restore_and_read() is not None:
         return
     portal = portal_reading.read(_call, mapping)
     misfits = portal_fields.misfits(mapping, portal)

@@ -32,7 +32,7 @@ def check_known(originator: str) -> bool | None:
     Returns whether all users exist; None if the portal is paused or can't be read now.
     """
     try:
-        if portal_session.circuit_breaker().state() is not None:
+        if portal_session.circuit_breaker().restore_and_read() is not None:
             return None
         time.sleep(portal_session.token_bucket().reserve())
         first_page = {"ours": leads.list_after("0", originator)}
@@ -63,7 +63,7 @@ def highest_user_ids() -> Iterator[int]:
         BitrixError: as `throttled_reads.read_all`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
-    after, read_leads = 0, partial(throttled_reads.read_all, while_held=True)
+    after, read_leads = 0, partial(throttled_reads.read_all, ignore_hold=True)
     while page := scan.fetch_next_pages(after, read_leads):
         after = page[-1].lead_id
         ids = [int(lead.origin) for lead in page if scan.is_user_id(lead.origin)]
@@ -72,11 +72,11 @@ def highest_user_ids() -> Iterator[int]:
 
 def release_hold(originator: str) -> bool:
     """Release a hold that `check_known` placed; False if there is none."""
-    outage = portal_session.circuit_breaker().state()
+    outage = portal_session.circuit_breaker().restore_and_read()
     if (
         outage is None
-        or not outage.is_held
+        or not outage.is_manual_hold
         or outage.reason != UNKNOWN.format(originator=originator)
     ):
         return False
-    return portal_session.circuit_breaker().release()
+    return portal_session.circuit_breaker().resume()

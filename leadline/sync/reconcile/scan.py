@@ -91,30 +91,32 @@ def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
     ]
 
 
-def fetch_by_origin(user_ids: list[int], *, while_held: bool = False) -> dict[int, list[FoundLead]]:
-    """All leads of these users, by user id; `while_held` as in `throttled_reads.read_all`."""
+def fetch_by_origin(
+    user_ids: list[int], *, ignore_hold: bool = False
+) -> dict[int, list[FoundLead]]:
+    """All leads of these users, by user id; arguments and errors as `throttled_reads.read_all`."""
     by_user: dict[int, list[FoundLead]] = {}
     overfull: list[int] = []
-    for group, page in _fetch_pages(user_ids, leads.LOOKUP_MAX, while_held=while_held):
+    for group, page in _fetch_pages(user_ids, leads.LOOKUP_MAX, ignore_hold=ignore_hold):
         if len(page) >= leads.PAGE and len(group) > 1:
             overfull += group  # more leads than fit on the page: look each user up separately
             continue
         for lead in page:
             by_user.setdefault(int(lead.origin), []).append(lead)
-    for group, page in _fetch_pages(overfull, 1, while_held=while_held):
+    for group, page in _fetch_pages(overfull, 1, ignore_hold=ignore_hold):
         if page:
             by_user[group[0]] = page
     return by_user
 
 
 def _fetch_pages(
-    user_ids: list[int], size: int, *, while_held: bool
+    user_ids: list[int], size: int, *, ignore_hold: bool
 ) -> Iterator[tuple[list[int], list[FoundLead]]]:
     originator = originator_id()
     groups = {f"g{number}": group for number, group in enumerate(_groups(user_ids, size))}
     answers = throttled_reads.read_all(
         {key: leads.list_by_origins(group, originator) for key, group in groups.items()},
-        while_held=while_held,
+        ignore_hold=ignore_hold,
     )
     for key, group in groups.items():
         origins = {str(user_id) for user_id in group}
@@ -124,15 +126,15 @@ def _fetch_pages(
         )
 
 
-def fetch_by_id(lead_ids: list[int], *, while_held: bool = False) -> dict[int, FoundLead]:
-    """The leads with these ids that exist, by id; `while_held` as in `throttled_reads.read_all`."""
+def fetch_by_id(lead_ids: list[int], *, ignore_hold: bool = False) -> dict[int, FoundLead]:
+    """The leads with these ids that exist, by id; otherwise as `throttled_reads.read_all`."""
     groups = {
         f"i{number}": leads.list_by_ids(ids)
         for number, ids in enumerate(_groups(lead_ids, leads.PAGE))
     }
     return {
         lead.lead_id: lead
-        for page in throttled_reads.read_all(groups, while_held=while_held).values()
+        for page in throttled_reads.read_all(groups, ignore_hold=ignore_hold).values()
         for lead in lead_parsing.parse_leads(page)
     }
 

@@ -23,16 +23,18 @@ RETRY_DELAYS_S = (2.0, 4.0, 8.0)
 REFUSED_DELAY_S = 1.0
 
 
-def read_all(commands: dict[str, Command], *, while_held: bool = False) -> dict[str, CommandResult]:
+def read_all(
+    commands: dict[str, Command], *, ignore_hold: bool = False
+) -> dict[str, CommandResult]:
     """The result of each command, in as many calls and retries as needed.
 
-    `while_held`: read even during a manual hold.
+    `ignore_hold`: read even during a manual hold.
 
     Raises:
         BitrixError: the portal rejects all calls or a command, or stays unreachable.
         QueueDown: Redis can't be reached.
     """
-    results = read_each(commands, while_held=while_held)
+    results = read_each(commands, ignore_hold=ignore_hold)
     for result in results.values():
         if isinstance(result, BitrixError):
             raise result
@@ -40,7 +42,7 @@ def read_all(commands: dict[str, Command], *, while_held: bool = False) -> dict[
 
 
 def read_each(
-    commands: dict[str, Command], *, while_held: bool = False
+    commands: dict[str, Command], *, ignore_hold: bool = False
 ) -> dict[str, CommandResult]:
     """As `read_all`, but a rejected command has its error as its result."""
     results: dict[str, CommandResult] = {}
@@ -48,7 +50,7 @@ def read_each(
     while missing := {key: command for key, command in commands.items() if key not in results}:
         _yield_to_workers()
         try:
-            results |= _call(missing, while_held=while_held)
+            results |= _call(missing, ignore_hold=ignore_hold)
             failures = 0
         except (OutcomeUnknown, Unavailable):
             if failures == len(RETRY_DELAYS_S):
@@ -67,10 +69,10 @@ def _yield_to_workers() -> None:
         time.sleep(_POLL_S)
 
 
-def _call(commands: dict[str, Command], *, while_held: bool) -> dict[str, CommandResult]:
+def _call(commands: dict[str, Command], *, ignore_hold: bool) -> dict[str, CommandResult]:
     """One call with as many of these commands as may be sent now; returns the results."""
-    outage = portal_session.circuit_breaker().state()
-    if outage is not None and not (while_held and outage.is_held):
+    outage = portal_session.circuit_breaker().restore_and_read()
+    if outage is not None and not (ignore_hold and outage.is_manual_hold):
         raise PortalDown(f"the portal is paused: {outage.reason}")
     time.sleep(portal_session.token_bucket().reserve())
     budget = portal_session.operating_budget()

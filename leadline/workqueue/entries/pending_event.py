@@ -73,9 +73,10 @@ class PendingEvent:
     history: int | None = None
 
     def dumps(self) -> bytes:
-        """The event as JSON, without its sequence number; without its calls if it has an outcome.
+        """The event as JSON, without its sequence number.
 
-        Its reply, which is sent next, carries them; a reply repeated after a kill has none.
+        An event with an outcome is stored without its calls: the reply that is sent next carries
+        them, and a reply repeated after a kill has none.
         """
         stored = {name: getattr(self, name) for name in _STORED_AS_NAMED}
         if self.outcome and self.journey.calls:
@@ -94,7 +95,7 @@ class PendingEvent:
         outcome, journey = content.pop("answered"), content.pop("journey", {})
         return cls(
             **content,
-            outcome=_outcome(**outcome) if outcome else None,
+            outcome=_parse_outcome(**outcome) if outcome else None,
             journey=attempt_log.parse(journey),
             seq=int(seq),
         )
@@ -109,30 +110,33 @@ class PendingEvent:
         """The state that its message carried; None if that had no phone."""
         fields_ = dict(self.user)
         full_name, phone = fields_.pop("full_name", ""), fields_.pop("phone", None)
-        return (
-            DesiredState(full_name, phone, fields_.pop("stage", None), fields_) if phone else None
-        )
+        if not phone:
+            return None
+        return DesiredState(full_name, phone, fields_.pop("stage", None), fields_)
 
     def after_attempt(self) -> "PendingEvent":
         """The event with one more attempt counted."""
         return replace(self, attempts=self.attempts + 1)
 
-    def succeeded(
-        self, fence: str, lead_id: int, newest_seq: int, open_fields: str
+    def after_success(
+        self, fence: str, lead_id: int, applied_seq: int, open_fields: str
     ) -> "PendingEvent":
         """The event as applied to this lead under this lease; unchanged if it has an outcome.
 
-        `newest_seq`: the sequence number applied; an older event is superseded.
+        `applied_seq`: the sequence number of the state applied; an older event is superseded.
         """
         if self.outcome is not None:
             return self
-        status: OutcomeStatus = "synced" if self.seq == newest_seq else "superseded"
+        status: OutcomeStatus = "synced" if self.seq == applied_seq else "superseded"
         attempts = self.attempts + 1
         outcome = Outcome(status, attempts, lead_id, fence=fence, open_fields=open_fields)
         return replace(self, outcome=outcome)
 
-    def failed(self, error: BitrixError, taken_lead_id: int | None = None) -> "PendingEvent":
-        """The event with this failure as its outcome; unchanged if it has one."""
+    def after_failure(self, error: BitrixError, taken_lead_id: int | None = None) -> "PendingEvent":
+        """The event with this failure as its outcome; unchanged if it has one.
+
+        `taken_lead_id`: the lead that was chosen for the user but belongs to another.
+        """
         if self.outcome is not None:
             return self
         outcome = Outcome(
@@ -150,7 +154,7 @@ _STORED_AS_NAMED = tuple(
 )
 
 
-def _outcome(outcome: OutcomeStatus, *, is_passing: bool = False, **others: Any) -> Outcome:
+def _parse_outcome(outcome: OutcomeStatus, *, is_passing: bool = False, **others: Any) -> Outcome:
     """Parse what `Outcome.as_stored` returned."""
     ids: dict[str, Any] = {
         name: tuple(others.pop(name, ())) for name in ("lead_ids", "contact_ids")

@@ -29,27 +29,23 @@ class Settlement:
     leads_found: int = 0
     #: Fields of the map that the portal refused: the lead is written again without them.
     refused_fields: tuple[str, ...] = ()
-    #: An event of which only its attempt log has changed.
+    #: Events of which only the attempt log has changed.
     logged: tuple[PendingEvent, ...] = ()
 
     def with_attempt(self, now_ms: int, error: str | None = None) -> "Settlement":
-        """A copy with the attempt just made in the attempt log of each event that it counts for."""
+        """A copy that logs the attempt just made with each event that has counted it."""
         attempts_before = {event.event_id: event.attempts_made for event in self.entry.events}
-        events = tuple(
-            replace(
-                event, journey=event.journey.with_attempt(now_ms, None if event.outcome else error)
-            )
-            if event.attempts_made > attempts_before.get(event.event_id, 0)
-            else event
-            for event in self.events
-        )
-        return replace(self, events=events)
+
+        def with_log(event: PendingEvent) -> PendingEvent:
+            if event.attempts_made <= attempts_before.get(event.event_id, 0):
+                return event
+            error_of_event = None if event.outcome else error
+            return replace(event, journey=event.journey.with_attempt(now_ms, error_of_event))
+
+        return replace(self, events=tuple(map(with_log, self.events)))
 
     def with_calls(self, calls: Sequence[object]) -> "Settlement":
-        """A copy with the calls just made in the attempt log of the newest event.
-
-        Its state was applied; older events need no copies.
-        """
+        """A copy that logs the calls just made with the newest event, whose state they wrote."""
         newest = max(self.entry.events, key=lambda event: event.seq, default=None)
         if newest is None or not calls:
             return self

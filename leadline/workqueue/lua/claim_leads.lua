@@ -5,7 +5,7 @@
 -- Returns for each lead 0 if it is claimed, -1 if another user has it, else ms to wait: until then a
 -- call that began before Redis lost its data may link the lead.
 local args = cjson.decode(ARGV[1])
-local _, began = epoch_of(KEYS[1])
+local _, began = ensure_epoch(KEYS[1])
 
 local function claim(key, user)
   if now < began + args.call_ms then return began + args.call_ms - now end

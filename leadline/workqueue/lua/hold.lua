@@ -1,5 +1,5 @@
--- Hold all calls by an operator's order, whether the circuit is open or closed.
--- KEYS circuit breaker, time of the last release   ARGV reason
+-- Hold all calls for an operator, whether the circuit is open or closed.
+-- KEYS circuit breaker, when an operator last resumed calls   ARGV reason
 -- Returns since when (unix seconds) the circuit is open.
 redis.call('HSETNX', KEYS[1], 'since', string.format('%.3f', now / 1000))
 redis.call('HSET', KEYS[1], 'held', 1, 'reason', ARGV[1], 'probes', 0)

@@ -6,16 +6,16 @@
 local due, leases, republish = KEYS[1], KEYS[2], KEYS[5]
 local args = cjson.decode(ARGV[1])
 local prefix, lease_ms, call_ms = args.prefix, args.lease_ms, args.call_ms
-local epoch, began = epoch_of(KEYS[3])
+local epoch, began = ensure_epoch(KEYS[3])
 
--- The lead may differ from last applied, which can't be trusted from here on: require a lookup.
+-- Require a lookup: the lead may differ from last applied, which can't be trusted from here on.
 local function require_lookup(entry)
   if redis.call('EXISTS', entry) == 1 then redis.call('HSET', entry, 'doubt', 1) end
 end
 
--- Until when this user must not be leased, because a call of unknown outcome may still run on the
--- portal; nil if it may be leased now.
-local function blocked_until(entry)
+-- Require a lookup if a call of unknown outcome may have been made for this user. Returns until when the
+-- user must not be leased, because that call may still run on the portal; nil if it may be leased now.
+local function prepare_lease(entry)
   local known_epoch, running_until, running_order, order = unpack(
     redis.call('HMGET', entry, 'epoch', 'running_until', 'running_order', 'order'))
   if known_epoch ~= epoch then
@@ -38,7 +38,7 @@ local function may_be_outdated(entry)
 end
 
 -- Keep the events of a user, with their attempts, until the sender republishes one that is still open.
-local function hold(user, entry)
+local function await_republication(user, entry)
   redis.call('ZREM', due, user)
   for _, key in ipairs({entry, entry .. ':events'}) do redis.call('EXPIRE', key, KEEP_S) end
   request_republication(republish, user, began + CLOCK_SKEW_MS)
@@ -46,10 +46,10 @@ local function hold(user, entry)
 end
 
 local function lease(user, entry)
-  if may_be_outdated(entry) then return hold(user, entry) end
-  local blocked = blocked_until(entry)
-  if blocked then
-    redis.call('ZADD', due, blocked, user)
+  if may_be_outdated(entry) then return await_republication(user, entry) end
+  local blocked_until = prepare_lease(entry)
+  if blocked_until then
+    redis.call('ZADD', due, blocked_until, user)
     return nil
   end
   redis.call('ZREM', due, user)

@@ -12,19 +12,20 @@
 --   lead_id                  the lead that the sender claims, if any
 --   is_lookup_requested
 --   is_erasure               the user was erased
---   stage_version            version that set the stage; absent: this one
+--   stage_version            an earlier version, whose stage this event also writes; absent: none
 --   sent_at_ms               when this was the sender's newest open event of the user; absent: it
 --                            doesn't republish unanswered events
 --   history                  of the sender's database, if it names one
 --   originator               of the leads, if the sender names one
---   stage_set                version that set the stage in the sender's database; absent: unknown
+--   stage_set                version that set the stage which the user has in the sender's database;
+--                            absent: unknown
 -- Ids and texts to be stored are strings: Lua's numbers are exact only below 2^53.
 -- Returns for each event 1 if a worker will lease the user, 0 if the caller must enqueue a job, or -1
 -- if the event is too old to be put.
 local due, leases, epoch_key, leader, wakeup, republish = unpack(KEYS)
 local args = cjson.decode(ARGV[1])
-local epoch, began = epoch_of(epoch_key)
--- Whether a user of this call is ready, so that the wake-up has been claimed or is not needed.
+local epoch, began = ensure_epoch(epoch_key)
+-- Whether an event of this call has already claimed the wake-up, or found that none is needed.
 local is_wakeup_decided
 
 -- Reject the settlement of a worker that has leased the user, if any.
@@ -71,9 +72,10 @@ local function forget_person(entry, events, request)
   reject_settlement(entry, request.user)
 end
 
--- Whether the message belongs to a lost history. If it begins a newer history, also returns the sequence
--- number of the message that had touched the stage last.
-local function is_from_lost_history(entry, events, user, history)
+-- Store the message's history as the user's, if it is newer. Returns whether the message belongs to a
+-- lost history, and, if it has begun a newer one, the sequence number of the message that had touched
+-- the stage last.
+local function enter_history(entry, events, user, history)
   if not history then return false end
   local current = redis.call('HGET', entry, 'history')
   if current and tonumber(history) < number(current) then return true end
@@ -92,7 +94,8 @@ local function differs_in_stage(entry, state)
   return type(stage) == 'string' and stage ~= cjson.decode(state).stage
 end
 
--- Another originator means another installation, hence another user with this id and another lead.
+-- Store the originator. A new one means another installation, hence another user with this id and
+-- another lead.
 local function set_originator(entry, originator)
   local before = redis.call('HGET', entry, 'originator')
   redis.call('HSET', entry, 'originator', originator)
@@ -102,9 +105,9 @@ local function set_originator(entry, originator)
   end
 end
 
--- A sender that republishes vouches that its message has the newest open state: pending events may be
--- applied in this Redis epoch, and in the next one wait until the sender republishes them. If a sender
--- does not republish, its events would then wait forever: so its users are not vouched for.
+-- Vouch for the entry in this Redis epoch: its pending events may be applied. A sender that republishes
+-- vouches that its message has the newest open state. In the next epoch, the events wait until it
+-- republishes them. From a sender that does not republish they would wait forever: it does not vouch.
 local function vouch(entry, request, is_only_event)
   if not request.sent_at_ms then
     redis.call('HDEL', entry, 'vouched_epoch')
@@ -134,7 +137,7 @@ local function put(entry, events, request)
     redis.call('HSET', entry, 'epoch', epoch)
     redis.call('ZREM', due, user)
   end
-  local is_lost, stage_order_before = is_from_lost_history(entry, events, user, request.history)
+  local is_lost, stage_order_before = enter_history(entry, events, user, request.history)
   if request.is_erasure then remember_erasure(entry, request) end
   if request.originator and not is_lost then set_originator(entry, request.originator) end
 
@@ -175,8 +178,8 @@ local function put(entry, events, request)
   if request.creates_anyway and not is_lost then redis.call('HSET', entry, 'anyway', 1) end
   if request.is_quiet and not is_lost then redis.call('HSET', entry, 'quiet', 1) end
   local is_only_event = redis.call('EXISTS', events) == 0
-  -- An event that is already pending keeps its attempts.
-  -- One from before the user was erased is closed at its sender, and must leave no trace of the person.
+  -- An event that is already pending keeps its attempts. An event from before the user was erased is
+  -- closed at its sender, and must leave no trace of the person.
   if request.is_erasure or order > newest or redis.call('HEXISTS', entry, 'erased') == 0 then
     redis.call('HSETNX', events, event_id, order_text .. ' ' .. request.event)
   end

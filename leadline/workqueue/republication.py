@@ -1,4 +1,8 @@
-"""The relay's queries to the work queue: which events are pending, and which to republish."""
+"""Which events the relay republishes, as far as the work queue knows.
+
+It republishes unanswered events, except those that are pending in the work queue; and the events of
+users for which Redis may have lost a newer event.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import compress
@@ -11,10 +15,11 @@ from leadline.runtime.once_per_interval import Interval
 
 log = structlog.get_logger()
 
-#: A work queue whose workers have been silent for longer may be abandoned.
+#: A work queue whose workers have been silent for longer may be abandoned: its events do not count
+#: as pending. Longer than a restart of all workers.
 MAX_WORKER_SILENCE_S = 300.0
 #: Number of users whose events are made due at a time.
-REPUBLISH_BATCH = 500
+USERS_BATCH = 500
 #: Interval of a process's checks, and the one after an error of Redis, which costs a time-out.
 CHECK_EVERY_S = 1.0
 RETRY_S = 15.0
@@ -55,10 +60,11 @@ class PendingEvents:
         return set()
 
 
-def republish(make_due: Callable[[Sequence[int]], None]) -> None:
-    """Make events due that Redis, having lost its last moments, may hold in an outdated state.
+def make_outdated_due(make_due: Callable[[Sequence[int]], None]) -> None:
+    """Have the open events republished whose users may be outdated in Redis.
 
-    Without Redis nothing happens: the events are due later.
+    Redis has lost its last writes, which may have been newer. `make_due` makes the open events of
+    these users due for the relay. If Redis can't be reached, a later run does it.
 
     Raises:
         DatabaseDown: Postgres can't be reached; the rest is republished by a later run.
@@ -69,9 +75,9 @@ def republish(make_due: Callable[[Sequence[int]], None]) -> None:
     from leadline.workqueue.queue import work_queue  # noqa: PLC0415
 
     try:
-        while users := work_queue().users_to_republish(REPUBLISH_BATCH):
+        while users := work_queue().users_to_republish(USERS_BATCH):
             make_due(users)
-            work_queue().begin_republication(users)
+            work_queue().drop_republication_requests(users)
             log.info("republishing after a loss of Redis' memory", users=len(users))
     except (QueueError, BadConfiguration) as error:
         log.warning("users to republish unknown", error=type(error).__name__)
