@@ -49,11 +49,12 @@ class Process:
 
     def close(self) -> None:
         """Close all objects that need it, the newest first: an object may use older ones."""
-        with self._lock:
-            closings = self._closings[::-1]
-            self._objects.clear()
-            self._closings.clear()
-        for close in closings:
+        while True:
+            with self._lock:
+                if not self._closings:
+                    self._objects.clear()
+                    return
+                close = self._closings.pop()
             close()
 
 

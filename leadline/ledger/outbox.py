@@ -25,7 +25,7 @@ from leadline.messages.attributes import (
     STAGE_VERSION,
     cloudevent_headers,
 )
-from leadline.process import per_process, per_process_closing
+from leadline.process import per_process_closing
 from leadline.runtime import secrets
 from leadline.runtime.postgres.pool import database
 from leadline.runtime.rabbitmq.connection import Message
@@ -47,6 +47,10 @@ MARK_BATCH = 500
 MARK_LINGER_S = 0.2
 #: Maximum number of confirms queued while Postgres is slow or down; the relay handles the excess.
 MAX_CONFIRMED = 10_000
+#: How long closing may take to mark the last confirms; the relay handles the rest.
+CLOSE_TIMEOUT_S = 3.0
+#: What follows the last event id in the queue of confirms.
+_END = ""
 
 _MARK = """
 UPDATE events SET published_at = COALESCE(published_at, now()), sendings = sendings + 1,
@@ -115,11 +119,18 @@ class Outbox:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._confirmed: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._mark_loop, name="outbox", daemon=True).start()
+        self._thread = threading.Thread(target=self._mark_loop, name="outbox", daemon=True)
+        self._thread.start()
 
     def offer(self, event: Event) -> None:
         """Queue the event for publishing; never blocks, never raises."""
         self._publisher.offer(to_message(event), self._on_confirm(event.id))
+
+    def close(self) -> None:
+        """Close the publisher, which waits for messages in flight, and mark what was confirmed."""
+        self._publisher.close()
+        self._confirmed.put(_END)
+        self._thread.join(CLOSE_TIMEOUT_S)
 
     def _on_confirm(self, event_id: str) -> Callable[[bool], None]:
         def on_confirm(confirmed: bool) -> None:  # noqa: FBT001
@@ -133,22 +144,27 @@ class Outbox:
         return on_confirm
 
     def _mark_loop(self) -> None:
-        while True:
+        is_closed = False
+        while not is_closed:
             ids = self._next_batch()
-            try:
-                mark_published(ids)
-            except DatabaseDown:
-                UNMARKED.inc(by=len(ids))
-                log.warning(
-                    "confirmed events not marked, the relay will republish them", events=len(ids)
-                )
-            except (
-                Exception
-            ):  # edge of the thread: without it, every event would be published twice
-                UNMARKED.inc(by=len(ids))
-                log.exception(
-                    "confirmed events not marked, the relay will republish them", events=len(ids)
-                )
+            if is_closed := _END in ids:
+                ids.remove(_END)
+            if ids:
+                self._mark(ids)
+
+    def _mark(self, ids: list[str]) -> None:
+        try:
+            mark_published(ids)
+        except DatabaseDown:
+            UNMARKED.inc(by=len(ids))
+            log.warning(
+                "confirmed events not marked, the relay will republish them", events=len(ids)
+            )
+        except Exception:  # edge of the thread: without it, every event would be published twice
+            UNMARKED.inc(by=len(ids))
+            log.exception(
+                "confirmed events not marked, the relay will republish them", events=len(ids)
+            )
 
     def _next_batch(self) -> list[str]:
         """A batch of confirmed event ids; blocks until there is one."""
@@ -166,9 +182,10 @@ def publisher() -> Publisher:
     return Publisher(secrets.url_source("amqp-url"), topology.queues_of(topology.REQUESTS))
 
 
-@per_process
+@per_process_closing(Outbox.close)
 def outbox() -> Outbox:
     """This process's outbox."""
+    database()  # made before the outbox, so closed after it: the last marks need it
     return Outbox(publisher())
 
 

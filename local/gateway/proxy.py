@@ -12,6 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from leadline.errors import LeadlineError
+from leadline.runtime.serving.drain import KEEP_ALIVE_S
 from local.gateway.functions import Functions
 from local.gateway.internal_key import require_internal_key
 from local.gateway.responses import BODY_WITHIN_S, error_response, problem_response
@@ -54,7 +55,10 @@ class Proxy:
             # Each connection resolves the address again: that of a container which was replaced
             # may belong to another function by now.
             connector=aiohttp.TCPConnector(
-                limit=0, use_dns_cache=False, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_S
+                limit=0,
+                use_dns_cache=False,
+                happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_S,
+                keepalive_timeout=KEEP_ALIVE_S,
             ),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),

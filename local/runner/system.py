@@ -166,7 +166,8 @@ def _function(state: State, name: str, folder: Path, port: int, threads: int) ->
     is_removed = Deployments(state.folder(DEPLOYMENTS)).is_removed(name)
     phase = StartPhase.REMOVED if is_removed else StartPhase.FUNCTIONS
     command = _python("local.deployed", str(folder.relative_to(CHECKOUT)))
-    return Program(name, command, Group.FUNCTIONS, phase, env)
+    # It drains its connections for up to 1.5 s, then publishes and marks its last events.
+    return Program(name, command, Group.FUNCTIONS, phase, env, stop_wait_s=5)
 
 
 def _workers(count: int, ports: Ports) -> list[Program]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +24,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from leadline import process
 from leadline.errors import Forbidden
+from leadline.runtime.serving.drain import KEEP_ALIVE_S
 from leadline.settings import settings
 from local.gateway import __main__ as main
 from local.gateway import app, front_page, proxy
@@ -466,6 +467,34 @@ def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(
         assert asyncio.run(both(listener, config)) == (503, 200)
 
 
+def test_the_edge_reuses_no_connection_that_a_stopping_function_closes(
+    free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """A function outlasts idle connections by KEEP_ALIVE_S; a write on a closed one is lost."""
+    config, port = tmp_path / "edge.json", free_port()
+    config.write_text(json.dumps({"functions": {"create-user": f"http://127.0.0.1:{port}"}}))
+
+    async def connections() -> list[Any]:
+        connections = []
+
+        async def answer(request: web.Request) -> web.Response:
+            assert request.transport
+            connections.append(request.transport.get_extra_info("peername"))
+            return web.Response()
+
+        async with (
+            _served(answer, "127.0.0.1", port),
+            TestClient(TestServer(app.build(config))) as client,
+        ):
+            for _ in range(2):
+                await client.post("/users", json={})
+                await asyncio.sleep(KEEP_ALIVE_S * 1.01)
+        return connections
+
+    first, second = asyncio.run(connections())
+    assert first != second
+
+
 @asynccontextmanager
 async def _function(name: str, address: str, port: int) -> AsyncIterator[None]:
     """A function that answers every request with its name."""
@@ -473,6 +502,15 @@ async def _function(name: str, address: str, port: int) -> AsyncIterator[None]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text=name)
 
+    async with _served(answer, address, port):
+        yield
+
+
+@asynccontextmanager
+async def _served(
+    answer: Callable[[web.Request], Awaitable[web.Response]], address: str, port: int
+) -> AsyncIterator[None]:
+    """A server whose every request gets this answer."""
     served = web.Application()
     served.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(served)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pg8000.native
 import pytest
 
+from leadline import process
 from leadline.ledger import outbox, write
 from leadline.ledger.event import Event
 from leadline.messages import topology
@@ -118,4 +119,13 @@ def test_confirms_that_cannot_be_marked_take_bounded_memory(
         marking.offer(event)
     assert unmarked_count() == before + 950
     may_mark.set()
-    eventually(lambda: len(marked) == 51, 60, "the confirms within the bound are marked")
+    marking.close()
+    assert len(marked) == 51
+
+
+def test_an_outbox_that_closes_marks_what_is_confirmed() -> None:
+    before = threading.enumerate()
+    with process.fresh():
+        events = [write_user() for _ in range(3)]
+    assert all(map(is_marked, events))
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == []

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import IO
@@ -24,6 +25,7 @@ import requests
 
 from leadline.messages import topology
 from leadline.runtime.serving import cold_start, rsgi_bridge, serve
+from leadline.runtime.serving.drain import KEEP_ALIVE_S
 from tests.servers import eventually, exit_code_of
 from tests.servers import free_port as find_free_port
 
@@ -543,6 +545,26 @@ def test_sigterm_finishes_the_request_in_flight(start: Start) -> None:
         thread.join(60)
         waiting.close()
     assert statuses == [503]
+    assert exit_code_of(server.process) == 0
+
+
+def test_after_sigterm_a_connection_closes_only_with_a_response(start: Start) -> None:
+    """A client can't repeat a write on a connection that was closed when the write arrived."""
+    server = start("create_user")
+    eventually(server.is_up, 60, "the function is served")
+    with contextlib.closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as client:
+
+        def post() -> str | None:
+            client.request("POST", "/", json.dumps(ANN), {"Content-Type": "application/json"})
+            answer = client.getresponse()
+            assert (answer.status, answer.read() != b"") == (503, True)
+            return answer.headers["Connection"]
+
+        assert post() is None
+        server.process.terminate()
+        time.sleep(KEEP_ALIVE_S / 5)  # time in which a server could close the idle connection
+        while post() != "close":
+            """The signal has not arrived yet."""
     assert exit_code_of(server.process) == 0
 
 

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import refusals
+from leadline.runtime.serving.drain import Drain, Headers
 from leadline.runtime.telemetry.http_metrics import App
 
-_Headers = list[tuple[str, str]]
-_Response = tuple[int, _Headers, bytes]
+_Response = tuple[int, Headers, bytes]
 
 #: Time-out of reading a whole body.
 BODY_TIMEOUT_S = 20
@@ -49,7 +49,9 @@ class _Scope(Protocol):
     headers: Any
 
 
-def rsgi_app(app: App, limit_of: Callable[[str], int], *, cooperative: bool) -> Callable[..., Any]:
+def rsgi_app(
+    app: App, limit_of: Callable[[str], int], drain: Drain, *, cooperative: bool
+) -> Callable[..., Any]:
     """An RSGI app for this WSGI app.
 
     `cooperative`: requests run in greenlets on the loop's thread, otherwise each on a thread of the
@@ -78,7 +80,7 @@ def rsgi_app(app: App, limit_of: Callable[[str], int], *, cooperative: bool) -> 
             status, headers, body = await refusals.delay((status, headers, body))
         # Responses of one loop iteration are sent in a row, which wakes granian's thread only once.
         await asyncio.sleep(0)
-        protocol.response_bytes(status, headers, body)
+        protocol.response_bytes(status, drain.headers(headers), body)
 
     return serve
 

@@ -39,6 +39,7 @@ from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import auth, problem
 from leadline.runtime.http.endpoint import BODY, RawResponse, body_limit_of, scopes_of
 from leadline.runtime.serving import cold_start, rsgi_bridge
+from leadline.runtime.serving.drain import Drain
 from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
 from leadline.runtime.telemetry.http_metrics import App, StartResponse
 from leadline.settings import settings
@@ -46,7 +47,7 @@ from leadline.settings import settings
 Function = Callable[[Request], App]
 
 #: Time-out of a request's head, including the idle time before it. Longer than the edge keeps idle
-#: connections (15 s), so that none is closed while a request is on its way.
+#: connections, so that none is closed while a request is on its way.
 HEAD_TIMEOUT_S = 30
 #: Maximum size of a head, path and query included, in bytes; may be exceeded by one read.
 MAX_HEAD = 32 * 1024
@@ -54,7 +55,7 @@ MAX_HEAD = 32 * 1024
 #: listen backlog.
 MAX_CONNECTIONS = 512
 LISTEN_BACKLOG = 1024
-#: After SIGTERM, how long requests in flight may take to complete.
+#: After SIGTERM and the drain, how long requests in flight may take to complete.
 STOP_TIMEOUT_S = 20
 
 #: The name that `faas-cli new` gives a function in any folder.
@@ -176,18 +177,19 @@ def _read_body(environ: dict[str, Any], limit: int) -> bytes | None:
     return body if len(body) <= limit else None
 
 
-def _load(folder: Path) -> Callable[..., Any]:
+def _load(folder: Path, drain: Drain) -> Callable[..., Any]:
     function = _load_function(folder)
     app = _with_middleware(function, _name(folder))
     cold_start.freeze()
     return rsgi_bridge.rsgi_app(
         app,
         body_limit_of(function, settings().body_limit),
+        drain,
         cooperative=greenlets.is_cooperative(function),
     )
 
 
-async def _serve(app: Callable[..., Any]) -> None:
+async def _serve(app: Callable[..., Any], drain: Drain) -> None:
     """Serve the app in this process until SIGTERM or SIGINT; requests in flight complete first."""
     server = Server(
         app,
@@ -211,7 +213,7 @@ async def _serve(app: Callable[..., Any]) -> None:
         loop.call_later(STOP_TIMEOUT_S, serving.cancel)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, lambda: loop.call_later(drain.begin(), stop))
     structlog.get_logger().info("function starts", port=server.bind_port)
     with contextlib.suppress(asyncio.CancelledError):
         await serving
@@ -220,9 +222,10 @@ async def _serve(app: Callable[..., Any]) -> None:
 def main() -> None:
     """Serve until SIGTERM."""
     folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
-    app = _load(Path(folder))
+    drain = Drain()
+    app = _load(Path(folder), drain)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(app))
+        runner.run(_serve(app, drain))
         process.current().close()  # messages in flight are confirmed on this loop
 
 
