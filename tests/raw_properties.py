@@ -13,14 +13,14 @@ _FLAGS = {
 
 
 class RawProperties(pika.BasicProperties):  # type: ignore[misc]  # pika has no types
-    """Strings and the header table as sent on the wire."""
+    """Properties given as the bytes of their strings and of the header table."""
 
     def __init__(self, **parts: bytes) -> None:
         super().__init__()
         self._parts = parts
 
     def encode(self) -> list[bytes]:
-        """A frame's payload: flags, then the properties that they name, in this order."""
+        """The payload of a header frame: flags, then the properties that they announce."""
         flags, pieces = 0, []
         for name, flag in _FLAGS.items():
             if name in self._parts:
@@ -32,12 +32,12 @@ class RawProperties(pika.BasicProperties):  # type: ignore[misc]  # pika has no 
 
 
 def header(name: bytes, kind: bytes, value: bytes) -> bytes:
-    """A table entry."""
+    """An entry of a header table; `kind` is AMQP's letter for the type of the value."""
     return bytes([len(name)]) + name + kind + value
 
 
 def nested_tables(depth: int) -> bytes:
-    """Nested tables."""
+    """A header table with tables inside each other, this many levels deep."""
     table = b""
     for _ in range(depth):
         table = header(b"a", b"F", struct.pack(">I", len(table)) + table)
@@ -45,7 +45,7 @@ def nested_tables(depth: int) -> bytes:
 
 
 def nested_lists(depth: int) -> bytes:
-    """Nested lists."""
+    """A header table with lists inside each other, this many levels deep."""
     value = b"V"
     for _ in range(depth):
         value = b"A" + struct.pack(">I", len(value)) + value

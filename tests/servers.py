@@ -23,7 +23,7 @@ __all__ = [
     "postgres_connection",
     "private",
     "restart_redis",
-    "silent",
+    "silent_listener",
 ]
 
 
@@ -62,26 +62,29 @@ def exit_code_of(process: subprocess.Popen[bytes], within_s: float = 60) -> int:
 
 
 @contextmanager
-def silent() -> Iterator[socket.socket]:
-    """A listener on 127.0.0.1 whose queue of connections is full: further ones get no answer."""
-    with ExitStack() as held:
-        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(8):
-            waiting = held.enter_context(socket.socket())
-            waiting.settimeout(0)
-            waiting.connect_ex(listener.getsockname())
+def silent_listener() -> Iterator[socket.socket]:
+    """A listener on 127.0.0.1 that neither accepts nor refuses: its queue of connections is full.
+
+    To clients it is like a machine that is cut off.
+    """
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):  # more than Linux queues at this backlog
+            pending = stack.enter_context(socket.socket())
+            pending.settimeout(0)
+            pending.connect_ex(listener.getsockname())
         yield listener
 
 
 def restart_redis(server: PrivateServer, client: redis.Redis) -> None:
-    """Restart it without a loss: its log has everything before.
+    """Restart Redis once its append-only file contains every write, so that nothing is lost.
 
-    While a disk is slow, Redis writes its log up to 2 s later, and a slow stop ends in a kill.
+    While a disk is slow, Redis writes the file up to 2 s later, and a slow stop ends in a kill.
     """
 
-    def is_written() -> bool:
+    def is_file_complete() -> bool:
         persistence: Any = client.info("persistence")
         return bool(persistence["aof_buffer_length"] == 0)
 
-    eventually(is_written, 60, "Redis has written its log")
+    eventually(is_file_complete, 60, "Redis has written its append-only file")
     server.restart()

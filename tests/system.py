@@ -71,7 +71,10 @@ class System(PrivateSystem):
         return list(self.control("GET", "leads"))
 
     def await_relay_run(self) -> None:
-        """Wait for a run of the relay that began after this call, which is the second to end."""
+        """Wait until a run of the relay that began after this call has ended.
+
+        That is the second one to end: the first may have begun before.
+        """
         for _ in range(2):
             self._await_tick((self.state.root / "relay.tick").stat().st_mtime_ns)
 

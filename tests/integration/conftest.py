@@ -117,18 +117,18 @@ def connected(
 
 @pytest.fixture
 def pipeline(amqp_url: str) -> Iterator["Pipeline"]:
-    """Relay, handlers and jobs, step by step."""
+    """The pipeline from relay to reply, run step by step by the test."""
     from tests.integration.pipeline import Pipeline  # noqa: PLC0415 - as above
 
     parameters = pika.URLParameters(amqp_url)
-    parameters.heartbeat = 0  # a test that waits for something else answers none
+    parameters.heartbeat = 0  # the connection answers none while the test waits for something else
     with pika.BlockingConnection(parameters) as connection:
         yield Pipeline(connection.channel())
 
 
 @pytest.fixture
 def all_queues(amqp_url: str) -> None:
-    """All queues of the system."""
+    """Declare all queues of the system."""
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         channel = connection.channel()
         for queue in topology.all_queues():
@@ -143,7 +143,7 @@ def settle(pipeline: "Pipeline") -> Callable[[], None]:
 
 @pytest.fixture
 def field_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Give the process this field map."""
+    """Gives the process a field map, from its TOML text."""
 
     def set_settings(**variables: str) -> None:
         for name, value in variables.items():
@@ -158,7 +158,7 @@ def field_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
 
 @pytest.fixture
 def check_fields(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Have the relay check the map against the portal, however recent its last check is."""
+    """Has the relay check the field map against the portal, however recent its last check is."""
 
     def refresh() -> None:
         monkeypatch.setattr(portal_check, "_looks", Interval(0))
@@ -186,15 +186,15 @@ def control(portal: str) -> Control:
 
 
 @pytest.fixture
-def forked(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], None]:
-    """Simulates a failover of Postgres."""
+def fork_history(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], None]:
+    """Makes Postgres look as after a failover that lost its newest writes."""
     assert in_postgres
 
-    def fork() -> None:
+    def change_fingerprint() -> None:
         with postgres_connection(_postgres_urls[0]) as connection:
             connection.run("UPDATE installation SET fingerprint = 'another timeline'")
 
-    return fork
+    return change_fingerprint
 
 
 @dataclass(frozen=True)
@@ -301,10 +301,9 @@ def function_client(function: str) -> FlaskClient:
     """A test client of this function, in this process."""
     source = FUNCTIONS / function / "main.py"
     app: Any = functions_framework.create_app(function, str(source), "http")  # type: ignore[no-untyped-call]
+    # The framework sets these, and processes of later tests would inherit them.
     for name in ("FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"):
-        os.environ.pop(
-            name, None
-        )  # the framework sets them, and processes of later tests inherit them
+        os.environ.pop(name, None)
     client: FlaskClient = app.test_client()
     return client
 

@@ -26,19 +26,19 @@ def configure(monkeypatch: pytest.MonkeyPatch, webhook_url: str, state: Path) ->
 
     The real waits for retries are checked in tests/unit/test_decide_outcomes.py.
     """
-    chosen = {
+    variables = {
         "BITRIX_WEBHOOK_URL": webhook_url,
         "LEADLINE_STATE": str(state),
         "LEADLINE_AUTH": "off",
         "LEADLINE_RATE_PER_S": "0",
         "LEADLINE_REQUEST_LIMIT_S": "1",
     }
-    for name, value in chosen.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     process.forget(settings)
     monkeypatch.setattr("leadline.sync.decide.CALL_MARGIN_S", 0)
     monkeypatch.setattr("leadline.sync.decide.RETRY_DELAYS_MS", (100, 200))
-    monkeypatch.setattr(work_queue(), "call_ms", 0)
+    monkeypatch.setattr(work_queue(), "call_ms", 0)  # as if no call could still run
 
 
 class Pipeline:
@@ -62,7 +62,9 @@ class Pipeline:
         delivered, channel = 0, self._channel
         while (got := channel.basic_get(queue))[0] is not None:
             method, properties, body = got
-            message = ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
+            message = ReceivedMessage(
+                channel, method.delivery_tag, queue, properties, body, attempt=1
+            )
             answer = self._functions[queue].post(
                 "/", data=body, headers=envelope.single_headers(message)
             )
@@ -77,14 +79,19 @@ class Pipeline:
         with contextlib.suppress(BitrixError):  # its users are due again, or have failed
             job.call_bitrix24("main")
 
-    def once(self) -> bool:
-        """Run one round; returns whether all events are settled."""
+    def run_round(self) -> bool:
+        """Publish, deliver, call and settle once; returns whether all events are settled."""
         self.publish()
         self.deliver(topology.REQUESTS)
         self.call()
         self.deliver(topology.REPLIES)
-        return not rows("SELECT 1 AS one FROM events WHERE state = 'open'")
+        return not rows("SELECT FROM events WHERE state = 'open'")
+
+    def run_rounds(self, times: int) -> None:
+        """Run enough rounds to see that some events stay open."""
+        for _ in range(times):
+            self.run_round()
 
     def settle(self) -> None:
         """Run rounds until every event is settled."""
-        eventually(self.once, 120, "all is settled")
+        eventually(self.run_round, 120, "all is settled")

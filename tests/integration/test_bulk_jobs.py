@@ -7,6 +7,7 @@ import pika
 import pytest
 
 from leadline import process
+from leadline.connector.dead_letters import DeadLetter
 from leadline.errors import BrokerDown, DatabaseDown, PathNotFound
 from leadline.ledger import retention, write
 from leadline.ledger.resync import resync_events
@@ -14,7 +15,7 @@ from leadline.messages import topology
 from leadline.operations import dead_letters
 from leadline.operations.bulk import jobs, steps
 from leadline.operations.bulk.jobs import Selection
-from leadline.runtime.postgres.pool import StatementError
+from leadline.runtime.postgres.pool import INSUFFICIENT_PRIVILEGE, StatementError
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.users import failures
@@ -46,7 +47,7 @@ def create_failed_users(number: int, reason: str = "no such field") -> list[int]
     return ids
 
 
-def waiting() -> list[int]:
+def waiting_ids() -> list[int]:
     sql = "SELECT id FROM users WHERE sync_status = 'waiting' ORDER BY id"
     return [row["id"] for row in rows(sql)]
 
@@ -58,13 +59,13 @@ def begin(**selection: Any) -> str:
     return str(begun["id"])
 
 
-def job(job_id: str) -> dict[str, Any]:
+def job_shown(job_id: str) -> dict[str, Any]:
     return next(item for item in jobs.overview()["items"] if item["id"] == job_id)
 
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step for each two users."""
+    """Have each step of a job take two users."""
     monkeypatch.setattr(steps, "BATCH", 2)
 
 
@@ -73,8 +74,8 @@ def test_a_job_resyncs_all_failed_users_and_records_who_started_it() -> None:
     ids = create_failed_users(5)
     job_id = begin()
     assert jobs.advance(budget_s=30) == 5
-    assert waiting() == ids
-    found = job(job_id)
+    assert waiting_ids() == ids
+    found = job_shown(job_id)
     assert (found["state"], found["total"], found["done"], found["changed"]) == ("done", 5, 5, 5)
     assert found["caller"] == "ops.anna"
     assert found["outcome"] == {"open": 5}
@@ -91,37 +92,38 @@ def test_a_job_concerns_one_reason_or_chosen_users() -> None:
     assert groups.keys() == {4, 2}, "texts that differ in numbers only are one reason"
     begin(reason_ids=(groups[2]["reason_id"],))
     jobs.advance(budget_s=30)
-    assert waiting() == other_users
+    assert waiting_ids() == other_users
     begin(user_ids=(first, third, 10**9))
     jobs.advance(budget_s=30)
-    assert waiting() == [first, third, *other_users]
-    assert job(begin(user_ids=(second,)))["total"] == 1
+    assert waiting_ids() == [first, third, *other_users]
+    assert job_shown(begin(user_ids=(second,)))["total"] == 1
 
 
 @pytest.mark.usefixtures("small_steps")
 def test_a_job_resumes_where_a_killed_process_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = create_failed_users(6)
     job_id = begin()
-    requests = resync_events.request
+    original_request = resync_events.request
     calls: list[int] = []
 
-    def die(*args: Any) -> list[int]:
+    def fail_at_the_second_step(*args: Any) -> list[int]:
         calls.append(1)
         if len(calls) == 2:
             raise DatabaseDown
-        return requests(*args)
+        return original_request(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(resync_events, "request", die)
+        patch.setattr(resync_events, "request", fail_at_the_second_step)
         with pytest.raises(DatabaseDown):
             jobs.advance(budget_s=30)
-    assert waiting() == ids[:2]
-    # The claim of the killed one expires.
-    assert jobs.advance(budget_s=30) == 0
+    assert waiting_ids() == ids[:2]
+    assert jobs.advance(budget_s=30) == 0, (
+        "until its claim expires, the job is the killed process's"
+    )
     execute("UPDATE bulk_jobs SET claimed_until = now() - interval '1 second'")
     jobs.advance(budget_s=30)
-    assert waiting() == ids
-    assert job(job_id)["state"] == "done"
+    assert waiting_ids() == ids
+    assert job_shown(job_id)["state"] == "done"
     assert {row["version"] for row in rows("SELECT version FROM users")} == {2}, "none twice"
 
 
@@ -129,12 +131,12 @@ def test_a_job_resumes_where_a_killed_process_stopped(monkeypatch: pytest.Monkey
 def test_a_job_is_bounded_in_time_and_can_be_cancelled_between_steps() -> None:
     ids = create_failed_users(6)
     job_id = begin()
-    assert jobs.advance(budget_s=0.0001) == 2
+    assert jobs.advance(budget_s=0.0001) == 2, "the time suffices for no second step"
     assert job_state(job_id) == "running"
     cancelled = jobs.cancel(job_id)
     assert (cancelled["state"], cancelled["done"]) == ("cancelled", 2)
     assert jobs.advance(budget_s=30) == 0
-    assert waiting() == ids[:2]
+    assert waiting_ids() == ids[:2]
     with pytest.raises(PathNotFound):
         jobs.cancel(job_id)
 
@@ -154,7 +156,7 @@ def test_the_step_during_which_a_job_is_cancelled_is_counted(
 
     monkeypatch.setattr(steps, "run", run_and_cancel)
     jobs.advance(budget_s=30)
-    assert waiting() == ids[:2]
+    assert waiting_ids() == ids[:2]
     cancelled = jobs.find(job_id)
     assert (cancelled["state"], cancelled["done"], cancelled["changed"]) == ("cancelled", 2, 2)
     assert cancelled["ended_at"] is not None
@@ -170,9 +172,9 @@ def test_several_processes_share_the_work_and_retry_no_user_twice() -> None:
     ids = create_failed_users(20)
     job_id = begin()
     in_threads(4, lambda _: jobs.advance(budget_s=30))
-    assert waiting() == ids
+    assert waiting_ids() == ids
     assert {row["version"] for row in rows("SELECT version FROM users")} == {2}
-    assert job(job_id)["done"] == 20
+    assert job_shown(job_id)["done"] == 20
 
 
 def test_users_that_fail_again_do_not_make_a_job_endless() -> None:
@@ -190,12 +192,14 @@ def test_a_tick_of_the_relay_advances_a_job(monkeypatch: pytest.MonkeyPatch) -> 
     ids = create_failed_users(3)
     begin()
     function_client("outbox_relay").post("/")  # though RabbitMQ can't be reached
-    assert waiting() == ids
+    assert waiting_ids() == ids
 
 
 @pytest.fixture
-def dead(in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[bytes]]]:
-    """Enters dead letters of these reasons; returns the bodies that are left."""
+def add_dead_letters(
+    in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., None]]:
+    """Adds a dead letter for each given reason; the reason is also its body."""
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     process.forget(settings)
     connection = pika.BlockingConnection(pika.URLParameters(in_rabbitmq))
@@ -206,27 +210,26 @@ def dead(in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         topology.declare(channel, topology.main_queue(queue))
     name = topology.dead_letter_name(topology.REQUESTS)
 
-    def enter(*reasons: str) -> list[bytes]:
+    def add(*reasons: str) -> None:
         for reason in reasons:
-            died = pika.BasicProperties(headers={"x-reason": reason}, delivery_mode=2)
-            channel.basic_publish("", name, reason.encode(), died)
-        return [
-            letter.body for letter in dead_letters.collect(dead_letters.ALL, lambda letter: letter)
-        ]
+            properties = pika.BasicProperties(headers={"x-reason": reason}, delivery_mode=2)
+            channel.basic_publish("", name, reason.encode(), properties)
 
-    yield enter
+    yield add
     connection.close()
 
 
+def all_dead_letters() -> list[DeadLetter]:
+    return dead_letters.collect(dead_letters.ALL, lambda letter: letter)
+
+
 def test_a_tick_of_the_relay_carries_out_jobs_on_dead_letters(
-    dead: Callable[..., list[bytes]], monkeypatch: pytest.MonkeyPatch
+    add_dead_letters: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "LETTERS_MAX", 2)
-    assert len(dead("422 Ann", "422 Ann", "422 Ann", "other")) == 4
+    add_dead_letters("422 Ann", "422 Ann", "422 Ann", "other")
     reason_id = next(
-        letter.reason_id
-        for letter in dead_letters.collect(dead_letters.ALL, lambda letter: letter)
-        if letter.reason == "422 Ann"
+        letter.reason_id for letter in all_dead_letters() if letter.reason == "422 Ann"
     )
     begun = jobs.begin("discard", Selection(queue=topology.REQUESTS, reason_id=reason_id))
     assert begun["total"] == 3
@@ -234,10 +237,10 @@ def test_a_tick_of_the_relay_carries_out_jobs_on_dead_letters(
     assert "Ann" not in stored, "a reason may quote a person"
     tick()
     assert job_state(begun["id"]) == "done"
-    assert dead() == [b"other"]
+    assert [letter.body for letter in all_dead_letters()] == [b"other"]
     jobs.begin("replay", Selection())
     tick()
-    assert dead() == []
+    assert all_dead_letters() == []
     assert {job["done"] for job in jobs.newest()} == {3, 1}
 
 
@@ -246,9 +249,9 @@ def tick() -> None:
 
 
 def test_a_job_waits_for_dead_letters_that_another_walk_has_fetched(
-    dead: Callable[..., list[bytes]], in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
+    add_dead_letters: Callable[..., None], in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead("one", "two", "three")
+    add_dead_letters("one", "two", "three")
     connection = pika.BlockingConnection(pika.URLParameters(in_rabbitmq))
     channel = connection.channel()
     begun = jobs.begin("discard", Selection())
@@ -256,35 +259,35 @@ def test_a_job_waits_for_dead_letters_that_another_walk_has_fetched(
         channel.basic_get(topology.dead_letter_name(topology.REQUESTS))
     pauses: list[float] = []
 
-    def other_walk_ends(seconds: float) -> None:
+    def end_the_other_walk(seconds: float) -> None:
         pauses.append(seconds)
         if channel.is_open:
             channel.close()
         connection.process_data_events(seconds)
 
-    monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", other_walk_ends)
+    monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", end_the_other_walk)
     jobs.advance(jobs.OF_DEAD_LETTERS, budget_s=30)
     connection.close()
-    assert pauses
+    assert pauses, "the job has waited"
     assert job_state(begun["id"]) == "done"
-    assert dead() == []
+    assert all_dead_letters() == []
 
 
 def test_a_job_pauses_while_a_server_is_down_and_then_resumes(
-    dead: Callable[..., list[bytes]], monkeypatch: pytest.MonkeyPatch
+    add_dead_letters: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead("one")
+    add_dead_letters("one")
     job_id = jobs.begin("discard", Selection())["id"]
     tries: list[int] = []
 
-    def down(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         tries.append(1)
         raise BrokerDown("RabbitMQ can't be reached")
 
     with monkeypatch.context() as patch:
-        patch.setattr(dead_letters, "walk", down)
+        patch.setattr(dead_letters, "walk", fail)
         jobs.advance(jobs.ALL_KINDS, budget_s=2)
-    assert len(tries) == 1, "not again and again"
+    assert len(tries) == 1, "the job is not retried within the same tick"
     assert jobs.find(job_id)["problem"] == "RabbitMQ can't be reached"
     execute("UPDATE bulk_jobs SET claimed_until = now()")
     jobs.advance(jobs.ALL_KINDS, budget_s=30)
@@ -317,7 +320,7 @@ def test_a_login_that_may_not_change_jobs_still_sees_the_rest_of_the_console(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: object, **__: object) -> int:
-        raise StatementError("42501", "")
+        raise StatementError(INSUFFICIENT_PRIVILEGE, "")
 
     monkeypatch.setattr(jobs, "advance", refuse)
-    assert "42501" in jobs.overview()["error"]
+    assert INSUFFICIENT_PRIVILEGE in jobs.overview()["error"]

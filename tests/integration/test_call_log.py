@@ -44,6 +44,7 @@ def newest_calls(user_id: UserId) -> list[dict[str, Any]]:
 
 
 def fault(control: Control, action: str, **extra: Any) -> None:
+    """Have the portal answer its next create with this fault."""
     control("faults", "POST", [{"method": "crm.item.add", "action": action, "count": 1} | extra])
 
 
@@ -129,7 +130,7 @@ def test_a_retried_write_shows_every_request_before_it_is_settled(
 def test_a_shared_lookup_shows_each_user_only_its_own_lead(
     pipeline: Pipeline, control: Control
 ) -> None:
-    control("faults", "POST", [{"method": "crm.item.add", "action": "drop_after", "count": 1}])
+    fault(control, "drop_after")
     ids = [create(), create(BOB, "+77012223344")]
     pipeline.settle()
     for user_id, name, other in ((ids[0], ANN, BOB), (ids[1], BOB, ANN)):
@@ -161,8 +162,9 @@ def test_no_more_than_the_last_calls_are_kept(pipeline: Pipeline, control: Contr
 
 
 def _make_due() -> None:
-    for user in cast("list[bytes]", client().zrange(f"{work_queue().prefix}due", 0, -1)):
-        client().zadd(f"{work_queue().prefix}due", {str(user, "ascii"): 0})
+    due = f"{work_queue().prefix}due"
+    for user_id in cast("list[bytes]", client().zrange(due, 0, -1)):
+        client().zadd(due, {user_id: 0})
 
 
 def test_the_setting_can_switch_the_call_log_off(
@@ -211,15 +213,16 @@ def test_an_erasure_deletes_the_calls_and_a_late_reply_restores_none(
     assert len(stored_calls()) == 2
     erase.erase(user_id)
     assert [ANN in text for text in stored_calls()] == [False]
-    late = {"action": event.action, "user_id": user_id, "event_id": str(event.id)}
+    reply = {"action": event.action, "user_id": user_id, "event_id": str(event.id)}
     call = {"at_ms": 1, "ms": 1, "status": 200, "method": "x", "params": {"title": ANN}}
-    settle.apply([ReceivedReply(Reply(status="success", bitrix_lead_id=9, calls=[call], **late))])
+    settle.apply([ReceivedReply(Reply(status="success", bitrix_lead_id=9, calls=[call], **reply))])
     assert ANN not in str(stored_calls())
     pipeline.settle()
     assert "Erased" not in str(stored_calls()), "the erasure's own calls are not kept"
     assert newest_calls(other)[0]["params"]["fields"]["title"] == BOB
 
 
+#: Deeper than a JSON parser can recurse.
 NESTED: Any = []
 for _ in range(5000):
     NESTED = [NESTED]
@@ -270,7 +273,7 @@ def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
 
     assert found_ids() == [event.user.id]
     correlations.catch_up(time.monotonic())
-    assert rows("SELECT FROM event_correlations") == [], "it may still commit"
+    assert rows("SELECT FROM event_correlations") == [], "events of the last minute are left out"
     monkeypatch.setattr(correlations, "OVERLAP_S", -1)
     assert correlations.catch_up(time.monotonic() + 10) == 1
     assert correlations.catch_up(time.monotonic() + 10) == 0
@@ -278,7 +281,7 @@ def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
     assert str(row["event_id"]) == str(event.id)
     assert found_ids() == [event.user.id]
     execute("DELETE FROM event_correlations")
-    assert found_ids() == [], "it is found by the index now"
+    assert found_ids() == [], "an indexed event is found by the index only"
 
 
 def test_the_console_reveals_to_operators_only() -> None:

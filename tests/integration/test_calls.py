@@ -66,7 +66,8 @@ def workers() -> Iterator[Callable[[int], None]]:
         thread.join()
 
 
-def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> PutResult:
+def put(user_id: int, version: int = 1, *, is_first: bool = True, **state: str) -> PutResult:
+    """Put an event of a user into the work queue; `is_first`: it is delivered the first time."""
     user = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
     event_id = f"{user_id}-{version}"
     pending = PendingEvent(
@@ -84,7 +85,7 @@ def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> 
             event=pending,
             state=orjson.dumps(user),
             touches_stage=version == 1,
-            is_first=first,
+            is_first=is_first,
             occurred_at_ms=int(time.time() * 1000),
             lead_id=None,
         )
@@ -95,7 +96,17 @@ def is_idle() -> bool:
     return work_queue().next_due_in_s() is None
 
 
-def replies(amqp_url: str) -> list[dict[str, Any]]:
+def call_until_idle() -> None:
+    """Run jobs until no user waits for a call."""
+
+    def is_idle_after_a_job() -> bool:
+        job.call_bitrix24("main")
+        return is_idle()
+
+    eventually(is_idle_after_a_job, 60, "all is settled")
+
+
+def take_replies(amqp_url: str) -> list[dict[str, Any]]:
     """Take every reply off the queue."""
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
     channel = connection.channel()
@@ -118,7 +129,7 @@ def test_waiting_users_share_full_batches(
     assert calls["methods"]["crm.item.add"] == 1000
     assert calls["methods"]["batch"] <= 1000 / 50 + 2, "all are full but the last"
     assert control("duplicates") == []
-    assert [reply["status"] for reply in replies(amqp_url)] == ["success"] * 1000
+    assert [reply["status"] for reply in take_replies(amqp_url)] == ["success"] * 1000
 
 
 def test_users_that_arrive_one_by_one_share_calls_and_jobs(
@@ -127,31 +138,32 @@ def test_users_that_arrive_one_by_one_share_calls_and_jobs(
     """No wake timer runs: only puts and other jobs enqueue jobs."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     process.forget(settings)
-    waiting = SimpleQueue[str | None]()
+    rq_queue = SimpleQueue[str | None]()
     enqueued = []
 
     def enqueue() -> str:
         enqueued.append("job")
-        waiting.put("job")
+        rq_queue.put("job")
         return "job"
 
     def work(_: int) -> None:
-        while waiting.get():
+        """Run jobs until None is in the queue."""
+        while rq_queue.get():
             job.call_bitrix24("main")
 
     monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
     with ThreadPoolExecutor(4) as pool:
-        outcomes = pool.map(work, range(4))
+        workers = pool.map(work, range(4))
         for user_id in range(1, 301):
             if put(user_id) is PutResult.WAKE_UP_CLAIMED:
                 rq_jobs.enqueue()
         eventually(is_idle, 60, "all is settled")
         for _ in range(4):
-            waiting.put(None)
-        list(outcomes)
+            rq_queue.put(None)
+        list(workers)  # raises what a worker has raised
     calls = control("calls")["methods"]["batch"]
     assert len(control("leads")) == 300
-    assert calls <= 300 / 10
+    assert calls <= 300 / 10, "at least ten users share a call"
     assert len(enqueued) <= 2 * calls
 
 
@@ -159,7 +171,7 @@ def test_a_job_enqueues_the_next_one_before_it_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     enqueued: list[str] = []
-    before_each_call = []
+    enqueued_before_each_call = []
     call = PortalClient.call
 
     def enqueue() -> str:
@@ -169,7 +181,7 @@ def test_a_job_enqueues_the_next_one_before_it_calls(
     def call_and_count(
         portal: PortalClient, commands: Mapping[str, Command], **extra: Any
     ) -> BatchResponse:
-        before_each_call.append(len(enqueued))
+        enqueued_before_each_call.append(len(enqueued))
         return call(portal, commands, **extra)
 
     monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
@@ -177,7 +189,7 @@ def test_a_job_enqueues_the_next_one_before_it_calls(
     for user_id in range(1, 61):
         put(user_id)
     job.call_bitrix24("main")
-    assert before_each_call == [1]
+    assert enqueued_before_each_call == [1]
 
 
 def test_a_lone_user_is_called_at_once(control: Control) -> None:
@@ -196,7 +208,7 @@ def test_dropped_answers_create_no_duplicate_and_fail_no_user(
     eventually(is_idle, 60, "all is settled")
     assert control("duplicates") == []
     assert len(control("leads")) == 300
-    assert [reply["status"] for reply in replies(amqp_url)] == ["success"] * 300
+    assert [reply["status"] for reply in take_replies(amqp_url)] == ["success"] * 300
 
 
 def test_ten_waiting_updates_of_a_user_cost_one_call(control: Control, amqp_url: str) -> None:
@@ -207,7 +219,7 @@ def test_ten_waiting_updates_of_a_user_cost_one_call(control: Control, amqp_url:
     job.call_bitrix24("main")
     assert control("calls")["methods"]["crm.item.update"] == 1
     assert [lead["TITLE"] for lead in control("leads")] == ["Name 11"]
-    assert sorted(reply["version"] for reply in replies(amqp_url)) == list(range(1, 12))
+    assert sorted(reply["version"] for reply in take_replies(amqp_url)) == list(range(1, 12))
 
 
 def test_one_bad_command_does_not_affect_the_others(control: Control, amqp_url: str) -> None:
@@ -216,7 +228,7 @@ def test_one_bad_command_does_not_affect_the_others(control: Control, amqp_url: 
     for user_id in range(1, 11):
         put(user_id)
     job.call_bitrix24("main")
-    outcomes = sorted(reply["status"] for reply in replies(amqp_url))
+    outcomes = sorted(reply["status"] for reply in take_replies(amqp_url))
     assert outcomes == ["error"] + ["success"] * 9
     assert len(control("leads")) == 9
 
@@ -236,7 +248,7 @@ def test_a_revoked_webhook_pauses_the_queue_and_spends_no_attempt(
     control("settings", "PUT", {"mode": "ok"})
     eventually(is_idle, 60, "all is settled")
     assert portal_session.circuit_breaker().restore_and_read() is None
-    assert {reply["attempts"] for reply in replies(amqp_url)} == {1}
+    assert {reply["attempts"] for reply in take_replies(amqp_url)} == {1}
     assert len(control("leads")) == 100
 
 
@@ -265,18 +277,22 @@ def test_a_method_is_paused_before_the_portal_blocks_it(
     assert took_s > 10, "12 s of execution time did not suffice for 200 commands: some had to wait"
 
 
+def expire_lease(redis_url: str) -> None:
+    """Let the lease of user 1 end in 1970."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd(f"{work_queue().prefix}leases", {"1": 0})
+
+
 def test_after_an_expired_lease_the_lead_is_looked_up_before_a_create(
     control: Control, in_redis: str
 ) -> None:
     put(1)
-    queue = work_queue()
-    (lost,) = queue.lease(1).entries
-    assert lost.state is not None
+    (leased,) = work_queue().lease(1).entries
+    assert leased.state is not None
     # Its worker creates the lead and dies before it records the result.
-    portal_session.portal_client().call({"u1": leads.create(1, lost.state, "leadline")})
-    with redis.Redis.from_url(in_redis) as client:
-        client.zadd(f"{queue.prefix}leases", {"1": 0})
-    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 60, "it is settled")
+    portal_session.portal_client().call({"u1": leads.create(1, leased.state, "leadline")})
+    expire_lease(in_redis)
+    call_until_idle()
     assert control("duplicates") == []
     assert len(control("leads")) == 1
 
@@ -288,17 +304,15 @@ def test_a_change_reverted_after_its_worker_was_lost_reaches_the_lead(
     put(1, full_name="Ann")
     job.call_bitrix24("main")
     put(1, 2, full_name="Bob")
-    queue = work_queue()
-    (lost,) = queue.lease(1).entries
-    step = plan(lost)
+    (leased,) = work_queue().lease(1).entries
+    step = plan(leased)
     assert isinstance(step, Write)
     portal_session.portal_client().call({"u1": step.command})
     put(1, 3, full_name="Ann")
-    with redis.Redis.from_url(in_redis) as client:
-        client.zadd(f"{queue.prefix}leases", {"1": 0})
-    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 60, "it is settled")
+    expire_lease(in_redis)
+    call_until_idle()
     assert [lead["TITLE"] for lead in control("leads")] == ["Ann"]
-    assert {reply["version"]: reply["status"] for reply in replies(amqp_url)}[3] == "success"
+    assert {reply["version"]: reply["status"] for reply in take_replies(amqp_url)}[3] == "success"
 
 
 def test_a_user_with_a_full_page_of_leads_does_not_affect_the_others(
@@ -311,13 +325,13 @@ def test_a_user_with_a_full_page_of_leads_does_not_affect_the_others(
     work_queue().call_ms = 0  # as if Redis had been up for longer than any call
     for user_id in range(1, 6):
         put(user_id, version=2)  # their leads are unknown, so one lookup covers them all
-    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 60, "all is settled")
-    sent_replies = replies(amqp_url)
+    call_until_idle()
+    sent_replies = take_replies(amqp_url)
     assert {reply["user_id"]: reply["attempts"] for reply in sent_replies} == dict.fromkeys(
         range(1, 6), 1
     )
     assert len({lead["ORIGIN_ID"] for lead in control("leads")}) == 5
-    assert len(control("leads")) == 60 + 4
+    assert len(control("leads")) == 60 + 4, "the other four users have got one each"
 
 
 @pytest.mark.parametrize("part", [{"fm": 5}, {"fm": ["x"]}, {"id": []}, {"title": {}}])
@@ -339,27 +353,31 @@ def test_an_unreadable_item_does_not_affect_the_others(
     for user_id in range(1, 6):
         put(user_id)
     job.call_bitrix24("main")
-    assert {reply["user_id"] for reply in replies(amqp_url)} >= {1, 3, 4, 5}
+    assert {reply["user_id"] for reply in take_replies(amqp_url)} >= {1, 3, 4, 5}
     assert work_queue().depth().leased == 0
 
 
 def test_updates_create_no_leads_at_a_portal_in_simple_mode(
     control: Control, webhook_url: str, amqp_url: str
 ) -> None:
+    """Such a portal keeps no lead; here each one is deleted before the user's next update.
+
+    One lead is created again, as a person may have deleted it. When that one is gone, too, the
+    update fails, and so does each later one.
+    """
     put(1)
     job.call_bitrix24("main")
-    for version in range(2, 7):
-        (lead,) = [lead["ID"] for lead in control("leads")]
-        requests.post(f"{webhook_url}crm.lead.delete", json={"id": lead}, timeout=60)
+    for version in (2, 3):
+        (lead,) = control("leads")
+        requests.post(f"{webhook_url}crm.lead.delete", json={"id": lead["ID"]}, timeout=60)
         put(1, version, full_name=f"Name {version}")
-        eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 60, "it is settled")
-        if not control("leads"):
-            break
+        call_until_idle()
+    assert control("leads") == []
     assert control("calls")["methods"]["crm.item.add"] == 2
     put(1, 9, full_name="Name 9")
-    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 60, "it is settled")
+    call_until_idle()
     assert control("calls")["methods"]["crm.item.add"] == 2
-    errors = [reply["reason"] for reply in replies(amqp_url) if reply["status"] == "error"]
+    errors = [reply["reason"] for reply in take_replies(amqp_url) if reply["status"] == "error"]
     assert len(errors) == 2
     assert all("simple mode" in reason for reason in errors)
 
@@ -384,16 +402,16 @@ def test_an_unconfirmed_reply_is_sent_later_and_the_lead_is_left_alone(
     monkeypatch.setattr("leadline.sync.batch_call.REPLY_DELAY_MS", 50)
     put(1)
     job.call_bitrix24("main")
-    assert len(replies(amqp_url)) == 1
+    assert len(take_replies(amqp_url)) == 1
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
     connection.channel().queue_delete(topology.REPLIES)  # replaced later, too late for this reply
     connection.close()
     put(2)
     job.call_bitrix24("main")
     assert len(control("leads")) == 2
-    assert replies(amqp_url) == []
+    assert take_replies(amqp_url) == []
     eventually(lambda: job.call_bitrix24("main") == 1, 60, "the user is due again")
-    assert [reply["user_id"] for reply in replies(amqp_url)] == [2]
+    assert [reply["user_id"] for reply in take_replies(amqp_url)] == [2]
     assert is_idle()
     calls = control("calls")["methods"]
     assert calls == {"batch": 2, "crm.item.add": 2}, "nothing was read or written again"
@@ -407,14 +425,11 @@ def test_a_full_page_does_not_prove_that_a_lead_is_missing(
     process.forget(settings)
     queue = work_queue()
     queue.call_ms = 0
-    session, state = (
-        portal_session.portal_client(),
-        leads.DesiredState("Ann", "+77001112233", "NEW"),
-    )
-    crowd = {f"u{number}": leads.create(1, state, "leadline") for number in range(leads.PAGE)}
-    session.call(crowd)
-    session.call({"u": leads.create(2, state, "leadline")})
-    put(1, first=False)
-    put(2, first=False)
-    eventually(lambda: job.call_bitrix24("main") == 0 and is_idle(), 60, "all is settled")
+    portal = portal_session.portal_client()
+    state = leads.DesiredState("Ann", "+77001112233", "NEW")
+    portal.call({f"u{n}": leads.create(1, state, "leadline") for n in range(leads.PAGE)})
+    portal.call({"u": leads.create(2, state, "leadline")})
+    put(1, is_first=False)
+    put(2, is_first=False)
+    call_until_idle()
     assert [lead["ORIGIN_ID"] for lead in control("leads")].count("2") == 1

@@ -97,8 +97,8 @@ def test_a_malformed_dead_letter_does_not_hide_others_and_can_be_discarded(
 def test_a_replay_goes_to_its_own_queue_only_and_stays_there(
     leadline: Leadline, broker: Broker
 ) -> None:
-    died = {"x-reason": "422 no", "x-origin": QUEUE, "CC": [topology.REPLIES]}
-    properties = pika.BasicProperties(headers=died, expiration="60000")
+    death_headers = {"x-reason": "422 no", "x-origin": QUEUE, "CC": [topology.REPLIES]}
+    properties = pika.BasicProperties(headers=death_headers, expiration="60000")
     broker.channel.basic_publish("", DEAD, b"{}", properties)
     broker.take(topology.REPLIES)
     (found,) = list_dead_letters(leadline)
@@ -116,12 +116,12 @@ def test_a_dead_letter_is_found_right_after_another_list_has_fetched_it(
     other = broker.connection.channel()
     other.basic_get(DEAD)
 
-    def other_list_ends(seconds: float) -> None:
+    def end_the_other_list(seconds: float) -> None:
         if other.is_open:
             other.close()
         broker.connection.process_data_events(seconds)
 
-    monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", other_list_ends)
+    monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", end_the_other_list)
     output = leadline("dead-letters", "show", found["id"], "--json")
     assert (output.code, output.json["id"]) == (0, found["id"])
 
@@ -133,7 +133,7 @@ def test_showing_a_missing_dead_letter_fails_after_a_short_wait(
     waits: list[float] = []
     monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", waits.append)
     assert leadline("dead-letters", "show", "0" * 12).code != 0
-    assert sum(waits) == 1.5
+    assert sum(waits) == 1.5, "an id that another list may have fetched is searched again"
     assert leadline("dead-letters", "discard", "0" * 12, "--yes").code == 1
     assert sum(waits) == 3
 
@@ -296,7 +296,7 @@ def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> No
     assert [letter["reason"] for letter in list_dead_letters(leadline)] == ["422 two"]
     assert leadline("dead-letters", "discard", "--all", "--yes").code == 0
     answer = leadline("dead-letters", "discard", "--all")
-    assert (answer.code, answer.out) == (0, b"discarded: 0\n"), "nothing to ask about"
+    assert (answer.code, answer.out) == (0, b"discarded: 0\n"), "for none, nothing is asked"
     assert leadline("dead-letters", "discard", "0" * 12).code == 1
     assert list_dead_letters(leadline) == []
     assert broker.take(QUEUE) == []
@@ -305,7 +305,7 @@ def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> No
 def test_a_replay_of_dead_letters_not_named_by_id_asks_for_confirmation(
     leadline: Leadline, broker: Broker
 ) -> None:
-    assert leadline("dead-letters", "replay", "--all").code == 0, "there is nothing to ask for"
+    assert leadline("dead-letters", "replay", "--all").code == 0, "for none, nothing is asked"
     broker.dead_letter(b"one", "422 one")
     broker.dead_letter(b"two", "422 two")
     for typed in (None, "n\n"):

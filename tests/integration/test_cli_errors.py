@@ -15,6 +15,7 @@ from tests.integration.conftest import CommandOutput
 Leadline = Callable[..., CommandOutput]
 
 NOWHERE = "postgresql://u:geheim@127.0.0.1:1/x"
+#: Words of a command, its settings, and the error's code and exit code.
 FAILURES = [
     (("show",), {}, "wrong_usage", 2),
     (("show", "nobody"), {}, "wrong_usage", 2),
@@ -52,7 +53,7 @@ def unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def documented_codes() -> dict[str, int]:
-    """The exit code of each error code, by the page."""
+    """The exit code of each error code, as docs/cli.md has it."""
     page = (Path(__file__).parents[2] / "docs/cli.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| (`[a-z_`, ]+`) \| (\d+) \|", page, re.MULTILINE)
     return {name: int(code) for names, code in table for name in re.findall("[a-z_]+", names)}
@@ -122,7 +123,6 @@ def test_every_suggestion_names_an_existing_command() -> None:
     assert not COMMANDS.keys() & suggestions._MEANT.keys()  # noqa: SLF001
 
 
-@pytest.mark.usefixtures("in_postgres")
 @pytest.mark.usefixtures("in_postgres", "in_redis")
 def test_an_unknown_user_has_the_exit_code_of_a_finding(leadline: Leadline) -> None:
     answer = leadline("show", 99, "--json")
@@ -133,8 +133,8 @@ def test_an_unknown_user_has_the_exit_code_of_a_finding(leadline: Leadline) -> N
 def test_a_missing_schema_is_named_with_the_migration(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, postgres: str
 ) -> None:
-    empty = sqlalchemy.make_url(postgres).set(database="template1")
-    monkeypatch.setenv("DATABASE_URL", empty.render_as_string(hide_password=False))
+    without_schema = sqlalchemy.make_url(postgres).set(database="template1")
+    monkeypatch.setenv("DATABASE_URL", without_schema.render_as_string(hide_password=False))
     answer = leadline("failed", "--json")
     error = json.loads(answer.err)["error"]
     assert (answer.code, error["code"]) == (3, "schema_outdated")

@@ -41,7 +41,8 @@ def connected(
 
 
 @contextmanager
-def following(*words: str) -> Iterator[subprocess.Popen[str]]:
+def running(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command of `leadline` in its own process until the block ends."""
     process = subprocess.Popen(
         (sys.executable, "-c", _PROGRAM, *words),
         cwd=CHECKOUT,
@@ -58,16 +59,16 @@ def following(*words: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=60)
 
 
-def lines(process: subprocess.Popen[str], number: int) -> list[str]:
+def read_lines(process: subprocess.Popen[str], number: int) -> list[str]:
     assert process.stdout
     return [process.stdout.readline() for _ in range(number)]
 
 
 def interrupt(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit code after Ctrl-C, and the output."""
+    """Press Ctrl-C; returns the exit code and what was written to stderr."""
     process.send_signal(signal.SIGINT)
-    _, output = process.communicate(timeout=60)
-    return process.returncode, output
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
 
 
 def create() -> int:
@@ -75,8 +76,8 @@ def create() -> int:
 
 
 def test_the_status_is_repeated_until_it_is_interrupted() -> None:
-    with following("status", "--watch", "--every", "1", "--json") as process:
-        first, second = (json.loads(line) for line in lines(process, 2))
+    with running("status", "--watch", "--every", "1", "--json") as process:
+        first, second = (json.loads(line) for line in read_lines(process, 2))
         assert first["ledger"] == second["ledger"]
         assert second["at"] > first["at"]
         assert interrupt(process) == (130, "")
@@ -84,29 +85,29 @@ def test_the_status_is_repeated_until_it_is_interrupted() -> None:
 
 def test_new_events_are_followed_until_it_is_interrupted() -> None:
     before = create()
-    with following("tail", "--since", "1h", "--every", "0.2", "--json") as process:
-        (first,) = (json.loads(line) for line in lines(process, 1))
+    with running("tail", "--since", "1h", "--every", "0.2", "--json") as process:
+        (first,) = (json.loads(line) for line in read_lines(process, 1))
         assert (first["user_id"], first["step"]) == (before, "accepted")
         after = create()
-        (second,) = (json.loads(line) for line in lines(process, 1))
+        (second,) = (json.loads(line) for line in read_lines(process, 1))
         assert (second["user_id"], second["step"]) == (after, "accepted")
         assert interrupt(process) == (130, "")
 
 
 def test_a_lost_connection_to_postgres_loses_no_event(postgres: str) -> None:
     first = create()
-    with following("tail", "--since", "1h", "--every", "0.2", "--json") as process:
-        assert json.loads(lines(process, 1)[0])["user_id"] == first
+    with running("tail", "--since", "1h", "--every", "0.2", "--json") as process:
+        assert json.loads(read_lines(process, 1)[0])["user_id"] == first
         for _ in range(3):
-            disconnect(postgres)
+            end_connections(postgres)
         second = create()
-        assert json.loads(lines(process, 1)[0])["user_id"] == second
-        code, output = interrupt(process)
-        assert (code, "Traceback" in output) == (130, False)
+        assert json.loads(read_lines(process, 1)[0])["user_id"] == second
+        code, errors = interrupt(process)
+        assert (code, "Traceback" in errors) == (130, False)
 
 
-def disconnect(postgres: str) -> None:
-    """End every connection to the database but one's own, as a failover does."""
+def end_connections(postgres: str) -> None:
+    """End every connection to the database, as a failover does."""
     close_idle_connections()
     owner = pool.Database(postgres)
     owner.run(
@@ -119,8 +120,8 @@ def disconnect(postgres: str) -> None:
 
 def test_a_closed_pipe_ends_the_command_quietly() -> None:
     create()
-    with following("tail", "--since", "1h", "--every", "0.2") as process:
-        lines(process, 1)
+    with running("tail", "--since", "1h", "--every", "0.2") as process:
+        read_lines(process, 1)
         assert process.stdout
         process.stdout.close()
         create()

@@ -17,9 +17,18 @@ Leadline = Callable[..., CommandOutput]
 USERS = "SELECT id, full_name, phone, stage, version, sync_status FROM users ORDER BY id"
 
 
-#: As they appear in a file from another system.
+#: Names that a spreadsheet takes for formulas, or nearly.
 FORMULAS = (
-    *("=1+2", "+1+2", "-1+2", "@SUM(1)", "＝1+2", "=HYPERLINK(1)", "''=1+2", "'Anna", "x=1", "+12"),
+    "=1+2",
+    "+1+2",
+    "-1+2",
+    "@SUM(1)",
+    "＝1+2",
+    "=HYPERLINK(1)",
+    "''=1+2",
+    "'Anna",
+    "x=1",
+    "+12",
 )
 
 
@@ -31,12 +40,14 @@ def connected(in_postgres: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str], Path]:
-    def write(name: str, text: str) -> Path:
+    """Writes a file of this name with this text; returns its path."""
+
+    def write_file(name: str, text: str) -> Path:
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         return path
 
-    return write
+    return write_file
 
 
 Write = Callable[[str, str], Path]
@@ -139,13 +150,15 @@ def test_a_dry_run_imports_nothing(leadline: Leadline, write: Write) -> None:
 
 
 def interrupt_after_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    original_create, parts = bulk_import.create, []
+    """Interrupt an import after two parts of 1000 users, before the second is in the checkpoint."""
+    original_create = bulk_import.create
+    created: list[int] = []
 
     def create_part(users: Any, **options: Any) -> int:
-        parts.append(original_create(users, **options))
-        if len(parts) == 2:
-            raise KeyboardInterrupt  # stored, but not recorded in the checkpoint
-        return parts[-1]
+        created.append(original_create(users, **options))
+        if len(created) == 2:
+            raise KeyboardInterrupt
+        return created[-1]
 
     monkeypatch.setattr(bulk_import, "create", create_part)
 
@@ -192,19 +205,21 @@ def test_a_resumed_import_skips_no_user_even_if_a_stage_was_removed(
 def test_the_checkpoint_is_in_the_chosen_state_folder(
     leadline: Leadline, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def create_part(_users: Any, **_options: Any) -> int:
-        assert [path.name for path in state_folder.glob("leadline-import-*")] == checkpoints
-        checkpoints.append(f"leadline-import-{digest}.json")
-        return 0
-
     state_folder = tmp_path / "named"
     state_folder.mkdir()
     (state_folder / "environment.json").write_text("{}")
+    checkpoints_before_each_part: list[list[str]] = []
+
+    def list_checkpoints(_users: Any, **_options: Any) -> int:
+        found = [path.name for path in state_folder.glob("leadline-import-*")]
+        checkpoints_before_each_part.append(found)
+        return 0
+
     file = write("a.csv", "full_name,phone\n" + "".join(f"U,+7700{n:07}\n" for n in range(2000)))
-    digest, checkpoints = hashlib.sha256(file.read_bytes()).hexdigest()[:8], list[str]()
-    monkeypatch.setattr(bulk_import, "create", create_part)
+    monkeypatch.setattr(bulk_import, "create", list_checkpoints)
     assert leadline("--state", state_folder, "import", file).code == 0
-    assert len(checkpoints) == 2
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+    assert checkpoints_before_each_part == [[], [f"leadline-import-{digest}.json"]]
 
 
 EXISTING = "id,full_name,phone,stage,lead\n7,Anna,+77001112233,NEW,501\n9,Bo,+77001112234,JUNK,\n"
@@ -229,7 +244,7 @@ def test_users_of_another_system_keep_their_ids_and_leads(
         "import", write("again.csv", EXISTING + "8,Late,+77001112235,NEW,\n"), *KEEP_IDS
     )
     assert "line 4: id" in repeat.err
-    execute("DELETE FROM idempotency_keys")  # a day later
+    execute("DELETE FROM idempotency_keys")  # they expire after a day
     repeat = leadline("import", file, *KEEP_IDS, "--json")
     assert (repeat.json["created"], len(rows(LEADS))) == (0, 2)
     assert "2 lines were imported already" in repeat.err
@@ -353,13 +368,13 @@ def test_an_export_can_be_imported(leadline: Leadline, write: Write, tmp_path: P
     lines = "".join(f'"User, ""{n}""",+7700{1_000_000 + n}\n' for n in range(440))
     lines += "".join(f'"{name}",+77001112233\n' for name in FORMULAS)
     leadline("import", write("people.csv", f"full_name,phone\n{lines}"))
-    state = "SELECT full_name, phone, stage FROM users WHERE id > :after ORDER BY id"
-    before = rows(state, after=0)
+    users = "SELECT full_name, phone, stage FROM users WHERE id > :after ORDER BY id"
+    before = rows(users, after=0)
     for words, name in (((), "out.csv"), (("--json",), "out.jsonl")):
         (tmp_path / name).write_bytes(leadline("export", *words).out)
     for after, name in ((450, "out.csv"), (900, "out.jsonl")):
         assert leadline("import", tmp_path / name, "--json").json["created"] == 450
-        assert rows(state, after=after) == before
+        assert rows(users, after=after) == before
 
 
 def test_no_exported_cell_is_a_formula_to_a_spreadsheet(leadline: Leadline, write: Write) -> None:
@@ -368,7 +383,7 @@ def test_no_exported_cell_is_a_formula_to_a_spreadsheet(leadline: Leadline, writ
     execute("UPDATE users SET sync_status = 'failed', sync_reason = '=cmd|calc' WHERE id = 1")
     exported = [*csv.reader(leadline("export").out.decode().splitlines())]
     cells = {cell for line in exported for cell in line}
-    assert not [cell for cell in cells if cell[:1] in "=-@\t\r＝" and cell]
+    assert not [cell for cell in cells if cell.startswith(tuple("=-@\t\r＝"))]
     # A phone stays readable for other programs: digits alone are no formula.
     assert {cell for cell in cells if cell.startswith("+")} == {"+77001112233", "+12"}
     assert {"'=1+2", "'+1+2", "'=cmd|calc"} <= cells

@@ -21,17 +21,19 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def grants(key: str) -> set[str]:
-    found = set()
+    """The scopes that a function grants this key."""
+    granted = set()
     for scope in ("read", "write", "operate"):
         try:
             auth.authenticate(f"Bearer {key}", scope)
         except Forbidden:
             continue
-        found.add(scope)
-    return found
+        granted.add(scope)
+    return granted
 
 
 def create(leadline: Leadline, *words: object) -> tuple[str, str]:
+    """Create a key; returns it, and its entry in the file."""
     output = leadline("keys", "create", *words, "--json")
     assert output.code == 0, output.err
     return output.json["key"], output.json["entry"]
@@ -40,15 +42,15 @@ def create(leadline: Leadline, *words: object) -> tuple[str, str]:
 def test_a_new_key_grants_its_scopes_until_it_is_revoked(leadline: Leadline, file: Path) -> None:
     words = ("--scope", "write", "--days", 30, "--file", file)
     key, entry = create(leadline, "crm-form", *words)
-    other, _ = create(leadline, "ops", "--scope", "read", "--scope", "operate", "--file", file)
+    ops_key, _ = create(leadline, "ops", "--scope", "read", "--scope", "operate", "--file", file)
     assert file.read_text().splitlines()[0] == entry
     assert key not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert (grants(key), grants(other)) == ({"write"}, {"read", "operate"})
+    assert (grants(key), grants(ops_key)) == ({"write"}, {"read", "operate"})
     result = leadline("keys", "revoke", "crm-form")
     assert (result.code, result.out) == (0, b"revoked: 1\n")
     assert "kubectl" in result.err
-    assert (grants(key), grants(other)) == (set(), {"read", "operate"})
+    assert (grants(key), grants(ops_key)) == (set(), {"read", "operate"})
     assert leadline("keys", "revoke", "crm-form").code == 1
     assert leadline("keys", "revoke", "").code == 1
 

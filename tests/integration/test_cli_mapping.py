@@ -17,11 +17,6 @@ CITY = '[fields.city]\ntype = "text"\nlead = "UF_CRM_CITY"\n'
 BUDGET = '[fields.budget]\ntype = "number"\nlead = "OPPORTUNITY"\n'
 
 
-@pytest.fixture
-def servers(in_postgres: str, in_redis: str) -> None:
-    assert all((in_postgres, in_redis))
-
-
 @pytest.fixture(autouse=True)
 def connected(
     in_postgres: str,
@@ -39,7 +34,7 @@ def connected(
 
 @pytest.fixture
 def map_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Write this map and use it."""
+    """Writes a map file and has the process use it; returns its path."""
 
     def use_map(text: str) -> Path:
         path = tmp_path / "leadline.toml"

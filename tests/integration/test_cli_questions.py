@@ -66,7 +66,7 @@ def create_failed_user(reason: str, minutes_ago: int = 0, *, retried: bool = Fal
 
 
 def reason_and_text(leadline: Leadline, user_id: int) -> tuple[str, str]:
-    """The code of the reason, and all that a person reads."""
+    """The code of the reason that `show` gives, and its output for people."""
     output = leadline("show", user_id)
     assert output.code == 0
     return leadline("show", user_id, "--json").json["why"]["code"], output.out.decode()
@@ -113,7 +113,10 @@ def test_without_redis_the_ledgers_part_is_still_shown(
 ) -> None:
     user_id = create_failed_user("no such stage")
     for down in ("redis://127.0.0.1:1", None):
-        monkeypatch.setenv("REDIS_URL", down) if down else monkeypatch.delenv("REDIS_URL")
+        if down:
+            monkeypatch.setenv("REDIS_URL", down)
+        else:
+            monkeypatch.delenv("REDIS_URL")
         answer = leadline("show", user_id)
         assert (answer.code, "no such stage" in answer.out.decode()) == (0, True)
         assert "the work queue is not shown" in answer.err
@@ -123,21 +126,19 @@ def test_without_redis_the_ledgers_part_is_still_shown(
 
 
 def test_failures_are_restricted_by_time_and_reason(leadline: Leadline) -> None:
-    old, new = (
-        create_failed_user("Field X is required", 90),
-        create_failed_user("Field X is required"),
-    )
-    stage = create_failed_user("no such stage", retried=True)
+    old = create_failed_user("Field X is required", minutes_ago=90)
+    new = create_failed_user("Field X is required")
+    other = create_failed_user("no such stage", retried=True)
 
     def listed_ids(*words: object) -> list[int]:
         return [item["id"] for item in leadline("failed", "--json", *words).json["items"]]
 
-    assert listed_ids() == [old, new, stage]
-    assert listed_ids("--since", "1h") == [new, stage]
+    assert listed_ids() == [old, new, other]
+    assert listed_ids("--since", "1h") == [new, other]
     assert listed_ids("--reason", "field x") == [old, new]
     assert listed_ids("--since", "1h", "--reason", "FIELD X") == [new]
     assert listed_ids("--since", "1h", "--limit", 1) == [new]
-    assert listed_ids("--since", "1h", "--limit", 1, "--after", new) == [stage]
+    assert listed_ids("--since", "1h", "--limit", 1, "--after", new) == [other]
     assert listed_ids("--reason", "nothing like it") == []
     assert leadline("failed", "--reason", "nothing like it").code == 0
     text = leadline("failed", "--since", "1h").out.decode()
@@ -147,21 +148,21 @@ def test_failures_are_restricted_by_time_and_reason(leadline: Leadline) -> None:
 
 def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) -> None:
     for number in (12, 345):
-        create_failed_user(f"lead {number} belongs to another user", 90)
+        create_failed_user(f"lead {number} belongs to another user", minutes_ago=90)
     create_failed_user("lead 6 belongs to another user", retried=True)
     other = create_failed_user("no such stage")
     execute("UPDATE users SET stage = 'JUNK' WHERE id = 2")
     answer = leadline("failed", "--group", "--json")
     assert answer.code == 1
-    leads, stage = answer.json["groups"]
-    assert (leads["users"], leads["retrying"], leads["user"]) == (3, 1, 1)
-    assert leads["common"] == {"action": "create_card"}
-    lasted = datetime.fromisoformat(leads["last_at"]) - datetime.fromisoformat(leads["first_at"])
-    assert lasted >= timedelta(minutes=89)
-    assert (stage["users"], stage["user"], stage["reason"]) == (1, other, "no such stage")
-    assert stage["common"]["stage"] == "NEW"
+    of_leads, of_stage = answer.json["groups"]
+    assert (of_leads["users"], of_leads["retrying"], of_leads["user"]) == (3, 1, 1)
+    assert of_leads["common"] == {"action": "create_card"}
+    first_at, last_at = (datetime.fromisoformat(of_leads[name]) for name in ("first_at", "last_at"))
+    assert last_at - first_at >= timedelta(minutes=89)
+    assert (of_stage["users"], of_stage["user"], of_stage["reason"]) == (1, other, "no such stage")
+    assert of_stage["common"]["stage"] == "NEW"
     recent = leadline("failed", "--group", "--since", "1h", "--json").json["groups"]
-    assert [action["users"] for action in recent] == [1, 1]
+    assert [group["users"] for group in recent] == [1, 1]
     output = leadline("failed", "--group", "--since", "2h")
     assert "action create_card" in output.out.decode()
     _, _, retry = output.err.partition("leadline ")
@@ -174,7 +175,7 @@ def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) 
 # Retry just those
 
 
-def waiting() -> list[int]:
+def waiting_ids() -> list[int]:
     found = rows("SELECT id FROM users WHERE sync_status = 'waiting' ORDER BY id")
     return [int(row["id"]) for row in found]
 
@@ -183,18 +184,18 @@ def test_only_the_failures_that_were_listed_are_resynced(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.operations.bulk.steps.BATCH", 1)
-    old, first, second = (
-        create_failed_user(f"Field {n} is required", 90 if n == 1 else 0) for n in (1, 2, 3)
-    )
+    old = create_failed_user("Field 1 is required", minutes_ago=90)
+    # Reasons that differ in numbers only are one.
+    first, second = (create_failed_user(f"Field {n} is required") for n in (2, 3))
     other = create_failed_user("no such stage")
     words = ("resync", "--all-failed", "--since", "1h", "--reason", "field 2 is required")
     for typed in (None, "n\n"):
         answer = leadline(*words, typed=typed)
         assert (answer.code, "Resync 2 failed users?" in answer.err) == (2, True)
-    assert waiting() == []
+    assert waiting_ids() == []
     answer = leadline(*words, "--json", typed="y\n")
     assert (answer.code, answer.json["asked_again"]) == (0, 2)
-    assert waiting() == [first, second]
+    assert waiting_ids() == [first, second]
     (action,) = leadline("audit", "--orders", "--json").json["items"]
     assert action["about"] == {"job": answer.json["job"], "asked": 2}, "no text of a reason"
     (job,) = leadline("jobs", "list", "--json").json["jobs"]
@@ -205,7 +206,7 @@ def test_only_the_failures_that_were_listed_are_resynced(
     assert "required" not in stored, "a reason may quote a person"
     assert leadline("jobs", "cancel", job["id"]).code == 1, "it has ended"
     assert leadline("resync", "--all-failed", "--yes", "--json").json["asked_again"] == 2
-    assert waiting() == [old, first, second, other]
+    assert waiting_ids() == [old, first, second, other]
 
 
 def test_resync_options_that_restrict_nothing_are_a_usage_error(leadline: Leadline) -> None:
@@ -267,9 +268,8 @@ def test_the_backlog_has_a_forecast_as_a_range(
     monkeypatch.setenv("AMQP_URL", amqp_url)
 
     def outlook_and_text() -> tuple[str, str]:
-        return leadline("status", "--json").json["forecast"]["outlook"], leadline(
-            "status"
-        ).out.decode()
+        forecast = leadline("status", "--json").json["forecast"]
+        return forecast["outlook"], leadline("status").out.decode()
 
     outlook, text = outlook_and_text()
     assert (outlook, "nothing waits" in text) == ("empty", True)
@@ -277,6 +277,7 @@ def test_the_backlog_has_a_forecast_as_a_range(
     assert outlook_and_text()[0] == "stalled"
     settle.apply([ReceivedReply(reply_to(event)) for event in events[:10]])
     assert outlook_and_text()[0] == "growing"
+    # The id of an event begins with its time: none has been accepted recently.
     long_ago = "overlay(CAST(id AS text) placing '00000000-0001' from 1 for 13)"
     execute(f"UPDATE events SET id = CAST({long_ago} AS uuid)")  # noqa: S608 - a constant
     outlook, text = outlook_and_text()
@@ -304,14 +305,15 @@ def test_users_are_found_as_in_the_console(leadline: Leadline) -> None:
 # What happens right now?
 
 
-def steps(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
+def poll_steps(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
+    """User and name of each step that the feed reports next."""
     return [(step["user_id"], step["step"]) for step in feed.poll()]
 
 
-def steps_until_caught_up(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
-    found = steps(feed)
+def poll_until_caught_up(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
+    found = poll_steps(feed)
     while feed.is_behind:
-        found += steps(feed)
+        found += poll_steps(feed)
     return found
 
 
@@ -319,20 +321,20 @@ def test_each_step_of_a_write_is_reported_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(event_feed, "PAGE", 2)
     create("before")
     feed = event_feed.EventFeed()
-    assert steps(feed) == []
+    assert poll_steps(feed) == []
     events = [create() for _ in range(5)]
     ids = [event.user.id for event in events]
-    assert steps_until_caught_up(feed) == [(user_id, "accepted") for user_id in ids]
-    assert steps(feed) == []
+    assert poll_until_caught_up(feed) == [(user_id, "accepted") for user_id in ids]
+    assert poll_steps(feed) == []
     execute("UPDATE events SET published_at = now(), sendings = 1 WHERE user_id = 2")
-    assert steps_until_caught_up(feed) == [(2, "published")]
+    assert poll_until_caught_up(feed) == [(2, "published")]
     settle.apply([ReceivedReply(reply_to(event)) for event in events[1:]])
     settle.apply([ReceivedReply(failure(events[0]))])
-    assert sorted(steps_until_caught_up(feed)) == [
+    assert sorted(poll_until_caught_up(feed)) == [
         (2, "failed"),
         *((user_id, "synced") for user_id in ids[1:]),
     ]
-    assert steps(feed) == []
+    assert poll_steps(feed) == []
 
 
 def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
@@ -340,29 +342,31 @@ def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
 ) -> None:
     began = datetime.now(UTC) - timedelta(minutes=1)
     events = [create() for _ in range(20)]
-    settle.apply([ReceivedReply(reply_to(event)) for event in events])  # at one time
+    # All at the same time, so that pages end between steps of one time.
+    settle.apply([ReceivedReply(reply_to(event)) for event in events])
     monkeypatch.setattr(event_feed, "PAGE", 3)
     feed = event_feed.EventFeed(began)
-    pages = [steps(feed)]
+    pages = [poll_steps(feed)]
     while feed.is_behind:
-        pages.append(steps(feed))
+        pages.append(poll_steps(feed))
     assert len(pages) > 3
     ids = [event.user.id for event in events]
     items = [item for page in pages for item in page]
     assert [user for user, step in items if step == "accepted"] == ids
     assert sorted(user for user, step in items if step == "synced") == ids
     assert len(items) == 40
-    assert steps(feed) == []
+    assert poll_steps(feed) == []
 
 
 def test_an_old_write_is_followed_to_its_outcome() -> None:
     old = create()
     execute("UPDATE events SET occurred_at = now() - interval '1 day'")
-    execute("UPDATE events SET id = CAST(:id AS uuid)", id=f"{1:012x}{0:020x}")
+    long_ago = "00000000-0001-0000-0000-000000000000"  # an id begins with its time
+    execute("UPDATE events SET id = CAST(:id AS uuid)", id=long_ago)
     feed = event_feed.EventFeed()
-    assert steps(feed) == []
+    assert poll_steps(feed) == []
     execute("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
-    assert steps(feed) == [(old.user.id, "failed")]
+    assert poll_steps(feed) == [(old.user.id, "failed")]
 
 
 def test_a_write_that_becomes_visible_late_is_not_missed() -> None:
@@ -372,9 +376,9 @@ def test_a_write_that_becomes_visible_late_is_not_missed() -> None:
     execute("CREATE TEMP TABLE late AS SELECT * FROM events")
     execute("DELETE FROM events")
     second = create()
-    assert steps(feed) == [(second.user.id, "accepted")]
+    assert poll_steps(feed) == [(second.user.id, "accepted")]
     execute("INSERT INTO events SELECT * FROM late")
-    assert steps(feed) == [(first.user.id, "accepted")]
+    assert poll_steps(feed) == [(first.user.id, "accepted")]
 
 
 def test_the_steps_of_one_user_and_one_kind_can_be_followed(leadline: Leadline) -> None:

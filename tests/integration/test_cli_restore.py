@@ -66,11 +66,13 @@ def create(user: NewUser) -> UserId:
 
 
 def disconnect() -> None:
+    """Close this process's connections, which would prevent a restore."""
     close_idle_connections()
     process.forget(pool.database)
 
 
-def names() -> list[tuple[str, str]]:
+def names_and_stages() -> list[tuple[str, str]]:
+    """The name and stage of each user; leaves no connection open."""
     found = [(row["full_name"], row["stage"]) for row in rows("SELECT * FROM users ORDER BY id")]
     disconnect()
     return found
@@ -83,7 +85,7 @@ def test_a_restore_returns_the_state_of_the_dump_and_assigns_no_id_twice(
     disconnect()
     answer = leadline("restore", dump, "--yes", "--json")
     assert (answer.code, answer.json["greatest_id_on_a_lead"]) == (0, 0), answer.err
-    assert names() == [("Ann", "NEW")]
+    assert names_and_stages() == [("Ann", "NEW")]
     assert [row["history"] for row in rows("SELECT history FROM installation")] > before
     assert create(BOB) > ann + 1, "Bob's id may be on a lead"
 
@@ -97,7 +99,7 @@ def test_a_restore_is_refused_while_others_may_write(
     assert answer.code == 3
     assert f"{urlsplit(database_url).username} (1)" in answer.err
     other.close()
-    assert len(names()) == 2
+    assert len(names_and_stages()) == 2
 
 
 def test_a_restore_rejects_a_file_that_is_not_a_dump_of_leadline(
@@ -123,7 +125,7 @@ def test_a_restore_rejects_a_file_that_is_not_a_dump_of_leadline(
         answer = leadline("restore", file, "--yes")
         assert answer.code == 3
         assert "Traceback" not in answer.err
-    assert len(names()) == 1
+    assert len(names_and_stages()) == 1
 
 
 def test_a_restore_needs_the_login_of_the_owner(
@@ -134,7 +136,7 @@ def test_a_restore_needs_the_login_of_the_owner(
     assert answer.code == 3
     assert "nothing was changed" in answer.err
     assert (urlsplit(database_url).password or "?") not in answer.err
-    assert len(names()) == 2
+    assert len(names_and_stages()) == 2
 
 
 def test_without_the_option_yes_a_restore_asks_for_confirmation(
@@ -144,4 +146,4 @@ def test_without_the_option_yes_a_restore_asks_for_confirmation(
     assert (answer.code, "Replace all users" in answer.err) == (2, True)
     disconnect()
     assert leadline("restore", dump).code == 2, "without a terminal it can't ask"
-    assert len(names()) == 2
+    assert len(names_and_stages()) == 2

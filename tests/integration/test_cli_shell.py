@@ -50,7 +50,8 @@ def test_help_of_an_unknown_command_is_wrong_usage(leadline: Leadline) -> None:
 
 # Completion
 
-CASES = {
+#: What is typed after `leadline`, and what bash offers.
+COMPLETIONS = {
     "re": {"resync", "reconcile", "restore", "restored", "results"},
     "dead-letters re": {"replay"},
     "failed --s": {"--since"},
@@ -67,11 +68,13 @@ def test_bash_completes_commands_options_and_values(state: Path) -> None:
     program = state / "leadline"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m leadline "$@"\n', encoding="utf-8")
     program.chmod(0o755)
+    # After a space, the word to complete is an empty one.
+    lines = [f"{line}''" if line.endswith(" ") else line for line in COMPLETIONS]
     script = "".join(
-        f"COMP_WORDS=(leadline {line if line[-1] != ' ' else line + chr(39) * 2});"
+        f"COMP_WORDS=(leadline {line});"
         " COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _leadline_completion leadline;"
         ' echo "${COMPREPLY[*]}"\n'
-        for line in CASES
+        for line in lines
     )
     ran = subprocess.run(
         (bash, "-c", f"source <(leadline completion bash)\n{script}"),
@@ -83,7 +86,7 @@ def test_bash_completes_commands_options_and_values(state: Path) -> None:
         timeout=120,
     )
     offered = [set(line.split()) for line in ran.stdout.splitlines()]
-    assert dict(zip(CASES, offered, strict=True)) == CASES
+    assert dict(zip(COMPLETIONS, offered, strict=True)) == COMPLETIONS
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
@@ -102,29 +105,29 @@ def test_other_shells_complete_by_the_same_program(
 # Confirmation
 
 
-def at_a_terminal(answer: str, *words: str) -> tuple[int, str]:
+def run_at_a_terminal(answer: str, *words: str) -> tuple[int, str]:
     """The exit code and the output of a command whose question gets this answer."""
-    ours, theirs = pty.openpty()
+    controller, terminal_end = pty.openpty()
     process = subprocess.Popen(
         (sys.executable, "-m", "leadline", *words),
         cwd=CHECKOUT,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=terminal_end,
+        stdout=terminal_end,
+        stderr=terminal_end,
         start_new_session=True,
     )
-    os.close(theirs)
+    os.close(terminal_end)
     output = ""
-    for text in _read(ours):
+    for text in _read_until_closed(controller):
         output += text
         if answer and "[y/N]" in output:
-            os.write(ours, answer.encode())
+            os.write(controller, answer.encode())
             answer = ""
-    os.close(ours)
+    os.close(controller)
     return process.wait(60), output
 
 
-def _read(terminal: int) -> Iterator[str]:
+def _read_until_closed(terminal: int) -> Iterator[str]:
     until = time.monotonic() + 60
     while time.monotonic() < until and select.select([terminal], [], [], 60)[0]:
         try:
@@ -138,14 +141,14 @@ def _read(terminal: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
 def test_a_command_that_is_not_confirmed_does_nothing(answer: str) -> None:
-    code, output = at_a_terminal(answer, "portal", "pause")
+    code, output = run_at_a_terminal(answer, "portal", "pause")
     assert code == 2
     assert "Pause all calls" in output
     assert "nothing was done" in output
 
 
 def test_answering_yes_runs_the_command() -> None:
-    code, output = at_a_terminal("y\n", "portal", "pause")
+    code, output = run_at_a_terminal("y\n", "portal", "pause")
     assert (code, "REDIS_URL" in output) == (3, True), "it went on, and misses its server"
 
 

@@ -1,12 +1,12 @@
 """URLs that name the nodes of a cluster: any node may be down, and clients find the right one."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,8 +34,9 @@ from local.sandbox.waiting import eventually
 from tests.faults.proxy import Proxy
 from tests.integration.conftest import CommandOutput
 from tests.integration.test_connector import Function, Start, function, start
-from tests.integration.test_history import data_in, owner, running, tool
+from tests.integration.test_history import owner_connection, run_tool, running, state_folder_with
 from tests.integration.test_redis_failover import Pair
+from tests.servers import silent_listener
 
 __all__ = ["function", "start"]
 
@@ -53,43 +54,32 @@ def with_dead_hosts(url: str, free_port: FreePort, count: int = 6) -> str:
 SOON_S = 30
 
 
-@contextmanager
-def black_hole() -> Iterator[int]:
-    """A port that neither accepts nor refuses connections, as on a machine that is cut off."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        port = int(listener.getsockname()[1])
-        waiting = [socket.socket() for _ in range(4)]
-        for pending in waiting:
-            pending.settimeout(0)
-            pending.connect_ex(("127.0.0.1", port))
-        yield port
-        for pending in waiting:
-            pending.close()
-
-
 @pytest.mark.slow("each host that does not answer is waited for, for three seconds")
 def test_clients_move_from_a_host_that_does_not_answer_to_the_next(
     amqp_url: str, database_url: str
 ) -> None:
-    begun = time.monotonic()
-    with black_hole() as port:
+    began = time.monotonic()
+    with silent_listener() as listener:
+        port = int(listener.getsockname()[1])
 
-        def behind_the_hole(url: str) -> str:
+        def with_silent_host(url: str) -> str:
+            """The URL with the host that does not answer before the one that serves."""
             host = urlsplit(url).netloc.rpartition("@")[2]
             return url.replace(host, f"127.0.0.1:{port},{host}")
 
-        database = Database(behind_the_hole(database_url))
+        database = Database(with_silent_host(database_url))
         with closing(database):
             assert database.run("SELECT 1 AS one") == [{"one": 1}]
-        while parameters(url := behind_the_hole(amqp_url))[0].port != port:
-            pass  # the order is random
+        url = with_silent_host(amqp_url)
+        while parameters(url)[0].port != port:
+            pass  # each call shuffles the hosts: the next client tries the silent one first
         publisher = Publisher(url, topology.queues_of(topology.REQUESTS))
         with closing(publisher):
             message = Message(topology.REQUESTS, b"{}", "one")
             assert publisher.publish([message], timeout_s=SOON_S) == [True]
         checks.check_rabbitmq(url)
         assert {node.role for node in rabbitmq_nodes(url)} == {"", "answers"}
-    assert time.monotonic() - begun < 2 * SOON_S
+    assert time.monotonic() - began < 2 * SOON_S
 
 
 def problems(found: Iterable[Check]) -> set[str]:
@@ -114,7 +104,7 @@ def test_with_one_node_left_messages_are_published_and_consumed(
     checks.check_rabbitmq(url)
     answering = [node.address for node in rabbitmq_nodes(url) if node.role]
     assert answering == [urlsplit(amqp_url).netloc.rpartition("@")[2]]
-    assert len(rabbitmq_nodes(url)) == 7
+    assert len(rabbitmq_nodes(url)) == 7, "one that answers, and the six dead ones"
 
 
 def test_every_node_is_used(amqp_url: str, free_port: FreePort) -> None:
@@ -130,12 +120,12 @@ def test_doctor_shows_each_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AMQP_URL", with_dead_hosts(amqp_url, free_port, count=2))
-    checks = leadline("doctor", "--json").json["checks"]
-    nodes = [check for check in checks if check["name"].startswith("RabbitMQ 127.0.0.1:")]
-    assert sorted(node["is_well"] for node in nodes) == [False, False, True]
-    (well,) = (node for node in nodes if node["is_well"])
-    assert well["name"].removeprefix("RabbitMQ ") in amqp_url
-    assert all(node["mend"] for node in nodes if not node["is_well"])
+    all_checks = leadline("doctor", "--json").json["checks"]
+    of_nodes = [check for check in all_checks if check["name"].startswith("RabbitMQ 127.0.0.1:")]
+    (passed,) = (check for check in of_nodes if check["is_well"])
+    assert passed["name"].removeprefix("RabbitMQ ") in amqp_url
+    failed = [check for check in of_nodes if not check["is_well"]]
+    assert [bool(check["mend"]) for check in failed] == [True, True]
 
 
 @pytest.mark.slow("a confirm is waited for, for five seconds")
@@ -173,8 +163,8 @@ def test_a_publisher_leaves_a_node_that_confirms_nothing(
 def primary_and_standby(folder: Path) -> Iterator[tuple[PrivateServer, PrivateServer]]:
     with running(folder / "primary") as primary:
         migrate(primary.url)
-        tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(folder / "copy"))
-        with running(data_in(folder / "standby", folder / "copy", primary)) as standby:
+        run_tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(folder / "copy"))
+        with running(state_folder_with(folder / "standby", folder / "copy", primary)) as standby:
             yield primary, standby
 
 
@@ -191,21 +181,22 @@ def port_of(database: Database) -> int:
 @pytest.mark.slow("copies a server")
 def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> None:
     with primary_and_standby(tmp_path) as (primary, standby):
-        of_primary, of_standby = (urlsplit(node.url).port for node in (primary, standby))
+        primary_port, standby_port = (urlsplit(node.url).port for node in (primary, standby))
         url = pair_url(standby, primary, "read-write")
         database = Database(url)
-        assert port_of(database) == of_primary
-        anything = Database(pair_url(standby, primary, "any"))
-        assert port_of(anything) == of_standby
-        anything.close()
+        assert port_of(database) == primary_port
+        with closing(Database(pair_url(standby, primary, "any"))) as any_server:
+            assert port_of(any_server) == standby_port
         checks.check_postgres(url)
         assert migrate(url)
         assert [node.role for node in cluster.nodes(url)] == [cluster.STANDBY, cluster.PRIMARY]
-        with owner(primary) as connection:
+        with owner_connection(primary) as connection:
             connection.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
             connection.run("SELECT pg_reload_conf()")
         eventually(
-            lambda: cluster.nodes(url)[1].role == cluster.SYNCHRONOUS_PRIMARY, 60, "it is reloaded"
+            lambda: cluster.nodes(url)[1].role == cluster.SYNCHRONOUS_PRIMARY,
+            60,
+            "the primary has read its new setting",
         )
 
         primary.stop()
@@ -213,10 +204,10 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
         for _ in range(2):
             with pytest.raises(DatabaseDown):
                 port_of(database)
-        with owner(standby) as connection:
+        with owner_connection(standby) as connection:
             connection.run("SELECT pg_promote()")
         with closing(database):
-            assert port_of(database) == of_standby
+            assert port_of(database) == standby_port
             database.run("CREATE TABLE after_the_failover ()")
 
 
@@ -226,21 +217,19 @@ def test_doctor_shows_two_primaries_and_none(tmp_path: Path) -> None:
     with primary_and_standby(tmp_path) as (primary, standby):
         url = pair_url(standby, primary, "read-write")
         assert problems(nodes.postgres(url)) == {"Postgres' standby"}
-        proxy = Proxy(urlsplit(primary.url).port or 0)
-        by_proxies = pair_url(standby, primary, "read-write").replace(
-            f"{urlsplit(primary.url).port}/",
-            f"{urlsplit(primary.url).port},127.0.0.1:{proxy.port}/",
-        )
-        assert problems(nodes.postgres(by_proxies)) == {"Postgres' standby"}
+        # One primary under two addresses does not count as two.
+        primary_port = urlsplit(primary.url).port or 0
+        proxy = Proxy(primary_port)
+        also_by_proxy = url.replace(f"{primary_port}/", f"{primary_port},127.0.0.1:{proxy.port}/")
+        assert problems(nodes.postgres(also_by_proxy)) == {"Postgres' standby"}
         proxy.close()
         assert "Postgres' hosts" in problems(nodes.postgres(pair_url(standby, primary, "any")))
-        with owner(standby) as connection:
+        with owner_connection(standby) as connection:
             connection.run("SELECT pg_promote()")
         (split,) = (check for check in nodes.postgres(url) if check.name == "Postgres' primary")
         assert not split.is_ok
-        assert all(
-            urlsplit(server.url).netloc[-5:] in split.result for server in (primary, standby)
-        )
+        for server in (primary, standby):
+            assert str(urlsplit(server.url).port) in split.result
         for server in (primary, standby):
             server.stop()
         assert "Postgres' primary" in problems(nodes.postgres(url))
@@ -259,12 +248,13 @@ def test_clients_leave_a_silent_primary_once_another_server_accepts_writes(
         url = pair_url(primary, standby, "read-write")
         database = Database(url.replace(f":{ports[0]},", f":{proxy.port},"))
         with closing(database), ThreadPoolExecutor(3) as pool:
-            list(pool.map(database.run, ["SELECT pg_sleep(0.2)"] * 3))  # three idle sessions
-            assert database.run("SELECT 1 AS one FROM pg_sleep(2.5)") == [{"one": 1}]
+            list(pool.map(database.run, ["SELECT pg_sleep(0.2)"] * 3))  # opens three sessions
+            slow = "SELECT 1 AS one FROM pg_sleep(2.5)"
+            assert database.run(slow) == [{"one": 1}], "a slow answer is not a silent server"
 
             proxy.stall()
             waiting = pool.submit(database.run, "SELECT 1")
-            with owner(standby) as connection:
+            with owner_connection(standby) as connection:
                 connection.run("SELECT pg_promote()")
             with pytest.raises(DatabaseDown):
                 waiting.result(60)
@@ -316,7 +306,7 @@ class Sentinels:
             command = (program, str(config), "--sentinel")
             self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         for port in self.ports:
-            eventually(lambda port=port: self._is_complete(port), 60, "the Sentinels know all")  # type: ignore[misc]
+            eventually(partial(self._is_complete, port), 60, "the Sentinels know each other")
 
     def kill_a_sentinel(self) -> None:
         """Kill the Sentinel that clients ask first."""
@@ -339,7 +329,7 @@ class Sentinels:
             server.stop()
 
     def _config(self, folder: Path, port: int, password: str | None) -> Path:
-        """Written by the Sentinel itself, too."""
+        """The configuration file of a Sentinel, to which it adds what it learns."""
         config = folder / f"sentinel-{port}.conf"
         lines = (
             f"port {port}",
@@ -356,6 +346,7 @@ class Sentinels:
         return config
 
     def _is_complete(self, port: int) -> bool:
+        """Whether this Sentinel knows the replica and both other Sentinels."""
         with (
             suppress(redis.RedisError),
             redis.Redis(port=port, password=self.PASSWORD) as sentinel,
@@ -409,17 +400,17 @@ def test_writes_move_from_a_demoted_master_to_the_new_one(sentinels: Sentinels) 
         with redis.Redis(port=sentinels.ports[0], password=sentinels.PASSWORD) as sentinel:
             sentinel.sentinel_failover(sentinels.NAME)
 
-        def is_moved() -> bool:
+        def is_written_to_another() -> bool:
             with suppress(QueueDown), reachable():
                 client.incr("n")
                 return bool(client.info("server")["tcp_port"] != before)
             return False
 
-        eventually(is_moved, 60, "writes go to the new master")
+        eventually(is_written_to_another, 60, "writes go to the new master")
 
 
-class Moving:
-    """Two Redis servers that accept everything; Sentinels name one of them."""
+class TwoMasters:
+    """Two Redis servers that accept writes; simulated Sentinels name one of them as the master."""
 
     def __init__(self, folder: Path) -> None:
         self.servers = [private("redis", folder / name) for name in ("a", "b")]
@@ -429,24 +420,26 @@ class Moving:
         with redis.Redis.from_url(self.servers[1].url) as other:
             other.config_set("requirepass", password)
         self.url = f"redis+sentinel://:{password}@127.0.0.1/main/0"
-        self.current = 0
-        self.is_answering = True
+        #: The number of the server that Sentinels name.
+        self.named = 0
+        self.do_sentinels_answer = True
 
     def ask(self, _url: str) -> tuple[str, int]:
-        if not self.is_answering:
+        """The answer of a Sentinel: host and port of the master."""
+        if not self.do_sentinels_answer:
             raise redis.ConnectionError
-        return "127.0.0.1", self.port(self.current)
+        return "127.0.0.1", self.port(self.named)
 
     def port(self, number: int) -> int:
         return urlsplit(self.servers[number].url).port or 0
 
 
 @pytest.fixture
-def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
-    moving = Moving(tmp_path)
-    monkeypatch.setattr(sentinel, "_ask", moving.ask)
-    yield moving
-    for server in moving.servers:
+def two_masters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoMasters]:
+    two_masters = TwoMasters(tmp_path)
+    monkeypatch.setattr(sentinel, "_ask", two_masters.ask)
+    yield two_masters
+    for server in two_masters.servers:
         server.stop()
 
 
@@ -454,43 +447,44 @@ def port_in_use(client: redis.Redis) -> int:
     return int(client.info("server")["tcp_port"])
 
 
-def test_clients_leave_a_replaced_master_before_it_rejects_writes(moving: Moving) -> None:
-    """Sentinels demote it only some ten seconds after they have promoted another one."""
-    with closing(connect(moving.url)) as client:
-        assert port_in_use(client) == moving.port(0)
-        moving.current = 1
-        eventually(lambda: port_in_use(client) == moving.port(1), 60, "the client has moved")
+def test_clients_leave_a_replaced_master_before_it_rejects_writes(two_masters: TwoMasters) -> None:
+    """Sentinels demote the old master only some ten seconds after they have promoted another."""
+    with closing(connect(two_masters.url)) as client:
+        assert port_in_use(client) == two_masters.port(0)
+        two_masters.named = 1
+        eventually(lambda: port_in_use(client) == two_masters.port(1), 60, "the client has moved")
 
 
-def test_clients_keep_their_master_while_no_sentinel_answers(moving: Moving) -> None:
-    with closing(connect(moving.url)) as client:
-        assert port_in_use(client) == moving.port(0)
-        moving.is_answering = False
+def test_clients_keep_their_master_while_no_sentinel_answers(two_masters: TwoMasters) -> None:
+    with closing(connect(two_masters.url)) as client:
+        assert port_in_use(client) == two_masters.port(0)
+        two_masters.do_sentinels_answer = False
         until = time.monotonic() + 2 * sentinel.ASK_EVERY_S
         while time.monotonic() < until:
-            assert port_in_use(client) == moving.port(0)
+            assert port_in_use(client) == two_masters.port(0)
             time.sleep(0.05)
 
 
-def test_a_transaction_that_watches_keys_stays_on_its_connection(moving: Moving) -> None:
+def test_a_transaction_that_watches_keys_stays_on_its_connection(two_masters: TwoMasters) -> None:
     """On another connection it would not notice changes of a watched key."""
-    with closing(connect(moving.url)) as client, closing(connect(moving.url)) as other:
+    with closing(connect(two_masters.url)) as client, closing(connect(two_masters.url)) as other:
         client.set("n", 1)
         with client.pipeline() as transaction:
             transaction.watch("n")  # type: ignore[no-untyped-call]
-            moving.current = 1
-            eventually(lambda: port_in_use(other) == moving.port(1), 60, "another has moved")
-            eventually(lambda: not _names(client, moving.port(0)), 60, "this one knows, too")
-            with redis.Redis.from_url(moving.servers[0].url) as third:
+            two_masters.named = 1
+            eventually(lambda: port_in_use(other) == two_masters.port(1), 60, "another has moved")
+            eventually(lambda: not _names(client, two_masters.port(0)), 60, "its Sentinels agree")
+            with redis.Redis.from_url(two_masters.servers[0].url) as third:
                 third.set("n", 2)
             transaction.multi()
             transaction.set("n", 3)
             with pytest.raises(redis.WatchError):
                 transaction.execute()
-        assert port_in_use(client) == moving.port(1)
+        assert port_in_use(client) == two_masters.port(1)
 
 
 def _names(client: redis.Redis, port: int) -> bool:
+    """Whether this client takes the server on this port for the master."""
     connection_class = client.connection_pool.connection_class
     sentinels: sentinel.Sentinels = connection_class.sentinels
     return sentinels.watch("127.0.0.1", port)
@@ -525,7 +519,7 @@ def test_doctor_shows_each_redis_server_and_two_masters(sentinels: Sentinels) ->
 
 
 def test_sentinels_that_disagree_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They disagree while one of them is cut off from the others."""
+    """One of them may be cut off from the others."""
     disagreeing = [
         Node("one:26379", "the master is a:6379"),
         Node("two:26379", "the master is b:6379"),

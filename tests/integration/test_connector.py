@@ -36,11 +36,14 @@ DEAD = topology.dead_letter_name(QUEUE)
 
 @dataclass
 class Function:
-    """A function with a given answer; records its requests."""
+    """A function with given answers; records its requests."""
 
     url: str = ""
+    #: The statuses of its next answers; then it answers 202.
     answers: list[int] = field(default_factory=list)
+    #: When each request arrived, its headers and its body.
     requests: list[tuple[float, dict[str, str], bytes]] = field(default_factory=list)
+    #: Until it is set, requests wait for their answers.
     may_answer: threading.Event = field(default_factory=threading.Event)
 
 
@@ -76,29 +79,34 @@ def function() -> Iterator[Function]:
 
 
 @dataclass
-class Process:
+class ConnectorProcess:
+    """A connector in its own process."""
+
     process: subprocess.Popen[bytes]
     port: int
 
     def health(self) -> int:
+        """The status of /healthz, 0 while the connector does not listen."""
         try:
             return requests.get(f"http://127.0.0.1:{self.port}/healthz", timeout=60).status_code
         except requests.ConnectionError:
             return 0
 
     def stop(self) -> int:
+        """Send SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return exit_code_of(self.process)
 
 
-Start = Callable[..., Process]
+Start = Callable[..., ConnectorProcess]
 
 
 @pytest.fixture
 def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
-    started: list[Process] = []
+    """Starts a connector for the broker at this URL."""
+    started: list[ConnectorProcess] = []
 
-    def run(url: str, **env: str) -> Process:
+    def run(url: str, **env: str) -> ConnectorProcess:
         port = free_port()
         routes = json.dumps({QUEUE: function.url})
         process = subprocess.Popen(
@@ -113,25 +121,26 @@ def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
             },
             stdout=subprocess.DEVNULL,
         )
-        started.append(Process(process, port))
+        started.append(ConnectorProcess(process, port))
         return started[-1]
 
     yield run
-    # A declaration of a killed one could coincide with the deletion of its queue by the next test,
-    # which RabbitMQ 3.10 answers with 541, and so each later declaration.
+    # Not killed at once: RabbitMQ 3.10 might still declare a queue for it while the next test
+    # deletes that queue, and answers such a declaration and each later one with 541.
     function.may_answer.set()
-    for connector_ in started:
-        connector_.process.terminate()
-    for connector_ in started:
+    for connector in started:
+        connector.process.terminate()
+    for connector in started:
         try:
-            connector_.process.wait(60)
+            connector.process.wait(60)
         except subprocess.TimeoutExpired:
-            connector_.process.kill()
-            connector_.process.wait()
+            connector.process.kill()
+            connector.process.wait()
 
 
 @pytest.fixture
-def running(start: Start, amqp_url: str) -> Process:
+def running(start: Start, amqp_url: str) -> ConnectorProcess:
+    """A connector that consumes."""
     connector = start(amqp_url)
     eventually(lambda: connector.health() == 200, 60, "the connector consumes")
     await_auxiliary_queues(amqp_url)
@@ -139,7 +148,10 @@ def running(start: Start, amqp_url: str) -> Process:
 
 
 def await_auxiliary_queues(url: str) -> None:
-    """A connector that declares them slowly consumes without them, and holds messages."""
+    """Wait for the delay queues and the dead-letter queue.
+
+    A connector consumes before it has declared them, and holds messages that need one.
+    """
     for queue in topology.auxiliary_queues(QUEUE):
         eventually(partial(exists, url, queue.name), 60, f"{queue.name} is declared")
 
@@ -150,7 +162,7 @@ def received(
 ) -> Iterator[list[bytes]]:
     """The bodies that a connector in this process has received so far.
 
-    However slow this machine is, its posts never count as slow: they would not wait for each other.
+    Its posts never count as slow, as further messages would not wait for a slow one.
     """
     monkeypatch.setattr("leadline.connector.deliveries.SLOW_AFTER_S", 3600)
     bodies: list[bytes] = []
@@ -179,11 +191,11 @@ def publish(url: str, *bodies: bytes, **properties: Any) -> None:
         channel = connection.channel()
         channel.confirm_delivery()
         for number, body in enumerate(bodies):
-            about = pika.BasicProperties(message_id=f"m-{number}", **properties)
-            channel.basic_publish("", QUEUE, body, about, mandatory=True)
+            all_properties = pika.BasicProperties(message_id=f"m-{number}", **properties)
+            channel.basic_publish("", QUEUE, body, all_properties, mandatory=True)
 
 
-def publish_as(url: str, body: bytes, properties: pika.BasicProperties) -> None:
+def publish_with_properties(url: str, body: bytes, properties: pika.BasicProperties) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     channel.confirm_delivery()
@@ -191,7 +203,7 @@ def publish_as(url: str, body: bytes, properties: pika.BasicProperties) -> None:
     connection.close()
 
 
-def take(url: str, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
+def take_all(url: str, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
     connection = pika.BlockingConnection(pika.URLParameters(url))
     found = []
     while True:
@@ -214,9 +226,7 @@ def depth(url: str, queue: str = QUEUE) -> int:
 def test_a_connection_reset_during_its_handshake_is_opened_again(
     function: Function, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found by the laboratory: pika raises ValueError for it, and the queue was never consumed
-    again.
-    """
+    """Found by the laboratory: after pika's ValueError the queue was not consumed any more."""
     connect, errors = pika.BlockingConnection, [ValueError("getpeername() failed")]
 
     def reset_at_first(parameters: pika.URLParameters) -> pika.BlockingConnection:
@@ -316,7 +326,7 @@ def test_a_message_reaches_its_function_as_a_cloudevent(function: Function, amqp
 
 
 def test_a_message_is_acknowledged_only_after_2xx(
-    running: Process, function: Function, amqp_url: str
+    running: ConnectorProcess, function: Function, amqp_url: str
 ) -> None:
     function.may_answer.clear()
     publish(amqp_url, b"{}")
@@ -332,7 +342,7 @@ def test_an_unprocessable_message_is_dead_lettered_with_its_reason(
     function.answers = [422]
     publish(amqp_url, b"nonsense", b"{}")
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
-    ((properties, body),) = take(amqp_url, DEAD)
+    ((properties, body),) = take_all(amqp_url, DEAD)
     dead = function.requests[0][2]
     assert (body, properties.message_id) == (dead, f"m-{[b'nonsense', b'{}'].index(dead)}")
     assert properties.headers["x-reason"] == "422 because"
@@ -350,6 +360,7 @@ def test_a_failed_delivery_is_retried_later_with_its_attempts_counted(
     times, headers, _ = zip(*function.requests, strict=True)
     assert [header["ce-attempt"] for header in headers] == ["1", "2", "3"]
     assert all(header["ce-resent"] == "true" and header["ce-id"] == "e" for header in headers)
+    # Delays of 1 s and 4 s, less than 0.1 s of which a message may need to its queue.
     assert times[1] - times[0] >= 0.9
     assert times[2] - times[1] >= 3.9
     assert depth(amqp_url, DEAD) == 0
@@ -390,7 +401,7 @@ def test_headers_that_http_cannot_carry_do_no_harm(function: Function, amqp_url:
 
 
 def test_sigterm_finishes_requests_in_flight(
-    running: Process, function: Function, amqp_url: str
+    running: ConnectorProcess, function: Function, amqp_url: str
 ) -> None:
     function.may_answer.clear()
     publish(amqp_url, b"{}")
@@ -414,7 +425,7 @@ def await_requests(function: Function, count: int) -> None:
 
 
 def hold(function: Function, url: str) -> None:
-    """Keep all requests of the connector in flight until the function may answer."""
+    """Keep as many requests in flight as the connector sends at once; others then wait."""
     function.may_answer.clear()
     for number, body in enumerate(HELD, start=1):
         publish(url, body)
@@ -438,8 +449,8 @@ def batches(function: Function) -> list[list[dict[str, Any]]]:
     return [json.loads(body) for headers, body in found if headers["Content-Type"] == BATCH]
 
 
-def alone(function: Function) -> list[tuple[dict[str, str], bytes]]:
-    """The events that arrived alone, after the held ones."""
+def single_events(function: Function) -> list[tuple[dict[str, str], bytes]]:
+    """Headers and body of each event that arrived outside a batch, after the held ones."""
     found = [(headers, body) for _, headers, body in function.requests[len(HELD) :]]
     return [(headers, body) for headers, body in found if headers["Content-Type"] != BATCH]
 
@@ -451,7 +462,7 @@ def test_messages_that_arrive_during_a_request_are_sent_together(
     trace = f"00-{'a' * 32}-{'b' * 16}-01"
     headers = {"traceparent": trace, "ce-changed": "stage"}
     publish_while_held(function, amqp_url, received, *bodies, headers=headers, correlation_id="c")
-    await_requests(function, 3)
+    await_requests(function, len(HELD) + 1)
     (batch,) = batches(function)
     assert [(event["id"], event["data"]) for event in batch] == [
         (f"m-{number}", {"n": number}) for number in range(10)
@@ -470,17 +481,18 @@ def test_events_of_a_failed_batch_are_delivered_one_by_one(
     is_in_doubt: bool,  # noqa: FBT001
 ) -> None:
     """The event that cannot be processed is dead-lettered, and the others are served."""
+    # To the two held ones, to the batch, and to the first and second of its four events.
     function.answers = [202, 202, answer, 202, 422]
     bodies = [b'{"n": %d}' % number for number in range(4)]
     publish_while_held(function, amqp_url, received, *bodies)
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
-    await_requests(function, 3 + 4)
-    assert sorted(body for _, body in alone(function)) == bodies
-    for headers, _ in alone(function):
+    await_requests(function, len(HELD) + 1 + 4)
+    assert sorted(body for _, body in single_events(function)) == bodies
+    for headers, _ in single_events(function):
         assert headers["ce-attempt"] == "1"
         assert ("ce-resent" in headers) == is_in_doubt
-    ((_, dead),) = take(amqp_url, DEAD)
-    assert dead == alone(function)[1][1]
+    ((_, dead),) = take_all(amqp_url, DEAD)
+    assert dead == single_events(function)[1][1]
 
 
 @pytest.mark.usefixtures("running")
@@ -501,7 +513,7 @@ def test_headers_that_fill_a_frame_leave_room_for_the_reason(
     function.answers = [422]
     publish(amqp_url, b"{}", headers={"x-filler": "a" * 131_000})
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
-    ((properties, body),) = take(amqp_url, DEAD)
+    ((properties, body),) = take_all(amqp_url, DEAD)
     assert (properties.headers["x-reason"], body) == ("422 because", b"{}")
 
 
@@ -513,14 +525,14 @@ def test_unreadable_headers_do_not_close_the_connection(
     """Otherwise the message would be redelivered forever and block its queue."""
     function.answers = [422]
     hostile = RawProperties(content_type=b"\xff", message_id=b"\xfe", headers=headers)
-    publish_as(amqp_url, b"hostile", hostile)
+    publish_with_properties(amqp_url, b"hostile", hostile)
     eventually(lambda: len(function.requests) == 1, 60, "it is delivered")
     publish(amqp_url, b"next")
     eventually(lambda: len(function.requests) == 2, 60, "both are delivered, once each")
     assert [body for _, _, body in function.requests] == [b"hostile", b"next"]
     assert function.requests[0][1]["ce-attempt"] == "1"
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
-    ((properties, body),) = take(amqp_url, DEAD)
+    ((properties, body),) = take_all(amqp_url, DEAD)
     assert (properties.headers["x-reason"], body) == ("422 because", b"hostile")
 
 
@@ -536,10 +548,10 @@ def test_a_message_goes_only_where_the_connector_puts_it(
     publish(amqp_url, b"{}", headers={"CC": [QUEUE, "other"]})
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
     delivered = len(function.requests)
-    time.sleep(1)
+    time.sleep(1)  # a copy in a main queue would be delivered at once
     assert len(function.requests) == delivered
     assert depth(amqp_url, DEAD) == 1
-    assert len(take(amqp_url, "other")) == 1, "the sender's own, and no copy of ours"
+    assert len(take_all(amqp_url, "other")) == 1, "the sender's own, and no copy of ours"
 
 
 @pytest.mark.usefixtures("running")
@@ -549,7 +561,7 @@ def test_a_dead_letter_outlives_the_expiration_that_its_sender_set(
     function.answers = [422]
     publish(amqp_url, b"{}", expiration="500")
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
-    time.sleep(1)
+    time.sleep(1)  # longer than the expiration of 500 ms
     assert depth(amqp_url, DEAD) == 1
 
 
@@ -558,7 +570,7 @@ def test_an_attempt_count_at_its_maximum_stays_there(function: Function, amqp_ur
     function.answers = [503]
     publish(amqp_url, b"{}", headers={ATTEMPT_HEADER: 2**63 - 1})
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
-    ((properties, _),) = take(amqp_url, DEAD)
+    ((properties, _),) = take_all(amqp_url, DEAD)
     assert properties.headers[ATTEMPT_HEADER] == MAX_DELIVERY_ATTEMPTS
 
 
@@ -571,7 +583,7 @@ def test_an_unusual_message_does_not_affect_a_batch(
     eventually(lambda: len(function.requests) == 5, 60, "all others are delivered")
     (batch,) = batches(function)
     assert [event["data"] for event in batch] == [{"n": 1}, {"n": 2}]
-    assert sorted(body for _, body in alone(function)) == sorted(mismatched[:2])
+    assert sorted(body for _, body in single_events(function)) == sorted(mismatched[:2])
 
 
 def test_a_batch_stays_within_the_body_limit(
@@ -588,12 +600,12 @@ def test_a_batch_stays_within_the_body_limit(
     assert depth(amqp_url) == 0, "all are acknowledged"
     sizes = [len(body) for _, _, body in function.requests]
     assert max(sizes) <= limit
-    assert sum(map(len, batches(function))) + len(alone(function)) == 20
+    assert sum(map(len, batches(function))) + len(single_events(function)) == 20
     assert len(sizes) < len(HELD) + 10
 
 
 def test_sigterm_finishes_waiting_messages_too(
-    running: Process, function: Function, amqp_url: str
+    running: ConnectorProcess, function: Function, amqp_url: str
 ) -> None:
     hold(function, amqp_url)
     publish(amqp_url, *[b"{}"] * 5)
@@ -613,22 +625,23 @@ def test_slow_functions_do_not_delay_other_messages(function: Function, amqp_url
 
 
 def test_a_deleted_queue_is_declared_and_consumed_again(
-    running: Process, function: Function, amqp_url: str
+    running: ConnectorProcess, function: Function, amqp_url: str
 ) -> None:
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         channel = connection.channel()
         channel.queue_delete(QUEUE)
         channel.confirm_delivery()
-        eventually(partial(_is_routed, channel), 60, "the queue is there again")
+        eventually(partial(publish_if_routed, channel), 60, "the queue is there again")
     eventually(lambda: function.requests, 60, "the function is called")
     assert running.stop() == 0
 
 
-def _is_routed(channel: Any) -> bool:
+def publish_if_routed(channel: Any) -> bool:
+    """Publish a message; returns whether it has reached the queue."""
     try:
         channel.basic_publish("", QUEUE, b"{}", mandatory=True)
     except (pika.exceptions.UnroutableError, pika.exceptions.NackError):
-        return False  # it is gone, or about to be
+        return False  # the queue is deleted, or about to be
     return True
 
 
@@ -654,8 +667,8 @@ def exists(url: str, name: str) -> bool:
 @pytest.fixture
 def mismatched(amqp_url: str) -> Iterator[list[str]]:
     """Auxiliary queues that another client has declared differently."""
-    # The queue of an earlier version belongs to that version's code.
-    names = [*(f"{QUEUE}.{kind}" for kind in ("delay.1s", "delay.4s", "retry.1s")), DEAD]
+    # The last one is a delay queue of an earlier version.
+    names = [f"{QUEUE}.delay.1s", f"{QUEUE}.delay.4s", DEAD, f"{QUEUE}.retry.1s"]
     for name in names:
         declare(amqp_url, name, {"x-max-length": 7})
     yield names
@@ -675,12 +688,18 @@ def test_unusable_auxiliary_queues_do_not_stop_consuming(
     await_requests(function, 1)
     publish(amqp_url, b"now")
     await_requests(function, 3)
-    (first, second), (others,) = (
-        [(at, headers["ce-attempt"]) for at, headers, body in function.requests if body == expected]
-        for expected in (b"held", b"now")
-    )
-    assert [first[1], second[1], others[1]] == ["1", "2", "1"]
-    assert second[0] - first[0] >= 0.9
+
+    def times_and_attempts(of_body: bytes) -> list[tuple[float, str]]:
+        return [
+            (at, headers["ce-attempt"])
+            for at, headers, body in function.requests
+            if body == of_body
+        ]
+
+    (first_at, first_attempt), (second_at, second_attempt) = times_and_attempts(b"held")
+    assert (first_attempt, second_attempt) == ("1", "2")
+    assert second_at - first_at >= 0.9, "the connector held the message for the delay of 1 s"
+    assert [attempt for _, attempt in times_and_attempts(b"now")] == ["1"]
     assert [depth(amqp_url, name) for name in mismatched if exists(amqp_url, name)] == [0, 0, 0]
     assert connector.stop() == 0
     assert depth(amqp_url) == 0
@@ -719,16 +738,16 @@ def test_delay_queues_of_earlier_versions_are_deleted_once_empty(
     empty, full = f"{QUEUE}.retry.1s", f"{QUEUE}.retry.60s"
     declare(amqp_url, empty, {})
     declare(amqp_url, full, {}, b"old")
-    for is_taken in (False, True):
+
+    def start_and_await_deletion(queue: str) -> None:
         connector = start(amqp_url)
-        eventually(lambda: connector.health() == 200, 60, "the connector consumes")  # noqa: B023
-        deleted = full if is_taken else empty
-        eventually(lambda: not exists(amqp_url, deleted), 60, "it is deleted")  # noqa: B023
-        assert not exists(amqp_url, empty)
-        assert exists(amqp_url, full) is not is_taken
+        eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+        eventually(lambda: not exists(amqp_url, queue), 60, f"{queue} is deleted")
         assert connector.stop() == 0
-        if not is_taken:
-            assert [body for _, body in take(amqp_url, full)] == [b"old"]
+
+    start_and_await_deletion(empty)
+    assert [body for _, body in take_all(amqp_url, full)] == [b"old"], "a full one is kept"
+    start_and_await_deletion(full)
 
 
 def test_a_connector_without_a_broker_is_unhealthy_and_keeps_trying(start: Start) -> None:
@@ -741,10 +760,10 @@ def test_the_connector_ends_even_if_the_signal_did_not_interrupt_its_wait(start:
     """SIGTERM may arrive just before the main thread begins to wait."""
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 60, "the connector says that it does not consume")
-    process = connector.process.pid
-    others = [int(thread.name) for thread in Path(f"/proc/{process}/task").iterdir()]
-    others.remove(process)
-    assert ctypes.CDLL(None).tgkill(process, others[0], signal.SIGTERM) == 0
+    pid = connector.process.pid
+    threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+    threads.remove(pid)  # the main thread has the id of the process
+    assert ctypes.CDLL(None).tgkill(pid, threads[0], signal.SIGTERM) == 0
     assert exit_code_of(connector.process) == 0
 
 

@@ -23,7 +23,8 @@ def create(name: str = "Ann", phone: str = "+77001112233") -> int:
     return write.create(NewUser(full_name=name, phone=phone), None).event.user.id
 
 
-def age(user_id: int) -> None:
+def make_older(user_id: int) -> None:
+    """Make a user older than the minute in which cached counts count it anew each time."""
     sql = "UPDATE users SET created_at = now() - interval '2 minutes' WHERE id = :id"
     execute(sql, id=user_id)
 
@@ -35,18 +36,18 @@ def test_cached_counts_equal_fresh_ones() -> None:
     for number in range(6):
         user_id = create()
         if number % 2:
-            age(user_id)
+            make_older(user_id)
         assert counter.counts().users == number + 1
         assert counter.counts().users == counts().users
 
 
 @pytest.mark.usefixtures("in_postgres")
-@pytest.mark.parametrize(("few", "near"), [(1, 1), (1, 2000), (2000, 2000)])
+@pytest.mark.parametrize(("common", "scan_ids"), [(1, 1), (1, 2000), (2000, 2000)])
 def test_users_are_found_by_rare_and_common_terms_near_and_far(
-    few: int, near: int, monkeypatch: pytest.MonkeyPatch
+    common: int, scan_ids: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(newest_first, "COMMON", few)
-    monkeypatch.setattr(newest_first, "SCAN_IDS", near)
+    monkeypatch.setattr(newest_first, "COMMON", common)
+    monkeypatch.setattr(newest_first, "SCAN_IDS", scan_ids)
     ids = [create("Анна Ким"), create("анна Ли", "+77009998877"), create("Ян")]
 
     def search_ids(text: str, after: int = 0) -> list[int]:
@@ -111,7 +112,7 @@ def test_a_number_finds_the_user_with_that_id_before_phones_that_contain_it() ->
     ],
 )
 def test_a_part_of_a_phone_is_found_as_it_is_dialled(text: str, phones: list[str]) -> None:
-    """With the prefix of its own country, or that of a call to another; and indexed or not."""
+    """With the prefix for calls within its country or to another one, before and after indexing."""
     numbers = ("+79123456789", "+491712345678", "+33612345678", "+390612345678", "+375297654321")
     for number in numbers:
         create(phone=number)
@@ -125,7 +126,11 @@ def test_a_part_of_a_phone_is_found_as_it_is_dialled(text: str, phones: list[str
 def test_a_user_is_found_by_its_external_id() -> None:
     ids = [create(), create()]
     for external_id in ("crm-4711", "4711"):
-        execute("UPDATE users SET external_id = :one WHERE id = :id", one=external_id, id=ids[0])
+        execute(
+            "UPDATE users SET external_id = :external_id WHERE id = :id",
+            external_id=external_id,
+            id=ids[0],
+        )
         found = search.page(Search(find=external_id))["items"]
         assert [user["id"] for user in found] == ids[:1]
 

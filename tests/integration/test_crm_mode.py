@@ -10,7 +10,7 @@ from leadline.sync import job, portal_session, stage_sync, wake_timer
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
-from tests.integration.test_calls import is_idle, put
+from tests.integration.test_calls import call_until_idle, put
 from tests.servers import eventually
 
 
@@ -112,7 +112,7 @@ def test_calls_resume_once_the_mode_is_classic_even_if_no_user_is_due(
     control("settings", "PUT", {"crm_mode": "classic"})
     eventually(run_timer_once, 60, "it resumes")
     put(1)
-    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 60, "the user is synced")
+    call_until_idle()
     assert created_count(control) == 1
 
 

@@ -49,7 +49,8 @@ def as_admin(url: str, sql: str) -> list[list[object]]:
         return found
 
 
-# The second argument is the time in milliseconds to wait for its end.
+UNIQUE_VIOLATION = "23505"
+# The second argument is how many milliseconds to wait for the end of the session.
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
     " WHERE application_name = 'leadline'"
@@ -102,8 +103,9 @@ def test_a_stopped_server_is_down_and_recovers(db: Database, server: PrivateServ
 def test_a_hanging_connection_is_given_up_and_not_reused(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", -1)  # it waits 2 s longer
-    monkeypatch.setattr("pg8000.native.Connection.run", lambda *_: None)  # no limit is set
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", -1)  # clients wait 2 s longer
+    # Without this, the server would set a limit itself, and answer in time.
+    monkeypatch.setattr("pg8000.native.Connection.run", lambda *_: None)
     (row,) = db.run("SELECT pg_backend_pid() AS pid")
     os.kill(row["pid"], signal.SIGSTOP)
     began = time.monotonic()
@@ -117,8 +119,8 @@ def test_a_hanging_connection_is_given_up_and_not_reused(
 def test_an_unresponsive_server_is_down_within_the_time_out(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as impatient:
-        impatient.setattr(connection, "CONNECT_TIMEOUT_S", 0.3)
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "CONNECT_TIMEOUT_S", 0.3)
         server.freeze()
         try:
             with pytest.raises(DatabaseDown):
@@ -131,21 +133,21 @@ def test_an_unresponsive_server_is_down_within_the_time_out(
 def test_a_read_only_database_is_down_and_not_a_statement_error(
     db: Database, server: PrivateServer
 ) -> None:
-    as_admin(server.url, "CREATE TABLE IF NOT EXISTS odd (id int)")
+    as_admin(server.url, "CREATE TABLE IF NOT EXISTS numbers (number int)")
     db.run("SET default_transaction_read_only = on")
     with pytest.raises(DatabaseDown):
-        db.run("INSERT INTO odd VALUES (1)")
-    assert db.run("INSERT INTO odd VALUES (1) RETURNING id") == [{"id": 1}]
+        db.run("INSERT INTO numbers VALUES (1)")
+    assert db.run("INSERT INTO numbers VALUES (1) RETURNING number") == [{"number": 1}]
 
 
 def test_a_rejected_statement_reports_its_code_and_constraint_but_no_value(
     db: Database, server: PrivateServer
 ) -> None:
-    as_admin(server.url, "CREATE TABLE IF NOT EXISTS one (name text CONSTRAINT once UNIQUE)")
-    db.run("INSERT INTO one VALUES ('Ivanka') ON CONFLICT DO NOTHING")
+    as_admin(server.url, "CREATE TABLE IF NOT EXISTS people (name text CONSTRAINT one_name UNIQUE)")
+    db.run("INSERT INTO people VALUES ('Ivanka') ON CONFLICT DO NOTHING")
     with pytest.raises(StatementError) as caught:
-        db.run("INSERT INTO one VALUES (:name)", name="Ivanka")
-    assert (caught.value.code, caught.value.constraint) == ("23505", "once")
+        db.run("INSERT INTO people VALUES (:name)", name="Ivanka")
+    assert (caught.value.code, caught.value.constraint) == (UNIQUE_VIOLATION, "one_name")
     assert "Ivanka" not in str(caught.value)
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
 

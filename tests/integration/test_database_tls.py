@@ -48,12 +48,14 @@ def roots(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def url(server: PrivateServer, host: str = "127.0.0.1", **query: object) -> str:
+    """The server's URL by this host name, with these TLS settings."""
     tls_url = sqlalchemy.make_url(server.url).set(host=host)
     tls_url = tls_url.update_query_dict({name: str(value) for name, value in query.items()})
     return str(tls_url.render_as_string(hide_password=False))
 
 
 def is_encrypted(address: str) -> bool:
+    """Whether a connection uses TLS, in a thread as in a greenlet; raises DatabaseDown."""
     found = set()
     for kind in (Database, GreenletDatabase):
         database = kind(address)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from local import tcp_proxy
-from tests.servers import eventually, exit_code_of, silent
+from tests.servers import eventually, exit_code_of, silent_listener
 
 CHECKOUT = Path(__file__).parents[2]
 REQUEST = b"GET /users HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -128,7 +128,7 @@ def test_an_address_that_does_not_answer_is_tried_last_from_then_on(
         return [connection[1].get_extra_info("peername")[0] for connection in found if connection]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve_edge)
-    with silent() as listener:
+    with silent_listener() as listener:
         port = listener.getsockname()[1]
         with socket.create_server(("127.0.0.2", port)):
             assert asyncio.run(peers(port)) == ["127.0.0.2"] * 4

@@ -32,8 +32,8 @@ def delivery(
     return Delivery({"pattern": "user_created", "data": data}, f"m-{user}-{name}", {}, trace)
 
 
-def waiting() -> dict[int, list[tuple[str, str]]]:
-    """The waiting events with their correlation ids, by user."""
+def lease_waiting_events() -> dict[int, list[tuple[str, str]]]:
+    """Lease all waiting users; returns their events with the correlation ids, by user."""
     return {
         entry.user_id: [(event.event_id, event.correlation_id) for event in entry.events]
         for entry in work_queue().lease(50).entries
@@ -54,13 +54,15 @@ def test_many_events_are_enqueued_at_once_and_wake_one_worker(
         f"call-{user}" for user in range(1, 21)
     ]
     assert [line["user_id"] for line in received] == [*range(1, 21)]
-    assert waiting() == {user: [(f"m-{user}-Ann", f"call-{user}")] for user in range(1, 21)}
+    assert lease_waiting_events() == {
+        user: [(f"m-{user}-Ann", f"call-{user}")] for user in range(1, 21)
+    }
 
 
 def test_a_batch_with_an_unprocessable_event_enqueues_none() -> None:
     with pytest.raises(BadMessage):
         enqueue.enqueue_events([delivery(1), delivery(2, queue="elsewhere"), delivery(3)])
-    assert waiting() == {}
+    assert lease_waiting_events() == {}
     assert rq_jobs.rq_queue().count == 0
 
 
@@ -90,12 +92,13 @@ def old_epoch(in_redis: str) -> None:
 
 
 def lease_one() -> Entry:
+    """Lease the only due user."""
     (entry,) = work_queue().lease(50).entries
     return entry
 
 
-def next_step() -> Plan:
-    """The step decided for the only due user."""
+def lease_and_plan() -> Plan:
+    """Lease the only due user; returns the step decided for it."""
     return plan(lease_one())
 
 
@@ -112,7 +115,7 @@ def test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender_to_repu
     client().flushall()
     since_ms = work_queue().ensure_redis_epoch() + 10_000  # the clock tolerance
     enqueue.enqueue_events([our_message(2, **{SENT: str(since_ms - 1)})])
-    assert waiting() == {}
+    assert lease_waiting_events() == {}
     assert rq_jobs.rq_queue().count == 0
     enqueue.enqueue_events([our_message(2, **{SENT: str(since_ms + 1)})])
     assert rq_jobs.rq_queue().count == 1
@@ -122,13 +125,13 @@ def test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender_to_repu
 @pytest.mark.parametrize("redelivery", [{ATTEMPT: "2"}, {RESENT: "true"}])
 def test_a_possible_redelivery_is_looked_up_first(redelivery: dict[str, str]) -> None:
     enqueue.enqueue_events([our_message(1, **redelivery)])
-    assert isinstance(next_step(), Lookup)
+    assert isinstance(lease_and_plan(), Lookup)
 
 
 @pytest.mark.usefixtures("old_epoch")
 def test_a_first_delivery_of_a_first_version_needs_no_lookup() -> None:
     enqueue.enqueue_events([our_message(1, **{ATTEMPT: "1"})])
-    step = next_step()
+    step = lease_and_plan()
     assert isinstance(step, Write)
     assert step.is_create
 
@@ -137,7 +140,7 @@ def test_a_first_delivery_of_a_first_version_needs_no_lookup() -> None:
 def test_a_message_can_request_a_lookup_even_if_nothing_seems_to_differ() -> None:
     mark_applied(1)
     enqueue.enqueue_events([our_message(2, **{CHANGED: "look"})])
-    assert isinstance(next_step(), Lookup)
+    assert isinstance(lease_and_plan(), Lookup)
 
 
 @pytest.mark.usefixtures("old_epoch")
@@ -145,7 +148,7 @@ def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None
     mark_applied(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: "2"}
     enqueue.enqueue_events([our_message(3, name="Bob", stage="JUNK", **changed)])
-    step = next_step()
+    step = lease_and_plan()
     assert isinstance(step, Write)
     assert step.command.params["fields"] == {"title": "Bob", "name": "Bob", "stageId": "JUNK"}
 
@@ -157,7 +160,7 @@ def test_an_older_stage_change_keeps_its_version(stage_version: int) -> None:
     mark_applied(stage_version)
     changed = {CHANGED: "full_name", STAGE_VERSION: str(stage_version)}
     enqueue.enqueue_events([our_message(3, **changed)])
-    assert isinstance(next_step(), NoCall)
+    assert isinstance(lease_and_plan(), NoCall)
 
 
 @pytest.mark.parametrize("stage_version", ["4", "0", "-1", "x", "9" * 30])
@@ -166,4 +169,4 @@ def test_an_impossible_stage_version_is_ignored(stage_version: str) -> None:
     mark_applied(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: stage_version}
     enqueue.enqueue_events([our_message(3, stage="JUNK", **changed)])
-    assert isinstance(next_step(), NoCall)
+    assert isinstance(lease_and_plan(), NoCall)

@@ -44,7 +44,7 @@ Leadline = Callable[..., CommandOutput]
 
 NAME, RENAMED = "Zarina Qobylan", "Zarina Erzhanova"
 PHONE, SECOND_PHONE = "+77011239876", "+77027773311"
-#: In lower case.
+#: What only this person's names and phones contain, in lower case.
 TRACES = ("zarina", "qobylan", "erzhanova", "77011239876", "77027773311")
 
 
@@ -55,8 +55,8 @@ def short_leases(connected: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def lines() -> Iterator[list[Any]]:
-    """Every log line, of each level."""
+def log_lines() -> Iterator[list[Any]]:
+    """Every log line of the test, of each level."""
     with structlog.testing.capture_logs() as logged:
         yield logged
 
@@ -75,7 +75,7 @@ def delete(user_id: int, **headers: str) -> Any:
 
 
 def tick() -> None:
-    """A tick of the relay."""
+    """Have the relay run once."""
     assert function_client("outbox_relay").post("/").status_code == 200
 
 
@@ -90,13 +90,13 @@ def leads(control: Control) -> list[dict[str, Any]]:
 
 
 def refuse(control: Control, description: str, times: int = 1) -> None:
-    """Have the portal refuse the next updates."""
+    """Have the portal refuse the next updates with this text."""
     code = {"status": 400, "code": "INVALID_ARG_VALUE", "description": description}
     fault = {"method": "crm.item.update", "action": "error_200", "count": times, **code}
     control("faults", "POST", [fault])
 
 
-def crm(webhook_url: str, method: str, **params: object) -> Any:
+def call_portal(webhook_url: str, method: str, **params: object) -> Any:
     answer = requests.post(f"{webhook_url}{method}", json=params, timeout=60)
     assert answer.ok, answer.text
     return answer.json()["result"]
@@ -110,7 +110,7 @@ def receipt(user_id: int) -> dict[str, Any]:
 # --- What is searched -----------------------------------------------------------------------------
 
 
-def in_messages(url: str) -> str:
+def all_messages(url: str) -> str:
     """All messages of all queues with their headers; leaves them in their queues."""
     found = []
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
@@ -122,24 +122,23 @@ def in_messages(url: str) -> str:
     return "\n".join(found)
 
 
-def in_redis_keys(url: str) -> str:
+def all_redis_keys(url: str) -> str:
     """All keys of Redis with all their values."""
     reads = {"string": "get", "hash": "hgetall", "zset": "zrange", "list": "lrange"}
     found = []
     with Redis.from_url(url) as connection:
         for key in connection.scan_iter():
             kind = connection.type(key).decode()
-            ends = (0, -1) if kind in {"zset", "list"} else ()
-            value = (
-                getattr(connection, reads[kind])(key, *ends)
-                if kind in reads
-                else connection.dump(key)
-            )
+            if kind in reads:
+                whole_range = (0, -1) if kind in {"zset", "list"} else ()
+                value = getattr(connection, reads[kind])(key, *whole_range)
+            else:
+                value = connection.dump(key)
             found.append(f"{key!r} {value!r}")
     return "\n".join(found)
 
 
-def in_a_dump(url: str) -> str:
+def dump_of_postgres(url: str) -> str:
     return subprocess.run(
         (binary("pg_dump"), "--inserts", url),
         check=True,
@@ -150,6 +149,7 @@ def in_a_dump(url: str) -> str:
 
 
 def traces_in(text: str) -> set[str]:
+    """What of the person this text contains."""
     return {trace for trace in TRACES if trace in text.lower()}
 
 
@@ -164,7 +164,7 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
     in_redis: str,
     control: Control,
     postgres: str,
-    lines: list[Any],
+    log_lines: list[Any],
 ) -> None:
     """Erased amid a failed write, an unpublished one, waiting replies and two dead letters."""
     key = IdempotencyKey("a client", "k1", b"hash")
@@ -192,23 +192,23 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
         body = orjson.dumps({"user": {"id": other}})
         channel.basic_publish("", topology.dead_letter_name(topology.REQUESTS), body)
     tick()
-    everything = [in_a_dump(postgres), in_redis_keys(in_redis), in_messages(amqp_url)]
-    assert all(map(traces_in, everything)), "the search itself finds nothing"
+    places = [dump_of_postgres(postgres), all_redis_keys(in_redis), all_messages(amqp_url)]
+    assert all(map(traces_in, places)), "before the erasure, the search finds the person"
 
     assert delete(user_id).status_code == 204
     pipeline.settle()
     pipeline.deliver(topology.REPLIES)
     tick()
 
-    assert traces_in(in_a_dump(postgres)) == set()
-    assert traces_in(in_redis_keys(in_redis)) == set()
-    assert traces_in(in_messages(amqp_url)) == set()
-    assert traces_in(repr(lines)) == set()
+    assert traces_in(dump_of_postgres(postgres)) == set()
+    assert traces_in(all_redis_keys(in_redis)) == set()
+    assert traces_in(all_messages(amqp_url)) == set()
+    assert traces_in(repr(log_lines)) == set()
     mine = next(lead for lead in leads(control) if lead["ORIGIN_ID"] == str(user_id))
     assert (mine["TITLE"], mine["NAME"], mine["PHONE"]) == ("Erased", "Erased", [])
     # The other user and its dead letter are untouched.
     assert queries.get(other)["full_name"] == "Bob"
-    assert str(other) in in_messages(amqp_url)
+    assert str(other) in all_messages(amqp_url)
     found = receipt(user_id)
     assert (found["lead"], found["dead_letters"], found["idempotency_keys"]) == ("blanked", 2, 1)
     assert found["events"] == 5
@@ -223,11 +223,11 @@ def test_redis_forgets_the_person_before_bitrix24_is_called(
     rename(user_id)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
-    assert traces_in(in_redis_keys(in_redis))
+    assert traces_in(all_redis_keys(in_redis))
     erase.erase(user_id)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
-    assert traces_in(in_redis_keys(in_redis)) == set()
+    assert traces_in(all_redis_keys(in_redis)) == set()
 
 
 def test_a_worker_with_a_lease_does_not_restore_the_person(
@@ -241,7 +241,7 @@ def test_a_worker_with_a_lease_does_not_restore_the_person(
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
     BatchCall(leased, work_queue()).run()  # it creates the lead, and may not record it
-    assert traces_in(in_redis_keys(in_redis)) == set()
+    assert traces_in(all_redis_keys(in_redis)) == set()
     pipeline.settle()
     (lead,) = leads(control)
     assert (lead["TITLE"], lead["PHONE"]) == ("Erased", [])
@@ -290,7 +290,7 @@ def test_the_setting_decides_what_becomes_of_the_lead(  # noqa: PLR0917 - fixtur
     pipeline.settle()
     assert [lead["TITLE"] for lead in leads(control)] == left
     assert receipt(user_id)["lead"] == outcome
-    assert traces_in(in_redis_keys(in_redis)) == set()
+    assert traces_in(all_redis_keys(in_redis)) == set()
     # Once more, as when a reply was lost.
     execute(
         "UPDATE events SET state = 'open', settled_at = NULL, due_at = now(),"
@@ -310,11 +310,11 @@ def test_every_lead_and_every_phone_of_the_user_is_erased(
     pipeline.settle()
     (lead,) = leads(control)
     phones = [{"VALUE": SECOND_PHONE}, {"VALUE": "+77010000009"}]
-    crm(webhook_url, "crm.lead.update", id=lead["ID"], fields={"PHONE": phones})
+    call_portal(webhook_url, "crm.lead.update", id=lead["ID"], fields={"PHONE": phones})
     origin = {name: lead[name] for name in ("ORIGINATOR_ID", "ORIGIN_ID")}
     for number in range(2):
         fields = {**origin, "TITLE": f"{NAME} {number}", "PHONE": [{"VALUE": PHONE}]}
-        crm(webhook_url, "crm.lead.add", fields=fields)
+        call_portal(webhook_url, "crm.lead.add", fields=fields)
     erase.erase(user_id)
     pipeline.settle()
     found = [(lead["TITLE"], lead["PHONE"]) for lead in leads(control)]
@@ -325,7 +325,7 @@ def test_an_imported_lead_without_our_origin_is_erased(
     pipeline: Pipeline, control: Control, webhook_url: str, leadline: Leadline, tmp_path: Path
 ) -> None:
     fields = {"TITLE": NAME, "NAME": NAME, "PHONE": [{"VALUE": PHONE}]}
-    lead_id = crm(webhook_url, "crm.lead.add", fields=fields)
+    lead_id = call_portal(webhook_url, "crm.lead.add", fields=fields)
     file = tmp_path / "users.csv"
     file.write_text(f"full_name,phone,bitrix_lead_id\n{NAME},{PHONE},{lead_id}\n")
     assert leadline("import", file, "--map", "bitrix_lead_id=bitrix_lead_id").code == 0
@@ -382,7 +382,9 @@ def test_a_portal_that_requires_a_phone_gets_a_neutral_one(
     users = [create(), create(phone=SECOND_PHONE)]
     pipeline.settle()
     first = leads(control)[0]["ID"]
-    crm(webhook_url, "crm.lead.update", id=first, fields={"PHONE": [{"VALUE": SECOND_PHONE}]})
+    call_portal(
+        webhook_url, "crm.lead.update", id=first, fields={"PHONE": [{"VALUE": SECOND_PHONE}]}
+    )
     for user_id in users:
         erase.erase(user_id)
     pipeline.settle()
@@ -430,17 +432,16 @@ def test_a_message_from_before_the_erasure_changes_nothing(
         for _ in range(2):
             channel.basic_publish("", topology.REQUESTS, body, properties)
         pipeline.deliver(topology.REQUESTS)
-        assert traces_in(in_redis_keys(in_redis)) == set()
+        assert traces_in(all_redis_keys(in_redis)) == set()
         pipeline.settle()
         assert [lead["TITLE"] for lead in leads(control)] == ["Erased"]
         # Redis has forgotten the user, and an operator replays the old message.
         client().flushall()
         skip_clock_tolerance(work_queue())
-        headers = {k: v for k, v in properties.headers.items() if k != "ce-sent"}
-        properties.headers = {**headers, "ce-resent": "true"}
+        del properties.headers["ce-sent"]
+        properties.headers["ce-resent"] = "true"
         channel.basic_publish("", topology.REQUESTS, body, properties)
-    for _ in range(4):
-        pipeline.once()
+    pipeline.run_rounds(4)
     pipeline.settle()
     assert [lead["TITLE"] for lead in leads(control)] == ["Erased"]
 
@@ -502,7 +503,8 @@ def test_an_external_id_is_forgotten_and_free_again(pipeline: Pipeline) -> None:
 def test_a_write_at_the_same_moment_does_not_survive_the_erasure() -> None:
     users = [create(phone=f"+770112398{number}") for number in range(10, 26)]
 
-    def write(number: int) -> None:
+    def write_or_erase(number: int) -> None:
+        """Rename a user in one thread, and erase it in another."""
         user_id = users[number // 2]
         if number % 2:
             erase.erase(user_id)
@@ -513,7 +515,7 @@ def test_a_write_at_the_same_moment_does_not_survive_the_erasure() -> None:
                 except UserErased:
                     return
 
-    in_threads(32, write)
+    in_threads(32, write_or_erase)
     found = rows("SELECT full_name, phone, stage, erased_at IS NULL AS lives FROM users")
     assert {tuple(row.values()) for row in found} == {("", "", "", False)}
     assert rows("SELECT FROM events WHERE full_name <> '' OR phone <> ''") == []
@@ -529,15 +531,15 @@ def test_a_function_of_the_previous_version_cannot_write_to_a_tombstone() -> Non
             execute(f"UPDATE users SET {column} = :value WHERE id = :id", value=value, id=user_id)  # noqa: S608 - of constants
 
 
-@pytest.mark.parametrize("way", ["reconcile", "resync"])
+@pytest.mark.parametrize("command", ["reconcile", "resync"])
 def test_no_repair_restores_the_person(
-    pipeline: Pipeline, control: Control, leadline: Leadline, way: str
+    pipeline: Pipeline, control: Control, leadline: Leadline, command: str
 ) -> None:
     user_id = create()
     pipeline.settle()
     erase.erase(user_id)
     pipeline.settle()
-    if way == "reconcile":
+    if command == "reconcile":
         assert leadline("reconcile", "--repair", "--restart", "--yes").code == 0
     else:
         assert leadline("resync", user_id).code == 0
@@ -560,7 +562,11 @@ def test_an_import_does_not_restore_the_person(
 
 @pytest.mark.usefixtures("functions_login")
 def test_after_a_restore_the_person_is_erased_again(
-    pipeline: Pipeline, control: Control, forked: Callable[[], None], postgres: str, in_redis: str
+    pipeline: Pipeline,
+    control: Control,
+    fork_history: Callable[[], None],
+    postgres: str,
+    in_redis: str,
 ) -> None:
     """Redis keeps the ids of erased users, while Postgres has lost an erasure."""
     user_id, other = create(), create(full_name="Bob", phone="+77012000001")
@@ -575,7 +581,7 @@ def test_after_a_restore_the_person_is_erased_again(
             " version = 1, synced_version = 1 WHERE id = :id",
             name=NAME, phone=PHONE, id=user_id,
         )  # fmt: skip
-    forked()
+    fork_history()
     tick()
     pipeline.settle()
     tick()
@@ -583,7 +589,7 @@ def test_after_a_restore_the_person_is_erased_again(
     with pytest.raises(UserErased):
         queries.get(user_id)
     assert sorted(lead["TITLE"] for lead in leads(control)) == ["Bob", "Erased"]
-    assert traces_in(in_redis_keys(in_redis)) == set()
+    assert traces_in(all_redis_keys(in_redis)) == set()
     assert queries.get(other)["full_name"] == "Bob"
 
 
@@ -628,13 +634,14 @@ def test_erasing_needs_a_key_with_the_scope(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LEADLINE_AUTH", "on")
     process.forget(settings)
     keys = {scopes: os.urandom(16).hex() for scopes in ("read,write,operate", "erase")}
-    monkeypatch.setenv("API_KEYS", "\n".join(f"{s}:{key}" for s, key in keys.items()))
+    entries = [f"{scopes}:{key}" for scopes, key in keys.items()]
+    monkeypatch.setenv("API_KEYS", "\n".join(entries))
     user_id = create()
-    tried = {
+    statuses = {
         scopes: delete(user_id, Authorization=f"Bearer {key}").status_code
         for scopes, key in keys.items()
     }
-    assert tried == {"read,write,operate": 403, "erase": 204}
+    assert statuses == {"read,write,operate": 403, "erase": 204}
     assert delete(user_id).status_code == 401
 
 

@@ -17,7 +17,7 @@ from leadline.users.model import Changes, Move, UserId
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import CommandOutput, Control, function_client, rows
 from tests.integration.pipeline import Pipeline
-from tests.integration.test_erase import in_a_dump, in_messages, in_redis_keys
+from tests.integration.test_erase import all_messages, all_redis_keys, dump_of_postgres
 
 Leadline = Callable[..., CommandOutput]
 
@@ -25,8 +25,13 @@ NAME, RENAMED, EMAIL = "Zarina Qobylan", "Zarina Erzhanova", "zarina.q@example.o
 PHONE, SECOND_PHONE = "+77011239876", "+77027773311"
 #: In lower case; phones also as people and portals write them.
 TRACES = (
-    *("zarina", "qobylan", "erzhanova"),
-    *("7011239876", "701 123 98 76", "701-123-98-76", "7027773311"),
+    "zarina",
+    "qobylan",
+    "erzhanova",
+    "7011239876",
+    "701 123 98 76",
+    "701-123-98-76",
+    "7027773311",
 )
 MAP = '[fields.email]\ntype = "email"\nlead = "EMAIL"\n'
 
@@ -77,12 +82,12 @@ def tables_with_traces() -> set[str]:
 
 def content_of(table: str) -> str:
     """All columns of all rows."""
-    found = rows(f'SELECT CAST(one AS text) AS line FROM "{table}" AS one')  # noqa: S608 - ours
-    return "\n".join(row["line"] for row in found)
+    found = rows(f'SELECT CAST(entry AS text) AS text FROM "{table}" AS entry')  # noqa: S608 - ours
+    return "\n".join(row["text"] for row in found)
 
 
 def key_names() -> set[str]:
-    """The names of all keys in Redis after the portal's prefix, without ids."""
+    """The names of all keys in Redis without the portal's prefix and without ids."""
     keys = [key.decode() for key in client().scan_iter(f"{work_queue().prefix}*")]
     return {re.sub(r":.*", ":", key.removeprefix(work_queue().prefix)) for key in keys}
 
@@ -149,7 +154,7 @@ def test_an_erasure_removes_the_person_from_each_place(  # noqa: PLR0917 - fixtu
     client().hset(f"{work_queue().prefix}unreadable:{user_id}", "agreed", f"{NAME} {PHONE}")
     accept.change(user_id, Changes(full_name=NAME), None, None)
     assert tables_with_traces() == PERSONAL
-    assert traces_in(in_redis_keys(in_redis))
+    assert traces_in(all_redis_keys(in_redis))
     assert key_names() <= PERSONAL_KEYS | IMPERSONAL_KEYS
 
     refuse(control, "crm.item.update", f"{EMAIL} with 8 (701) 123-98-76 or {PHONE} is locked")
@@ -161,6 +166,6 @@ def test_an_erasure_removes_the_person_from_each_place(  # noqa: PLR0917 - fixtu
     pipeline.settle()
     function_client("outbox_relay").post("/")
     assert tables_with_traces() == set()
-    assert traces_in(in_a_dump(postgres)) == set()
-    assert traces_in(in_redis_keys(in_redis)) == set()
-    assert traces_in(in_messages(amqp_url)) == set()
+    assert traces_in(dump_of_postgres(postgres)) == set()
+    assert traces_in(all_redis_keys(in_redis)) == set()
+    assert traces_in(all_messages(amqp_url)) == set()

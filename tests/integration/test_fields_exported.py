@@ -91,7 +91,7 @@ def create(number: int, fields: dict[str, Any]) -> None:
 
 
 def stored_users() -> list[dict[str, Any]]:
-    """The fields of each user that have a value."""
+    """The users, each with those of its further fields that have a value."""
     found = rows("SELECT full_name, phone, stage, fields FROM users ORDER BY full_name")
     return [
         {**row, "fields": {k: v for k, v in (row["fields"] or {}).items() if v is not None}}
@@ -103,11 +103,11 @@ def stored_users() -> list[dict[str, Any]]:
 def delete_users(_postgres_urls: tuple[str, str]) -> Callable[[], None]:
     """A function that deletes all users, as the owner."""
 
-    def empty() -> None:
+    def truncate() -> None:
         with postgres_connection(_postgres_urls[0]) as owner:
             owner.run("TRUNCATE users, events, idempotency_keys CASCADE")
 
-    return empty
+    return truncate
 
 
 def reimport(
@@ -120,7 +120,7 @@ def reimport(
     assert answer.code == 0, answer.err
 
 
-def types(users: list[dict[str, Any]]) -> list[dict[str, type]]:
+def types_of_fields(users: list[dict[str, Any]]) -> list[dict[str, type]]:
     return [{name: type(value) for name, value in user["fields"].items()} for user in users]
 
 
@@ -135,7 +135,7 @@ def test_an_export_in_csv_is_imported_with_the_same_values(
     for user in before[4:]:  # an empty cell is no value, and such new users get the default
         user["fields"] = {"source": "my site", **user["fields"]}
     assert stored_users() == before
-    assert types(stored_users()) == types(before)
+    assert types_of_fields(stored_users()) == types_of_fields(before)
 
 
 def test_an_export_in_json_keeps_null(
@@ -146,4 +146,4 @@ def test_an_export_in_json_keeps_null(
     before = stored_users()
     reimport(leadline, tmp_path / "users.jsonl", delete_users, "--json")
     assert stored_users() == before
-    assert types(stored_users()) == types(before)
+    assert types_of_fields(stored_users()) == types_of_fields(before)

@@ -44,13 +44,19 @@ class ExpectedUser:
     event: Event
     sync: str = "waiting"
 
-    def is_named(self, part: str) -> bool:
-        return all(
-            word in self.event.user.full_name.lower()
-            if len(word) > 2
-            else any(name.startswith(word) for name in self.event.user.full_name.lower().split())
-            for word in part.lower().split()
-        )
+    def is_named(self, text: str) -> bool:
+        """Whether a search for this text finds the name: it contains each word.
+
+        Words of one or two letters must begin a name.
+        """
+        full_name = self.event.user.full_name.lower()
+
+        def matches(word: str) -> bool:
+            if len(word) > 2:
+                return word in full_name
+            return any(name.startswith(word) for name in full_name.split())
+
+        return all(map(matches, text.lower().split()))
 
 
 def catch_up() -> None:
@@ -67,19 +73,19 @@ def change(event: Event, request: Changes | Move) -> Event:
 
 def answer(event: Event, *, is_synced: bool) -> None:
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    ends = (
-        {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
-    )
-    settle.apply([ReceivedReply(Reply(**fields, **ends))])
+    success = {"status": "success", "bitrix_lead_id": event.user.id}
+    outcome = success if is_synced else {"status": "error"}
+    settle.apply([ReceivedReply(Reply(**fields, **outcome))])
 
 
 def find_ids(**query: object) -> list[int]:
     """The ids on all pages."""
-    ids, more = list[int](), "0"  # type: tuple[list[int], str | None]
-    while more is not None:
-        page = search.page(Search(**query, limit=2, after=int(more)))
+    ids: list[int] = []
+    after: str | None = "0"
+    while after is not None:
+        page = search.page(Search(**query, limit=2, after=int(after)))
         ids += [user["id"] for user in page["items"]]
-        more = page["next"]
+        after = page["next"]
     return ids
 
 
@@ -92,7 +98,7 @@ class Machine(RuleBasedStateMachine):
         raise NotImplementedError
 
     @initialize()
-    def no_users(self) -> None:
+    def begin_without_users(self) -> None:
         self.delete_users()
         self.users: list[ExpectedUser] = []
 
@@ -109,14 +115,14 @@ class Machine(RuleBasedStateMachine):
         ),
     )
     def change(self, data: st.DataObject, request: Changes | Move) -> None:
-        for user in self._one(data):
+        for user in self._any_user(data):
             user.event, user.sync = change(user.event, request), "waiting"
 
     @rule(data=st.data(), is_synced=st.booleans())
     def answer(self, data: st.DataObject, *, is_synced: bool) -> None:
-        for user in self._one(data):
+        for user in self._any_user(data):
             answer(user.event, is_synced=is_synced)
-            if user.sync != "synced":
+            if user.sync != "synced":  # a later failure changes no success
                 user.sync = "synced" if is_synced else "failed"
 
     @rule()
@@ -126,21 +132,23 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def all_users_are_found_by_their_values(self) -> None:
         for name in ("я", "ЯН", "ян ли", "bo"):
-            self._finds(lambda user, name=name: user.is_named(name), find=name)
+            self._check_search(lambda user, name=name: user.is_named(name), find=name)
         for part, phone in (
             ("8 (700) 111-22-33", PHONE),
             ("0182", OTHER_PHONE),
             ("+493", OTHER_PHONE),
         ):
-            self._finds(lambda user, phone=phone: user.event.user.phone == phone, find=part)
+            self._check_search(lambda user, phone=phone: user.event.user.phone == phone, find=part)
         for stage in STAGES:
-            self._finds(lambda user, stage=stage: user.event.user.stage == stage, stage=stage)
+            self._check_search(
+                lambda user, stage=stage: user.event.user.stage == stage, stage=stage
+            )
         for sync in ("waiting", "synced", "failed"):
-            self._finds(lambda user, sync=sync: user.sync == sync, sync=sync)
-        self._finds(
+            self._check_search(lambda user, sync=sync: user.sync == sync, sync=sync)
+        self._check_search(
             lambda user: user.sync == "failed" and user.is_named("ян"), sync="failed", find="ян"
         )
-        self._finds(
+        self._check_search(
             lambda user: user.event.user.stage == "JUNK" and user.is_named("я"),
             stage="JUNK",
             find="Я",
@@ -151,36 +159,37 @@ class Machine(RuleBasedStateMachine):
         failed = [user.event.user.id for user in self.users if user.sync == "failed"]
         assert failed_users.ids(FailedFilter(), 100, 0) == failed
 
-    def _one(self, data: st.DataObject) -> list[ExpectedUser]:
-        """Any of the users, if there are some."""
+    def _any_user(self, data: st.DataObject) -> list[ExpectedUser]:
+        """Any one of the users; an empty list if there is none."""
         return [data.draw(st.sampled_from(self.users))] if self.users else []
 
-    def _finds(self, meant: Callable[..., bool], **query: object) -> None:
-        expected = [user.event.user.id for user in self.users[::-1] if meant(user)]
+    def _check_search(self, is_match: Callable[..., bool], **query: object) -> None:
+        """Check that a search finds exactly the matching users, the newest first."""
+        expected = [user.event.user.id for user in self.users[::-1] if is_match(user)]
         assert find_ids(**query) == expected, query
 
 
 @pytest.mark.slow("searches in fourteen ways after each of hundreds of steps")
 @pytest.mark.parametrize(
-    ("few", "near", "times"), [(2000, 20_000, 16), (1, 1, 1)], ids=["few", "many"]
+    ("common", "scan_ids", "growth"), [(2000, 20_000, 16), (1, 1, 1)], ids=["few", "many"]
 )
 def test_users_are_found_by_their_current_values_after_any_steps(
-    few: int, near: int, times: int, monkeypatch: pytest.MonkeyPatch, postgres: str
+    common: int, scan_ids: int, growth: int, monkeypatch: pytest.MonkeyPatch, postgres: str
 ) -> None:
-    monkeypatch.setattr(newest_first, "COMMON", few)
-    monkeypatch.setattr(newest_first, "SCAN_IDS", near)
-    monkeypatch.setattr(newest_first, "GROWTH_FACTOR", times)
+    monkeypatch.setattr(newest_first, "COMMON", common)
+    monkeypatch.setattr(newest_first, "SCAN_IDS", scan_ids)
+    monkeypatch.setattr(newest_first, "GROWTH_FACTOR", growth)
     with _owner(postgres) as owner:
-        emptying = partial(owner.run, "TRUNCATE users RESTART IDENTITY CASCADE")
-        monkeypatch.setattr(Machine, "delete_users", staticmethod(emptying))
+        truncate = partial(owner.run, "TRUNCATE users RESTART IDENTITY CASCADE")
+        monkeypatch.setattr(Machine, "delete_users", staticmethod(truncate))
         run_state_machine_as_test(
             Machine, settings=settings(max_examples=25, stateful_step_count=12, deadline=None)
         )
 
 
-@pytest.mark.parametrize("few", [1, 2000], ids=["many", "few"])
-def test_a_name_is_found_without_its_accents(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newest_first, "COMMON", few)
+@pytest.mark.parametrize("common", [1, 2000], ids=["many", "few"])
+def test_a_name_is_found_without_its_accents(common: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest_first, "COMMON", common)
     names = (
         "Пётр Королёв", "петр Андрей", "Jan Nova\u0301k", "DVOŘÁK Łukasz", "Jürgen Strauß",
         "Нико\u0301лаи\u0306", "ΓΙΩΡΓΟΣ", "Ann",
@@ -215,7 +224,7 @@ def test_a_rare_word_saves_reading_the_users_with_a_common_one(
         " SELECT 'Solovyov ' || n, '+77001112233', 'NEW' FROM generate_series(1, 600) AS n"
     )
     catch_up()
-    execute("BEGIN")  # on the connection that all statements use
+    execute("BEGIN")  # the statements that follow use the same connection
     before = _users_read()
     assert find_ids(find="solovyov 59") == [*range(599, 589, -1), 59]
     after = _users_read()
@@ -224,6 +233,7 @@ def test_a_rare_word_saves_reading_the_users_with_a_common_one(
 
 
 def _users_read() -> int:
+    """How many rows of `users` this transaction has read."""
     (read,) = rows(
         "SELECT CAST(seq_tup_read + idx_tup_fetch AS bigint) AS rows"
         " FROM pg_stat_xact_user_tables WHERE relname = 'users'"
@@ -248,6 +258,7 @@ def test_nothing_is_lost_with_concurrent_writes_and_indexing() -> None:
     users = [create(), create()]
 
     def work(number: int) -> None:
+        """In threads 0 and 1 index users, in 2 and 3 rename them, in 4 and 5 move and settle."""
         for turn in range(20):
             user = users[turn % 2]
             if number < 2:
@@ -307,9 +318,8 @@ def test_a_truncated_table_leaves_no_user_in_the_index(postgres: str) -> None:
     create()
     with _owner(postgres) as owner:
         owner.run("TRUNCATE users RESTART IDENTITY CASCADE")
-    users_in = "SELECT user_id FROM {}".format
-    sql = " UNION ALL ".join(map(users_in, ("user_terms", "unsynced_users", "users_to_index")))
-    assert rows(sql) == []
+    for table in ("user_terms", "unsynced_users", "users_to_index"):
+        assert rows(f"SELECT user_id FROM {table}") == []  # noqa: S608 - of this test
     assert create().user.id == 1
 
 
@@ -320,7 +330,7 @@ def test_a_write_and_its_reply_update_no_index_of_users(request_: Changes | Move
     """
     event = create()
     answer(event, is_synced=True)  # the first reply brings the lead's id, which is indexed
-    execute("BEGIN")  # on the connection that all statements use
+    execute("BEGIN")  # the statements that follow use the same connection
     before = _updates()
     answer(change(event, request_), is_synced=True)
     after = _updates()
@@ -329,6 +339,7 @@ def test_a_write_and_its_reply_update_no_index_of_users(request_: Changes | Move
 
 
 def _updates() -> dict[str, int]:
+    """How many rows of `users` this transaction has updated, and how many without their indexes."""
     (counted,) = rows("""
         SELECT pg_stat_get_xact_tuples_updated(CAST('users' AS regclass)) AS all,
                pg_stat_get_xact_tuples_hot_updated(CAST('users' AS regclass)) AS in_place

@@ -31,13 +31,13 @@ def phone(number: int) -> str:
     return f"+7701{1_110_000 + number}"
 
 
-def user(number: int, name: str = "") -> UserId:
+def create_user(number: int, name: str = "") -> UserId:
     new_user = NewUser(full_name=name or f"User {number}", phone=phone(number))
     return accept.create(new_user, None).event.user.id
 
 
-def failed_user(number: int) -> int:
-    """A user without a lead, for whom nothing waits to be sent."""
+def create_failed_user(number: int) -> int:
+    """Create a user without a lead and without an open event."""
     (row,) = rows(
         "INSERT INTO users (full_name, phone, stage, sync_status, sync_reason)"
         " VALUES (:name, :phone, 'NEW', 'failed', 'x') RETURNING id",
@@ -47,25 +47,25 @@ def failed_user(number: int) -> int:
     return int(row["id"])
 
 
-def crm(method: str, **params: object) -> Any:
+def call_portal(method: str, **params: object) -> Any:
     """A call to the portal by another client."""
     answer = portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
     assert not isinstance(answer, BitrixError), answer.detail
     return answer
 
 
-def lead(number: int, name: str = "By Hand", *, text: str = "", **fields: object) -> int:
-    """A lead made by hand, with the phone in the notation of people."""
+def add_lead(number: int, name: str = "By Hand", *, text: str = "", **fields: object) -> int:
+    """Add a lead as a person does, with the phone in national notation or as `text`."""
     value = text or "8 (701) " + phone(number).removeprefix("+7701")
     phones = [{"VALUE": value, "VALUE_TYPE": "WORK"}]
-    lead_id: int = crm(
+    lead_id: int = call_portal(
         "crm.lead.add", fields={"TITLE": name, "NAME": name, "PHONE": phones, **fields}
     )
     return lead_id
 
 
-def writes(control: Control) -> int:
-    """Commands so far that change something in the portal."""
+def write_count(control: Control) -> int:
+    """How many commands so far change something in the portal."""
     methods = control("calls")["methods"]
     return sum(n for name, n in methods.items() if name.endswith(WRITING))
 
@@ -89,19 +89,25 @@ def paused(connected: None) -> None:
 def test_a_plan_distinguishes_the_kinds_of_users_and_writes_nothing(
     leadline: Leadline, control: Control
 ) -> None:
-    new, same, twice, shared, partner = user(1), user(2), user(3), user(4), user(4, "Partner")
-    closed, owned = user(5), user(6)
-    matched = lead(2)
-    doubles = [lead(3), lead(3, text=phone(3))]
-    of_both = lead(4)
-    lead(5, STATUS_ID="JUNK")
-    lead(6, ORIGINATOR_ID="another", ORIGIN_ID="900")
-    lead(7, text="+1 701 " + phone(2).removeprefix("+7701"))
-    unknown = lead(8, ORIGINATOR_ID=portal_origin(), ORIGIN_ID="900000")
-    before = writes(control)
+    new, same, twice, shared, partner = (
+        create_user(1),
+        create_user(2),
+        create_user(3),
+        create_user(4),
+        create_user(4, "Partner"),
+    )
+    closed, owned = create_user(5), create_user(6)
+    matched = add_lead(2)
+    doubles = [add_lead(3), add_lead(3, text=phone(3))]
+    of_both = add_lead(4)
+    add_lead(5, STATUS_ID="JUNK")
+    add_lead(6, ORIGINATOR_ID="another", ORIGIN_ID="900")
+    add_lead(7, text="+1 701 " + phone(2).removeprefix("+7701"))
+    unknown = add_lead(8, ORIGINATOR_ID=portal_origin(), ORIGIN_ID="900000")
+    before = write_count(control)
     answer = leadline("plan", "--json")
     assert answer.code == 2, answer.err
-    assert writes(control) == before, "a plan reads only"
+    assert write_count(control) == before, "a plan reads only"
     lines = {line["user_id"]: line for line in answer.lines if "kind" in line}
     assert {user_id: lines[user_id]["kind"] for user_id in lines} == {
         new: "create",
@@ -128,9 +134,9 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
     leadline: Leadline, control: Control, pipeline: Pipeline
 ) -> None:
     manual_hold.hold("first match")
-    new, same, twice = user(1), user(2), failed_user(3)
-    matched, doubles = lead(2, STATUS_ID="PROCESSED"), [lead(3), lead(3)]
-    lead(9)
+    new, same, twice = create_user(1), create_user(2), create_failed_user(3)
+    matched, doubles = add_lead(2, STATUS_ID="PROCESSED"), [add_lead(3), add_lead(3)]
+    add_lead(9)
     assert leadline("plan").code == 2
     applied = leadline("apply", "--yes", "--json").json
     assert (applied["entered"], applied["changed"]) == (2, [])
@@ -154,20 +160,20 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
 def test_users_changed_since_the_plan_are_skipped_and_reported(
     leadline: Leadline, control: Control
 ) -> None:
-    renamed, moved, claimed, late, gone, still = (user(number) for number in range(1, 7))
-    ids = {number: lead(number) for number in (2, 3, 5)}
+    renamed, moved, claimed, late, gone, unchanged = (create_user(n) for n in range(1, 7))
+    ids = {number: add_lead(number) for number in (2, 3, 5)}
     assert leadline("plan", "--json").code == 2
     accept.change(renamed, Changes(full_name="Another"), None, None)
-    crm("crm.lead.update", id=ids[2], fields={"STATUS_ID": "JUNK"})
-    crm("crm.lead.update", id=ids[3], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
-    lead(4)
-    crm("crm.lead.delete", id=ids[5])
-    before = writes(control)
+    call_portal("crm.lead.update", id=ids[2], fields={"STATUS_ID": "JUNK"})
+    call_portal("crm.lead.update", id=ids[3], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
+    add_lead(4)
+    call_portal("crm.lead.delete", id=ids[5])
+    before = write_count(control)
     answer = leadline("apply", "--yes", "--json")
     assert (answer.code, answer.json["entered"]) == (1, 1)
     assert answer.json["changed"] == [renamed, moved, claimed, late, gone]
-    assert writes(control) == before, "workers write, not the command"
-    assert rows("SELECT version FROM users WHERE id = :id", id=still) == [{"version": 2}]
+    assert write_count(control) == before, "workers write, not the command"
+    assert rows("SELECT version FROM users WHERE id = :id", id=unchanged) == [{"version": 2}]
     assert leadline("apply", "--yes", "--json").json["changed"] == [], "each line counts once"
 
 
@@ -175,18 +181,17 @@ def test_users_changed_since_the_plan_are_skipped_and_reported(
 def test_changes_after_apply_create_no_duplicate(
     leadline: Leadline, control: Control, pipeline: Pipeline
 ) -> None:
-    renamed, moved, gone, claimed, erased = (user(number) for number in range(1, 6))
-    ids = {number: lead(number) for number in range(1, 6)}
+    renamed, moved, gone, claimed, erased = (create_user(number) for number in range(1, 6))
+    ids = {number: add_lead(number) for number in range(1, 6)}
     assert leadline("plan").code == 2
     assert leadline("apply", "--yes", "--json").json["entered"] == 5
     accept.change(renamed, Changes(full_name="Another"), None, None)
     accept.change(moved, Changes(phone=phone(99)), None, None)
-    crm("crm.lead.delete", id=ids[3])
-    crm("crm.lead.update", id=ids[4], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
+    call_portal("crm.lead.delete", id=ids[3])
+    call_portal("crm.lead.update", id=ids[4], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
     erase.erase(erased)
     manual_hold.resume()
-    for _ in range(8):
-        pipeline.once()
+    pipeline.run_rounds(8)
     found = all_leads(control)
     assert (found[ids[1]]["TITLE"], found[ids[1]]["ORIGIN_ID"]) == ("Another", str(renamed))
     assert found[ids[2]]["ORIGIN_ID"] == str(moved)
@@ -200,17 +205,17 @@ def test_changes_after_apply_create_no_duplicate(
     assert "User 5" not in str(found[ids[5]])
     assert leadline("resync", claimed, "--yes").code == 0
     pipeline.settle()
-    made_later = all_leads(control)
-    assert len(made_later) == 6, "one for the deleted lead, one for the taken one"
-    assert [row["ORIGIN_ID"] for row in made_later.values()].count(str(claimed)) == 1
+    found = all_leads(control)
+    assert len(found) == 6, "one for the deleted lead, one for the taken one"
+    assert [row["ORIGIN_ID"] for row in found.values()].count(str(claimed)) == 1
     assert leadline("plan").code == 0
 
 
 @pytest.mark.usefixtures("paused")
 def test_a_lead_that_another_user_has_taken_fails_only_its_line(leadline: Leadline) -> None:
-    first, second = user(1), user(2)
-    lead(1)
-    theirs = lead(2)
+    first, second = create_user(1), create_user(2)
+    add_lead(1)
+    theirs = add_lead(2)
     plan = make_plan()
     execute("UPDATE users SET bitrix_lead_id = :lead WHERE id = :id", lead=theirs, id=first)
     (applied,) = applying.steps(plan)
@@ -219,6 +224,7 @@ def test_a_lead_that_another_user_has_taken_fails_only_its_line(leadline: Leadli
 
 
 def make_plan() -> plans.Plan:
+    """Make a plan as the command does; returns its final state."""
     plan = plans.begin()
     for step in planning.steps(plan):
         plan = step
@@ -230,15 +236,15 @@ def test_an_interrupted_plan_continues_and_lists_each_user_once(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, control: Control
 ) -> None:
     monkeypatch.setattr("leadline.sync.reconcile.scan.USERS_PER_CALL", 2)
-    ids = [user(number) for number in range(1, 8)]
-    lead(3)
+    ids = [create_user(number) for number in range(1, 8)]
+    add_lead(3)
     plan = plans.begin()
-    list(islice(planning.steps(plan), 4))
-    read = control("calls")["commands"]
+    list(islice(planning.steps(plan), 4))  # interrupted after four steps
+    commands_before = control("calls")["commands"]
     answer = leadline("plan", "--json")
     assert "continuing plan 1" in answer.err
     assert sorted(line["user_id"] for line in answer.lines if "kind" in line) == ids
-    assert control("calls")["commands"] > read
+    assert control("calls")["commands"] > commands_before
     with pytest.raises(Exception, match="another run continues"):
         list(planning.steps(plan))
 
@@ -248,7 +254,7 @@ def test_an_apply_that_was_killed_continues(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(applying, "BATCH", 2)
-    ids = [user(number) for number in range(1, 6)]
+    ids = [create_user(number) for number in range(1, 6)]
     leadline("plan")
     found = plans.find()
     assert found is not None
@@ -262,8 +268,8 @@ def test_an_apply_that_was_killed_continues(
 
 @pytest.mark.usefixtures("paused")
 def test_an_erasure_removes_the_person_from_plans(leadline: Leadline) -> None:
-    person = user(1, "Secret Name")
-    lead(1, "Other Name")
+    person = create_user(1, "Secret Name")
+    add_lead(1, "Other Name")
     leadline("plan")
     assert b"Secret Name" in leadline("plan", 1).out
     leadline("erase", person, "--yes")
@@ -287,13 +293,13 @@ def test_a_plan_matches_by_email_too(
         new_user = with_fields(NewUser).model_validate(content)
         return accept.create(new_user, None).event.user.id
 
-    ann, bob, cid = (create_with_email(at, f"{at}@example.com") for at in (1, 2, 3))
-    by_email = lead(900, EMAIL=[{"VALUE": "other@example.com"}, {"VALUE": " 1@EXAMPLE.com"}])
-    several = [lead(2), lead(901, EMAIL=[{"VALUE": "2@example.com"}])]
-    lead(902, EMAIL=[{"VALUE": "33@example.com"}])
-    before = writes(control)
+    ann, bob, cid = (create_with_email(n, f"{n}@example.com") for n in (1, 2, 3))
+    by_email = add_lead(900, EMAIL=[{"VALUE": "other@example.com"}, {"VALUE": " 1@EXAMPLE.com"}])
+    several = [add_lead(2), add_lead(901, EMAIL=[{"VALUE": "2@example.com"}])]
+    add_lead(902, EMAIL=[{"VALUE": "33@example.com"}])
+    before = write_count(control)
     plan = leadline("plan", "--json")
-    assert writes(control) == before
+    assert write_count(control) == before
     assert kinds(plan) == {ann: "match", bob: "ambiguous", cid: "create"}
     by_user = {line["user_id"]: line for line in plan.lines if "kind" in line}
     assert by_user[ann]["lead_id"] == by_email
@@ -302,8 +308,7 @@ def test_a_plan_matches_by_email_too(
     monkeypatch.setenv("LEADLINE_DUPLICATES", "hold")
     process.forget(settings)
     assert leadline("apply", "--yes").code == 0
-    for _ in range(10):
-        pipeline.once()
+    pipeline.run_rounds(10)
     origins = {id_: str(row["ORIGIN_ID"] or "") for id_, row in all_leads(control).items()}
     assert origins[by_email] == str(ann)
     assert [origins[lead_id] for lead_id in several] == ["", ""]
@@ -317,16 +322,16 @@ def test_a_plan_matches_by_email_too(
 def test_a_user_that_is_erased_while_it_is_compared_is_not_quoted(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person = user(1, "Secret Name")
-    lead(1, "Other Name")
+    person = create_user(1, "Secret Name")
+    add_lead(1, "Other Name")
     compare = comparison.lines_of
 
-    def erased_meanwhile(*args: Any) -> dict[int, Any]:
-        comparison = compare(*args)
+    def compare_and_erase(*args: Any) -> dict[int, Any]:
+        lines = compare(*args)
         erase.erase(person)
-        return comparison
+        return lines
 
-    monkeypatch.setattr(comparison, "lines_of", erased_meanwhile)
+    monkeypatch.setattr(comparison, "lines_of", compare_and_erase)
     leadline("plan")
     assert rows("SELECT changes FROM match_lines") == [{"changes": None}]
 
@@ -334,7 +339,7 @@ def test_a_user_that_is_erased_while_it_is_compared_is_not_quoted(
 @pytest.mark.usefixtures("paused")
 def test_apply_asks_and_names_its_plan(leadline: Leadline) -> None:
     assert leadline("apply").code == 2
-    user(1)
+    create_user(1)
     leadline("plan")
     refused = leadline("apply", 1, typed="n\n")
     assert refused.code == 2

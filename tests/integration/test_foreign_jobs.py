@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("in_redis")
 
 @pytest.fixture
 def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Enqueues a job as any client of Redis could."""
+    """Enqueues a job as any client of Redis could; returns its id."""
     monkeypatch.setattr("leadline.sync.job.call_bitrix24", lambda portal: portal)
 
     def put(call: list[Any], **fields: str) -> str:
@@ -99,6 +99,7 @@ def test_callbacks_and_webhooks_of_a_job_are_not_called(
 
 
 def put_job(job_id: bytes, **fields: bytes) -> None:
+    """Enqueue a job with these fields; without any, a string is stored instead of a hash."""
     if fields:
         for name, value in fields.items():
             client().hset(b"rq:job:" + job_id, name, value)
@@ -107,18 +108,23 @@ def put_job(job_id: bytes, **fields: bytes) -> None:
     client().rpush(f"rq:queue:{JOBS}", job_id)
 
 
+def refused_count() -> float:
+    """How many foreign jobs this process has refused."""
+    return sum(sample.value for sample in FOREIGN.collect().samples)
+
+
 def test_a_malformed_job_does_not_end_a_worker(enqueue: Callable[..., str]) -> None:
     """It would end RQ's own worker, which a cluster then restarts with growing delays."""
     put_job(b"no-hash")
     put_job(b"no-job", data=b"\xff\x00", created_at=b"never", status=b"zap", timeout=b"x")
     put_job(b"\xff\xfe", data=b"x")
     enqueue([JOB, None, [], {"portal": "main"}])
-    refused = sum(sample.value for sample in FOREIGN.collect().samples)
+    refused = refused_count()
     ran = Worker(
         [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
     assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
-    assert sum(sample.value for sample in FOREIGN.collect().samples) == refused + 3
+    assert refused_count() == refused + 3
 
 
 @pytest.mark.parametrize("registry", ["wip", "finished", "failed", "deferred", "scheduled"])
@@ -160,17 +166,18 @@ def test_a_malformed_registry_entry_does_not_delay_the_next_round(
     client().zadd(f"rq:finished:{JOBS}", {b"\xff\xfe": 2**40})
     monkeypatch.setattr(rq_jobs, "TRIM_EVERY_MS", 1)
     monkeypatch.setattr(wake_timer, "ROUND_S", 3600)
-    rounds, stop, third = [0], threading.Event(), threading.Event()
+    rounds: list[int] = []
+    stop, third_round = threading.Event(), threading.Event()
 
     def count_round() -> float:
-        rounds[0] += 1
-        if rounds[0] == 3:
-            third.set()
-        return 0.01
+        rounds.append(1)
+        if len(rounds) == 3:
+            third_round.set()
+        return 0.01  # seconds until the next round
 
     monkeypatch.setattr(wake_timer, "wake_if_due", count_round)
     timer = threading.Thread(target=WakeTimer("worker", stop).run, daemon=True)
     timer.start()
-    assert third.wait(60)
+    assert third_round.wait(60)
     stop.set()
     timer.join(60)

@@ -17,7 +17,7 @@ from leadline.runtime.postgres import installation
 from leadline.users.model import UserId
 from tests.integration.conftest import in_threads, rows
 from tests.integration.test_history import create, history, move, reply_to
-from tests.integration.test_relay import messages
+from tests.integration.test_relay import take_messages
 
 Fork = Callable[[], None]
 
@@ -42,10 +42,10 @@ def lost_event_of(event: Event) -> Event:
 
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.parametrize("status", ["success", "error"])
-def test_a_lead_reached_by_a_lost_write_is_resynced_once(forked: Fork, status: str) -> None:
+def test_a_lead_reached_by_a_lost_write_is_resynced_once(fork_history: Fork, status: str) -> None:
     event = create()
-    forked()
-    relay_sweeps_all()
+    fork_history()
+    sweep_all_users()
     settle_event(event)
     lost_reply = reply_to(lost_event_of(event), status=status, reason="HTTP 500")
     before = resyncs()
@@ -56,9 +56,9 @@ def test_a_lead_reached_by_a_lost_write_is_resynced_once(forked: Fork, status: s
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_reply_to_a_lost_event_does_not_affect_the_rest_of_its_batch(forked: Fork) -> None:
+def test_a_reply_to_a_lost_event_does_not_affect_the_rest_of_its_batch(fork_history: Fork) -> None:
     first, second = create(), create()
-    forked()
+    fork_history()
     installation.ensure_history()
     with pytest.raises(BadMessage):
         settle.apply([reply_to(lost_event_of(first)), reply_to(second, bitrix_lead_id=6)])
@@ -68,17 +68,24 @@ def test_a_reply_to_a_lost_event_does_not_affect_the_rest_of_its_batch(forked: F
 
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.parametrize(
-    "originator",
+    "claimed_history",
     [
-        *(None, "", "0", "-1", "odd", "9" * 30),
+        None,
+        "",
+        "0",
+        "-1",
+        "odd",
+        "9" * 30,
         pytest.param(str(int(time.time() + 10 * 86400) * 1000), id="in ten days"),
     ],
 )
-def test_a_reply_without_a_credible_history_is_still_a_dead_letter(originator: str | None) -> None:
+def test_a_reply_without_a_credible_history_is_still_a_dead_letter(
+    claimed_history: str | None,
+) -> None:
     event = create()
     settle_event(event)
     before = history()
-    reply = replace(reply_to(lost_event_of(event)), history=originator)
+    reply = replace(reply_to(lost_event_of(event)), history=claimed_history)
     with pytest.raises(BadMessage, match="answers no event"):
         settle.apply([reply])
     assert (history(), resyncs()) == (before, [])
@@ -98,9 +105,9 @@ def test_a_reply_to_a_pruned_event_does_not_mean_a_fork() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_reply_about_an_unknown_user_writes_nothing(forked: Fork) -> None:
+def test_a_reply_about_an_unknown_user_writes_nothing(fork_history: Fork) -> None:
     event = create()
-    forked()
+    fork_history()
     installation.ensure_history()
     unknown = replace(event, id=str(uuid4()), user=replace(event.user, id=UserId(77)))
     with pytest.raises(BadMessage):
@@ -111,7 +118,7 @@ def test_a_reply_about_an_unknown_user_writes_nothing(forked: Fork) -> None:
 # --- The sweep ------------------------------------------------------------------------------------
 
 
-def relay_sweeps_all() -> None:
+def sweep_all_users() -> None:
     """Run ticks of the relay and answer its events until the sweep is done."""
     while installation.ensure_history().is_sweeping:
         fork_resync.step()
@@ -124,15 +131,15 @@ def relay_sweeps_all() -> None:
 
 @pytest.mark.usefixtures("in_postgres")
 def test_after_a_fork_every_user_is_resynced_once(
-    forked: Fork, monkeypatch: pytest.MonkeyPatch
+    fork_history: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 3)
     users = [create() for _ in range(7)]
     settle_event(users[0])
-    forked()
+    fork_history()
     move(users[3], "JUNK")  # a newer write is open; the lead may still show a lost state
     new_user = create()
-    relay_sweeps_all()
+    sweep_all_users()
     assert sorted(resyncs()) == [(event.user.id, "synced") for event in users]
     assert new_user.user.id not in {user for user, _ in resyncs()}
     before = len(resyncs())
@@ -142,11 +149,11 @@ def test_after_a_fork_every_user_is_resynced_once(
 
 @pytest.mark.usefixtures("in_postgres")
 def test_the_sweep_waits_while_clients_have_many_open_events(
-    forked: Fork, monkeypatch: pytest.MonkeyPatch
+    fork_history: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 3)
     users = [create() for _ in range(5)]
-    forked()
+    fork_history()
     assert installation.ensure_history().is_sweeping
     assert fork_resync.step() == 0
     for event in users[:3]:
@@ -157,54 +164,59 @@ def test_the_sweep_waits_while_clients_have_many_open_events(
 
 @pytest.mark.usefixtures("in_postgres")
 def test_failures_with_a_later_retry_do_not_delay_the_sweep(
-    forked: Fork, monkeypatch: pytest.MonkeyPatch
+    fork_history: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 2)
     for _ in range(3):
         event = create()
         failed = reply_to(event, status="error", reason="HTTP 500", bitrix_lead_id=None)
         settle.apply([replace(failed, outcome="failed", is_transient=True)])
-    forked()
+    fork_history()
     assert installation.ensure_history().is_sweeping
     assert fork_resync.step() == 2
 
 
 @pytest.mark.usefixtures("in_postgres")
 def test_concurrent_sweeps_do_not_resync_twice(
-    forked: Fork, monkeypatch: pytest.MonkeyPatch
+    fork_history: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 10)
     users = [create() for _ in range(40)]
     for event in users:
         settle_event(event)
-    forked()
+    fork_history()
     installation.ensure_history()
     in_threads(8, lambda _: fork_resync.step())
     found = [user for user, _ in resyncs()]
-    assert len(found) == len(set(found)) >= 10
+    assert len(found) == len(set(found)), "no user twice"
+    assert len(found) >= 10
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_fork_during_a_sweep_restarts_it(forked: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_during_a_sweep_restarts_it(
+    fork_history: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 2)
     users = [create() for _ in range(3)]
     for event in users:
         settle_event(event)
-    forked()
+    fork_history()
     installation.ensure_history()
     assert fork_resync.step() == 2
-    forked()
-    relay_sweeps_all()
+    fork_history()
+    sweep_all_users()
     assert {user for user, _ in resyncs()} == {event.user.id for event in users}
     assert installation.stored().swept_to == users[-1].user.id
 
 
-def test_a_tick_of_the_relay_notices_a_fork_and_resyncs(forked: Fork, in_rabbitmq: str) -> None:
+def test_a_tick_of_the_relay_notices_a_fork_and_resyncs(
+    fork_history: Fork, in_rabbitmq: str
+) -> None:
     event = create()
     settle_event(event)
-    forked()
+    fork_history()
     relay.run()
-    (properties,) = messages(in_rabbitmq)
+    (properties,) = take_messages(in_rabbitmq)
     assert properties.headers["ce-changed"] == "look"
     assert int(properties.headers["ce-history"]) == history() > (event.history or 0)
     assert "ce-stageversion" not in properties.headers, "a stage set by hand stays"

@@ -72,11 +72,11 @@ def create_with_fields(**extra: Any) -> dict[str, Any]:
     return dict(answer.json)
 
 
-def patch(user: dict[str, Any], **changes: Any) -> Any:
+def patch_user(user: dict[str, Any], **changes: Any) -> Any:
     return send("update_user", f"/users/{user['id']}", changes, "PATCH")
 
 
-def crm(method: str, **params: object) -> Any:
+def call_portal(method: str, **params: object) -> Any:
     """A call to the portal by another client."""
     answer = portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
     assert not isinstance(answer, BitrixError), answer.detail
@@ -88,12 +88,12 @@ COLUMNS = ["ID", "TITLE", "SOURCE_ID", "OPPORTUNITY", "BIRTHDATE", "COMMENTS", "
 
 def lead_of(user: dict[str, Any]) -> dict[str, Any]:
     conditions = {"=ORIGIN_ID": str(user["id"])}
-    (lead,) = crm("crm.lead.list", filter=conditions, select=[*COLUMNS, "EMAIL"])
+    (lead,) = call_portal("crm.lead.list", filter=conditions, select=[*COLUMNS, "EMAIL"])
     return {**lead, "EMAIL": [row["VALUE"] for row in lead.get("EMAIL") or ()]}
 
 
 def change_by_hand(user: dict[str, Any], **fields: Any) -> None:
-    crm("crm.lead.update", id=lead_of(user)["ID"], fields=fields)
+    call_portal("crm.lead.update", id=lead_of(user)["ID"], fields=fields)
 
 
 def test_a_user_is_stored_answered_and_read_with_its_fields() -> None:
@@ -107,7 +107,7 @@ def test_a_user_is_stored_answered_and_read_with_its_fields() -> None:
 
 def test_a_change_merges_field_by_field_and_null_clears() -> None:
     user = create_with_fields(**FULL)
-    answer = patch(user, email="b@example.com", note=None)
+    answer = patch_user(user, email="b@example.com", note=None)
     assert answer.status_code == 200, answer.text
     assert answer.json == {**user, "email": "b@example.com", "note": None}
     (stored,) = rows("SELECT fields, changed FROM events ORDER BY version DESC LIMIT 1")
@@ -154,9 +154,9 @@ def test_a_required_field_is_required_of_new_users_and_never_cleared(
     field_map(MAP.replace('lead = "EMAIL"', 'lead = "EMAIL"\nrequired = true'))
     answer = send("create_user", "/users", ANN)
     assert [error["field"] for error in answer.json["errors"]] == ["email"]
-    assert patch(user, full_name="Anna").status_code == 200
-    assert patch(user, email=None).status_code == 422
-    assert patch(user, email="a@example.com").json["email"] == "a@example.com"
+    assert patch_user(user, full_name="Anna").status_code == 200
+    assert patch_user(user, email=None).status_code == 422
+    assert patch_user(user, email="a@example.com").json["email"] == "a@example.com"
 
 
 def upsert(fields: dict[str, Any]) -> Any:
@@ -188,20 +188,20 @@ def test_new_users_of_a_batch_get_their_own_fields() -> None:
     assert len(rows("SELECT 1 AS one FROM events JOIN users USING (fields)")) >= 5
 
 
-@pytest.mark.parametrize("path", ["create", "upsert", "batch", "change"])
-def test_an_idempotency_key_covers_the_fields(path: str) -> None:
+@pytest.mark.parametrize("write", ["create", "upsert", "batch", "change"])
+def test_an_idempotency_key_covers_the_fields(write: str) -> None:
     def request(email: str) -> Any:
         key = {"Idempotency-Key": "k"}
         body = {**ANN, "email": email}
-        if path == "create":
+        if write == "create":
             return send("create_user", "/users", body, **key)
-        if path == "upsert":
+        if write == "upsert":
             return send("upsert_users", "/users/by-external-id/x", body, "PUT", **key)
-        if path == "batch":
+        if write == "batch":
             return send("upsert_users", "/users/batch", {"users": [body]}, **key)
         return send("update_user", f"/users/{user['id']}", {"email": email}, "PATCH", **key)
 
-    user = create_with_fields(budget=4) if path == "change" else {}
+    user = create_with_fields(budget=4) if write == "change" else {}
     first, repeat = request("a@example.com"), request("a@example.com")
     assert first.status_code < 300, first.text
     assert (repeat.status_code, repeat.json) == (first.status_code, first.json)
@@ -226,11 +226,11 @@ def test_without_a_map_fields_are_unknown_and_those_stored_stay(
     monkeypatch.delenv("LEADLINE_MAPPING")
     process.forget(settings)
     process.forget(current._map_file)  # noqa: SLF001 - as a new process
-    assert patch(user, email="b@example.com").status_code == 422
-    answer = patch(user, full_name="Anna")
+    assert patch_user(user, email="b@example.com").status_code == 422
+    answer = patch_user(user, full_name="Anna")
     assert answer.json == {"id": user["id"], **ANN, "full_name": "Anna", "stage": "NEW"}
     field_map(MAP)
-    assert patch(user, budget=1).json == {**user, "full_name": "Anna", "budget": 1}
+    assert patch_user(user, budget=1).json == {**user, "full_name": "Anna", "budget": 1}
 
 
 def test_a_field_reaches_its_lead_and_changes_there(settle: Callable[[], None]) -> None:
@@ -241,7 +241,7 @@ def test_a_field_reaches_its_lead_and_changes_there(settle: Callable[[], None]) 
     assert (lead["SOURCE_ID"], lead["OPPORTUNITY"]) == ("WEB", "12.50")
     assert (lead["COMMENTS"], lead["ASSIGNED_BY_ID"]) == ("Hi\nyou", "2")
     assert lead["BIRTHDATE"].startswith("1990-01-31")
-    patch(user, email="b@example.com", source="call", budget=None)
+    patch_user(user, email="b@example.com", source="call", budget=None)
     settle()
     changed = lead_of(user)
     assert changed["EMAIL"] == ["b@example.com"]
@@ -255,25 +255,25 @@ def test_a_field_changed_by_hand_stays_until_its_user_changes_it(
     user = create_with_fields(source="site", note="Ours")
     settle()
     change_by_hand(user, SOURCE_ID="CALL", COMMENTS="Theirs")
-    patch(user, budget=5)
+    patch_user(user, budget=5)
     settle()
     lead = lead_of(user)
     assert (lead["SOURCE_ID"], lead["COMMENTS"], lead["OPPORTUNITY"]) == ("CALL", "Theirs", "5.00")
-    patch(user, note="Ours again")
+    patch_user(user, note="Ours again")
     settle()
-    assert lead_of(user)["COMMENTS"] == "Theirs"  # the CRM owns it
+    assert lead_of(user)["COMMENTS"] == "Theirs", "the CRM owns this field"
 
 
 def test_a_field_of_the_crm_is_filled_while_it_is_empty(settle: Callable[[], None]) -> None:
     user = create_with_fields()
     settle()
-    patch(user, note="Ours")
+    patch_user(user, note="Ours")
     settle()
     assert lead_of(user)["COMMENTS"] == "Ours"
     other = create_with_fields(phone="+77001112244")
     settle()
     change_by_hand(other, COMMENTS="Theirs")
-    patch(other, note="Ours")
+    patch_user(other, note="Ours")
     settle()
     assert lead_of(other)["COMMENTS"] == "Theirs"
 
@@ -286,11 +286,11 @@ def test_a_new_map_touches_no_lead_until_its_user_changes(
     settle()
     field_map(MAP)
     change_by_hand(user, SOURCE_ID="CALL", EMAIL=[{"VALUE": "x@y.zz", "VALUE_TYPE": "WORK"}])
-    patch(user, full_name="Anna")
+    patch_user(user, full_name="Anna")
     settle()
     lead = lead_of(user)
     assert (lead["TITLE"], lead["SOURCE_ID"], lead["EMAIL"]) == ("Anna", "CALL", ["x@y.zz"])
-    patch(user, email="b@example.com")
+    patch_user(user, email="b@example.com")
     settle()
     assert lead_of(user)["EMAIL"] == ["b@example.com"]
 
@@ -329,8 +329,8 @@ def test_fields_that_the_portal_requires_hold_nothing_of_an_erased_person(
     field_map: Callable[[str], None], settle: Callable[[], None]
 ) -> None:
     """A mandatory field can't be emptied; the rest must not stay because of it."""
-    userfield("CITY", "string", MANDATORY="Y")
-    userfield("MET", "date", MANDATORY="Y")
+    add_userfield("CITY", "string", MANDATORY="Y")
+    add_userfield("MET", "date", MANDATORY="Y")
     required = "required = true\n"
     field_map(
         f'{MAP}\n[fields.city]\ntype = "text"\nlead = "UF_CRM_CITY"\n{required}'
@@ -342,7 +342,7 @@ def test_fields_that_the_portal_requires_hold_nothing_of_an_erased_person(
     settle()
     lead = lead_of(user)
     assert (lead["TITLE"], lead["EMAIL"], lead["COMMENTS"]) == ("Erased", [], "")
-    item = crm("crm.lead.get", id=lead["ID"])
+    item = call_portal("crm.lead.get", id=lead["ID"])
     assert (item["UF_CRM_CITY"], item["UF_CRM_MET"][:10]) == ("Erased", "1900-01-01")
     assert [row["lead"] for row in rows("SELECT lead FROM erasures")] == ["blanked"]
 
@@ -352,7 +352,7 @@ def test_fields_that_the_portal_alone_requires_get_neutral_values(
 ) -> None:
     """The map does not say so: the portal may have required them since."""
     field_map(f'{MAP}\n[fields.work]\ntype = "email"\nlead = "UF_CRM_WORK"\n')
-    userfield("WORK", "string", MANDATORY="Y")
+    add_userfield("WORK", "string", MANDATORY="Y")
     user = create_with_fields(**FULL, work="ann@work.example")
     settle()
     control("settings", "PUT", {"mandatory_fields": ["EMAIL", "PHONE", "COMMENTS"]})
@@ -361,7 +361,7 @@ def test_fields_that_the_portal_alone_requires_get_neutral_values(
     lead = lead_of(user)
     email = f"erased-{lead['ID']}@erased.invalid"
     assert (lead["TITLE"], lead["EMAIL"], lead["COMMENTS"]) == ("Erased", [email], "Erased")
-    assert crm("crm.lead.get", id=lead["ID"])["UF_CRM_WORK"] == email
+    assert call_portal("crm.lead.get", id=lead["ID"])["UF_CRM_WORK"] == email
     assert [row["lead"] for row in rows("SELECT lead FROM erasures")] == ["blanked"]
 
 
@@ -383,27 +383,27 @@ def sync_of(user: dict[str, Any]) -> dict[str, Any]:
     return dict(send("get_user", f"/users/{user['id']}", None, "GET").json["sync"])
 
 
-def userfield(name: str, kind: str = "string", **extra: Any) -> int:
+def add_userfield(name: str, kind: str = "string", **extra: Any) -> int:
     fields = {"FIELD_NAME": name, "USER_TYPE_ID": kind, "EDIT_FORM_LABEL": name.title(), **extra}
-    return int(crm("crm.lead.userfield.add", fields=fields))
+    return int(call_portal("crm.lead.userfield.add", fields=fields))
 
 
 def field_of(user: dict[str, Any], name: str) -> Any:
-    (lead,) = crm("crm.lead.list", filter={"=ORIGIN_ID": str(user["id"])}, select=[name])
+    (lead,) = call_portal("crm.lead.list", filter={"=ORIGIN_ID": str(user["id"])}, select=[name])
     return lead.get(name)
 
 
 def test_user_fields_of_the_portal_arrive_change_and_survive_a_new_label(
     settle: Callable[[], None], field_map: Callable[[str], None]
 ) -> None:
-    ids = [
-        userfield("CITY"),
-        userfield("VIP", "boolean"),
-        userfield("SCORE", "double"),
-        userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}, {"VALUE": "Big"}]),
-        userfield("MET", "date"),
+    field_ids = [
+        add_userfield("CITY"),
+        add_userfield("VIP", "boolean"),
+        add_userfield("SCORE", "double"),
+        add_userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}, {"VALUE": "Big"}]),
+        add_userfield("MET", "date"),
     ]
-    described = crm("crm.lead.fields")["UF_CRM_SIZE"]["items"]
+    described = call_portal("crm.lead.fields")["UF_CRM_SIZE"]["items"]
     small, big = (item["ID"] for item in described)
     field_map(
         MAP
@@ -424,14 +424,14 @@ def test_user_fields_of_the_portal_arrive_change_and_survive_a_new_label(
     assert field_of(user, "UF_CRM_VIP") in {"1", "Y", 1}
     assert field_of(user, "UF_CRM_MET").startswith("2026-01-31")
     before = lead_of(user)
-    patch(user, full_name="Anna")
+    patch_user(user, full_name="Anna")
     settle()
-    writes = sync_of(user)["version"]
-    for user_id in ids:
-        crm("crm.lead.userfield.update", id=user_id, fields={"EDIT_FORM_LABEL": "Renamed"})
-    patch(user, city="Astana", vip=False, size="small", score=None)
+    version = sync_of(user)["version"]
+    for field_id in field_ids:
+        call_portal("crm.lead.userfield.update", id=field_id, fields={"EDIT_FORM_LABEL": "Renamed"})
+    patch_user(user, city="Astana", vip=False, size="small", score=None)
     settle()
-    assert sync_of(user)["version"] == writes + 1
+    assert sync_of(user)["version"] == version + 1
     assert field_of(user, "UF_CRM_CITY") == "Astana"
     assert field_of(user, "UF_CRM_VIP") in {"0", "N", 0, ""}
     assert str(field_of(user, "UF_CRM_SIZE")) == str(small)
@@ -461,8 +461,8 @@ def test_a_field_that_the_portal_lacks_stops_nothing_and_is_brought_once_it_is_b
     assert "field_misfit" in [finding.code for finding in status.findings({})]
     version = sync_of(user)["version"]
     check_fields()
-    assert sync_of(user)["version"] == version  # it would fail again
-    userfield("CITY")
+    assert sync_of(user)["version"] == version, "while the field is missing, nothing is retried"
+    add_userfield("CITY")
     last_check.request()
     check_fields()
     assert status.fields()["misfits"] == []
@@ -479,17 +479,17 @@ def test_a_dropped_field_is_brought_to_the_one_that_the_map_names_instead(
     field_map: Callable[[str], None],
     check_fields: Callable[[], None],
 ) -> None:
-    field_id = userfield("CITY")
+    field_id = add_userfield("CITY")
     field_map(MAP + CITY)
     user = create_with_fields(**FULL, city="Almaty")
     settle()
     assert field_of(user, "UF_CRM_CITY") == "Almaty"
-    crm("crm.lead.userfield.delete", id=field_id)
-    patch(user, city="Astana", email="b@example.com")
+    call_portal("crm.lead.userfield.delete", id=field_id)
+    patch_user(user, city="Astana", email="b@example.com")
     settle()
     assert sync_of(user)["open_fields"] == ["city"]
     assert lead_of(user)["EMAIL"] == ["b@example.com"]
-    userfield("TOWN")
+    add_userfield("TOWN")
     field_map(MAP + CITY.replace("UF_CRM_CITY", "UF_CRM_TOWN"))
     check_fields()
     settle()
@@ -516,7 +516,7 @@ def test_a_value_that_the_portal_refuses_is_left_out(
     field_map: Callable[[str], None],
     check_fields: Callable[[], None],
 ) -> None:
-    userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
+    add_userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
     size = '\n[fields.size]\ntype = "one-of"\nlead = "UF_CRM_SIZE"\nvalues = { big = "999" }\n'
     field_map(MAP + size)
     check_fields()
@@ -527,7 +527,7 @@ def test_a_value_that_the_portal_refuses_is_left_out(
     assert (sync_of(user)["status"], sync_of(user)["open_fields"]) == ("synced", ["size"])
     assert lead_of(user)["EMAIL"] == ["ann@example.com"]
     assert last_check.claim_requested(), "a refusal has the map checked again"
-    patch(user, budget=7)
+    patch_user(user, budget=7)
     settle()
     assert (lead_of(user)["OPPORTUNITY"], sync_of(user)["open_fields"]) == ("7.00", ["size"])
 
@@ -537,7 +537,7 @@ def test_a_field_of_several_values_is_left_out(
     field_map: Callable[[str], None],
     check_fields: Callable[[], None],
 ) -> None:
-    userfield("CITY", MULTIPLE="Y")
+    add_userfield("CITY", MULTIPLE="Y")
     field_map(MAP + CITY)
     check_fields()
     user = create_with_fields(**FULL, city="Almaty")
@@ -557,6 +557,6 @@ def test_a_search_finds_a_user_by_any_part_of_a_field(
         found = search.page(search.Search(find=text))["items"]
         assert [item["id"] for item in found] == [user["id"]]
         search_index.catch_up(0)
-    patch(user, email="c@d.ee", city="Astana")
+    patch_user(user, email="c@d.ee", city="Astana")
     search_index.catch_up(0)
     assert search.page(search.Search(find=text))["items"] == []

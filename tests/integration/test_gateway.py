@@ -29,7 +29,7 @@ from leadline.settings import settings
 from local.gateway import __main__ as main
 from local.gateway import app, front_page, proxy
 from local.gateway.internal_key import require_internal_key
-from tests.servers import eventually, exit_code_of, silent
+from tests.servers import eventually, exit_code_of, silent_listener
 from tests.servers import free_port as find_free_port
 
 OWN_KEY = "key-of-our-own-processes"
@@ -96,8 +96,8 @@ class Edge:
             method, self.url + path, headers={**kind, **headers}, data=USER, timeout=60
         )
 
-    def reaches(self, method: str, path: str, **headers: str) -> int:
-        """The status; it must be 200 exactly when a function was called."""
+    def checked_status(self, method: str, path: str, **headers: str) -> int:
+        """The status of the answer; checks that it is 200 exactly if a function was called."""
         before = len(self.functions.calls)
         status = self.ask(method, path, **headers).status_code
         assert (status == 200) == (len(self.functions.calls) > before)
@@ -158,18 +158,29 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-FOREIGN = [
-    *("evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.evil.example"),
-    *("192.168.1.7:3000", "0.0.0.0:3000", "169.254.169.254", "notlocalhost", "example", ""),
-    *("evil.example:99999", "[::1", "[2001:db8::1]:3000", "127.0.0.1@evil.example"),
+FOREIGN_HOSTS = [
+    "evil.example",
+    "evil.example:3000",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "192.168.1.7:3000",
+    "0.0.0.0:3000",
+    "169.254.169.254",
+    "notlocalhost",
+    "example",
+    "",
+    "evil.example:99999",
+    "[::1",
+    "[2001:db8::1]:3000",
+    "127.0.0.1@evil.example",
 ]
 
 
-@pytest.mark.parametrize("host", FOREIGN)
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
 def test_a_foreign_host_name_reads_and_writes_nothing(edge: Edge, host: str) -> None:
     """With DNS rebinding, a page and our answer have the same origin."""
     for path in ("/users", "/users/1", "/healthz", "/console", "/system/functions", "/nothing"):
-        assert edge.reaches("GET", path, Host=host) == 421, path
+        assert edge.checked_status("GET", path, Host=host) == 421, path
     answer = edge.ask("POST", "/users", Host=host)
     assert (answer.status_code, answer.headers["Content-Type"]) == (421, PROBLEM)
 
@@ -177,13 +188,21 @@ def test_a_foreign_host_name_reads_and_writes_nothing(edge: Edge, host: str) -> 
 @pytest.mark.parametrize(
     "host",
     [
-        *("localhost", "localhost:3000", "LOCALHOST", "leadline.localhost", "127.0.0.1:1"),
-        *("127.9.9.9", "[::1]:3000", "leadline.example", "LEADLINE.example:443", "other.example"),
+        "localhost",
+        "localhost:3000",
+        "LOCALHOST",
+        "leadline.localhost",
+        "127.0.0.1:1",
+        "127.9.9.9",
+        "[::1]:3000",
+        "leadline.example",
+        "LEADLINE.example:443",
+        "other.example",
     ],
 )
 def test_loopback_names_and_configured_ones_are_accepted(edge: Edge, host: str) -> None:
-    assert edge.reaches("GET", "/users", Host=host) == 200
-    assert edge.reaches("POST", "/users", Host=host) == 200
+    assert edge.checked_status("GET", "/users", Host=host) == 200
+    assert edge.checked_status("POST", "/users", Host=host) == 200
 
 
 def test_a_request_has_one_host(edge: Edge) -> None:
@@ -211,10 +230,15 @@ CROSS_SITE = [
     {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
 ]
 WRITES = [
-    *(("POST", "/users"), ("PATCH", "/users/1"), ("POST", "/users/1/move")),
+    ("POST", "/users"),
+    ("PATCH", "/users/1"),
+    ("POST", "/users/1/move"),
     *(("POST", f"/function/{name}") for name in ("create-user", "console", *INTERNAL)),
-    *(("POST", "/console/api/pause"), ("POST", "/system/functions"), ("PUT", "/system/secrets")),
-    *(("DELETE", "/system/functions"), ("POST", "/system/scale-function/get-user")),
+    ("POST", "/console/api/pause"),
+    ("POST", "/system/functions"),
+    ("PUT", "/system/secrets"),
+    ("DELETE", "/system/functions"),
+    ("POST", "/system/scale-function/get-user"),
 ]
 
 
@@ -224,7 +248,7 @@ def test_a_cross_site_page_writes_nothing(edge: Edge, headers: dict[str, str]) -
     for method, path in WRITES:
         for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
             sent = {**headers, **key, "Content-Type": kind}
-            assert edge.reaches(method, path, **sent) == 403, (path, kind)
+            assert edge.checked_status(method, path, **sent) == 403, (path, kind)
 
 
 def test_a_cross_site_page_reads_nothing_but_links_may_be_followed(edge: Edge) -> None:
@@ -233,12 +257,12 @@ def test_a_cross_site_page_reads_nothing_but_links_may_be_followed(edge: Edge) -
         "Sec-Fetch-Mode": "navigate",
         "Sec-Fetch-Dest": "document",
     }
-    assert edge.reaches("GET", "/console", **link) == 200
+    assert edge.checked_status("GET", "/console", **link) == 200
     for other in ("iframe", "embed", "object"):
-        assert edge.reaches("GET", "/console", **{**link, "Sec-Fetch-Dest": other}) == 403
+        assert edge.checked_status("GET", "/console", **{**link, "Sec-Fetch-Dest": other}) == 403
     for mode in ("no-cors", "cors", "websocket"):
-        assert edge.reaches("GET", "/users", **{**link, "Sec-Fetch-Mode": mode}) == 403
-    assert edge.reaches("GET", "/users", Origin="https://evil.example") == 403
+        assert edge.checked_status("GET", "/users", **{**link, "Sec-Fetch-Mode": mode}) == 403
+    assert edge.checked_status("GET", "/users", Origin="https://evil.example") == 403
     preflight = edge.ask("OPTIONS", "/users", Origin="https://evil.example")
     assert "Access-Control-Allow-Origin" not in preflight.headers
     assert preflight.status_code == 403
@@ -247,9 +271,9 @@ def test_a_cross_site_page_reads_nothing_but_links_may_be_followed(edge: Edge) -
 def test_same_origin_pages_and_programs_may_write(edge: Edge) -> None:
     same_origin = {"Origin": edge.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
     for headers in ({}, same_origin, {"Origin": edge.url}, {"Sec-Fetch-Site": "none"}):
-        assert edge.reaches("POST", "/users", **headers) == 200, headers
+        assert edge.checked_status("POST", "/users", **headers) == 200, headers
     # Behind a proxy listed in ALLOWED_HOSTS, which may use the edge's own address as the host.
-    assert edge.reaches("POST", "/users", Origin="https://leadline.example") == 200
+    assert edge.checked_status("POST", "/users", Origin="https://leadline.example") == 200
 
 
 @pytest.mark.parametrize("name", INTERNAL)
@@ -258,12 +282,12 @@ def test_events_replies_and_ticks_need_the_internal_key(edge: Edge, name: str, s
     """LEADLINE_AUTH=off opens all other functions to everyone on this machine."""
     path = f"/function/{name}{suffix}"
     for method in ("POST", "GET"):
-        assert edge.reaches(method, path) == 401
+        assert edge.checked_status(method, path) == 401
         for wrong in (OTHER_KEY, "", " ", f"{OWN_KEY}x", OWN_KEY[:-1]):
-            status = edge.reaches(method, path, Authorization=f"Bearer {wrong}")
+            status = edge.checked_status(method, path, Authorization=f"Bearer {wrong}")
             assert status == (403 if wrong.strip() else 401), wrong
-        assert edge.reaches(method, path, Authorization=f"Basic {OWN_KEY}") == 401
-        assert edge.reaches(method, path, Authorization=f"Bearer {OWN_KEY}") == 200
+        assert edge.checked_status(method, path, Authorization=f"Basic {OWN_KEY}") == 401
+        assert edge.checked_status(method, path, Authorization=f"Bearer {OWN_KEY}") == 200
     assert edge.ask("POST", path).headers["Content-Type"] == PROBLEM
 
 
@@ -296,8 +320,8 @@ def test_healthz_checks_the_components_once_a_second_for_all_callers(edge: Edge)
     for _ in range(20):
         headers = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
         assert requests.get(f"{edge.url}/healthz", headers=headers, timeout=60).status_code == 200
-    parts, seconds = 8, time.monotonic() - began
-    assert len(edge.functions.calls) - before <= (2 + seconds) * parts
+    components, seconds = 8, time.monotonic() - began
+    assert len(edge.functions.calls) - before <= (2 + seconds) * components
 
 
 def test_each_request_is_one_log_line(edge: Edge) -> None:
@@ -449,7 +473,10 @@ def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(
         ):
             return answer.status
 
-    async def both(listener: socket.socket, config: Path) -> tuple[int, int]:
+    async def ask_before_and_during_restart(
+        listener: socket.socket, config: Path
+    ) -> tuple[int, int]:
+        """The status if the function is not back in time, and if it is."""
         monkeypatch.setattr(proxy, "RESTART_S", 0.5)
         refused = await ask(config)
         monkeypatch.setattr(proxy, "RESTART_S", 60.0)
@@ -460,11 +487,11 @@ def test_a_request_waits_for_a_function_at_an_address_that_does_not_answer(
         async with _function("create-user", "127.0.0.1", port):
             return refused, await waiting
 
-    with silent() as listener:
+    with silent_listener() as listener:
         config = tmp_path / "edge.json"
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config.write_text(json.dumps({"functions": {"create-user": url}}))
-        assert asyncio.run(both(listener, config)) == (503, 200)
+        assert asyncio.run(ask_before_and_during_restart(listener, config)) == (503, 200)
 
 
 def test_the_edge_reuses_no_connection_that_a_stopping_function_closes(
@@ -511,9 +538,9 @@ async def _served(
     answer: Callable[[web.Request], Awaitable[web.Response]], address: str, port: int
 ) -> AsyncIterator[None]:
     """A server whose every request gets this answer."""
-    served = web.Application()
-    served.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(served)
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, address, port).start()
     try:

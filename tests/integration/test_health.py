@@ -67,7 +67,7 @@ def test_a_slow_client_of_the_probes_is_disconnected(start: Start) -> None:
             stack.enter_context(socket.create_connection(address, timeout=60))
             for _ in range(health.MAX_CONNECTIONS)
         ]
-        assert status(f"{url}/_/health") == 0  # no thread for each client
+        assert status(f"{url}/_/health") == 0, "further clients get no thread"
         until = time.monotonic() + health.TIMEOUT_S + 60
         with pytest.raises(ConnectionError):  # noqa: PT012 - sends slowly until it is disconnected
             while time.monotonic() < until:
@@ -106,15 +106,17 @@ def test_a_worker_exports_the_number_of_ready_users_to_prometheus_and_keda(
 
 
 @pytest.mark.slow("watches the log for as long as a repeated line would take")
-@pytest.mark.parametrize("nonsense", [None, "s3cr3tc0de", "https://portal.example/s3cr3tc0de"])
+@pytest.mark.parametrize(
+    "invalid_webhook", [None, "s3cr3tc0de", "https://portal.example/s3cr3tc0de"]
+)
 def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
-    start: Start, redis_url: str, tmp_path: Path, nonsense: str | None
+    start: Start, redis_url: str, tmp_path: Path, invalid_webhook: str | None
 ) -> None:
     """The secret is a file, which can be replaced without a restart, also by an invalid one."""
     secret, log = tmp_path / "bitrix-webhook-url", tmp_path / "log"
     (tmp_path / "redis-url").write_text(redis_url)
-    if nonsense:
-        secret.write_text(nonsense)
+    if invalid_webhook:
+        secret.write_text(invalid_webhook)
     url = start("leadline.sync.worker", log, LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(lambda: status(f"{url}/_/health") == 200, 60, "the worker is alive")
     eventually(lambda: b"webhook" in log.read_bytes(), 60, "it reports why it does not work")
@@ -142,11 +144,11 @@ def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
 
 def test_a_stalled_loop_is_detected() -> None:
     assert Heartbeat(timeout_s=3600).is_recent()
-    pulse = Heartbeat(timeout_s=1)
-    eventually(lambda: not pulse.is_recent(), 60, "the stall is noticed")
+    heartbeat = Heartbeat(timeout_s=1)
+    eventually(lambda: not heartbeat.is_recent(), 60, "the stall is noticed")
 
     def is_recent_after_a_beat() -> bool:
-        pulse.beat()
-        return pulse.is_recent()
+        heartbeat.beat()
+        return heartbeat.is_recent()
 
     eventually(is_recent_after_a_beat, 60, "the next beat ends it")

@@ -29,7 +29,7 @@ from leadline.users.model import Move, NewUser
 from leadline.workqueue import postgres_rollback
 from local.runner.servers.postgres import Postgres, binary
 from tests.integration.conftest import close_idle_connections, execute, in_threads, rows
-from tests.integration.test_relay import messages
+from tests.integration.test_relay import take_messages
 from tests.servers import PrivateServer, private
 
 ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
@@ -81,7 +81,9 @@ def url_of(url: str, name: str) -> str:
 
 
 @contextmanager
-def owner(server: PrivateServer, name: str = "leadline") -> Iterator[pg8000.native.Connection]:
+def owner_connection(
+    server: PrivateServer, name: str = "leadline"
+) -> Iterator[pg8000.native.Connection]:
     parts = sqlalchemy.make_url(server.url)
     with pg8000.native.Connection(
         parts.username,
@@ -97,11 +99,11 @@ def owner(server: PrivateServer, name: str = "leadline") -> Iterator[pg8000.nati
 @pytest.fixture
 def fresh(server: PrivateServer) -> Iterator[str]:
     """The name of an empty, migrated database."""
-    with owner(server) as connection:
+    with owner_connection(server) as connection:
         connection.run("CREATE DATABASE fresh")
     migrate(url_of(server.url, "fresh"))
     yield "fresh"
-    with owner(server) as connection:
+    with owner_connection(server) as connection:
         connection.run("DROP DATABASE IF EXISTS fresh WITH (FORCE)")
         connection.run("DROP DATABASE IF EXISTS restored WITH (FORCE)")
 
@@ -114,8 +116,8 @@ def move(event: Event, stage: str) -> Event:
     return write.change(event.user.id, Move(stage=stage), None, None).event
 
 
-def tool(server: PrivateServer, name: str, *words: str) -> None:
-    """A program of Postgres, run as the owner."""
+def run_tool(server: PrivateServer, name: str, *words: str) -> None:
+    """Run a program of Postgres as the owner."""
     parts = sqlalchemy.make_url(server.url)
     options = ("-h", str(parts.host), "-p", str(parts.port), "-U", str(parts.username))
     subprocess.run(
@@ -127,17 +129,17 @@ def tool(server: PrivateServer, name: str, *words: str) -> None:
 
 
 @contextmanager
-def forks() -> Iterator[list[Any]]:
-    """The log lines of noticed forks."""
+def capture_forks() -> Iterator[list[Any]]:
+    """The log lines about forks of the history; complete when the block ends."""
     noticed: list[Any] = []
     with structlog.testing.capture_logs() as lines:
         yield noticed
-    noticed += [line for line in lines if line["event"] == "history of Postgres forked"]
+    noticed += [line for line in lines if line["event"] == "history of Postgres fork_history"]
 
 
 def check_lost(survivor: Event, lost_move: Event, lost_user: Event) -> None:
     """Check that a version may be assigned in two histories, and an id only once."""
-    with forks() as noticed:
+    with capture_forks() as noticed:
         moved, new_user = move(survivor, "PROCESSED"), create()
     assert moved.version == lost_move.version
     assert (moved.history or 0) > (lost_move.history or 0) > 0
@@ -153,20 +155,22 @@ def test_a_standby_without_the_newest_transactions_is_promoted(
         migrate(primary.url)
         use_database(functions_url(primary))
         surviving = create()
-        tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(tmp_path / "copy"))
-        with running(data_in(tmp_path / "standby", tmp_path / "copy", primary)) as standby:
+        run_tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(tmp_path / "copy"))
+        with running(
+            state_folder_with(tmp_path / "standby", tmp_path / "copy", primary)
+        ) as standby:
             standby.stop()
             lost_move, lost_user = move(surviving, "JUNK"), create()
             primary.kill(signal.SIGQUIT)
             standby.start()
-            with owner(standby) as connection:
+            with owner_connection(standby) as connection:
                 assert connection.run("SELECT pg_is_in_recovery(), pg_promote()") == [[True, True]]
             use_database(functions_url(standby))
             check_lost(surviving, lost_move, lost_user)
 
 
-def data_in(folder: Path, data: Path, of: PrivateServer) -> Path:
-    """A state folder with this data and the passwords of its server."""
+def state_folder_with(folder: Path, data: Path, of: PrivateServer) -> Path:
+    """Move this data into a new state folder, with the passwords of its server."""
     shutil.copytree(of.state.root / "passwords", folder / "passwords")
     data.rename(folder / "postgres")
     return folder
@@ -178,11 +182,11 @@ def test_a_dump_is_restored_into_another_database(
     use_database(functions_url(server, fresh))
     surviving = create()
     dump = str(tmp_path / "dump")
-    tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
+    run_tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
     lost_move, lost_user = move(surviving, "JUNK"), create()
-    with owner(server) as connection:
+    with owner_connection(server) as connection:
         connection.run("CREATE DATABASE restored")
-    tool(server, "pg_restore", "--exit-on-error", "-d", "restored", dump)
+    run_tool(server, "pg_restore", "--exit-on-error", "-d", "restored", dump)
     use_database(functions_url(server, "restored"))
     check_lost(surviving, lost_move, lost_user)
 
@@ -193,16 +197,19 @@ def test_a_dump_is_restored_in_place(
     use_database(functions_url(server, fresh))
     surviving = create()
     dump = str(tmp_path / "dump")
-    tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
+    run_tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
     lost_move, lost_user = move(surviving, "JUNK"), create()
     restore_options = ("--clean", "--if-exists", "--exit-on-error", "--single-transaction")
-    tool(server, "pg_restore", *restore_options, "-d", fresh, dump)
+    run_tool(server, "pg_restore", *restore_options, "-d", fresh, dump)
     check_lost(surviving, lost_move, lost_user)
 
 
 @pytest.fixture
-def put_back(tmp_path: Path, use_database: Use) -> Iterator[tuple[Event, Event, Event]]:
-    """Restore a copied data folder; returns a user, its lost move and a lost user."""
+def restored_folder(tmp_path: Path, use_database: Use) -> Iterator[tuple[Event, Event, Event]]:
+    """Replace Postgres' data folder by an older copy.
+
+    Returns a user that the copy contains, and what it lacks: the user's move, and another user.
+    """
     with running(tmp_path / "postgres") as server:
         migrate(server.url)
         use_database(functions_url(server))
@@ -225,14 +232,15 @@ def put_back(tmp_path: Path, use_database: Use) -> Iterator[tuple[Event, Event, 
 
 @pytest.fixture
 def at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the relay check for a rollback at each tick."""
     monkeypatch.setattr(postgres_rollback, "_checks", Interval(0))
 
 
 @pytest.mark.usefixtures("in_redis", "at_each_tick")
 def test_a_data_folder_is_restored_and_redis_knows_newer_versions(
-    put_back: tuple[Event, Event, Event],
+    restored_folder: tuple[Event, Event, Event],
 ) -> None:
-    survivor, lost_move, lost_user = put_back
+    survivor, lost_move, lost_user = restored_folder
     postgres_rollback.check()
     moved, new_user = move(survivor, "PROCESSED"), create()
     assert moved.version == lost_move.version
@@ -241,10 +249,10 @@ def test_a_data_folder_is_restored_and_redis_knows_newer_versions(
 
 
 def test_a_data_folder_is_restored_and_a_reply_reveals_it(
-    put_back: tuple[Event, Event, Event],
+    restored_folder: tuple[Event, Event, Event],
 ) -> None:
-    survivor, lost_move, lost_user = put_back
-    with forks() as noticed, pytest.raises(BadMessage, match="Postgres has lost"):
+    survivor, lost_move, lost_user = restored_folder
+    with capture_forks() as noticed, pytest.raises(BadMessage, match="Postgres has lost"):
         settle.apply([reply_to(lost_move)])
     assert len(noticed) == 1
     moved = move(survivor, "PROCESSED")
@@ -253,10 +261,10 @@ def test_a_data_folder_is_restored_and_a_reply_reveals_it(
 
 
 def test_a_data_folder_is_restored_and_a_reply_reveals_a_lost_user(
-    put_back: tuple[Event, Event, Event],
+    restored_folder: tuple[Event, Event, Event],
 ) -> None:
-    _, _, lost_user = put_back
-    with forks() as noticed, pytest.raises(BadMessage):
+    _, _, lost_user = restored_folder
+    with capture_forks() as noticed, pytest.raises(BadMessage):
         settle.apply([reply_to(lost_user)])
     assert len(noticed) == 1
     assert create().user.id >= lost_user.user.id + GAP
@@ -287,9 +295,7 @@ WRITES: dict[str, Callable[[Event], object]] = {
     "change under a key": lambda event: write.change(
         event.user.id, Move(stage="JUNK"), 1, IdempotencyKey("a", "k", b"f")
     ),
-    "look again": lambda event: resync_events.request(
-        [ResyncRequest(event.user.id, 1, force=True)]
-    ),
+    "resync": lambda event: resync_events.request([ResyncRequest(event.user.id, 1, force=True)]),
     "import": lambda _: bulk_import.create(
         [("one", bulk_import.Line(full_name="A", phone="+77001112233"))]
     ),
@@ -301,12 +307,12 @@ WRITES: dict[str, Callable[[Event], object]] = {
 
 @pytest.mark.parametrize("make", WRITES.values(), ids=WRITES)
 def test_every_write_belongs_to_the_new_history(
-    forked: Fork, make: Callable[[Event], object]
+    fork_history: Fork, make: Callable[[Event], object]
 ) -> None:
     event = create()
     before = history()
-    forked()
-    with forks() as noticed:
+    fork_history()
+    with capture_forks() as noticed:
         make(event)
     assert len(noticed) == 1
     assert history() > before
@@ -314,12 +320,12 @@ def test_every_write_belongs_to_the_new_history(
     assert events == {"events": 2}, "it was written exactly once"
 
 
-def test_no_message_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> None:
+def test_no_message_names_the_lost_history(fork_history: Fork, in_rabbitmq: str) -> None:
     event = create()
-    forked()
+    fork_history()
     execute("UPDATE events SET due_at = now()")
     relay.run()
-    headers = [properties.headers for properties in messages(in_rabbitmq)]
+    headers = [properties.headers for properties in take_messages(in_rabbitmq)]
     histories = {header["ce-history"] for header in headers if "ce-history" in header}
     assert histories == {str(history())}
     assert history() > (event.history or 0)
@@ -327,16 +333,17 @@ def test_no_message_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> No
 
 
 def test_an_event_older_than_its_user_does_not_name_the_new_history(
-    forked: Fork, in_rabbitmq: str
+    fork_history: Fork, in_rabbitmq: str
 ) -> None:
     """Its state would replace the newer one, which was applied before the fork and is not lost."""
     older = create()
-    forked()
+    fork_history()
     move(older, "JUNK")
     execute("UPDATE events SET due_at = now()")
     relay.run()
     histories = {
-        message.message_id: message.headers.get("ce-history") for message in messages(in_rabbitmq)
+        message.message_id: message.headers.get("ce-history")
+        for message in take_messages(in_rabbitmq)
     }
     (newest,) = rows("SELECT id FROM events ORDER BY version DESC LIMIT 1")
     assert histories.pop(str(newest["id"])) == str(history())
@@ -344,10 +351,10 @@ def test_an_event_older_than_its_user_does_not_name_the_new_history(
     assert set(histories.values()) == {None}
 
 
-def test_one_of_many_threads_that_detect_a_fork_begins_the_new_history(forked: Fork) -> None:
+def test_one_of_many_threads_that_detect_a_fork_begins_the_new_history(fork_history: Fork) -> None:
     create()
-    forked()
-    with forks() as noticed:
+    fork_history()
+    with capture_forks() as noticed:
         events = in_threads(8, lambda _: create())
     assert len(noticed) == 1
     assert {event.history for event in events} == {history()}
@@ -355,11 +362,11 @@ def test_one_of_many_threads_that_detect_a_fork_begins_the_new_history(forked: F
     assert min(event.user.id for event in events) >= GAP
 
 
-def test_a_clock_that_was_set_back_begins_no_older_history(forked: Fork) -> None:
+def test_a_clock_that_was_set_back_begins_no_older_history(fork_history: Fork) -> None:
     create()
     late = int(time.time() * 1000) + 3_600_000
     assert installation.begin_history(lost=late) == late + 1
-    forked()
+    fork_history()
     assert (create().history or 0) == late + 2
 
 

@@ -39,7 +39,7 @@ def connected(
 
 
 @pytest.fixture(params=["emptied", "restarted without its last second"])
-def forget(request: pytest.FixtureRequest) -> Forget:
+def lose_hold(request: pytest.FixtureRequest) -> Forget:
     """A function that makes Redis lose the hold together with its epoch."""
 
     def empty() -> None:
@@ -54,7 +54,7 @@ def forget(request: pytest.FixtureRequest) -> Forget:
 
 @pytest.fixture
 def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """One tick of the relay's schedule."""
+    """Has the relay run once."""
     monkeypatch.delenv("BITRIX_WEBHOOK_URL")
     relay = function_client("outbox_relay")
 
@@ -65,6 +65,7 @@ def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def another_process() -> CircuitBreaker:
+    """The circuit breaker of a process that has not read its state yet."""
     return CircuitBreaker(client(), keys.prefix("main"))
 
 
@@ -80,12 +81,12 @@ def is_held() -> bool:
 
 
 def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
-    forget: Forget, portal: str
+    lose_hold: Forget, portal: str
 ) -> None:
     put(1)
     another_process().hold("a migration")
     assert job.call_bitrix24("main") == 0
-    forget()
+    lose_hold()
     put(1)
     assert job.call_bitrix24("main") == 0
     assert requests.get(f"{portal}/_emulator/calls", timeout=60).json()["requests"] == 0
@@ -94,53 +95,53 @@ def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
     assert (state.is_manual_hold, state.reason) == (True, "a migration")
 
 
-def test_a_hold_outlives_several_losses(forget: Forget) -> None:
+def test_a_hold_outlives_several_losses(lose_hold: Forget) -> None:
     circuit_breaker().hold("")
     for _ in range(3):
         assert circuit_breaker().restore_and_read()
-        forget()
+        lose_hold()
     assert circuit_breaker().restore_and_read()
 
 
-def test_a_hold_resumed_after_the_loss_is_not_restored(forget: Forget) -> None:
+def test_a_hold_resumed_after_the_loss_is_not_restored(lose_hold: Forget) -> None:
     worker = another_process()
     circuit_breaker().hold("")
     assert worker.restore_and_read()
-    forget()
+    lose_hold()
     manual_hold.resume()
     assert worker.restore_and_read() is None
     assert worker.restore_and_read() is None
 
 
-def test_a_hold_resumed_before_the_loss_is_not_restored(forget: Forget) -> None:
+def test_a_hold_resumed_before_the_loss_is_not_restored(lose_hold: Forget) -> None:
     worker = another_process()
     circuit_breaker().hold("")
     assert worker.restore_and_read()
     manual_hold.resume()
     assert worker.restore_and_read() is None
-    forget()
+    lose_hold()
     assert worker.restore_and_read() is None
 
 
-def test_only_holds_are_restored_not_an_open_circuit(forget: Forget) -> None:
+def test_only_holds_are_restored_not_an_open_circuit(lose_hold: Forget) -> None:
     circuit_breaker().open(PortalDown("the plan has expired"))
     assert circuit_breaker().restore_and_read()
-    forget()
+    lose_hold()
     assert circuit_breaker().restore_and_read() is None
 
 
 def test_the_relay_restores_a_hold_that_no_worker_saw(
-    leadline: Callable[..., CommandOutput], tick: Callable[[], None], forget: Forget
+    leadline: Callable[..., CommandOutput], tick: Callable[[], None], lose_hold: Forget
 ) -> None:
     assert leadline("portal", "pause", "--yes", "--reason", "a migration").code == 0
-    forget()
+    lose_hold()
     tick()
     state = another_process().restore_and_read()
     assert state is not None
     assert (state.is_manual_hold, state.reason) == (True, "a migration")
     assert leadline("portal", "resume").code == 0
     tick()
-    forget()
+    lose_hold()
     tick()
     assert not is_held()
 
@@ -156,12 +157,12 @@ def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
     assert is_held()
 
 
-def test_the_start_of_a_hold_is_restored(forget: Forget) -> None:
+def test_the_start_of_a_hold_is_restored(lose_hold: Forget) -> None:
     manual_hold.hold("")
     before, stored = another_process().restore_and_read(), stored_hold.load()
     assert before is not None
     assert stored is not None
-    forget()
+    lose_hold()
     manual_hold.restore(stored)
     after = another_process().restore_and_read()
     assert after is not None
@@ -211,11 +212,11 @@ def test_with_redis_down_the_relay_applies_the_hold_later(
     monkeypatch: pytest.MonkeyPatch,
     tick: Callable[[], None],
 ) -> None:
-    with monkeypatch.context() as away:
-        away.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    with monkeypatch.context() as patched:
+        patched.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
         reconnect()
         assert leadline("portal", "pause", "--yes", "--reason", "x").code == 3
-        tick()  # does all its other work
+        tick()  # succeeds without Redis
     reconnect()
     assert not is_held()
     tick()

@@ -12,13 +12,13 @@ from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.users import queries
-from leadline.users.model import Move, NewUser
+from leadline.users.model import Move, NewUser, UserId
 from tests.integration.conftest import rows
 
 
 @dataclass
-class Fate:
-    """The outcome of one event."""
+class ExpectedEvent:
+    """An event and its expected outcome."""
 
     event: Event
     state: str = "open"
@@ -28,95 +28,104 @@ class Fate:
 
 
 @dataclass
-class Owner:
-    """A user: the outcome of each version, and the lead of the newest applied one."""
+class ExpectedUser:
+    """A user's events, one for each version, and its expected lead."""
 
-    fates: list[Fate]
+    events: list[ExpectedEvent]
+    #: The newest version with a success, and the lead that its reply named.
     synced: int = 0
     lead: int | None = None
 
-    def succeed(self, fate: Fate, outcome: str, lead: int) -> None:
-        """The effect of a success."""
-        if fate.state not in {"open", "failed"}:
+    @property
+    def user_id(self) -> UserId:
+        """The user's id."""
+        return self.events[0].event.user.id
+
+    def succeed(self, expected: ExpectedEvent, outcome: str, lead: int) -> None:
+        """Record the effects of a success."""
+        if expected.state not in {"open", "failed"}:
             return
-        fate.state, fate.is_due = outcome, False
-        if fate.event.version >= self.synced:
-            self.synced, self.lead = fate.event.version, lead
-        for older in self.fates[: fate.event.version - 1]:
+        expected.state, expected.is_due = outcome, False
+        if expected.event.version >= self.synced:
+            self.synced, self.lead = expected.event.version, lead
+        for older in self.events[: expected.event.version - 1]:
             if outcome == "synced" and older.state == "open":
                 older.state, older.is_due = "superseded", False
 
 
 class Machine(RuleBasedStateMachine):
-    """The model: independent users, each answered in order."""
+    """Writes, confirms and replies of a few users; the model is a list of expected users."""
 
-    @initialize(users=st.integers(1, 3))
-    def create(self, users: int) -> None:
+    @initialize(count=st.integers(1, 3))
+    def create(self, count: int) -> None:
         new = NewUser(full_name="Ann", phone="+77001112233")
-        self.owners = [Owner([Fate(write.create(new, None).event)]) for _ in range(users)]
+        events = [write.create(new, None).event for _ in range(count)]
+        self.users = [ExpectedUser([ExpectedEvent(event)]) for event in events]
 
     @rule(data=st.data())
     def move(self, data: st.DataObject) -> None:
-        owner = data.draw(st.sampled_from(self.owners))
-        user = owner.fates[0].event.user.id
-        owner.fates.append(Fate(write.change(user, Move(stage="JUNK"), None, None).event))
+        user = data.draw(st.sampled_from(self.users))
+        event = write.change(user.user_id, Move(stage="JUNK"), None, None).event
+        user.events.append(ExpectedEvent(event))
 
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
         """The broker's confirm may be recorded at any time, also after the reply."""
-        _, fate = self._any(data)
-        outbox.mark_published([str(fate.event.id)])
-        fate.sendings += 1
+        _, expected = self._any_event(data)
+        outbox.mark_published([str(expected.event.id)])
+        expected.sendings += 1
 
     @rule(data=st.data(), count=st.integers(1, 6))
     def answer(self, data: st.DataObject, count: int) -> None:
         """One batch of any replies, some perhaps to the same event."""
-        settle.apply([self._answer(data) for _ in range(count)])
+        settle.apply([self._draw_reply(data) for _ in range(count)])
 
     @invariant()
     def each_event_has_its_outcome(self) -> None:
-        for owner in self.owners:
+        for user in self.users:
             found = rows(
                 "SELECT version, state, due_at IS NOT NULL AS is_due, sendings FROM events"
                 " WHERE user_id = :id ORDER BY version",
-                id=owner.fates[0].event.user.id,
+                id=user.user_id,
             )
             assert found == [
                 {
-                    "version": fate.event.version,
-                    "state": fate.state,
-                    "is_due": fate.is_due,
-                    "sendings": fate.sendings,
+                    "version": expected.event.version,
+                    "state": expected.state,
+                    "is_due": expected.is_due,
+                    "sendings": expected.sendings,
                 }
-                for fate in owner.fates
+                for expected in user.events
             ]
 
     @invariant()
-    def the_user_shows_the_newest(self) -> None:
-        for owner in self.owners:
-            newest = owner.fates[-1]
-            expected = {"open": "waiting", "failed": "failed"}.get(newest.state, "synced")
-            sync = queries.get(newest.event.user.id)["sync"]
-            assert (sync["status"], sync["bitrix_lead_id"]) == (expected, owner.lead)
+    def the_user_shows_its_newest_outcome(self) -> None:
+        for user in self.users:
+            newest = user.events[-1]
+            status = {"open": "waiting", "failed": "failed"}.get(newest.state, "synced")
+            sync = queries.get(user.user_id)["sync"]
+            assert (sync["status"], sync["bitrix_lead_id"]) == (status, user.lead)
             assert ("retry_at" in sync) == (newest.state == "failed" and newest.is_due)
 
-    def _any(self, data: st.DataObject) -> tuple[Owner, Fate]:
-        owner = data.draw(st.sampled_from(self.owners))
-        return owner, data.draw(st.sampled_from(owner.fates))
+    def _any_event(self, data: st.DataObject) -> tuple[ExpectedUser, ExpectedEvent]:
+        user = data.draw(st.sampled_from(self.users))
+        return user, data.draw(st.sampled_from(user.events))
 
-    def _answer(self, data: st.DataObject) -> ReceivedReply:
-        owner, fate = self._any(data)
-        event = fate.event
+    def _draw_reply(self, data: st.DataObject) -> ReceivedReply:
+        """A reply to any event; the model has its effects."""
+        user, expected = self._any_event(data)
+        event = expected.event
         fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-        outcome = data.draw(st.sampled_from(["synced", "superseded", "failed", "passing"]))
+        outcome = data.draw(st.sampled_from(["synced", "superseded", "permanent", "transient"]))
         if outcome in {"synced", "superseded"}:
             lead = 1000 * event.user.id + event.version
-            owner.succeed(fate, outcome, lead)
+            user.succeed(expected, outcome, lead)
             return ReceivedReply(Reply(**fields, status="success", bitrix_lead_id=lead), outcome)
-        if fate.state in {"open", "failed"}:
-            fate.state, fate.is_due = "failed", fate.is_due and outcome == "passing"
+        is_transient = outcome == "transient"
+        if expected.state in {"open", "failed"}:
+            expected.state, expected.is_due = "failed", expected.is_due and is_transient
         failure = Reply(**fields, status="error", reason="no")
-        return ReceivedReply(failure, "failed", is_transient=outcome == "passing")
+        return ReceivedReply(failure, "failed", is_transient=is_transient)
 
 
 @pytest.fixture(autouse=True)

@@ -15,14 +15,14 @@ from tests.integration.test_further_fields import (
     ANN,
     CITY,
     MAP,
+    add_userfield,
+    call_portal,
     create_with_fields,
-    crm,
     field_of,
     lead_of,
-    patch,
+    patch_user,
     send,
     sync_of,
-    userfield,
 )
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -64,10 +64,10 @@ def plan_and_apply(leadline: Leadline, pipeline: Pipeline) -> list[dict[str, Any
 def test_a_field_added_meanwhile_reaches_those_that_have_it(
     field_map: UseMap, pipeline: Pipeline, leadline: Leadline
 ) -> None:
-    userfield("CITY")
+    add_userfield("CITY")
     users = create_queued_users(pipeline, email="ann@example.com")
     field_map(MAP + CITY.replace("\nlead", '\ndefault = "Almaty"\nlead'))
-    patch(users[0], city="Astana")
+    patch_user(users[0], city="Astana")
     late = create_with_fields(full_name="Late", phone="+77001112299")
     pipeline.settle()
     assert [field_of(user, "UF_CRM_CITY") or "" for user in (*users, late)] == [
@@ -83,11 +83,11 @@ def test_a_field_added_meanwhile_reaches_those_that_have_it(
 def test_a_field_dropped_from_the_map_meanwhile_is_left_alone_until_it_is_back(
     field_map: UseMap, pipeline: Pipeline, leadline: Leadline
 ) -> None:
-    userfield("CITY")
+    add_userfield("CITY")
     field_map(MAP + CITY)
     users = create_queued_users(pipeline, email="ann@example.com", city="Almaty")
     field_map(MAP)
-    patch(users[0], email="b@example.com")
+    patch_user(users[0], email="b@example.com")
     pipeline.settle()
     assert {field_of(user, "UF_CRM_CITY") or "" for user in users} == {""}
     assert all(sync_of(user)["status"] == "synced" for user in users)
@@ -103,8 +103,8 @@ def test_a_field_dropped_from_the_map_meanwhile_is_left_alone_until_it_is_back(
 def test_values_of_a_type_that_changed_meanwhile_are_not_written(
     field_map: UseMap, pipeline: Pipeline
 ) -> None:
-    userfield("CITY")
-    userfield("AREA", "double")
+    add_userfield("CITY")
+    add_userfield("AREA", "double")
     field_map(MAP + CITY)
     users = create_queued_users(pipeline, email="ann@example.com", city="Almaty")
     area = CITY.replace('"text"', '"number"').replace("UF_CRM_CITY", "UF_CRM_AREA")
@@ -115,10 +115,10 @@ def test_values_of_a_type_that_changed_meanwhile_are_not_written(
         assert lead_of(user)["EMAIL"] == ["ann@example.com"]
         assert not field_of(user, "UF_CRM_CITY")
         assert not field_of(user, "UF_CRM_AREA")
-    answer = patch(users[0], full_name="Anna")
+    answer = patch_user(users[0], full_name="Anna")
     assert answer.status_code == 200, "an old value blocks no other change"
-    assert patch(users[0], city="Astana").status_code == 422
-    assert patch(users[0], city=7).json["city"] == 7
+    assert patch_user(users[0], city="Astana").status_code == 422
+    assert patch_user(users[0], city=7).json["city"] == 7
     pipeline.settle()
     assert float(field_of(users[0], "UF_CRM_AREA")) == 7
     assert "open_fields" not in sync_of(users[0])
@@ -132,7 +132,7 @@ def test_values_that_a_list_lost_meanwhile_are_not_written(
     pipeline.settle()
     assert all(sync_of(user)["open_fields"] == ["source"] for user in users)
     assert all(sync_of(user)["status"] == "synced" for user in users)
-    patch(users[0], source="phone")
+    patch_user(users[0], source="phone")
     pipeline.settle()
     assert lead_of(users[0])["SOURCE_ID"] == "CALL"
 
@@ -140,13 +140,13 @@ def test_values_that_a_list_lost_meanwhile_are_not_written(
 def test_a_target_moved_meanwhile_gets_the_values(
     field_map: UseMap, pipeline: Pipeline, leadline: Leadline
 ) -> None:
-    userfield("CITY")
-    userfield("TOWN")
+    add_userfield("CITY")
+    add_userfield("TOWN")
     field_map(MAP + CITY)
     early = create_with_fields(**{**ANN, "full_name": "Early"}, city="Almaty")
     pipeline.settle()
     users = create_queued_users(pipeline, city="Almaty")
-    patch(early, budget=3)
+    patch_user(early, budget=3)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
     other = create_with_fields(full_name="Other", phone="+77001112290", city="Almaty")
@@ -167,13 +167,13 @@ def test_an_email_moved_to_another_kind_meanwhile_leaves_one_row(
 ) -> None:
     user = create_with_fields(email="ann@example.com")
     pipeline.settle()
-    patch(user, budget=3)
+    patch_user(user, budget=3)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
     field_map(MAP.replace('lead = "EMAIL"', 'lead = "EMAIL"\nvalue_type = "HOME"'))
     pipeline.settle()
     conditions = {"=ORIGIN_ID": str(user["id"])}
-    (lead,) = crm("crm.lead.list", filter=conditions, select=["ID", "EMAIL"])
+    (lead,) = call_portal("crm.lead.list", filter=conditions, select=["ID", "EMAIL"])
     assert [row["VALUE"] for row in lead["EMAIL"]] == ["ann@example.com"], "its row has the value"
     assert leadline("plan").code == 0
 
@@ -181,11 +181,11 @@ def test_an_email_moved_to_another_kind_meanwhile_leaves_one_row(
 def test_a_field_that_became_required_blocks_no_old_user(
     field_map: UseMap, pipeline: Pipeline
 ) -> None:
-    userfield("CITY")
+    add_userfield("CITY")
     users = create_queued_users(pipeline)
     field_map(MAP + CITY + "required = true\n")
-    assert patch(users[0], full_name="Anna").status_code == 200
-    refused = patch(users[0], city=None)
+    assert patch_user(users[0], full_name="Anna").status_code == 200
+    refused = patch_user(users[0], city=None)
     assert refused.status_code == 422
     assert refused.json["errors"][0]["field"] == "city"
     pipeline.settle()
@@ -197,11 +197,11 @@ def test_a_field_that_became_required_blocks_no_old_user(
 def size(connected: None) -> None:
     """A field of the portal with a list of one value."""
     assert connected is None
-    userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
+    add_userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("constant", "problem"),
     [
         ('SOURCE_ID = "FAX"', "the portal's list has no FAX"),
         ("ASSIGNED_BY_ID = 3", "the portal has no active user 3"),  # dismissed
@@ -210,14 +210,14 @@ def size(connected: None) -> None:
     ],
 )
 @pytest.mark.usefixtures("size")
-def test_a_wrong_constant_is_named_and_users_get_their_leads(
-    wrong: tuple[str, str],
+def test_a_wrong_constant_is_named_and_users_get_their_leads(  # noqa: PLR0917 - fixtures
+    constant: str,
+    problem: str,
     field_map: UseMap,
     settle: Callable[[], None],
     check_fields: Callable[[], None],
     leadline: Leadline,
 ) -> None:
-    constant, problem = wrong
     field_map(f'[fields.email]\ntype = "email"\nlead = "EMAIL"\n[constants]\n{constant}\n')
     check_fields()
     user = create_with_fields(email="ann@example.com")
@@ -236,9 +236,9 @@ def test_a_refusal_is_understood_by_the_changed_maps_check(
     field_map: UseMap, settle: Callable[[], None], check_fields: Callable[[], None]
 ) -> None:
     check_fields()
-    for _ in range(2):
-        assert last_check.after_refusal().digest, "known to this process for a minute"
-    userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
+    for _ in range(2):  # the second time from this process's cache, which lasts a minute
+        assert last_check.after_refusal().digest
+    add_userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
     field_map(MAP + 'UF_CRM_SIZE = "999"\n')
     check_fields()
     user = create_with_fields()

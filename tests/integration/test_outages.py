@@ -43,6 +43,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> No
 
 
 def healthz_status(url: str) -> str:
+    """What /healthz of the edge says about the portal."""
     try:
         checks.check_portal(url)
     except checks.CheckFailed as error:
@@ -87,21 +88,21 @@ def test_probes_and_reads_of_stages_take_a_token_too(
     with pytest.raises(PortalDown):
         job.call_bitrix24("main")
     before = control("calls")["requests"]
-    eventually(
-        lambda: job.call_bitrix24("main") or control("calls")["requests"] >= before + 5,
-        60,
-        "it is probed",
-    )
+
+    def has_been_probed() -> bool:
+        job.call_bitrix24("main")
+        return bool(control("calls")["requests"] >= before + 5)
+
+    eventually(has_been_probed, 60, "the portal is probed")
     assert sum(portal_session.token_bucket().requests_per_slot()) == control("calls")["requests"]
 
 
 def test_a_probe_waits_for_its_token(control: Control) -> None:
     portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
-    while True:
+    wait_s = 0.0
+    while not wait_s:  # until all tokens are taken
         began = time.monotonic()
         wait_s = portal_session.token_bucket().reserve()
-        if wait_s:
-            break
     assert portal_session.probe()
     assert time.monotonic() - began > wait_s
     assert control("calls")["requests"] == 1
@@ -140,7 +141,9 @@ def test_the_kind_of_outage_is_recorded_and_ends_with_the_next_answer(
 ) -> None:
     secret = "of a person"  # noqa: S105 - of a test
     rule = {"method": "batch", "action": action, "count": 2, "status": 500, "description": secret}
-    control("faults", "POST", [rule if action == "error" else {**rule, "status": None}])
+    if action != "error":
+        rule["status"] = None
+    control("faults", "POST", [rule])
     assert not portal_session.probe()
     found = portal_session.reachability().outage()
     assert found is not None

@@ -53,9 +53,9 @@ def send_concurrently(writes: Sequence[Callable[[], Write]]) -> list[Write]:
 def stale(writes: Iterable[Write]) -> list[Write]:
     """Accepted writes that did not follow the version they expected."""
     return [
-        answered
-        for answered in writes
-        if answered.expected and answered.version not in (None, answered.expected + 1)
+        accepted
+        for accepted in writes
+        if accepted.expected and accepted.version not in (None, accepted.expected + 1)
     ]
 
 
@@ -106,7 +106,7 @@ def test_a_precondition_under_an_idempotency_key_holds_against_others_without_on
 
 
 def race(seed: int, users: Sequence[UserId]) -> list[Write]:
-    """The results of a process that guesses versions while others write the same users."""
+    """Write users with guessed versions, while other processes do the same; returns the results."""
     dice = random.Random(seed)  # noqa: S311 - no secret
     answers: list[Write] = []
     for round_ in range(ROUNDS):

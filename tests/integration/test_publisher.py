@@ -42,7 +42,7 @@ def channel_to(url: str) -> Iterator[BlockingChannel]:
         connection.close()
 
 
-def waiting(url: str) -> list[str]:
+def take_ids(url: str) -> list[str]:
     """Take all messages off the queue; returns their ids."""
     with channel_to(url) as channel:
         found: list[str] = []
@@ -62,7 +62,7 @@ def publisher(amqp_url: str) -> Iterator[Publisher]:
 
 def test_a_confirmed_message_is_in_its_queue(publisher: Publisher, amqp_url: str) -> None:
     assert publisher.publish([message(1), message(2)], timeout_s=60) == [True, True]
-    assert waiting(amqp_url) == ["m-1", "m-2"]
+    assert take_ids(amqp_url) == ["m-1", "m-2"]
 
 
 def test_publishing_nothing_needs_no_broker() -> None:
@@ -128,20 +128,16 @@ def test_a_deleted_queue_is_reported_and_declared_again(
         channel.queue_delete(QUEUE)
     assert publisher.publish([message(2)]) == [False]
     assert publisher.publish([message(3)], timeout_s=60) == [True]
-    assert waiting(amqp_url) == ["m-3"]
+    assert take_ids(amqp_url) == ["m-3"]
 
 
 def test_a_message_that_the_broker_nacks_is_not_confirmed(amqp_url: str) -> None:
     """A full queue nacks, and so does one whose replicas are down."""
     full = Queue("test.full", {"x-max-length": 1, "x-overflow": "reject-publish"})
     publisher = Publisher(amqp_url, [full])
-    outcomes = [
-        is_confirmed
-        for number in range(3)
-        for is_confirmed in publisher.publish(
-            [Message(full.name, b"{}", f"m-{number}")], timeout_s=60
-        )
-    ]
+    outcomes = []
+    for number in range(3):
+        outcomes += publisher.publish([Message(full.name, b"{}", f"m-{number}")], timeout_s=60)
     publisher.close()
     with channel_to(amqp_url) as channel:
         channel.queue_delete(full.name)
@@ -156,9 +152,9 @@ def test_an_unroutable_message_does_not_affect_the_others(
         Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
     ]
     routable = [Message(QUEUE, b"{}", ""), message(1), message(2)]
-    both = [published for pair in zip(routable, lost, strict=True) for published in pair]
-    assert publisher.publish(both, timeout_s=60) == [True, False] * 3
-    assert waiting(amqp_url) == ["", "m-1", "m-2"]
+    alternating = [message for pair in zip(routable, lost, strict=True) for message in pair]
+    assert publisher.publish(alternating, timeout_s=60) == [True, False] * 3
+    assert take_ids(amqp_url) == ["", "m-1", "m-2"]
 
 
 def test_a_publisher_needs_only_the_queue_that_it_publishes_to(amqp_url: str) -> None:
@@ -173,7 +169,7 @@ def test_a_publisher_needs_only_the_queue_that_it_publishes_to(amqp_url: str) ->
         assert publisher.publish([message(1)], timeout_s=60) == [True]
     finally:
         publisher.close()
-    assert waiting(amqp_url) == ["m-1"]
+    assert take_ids(amqp_url) == ["m-1"]
 
 
 def test_eight_threads_publish_at_once_and_each_message_is_confirmed_once(
@@ -200,7 +196,7 @@ def test_eight_threads_publish_at_once_and_each_message_is_confirmed_once(
     for _ in range(800):
         assert done.acquire(timeout=60)
     assert len(set(confirmed)) == 800
-    assert sorted(waiting(amqp_url)) == sorted(confirmed)
+    assert sorted(take_ids(amqp_url)) == sorted(confirmed)
 
 
 def test_close_waits_for_messages_in_flight(amqp_url: str) -> None:
@@ -210,7 +206,7 @@ def test_close_waits_for_messages_in_flight(amqp_url: str) -> None:
         publisher.offer(message(number), outcomes.append, timeout_s=60)
     publisher.close(60)
     assert outcomes == [True] * 300
-    assert len(waiting(amqp_url)) == 300
+    assert len(take_ids(amqp_url)) == 300
     publisher.offer(message(), outcomes.append)
     assert outcomes[-1] is False
 
@@ -230,7 +226,7 @@ def test_close_sends_messages_of_greenlets_even_if_their_loop_has_stopped(
         runner.run(offer_all())
         publisher.close(60)
     assert outcomes == [True] * 300
-    assert len(waiting(amqp_url)) == 300
+    assert len(take_ids(amqp_url)) == 300
 
 
 def test_an_unreachable_broker_is_reported_in_time_and_never_raises() -> None:
@@ -276,10 +272,14 @@ def test_log_lines_of_the_connection_carry_no_callers_id() -> None:
 def test_a_message_that_amqp_cannot_carry_is_reported_and_does_not_affect_the_others(
     publisher: Publisher, amqp_url: str
 ) -> None:
-    odd = message(2, correlation_id="я" * 128)
-    assert publisher.publish([message(1), odd, message(3)], timeout_s=60) == [True, False, True]
+    too_long = message(2, correlation_id="я" * 128)  # 256 bytes, and AMQP allows 255
+    assert publisher.publish([message(1), too_long, message(3)], timeout_s=60) == [
+        True,
+        False,
+        True,
+    ]
     assert publisher.publish([message(4)], timeout_s=60) == [True]
-    assert waiting(amqp_url) == ["m-1", "m-3", "m-4"]
+    assert take_ids(amqp_url) == ["m-1", "m-3", "m-4"]
 
 
 def test_any_call_id_of_a_client_can_be_carried(publisher: Publisher, amqp_url: str) -> None:
@@ -288,7 +288,7 @@ def test_any_call_id_of_a_client_can_be_carried(publisher: Publisher, amqp_url: 
         outgoing = message(correlation_id=trace.correlation_id)
         (is_confirmed,) = publisher.publish([outgoing], timeout_s=60)
         assert is_confirmed
-    assert len(waiting(amqp_url)) == 5
+    assert len(take_ids(amqp_url)) == 5
 
 
 def test_an_invalid_url_is_not_quoted() -> None:

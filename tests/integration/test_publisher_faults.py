@@ -39,7 +39,7 @@ def publisher(broker: PrivateServer) -> Iterator[Publisher]:
     publisher.close()
 
 
-def taken(broker: PrivateServer) -> set[str]:
+def take_ids(broker: PrivateServer) -> set[str]:
     """Take all messages off the queue; returns their ids."""
     ids: set[str] = set()
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
@@ -50,15 +50,15 @@ def taken(broker: PrivateServer) -> set[str]:
 
 
 def set_memory_limit(broker: PrivateServer, *limit: str) -> None:
-    """Above it the broker blocks publishers."""
-    # The one on the PATH switches the user and drops the environment.
+    """Set the memory above which the broker blocks publishers."""
+    # A distribution's rabbitmqctl on the PATH switches the user and drops the environment.
     program = max(Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmqctl"), default="rabbitmqctl")
     names = ("HOME", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_INETRC", "RABBITMQ_NODENAME")
-    of_broker = psutil.Process(broker.pid).environ()
+    broker_env = psutil.Process(broker.pid).environ()
     subprocess.run(
         (str(program), "set_vm_memory_high_watermark", *limit),
         check=True,
-        env={**os.environ, **{name: of_broker[name] for name in names}},
+        env={**os.environ, **{name: broker_env[name] for name in names}},
         timeout=60,
     )
 
@@ -93,7 +93,7 @@ def test_unconfirmed_messages_of_a_frozen_broker_wait_in_our_own_buffer(
 ) -> None:
     """Messages handed to the connection cost memory until the connection is abandoned."""
     monkeypatch.setattr("leadline.runtime.rabbitmq.confirms.MAX_UNCONFIRMED", 10)
-    taken(broker)
+    take_ids(broker)
     broker.freeze()
     many = [Message(topology.REQUESTS, b"{}", f"m-{number}") for number in range(100)]
     assert publisher.publish(many, timeout_s=0.4) == [False] * 100
@@ -101,7 +101,7 @@ def test_unconfirmed_messages_of_a_frozen_broker_wait_in_our_own_buffer(
     eventually(
         lambda: publish(publisher, 100, 1), 60, "messages to a thawed broker are confirmed again"
     )
-    assert len(taken(broker) & {message.message_id for message in many}) <= 10
+    assert len(take_ids(broker) & {message.message_id for message in many}) <= 10
     assert publisher.publish(many, timeout_s=60) == [True] * 100
 
 
@@ -137,14 +137,14 @@ def test_no_message_is_forgotten_while_the_broker_dies_under_load(
     stop = threading.Event()
     offered = [0, 0, 0, 0]
 
-    def load(thread: int) -> None:
+    def offer_until_stopped(thread: int) -> None:
         while not stop.is_set():
             message = Message(topology.REQUESTS, b"{}", f"{thread}-{offered[thread]}")
             offered[thread] += 1
             publisher.offer(message, reported.append, timeout_s=2)
             stop.wait(0.002)
 
-    threads = [threading.Thread(target=load, args=[number]) for number in range(4)]
+    threads = [threading.Thread(target=offer_until_stopped, args=[number]) for number in range(4)]
     for thread in threads:
         thread.start()
     eventually(lambda: reported.count(True) > 200, 60, "messages are confirmed")

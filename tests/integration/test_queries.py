@@ -22,7 +22,7 @@ def create(stage: str = "NEW") -> UserId:
     ).event.user.id
 
 
-def ids(query: Query) -> list[int]:
+def page_ids(query: Query) -> list[int]:
     return [user["id"] for user in queries.page(query)["items"]]
 
 
@@ -91,11 +91,11 @@ def test_a_page_has_as_many_users_as_its_limit_says() -> None:
 
 
 def test_postgres_does_not_plan_the_same_page_again() -> None:
-    """Planning would take as long as reading the page."""
+    """Planning would take as long as reading the page; after five plans it uses a generic one."""
     create()
     for after in range(20):
         queries.page(Query(limit=50, after=after))
-    # On the connection that all of these used; the first five are planned with their values.
+    # This process has one connection.
     planned = rows("""
         SELECT generic_plans, custom_plans FROM pg_prepared_statements
         WHERE statement LIKE '%json_build_array%' AND generic_plans + custom_plans >= 20
@@ -106,11 +106,11 @@ def test_postgres_does_not_plan_the_same_page_again() -> None:
 def test_users_are_listed_by_stage_and_sync_status() -> None:
     new, junk = create(), create("JUNK")
     execute("UPDATE users SET sync_status = 'failed', sync_reason = 'no' WHERE id = :id", id=junk)
-    assert ids(Query(stage="JUNK")) == [junk]
-    assert ids(Query(sync="failed")) == [junk]
-    assert ids(Query(sync="waiting")) == [new]
-    assert ids(Query(stage="NEW", sync="failed")) == []
-    assert ids(Query(sync="synced")) == []
+    assert page_ids(Query(stage="JUNK")) == [junk]
+    assert page_ids(Query(sync="failed")) == [junk]
+    assert page_ids(Query(sync="waiting")) == [new]
+    assert page_ids(Query(stage="NEW", sync="failed")) == []
+    assert page_ids(Query(sync="synced")) == []
 
 
 def test_a_portals_own_stages_replace_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

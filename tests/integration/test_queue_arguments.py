@@ -54,7 +54,7 @@ def publish(channel: Any, body: bytes, exchange: str = MAIN) -> None:
     channel.basic_publish(exchange, MAIN, body, properties, mandatory=True)
 
 
-def take(channel: Any, name: str = MAIN) -> list[tuple[bytes, Any]]:
+def take_all(channel: Any, name: str = MAIN) -> list[tuple[bytes, Any]]:
     found = []
     while (got := channel.basic_get(name, auto_ack=True))[0] is not None:
         found.append((got[2], got[1]))
@@ -74,18 +74,18 @@ def test_messages_keep_their_order_and_properties(channel: Any, in_rabbitmq: str
     assert "inequivalent arg" in queue_arguments.declare_and_compare(in_rabbitmq)[MAIN]
     assert queue_arguments.migrate(in_rabbitmq, MAIN) == 20
     assert queue_arguments.declare_and_compare(in_rabbitmq) == {}
-    found = take(channel)
+    found = take_all(channel)
     assert [body for body, _ in found] == [b"%d" % number for number in range(20)]
     assert {(message.message_id, message.headers["x"]) for _, message in found} == {
         (str(number), 1) for number in range(20)
     }
     publish(channel, b"later")
-    assert [body for body, _ in take(channel)] == [b"later"]
+    assert [body for body, _ in take_all(channel)] == [b"later"]
 
 
 @contextmanager
 def publishing(url: str) -> Iterator[set[bytes]]:
-    """Publish continuously in a thread; the messages that the broker has confirmed so far."""
+    """Publish continuously in a thread during the block; yields the confirmed bodies so far."""
     confirmed: set[bytes] = set()
     is_over = threading.Event()
 
@@ -120,7 +120,7 @@ def test_messages_published_during_the_migration_are_neither_refused_nor_lost(
         before = len(confirmed)
         queue_arguments.migrate(in_rabbitmq, MAIN)
         eventually(lambda: len(confirmed) > before + 10, 60, "messages are published afterwards")
-    found = {body for body, _ in take(channel)}
+    found = {body for body, _ in take_all(channel)}
     assert found == confirmed | {b"%d" % number for number in range(200)}
 
 
@@ -139,7 +139,7 @@ def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
             queue_arguments.migrate(in_rabbitmq, MAIN)
         publish(channel, b"meanwhile")
     queue_arguments.migrate(in_rabbitmq, MAIN)
-    assert {body for body, _ in take(channel)} == {b"held", b"other", b"meanwhile"}
+    assert {body for body, _ in take_all(channel)} == {b"held", b"other", b"meanwhile"}
 
 
 @pytest.mark.parametrize("interrupted_step", ["_empty_and_delete", "_restore", "_delete"])
@@ -149,18 +149,18 @@ def test_an_interrupted_migration_continues(
     declare_old(channel)
     publish(channel, b"before")
 
-    def die(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(queue_arguments, interrupted_step, die)
+        patched.setattr(queue_arguments, interrupted_step, interrupt)
         with pytest.raises(KeyboardInterrupt):
             queue_arguments.migrate(in_rabbitmq, MAIN)
     publish(channel, b"meanwhile")
     assert MAIN in queue_arguments.declare_and_compare(in_rabbitmq)
     queue_arguments.migrate(in_rabbitmq, MAIN)
     assert queue_arguments.declare_and_compare(in_rabbitmq) == {}
-    assert {body for body, _ in take(channel)} == {b"before", b"meanwhile"}
+    assert {body for body, _ in take_all(channel)} == {b"before", b"meanwhile"}
 
 
 def test_dead_letters_and_delayed_messages_are_migrated_too(channel: Any, in_rabbitmq: str) -> None:
@@ -171,21 +171,21 @@ def test_dead_letters_and_delayed_messages_are_migrated_too(channel: Any, in_rab
     assert queue_arguments.declare_and_compare(in_rabbitmq).keys() == {DEAD, delayed}
     for name in (DEAD, delayed):
         assert queue_arguments.migrate(in_rabbitmq, name) == 1
-    assert [body for body, _ in take(channel, DEAD)] == [b"kept"]
-    assert [body for body, _ in take(channel, delayed)] == [b"kept"]
+    assert [body for body, _ in take_all(channel, DEAD)] == [b"kept"]
+    assert [body for body, _ in take_all(channel, delayed)] == [b"kept"]
 
 
 def test_quorum_queues_become_classic_ones(
     channel: Any, in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They must if a NestJS service joins later."""
+    """A NestJS service that is added later requires it."""
     topology.declare(channel, topology.main_queue(MAIN))
     publish(channel, b"kept")
     monkeypatch.setenv("LEADLINE_QUEUE_TYPE", "classic")
     process.forget(settings)
     assert queue_arguments.migrate(in_rabbitmq, MAIN) == 1
     channel.queue_declare(MAIN, durable=True)
-    assert [body for body, _ in take(channel)] == [b"kept"]
+    assert [body for body, _ in take_all(channel)] == [b"kept"]
 
 
 @pytest.mark.usefixtures("in_postgres")

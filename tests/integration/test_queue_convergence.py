@@ -24,14 +24,16 @@ from tests.unit.entries import pending
 
 STAGES = ("NEW", "IN_PROCESS", "JUNK")
 #: How a call may end: a lost one has run, a cut one has not, and neither is answered.
-REFUSED, PAUSED, AWAY, LOST, CUT, OK = "refused", "paused", "away", "lost", "cut", "ok"
+REFUSED, PAUSED, UNREACHABLE = "refused", "paused", "unreachable"
+LOST, CUT, OK = "lost", "cut", "ok"
 ERRORS = {
     REFUSED: Refused("limit"),
     PAUSED: PortalDown("plan"),
-    AWAY: Unavailable("away"),
+    UNREACHABLE: Unavailable("unreachable"),
     CUT: OutcomeUnknown("cut"),
 }
-FREE, COUNTED = (REFUSED, PAUSED), (AWAY, LOST, CUT)
+#: Those that use up an attempt, and those that do not.
+COUNTED, UNCOUNTED = (UNREACHABLE, LOST, CUT), (REFUSED, PAUSED)
 
 
 class FakePortal:
@@ -47,10 +49,13 @@ class FakePortal:
             return [self._row(lead_id) for lead_id in sorted(self.leads)]
         lead_id = command.params.get("id") or next(self._ids)
         lead = self.leads.setdefault(lead_id, {"rows": {}})
-        for phone in self._phones(fields.pop("fm", {})):
-            lead["rows"][phone[0] or next(self._ids)] = phone[1]
+        for row_id, phone in self._phones(fields.pop("fm", {})):
+            lead["rows"][row_id or next(self._ids)] = phone
         lead.update(fields)
-        rows = [{"id": at, "typeId": "PHONE", "value": text} for at, text in lead["rows"].items()]
+        rows = [
+            {"id": row_id, "typeId": "PHONE", "value": phone}
+            for row_id, phone in lead["rows"].items()
+        ]
         return {"item": {"id": lead_id, "fm": rows}}
 
     def _row(self, lead_id: int) -> dict[str, Any]:
@@ -62,36 +67,44 @@ class FakePortal:
             "STATUS_ID": lead.get("stageId", "NEW"),
             "ORIGIN_ID": lead["originId"],
             "ORIGINATOR_ID": lead["originatorId"],
-            "PHONE": [{"ID": str(at), "VALUE": text} for at, text in lead["rows"].items()],
+            "PHONE": [
+                {"ID": str(row_id), "VALUE": phone} for row_id, phone in lead["rows"].items()
+            ],
         }
 
     @staticmethod
     def _phones(value: Any) -> list[tuple[int | None, str]]:
+        """The row id (None for a new row) and the phone of each entry.
+
+        A create sends a list; an update sends a map by row id, whose new rows have another key.
+        """
         if isinstance(value, list):
-            return [(None, phone["value"]) for phone in value]
-        return [(int(at) if at.isdigit() else None, phone["value"]) for at, phone in value.items()]
+            return [(None, row["value"]) for row in value]
+        return [(int(key) if key.isdigit() else None, row["value"]) for key, row in value.items()]
 
 
 class OneUser:
     """One user's messages through the work queue to the portal, with a minimal worker."""
 
-    def __init__(self, work: WorkQueue) -> None:
-        self.work = work
-        work.begin_first_epoch()
-        work.call_ms = 0
+    def __init__(self, queue: WorkQueue) -> None:
+        self.queue = queue
+        queue.begin_first_epoch()
+        queue.call_ms = 0
         self.portal = FakePortal()
         self.replies: Counter[tuple[str, str]] = Counter()
         self.attempts: list[int] = []
 
-    def put(self, version: int, state: dict[str, Any], *, touches: bool, first: bool) -> None:
+    def put(
+        self, version: int, state: dict[str, Any], *, touches_stage: bool, is_first: bool
+    ) -> None:
         event = replace(pending(event_id=f"e{version}"), version=version)
-        self.work.put(
+        self.queue.put(
             EnqueueRequest(
                 user_id=7,
                 event=event,
                 state=orjson.dumps(state),
-                touches_stage=touches,
-                is_first=first,
+                touches_stage=touches_stage,
+                is_first=is_first,
                 occurred_at_ms=int(time.time() * 1000),
                 lead_id=None,
             )
@@ -99,19 +112,19 @@ class OneUser:
 
     def run_job(self, outcome: str) -> bool:
         """Run one job; returns False if nothing was due."""
-        while self.work.next_due_in_s():
-            continue  # a delay lasts a millisecond
-        leased = self.work.lease(50)
+        while self.queue.next_due_in_s():
+            continue  # delays last a millisecond
+        leased = self.queue.lease(50)
         for entry in leased.entries:
             settlement = self._settle(entry, outcome)
-            self.work.save([settlement])
+            self.queue.save([settlement])
             for event in settlement.events:
                 if event.outcome:
                     self.replies[event.event_id, event.outcome.status] += 1
                     self.attempts.append(event.outcome.attempts)
             # The test sets the clock; 0 would mean that the user changed while it was leased.
             sent = tuple(event for event in settlement.events if event.outcome)
-            self.work.release([Settlement(entry, {}, sent, delay_ms=1)])
+            self.queue.release([Settlement(entry, {}, sent, delay_ms=1)])
         return bool(leased.entries)
 
     def _settle(self, entry: Entry, outcome: str) -> Settlement:
@@ -175,23 +188,23 @@ def test_a_user_ends_as_one_lead_with_its_newest_state_and_each_event_is_answere
     versions = range(1, len(states) + 1)
     order = data.draw(st.permutations(versions), label="order of arrival")
     doubled = data.draw(st.lists(st.sampled_from(versions), max_size=4), label="doubled")
-    may_fail = 2
+    failures_left = 2  # the third attempt is the last, and must succeed
     seen: set[int] = set()
     for version in (*order, *doubled):
-        state, touches = states[version - 1]
-        outcomes = data.draw(st.lists(st.sampled_from((*FREE, *COUNTED, OK)), max_size=3))
+        state, touches_stage = states[version - 1]
+        outcomes = data.draw(st.lists(st.sampled_from((*UNCOUNTED, *COUNTED, OK)), max_size=3))
         # A repeated event gets its reply again: that is tested elsewhere.
         if f"e{version}" in {event for event, _ in user.replies}:
             continue
-        user.put(version, state, touches=touches, first=version not in seen)
+        user.put(version, state, touches_stage=touches_stage, is_first=version not in seen)
         seen.add(version)
         for outcome in outcomes:
-            user.run_job(outcome if outcome not in COUNTED or may_fail > 0 else OK)
-            may_fail -= outcome in COUNTED
-    served = 0
-    while user.work.next_due_in_s() is not None:
-        served += user.run_job(OK)
-        assert served < 10, "it settles"
+            user.run_job(outcome if outcome not in COUNTED or failures_left > 0 else OK)
+            failures_left -= outcome in COUNTED
+    jobs = 0
+    while user.queue.next_due_in_s() is not None:
+        jobs += user.run_job(OK)
+        assert jobs < 10, "a few jobs suffice to settle all events"
 
     newest = states[-1][0]
     (lead,) = user.portal.leads.values()

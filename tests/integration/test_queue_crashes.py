@@ -59,43 +59,43 @@ def dated_later(request: EnqueueRequest, by_ms: int) -> EnqueueRequest:
     return replace(request, occurred_at_ms=at_ms, sent_at_ms=at_ms)
 
 
-def settle_with_lead(work: WorkQueue, user: int) -> None:
+def settle_with_lead(queue: WorkQueue, user: int) -> None:
     """Lease the user and settle it with a lead."""
-    work.put(enqueue_request(user))
-    (entry,) = work.lease(50).entries
+    queue.put(enqueue_request(user))
+    (entry,) = queue.lease(50).entries
     answered_events = tuple(
         replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events
     )
     # Redis' names for last applied
     agreed = orjson.dumps({"lead_id": 5})
     fields: dict[str, str | bytes | int] = {"agreed": agreed, "agreed_order": entry.desired_seq}
-    assert work.release([Settlement(entry, fields, answered_events)]) == [True]
+    assert queue.release([Settlement(entry, fields, answered_events)]) == [True]
 
 
 def queue_of(client: redis.Redis) -> WorkQueue:
     """A queue in which no call can date from before its epoch, so that users need not wait."""
-    work = WorkQueue(client, "test")
-    work.begin_first_epoch()
-    work.call_ms = 0
-    return work
+    queue = WorkQueue(client, "test")
+    queue.begin_first_epoch()
+    queue.call_ms = 0
+    return queue
 
 
 def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    work = queue_of(client)
-    settle_with_lead(work, 8)
-    work.put(enqueue_request(7))
-    work.put(enqueue_request(8, version=2))
+    queue = queue_of(client)
+    settle_with_lead(queue, 8)
+    queue.put(enqueue_request(7))
+    queue.put(enqueue_request(8, version=2))
     restart_redis(server, client)
-    work.call_ms = 70_000
-    work.ensure_redis_epoch()
-    work.put(dated_later(enqueue_request(9), BEYOND_TOLERANCE_MS))
+    queue.call_ms = 70_000
+    queue.ensure_redis_epoch()
+    queue.put(dated_later(enqueue_request(9), BEYOND_TOLERANCE_MS))
     # The lost last second may have contained a call for 7 or 8.
-    entries = work.lease(50).entries
+    entries = queue.lease(50).entries
     assert {entry.user_id: entry.needs_lookup for entry in entries} == {9: False}
-    work.release([Settlement(entry, delay_ms=100_000) for entry in entries])
-    due_in_s = work.next_due_in_s()
+    queue.release([Settlement(entry, delay_ms=100_000) for entry in entries])
+    due_in_s = queue.next_due_in_s()
     assert due_in_s is not None
     assert 60 < due_in_s <= 70
 
@@ -104,14 +104,14 @@ def test_after_a_restart_last_applied_is_a_claim_until_the_lead_was_read(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """The lost last second may have contained an update that the user reverts afterwards."""
-    work = queue_of(client)
-    settle_with_lead(work, 8)
+    queue = queue_of(client)
+    settle_with_lead(queue, 8)
     restart_redis(server, client)
-    work.put(enqueue_request(8, version=2))
-    (entry,) = work.lease(50).entries
+    queue.put(enqueue_request(8, version=2))
+    (entry,) = queue.lease(50).entries
     assert (entry.needs_lookup, entry.known_lead_id) == (True, 5)
-    work.release([settle_lookup(entry, found_lead(5, origin="8"), 0)])
-    (entry,) = work.lease(50).entries
+    queue.release([settle_lookup(entry, found_lead(5, origin="8"), 0)])
+    (entry,) = queue.lease(50).entries
     assert not entry.needs_lookup
 
 
@@ -119,55 +119,55 @@ def test_a_postgres_clock_that_is_ahead_makes_no_event_newer_than_the_epoch(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """If Postgres' clock is ahead, a write from before the restart looks newer."""
-    work = queue_of(client)
+    queue = queue_of(client)
     ahead = int(time.time() * 1000) + 60_000
-    work.put(replace(enqueue_request(7), occurred_at_ms=ahead))
-    work.lease(50)
+    queue.put(replace(enqueue_request(7), occurred_at_ms=ahead))
+    queue.lease(50)
     restart_redis(server, client)
-    work.call_ms = 70_000
-    client.zrem(f"{work.prefix}leases", 7)  # Redis lost its last second: the lease is gone
-    client.zadd(f"{work.prefix}due", {"7": 0})
-    assert work.lease(50).entries == []
+    queue.call_ms = 70_000
+    client.zrem(f"{queue.prefix}leases", 7)  # Redis lost its last second: the lease is gone
+    client.zadd(f"{queue.prefix}due", {"7": 0})
+    assert queue.lease(50).entries == []
 
 
 def test_a_user_written_within_the_clock_tolerance_may_be_older_than_the_loss(
     client: redis.Redis,
 ) -> None:
     """The user and its lead may have been created before the loss."""
-    work = queue_of(client)
+    queue = queue_of(client)
     client.flushall()
-    work.call_ms = 70_000
-    work.ensure_redis_epoch()
-    work.put(replace(dated_later(enqueue_request(7), WITHIN_TOLERANCE_MS), sent_at_ms=None))
-    work.put(replace(dated_later(enqueue_request(8), BEYOND_TOLERANCE_MS), sent_at_ms=None))
-    assert [entry.user_id for entry in work.lease(50).entries] == [8]
+    queue.call_ms = 70_000
+    queue.ensure_redis_epoch()
+    queue.put(replace(dated_later(enqueue_request(7), WITHIN_TOLERANCE_MS), sent_at_ms=None))
+    queue.put(replace(dated_later(enqueue_request(8), BEYOND_TOLERANCE_MS), sent_at_ms=None))
+    assert [entry.user_id for entry in queue.lease(50).entries] == [8]
 
 
 def test_a_message_sent_before_a_flush_is_processed_only_when_republished(
     client: redis.Redis,
 ) -> None:
     """Something newer may have been applied; open events are republished."""
-    work = queue_of(client)
+    queue = queue_of(client)
     client.flushall()
-    work.ensure_redis_epoch()
+    queue.ensure_redis_epoch()
     # perhaps sent before the flush
     late = dated_later(enqueue_request(7, version=2), WITHIN_TOLERANCE_MS)
-    assert work.put(late) is PutResult.TOO_OLD
-    assert work.next_due_in_s() is None
-    assert work.put(dated_later(late, BEYOND_TOLERANCE_MS)) is not PutResult.TOO_OLD
-    assert work.put(late) is not PutResult.TOO_OLD, "the user is known by now"
-    assert work.put(enqueue_request(8, version=2)) is not PutResult.TOO_OLD, (
+    assert queue.put(late) is PutResult.TOO_OLD
+    assert queue.next_due_in_s() is None
+    assert queue.put(dated_later(late, BEYOND_TOLERANCE_MS)) is not PutResult.TOO_OLD
+    assert queue.put(late) is not PutResult.TOO_OLD, "the user is known by now"
+    assert queue.put(enqueue_request(8, version=2)) is not PutResult.TOO_OLD, (
         "its sender republishes nothing"
     )
 
 
 def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: redis.Redis) -> None:
-    work = queue_of(client)
-    work.lease_ms = 100
-    work.put(enqueue_request(7))
-    work.lease(50)
+    queue = queue_of(client)
+    queue.lease_ms = 100
+    queue.put(enqueue_request(7))
+    queue.lease(50)
     restart_redis(server, client)
-    leased = work.lease(50)
+    leased = queue.lease(50)
     assert (leased.expired, [entry.user_id for entry in leased.entries]) == (1, [7])
 
 
@@ -175,12 +175,12 @@ def test_a_hanging_redis_raises_queue_down_within_seconds(
     server: PrivateServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.runtime.redis.RESPONSE_TIMEOUT_S", 2)
-    with connect(server.url) as impatient:
-        work = queue_of(impatient)
-        work.put(enqueue_request(7))
+    with connect(server.url) as client_with_time_out:
+        queue = queue_of(client_with_time_out)
+        queue.put(enqueue_request(7))
         server.freeze()
         with pytest.raises(QueueDown):
-            work.put(enqueue_request(8))
+            queue.put(enqueue_request(8))
         server.thaw()
         assert {entry.user_id for entry in queue_of(client).lease(50).entries} >= {7}
 
@@ -189,11 +189,11 @@ def test_a_hanging_redis_raises_queue_down_within_seconds(
 def test_a_full_redis_raises_queue_down_and_keeps_its_data(
     client: redis.Redis, version: int
 ) -> None:
-    work = queue_of(client)
-    work.put(enqueue_request(7))
+    queue = queue_of(client)
+    queue.put(enqueue_request(7))
     client.config_set("maxmemory", "1mb")
     client.config_set("maxmemory-policy", "noeviction")
     with pytest.raises(QueueDown):
-        work.put(enqueue_request(8, version))
+        queue.put(enqueue_request(8, version))
     client.config_set("maxmemory", "0")
-    assert [entry.user_id for entry in work.lease(50).entries] == [7]
+    assert [entry.user_id for entry in queue.lease(50).entries] == [7]

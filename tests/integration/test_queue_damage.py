@@ -23,11 +23,11 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def work(client: redis.Redis) -> WorkQueue:
-    work = WorkQueue(client, "test")
-    work.begin_first_epoch()
-    work.call_ms = 0
-    return work
+def queue(client: redis.Redis) -> WorkQueue:
+    queue = WorkQueue(client, "test")
+    queue.begin_first_epoch()
+    queue.call_ms = 0
+    return queue
 
 
 def enqueue_request(user: int, version: int = 1) -> EnqueueRequest:
@@ -43,7 +43,7 @@ def enqueue_request(user: int, version: int = 1) -> EnqueueRequest:
     )
 
 
-def string_instead(client: redis.Redis, key: str) -> None:
+def replace_by_string(client: redis.Redis, key: str) -> None:
     client.delete(key)
     client.set(key, "x")
 
@@ -60,87 +60,87 @@ DAMAGES: list[Any] = [
     lambda client: client.hset(USER, "originator", b"\xff"),
     lambda client: client.hset(f"{USER}:events", "e", "no event"),
     lambda client: client.hset(f"{USER}:events", "e", '1 {"event_id": "e"}'),
-    lambda client: string_instead(client, USER),
-    lambda client: string_instead(client, f"{USER}:events"),
+    lambda client: replace_by_string(client, USER),
+    lambda client: replace_by_string(client, f"{USER}:events"),
 ]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_an_unreadable_entry_does_not_affect_the_others(
-    work: WorkQueue, client: redis.Redis, damage: Any
+    queue: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
-    work.put_all([enqueue_request(user) for user in (6, 7, 8)])
+    queue.put_all([enqueue_request(user) for user in (6, 7, 8)])
     damage(client)
-    assert {entry.user_id for entry in work.lease(50).entries} >= {6, 8}
-    assert work.lease(50).expired == 0
+    assert {entry.user_id for entry in queue.lease(50).entries} >= {6, 8}
+    assert queue.lease(50).expired == 0
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_user_of_a_damaged_entry_is_due_again_once_its_events_are_republished(
-    work: WorkQueue, client: redis.Redis, damage: Any
+    queue: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
-    work.put(enqueue_request(7))
+    queue.put(enqueue_request(7))
     damage(client)
-    work.lease(50)
+    queue.lease(50)
     assert (
-        work.put_all([enqueue_request(6), replace(enqueue_request(7, 2), is_first=False)])
+        queue.put_all([enqueue_request(6), replace(enqueue_request(7, 2), is_first=False)])
         != [PutResult.TOO_OLD] * 2
     )
-    work.lease_ms = 1
-    users = {entry.user_id for entry in work.lease(50).entries}
+    queue.lease_ms = 1
+    users = {entry.user_id for entry in queue.lease(50).entries}
     assert 6 in users
     copies = list(client.scan_iter("*unreadable:7"))
-    if copies:
+    if copies:  # the entry was damaged so much that it was set aside
         assert 7 in users
         assert client.ttl(copies[0]) > 0
 
 
 def test_a_lookup_waits_for_a_call_recorded_only_in_the_damaged_entry(
-    work: WorkQueue, client: redis.Redis
+    queue: WorkQueue, client: redis.Redis
 ) -> None:
     """A create may still be running: an immediate lookup would miss it, and create another lead."""
-    work.put(enqueue_request(7))
-    work.lease(50)
+    queue.put(enqueue_request(7))
+    queue.lease(50)
     client.hset(USER, "state", "{")
     client.zadd("{leadline:test}:leases", {"7": 0})
-    work.call_ms = 70_000
-    assert work.lease(50).entries == []
-    work.put(enqueue_request(7, version=2))
-    assert work.lease(50).entries == []
-    due_in_s = work.next_due_in_s()
+    queue.call_ms = 70_000
+    assert queue.lease(50).entries == []
+    queue.put(enqueue_request(7, version=2))
+    assert queue.lease(50).entries == []
+    due_in_s = queue.next_due_in_s()
     assert due_in_s is not None
     assert 60 < due_in_s <= 70
 
 
 def test_an_older_copy_is_not_taken_for_the_newest_state(
-    work: WorkQueue, client: redis.Redis
+    queue: WorkQueue, client: redis.Redis
 ) -> None:
     """Something newer was applied and lost with the entry."""
     now_ms = int(time.time() * 1000)
-    work.put(enqueue_request(7, version=2))
+    queue.put(enqueue_request(7, version=2))
     client.hset(USER, "state", "{")
-    work.lease(50)
-    assert work.put(replace(enqueue_request(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
+    queue.lease(50)
+    assert queue.put(replace(enqueue_request(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
     assert (
-        work.put(replace(enqueue_request(7, version=3), sent_at_ms=now_ms + 11_000))
+        queue.put(replace(enqueue_request(7, version=3), sent_at_ms=now_ms + 11_000))
         is not PutResult.TOO_OLD
     )
-    work.put(replace(enqueue_request(7), sent_at_ms=now_ms))
-    (entry,) = work.lease(50).entries
+    queue.put(replace(enqueue_request(7), sent_at_ms=now_ms))
+    (entry,) = queue.lease(50).entries
     assert (entry.desired_seq, entry.needs_lookup) == (3_000_000, True)
 
 
 def test_an_older_copy_does_not_replace_a_state_whose_number_is_damaged(
-    work: WorkQueue, client: redis.Redis
+    queue: WorkQueue, client: redis.Redis
 ) -> None:
     now_ms = int(time.time() * 1000)
-    work.put(enqueue_request(7, version=2))
+    queue.put(enqueue_request(7, version=2))
     client.hset(USER, "order", "{")
-    assert work.put(replace(enqueue_request(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
-    assert work.lease(50).entries == []
+    assert queue.put(replace(enqueue_request(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
+    assert queue.lease(50).entries == []
     assert (
-        work.put(replace(enqueue_request(7, version=2), sent_at_ms=now_ms + 11_000))
+        queue.put(replace(enqueue_request(7, version=2), sent_at_ms=now_ms + 11_000))
         is not PutResult.TOO_OLD
     )
-    (entry,) = work.lease(50).entries
+    (entry,) = queue.lease(50).entries
     assert (entry.desired_seq, entry.needs_lookup) == (2_000_000, True)

@@ -34,20 +34,21 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.client.flushall()
-        self.work = WorkQueue(self.client, "test")
-        self.work.begin_first_epoch()
-        self.work.call_ms = 0
-        #: Unanswered versions of a user, and its newest version ever.
+        self.queue = WorkQueue(self.client, "test")
+        self.queue.begin_first_epoch()
+        self.queue.call_ms = 0
+        #: By user: the unanswered versions, and the newest version ever put.
         self.pending: dict[int, set[int]] = {}
         self.newest: dict[int, int] = {}
         #: Users that wait for their retry.
         self.delayed: set[int] = set()
-        self.held: dict[int, Entry] = {}
+        #: Entries under a lease by user, and those whose lease has expired.
+        self.leased: dict[int, Entry] = {}
         self.lost: list[Entry] = []
 
     @rule(events=st.lists(st.tuples(USERS, VERSIONS), min_size=1, max_size=5))
     def put(self, events: list[tuple[int, int]]) -> None:
-        results = self.work.put_all([_enqueue_request(*event) for event in events])
+        results = self.queue.put_all([_enqueue_request(*event) for event in events])
         assert PutResult.TOO_OLD not in results
         assert results.count(PutResult.WAKE_UP_CLAIMED) <= 1, "one job is enough for a whole batch"
         for user, version in events:
@@ -61,19 +62,19 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def lose_a_lease(self) -> None:
         """Workers die right after their lease: their users are due again, and they cannot write."""
-        before = set(self.held)
-        lease_ms, self.work.lease_ms = self.work.lease_ms, 1
+        before = set(self.leased)
+        lease_ms, self.queue.lease_ms = self.queue.lease_ms, 1
         self._lease()
-        self.work.lease_ms = lease_ms
-        lost_users = set(self.held) - before
+        self.queue.lease_ms = lease_ms
+        lost_users = set(self.leased) - before
         if lost_users:
-            eventually(lambda: self.work.next_due_in_s() == 0, 60, "the leases have expired")
-            self.lost += [self.held.pop(user) for user in lost_users]
+            eventually(lambda: self.queue.next_due_in_s() == 0, 60, "the leases have expired")
+            self.lost += [self.leased.pop(user) for user in lost_users]
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.leased)
     @rule(data=st.data(), delay=st.sampled_from([1, 3_600_000]))
     def settle(self, data: st.DataObject, delay: int) -> None:
-        entry = self.held.pop(data.draw(st.sampled_from(sorted(self.held))))
+        entry = self.leased.pop(data.draw(st.sampled_from(sorted(self.leased))))
         answered_ids = data.draw(
             st.sets(st.sampled_from([event.event_id for event in entry.events]))
         )
@@ -82,15 +83,15 @@ class Machine(RuleBasedStateMachine):
             for event in entry.events
             if event.event_id in answered_ids
         )
-        assert self.work.release([Settlement(entry, {}, answered_events, delay)]) == [True]
+        assert self.queue.release([Settlement(entry, {}, answered_events, delay)]) == [True]
         still_pending = self.pending[entry.user_id] - {int(event_id) for event_id in answered_ids}
         self.pending[entry.user_id] = still_pending
         if still_pending and delay > 1:
             self.delayed.add(entry.user_id)
         elif still_pending:
-            eventually(lambda: self.work.next_due_in_s() == 0, 60, "the user is due again")
-            before = self.work.lease(0).now_ms
-            eventually(lambda: self.work.lease(0).now_ms > before, 60, "all others are due, too")
+            eventually(lambda: self.queue.next_due_in_s() == 0, 60, "the user is due again")
+            before = self.queue.lease(0).now_ms
+            eventually(lambda: self.queue.lease(0).now_ms > before, 60, "all others are due, too")
 
     @precondition(lambda self: self.lost)
     @rule(data=st.data())
@@ -99,23 +100,25 @@ class Machine(RuleBasedStateMachine):
         answered_events = tuple(
             replace(event, outcome=Outcome("synced", 1, 5)) for event in stale.events
         )
-        settlement = Settlement(stale, {"hint": 666}, answered_events)
-        assert self.work.save([settlement]) == [False]
-        assert self.work.release([settlement]) == [False]
+        # A claimed lead id, by its name in Redis.
+        claim: dict[str, str | bytes | int] = {"hint": 666}
+        settlement = Settlement(stale, claim, answered_events)
+        assert self.queue.save([settlement]) == [False]
+        assert self.queue.release([settlement]) == [False]
 
     @invariant()
     def only_users_with_pending_events_wait(self) -> None:
-        due = {user for user, versions in self.pending.items() if versions} - set(self.held)
-        self.work.lease(0)  # ends expired leases
-        assert self.work.depth().due == len(due - self.delayed)
+        due = {user for user, versions in self.pending.items() if versions} - set(self.leased)
+        self.queue.lease(0)  # ends expired leases
+        assert self.queue.depth().due == len(due - self.delayed)
 
     def _lease(self) -> None:
         expected = {
             user: versions
             for user, versions in self.pending.items()
-            if versions and user not in self.held and user not in self.delayed
+            if versions and user not in self.leased and user not in self.delayed
         }
-        entries = self.work.lease(50).entries
+        entries = self.queue.lease(50).entries
         assert {
             entry.user_id: {int(event.event_id) for event in entry.events} for entry in entries
         } == expected
@@ -123,7 +126,7 @@ class Machine(RuleBasedStateMachine):
             assert entry.state is not None
             assert entry.state.full_name == str(self.newest[entry.user_id])
             assert entry.claimed_lead_id is None
-            self.held[entry.user_id] = entry
+            self.leased[entry.user_id] = entry
 
 
 def _enqueue_request(user: int, version: int) -> EnqueueRequest:

@@ -32,44 +32,47 @@ def vouched_request(user: int, version: int, later_ms: int = 0) -> EnqueueReques
     return dated_later(enqueue_request(user, version), later_ms)
 
 
-def lose_last_moments(server: PrivateServer, client: redis.Redis, work: WorkQueue) -> None:
+def lose_last_moments(server: PrivateServer, client: redis.Redis, queue: WorkQueue) -> None:
     """Version 2 of user 7 is pending; version 3 is put, applied and answered, and is forgotten."""
-    work.put(vouched_request(7, 2))
-    remembered = {key: client.dump(key) for key in client.scan_iter(f"{work.prefix}*")}
-    work.put(vouched_request(7, 3))
-    (entry,) = work.lease(50).entries
+    queue.put(vouched_request(7, 2))
+    remembered = {key: client.dump(key) for key in client.scan_iter(f"{queue.prefix}*")}
+    queue.put(vouched_request(7, 3))
+    (entry,) = queue.lease(50).entries
     answered_events = tuple(
         replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events
     )
-    agreed = orjson.dumps({"lead_id": 5})
-    fields: dict[str, str | bytes | int] = {"agreed": agreed, "agreed_order": entry.desired_seq}
-    assert work.release([Settlement(entry, fields, answered_events)]) == [True]
+    last_applied = orjson.dumps({"lead_id": 5})
+    fields: dict[str, str | bytes | int] = {
+        "agreed": last_applied,
+        "agreed_order": entry.desired_seq,
+    }
+    assert queue.release([Settlement(entry, fields, answered_events)]) == [True]
     client.flushdb()
     for key, stored in remembered.items():
         client.restore(key, 0, stored or b"")
     restart_redis(server, client)
 
 
-def republishing_is_due(work: WorkQueue, client: redis.Redis) -> list[int]:
-    """The users to republish once clocks can't mislead any more."""
-    client.zadd(f"{work.prefix}republish", {"7": 0}, xx=True)
-    return work.users_to_republish(10)
+def users_to_republish_after_tolerance(queue: WorkQueue, client: redis.Redis) -> list[int]:
+    """Let the ten seconds pass by which clocks may differ; returns the users to republish."""
+    client.zadd(f"{queue.prefix}republish", {"7": 0}, xx=True)
+    return queue.users_to_republish(10)
 
 
 def test_pending_events_wait_until_their_sender_repeats_them(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """Otherwise an older version would be written over a newer one."""
-    work = queue_of(client)
-    lose_last_moments(server, client, work)
-    assert work.lease(50).entries == []
-    assert work.next_due_in_s() is None
-    assert work.users_to_republish(10) == [], "its message could be taken for an older one"
-    assert republishing_is_due(work, client) == [7]
-    work.drop_republication_requests([7])
-    assert work.users_to_republish(10) == []
-    work.put(replace(vouched_request(7, 4, BEYOND_TOLERANCE_MS), is_first=False))
-    (entry,) = work.lease(50).entries
+    queue = queue_of(client)
+    lose_last_moments(server, client, queue)
+    assert queue.lease(50).entries == []
+    assert queue.next_due_in_s() is None
+    assert queue.users_to_republish(10) == [], "its message could be taken for an older one"
+    assert users_to_republish_after_tolerance(queue, client) == [7]
+    queue.drop_republication_requests([7])
+    assert queue.users_to_republish(10) == []
+    queue.put(replace(vouched_request(7, 4, BEYOND_TOLERANCE_MS), is_first=False))
+    (entry,) = queue.lease(50).entries
     assert (entry.desired_seq, entry.needs_lookup) == (4_000_000, True)
     assert {event.version for event in entry.events} == {2, 4}
 
@@ -78,24 +81,24 @@ def test_a_copy_from_before_the_loss_does_not_vouch_for_itself(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """The broker delivers again what no consumer has acknowledged."""
-    work = queue_of(client)
-    lose_last_moments(server, client, work)
-    assert work.put(vouched_request(7, 2)) is PutResult.TOO_OLD
-    assert work.put(vouched_request(7, 2, WITHIN_TOLERANCE_MS)) is PutResult.TOO_OLD
-    assert work.lease(50).entries == []
-    assert republishing_is_due(work, client) == [7]
+    queue = queue_of(client)
+    lose_last_moments(server, client, queue)
+    assert queue.put(vouched_request(7, 2)) is PutResult.TOO_OLD
+    assert queue.put(vouched_request(7, 2, WITHIN_TOLERANCE_MS)) is PutResult.TOO_OLD
+    assert queue.lease(50).entries == []
+    assert users_to_republish_after_tolerance(queue, client) == [7]
 
 
 def test_the_repeated_event_keeps_its_attempts(server: PrivateServer, client: redis.Redis) -> None:
-    work = queue_of(client)
-    work.put(vouched_request(7, 2))
-    (entry,) = work.lease(50).entries
+    queue = queue_of(client)
+    queue.put(vouched_request(7, 2))
+    (entry,) = queue.lease(50).entries
     tried = tuple(event.after_attempt() for event in entry.events)
-    assert work.release([Settlement(entry, events=tried)]) == [True]
+    assert queue.release([Settlement(entry, events=tried)]) == [True]
     restart_redis(server, client)
-    assert work.lease(50).entries == []
-    work.put(vouched_request(7, 2, BEYOND_TOLERANCE_MS))
-    (entry,) = work.lease(50).entries
+    assert queue.lease(50).entries == []
+    queue.put(vouched_request(7, 2, BEYOND_TOLERANCE_MS))
+    (entry,) = queue.lease(50).entries
     assert [event.attempts for event in entry.events] == [1]
 
 
@@ -103,33 +106,33 @@ def test_events_that_no_sender_republishes_are_applied_after_a_loss(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """They would be lost otherwise, even if events of the ledger wait with them."""
-    work = queue_of(client)
-    work.put(enqueue_request(7))
-    work.put(vouched_request(8, 1))
-    work.put(enqueue_request(8, version=2))
-    work.put(enqueue_request(9))
-    work.put(vouched_request(9, 2))
+    queue = queue_of(client)
+    queue.put(enqueue_request(7))
+    queue.put(vouched_request(8, 1))
+    queue.put(enqueue_request(8, version=2))
+    queue.put(enqueue_request(9))
+    queue.put(vouched_request(9, 2))
     restart_redis(server, client)
-    assert {entry.user_id for entry in work.lease(50).entries} == {7, 8, 9}
+    assert {entry.user_id for entry in queue.lease(50).entries} == {7, 8, 9}
 
 
 def test_a_user_whose_foreign_events_are_answered_is_vouched_for_again(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    work = queue_of(client)
-    settle_with_lead(work, 7)
-    work.put(vouched_request(7, 2))
+    queue = queue_of(client)
+    settle_with_lead(queue, 7)
+    queue.put(vouched_request(7, 2))
     restart_redis(server, client)
-    assert work.lease(50).entries == []
-    assert client.ttl(f"{work.prefix}user:7") > 0, "what is never repeated expires"
-    assert client.ttl(f"{work.prefix}user:7:events") > 0
+    assert queue.lease(50).entries == []
+    assert client.ttl(f"{queue.prefix}user:7") > 0, "what is never repeated expires"
+    assert client.ttl(f"{queue.prefix}user:7:events") > 0
 
 
 def test_after_a_total_loss_events_are_republished_within_the_clock_tolerance(
     client: redis.Redis,
 ) -> None:
-    work = queue_of(client)
+    queue = queue_of(client)
     client.flushall()
-    work.ensure_redis_epoch()
-    assert work.put(vouched_request(7, 1)) is PutResult.TOO_OLD
-    assert republishing_is_due(work, client) == [7]
+    queue.ensure_redis_epoch()
+    assert queue.put(vouched_request(7, 1)) is PutResult.TOO_OLD
+    assert users_to_republish_after_tolerance(queue, client) == [7]

@@ -21,7 +21,7 @@ IMPORT = "crm.item.batchImport"
 
 
 def import_quietly(number: int) -> None:
-    """Users imported with --quiet."""
+    """Import this many users as with --quiet."""
     users = [
         (f"line-{line}", Line(full_name=f"User {line}", phone=f"+7701{1_110_000 + line}"))
         for line in range(1, number + 1)
@@ -70,7 +70,8 @@ def test_a_portal_without_imports_creates_the_leads_as_usual(
 def test_a_lost_answer_imports_no_one_twice(
     control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, lost = batch_call.BatchCall._send, list[int]()  # noqa: SLF001 - lost on its way back
+    send = batch_call.BatchCall._send  # noqa: SLF001 - the answer is lost on its way back
+    lost: list[int] = []
 
     def lose_first_answer(self: Any, commands: Any) -> BatchResponse:
         answer = send(self, commands)
@@ -84,7 +85,7 @@ def test_a_lost_answer_imports_no_one_twice(
     monkeypatch.setattr(batch_call.BatchCall, "_send", lose_first_answer)
     import_quietly(25)
     pipeline.settle()
-    assert lost
+    assert lost, "an answer was lost"
     assert origins(control) == list(range(1, 26))
 
 

@@ -26,8 +26,8 @@ def put(user_id: int = 7) -> None:
     enqueue.enqueue_events([Delivery(data, "m", {})])
 
 
-def work() -> None:
-    """Create one user's lead."""
+def create_lead() -> None:
+    """Run a job that creates one user's lead."""
     put()
     assert job.call_bitrix24("main") == 1
 
@@ -49,7 +49,7 @@ def probe() -> None:
 
 every_caller = pytest.mark.parametrize(
     "call",
-    [work, read_stages, read_leads, probe],
+    [create_lead, read_stages, read_leads, probe],
     ids=["worker", "stages", "reading", "probe"],
 )
 
@@ -65,7 +65,7 @@ def connected(
 
 @pytest.fixture
 def with_rate(monkeypatch: pytest.MonkeyPatch) -> WithRate:
-    """Start with this rate."""
+    """Sets the rate of requests."""
 
     def set_rate(rate_per_s: float) -> None:
         monkeypatch.setenv("LEADLINE_RATE_PER_S", str(rate_per_s))
@@ -76,7 +76,7 @@ def with_rate(monkeypatch: pytest.MonkeyPatch) -> WithRate:
 
 @pytest.fixture
 def count_requests(portal: str) -> Callable[[], int]:
-    """The number of requests that have reached the portal."""
+    """Counts the requests that have reached the portal."""
 
     def count() -> int:
         calls = requests.get(f"{portal}/_emulator/calls", timeout=60).json()
@@ -129,7 +129,7 @@ def _spend_all_but_one() -> None:
     bucket = portal_session.token_bucket()
     while bucket.reserve() == 0:
         pass
-    bucket.give_back()
+    bucket.give_back()  # the one that was not there yet
     bucket.give_back()
     assert bucket.level() < 0.05
 

@@ -151,25 +151,25 @@ def test_an_address_that_still_leads_to_the_old_master_raises_queue_down(
 
 def test_refused_pipelines_and_scripts_are_repeated_as_a_whole(pair: Pair) -> None:
     old = connect(pair.url)
-    double = old.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    add = old.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
     for transaction in (True, False):
         with old.pipeline(transaction=transaction) as pipe:
             pipe.incr("n")
             pipe.incr("n")
             assert pipe.execute()
-    assert double(keys=["m"], args=[2]) == 2
+    assert add(keys=["by script"], args=[2]) == 2
     pair.switch_over()
     for transaction in (True, False):
         with old.pipeline(transaction=transaction) as pipe:
             pipe.incr("n")
             pipe.incr("n")
             assert pipe.execute()
-    assert double(keys=["m"], args=[2]) == 4
-    assert int(pair.replica.get("n") or 0) == 8
+    assert add(keys=["by script"], args=[2]) == 4
+    assert int(pair.replica.get("n") or 0) == 8, "two pipelines of two increments, before and after"
     old.close()
 
 
-class Process:
+class WorkerProcess:
     """An RQ worker in its own process."""
 
     def __init__(self, port: int, log: Path) -> None:
@@ -218,11 +218,11 @@ def webhook_set(webhook_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def worker(
     pair: Pair, in_rabbitmq: str, webhook_set: None, free_port: Callable[[], int], tmp_path: Path
-) -> Iterator[Process]:
+) -> Iterator[WorkerProcess]:
     assert pair
     assert in_rabbitmq
     assert webhook_set is None
-    worker = Process(free_port(), tmp_path / "worker.log")
+    worker = WorkerProcess(free_port(), tmp_path / "worker.log")
     eventually(worker.is_ready, 60, "the worker is ready")
     yield worker
     worker.kill()
@@ -237,12 +237,13 @@ def is_worker_waiting() -> bool:
     return any("b" in connection["flags"] for connection in connections)
 
 
-def is_done() -> bool:
+def is_idle() -> bool:
+    """Whether no user waits for a call."""
     return work_queue().next_due_in_s() is None
 
 
 def test_a_worker_in_the_middle_of_a_job_survives_the_failover(
-    pair: Pair, worker: Process, portal: str
+    pair: Pair, worker: WorkerProcess, portal: str
 ) -> None:
     rule = {"method": "crm.lead.add", "action": "delay", "delay_ms": 1500, "count": 1}
     requests.post(f"{portal}/_emulator/faults", json=[rule], timeout=60).raise_for_status()
@@ -262,40 +263,40 @@ def test_a_worker_in_the_middle_of_a_job_survives_the_failover(
 
 @pytest.mark.parametrize("late_s", [0, 3], ids=["at once", "late"])
 def test_a_running_worker_continues_with_the_new_master(
-    pair: Pair, worker: Process, late_s: float
+    pair: Pair, worker: WorkerProcess, late_s: float
 ) -> None:
     put(1)
     rq_jobs.enqueue()
-    eventually(is_done, 60, "the worker works")
+    eventually(is_idle, 60, "the worker works")
     pair.promote()
     time.sleep(late_s)
     pair.route_to_new_master()
     begin_epoch()
     put(2)
     rq_jobs.enqueue()
-    eventually(is_done, SOON_S, "the worker continues with the new master")
+    eventually(is_idle, SOON_S, "the worker continues with the new master")
     assert worker.is_alive()
     eventually(worker.is_ready, SOON_S, "its heartbeats are stored again")
 
 
 @pytest.mark.slow("an idle worker waits some seconds for a job")
-def test_an_idle_worker_leaves_a_master_that_is_silent(pair: Pair, worker: Process) -> None:
+def test_an_idle_worker_leaves_a_master_that_is_silent(pair: Pair, worker: WorkerProcess) -> None:
     put(1)
     rq_jobs.enqueue()
-    eventually(is_done, 60, "the worker works")
+    eventually(is_idle, 60, "the worker works")
     eventually(is_worker_waiting, 60, "the worker waits for a job")
     pair.freeze_master()
-    client().connection_pool.disconnect()  # of this test
+    client().connection_pool.disconnect()  # or this test itself would ask the silent master
     begin_epoch()
     put(2)
     rq_jobs.enqueue()
-    eventually(is_done, SOON_S, "the worker continues with the new master")
+    eventually(is_idle, SOON_S, "the worker continues with the new master")
     assert worker.is_alive()
 
 
 @pytest.mark.slow("a worker is not ready after ten silent seconds")
 def test_a_worker_whose_redis_refuses_writes_is_alive_and_not_ready(
-    pair: Pair, worker: Process
+    pair: Pair, worker: WorkerProcess
 ) -> None:
     pair.promote()
     eventually(lambda: not worker.is_ready(), 60, "the worker reports that it is not ready")
@@ -305,11 +306,11 @@ def test_a_worker_whose_redis_refuses_writes_is_alive_and_not_ready(
 
 
 def test_a_worker_that_ends_without_redis_logs_it_in_one_line(
-    pair: Pair, worker: Process, free_port: Callable[[], int]
+    pair: Pair, worker: WorkerProcess, free_port: Callable[[], int]
 ) -> None:
     put(1)
     rq_jobs.enqueue()
-    eventually(is_done, 60, "the worker works")
+    eventually(is_idle, 60, "the worker works")
     pair.proxy.lead_to(free_port())  # nothing listens there
     pair.proxy.cut()
     assert worker.stop() == 1
@@ -317,12 +318,13 @@ def test_a_worker_that_ends_without_redis_logs_it_in_one_line(
 
 
 def test_a_worker_that_ends_unasked_has_an_exit_code_and_says_why(
-    pair: Pair, worker: Process
+    pair: Pair, worker: WorkerProcess
 ) -> None:
     put(1)
     rq_jobs.enqueue()
-    eventually(is_done, 60, "the worker works")
-    pair.master.acl_setuser("default", enabled=True, commands=["-exists"])  # RQ's, between jobs
+    eventually(is_idle, 60, "the worker works")
+    # RQ uses EXISTS between two jobs.
+    pair.master.acl_setuser("default", enabled=True, commands=["-exists"])
     rq_jobs.enqueue()
     assert worker.exit_code() == 1
     assert worker.log_lines()[-1]["event"].startswith("worker ends after a time-out of Redis or")

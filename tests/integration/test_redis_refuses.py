@@ -28,7 +28,7 @@ from tests.servers import eventually
 REFUSALS: dict[str, type[LeadlineError]] = {"NOPERM": QueueDefect, "OOM": QueueDown}
 
 
-class Refusing:
+class RefusingRedis:
     """A Redis that refuses commands on request, through an administrator's connection."""
 
     def __init__(self, url: str) -> None:
@@ -59,11 +59,11 @@ class Refusing:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusing]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RefusingRedis]:
     """A separate server: its memory and logins concern all clients."""
     server = private("redis", tmp_path_factory.mktemp("refusing"))
     server.start()
-    refusing = Refusing(server.url)
+    refusing = RefusingRedis(server.url)
     yield refusing
     refusing.close()
     server.stop()
@@ -71,8 +71,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusing]:
 
 @pytest.fixture(autouse=True)
 def refusing(
-    server: Refusing, amqp_url: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Refusing]:
+    server: RefusingRedis, amqp_url: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RefusingRedis]:
     """The Redis of this process, which accepts everything until the test makes it refuse."""
     monkeypatch.setenv("REDIS_URL", server.grant())
     monkeypatch.setenv("AMQP_URL", amqp_url)
@@ -87,7 +87,7 @@ def refusing(
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_each_refusal_of_redis_raises_its_own_error(refusing: Refusing, kind: str) -> None:
+def test_each_refusal_of_redis_raises_its_own_error(refusing: RefusingRedis, kind: str) -> None:
     refusing.refuse(kind)
     with pytest.raises(REFUSALS[kind]):
         portal_session.worker_heartbeats().beat("worker")
@@ -95,7 +95,7 @@ def test_each_refusal_of_redis_raises_its_own_error(refusing: Refusing, kind: st
 
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_the_wake_timer_outlives_a_redis_that_refuses_commands(
-    refusing: Refusing, kind: str
+    refusing: RefusingRedis, kind: str
 ) -> None:
     stop = threading.Event()
     refusing.refuse(kind)
@@ -103,16 +103,17 @@ def test_the_wake_timer_outlives_a_redis_that_refuses_commands(
         thread = threading.Thread(target=WakeTimer("worker", stop).run)
         thread.start()
         try:
-            eventually(lambda: _events(logs), 60, "the timer meets the refusal")
+            eventually(lambda: _warnings(logs), 60, "the timer meets the refusal")
             refusing.accept()
             eventually(_is_alive, 60, "the timer sends heartbeats again")
         finally:
             stop.set()
             thread.join()
-    assert _events(logs) == {"the wake timer can't reach Redis"}
+    assert _warnings(logs) == {"the wake timer can't reach Redis"}
 
 
-def _events(logs: Any) -> set[str]:
+def _warnings(logs: Any) -> set[str]:
+    """The events logged as warnings or errors."""
     return {entry["event"] for entry in logs if entry["log_level"] in ("warning", "error")}
 
 
@@ -122,14 +123,17 @@ def _is_alive() -> bool:
 
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_a_failed_call_keeps_its_own_error(
-    refusing: Refusing, kind: str, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+    refusing: RefusingRedis,
+    kind: str,
+    free_port: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}/rest/1/hidden-code/"
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", url)
-    calls = portal_session.portal_client()
+    portal = portal_session.portal_client()
     refusing.refuse(kind)
     with pytest.raises(Unavailable):
-        calls.call(portal_session._PROBE)  # noqa: SLF001 - any command will do
+        portal.call(portal_session._PROBE)  # noqa: SLF001 - any command will do
 
 
 def test_a_call_is_settled_even_if_its_answer_cannot_be_recorded() -> None:
@@ -140,7 +144,7 @@ def test_a_call_is_settled_even_if_its_answer_cannot_be_recorded() -> None:
 
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_a_tick_of_the_relay_retries_what_is_unanswered(
-    refusing: Refusing, kind: str, in_postgres: str
+    refusing: RefusingRedis, kind: str, in_postgres: str
 ) -> None:
     assert in_postgres
     relay = function_client("outbox_relay")
@@ -152,7 +156,7 @@ def test_a_tick_of_the_relay_retries_what_is_unanswered(
     refusing.refuse(kind)
     with structlog.testing.capture_logs() as logs:
         assert _run_relay(relay) == 1
-    assert "manual hold not restored in Redis" in _events(logs)
+    assert "manual hold not restored in Redis" in _warnings(logs)
 
 
 def _run_relay(relay: FlaskClient) -> int:
@@ -162,7 +166,7 @@ def _run_relay(relay: FlaskClient) -> int:
 
 
 def test_the_status_and_the_doctor_report_a_redis_that_refuses_commands(
-    refusing: Refusing, in_postgres: str, leadline: Callable[..., CommandOutput]
+    refusing: RefusingRedis, in_postgres: str, leadline: Callable[..., CommandOutput]
 ) -> None:
     assert in_postgres
     refusing.refuse("NOPERM")

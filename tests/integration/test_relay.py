@@ -24,7 +24,7 @@ NO_BROKER = "amqp://127.0.0.1:1/"
 
 
 def create() -> Event:
-    """A user whose event was not offered to the broker, as after a kill."""
+    """Write a user without offering its event to the broker, as if the function was killed."""
     return write.create(ANN, None).event
 
 
@@ -46,7 +46,7 @@ def answer(event: Event, outcome: str, *, is_transient: bool = False, **extra: A
     settle.apply([ReceivedReply(Reply(**fields, **extra), outcome, is_transient=is_transient)])
 
 
-def messages(url: str) -> list[pika.BasicProperties]:
+def take_messages(url: str) -> list[pika.BasicProperties]:
     """Take all messages off the queue."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
@@ -61,16 +61,17 @@ def messages(url: str) -> list[pika.BasicProperties]:
 
 
 def publish_due(url: str) -> list[str]:
-    """The events that the relay publishes when all are due."""
+    """Make all events due and run the relay; returns the ids of the published events."""
     make_due()
     relay.run()
-    return [str(properties.message_id) for properties in messages(url)]
+    return [str(properties.message_id) for properties in take_messages(url)]
 
 
 def test_an_accepted_write_is_published_and_marked(in_rabbitmq: str) -> None:
     event = accept.create(ANN, None).event
-    eventually(lambda: rows("SELECT 1 AS one FROM events WHERE sendings = 1"), 60, "it is marked")
-    (properties,) = messages(in_rabbitmq)
+    published = "SELECT FROM events WHERE sendings = 1"
+    eventually(lambda: rows(published), 60, "the event is marked as published")
+    (properties,) = take_messages(in_rabbitmq)
     assert properties.message_id == str(event.id)
     (row,) = rows("SELECT published_at, due_at FROM events")
     assert row["published_at"] is not None
@@ -87,11 +88,11 @@ def test_a_write_is_accepted_without_a_broker(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_unpublished_event_is_published_once_it_is_due(in_rabbitmq: str) -> None:
     event = create()
-    assert relay.run().published == 0  # the function itself still has a moment
+    assert relay.run().published == 0, "its function may still publish it"
     make_due()
     assert relay.run().published == 1
     assert relay.run().published == 0
-    (properties,) = messages(in_rabbitmq)
+    (properties,) = take_messages(in_rabbitmq)
     assert properties.message_id == str(event.id)
     assert properties.headers["ce-resent"] == "true"
 
@@ -106,7 +107,7 @@ def test_an_unanswered_event_is_republished_with_back_off(in_rabbitmq: str) -> N
         waits.append(row["wait_s"])
     expected = [60, 120, 240, 480, 960, 1920, 3600, 3600]
     assert [round(wait / 10) * 10 for wait in waits] == expected
-    assert len(messages(in_rabbitmq)) == 8
+    assert len(take_messages(in_rabbitmq)) == 8
 
 
 def test_an_answered_event_is_not_republished(in_rabbitmq: str) -> None:
@@ -116,7 +117,7 @@ def test_an_answered_event_is_not_republished(in_rabbitmq: str) -> None:
     succeed(event)
     make_due()
     assert relay.run().published == 0
-    assert len(messages(in_rabbitmq)) == 1
+    assert len(take_messages(in_rabbitmq)) == 1
 
 
 def test_a_transient_failure_is_republished_until_it_succeeds(
@@ -136,7 +137,9 @@ def test_a_transient_failure_is_republished_until_it_succeeds(
     succeed(event)
     make_due()
     assert relay.run().published == 0
-    assert [message.headers.get("ce-resent") for message in messages(in_rabbitmq)] == ["true"] * 3
+    assert [message.headers.get("ce-resent") for message in take_messages(in_rabbitmq)] == [
+        "true"
+    ] * 3
 
 
 def test_a_permanent_failure_is_not_republished(in_rabbitmq: str) -> None:
@@ -146,7 +149,7 @@ def test_a_permanent_failure_is_not_republished(in_rabbitmq: str) -> None:
     fail(event, is_transient=False)
     make_due()
     assert relay.run().published == 0
-    assert len(messages(in_rabbitmq)) == 1
+    assert len(take_messages(in_rabbitmq)) == 1
 
 
 def test_a_failure_is_over_once_its_user_has_a_newer_version(in_rabbitmq: str) -> None:
@@ -155,7 +158,7 @@ def test_a_failure_is_over_once_its_user_has_a_newer_version(in_rabbitmq: str) -
     newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
     make_due()
     assert relay.run().published == 1
-    assert [message.message_id for message in messages(in_rabbitmq)] == [str(newer.id)]
+    assert [message.message_id for message in take_messages(in_rabbitmq)] == [str(newer.id)]
     assert rows("SELECT state, due_at FROM events WHERE version = 1") == [
         {"state": "failed", "due_at": None}
     ]
@@ -166,7 +169,7 @@ def test_an_older_state_is_republished_only_if_the_newer_one_failed(
 ) -> None:
     older = create()
     newer = write.change(older.user.id, Move(stage="JUNK"), None, None).event
-    assert publish_due(in_rabbitmq) == [older.id, newer.id]  # each of them once, in any case
+    assert publish_due(in_rabbitmq) == [older.id, newer.id], "each is published once in any case"
     assert publish_due(in_rabbitmq) == [newer.id]
     fail(newer, is_transient=False)
     assert publish_due(in_rabbitmq) == [older.id]
@@ -179,7 +182,7 @@ def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: 
     execute("UPDATE events SET occurred_at = now() - interval '1 hour'")
     make_due()
     relay.run()
-    found = messages(in_rabbitmq)
+    found = take_messages(in_rabbitmq)
     ages = {
         message.message_id: time.time() * 1000 - int(message.headers["ce-sent"])
         for message in found
@@ -189,7 +192,7 @@ def test_an_event_with_a_newer_one_does_not_claim_to_be_the_newest(in_rabbitmq: 
     fail(newer, is_transient=False)
     make_due()
     relay.run()
-    (republished,) = messages(in_rabbitmq)
+    (republished,) = take_messages(in_rabbitmq)
     assert republished.message_id == older.id
     assert time.time() * 1000 - int(republished.headers["ce-sent"]) < 300_000, (
         "or it would never be applied"
@@ -211,7 +214,7 @@ def test_a_republished_event_carries_its_own_state_and_the_known_lead(in_rabbitm
     execute("UPDATE users SET bitrix_lead_id = 456")
     make_due()
     assert relay.run().published == 2
-    assert len(messages(in_rabbitmq)) == 2
+    assert len(take_messages(in_rabbitmq)) == 2
 
 
 def test_without_a_broker_everything_stays_due(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +233,7 @@ def test_concurrent_relays_publish_each_event_once(in_rabbitmq: str) -> None:
         create()
     make_due()
     assert sum(in_threads(4, lambda _: relay.run().published)) == 40
-    ids = [properties.message_id for properties in messages(in_rabbitmq)]
+    ids = [properties.message_id for properties in take_messages(in_rabbitmq)]
     assert len(ids) == len(set(ids)) == 40
 
 
@@ -242,14 +245,14 @@ def test_one_run_publishes_more_than_a_batch(
         create()
     make_due()
     assert relay.run().published == 25
-    assert len(messages(in_rabbitmq)) == 25
+    assert len(take_messages(in_rabbitmq)) == 25
 
 
 @pytest.mark.usefixtures("in_rabbitmq")
 def test_an_abandoned_claim_of_a_relay_expires() -> None:
     create()
     make_due()
-    execute("UPDATE events SET due_at = now() + interval '30 seconds'")  # claimed, then killed
+    execute("UPDATE events SET due_at = now() + interval '30 seconds'")  # as a claim does
     assert relay.run().published == 0
     make_due()
     assert relay.run().published == 1

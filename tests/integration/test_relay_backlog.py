@@ -33,38 +33,32 @@ def create_queued(count: int = 1) -> list[Event]:
     """New users whose published events have reached a work queue with a worker."""
     portal_state.worker_heartbeats().beat("worker")
     events = [write.create(ANN, None).event for _ in range(count)]
-    arrive(events)
+    deliver_to_work_queue(events)
     return events
 
 
-def arrive(events: list[Event], *, with_headers: bool = False) -> None:
+def deliver_to_work_queue(events: list[Event], *, with_headers: bool = False) -> None:
+    """Mark events as published, and put them into the work queue as bitrix_handler does."""
     outbox.mark_published([event.id for event in events])
-    messages = [outbox.to_message(event) for event in events]
     trace = trace_context.trace_from_headers("call", None)
-    enqueue.enqueue_events(
-        [
-            Delivery(
-                orjson.loads(message.body),
-                message.message_id,
-                {name.removeprefix("ce-"): value for name, value in message.headers.items()}
-                if with_headers
-                else {},
-                trace,
-            )
-            for message in messages
-        ]
-    )
+    deliveries = []
+    for message in map(outbox.to_message, events):
+        headers = message.headers if with_headers else {}
+        attributes = {name.removeprefix("ce-"): value for name, value in headers.items()}
+        data = orjson.loads(message.body)
+        deliveries.append(Delivery(data, message.message_id, attributes, trace))
+    enqueue.enqueue_events(deliveries)
 
 
-def sent_when_due() -> int:
-    """The number of events that the relay publishes when all are due."""
+def run_relay_with_all_due() -> int:
+    """Make all events due and run the relay; returns how many it publishes."""
     execute("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
     return relay.run(PendingEvents().pending_among).published
 
 
 def test_an_event_in_the_work_queue_is_not_republished() -> None:
     create_queued(30)
-    assert sent_when_due() == 0
+    assert run_relay_with_all_due() == 0
     assert rows("SELECT DISTINCT state, sendings FROM events") == [{"state": "open", "sendings": 1}]
 
 
@@ -75,7 +69,7 @@ def test_exactly_the_lost_events_of_a_backlog_are_republished(redis_url: str) ->
         connection.hdel(f"{users[0]}:events", events[0].id)
         connection.delete(users[1])
         connection.zrem(f"{work_queue().prefix}due", events[2].user.id)
-    assert sent_when_due() == 3
+    assert run_relay_with_all_due() == 3
     sendings = {row["id"]: row["sendings"] for row in rows("SELECT id::text, sendings FROM events")}
     assert [sendings[event.id] for event in events] == [2, 2, 2, 1]
 
@@ -83,7 +77,7 @@ def test_exactly_the_lost_events_of_a_backlog_are_republished(redis_url: str) ->
 def test_an_event_under_a_lease_is_not_republished() -> None:
     create_queued()
     assert len(work_queue().lease(50).entries) == 1
-    assert sent_when_due() == 0
+    assert run_relay_with_all_due() == 0
 
 
 @pytest.mark.parametrize(("age_s", "wait_s"), [(61, 61), (900, 900), (100_000, 3600), (3, 60)])
@@ -91,18 +85,20 @@ def test_a_waiting_event_is_checked_with_back_off(age_s: int, wait_s: int) -> No
     create_queued()
     execute("UPDATE events SET published_at = now() - make_interval(secs => :s)", s=age_s)
     began = datetime.now(UTC)
-    sent_when_due()
+    run_relay_with_all_due()
     lasted = datetime.now(UTC) - began
     (row,) = rows("SELECT due_at FROM events")
-    assert timedelta() < row["due_at"] - began - timedelta(seconds=wait_s - 5)
-    assert row["due_at"] - began - timedelta(seconds=wait_s + 5) < lasted
+    waits = row["due_at"] - began
+    tolerance = timedelta(seconds=5)
+    assert timedelta(seconds=wait_s) - tolerance < waits
+    assert waits < timedelta(seconds=wait_s) + tolerance + lasted
 
 
 def test_an_event_that_redis_lost_is_republished(redis_url: str) -> None:
     create_queued(3)
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushall()
-    assert sent_when_due() == 3
+    assert run_relay_with_all_due() == 3
 
 
 def test_an_event_that_redis_may_have_lost_is_republished_at_once(
@@ -111,7 +107,7 @@ def test_an_event_that_redis_may_have_lost_is_republished_at_once(
     """Redis lost its latest writes, and the event's next republication is far away."""
     monkeypatch.setattr(republication, "_checks", Interval(0))
     event, other = (write.create(ANN, None).event for _ in range(2))
-    arrive([event], with_headers=True)
+    deliver_to_work_queue([event], with_headers=True)
     execute("UPDATE events SET due_at = now() + interval '1 hour'")
     work = work_queue()
     client().hset(f"{work.prefix}memory", "run_id", "of another server")
@@ -137,10 +133,10 @@ def test_an_unreachable_redis_only_delays_a_run(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_event_that_waited_at_first_is_republished_once_it_is_lost(redis_url: str) -> None:
     create_queued()
-    assert sent_when_due() == 0
+    assert run_relay_with_all_due() == 0
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushall()
-    assert sent_when_due() == 1
+    assert run_relay_with_all_due() == 1
 
 
 @pytest.mark.parametrize("silence_s", [301, 4000])
@@ -150,7 +146,7 @@ def test_a_waiting_event_is_republished_if_no_worker_has_been_seen_for_long(
     create_queued()
     with redis.Redis.from_url(redis_url) as connection:
         connection.zincrby(f"{work_queue().prefix}workers", -silence_s, "worker")
-    assert sent_when_due() == 1
+    assert run_relay_with_all_due() == 1
 
 
 def test_an_event_whose_reply_was_lost_is_republished() -> None:
@@ -160,33 +156,33 @@ def test_an_event_whose_reply_was_lost_is_republished() -> None:
     assert pending.event_id == event.id
     answered_event = replace(pending, outcome=Outcome("synced", attempts=1, lead_id=5))
     assert work_queue().release([Settlement(entry, events=(answered_event,))]) == [True]
-    assert sent_when_due() == 1
+    assert run_relay_with_all_due() == 1
 
 
 def test_an_event_that_no_worker_would_lease_is_republished(redis_url: str) -> None:
     create_queued()
     with redis.Redis.from_url(redis_url) as connection:
         connection.delete(f"{work_queue().prefix}due")
-    assert sent_when_due() == 1
+    assert run_relay_with_all_due() == 1
 
 
 def test_a_newer_write_that_has_not_arrived_is_republished_even_if_an_older_one_waits() -> None:
     (event,) = create_queued()
     newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
     outbox.mark_published([newer.id])
-    assert sent_when_due() == 1
+    assert run_relay_with_all_due() == 1
 
 
 def test_an_unconfirmed_event_is_republished_wherever_it_is() -> None:
     create_queued()
     execute("UPDATE events SET published_at = NULL, sendings = 0")
-    assert sent_when_due() == 1
+    assert run_relay_with_all_due() == 1
 
 
 def test_without_redis_everything_is_republished(monkeypatch: pytest.MonkeyPatch) -> None:
     create_queued(2)
     monkeypatch.delenv("REDIS_URL")
-    assert sent_when_due() == 2
+    assert run_relay_with_all_due() == 2
 
 
 @pytest.mark.parametrize("address", ["redis://127.0.0.1:1/0", "no address"])
@@ -196,7 +192,7 @@ def test_while_redis_is_unreachable_everything_is_republished(
     create_queued(2)
     monkeypatch.setenv("REDIS_URL", address)
     forget_redis()
-    assert sent_when_due() == 2
+    assert run_relay_with_all_due() == 2
 
 
 def test_a_redis_that_rejects_the_lookup_does_not_stop_republishing(
@@ -208,7 +204,7 @@ def test_a_redis_that_rejects_the_lookup_does_not_stop_republishing(
         connection.acl_setuser("mute", enabled=True, passwords=["+mute"], commands=["+ping"])
         monkeypatch.setenv("REDIS_URL", f"redis://mute:mute@{parts.hostname}:{parts.port}/0")
         forget_redis()
-        assert sent_when_due() == 2
+        assert run_relay_with_all_due() == 2
         connection.acl_deluser("mute")
 
 

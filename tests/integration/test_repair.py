@@ -36,7 +36,7 @@ def create(**extra: str) -> UserId:
     ).event.user.id
 
 
-def crm(method: str, **params: object) -> Any:
+def call_portal(method: str, **params: object) -> Any:
     """A call to the portal by another client."""
     answer = portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
     assert not isinstance(answer, BitrixError), answer.detail
@@ -44,12 +44,12 @@ def crm(method: str, **params: object) -> Any:
 
 
 def lead_of(user_id: UserId) -> dict[str, Any]:
-    (lead,) = crm("crm.lead.list", filter={"=ORIGIN_ID": str(user_id)}, select=["*"])
+    (lead,) = call_portal("crm.lead.list", filter={"=ORIGIN_ID": str(user_id)}, select=["*"])
     return dict(lead)
 
 
 def move_by_hand(user_id: UserId) -> None:
-    crm("crm.lead.update", id=lead_of(user_id)["ID"], fields={"STATUS_ID": BY_HAND})
+    call_portal("crm.lead.update", id=lead_of(user_id)["ID"], fields={"STATUS_ID": BY_HAND})
 
 
 def empty_redis() -> None:
@@ -91,7 +91,7 @@ def test_a_stage_set_by_hand_outlives_a_repair_of_the_name(
     user_id = create()
     settle()
     move_by_hand(user_id)
-    crm("crm.lead.update", id=lead_of(user_id)["ID"], fields={"TITLE": "X", "NAME": "X"})
+    call_portal("crm.lead.update", id=lead_of(user_id)["ID"], fields={"TITLE": "X", "NAME": "X"})
     forget()
     repair(user_id)
     settle()
@@ -153,7 +153,7 @@ def test_a_stage_that_never_reached_the_crm_is_written(
 def test_a_recreated_lead_gets_its_stage(settle: Callable[[], None], repair: Repair) -> None:
     user_id = create(stage=OURS)
     settle()
-    crm("crm.lead.delete", id=lead_of(user_id)["ID"])
+    call_portal("crm.lead.delete", id=lead_of(user_id)["ID"])
     repair(user_id)
     settle()
     assert lead_of(user_id)["STATUS_ID"] == OURS

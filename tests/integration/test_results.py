@@ -37,23 +37,27 @@ NAME, PHONE = "Ann Example", "+77001112233"
 
 @dataclass
 class Receiver:
-    """An endpoint that records what it receives."""
+    """An endpoint that records the results delivered to it."""
 
     url: str = ""
-    status: int = 200
-    #: The status for a user's results; overrides `status`.
+    #: The status of its answers, by user or for all others.
     status_of: dict[int, int] = field(default_factory=dict)
+    status: int = 200
+    #: How long it takes to answer, and the headers of its answers.
     wait_s: float = 0
     headers: dict[str, str] = field(default_factory=dict)
-    received: list[dict[str, Any]] = field(default_factory=list)
+    #: The results that it has answered with 2xx, each with its type.
+    accepted: list[dict[str, Any]] = field(default_factory=list)
+    #: Headers and body of every delivery.
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     def entry(self, name: str, kinds: str = "") -> str:
+        """The entry that configures this endpoint for these kinds of results, or the default."""
         return f"{name} {self.url} whsec_{KEY} {kinds}".strip()
 
     def versions(self, user_id: int) -> list[int]:
         """The versions of the user's accepted results, in order."""
-        return [result["version"] for result in self.received if result["user_id"] == user_id]
+        return [result["version"] for result in self.accepted if result["user_id"] == user_id]
 
 
 def _serve(receiver: Receiver) -> ThreadingHTTPServer:
@@ -62,11 +66,12 @@ def _serve(receiver: Receiver) -> ThreadingHTTPServer:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.requests.append(({k.lower(): v for k, v in self.headers.items()}, body))
-            data = orjson.loads(body)["data"]
-            status = receiver.status_of.get(data["user_id"], receiver.status)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            receiver.requests.append((headers, body))
+            result = orjson.loads(body)
+            status = receiver.status_of.get(result["data"]["user_id"], receiver.status)
             if status < 300:
-                receiver.received.append({**data, "type": orjson.loads(body)["type"]})
+                receiver.accepted.append({**result["data"], "type": result["type"]})
             time.sleep(receiver.wait_s)
             self.send_response(status)
             for name, value in receiver.headers.items():
@@ -84,28 +89,29 @@ def _serve(receiver: Receiver) -> ThreadingHTTPServer:
 
 
 @pytest.fixture
-def receivers() -> Iterator[Callable[[], Receiver]]:
+def start_receiver() -> Iterator[Callable[[], Receiver]]:
+    """Starts one more endpoint."""
     servers: list[ThreadingHTTPServer] = []
 
-    def make() -> Receiver:
+    def start() -> Receiver:
         receiver = Receiver()
         servers.append(_serve(receiver))
         return receiver
 
-    yield make
+    yield start
     for server in servers:
         server.shutdown()
         server.server_close()
 
 
 @pytest.fixture
-def receiver(receivers: Callable[[], Receiver]) -> Receiver:
-    return receivers()
+def receiver(start_receiver: Callable[[], Receiver]) -> Receiver:
+    return start_receiver()
 
 
 @pytest.fixture
 def use_endpoints(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Configure these endpoints; results are collected from now on."""
+    """Configures these endpoints; results are collected from then on."""
 
     def configure(*entries: str) -> None:
         monkeypatch.setenv("RESULT_ENDPOINTS", "\n".join(entries))
@@ -123,6 +129,7 @@ def change(event: Event, name: str) -> Event:
 
 
 def record_success(event: Event, **extra: Any) -> None:
+    """Record the reply to an event, so that there is a result to deliver."""
     success = {"status": "success", "bitrix_lead_id": 455 + event.user.id, "attempts": 1}
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     settle.apply([ReceivedReply(Reply(**{**success, **fields, **extra}))])
@@ -147,11 +154,11 @@ def test_an_endpoint_gets_each_outcome_signed(
     record_failure(change(event, "Ann B"), "Field X is required")
     tick.run()
     tick.run()
-    assert receiver.received == [
+    assert receiver.accepted == [
         {"type": "user.synced", "user_id": 1, "external_id": None, "version": 1,
          "status": "synced", "reason": None,
          "bitrix_lead_id": 456, "erased": False, "event_id": event.id},
-        {**receiver.received[1], "type": "user.failed", "version": 2, "status": "failed",
+        {**receiver.accepted[1], "type": "user.failed", "version": 2, "status": "failed",
          "reason": "Field X is required"},
     ]  # fmt: skip
     headers, body = receiver.requests[0]
@@ -169,7 +176,7 @@ def test_a_result_names_the_callers_own_id(
     write.change(event.user.id, Changes(external_id="crm-4711"), None, None)
     record_success(event)
     tick.run()
-    assert receiver.received[0]["external_id"] == "crm-4711"
+    assert receiver.accepted[0]["external_id"] == "crm-4711"
 
 
 def test_nothing_is_stored_without_endpoints(in_rabbitmq: str, in_redis: str,
@@ -198,11 +205,11 @@ def test_the_relay_delivers_results_to_the_endpoints(
 
 
 def test_after_an_outage_an_endpoint_gets_all_in_order_and_delays_no_other(
-    receivers: Callable[[], Receiver], use_endpoints: Callable[..., None]
+    start_receiver: Callable[[], Receiver], use_endpoints: Callable[..., None]
 ) -> None:
-    down, well = receivers(), receivers()
+    down, healthy = start_receiver(), start_receiver()
     down.status = 503
-    use_endpoints(down.entry("down"), well.entry("well"))
+    use_endpoints(down.entry("down"), healthy.entry("healthy"))
     users = [create() for _ in range(5)]
     for event in users:
         record_success(event)
@@ -211,17 +218,17 @@ def test_after_an_outage_an_endpoint_gets_all_in_order_and_delays_no_other(
         for event in users:
             record_success(event)
         tick.run()
-    assert all(well.versions(event.user.id) for event in users)
-    tried = len(down.requests)
+    assert all(healthy.versions(event.user.id) for event in users)
+    attempts = len(down.requests)
     tick.run()
-    assert len(down.requests) == tried, "it rests"
+    assert len(down.requests) == attempts, "an endpoint that is down is not tried at each tick"
     make_due()
     down.status = 200
     tick.run()
     tick.run()
     for event in users:
         assert down.versions(event.user.id) == [1, 2, 3, 4]
-        assert well.versions(event.user.id) == [1, 2, 3, 4]
+        assert healthy.versions(event.user.id) == [1, 2, 3, 4]
     assert rows("SELECT FROM result_deliveries") == []
 
 
@@ -249,16 +256,16 @@ def test_a_result_that_commits_late_is_not_missed(
     """Its transaction begins before a collection and ends after it."""
     use_endpoints(receiver.entry("crm"))
     event, other = create(), create()
-    with postgres_connection(postgres) as slow:
-        slow.run("BEGIN")
-        slow.run(
+    with postgres_connection(postgres) as late:
+        late.run("BEGIN")
+        late.run(
             "UPDATE events SET state = 'synced', settled_at = now(), due_at = NULL WHERE id = :id",
             id=event.id,
         )
         record_success(other)
         tick.run()
         assert receiver.versions(event.user.id) == []
-        slow.run("COMMIT")
+        late.run("COMMIT")
     tick.run()
     assert receiver.versions(event.user.id) == [1]
     assert receiver.versions(other.user.id) == [1]
@@ -274,18 +281,18 @@ def test_more_results_than_a_batch_arrive_once(
         record_success(event)
     in_threads(4, lambda _: tick.run())
     tick.run()
-    assert sorted(result["user_id"] for result in receiver.received) == [
+    assert sorted(result["user_id"] for result in receiver.accepted) == [
         user.user.id for user in users
     ]
 
 
-def test_changes_come_before_their_outcome_if_asked_for(
+def test_changes_are_delivered_before_their_outcome_if_the_entry_lists_them(
     receiver: Receiver, use_endpoints: Callable[..., None]
 ) -> None:
     use_endpoints(receiver.entry("crm", "user.changed,user.synced"))
     record_success(create())
     tick.run()
-    assert [result["type"] for result in receiver.received] == ["user.changed", "user.synced"]
+    assert [result["type"] for result in receiver.accepted] == ["user.changed", "user.synced"]
 
 
 def test_no_result_names_the_person(receiver: Receiver, use_endpoints: Callable[..., None]) -> None:
@@ -296,22 +303,22 @@ def test_no_result_names_the_person(receiver: Receiver, use_endpoints: Callable[
     )
     tick.run()
     expected = "… has a wrong phone …, or …: ask … or mr. …"
-    assert receiver.received[-1]["reason"] == expected
+    assert receiver.accepted[-1]["reason"] == expected
     tombstone.write(event.user.id)
     tick.run()
-    assert receiver.received[-1]["erased"]
-    sent = b"".join(body for _, body in receiver.requests).decode()
-    assert NAME not in sent
-    assert PHONE not in sent
+    assert receiver.accepted[-1]["erased"]
+    delivered = b"".join(body for _, body in receiver.requests).decode()
+    assert NAME not in delivered
+    assert PHONE not in delivered
     stored = repr(rows("SELECT * FROM results"))
     assert NAME not in stored
     assert PHONE not in stored
 
 
 def test_a_redirect_is_not_followed(
-    receivers: Callable[[], Receiver], use_endpoints: Callable[..., None]
+    start_receiver: Callable[[], Receiver], use_endpoints: Callable[..., None]
 ) -> None:
-    target, redirecting = receivers(), receivers()
+    target, redirecting = start_receiver(), start_receiver()
     redirecting.status, redirecting.headers = 307, {"Location": target.url}
     use_endpoints(redirecting.entry("crm"))
     record_success(create())
@@ -319,11 +326,11 @@ def test_a_redirect_is_not_followed(
     assert (len(redirecting.requests), target.requests) == (1, [])
 
 
-def test_an_endpoint_that_hangs_is_given_up_in_time(
+def test_an_endpoint_that_hangs_ends_a_tick_after_one_time_out(
     receiver: Receiver, use_endpoints: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "ANSWER_S", 2)
-    receiver.wait_s = 60
+    receiver.wait_s = 60  # seconds until it answers
     use_endpoints(receiver.entry("crm"))
     for _ in range(20):
         record_success(create())
@@ -346,14 +353,15 @@ def test_status_names_a_receiver_that_has_not_accepted_a_result_for_a_minute(
     for _ in range(accepted):
         record_success(create())
     tick.run()
-    assert "crm" not in str(leadline("status", "--json").json["attention"]), "a restart, perhaps"
+    attention = leadline("status", "--json").json["attention"]
+    assert "crm" not in str(attention), "it may just be restarting"
     execute("UPDATE results SET collected_at = now() - interval '70 seconds'")
     status_report = leadline("status", "--json").json
     expected = f"The endpoint crm did not accept a result (status {status}): 1 wait for it"
     assert f"{expected}; leadline results list" in status_report["attention"]
-    assert "results_refused" in {status_report["verdict"]["reason"]} | {
-        finding["reason"] for finding in status_report["verdict"]["also"]
-    }
+    verdict = status_report["verdict"]
+    reasons = {verdict["reason"], *(finding["reason"] for finding in verdict["also"])}
+    assert "results_refused" in reasons
     receiver.status_of.clear()
     make_due()
     tick.run()
@@ -413,8 +421,8 @@ def test_an_old_result_that_is_replayed_waits_for_its_endpoint_again(
     receiver.status = 503
     leadline("results", "replay", "crm", "--hours", 700, "--yes")
     state = deliveries.undelivered()["crm"]
-    assert state["problem"] is None, "of the attempts before"
-    assert state["oldest_s"] < 86400, "since it was replayed"
+    assert state["problem"] is None, "the problem of earlier attempts is cleared"
+    assert state["oldest_s"] < 86400, "its age counts from the replay"
     tick.run()
     (state,) = deliveries.status()
     assert (state["waiting"], state["given_up"]) == (1, 0)
@@ -424,17 +432,17 @@ def test_an_old_result_that_is_replayed_waits_for_its_endpoint_again(
     assert (state["waiting"], state["given_up"]) == (0, 1)
 
 
-@pytest.mark.parametrize("secret", ["", "an invalid line"])
+@pytest.mark.parametrize("entries", ["", "an invalid line"])
 def test_results_are_given_up_and_deleted_though_their_endpoint_was_removed(
     receiver: Receiver, use_endpoints: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
-    secret: str,
+    entries: str,
 ) -> None:  # fmt: skip
     use_endpoints(receiver.entry("crm"))
     record_success(create())
     receiver.status = 503
     tick.run()
     monkeypatch.setattr(tick, "_prunes_without_endpoints", Interval(0))
-    monkeypatch.setenv("RESULT_ENDPOINTS", secret)
+    monkeypatch.setenv("RESULT_ENDPOINTS", entries)
     tick.run()
     assert deliveries.status()[0]["waiting"] == 1
     execute("UPDATE results SET collected_at = now() - interval '4 days'")
@@ -463,7 +471,7 @@ def test_the_exchange_routes_by_kind(in_rabbitmq: str, monkeypatch: pytest.Monke
     process.forget(settings)
     tick.run()
     record_success(create())
-    tick.run()  # no queue is bound: it is dropped
+    tick.run()  # no queue is bound: RabbitMQ drops the result
     assert rows("SELECT FROM result_deliveries") == []
     with pika.BlockingConnection(pika.URLParameters(in_rabbitmq)) as connection:
         channel = connection.channel()

@@ -27,14 +27,14 @@ def move(event: Event) -> Event:
 
 def settle_event(event: Event, *, is_synced: bool = True) -> Event:
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    ends = (
-        {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
-    )
-    settle.apply([ReceivedReply(Reply(**fields, **ends))])
+    success = {"status": "success", "bitrix_lead_id": event.user.id}
+    outcome = success if is_synced else {"status": "error"}
+    settle.apply([ReceivedReply(Reply(**fields, **outcome))])
     return event
 
 
-def age(days: int) -> None:
+def make_older(days: int) -> None:
+    """Let all settled events have been settled this many days ago."""
     execute(
         "UPDATE events SET settled_at = now() - make_interval(days => :days) WHERE state <> 'open'",
         days=days,
@@ -42,10 +42,11 @@ def age(days: int) -> None:
 
 
 def run() -> int:
+    """Run the retention; returns how many rows it deleted."""
     return retention.run(time.monotonic() + 10)
 
 
-def remaining() -> list[str]:
+def remaining_states() -> list[str]:
     return [row["state"] for row in rows("SELECT state FROM events ORDER BY user_id, version")]
 
 
@@ -53,9 +54,9 @@ def test_settled_events_are_deleted_when_they_expire_and_the_user_is_unchanged()
     event = create()
     settle_event(move(settle_event(event)))
     before = queries.get(event.user.id)
-    age(29)
+    make_older(29)
     assert run() == 0
-    age(31)
+    make_older(31)
     assert run() == 2
     after = queries.get(event.user.id)
     assert after["sync"]["events"] == []
@@ -70,12 +71,12 @@ def test_open_events_stay_however_old() -> None:
 
 def test_a_failure_stays_until_its_user_has_a_newer_version() -> None:
     event = settle_event(create(), is_synced=False)
-    age(365)
+    make_older(365)
     assert run() == 0
     assert queries.get(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
     move(event)
     assert run() == 1
-    assert remaining() == ["open"]
+    assert remaining_states() == ["open"]
 
 
 def test_idempotency_keys_are_deleted_after_a_day() -> None:
@@ -90,11 +91,11 @@ def test_concurrent_runs_delete_batch_after_batch(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(retention, "BATCH", 5)
     for _ in range(33):
         settle_event(create())
-    age(31)
+    make_older(31)
     create()
     # A run skips rows that another has locked, and may find no others.
     assert sum(in_threads(3, lambda _: run())) + run() == 33
-    assert remaining() == ["open"]
+    assert remaining_states() == ["open"]
 
 
 def test_retention_deletes_one_batch_even_when_no_time_is_left(
@@ -103,5 +104,5 @@ def test_retention_deletes_one_batch_even_when_no_time_is_left(
     monkeypatch.setattr(retention, "BATCH", 5)
     for _ in range(12):
         settle_event(create())
-    age(31)
+    make_older(31)
     assert retention.run(time.monotonic() - 1) == 5

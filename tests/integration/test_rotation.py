@@ -17,7 +17,7 @@ QUEUE = topology.REQUESTS
 
 
 class RotatedUrl:
-    """A URL with a password that is invalid until `is_valid`."""
+    """A URL whose password is wrong until `is_valid` is set."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -31,11 +31,11 @@ class RotatedUrl:
 
 
 def test_a_rotated_password_of_postgres_is_used(database_url: str) -> None:
-    address = RotatedUrl(database_url)
-    database = Database(address)
+    url = RotatedUrl(database_url)
+    database = Database(url)
     with pytest.raises(StatementError):
         database.run("SELECT 1 AS one")
-    address.is_valid = True
+    url.is_valid = True
     assert database.run("SELECT 1 AS one") == [{"one": 1}]
     database.close()
 
@@ -44,9 +44,9 @@ def test_passwords_are_rotated_with_several_hosts_too(
     database_url: str, amqp_url: str, free_port: Callable[[], int]
 ) -> None:
     """Hosts that refuse connections precede the one that serves."""
-    dead = f"127.0.0.1:{free_port()},"
+    dead_host = f"127.0.0.1:{free_port()}"
     of_postgres, of_rabbitmq = (
-        RotatedUrl(url.replace("@", f"@{dead}", 1)) for url in (database_url, amqp_url)
+        RotatedUrl(url.replace("@", f"@{dead_host},", 1)) for url in (database_url, amqp_url)
     )
     database = Database(of_postgres)
     publisher = Publisher(of_rabbitmq, topology.queues_of(QUEUE))
@@ -63,21 +63,21 @@ def test_passwords_are_rotated_with_several_hosts_too(
 
 
 def test_a_rotated_password_of_redis_is_used(redis_url: str) -> None:
-    address = RotatedUrl(redis_url)
-    client = connect(address)
+    url = RotatedUrl(redis_url)
+    client = connect(url)
     with pytest.raises(redis.AuthenticationError):
         client.ping()
-    address.is_valid = True
+    url.is_valid = True
     assert client.ping()
     client.close()
 
 
 def test_a_rotated_password_of_rabbitmq_is_used_by_a_publisher(amqp_url: str) -> None:
-    address = RotatedUrl(amqp_url)
-    publisher = Publisher(address, topology.queues_of(QUEUE))
+    url = RotatedUrl(amqp_url)
+    publisher = Publisher(url, topology.queues_of(QUEUE))
     try:
         assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=1) == [False]
-        address.is_valid = True
+        url.is_valid = True
         assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=30) == [True]
     finally:
         publisher.close()

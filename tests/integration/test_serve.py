@@ -38,11 +38,11 @@ UNREACHABLE = {
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
 OLD, NEW, NEWEST = (f"{age}-key-of-the-tests-of-128-bits" for age in ("old", "new", "newest"))
 
-Start = Callable[..., "Server"]
+Start = Callable[..., "FunctionServer"]
 
 
-class Server:
-    """One served function."""
+class FunctionServer:
+    """A process that serves one function."""
 
     def __init__(
         self, folder: str, port: int, env: dict[str, str], output: IO[str] | None = None
@@ -66,27 +66,27 @@ class Server:
 
 @pytest.fixture
 def start(free_port: Callable[[], int]) -> Iterator[Start]:
-    started: list[Server] = []
+    started: list[FunctionServer] = []
 
-    def run(name: str, output: IO[str] | None = None, **env: str) -> Server:
+    def run(name: str, output: IO[str] | None = None, **env: str) -> FunctionServer:
         env = {"LEADLINE_AUTH": "off", **env}
-        server = Server(f"functions/{name}", free_port(), env, output)
+        server = FunctionServer(f"functions/{name}", free_port(), env, output)
         started.append(server)
         return server
 
     yield run
-    for process in started:
-        process.process.terminate()
+    for server in started:
+        server.process.terminate()
         try:
-            process.process.wait(60)
+            server.process.wait(60)
         except subprocess.TimeoutExpired:
-            process.process.kill()
-            process.process.wait()
+            server.process.kill()
+            server.process.wait()
 
 
 @pytest.fixture(scope="module")
-def create_user() -> Iterator[Server]:
-    server = Server("functions/create_user", find_free_port(), {"LEADLINE_AUTH": "off"})
+def create_user() -> Iterator[FunctionServer]:
+    server = FunctionServer("functions/create_user", find_free_port(), {"LEADLINE_AUTH": "off"})
     eventually(server.is_up, 60, "the function is served")
     yield server
     server.process.terminate()
@@ -100,14 +100,16 @@ def assert_problem(answer: requests.Response, status: int) -> None:
 
 
 @pytest.mark.parametrize("probe", ["/_/health", "/_/ready"])
-def test_probes_are_answered_while_every_server_is_down(create_user: Server, probe: str) -> None:
+def test_probes_are_answered_while_every_server_is_down(
+    create_user: FunctionServer, probe: str
+) -> None:
     assert requests.get(create_user.url + probe, timeout=60).text == "ok"
     head = requests.head(create_user.url + probe, timeout=60)
     assert (head.status_code, head.content) == (200, b"")
 
 
 def test_a_write_without_a_database_gets_a_503_with_retry_after(
-    create_user: Server,
+    create_user: FunctionServer,
 ) -> None:
     answer = requests.post(create_user.url, json=ANN, timeout=60)
     assert_problem(answer, 503)
@@ -115,7 +117,7 @@ def test_a_write_without_a_database_gets_a_503_with_retry_after(
 
 
 def test_a_body_over_the_limit_gets_a_413_even_without_a_content_length(
-    create_user: Server,
+    create_user: FunctionServer,
 ) -> None:
     big = b" " * 65_537
     json_type = {"Content-Type": "application/json"}
@@ -154,8 +156,8 @@ def test_only_a_batch_may_be_larger_up_to_its_own_limit(start: Start) -> None:
 
 
 HEAD = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-#: How a client begins, what it sends each half second, and how long it may take.
-DRIPS = {
+#: Slow clients: how each begins, what it sends each half second, and how long it may take.
+SLOW_CLIENTS = {
     "nothing": (b"", b"", serve.HEAD_TIMEOUT_S),
     "a head": (HEAD + b"X-A: ", b"a", serve.HEAD_TIMEOUT_S),
     "a body": (HEAD + b"Content-Length: 60000\r\n\r\n", b" ", rsgi_bridge.BODY_TIMEOUT_S),
@@ -167,7 +169,9 @@ DRIPS = {
 }
 
 
-def _drip(server: Server, begin: bytes, more: bytes, within_s: float) -> bytes | None:
+def _request_slowly(
+    server: FunctionServer, begin: bytes, more: bytes, within_s: float
+) -> bytes | None:
     """The answer to a slow client until it is disconnected; None if that takes too long."""
     answer = b""
     until = time.monotonic() + within_s + 60
@@ -187,17 +191,20 @@ def _drip(server: Server, begin: bytes, more: bytes, within_s: float) -> bytes |
 
 
 @pytest.mark.slow("the time-out of a request's head is 30 s")
-def test_a_slow_client_is_disconnected(create_user: Server) -> None:
-    with ThreadPoolExecutor(len(DRIPS)) as pool:
-        dripping = {name: pool.submit(_drip, create_user, *drip) for name, drip in DRIPS.items()}
-        answers = {name: future.result() for name, future in dripping.items()}
+def test_a_slow_client_is_disconnected(create_user: FunctionServer) -> None:
+    with ThreadPoolExecutor(len(SLOW_CLIENTS)) as pool:
+        clients = {
+            name: pool.submit(_request_slowly, create_user, *client)
+            for name, client in SLOW_CLIENTS.items()
+        }
+        answers = {name: future.result() for name, future in clients.items()}
     assert (answers["nothing"], answers["a head"]) == (b"", b"")
     for name in ("a body", "a chunked body"):
         assert (answers[name] or b"").startswith(b"HTTP/1.1 408 "), name
         assert b"application/problem+json" in (answers[name] or b"")
 
 
-def _answer_to(server: Server, head: bytes) -> bytes:
+def _answer_to(server: FunctionServer, head: bytes) -> bytes:
     """The status line of the answer, b"" if the connection was closed."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
         client.sendall(head)
@@ -206,7 +213,7 @@ def _answer_to(server: Server, head: bytes) -> bytes:
     return b""
 
 
-def test_request_heads_and_queries_are_bounded(create_user: Server) -> None:
+def test_request_heads_and_queries_are_bounded(create_user: FunctionServer) -> None:
     for size, status in ((20_000, b"405"), (60_000, b"431")):
         query = b"GET /users?a=%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * size)
         header = b"GET /users HTTP/1.1\r\nHost: localhost\r\nX-A: %s\r\n\r\n" % (b"a" * size)
@@ -214,7 +221,7 @@ def test_request_heads_and_queries_are_bounded(create_user: Server) -> None:
             assert _answer_to(create_user, head).split()[1] == status
 
 
-def test_http_2_is_not_supported(create_user: Server) -> None:
+def test_http_2_is_not_supported(create_user: FunctionServer) -> None:
     """One connection could carry any number of requests."""
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + b"\0" * 5
     assert _answer_to(create_user, preface) in {b"", b"HTTP/1.1 400 Bad Request"}
@@ -234,7 +241,7 @@ def test_connections_are_bounded(start: Start) -> None:
     eventually(server.is_up, 60, "with the others closed it serves again")
 
 
-def test_an_answer_to_a_bad_request_stays_small(create_user: Server) -> None:
+def test_an_answer_to_a_bad_request_stays_small(create_user: FunctionServer) -> None:
     names = {
         "many": [f"field-{number}" for number in range(3000)],
         "long": ["x" * 60_000],
@@ -266,7 +273,9 @@ def test_a_function_does_not_start_with_a_cleartext_server(start: Start, tmp_pat
     assert "hunter2" not in text
 
 
-def test_a_body_that_is_not_json_gets_a_415_and_malformed_json_a_400(create_user: Server) -> None:
+def test_a_body_that_is_not_json_gets_a_415_and_malformed_json_a_400(
+    create_user: FunctionServer,
+) -> None:
     assert_problem(requests.post(create_user.url, data={"a": "b"}, timeout=60), 415)
     assert_problem(requests.post(create_user.url, data=b"{}", timeout=60), 415)
     too_deep = (b"[" * 60_000, b'{"a":' * 9000 + b"1" + b"}" * 9000, b"[" * 300 + b"]" * 300)
@@ -277,7 +286,7 @@ def test_a_body_that_is_not_json_gets_a_415_and_malformed_json_a_400(create_user
         assert_problem(answer, 400)
 
 
-def test_a_422_lists_its_fields_without_their_values(create_user: Server) -> None:
+def test_a_422_lists_its_fields_without_their_values(create_user: FunctionServer) -> None:
     answer = requests.post(create_user.url, json={"full_name": " Ivanka", "id": 1}, timeout=60)
     assert_problem(answer, 422)
     fields = {error["field"] for error in answer.json()["errors"]}
@@ -286,20 +295,20 @@ def test_a_422_lists_its_fields_without_their_values(create_user: Server) -> Non
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
-def test_another_method_gets_a_405_with_allow(create_user: Server, method: str) -> None:
+def test_another_method_gets_a_405_with_allow(create_user: FunctionServer, method: str) -> None:
     answer = requests.request(method, create_user.url, timeout=60)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
 
 
-def test_an_unknown_method_is_not_a_server_error(create_user: Server) -> None:
+def test_an_unknown_method_is_not_a_server_error(create_user: FunctionServer) -> None:
     for method in ("BREW", "TRACE", "PROPFIND"):
         answer = requests.request(method, create_user.url, timeout=60)
         assert 400 <= answer.status_code <= 501
         assert answer.status_code != 500
 
 
-def test_an_unknown_path_gets_a_404(create_user: Server) -> None:
+def test_an_unknown_path_gets_a_404(create_user: FunctionServer) -> None:
     for path in ("/other", "/users/1", "/function/create-user/x", "/../etc/passwd"):
         assert requests.post(create_user.url + path, json=ANN, timeout=60).status_code == 404, path
 
@@ -308,23 +317,30 @@ def test_an_unknown_path_gets_a_404(create_user: Server) -> None:
     "path",
     ["/users", "/users/", "/function/create-user", "/function/create-user/users"],
 )
-def test_the_path_may_have_a_prefix(create_user: Server, path: str) -> None:
+def test_the_path_may_have_a_prefix(create_user: FunctionServer, path: str) -> None:
     assert_problem(requests.post(create_user.url + path, json=ANN, timeout=60), 503)
 
 
 CROSS_SITE = [
-    *({"Host": "evil.example"}, {"Host": "create-user"}, {"Host": "127.0.0.1.evil.example:8080"}),
-    *({"Host": ""}, {"Host": "a b"}, {"Host": "192.168.1.7"}),
-    *({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:1"}),
-    *({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}),
+    {"Host": "evil.example"},
+    {"Host": "create-user"},
+    {"Host": "127.0.0.1.evil.example:8080"},
+    {"Host": ""},
+    {"Host": "a b"},
+    {"Host": "192.168.1.7"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
 ]
 
 
 @pytest.mark.parametrize("headers", CROSS_SITE)
 def test_without_keys_a_cross_site_page_cannot_use_a_function(
-    create_user: Server, headers: dict[str, str]
+    create_user: FunctionServer, headers: dict[str, str]
 ) -> None:
-    """It knows or guesses the port: cross-site request forgery, DNS rebinding."""
+    """It may guess the port: cross-site request forgery, DNS rebinding."""
     status = 421 if "Host" in headers else 403
     for method in ("POST", "GET", "OPTIONS"):
         answer = requests.request(method, create_user.url, json=ANN, headers=headers, timeout=60)
@@ -332,7 +348,7 @@ def test_without_keys_a_cross_site_page_cannot_use_a_function(
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
-def test_without_keys_a_function_accepts_one_host(create_user: Server) -> None:
+def test_without_keys_a_function_accepts_one_host(create_user: FunctionServer) -> None:
     head = b"POST /users HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
     with socket.create_connection(("127.0.0.1", create_user.port), timeout=60) as connection:
         connection.sendall(head)
@@ -341,7 +357,7 @@ def test_without_keys_a_function_accepts_one_host(create_user: Server) -> None:
 
 @pytest.mark.parametrize("others", [b"", b"X-A: 1\r\nX-A: 2\r\nX-B: 1\r\nX-B: 2\r\n"])
 def test_without_keys_a_non_ascii_origin_counts_as_an_origin(
-    create_user: Server, others: bytes
+    create_user: FunctionServer, others: bytes
 ) -> None:
     """The server passes such a header on without its value, among any other headers."""
     head = HEAD + others + b"Origin: http://\xe9vil.example\r\nContent-Length: 2\r\n\r\n{}"
@@ -354,15 +370,15 @@ def test_without_keys_programs_and_same_origin_pages_may_use_a_function(start: S
     server = start("create_user", ALLOWED_HOSTS="leadline.example, .svc.cluster.local")
     eventually(server.is_up, 60, "the function is served")
     same_origin = {"Host": "localhost:3000", "Origin": "http://localhost:3000"}
-    for headers in (
-        *(
-            {},
-            same_origin,
-            {**same_origin, "Sec-Fetch-Site": "same-origin"},
-            {"Sec-Fetch-Site": "none"},
-        ),
-        *({"Host": "leadline.example"}, {"Host": "create-user.leadline.svc.cluster.local"}),
-    ):
+    accepted: tuple[dict[str, str], ...] = (
+        {},
+        same_origin,
+        {**same_origin, "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Host": "leadline.example"},
+        {"Host": "create-user.leadline.svc.cluster.local"},
+    )
+    for headers in accepted:
         answer = requests.post(server.url, json=ANN, headers=headers, timeout=60)
         assert_problem(answer, 503)
     answer = requests.post(server.url, json=ANN, headers={"Host": "svc.cluster.local"}, timeout=60)
@@ -474,7 +490,8 @@ def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: 
     attackers = [threading.Thread(target=guess, args=(number,)) for number in range(30)]
     for attacker in attackers:
         attacker.start()
-    eventually(lambda: guesses[429], 60, "the first guesses, which are answered at once, are over")
+    # The first wrong keys are refused without a wait, and further ones with 429.
+    eventually(lambda: guesses[429], 60, "guesses are refused")
     began, before = time.monotonic(), guesses[403]
     answers = [timed_request("POST", OLD) for _ in range(50)]
     lasted, guessed = time.monotonic() - began, guesses[403] - before
@@ -482,13 +499,14 @@ def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: 
         time.sleep(0.1)
         lasted, guessed = time.monotonic() - began, guesses[403] - before
     is_over.set()
-    for connection in attackers:
-        connection.join()
+    for attacker in attackers:
+        attacker.join()
     assert {status for _, status in answers} == {405}
-    # As fast as what is refused at once, on this machine; a guess that waits takes a second.
+    # A right key does not wait: it takes about as long on this machine as a refusal at once.
     assert median(seconds for seconds, _ in answers) < 10 * median(refused_s)
     assert set(guesses) == {403, 429}
-    # One a second at once, and two that wait: a quarter of THREADS. Some are counted late.
+    # Each second one guess is answered at once, and two that waited in a quarter of THREADS; the
+    # three seconds more are for those that are counted late.
     assert guessed <= 3 * (lasted + 3)
 
 
@@ -516,7 +534,7 @@ def test_server_and_worker_import_once_and_nothing_unused(
     output = tmp_path / "imports"
     with output.open("w", encoding="utf-8") as file:
         env = {"LEADLINE_AUTH": "off", "PYTHONPROFILEIMPORTTIME": "1"}
-        server = Server("functions/create_user", free_port(), env, file)
+        server = FunctionServer("functions/create_user", free_port(), env, file)
         eventually(server.is_up, 60, "the function is served")
         server.process.terminate()
         exit_code_of(server.process)
@@ -529,8 +547,8 @@ def test_server_and_worker_import_once_and_nothing_unused(
 
 
 def test_sigterm_finishes_the_request_in_flight(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
-        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
+    with socket.create_server(("127.0.0.1", 0)) as database:  # accepts and never answers
+        url = f"postgresql://nobody@127.0.0.1:{database.getsockname()[1]}/none"
         server = start("create_user", DATABASE_URL=url)
         eventually(server.is_up, 60, "the function is served")
         statuses: list[int] = []
@@ -540,7 +558,7 @@ def test_sigterm_finishes_the_request_in_flight(start: Start) -> None:
 
         thread = threading.Thread(target=post)
         thread.start()
-        waiting, _ = silent.accept()
+        waiting, _ = database.accept()
         server.process.send_signal(signal.SIGTERM)
         thread.join(60)
         waiting.close()

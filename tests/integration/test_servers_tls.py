@@ -44,12 +44,13 @@ def _address(url: str, scheme: str, port: int) -> str:
 
 
 @dataclass(frozen=True)
-class WithTls:
+class RabbitMQWithTls:
     """A private RabbitMQ that also listens with TLS on another port."""
 
     plain: Server
     config: Path
-    terms: str
+    #: The settings to add, as Erlang terms.
+    erlang_settings: str
 
     @property
     def url(self) -> str:
@@ -58,7 +59,9 @@ class WithTls:
     def programs(self) -> tuple[Program, ...]:
         programs = self.plain.programs()
         text = self.config.read_text("utf-8")
-        self.config.write_text(text.replace("{tcp_listeners", f"{self.terms}, {{tcp_listeners", 1))
+        self.config.write_text(
+            text.replace("{tcp_listeners", f"{self.erlang_settings}, {{tcp_listeners", 1)
+        )
         return programs
 
     def make_ready(self) -> bool:
@@ -69,10 +72,10 @@ class WithTls:
 def rabbitmq(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port, names = free_port(), {"cacert": "roots", "cert": "certificate", "key": "key"}
     files = ",".join(f'{{{kind}file, "{certificates}/{name}.pem"}}' for kind, name in names.items())
-    terms = f'{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}, {{ssl_options, [{files}]}}'
+    erlang_settings = f'{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}, {{ssl_options, [{files}]}}'
     plain = private("rabbitmq", tmp_path_factory.mktemp("tls-rabbitmq"))
     config = plain.state.root / "rabbitmq" / "rabbitmq.config"
-    server = PrivateServer(WithTls(plain.server, config, terms), plain.state)
+    server = PrivateServer(RabbitMQWithTls(plain.server, config, erlang_settings), plain.state)
     server.start()
     yield _address(server.url, "amqps", port)
     server.stop()
@@ -85,12 +88,10 @@ def redis_server(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -
     with redis.Redis.from_url(server.url) as plain:
         plain.config_set("tls-auth-clients", "no")
         plain.config_set("tls-ca-cert-file", str(certificates / "roots.pem"))
-        files = {"cert": certificates / "certificate.pem", "key": certificates / "key.pem"}
-        plain.execute_command(
-            "CONFIG",
-            "SET",
-            *(part for name, file in files.items() for part in (f"tls-{name}-file", str(file))),
-        )
+        # In one command, as Redis checks that certificate and key belong together.
+        certificate = ("tls-cert-file", f"{certificates}/certificate.pem")
+        key = ("tls-key-file", f"{certificates}/key.pem")
+        plain.execute_command("CONFIG", "SET", *certificate, *key)
         plain.config_set("tls-port", port)
     yield _address(server.url, "rediss", port)
     server.stop()
@@ -104,12 +105,17 @@ def sentinel(
     port, config = free_port(), tmp_path_factory.mktemp("tls-sentinel") / "sentinel.conf"
     master = urlsplit(redis_server.replace("HOST", "localhost"))
     lines = (
-        *("port 0", f"tls-port {port}", "bind 127.0.0.1", "requirepass for-sentinels"),
-        *("tls-auth-clients no", "tls-replication yes"),
+        "port 0",
+        f"tls-port {port}",
+        "bind 127.0.0.1",
+        "requirepass for-sentinels",
+        "tls-auth-clients no",
+        "tls-replication yes",
         f"tls-ca-cert-file {certificates}/roots.pem",
         f"tls-cert-file {certificates}/certificate.pem",
         f"tls-key-file {certificates}/key.pem",
-        *("sentinel resolve-hostnames yes", "sentinel announce-hostnames yes"),
+        "sentinel resolve-hostnames yes",
+        "sentinel announce-hostnames yes",
         f"sentinel monitor main localhost {master.port} 1",
         f"sentinel auth-pass main {master.password}",
     )

@@ -25,14 +25,15 @@ from tests.unit.entries import entry, pending
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
 
-def writes(count: int) -> list[Event]:
-    """A user's first events, oldest first."""
+def write_versions(count: int) -> list[Event]:
+    """Create a user and change its name; returns the events of these writes, oldest first."""
     event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
     names = [Changes(full_name=f"Ann {number}") for number in range(2, count + 1)]
     return [event, *(write.change(event.user.id, name, None, None).event for name in names)]
 
 
 def apply(reply: Reply, outcome: str | None, **extra: Any) -> None:
+    """Settle a reply; `outcome` as its header names it, None without that header."""
     settle.apply([ReceivedReply(reply, outcome, **extra)])
 
 
@@ -50,37 +51,38 @@ def states() -> list[str]:
     return [row["state"] for row in rows("SELECT state FROM events ORDER BY version")]
 
 
-def due() -> list[datetime | None]:
+def due_times() -> list[datetime | None]:
     return [row["due_at"] for row in rows("SELECT due_at FROM events ORDER BY version")]
 
 
-def sync(event: Event) -> dict[str, Any]:
+def sync_of(event: Event) -> dict[str, Any]:
     found = queries.get(event.user.id)["sync"]
     return {name: found[name] for name in ("status", "reason", "attempts", "bitrix_lead_id")}
 
 
 def synced_status(event: Event) -> dict[str, Any]:
+    """The sync status of a user after the success of `reply_to`."""
     lead_id = 455 + event.user.id
     return {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": lead_id}
 
 
-#: The first user's lead.
+#: The sync status of the first user after its success.
 SYNCED = {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": 456}
 
 
 def test_a_success_settles_the_event_and_stores_the_lead_id() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(reply_to(event), "synced")
     assert states() == ["synced"]
-    assert sync(event) == SYNCED
+    assert sync_of(event) == SYNCED
 
 
 def test_a_failure_is_stored_with_reason_and_attempts() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(failure(event, "Missing phone number"), None)
     assert states() == ["failed"]
-    assert due() == [None]
-    assert sync(event) == {
+    assert due_times() == [None]
+    assert sync_of(event) == {
         "status": "failed",
         "reason": "Missing phone number",
         "attempts": 3,
@@ -90,146 +92,146 @@ def test_a_failure_is_stored_with_reason_and_attempts() -> None:
 
 @pytest.mark.parametrize("reason", ["Ё" * 100_000, "a\x00\ud800\u2028'😀", "\x1b[2J" * 5000])
 def test_a_reply_with_any_text_of_the_portal_settles_its_event(reason: str) -> None:
-    (event,) = writes(1)
-    answered_reply = pending(
+    (event,) = write_versions(1)
+    failed_event = pending(
         event_id=event.id, user=event.user.body(), outcome=Outcome("failed", 3, reason=reason)
     )
-    message = replies.reply_message(entry(answered_reply, user_id=event.user.id), answered_reply)
+    message = replies.reply_message(entry(failed_event, user_id=event.user.id), failed_event)
     apply(contract.read_reply(orjson.loads(message.body)), None)
-    assert (states(), due()) == (["failed"], [None])
-    stored = sync(event)["reason"]
+    assert (states(), due_times()) == (["failed"], [None])
+    stored = sync_of(event)["reason"]
     assert (len(stored), stored.isprintable()) == (min(len(reason), 1000), "\u2028" not in reason)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_replies_in_any_order_and_twice_end_the_same(order: tuple[int, ...]) -> None:
-    events = writes(3)
-    outcome = {0: "superseded", 1: "superseded", 2: "synced"}
-    for at in (*order, *order):
-        apply(reply_to(events[at]), outcome[at])
+    events = write_versions(3)
+    outcomes = ("superseded", "superseded", "synced")
+    for number in (*order, *order):
+        apply(reply_to(events[number]), outcomes[number])
     assert states() == ["superseded", "superseded", "synced"]
-    assert sync(events[0]) == SYNCED
+    assert sync_of(events[0]) == SYNCED
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_the_newest_versions_reply_decides_whatever_came_before(order: tuple[int, ...]) -> None:
-    events = writes(3)
+    events = write_versions(3)
     replies = [reply_to(events[0]), failure(events[1]), reply_to(events[2])]
-    for at in order:
-        apply(replies[at], None)
-    assert sync(events[0]) == SYNCED
+    for number in order:
+        apply(replies[number], None)
+    assert sync_of(events[0]) == SYNCED
     assert "open" not in states()
 
 
 def test_ten_concurrent_copies_of_a_reply_settle_its_event_once() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     in_threads(10, lambda _: apply(reply_to(event), "synced"))
     (row,) = rows("SELECT state, attempts FROM events")
     assert row == {"state": "synced", "attempts": 1}
 
 
 def test_an_older_reply_leaves_a_user_with_a_newer_write_waiting() -> None:
-    first, second = writes(2)
+    first, second = write_versions(2)
     apply(reply_to(first), "synced")
-    assert sync(first)["status"] == "waiting"
-    assert sync(first)["bitrix_lead_id"] == 456
+    assert sync_of(first)["status"] == "waiting"
+    assert sync_of(first)["bitrix_lead_id"] == 456
     apply(reply_to(second), "synced")
-    assert sync(first) == SYNCED
+    assert sync_of(first) == SYNCED
 
 
 def test_a_newer_success_supersedes_open_events() -> None:
-    events = writes(3)
+    events = write_versions(3)
     apply(reply_to(events[2]), "synced")
     assert states() == ["superseded", "superseded", "synced"]
 
 
 def test_a_newer_failure_supersedes_nothing() -> None:
-    events = writes(2)
+    events = write_versions(2)
     apply(failure(events[1]), None)
     assert states() == ["open", "failed"]
 
 
 def test_a_failure_may_turn_into_a_success() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(failure(event), None)
     apply(reply_to(event), "synced")
     assert states() == ["synced"]
-    assert sync(event) == SYNCED
+    assert sync_of(event) == SYNCED
 
 
 def test_a_transient_failure_stays_due_and_says_when() -> None:
-    (event,) = writes(1)
-    (before,) = due()
+    (event,) = write_versions(1)
+    (before,) = due_times()
     assert "retry_at" not in queries.get(event.user.id)["sync"]
     for _ in range(3):  # the reply may be repeated
         apply(failure(event, "HTTP 500"), "failed", is_transient=True)
-    assert due() == [before]
-    assert sync(event)["status"] == "failed"
+    assert due_times() == [before]
+    assert sync_of(event)["status"] == "failed"
     assert queries.get(event.user.id)["sync"]["retry_at"] == before
 
 
 def test_nothing_is_due_after_a_later_retry_has_succeeded() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(failure(event), "failed", is_transient=True)
     apply(reply_to(event), "synced")
     apply(failure(event), "failed", is_transient=True)
-    assert due() == [None]
-    assert sync(event) == SYNCED
+    assert due_times() == [None]
+    assert sync_of(event) == SYNCED
 
 
 def test_a_later_retry_with_a_permanent_failure_is_the_last() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(failure(event, "HTTP 500"), "failed", is_transient=True)
     apply(failure(event, "no such field"), "failed")
     apply(failure(event, "HTTP 500"), "failed", is_transient=True)
-    assert due() == [None]
+    assert due_times() == [None]
     assert states() == ["failed"]
 
 
 def test_an_event_that_fails_for_too_long_is_left_to_an_operator() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(failure(event), "failed", is_transient=True)
     for days, is_due in ((13, True), (15, False)):
         execute("UPDATE events SET settled_at = now() - make_interval(days => :days)", days=days)
         apply(failure(event, "still down"), "failed", is_transient=True)
-        assert (due() != [None]) == is_due
-    assert sync(event)["reason"] == "still down"
+        assert (due_times() != [None]) == is_due
+    assert sync_of(event)["reason"] == "still down"
 
 
 def test_a_success_never_turns_into_a_failure() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(reply_to(event), "synced")
     apply(failure(event), None)
     assert states() == ["synced"]
-    assert sync(event) == SYNCED
+    assert sync_of(event) == SYNCED
 
 
 def test_the_newest_applied_version_names_the_lead() -> None:
-    events = writes(3)
+    events = write_versions(3)
     apply(reply_to(events[1], bitrix_lead_id=20), "synced")
     apply(reply_to(events[0], bitrix_lead_id=10), "synced")
-    assert sync(events[0])["bitrix_lead_id"] == 20
+    assert sync_of(events[0])["bitrix_lead_id"] == 20
     apply(reply_to(events[2], bitrix_lead_id=30), "synced")
-    assert sync(events[0])["bitrix_lead_id"] == 30
+    assert sync_of(events[0])["bitrix_lead_id"] == 30
 
 
 def test_a_late_older_success_does_not_restore_its_lead() -> None:
-    first, second = writes(2)
+    first, second = write_versions(2)
     apply(failure(first), None)
     apply(reply_to(second, bitrix_lead_id=20), "synced")
     apply(reply_to(first, bitrix_lead_id=10), "synced")
-    assert sync(first)["bitrix_lead_id"] == 20
+    assert sync_of(first)["bitrix_lead_id"] == 20
 
 
 def test_a_failure_does_not_forget_the_lead() -> None:
-    first, second = writes(2)
+    first, second = write_versions(2)
     apply(reply_to(first), "synced")
     apply(failure(second), None)
-    assert sync(first)["bitrix_lead_id"] == 456
+    assert sync_of(first)["bitrix_lead_id"] == 456
 
 
 def test_a_reply_to_an_unknown_event_is_a_bad_message() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     other = write.create(NewUser(full_name="Bob", phone="+77005556677"), None).event
     for wrong in (
         {"event_id": str(uuid4())},
@@ -243,7 +245,7 @@ def test_a_reply_to_an_unknown_event_is_a_bad_message() -> None:
 
 
 def test_a_reply_without_an_event_id_answers_the_oldest_open_event_of_its_action() -> None:
-    events = writes(3)
+    events = write_versions(3)
     apply(reply_to(events[1], event_id=None), None)
     assert states() == ["superseded", "synced", "open"]
     apply(reply_to(events[2], event_id=None), None)
@@ -253,20 +255,20 @@ def test_a_reply_without_an_event_id_answers_the_oldest_open_event_of_its_action
 
 
 def test_a_failure_without_a_reason_gets_one() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(reply_to(event, status="error", bitrix_lead_id=None), None)
-    assert sync(event)["reason"] == "no reason given"
+    assert sync_of(event)["reason"] == "no reason given"
 
 
 def test_concurrent_replies_of_one_user_never_deadlock() -> None:
     for _ in range(15):
-        events = writes(6)
+        events = write_versions(6)
 
-        def settle_at(at: int, events: list[Event] = events) -> None:
-            apply(reply_to(events[at]), "synced")
+        def settle_one(number: int, events: list[Event] = events) -> None:
+            apply(reply_to(events[number]), "synced")
 
-        in_threads(6, settle_at)
-        assert sync(events[0]) == synced_status(events[0])
+        in_threads(6, settle_one)
+        assert sync_of(events[0]) == synced_status(events[0])
 
 
 def apply_with_fence(event: Event, fence: int, outcome: str = "synced") -> None:
@@ -282,11 +284,11 @@ def resync_events() -> list[tuple[int, str, int | None]]:
 
 def test_a_newer_state_overwritten_by_an_older_one_is_resynced() -> None:
     """This happens if Redis has lost all data, and a late message arrives."""
-    events = writes(3)
+    events = write_versions(3)
     apply_with_fence(events[2], fence=30)
     apply_with_fence(events[1], fence=40)
     assert resync_events() == [(4, "look", None)]
-    assert sync(events[0])["status"] == "waiting"
+    assert sync_of(events[0])["status"] == "waiting"
 
 
 @pytest.mark.parametrize("is_late", [True, False], ids=["late", "first"])
@@ -295,26 +297,26 @@ def test_the_stage_is_rewritten_only_if_the_older_write_may_have_set_it(
     older: str, stage_version: int | None, *, is_late: bool
 ) -> None:
     """Otherwise a person may have set the lead's stage."""
-    (first,) = writes(1)
+    (first,) = write_versions(1)
     apply_with_fence(first, fence=10)
     change = Move(stage="JUNK") if older == "move" else Changes(full_name="Ann Lee")
     second = write.change(first.user.id, change, None, None).event
     third = write.change(first.user.id, Changes(full_name="Ann Lim"), None, None).event
     in_order = [(third, 30), (second, 40)] if is_late else [(second, 40), (third, 30)]
-    for event, fence in (*in_order, in_order[-1]):
+    for event, fence in (*in_order, in_order[-1]):  # the last one repeated
         apply_with_fence(event, fence=fence)
     assert resync_events()[0] == (4, "look", stage_version)
 
 
 def test_an_overwritten_state_is_resynced_even_if_the_replies_arrive_in_reverse() -> None:
-    events = writes(3)
+    events = write_versions(3)
     apply_with_fence(events[1], fence=40)
     apply_with_fence(events[2], fence=30)
     assert resync_events() == [(4, "look", None)]
 
 
 def test_an_overwritten_state_is_resynced_even_if_the_user_has_another_open_event() -> None:
-    events = writes(3)
+    events = write_versions(3)
     apply_with_fence(events[1], fence=30)
     apply_with_fence(events[0], fence=40)
     assert resync_events() == [(4, "look", None)]
@@ -322,7 +324,7 @@ def test_an_overwritten_state_is_resynced_even_if_the_user_has_another_open_even
 
 def test_a_version_written_again_may_have_overwritten_an_unanswered_newer_one() -> None:
     """Redis lost its last second, and version 1 was written again; found by the model."""
-    events = writes(3)
+    events = write_versions(3)
     apply_with_fence(events[0], fence=10)
     apply_with_fence(events[0], fence=30)
     assert resync_events() == []
@@ -331,24 +333,24 @@ def test_a_version_written_again_may_have_overwritten_an_unanswered_newer_one() 
 
 
 def test_the_same_version_applied_under_two_leases_needs_no_resync() -> None:
-    events = writes(3)
+    events = write_versions(3)
     apply_with_fence(events[1], fence=30)
     apply_with_fence(events[1], fence=20)
     assert resync_events() == []
 
 
 def test_the_lead_of_the_later_lease_is_stored_in_any_order() -> None:
-    """The first one was deleted, and its reply was late; found by the simulation."""
-    (event,) = writes(1)
+    """The first lead was deleted, and its reply was late; found by the simulation."""
+    (event,) = write_versions(1)
     apply(reply_to(event, bitrix_lead_id=1), "synced", fence="10")
     apply(reply_to(event, bitrix_lead_id=2), "synced", fence="20")
-    assert sync(event)["bitrix_lead_id"] == 2
+    assert sync_of(event)["bitrix_lead_id"] == 2
     apply(reply_to(event, bitrix_lead_id=1), "synced", fence="10")
-    assert sync(event)["bitrix_lead_id"] == 2
+    assert sync_of(event)["bitrix_lead_id"] == 2
 
 
 def test_a_late_older_state_is_resynced_once_however_often_it_is_answered() -> None:
-    events = writes(3)
+    events = write_versions(3)
     apply_with_fence(events[1], fence=30)
     for _ in range(3):
         apply_with_fence(events[0], fence=40)
@@ -359,28 +361,28 @@ def test_a_late_older_state_is_resynced_once_however_often_it_is_answered() -> N
 def test_replies_in_any_order_to_ordered_writes_need_no_resync(
     order: tuple[int, ...],
 ) -> None:
-    events = writes(3)
-    for at in (*order, *order):
-        apply_with_fence(events[at], fence=10 * (at + 1))
+    events = write_versions(3)
+    for number in (*order, *order):
+        apply_with_fence(events[number], fence=10 * (number + 1))
     apply_with_fence(events[0], fence=30, outcome="superseded")
     assert resync_events() == []
 
 
 @pytest.mark.parametrize("fence", ["", "x", "-1", "9" * 40])
 def test_an_invalid_token_is_ignored(fence: str) -> None:
-    events = writes(2)
+    events = write_versions(2)
     apply_with_fence(events[1], fence=30)
     apply(reply_to(events[0]), "synced", fence=fence)
     assert resync_events() == []
 
 
-def users(count: int) -> list[Event]:
-    """The first event of each of this many users."""
-    return [writes(1)[0] for _ in range(count)]
+def write_users(count: int) -> list[Event]:
+    """Create this many users; returns the event of each."""
+    return [write_versions(1)[0] for _ in range(count)]
 
 
 def test_replies_of_many_users_are_settled_in_one_batch_as_if_alone() -> None:
-    events = [event for _ in range(3) for event in writes(3)]
+    events = [event for _ in range(3) for event in write_versions(3)]
     first, second, third = events[:3], events[3:6], events[6:]
     settle.apply(
         [
@@ -395,17 +397,23 @@ def test_replies_of_many_users_are_settled_in_one_batch_as_if_alone() -> None:
     )
     found = rows("SELECT state FROM events ORDER BY user_id, version")
     assert [row["state"] for row in found] == [
-        *("superseded", "open", "failed"),
-        *("superseded", "superseded", "synced"),
-        *("synced", "open", "open"),
+        "superseded",
+        "open",
+        "failed",
+        "superseded",
+        "superseded",
+        "synced",
+        "synced",
+        "open",
+        "open",
     ]
-    assert sync(first[0])["reason"] == "no such field"
-    assert [sync(user[0])["bitrix_lead_id"] for user in (first, second, third)] == [1, 2, 3]
+    assert sync_of(first[0])["reason"] == "no such field"
+    assert [sync_of(user[0])["bitrix_lead_id"] for user in (first, second, third)] == [1, 2, 3]
     assert rows("SELECT applied_fence FROM users ORDER BY id")[1] == {"applied_fence": 5}
 
 
 def test_a_reply_to_an_unknown_event_leaves_the_rest_of_its_batch_settled() -> None:
-    known, other = users(2)
+    known, other = write_users(2)
     batch = [
         ReceivedReply(reply_to(known)),
         ReceivedReply(reply_to(other, event_id=str(uuid4()))),
@@ -413,13 +421,13 @@ def test_a_reply_to_an_unknown_event_leaves_the_rest_of_its_batch_settled() -> N
     ]
     with pytest.raises(BadMessage):
         settle.apply(batch)
-    assert sync(known) == synced_status(known)
+    assert sync_of(known) == synced_status(known)
     settle.apply([batch[2], batch[0]])  # one by one, as the connector then delivers them
-    assert sync(other) == synced_status(other)
+    assert sync_of(other) == synced_status(other)
 
 
 def test_replies_without_an_event_id_answer_one_event_after_the_other() -> None:
-    events = writes(3)
+    events = write_versions(3)
     settle.apply([ReceivedReply(reply_to(events[2], event_id=None)) for _ in range(2)])
     assert states() == ["superseded", "synced", "synced"]
 
@@ -427,7 +435,7 @@ def test_replies_without_an_event_id_answer_one_event_after_the_other() -> None:
 def test_each_resynced_user_keeps_the_trace_of_its_reply() -> None:
     batch = []
     for number in range(2):
-        events = writes(2)
+        events = write_versions(2)
         apply_with_fence(events[1], fence=30)
         trace = trace_context.trace_from_headers(f"call-{number}", None)
         batch.append(ReceivedReply(reply_to(events[0]), "synced", fence="40", trace=trace))
@@ -442,11 +450,13 @@ def test_each_resynced_user_keeps_the_trace_of_its_reply() -> None:
 
 
 def test_batches_of_the_same_users_in_any_order_never_deadlock() -> None:
-    events = users(40)
+    events = write_users(40)
 
     def settle_rotated(seed: int) -> None:
-        turned = [*events[seed * 7 :], *events[: seed * 7]][:: 1 if seed % 2 else -1]
-        settle.apply([ReceivedReply(reply_to(event)) for event in turned])
+        rotated = [*events[seed * 7 :], *events[: seed * 7]]
+        if seed % 2 == 0:
+            rotated.reverse()
+        settle.apply([ReceivedReply(reply_to(event)) for event in rotated])
 
     for _ in range(5):
         execute("UPDATE events SET state = 'failed', reason = 'no', settled_at = now()")
@@ -454,50 +464,50 @@ def test_batches_of_the_same_users_in_any_order_never_deadlock() -> None:
     assert {row["state"] for row in rows("SELECT state FROM events")} == {"synced"}
 
 
-ANOTHERS = "lead 456 belongs to another user"
+LEAD_OF_ANOTHER = "lead 456 belongs to another user"
 
 
 def test_a_reply_that_names_another_users_lead_fails_permanently_and_leaves_that_user_alone() -> (
     None
 ):
-    (holder,), (other,) = writes(1), writes(1)
+    (holder,), (other,) = write_versions(1), write_versions(1)
     apply(reply_to(holder), "synced")
     for _ in range(2):  # the reply may be repeated
         apply(reply_to(other, bitrix_lead_id=456), "synced", is_transient=True)
-        assert sync(holder) == SYNCED
-        assert sync(other) == {
+        assert sync_of(holder) == SYNCED
+        assert sync_of(other) == {
             "status": "failed",
-            "reason": ANOTHERS,
+            "reason": LEAD_OF_ANOTHER,
             "attempts": 1,
             "bitrix_lead_id": None,
         }
-        assert (states(), due()) == (["synced", "failed"], [None, None])
+        assert (states(), due_times()) == (["synced", "failed"], [None, None])
     changed = write.change(other.user.id, Changes(full_name="Bo"), None, None).event
     apply(reply_to(changed), "synced")
-    assert sync(other)["status"] == "synced"
-    assert sync(other)["bitrix_lead_id"] == 457
+    assert sync_of(other)["status"] == "synced"
+    assert sync_of(other)["bitrix_lead_id"] == 457
 
 
 @pytest.mark.parametrize(("taken_lead", "lead_id"), [("9", None), ("8", 9), (None, 9)])
 def test_a_user_that_was_never_synced_loses_the_chosen_lead_if_it_is_taken(
     taken_lead: str | None, lead_id: int | None
 ) -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     execute("UPDATE users SET bitrix_lead_id = 9")
     apply(failure(event), "failed", taken_lead=taken_lead)
-    assert (sync(event)["reason"], sync(event)["bitrix_lead_id"]) == ("no", lead_id)
+    assert (sync_of(event)["reason"], sync_of(event)["bitrix_lead_id"]) == ("no", lead_id)
 
 
 def test_a_synced_user_keeps_its_lead_if_a_reply_says_that_it_is_taken() -> None:
-    (event,) = writes(1)
+    (event,) = write_versions(1)
     apply(reply_to(event), "synced")
     newer = write.change(event.user.id, Changes(full_name="Bo"), None, None).event
     apply(failure(newer), "failed", taken_lead="456")
-    assert sync(event)["bitrix_lead_id"] == 456
+    assert sync_of(event)["bitrix_lead_id"] == 456
 
 
 def test_one_of_two_replies_in_a_batch_that_name_the_same_lead_gets_it() -> None:
-    first, second, third = (writes(1)[0] for _ in range(3))
+    first, second, third = (write_versions(1)[0] for _ in range(3))
     batch = [
         ReceivedReply(reply_to(event, bitrix_lead_id=77), "synced") for event in (third, second)
     ]
@@ -508,17 +518,17 @@ def test_one_of_two_replies_in_a_batch_that_name_the_same_lead_gets_it() -> None
 
 
 def test_a_user_keeps_its_lead_whoever_names_it_in_the_same_batch() -> None:
-    other, holder = writes(1)[0], writes(1)[0]
+    other, holder = write_versions(1)[0], write_versions(1)[0]
     apply(reply_to(holder, bitrix_lead_id=9), "synced")
     newer = write.change(holder.user.id, Changes(full_name="Bo"), None, None).event
     batch = [reply_to(other, bitrix_lead_id=9), reply_to(newer, bitrix_lead_id=9)]
     settle.apply([ReceivedReply(reply, "synced") for reply in batch])
-    assert sync(holder) == {**SYNCED, "bitrix_lead_id": 9}
-    assert sync(other)["reason"] == "lead 9 belongs to another user"
+    assert sync_of(holder) == {**SYNCED, "bitrix_lead_id": 9}
+    assert sync_of(other)["reason"] == "lead 9 belongs to another user"
 
 
 def test_concurrent_replies_never_assign_a_lead_to_two_users() -> None:
-    events = [writes(1)[0] for _ in range(40)]
+    events = [write_versions(1)[0] for _ in range(40)]
 
     def settle_some(thread: int) -> None:
         for event in events[thread::4]:

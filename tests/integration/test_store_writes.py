@@ -159,12 +159,12 @@ def test_the_database_rejects_an_impossible_state(statement: str) -> None:
     create()
     with pytest.raises(StatementError) as caught:
         database().run(statement)
-    assert caught.value.code.startswith("23")
+    assert caught.value.code.startswith("23"), "integrity constraint violation"
 
 
 @contextmanager
 def holding(url: str, lock: str) -> Iterator[None]:
-    """Another transaction holds this in Postgres until the block ends; statements wait for it."""
+    """Take a lock in another transaction until the block ends."""
     with pg8000.native.Connection(**servers(url).options[0]) as other:
         other.run("BEGIN")
         other.run(lock)
@@ -172,8 +172,8 @@ def holding(url: str, lock: str) -> Iterator[None]:
         other.run("COMMIT")
 
 
-def has_waiting_lock() -> bool:
-    return bool(rows("SELECT 1 AS one FROM pg_locks WHERE NOT granted"))
+def is_a_statement_waiting() -> bool:
+    return bool(rows("SELECT FROM pg_locks WHERE NOT granted"))
 
 
 def test_concurrent_writers_share_a_statement_and_get_their_own_user(
@@ -188,8 +188,8 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
 
     monkeypatch.setattr(Database, "run", count_and_run)
 
-    def create_one(number: int) -> tuple[str, tuple[int, str]]:
-        name = f"n{number % 5}"  # each of them four times
+    def create_and_move(number: int) -> tuple[str, tuple[int, str]]:
+        name = f"n{number % 5}"  # each name four times
         event = write.create(NewUser(full_name=name, phone=ANN.phone), None).event
         moved = move(event.user.id, "JUNK")
         assert (moved.user.full_name, moved.version) == (name, 2)
@@ -197,8 +197,8 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
 
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
-            answers = pool.submit(in_greenlets, 20, create_one)
-            eventually(has_waiting_lock, 60, "the first waits for the table")
+            answers = pool.submit(in_greenlets, 20, create_and_move)
+            eventually(is_a_statement_waiting, 60, "the first waits for the table")
         answers_by_writer = dict(answers.result(60))
     assert statements.count(CREATE) < 20
     stored = rows("SELECT id, user_id, full_name FROM events WHERE version = 1")
@@ -230,7 +230,7 @@ def test_waiting_for_a_row_does_not_block_other_writers(in_postgres: str) -> Non
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, f"SELECT FROM users WHERE id = {held} FOR UPDATE"):
             waiting = pool.submit(in_greenlets, 1, lambda _: move(held, "JUNK").version)
-            eventually(has_waiting_lock, 60, "one waits for the row")
+            eventually(is_a_statement_waiting, 60, "one waits for the row")
             assert move(free, "JUNK").version == 2
             assert not waiting.done()
         assert waiting.result(60) == [2]

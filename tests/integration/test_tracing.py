@@ -38,7 +38,7 @@ CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Collects the spans of this process."""
+    """Collects the spans that this process ends."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     process.forget(tracing.is_enabled)
     stored = InMemorySpanExporter()
@@ -72,11 +72,11 @@ def serve(function: str) -> Iterator[str]:
         server.server_close()
 
 
-def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
+def deliver(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
     """Deliver this many messages of the queue to its function, as the connector does."""
-    taken_off: list[ReceivedMessage] = []
+    received: list[ReceivedMessage] = []
 
-    def take() -> bool:
+    def take_messages() -> bool:
         # The broker may close a connection that uses a queue just declared; the connector then
         # reconnects.
         with (
@@ -86,22 +86,24 @@ def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
             channel = connection.channel()
             for declared in topology.queues_of(queue):
                 channel.queue_declare(declared.name, durable=True, arguments=declared.arguments)
-            while len(taken_off) < messages:
+            while len(received) < messages:
                 method, properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None:
                     break
-                taken_off.append(
-                    ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
+                received.append(
+                    ReceivedMessage(
+                        channel, method.delivery_tag, queue, properties, body, attempt=1
+                    )
                 )
-        return len(taken_off) == messages
+        return len(received) == messages
 
-    eventually(take, 60, f"{messages} in {queue}")
+    eventually(take_messages, 60, f"{messages} in {queue}")
     with serve(function) as url:
         client = FunctionClient(queue, url, 1)
         if messages == 1:
-            assert client.deliver(taken_off[0]).is_served
+            assert client.deliver(received[0]).is_served
         else:
-            assert client.deliver_batch(taken_off) == []
+            assert client.deliver_batch(received) == []
 
 
 @pytest.fixture
@@ -129,9 +131,9 @@ def spans(exporter: InMemorySpanExporter, all_processes: str) -> dict[str, Reada
     with serve("create_user") as url:
         answer = requests.post(url, json=body, headers={"traceparent": CALLER}, timeout=60)
         assert answer.status_code == 201
-    carry(all_processes, topology.REQUESTS, "bitrix_handler")
+    deliver(all_processes, topology.REQUESTS, "bitrix_handler")
     assert job.call_bitrix24("main") == 1
-    carry(all_processes, topology.REPLIES, "reply_handler")
+    deliver(all_processes, topology.REPLIES, "reply_handler")
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
     published = "SELECT 1 AS one FROM events WHERE published_at IS NOT NULL"
     eventually(lambda: bool(rows(published)), 60, "the event is marked as published")
@@ -171,9 +173,9 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
     with serve("create_user") as url:
         for caller in callers:
             requests.post(url, json=body, headers={"traceparent": caller}, timeout=60)
-    carry(all_processes, topology.REQUESTS, "bitrix_handler", messages=2)
+    deliver(all_processes, topology.REQUESTS, "bitrix_handler", messages=2)
     assert job.call_bitrix24("main") == 2
-    carry(all_processes, topology.REPLIES, "reply_handler", messages=2)
+    deliver(all_processes, topology.REPLIES, "reply_handler", messages=2)
     assert rows("SELECT DISTINCT sync_status FROM users") == [{"sync_status": "synced"}]
     spans = exporter.get_finished_spans()
     path = ["POST /users", "publish bitrix_queue", "deliver", "apply create_card"]
