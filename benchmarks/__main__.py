@@ -26,7 +26,7 @@ QUICK_OUTPUT = WORK / "quick"
 
 
 def main() -> int:
-    """Measure; returns 0 if everything was measured, even if expectations were not met."""
+    """Measure the sections; returns 0 even if expectations were not met."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--quick", action="store_true", help="small scale, to try it out")
@@ -44,7 +44,7 @@ def main() -> int:
     (output / RESULTS).mkdir(parents=True, exist_ok=True)
     for name in () if options.report else options.sections or SECTIONS:
         _run(SECTIONS[name], QUICK if options.quick else FULL, output)
-        record.write(output, last)  # so that it exists even if the next section fails
+        record.write(output, last)  # the report exists even if the next section fails
     _report_written(record.write(output, last))
     if not options.quick:
         _update_readmes()

@@ -10,12 +10,13 @@ class Scale:
     name: str
     #: Interleaved repeats of each measurement.
     repeats: int
-    #: Seconds of load in a block, and of warm-up load before it, which is not counted.
+    #: Seconds of each load, and of the warm-up load before it, which is not counted.
     load_s: int
     warm_up_s: int
     connections: tuple[int, ...]
     #: Users in the tables while single functions are loaded.
     users: int
+    #: Users followed one by one on an idle system.
     idle_posts: int
     #: Users drained at the limits first, and the users then followed one by one.
     latency_drain_users: int
@@ -27,9 +28,11 @@ class Scale:
     idle_s: int
     drain_users: int
     burst_users: int
+    #: Bare RQ jobs, and messages in each queue, of the section `queues`.
     rq_jobs: int
     messages: int
     cold_starts: int
+    #: Users in the tables, from the smallest to the largest database.
     growth_users: tuple[int, ...]
     #: Events that wait at once.
     backlog: int

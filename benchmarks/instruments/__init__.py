@@ -1,1 +1,1 @@
-"""What measures, what generates load, and what is measured: servers, functions, whole systems."""
+"""Meters, load generators, and what they are applied to: servers, functions, whole systems."""

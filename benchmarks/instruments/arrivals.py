@@ -10,8 +10,9 @@ from pathlib import Path
 from benchmarks.instruments import ledger, tables
 from benchmarks.instruments.laboratory import BenchSystem
 
-#: More than there are POSTs in flight at any time: no POST waits for the answer to another.
+#: Threads that send; more than POSTs are in flight at any time, so that none waits for another.
 _SENDERS = 16
+#: Generous: a slow answer is measured, not refused.
 _ANSWER_WITHIN_S = 30
 _SETTLED_WITHIN_S = 120
 
@@ -28,6 +29,8 @@ class LeadLatency:
 
 @dataclass(frozen=True)
 class _Post:
+    """An answered POST, by the id of its new user."""
+
     user: int
     #: Unix time.
     sent_at: float
@@ -37,8 +40,8 @@ class _Post:
 def follow(system: BenchSystem, journal: Path, pauses_s: Iterable[float]) -> list[LeadLatency]:
     """POST a user after each pause, whether or not earlier ones were answered.
 
-    Returns when every event has its reply. `journal` is the emulator's, which runs on
-    this machine and so has the same clock.
+    Returns when every event has its reply. `journal` is the emulator's file of calls, whose times
+    are those of this machine's clock.
     """
     database = system.url("database")
     since = ledger.now(database)
@@ -53,7 +56,7 @@ def follow(system: BenchSystem, journal: Path, pauses_s: Iterable[float]) -> lis
 
 
 def open_connections(system: BenchSystem) -> None:
-    """Take one user from POST to reply, since connections open at first use."""
+    """Follow one user from POST to reply, so that every process has opened its connections."""
     since = ledger.now(system.url("database"))
     _send(system, (0,))
     ledger.await_settled(system.url("database"), since, _SETTLED_WITHIN_S)

@@ -157,7 +157,7 @@ class Laboratory:
             self._served.pop().end()
 
     def _secrets(self, database_url: str | None) -> Path:
-        """URLs and key as files, in one folder for each database."""
+        """A folder with URLs and keys as files; each database has one of its own."""
         urls = {name: server.url for name, server in self.servers.items()}
         owner_url = database_url or urls.get("postgres")
         database = self.functions_url(owner_url) if owner_url else ""
@@ -176,11 +176,15 @@ class Laboratory:
         return folder
 
     def _webhook(self) -> str:
+        """The emulated portal's webhook; empty if none runs."""
         portal = self.servers.get("bitrix24")
-        return portal.server.webhook_url if portal and isinstance(portal.server, Bitrix24) else ""
+        if portal is None or not isinstance(portal.server, Bitrix24):
+            return ""
+        return portal.server.webhook_url
 
 
 def _listens(url: str) -> bool:
+    """Whether a server answers at this URL, with any status."""
     try:
         with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
             return True
@@ -206,14 +210,14 @@ class BenchSystem(PrivateSystem):
         """Every process of the system by name, except the supervisor."""
         return {name: int(pid) for name, pid in self.run["processes"].items()}
 
-    def waiting(self) -> int:
-        """The number of ready users in the work queue."""
+    def ready_users(self) -> int:
+        """The number of users in the work queue that are due now."""
         with redis.Redis.from_url(self.url("redis")) as client:
             queue = WorkQueue(client, "main", request_limit_s=settings().request_limit_s)
             return queue.depth().due
 
     def has_burst(self) -> bool:
-        """Whether the request rate's burst has filled up, as it does after a start of Redis."""
+        """Whether the token bucket, which is empty when Redis starts, has filled up."""
         with self._bucket() as bucket:
             return bucket.level() == 1
 
@@ -222,7 +226,7 @@ class BenchSystem(PrivateSystem):
         with self._bucket() as bucket:
             while not bucket.reserve():
                 pass
-            bucket.give_back()
+            bucket.give_back()  # the one that was not there yet
 
     @contextmanager
     def _bucket(self) -> Iterator[TokenBucket]:
@@ -258,7 +262,7 @@ def whole_system(folder: Path, **env: str) -> Iterator[BenchSystem]:
     system = BenchSystem(State(folder), env_of_system)
     try:
         system.start()
-        if "LEADLINE_RATE_PER_S" in env:
+        if env.items() >= NO_LIMITS.items():
             system.control("PUT", "settings", {"rate_per_s": None, "operating_limit_s": None})
         yield system
     finally:

@@ -39,7 +39,7 @@ class SettledTotals:
 
 
 def now(url: str) -> float:
-    """Postgres's clock, as Unix time."""
+    """The time of Postgres' clock (Unix time)."""
     [[moment]] = tables.rows(url, "SELECT EXTRACT(epoch FROM clock_timestamp())")
     return float(moment)
 

@@ -10,7 +10,7 @@ from leadline.runtime.postgres.dsn import servers
 from leadline.users import queries
 from local.runner.servers.postgres import binary
 
-_ONE = queries._ONE  # noqa: SLF001 - the benchmark runs the very statement
+_GET = queries._ONE  # noqa: SLF001 - the benchmark runs the function's own statement
 
 #: One write as JSON, built in SQL, since pgbench substitutes no variables within a string.
 _WRITES = """json_build_array(json_build_object('id', CAST(:id AS bigint), {fields}))"""
@@ -21,8 +21,8 @@ _TRACE = {
 }
 _TPS = re.compile(r"tps = ([0-9.]+) \(without")
 _MEAN = re.compile(r"latency average = ([0-9.]+) ms")
-#: A colon in a format such as HH24:MI:SS, which pgbench would read as a variable; the names of our
-#: parameters are in lower case.
+#: A colon in a format such as HH24:MI:SS, which pgbench would take for a variable. Those of our
+#: parameters precede lower case.
 _COLON = re.compile(":(?=[A-Z])")
 
 #: The statement and the parameters of each function.
@@ -56,23 +56,23 @@ STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
             "changed": "stage",
         },
     ),
-    "get": (_ONE, {}),
+    "get": (_GET, {}),
 }
 
 
 def run(url: str, function: str, connections: int, seconds: int, users: int) -> tuple[float, float]:
-    """Statements per second, and mean milliseconds per statement; ids are random up to `users`."""
+    """Run a function's statement for `seconds`, for random users with ids up to `users`.
+
+    Returns statements per second, and mean milliseconds per statement.
+    """
     options = servers(url).options[0]
     with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as file:
         file.write(f"\\set id random(1, {users})\n{script(function).strip()};\n")
         file.flush()
         variables = [f"-D{name}={value}" for name, value in variables_of(function).items()]
-        words = (
-            *(binary("pgbench"), "-n", "-Mprepared", "-j1", f"-c{connections}", f"-T{seconds}"),
-            *(f"-f{file.name}", *variables),
-            *("-h", options["host"], "-p", str(options["port"]), "-U", options["user"]),
-            options["database"],
-        )
+        load = ("-n", "-Mprepared", "-j1", f"-c{connections}", f"-T{seconds}", f"-f{file.name}")
+        server = ("-h", options["host"], "-p", str(options["port"]), "-U", options["user"])
+        words = (binary("pgbench"), *load, *variables, *server, options["database"])
         env = {**os.environ, "PGPASSWORD": options["password"]}
         result = subprocess.run(  # noqa: S603
             words, check=True, capture_output=True, text=True, env=env, timeout=seconds + 60

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 import psutil
 
 MIB = 1024 * 1024
-_QUIET_POLL_S = 0.1
-_QUIET_SHARE = 0.05
-_QUIET_WITHIN_S = 5
+#: Processes are idle if they use less than this share of a core between two looks at them.
+_IDLE_SHARE = 0.05
+_IDLE_POLL_S = 0.1
+_IDLE_WITHIN_S = 5
 
 
 def cpu_s(pid: int) -> float:
@@ -23,7 +24,7 @@ def cpu_s(pid: int) -> float:
 
 
 def rss_mib(pid: int) -> float:
-    """Resident MiB of the largest process in this tree, which is a server's worker."""
+    """Resident MiB of the largest process in this tree: of a server, the one that serves."""
     return max(process.memory_info().rss for process in tree(pid)) / MIB
 
 
@@ -44,15 +45,15 @@ class CpuMeter:
         return {name: cpu_s(pid) - self._before[name] for name, pid in self._pids.items()}
 
 
-def await_quiet(pids: Iterable[int]) -> None:
-    """Wait until these processes are idle: publishing and marking go on after a load."""
+def await_idle(pids: Iterable[int]) -> None:
+    """Wait up to 5 s until these processes are idle: publishing goes on after a load."""
     awaited = list(pids)
-    deadline = time.monotonic() + _QUIET_WITHIN_S
+    deadline = time.monotonic() + _IDLE_WITHIN_S
     before = sum(map(cpu_s, awaited))
     while time.monotonic() < deadline:
-        time.sleep(_QUIET_POLL_S)
+        time.sleep(_IDLE_POLL_S)
         now = sum(map(cpu_s, awaited))
-        if now - before <= _QUIET_SHARE * _QUIET_POLL_S:
+        if now - before <= _IDLE_SHARE * _IDLE_POLL_S:
             return
         before = now
 

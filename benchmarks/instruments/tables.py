@@ -52,7 +52,7 @@ UPDATE users SET bitrix_lead_id = COALESCE(bitrix_lead_id, 1000000000000 + id),
 WHERE synced_version IS DISTINCT FROM version
 """
 
-#: Users whose first event waits to be published by the relay.
+#: New users whose first event waits to be published by the relay.
 _WAITING = """
 WITH new AS (
     INSERT INTO users (full_name, phone, stage)
@@ -77,12 +77,12 @@ def connection(url: str) -> Iterator[pg8000.native.Connection]:
 
 
 def rows(url: str, sql: str, **params: object) -> list[list[Any]]:
-    """Run a statement; returns its rows."""
+    """The rows that a query returns."""
     with connection(url) as opened:
         return [list(row) for row in opened.run(sql, **params) or ()]
 
 
-def make(server_url: str, name: str, users: int) -> str:
+def create_database(server_url: str, name: str, users: int) -> str:
     """Create and migrate a database with settled users and events; returns its URL."""
     with connection(server_url) as opened:
         opened.run(f"CREATE DATABASE {name}")
@@ -107,7 +107,7 @@ def fill(url: str, users: int) -> None:
 
 
 def _insert_terms(opened: pg8000.native.Connection) -> None:
-    """Insert the terms without trigram indexes, then build these: a hundred times as fast."""
+    """Drop the trigram indexes, insert the terms, and build the indexes: a hundred times faster."""
     indexes = opened.run(
         "SELECT indexname, indexdef FROM pg_indexes"
         " WHERE tablename = 'user_terms' AND indexdef LIKE '% gin %'"
@@ -132,8 +132,8 @@ def add_waiting(url: str, users: int, due_in_s: float) -> None:
         opened.run("ANALYZE events")
 
 
-def settle(url: str) -> None:
-    """Mark all open events as synced, since no worker runs here."""
+def settle_all(url: str) -> None:
+    """Mark all open events as synced, as no worker does it here."""
     with connection(url) as opened:
         opened.run(_SETTLE_EVENTS)
         opened.run(_SETTLE_USERS)

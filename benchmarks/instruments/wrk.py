@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = Path(__file__).with_suffix(".lua")
+#: wrk needs a duration; `send` interrupts it as soon as its requests are sent.
 _LONGEST_S = 300
 
 
@@ -36,7 +37,7 @@ class Load:
 
 
 def load(url: str, call: Call, connections: int, seconds: int) -> Load:
-    """Send requests as fast as the connections allow, for `seconds`."""
+    """Send requests as fast as the connections allow, for `seconds`; returns what was measured."""
     result = subprocess.run(  # noqa: S603
         _command(url, call, connections, seconds, limit=0),
         check=True,

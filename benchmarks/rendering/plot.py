@@ -6,8 +6,10 @@ from math import ceil, floor, log10
 
 from benchmarks.rendering.figures import Figure
 
+#: The image and its margins, in pixels; labels are written into the margins.
 _WIDTH, _HEIGHT = 720, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 60, 50
+#: Distinguishable without red-green vision (Paul Tol's "bright" scheme).
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 _INNER_W = _WIDTH - _LEFT - _RIGHT
 _INNER_H = _HEIGHT - _TOP - _BOTTOM
@@ -22,7 +24,7 @@ def bars(title: str, unit: str, groups: Groups) -> str:
     top = max(figure.highest for group in groups.values() for figure in group.values())
     scale = _Axis(0, top)
     slot = _INNER_W / len(groups)
-    bar_width = slot * 0.8 / len(names)
+    bar_width = slot * 0.8 / len(names)  # a fifth of each slot stays empty
     parts = [*_frame(title, unit, scale), *_legend(names)]
     for index, (label, group) in enumerate(groups.items()):
         left = _LEFT + slot * index + slot * 0.1
@@ -68,9 +70,10 @@ def lines(title: str, unit: str, x_unit: str, series: Lines) -> str:
 
 
 class _Axis:
-    """The vertical axis: maps values to y coordinates, and has round tick marks."""
+    """The vertical axis: maps values to y coordinates, and has tick marks at round values."""
 
     def __init__(self, low: float, high: float) -> None:
+        # A power of ten, or a half or a quarter of it if that would give too few marks.
         step = 10.0 ** floor(log10((high - low) or 1))
         self.step: float = step if (high - low) / step > 4 else step / 2
         if (high - low) / self.step < 3:
@@ -99,7 +102,7 @@ def _frame(title: str, unit: str, scale: _Axis) -> list[str]:
 
 def _legend(names: Sequence[str]) -> list[str]:
     parts, x = [], float(_LEFT)
-    for number, name in enumerate(names):
+    for number, name in enumerate(names):  # a letter is about 7.5 pixels wide
         parts.append(f'<rect x="{x:.0f}" y="32" width="10" height="10" fill="{_colour(number)}"/>')
         parts.append(_text(x + 14, 41, name, "start"))
         x += 14 + 7.5 * len(name) + 16

@@ -14,6 +14,7 @@ from benchmarks.rendering import plot
 from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
 from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
+from local.sandbox.waiting import eventually
 
 #: By how much the rate of the second half may be below that of the first.
 MAX_SLOWDOWN = 0.10
@@ -24,7 +25,7 @@ _UNPUBLISHED = "SELECT 1 FROM events WHERE published_at IS NULL LIMIT 1"
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """Let the same events wait in Postgres, in RabbitMQ and in Redis in turn, then drain them."""
+    """Let the same events wait in RabbitMQ, then in Redis, then drain them."""
     with whole_system(folder, **NO_LIMITS) as system:
         database = system.url("database")
         since = ledger.now(database)
@@ -34,11 +35,16 @@ def measure(scale: Scale, folder: Path) -> Data:
         tables.add_waiting(database, scale.backlog, due_in_s=0)
         start = ledger.now(database)
         with tables.connection(database) as connection:
-            _times_of_tenths(lambda: 0 if connection.run(_UNPUBLISHED) else 1, 1)
+            eventually(
+                lambda: not connection.run(_UNPUBLISHED),
+                _WITHIN_S,
+                "every event is published",
+                _POLL_EVERY_S,
+            )
         in_rabbitmq = _memory(system)
         published = [start, *ledger.deciles(database, "published_at", since)]
         system.resume("connector")
-        enqueued = _times_of_tenths(system.waiting, scale.backlog)
+        enqueued = _times_of_tenths(system.ready_users, scale.backlog)
         in_redis = _memory(system)
         start = ledger.now(database)
         system.resume("worker")
@@ -66,27 +72,28 @@ def _memory(system: BenchSystem) -> Data:
 
 
 def _times_of_tenths(count: Callable[[], int], total: int) -> list[float]:
-    """The start time, and when the count passed each tenth of the total."""
+    """Unix times: of the start, and when the count had reached each tenth of the total."""
     times = [time.time()]
     deadline = time.monotonic() + _WITHIN_S
     while len(times) <= 10:
         if time.monotonic() > deadline:
             raise TimeoutError("the backlog does not move")
-        now = count()
-        while len(times) <= 10 and now >= total * len(times) / 10:
+        reached = count()
+        while len(times) <= 10 and reached >= total * len(times) / 10:
             times.append(time.time())
         time.sleep(_POLL_EVERY_S)
     return times
 
 
 def _rates(times: list[float], tenth: float) -> list[float]:
-    """Events per second in each tenth."""
+    """Events per second in each tenth; several tenths may end within one look at the count."""
     pairs = pairwise(times)
     return [tenth / max(after - before, _POLL_EVERY_S / 10) for before, after in pairs]
 
 
 def _second_to_first_half(rates: list[float]) -> float:
     """The rate of the second half divided by that of the first half of the events."""
+    # Each rate is that of one tenth: the sum of 1 / rate is proportional to the time of a half.
     first, second = (sum(1 / rate for rate in half) for half in (rates[:5], rates[5:]))
     return first / second
 

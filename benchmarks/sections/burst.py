@@ -16,13 +16,14 @@ from benchmarks.instruments.laboratory import (
     Laboratory,
     whole_system,
 )
-from benchmarks.instruments.processes import CpuMeter, await_quiet, pss_mib
+from benchmarks.instruments.processes import CpuMeter, await_idle, pss_mib
 from benchmarks.rendering import plot
 from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
 from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
 from benchmarks.sections.writes import calls
 
+#: Lower bound of the rate, and the rate aimed at.
 EVENTS_PER_S = 300
 EVENTS_PER_S_AIM = 550
 #: Upper bounds of the CPU time per event, in multiples of one request to a bare hello.
@@ -42,10 +43,10 @@ def measure(scale: Scale, folder: Path) -> Data:
         whole_system(folder / "system", **NO_LIMITS) as system,
     ):
         hello = laboratory.serve("hello")
-        once(system, scale.burst_users // 10)  # warm
+        measure_burst(system, scale.burst_users // 10)  # opens connections; not counted
         for _ in range(scale.repeats):
             hello_cpu_ms = _hello_cpu_ms(hello, scale)
-            runs.append({**once(system, scale.burst_users), "hello_cpu_ms": hello_cpu_ms})
+            runs.append({**measure_burst(system, scale.burst_users), "hello_cpu_ms": hello_cpu_ms})
         memory = {name: pss_mib(pid) for name, pid in system.pids().items()}
         doubled = len(system.control("GET", "duplicates"))
     return {"users": scale.burst_users, "runs": runs, "memory_mib": memory, "doubled": doubled}
@@ -57,11 +58,11 @@ def _hello_cpu_ms(hello: FunctionProcess, scale: Scale) -> float:
     wrk.load(hello.url, call, _CONNECTIONS, scale.warm_up_s)
     meter = CpuMeter({"hello": pid})
     load = wrk.load(hello.url, call, _CONNECTIONS, scale.load_s)
-    await_quiet([pid])
+    await_idle([pid])
     return meter.used_s()["hello"] / load.requests * 1000
 
 
-def once(system: BenchSystem, users: int) -> Data:
+def measure_burst(system: BenchSystem, users: int) -> Data:
     """One burst of creates, from before the first POST until the last reply is in the ledger."""
     database = system.url("database")
     meter = CpuMeter(system.pids())

@@ -25,19 +25,20 @@ def measure(scale: Scale, folder: Path) -> Data:
         laboratory = Laboratory(folder / "laboratory")
         stack.enter_context(laboratory.running("postgres", "rabbitmq"))
         server = laboratory.url("postgres")
-        urls = {users: tables.make(server, f"users_{users}", users) for users in scale.growth_users}
+        urls = {
+            users: tables.create_database(server, f"users_{users}", users)
+            for users in scale.growth_users
+        }
         sizes = {users: tables.size_mib(url) for users, url in urls.items()}
         runs += _functions(laboratory, urls, scale)
         for url in urls.values():
-            tables.settle(url)  # or the relay would publish the open events during the bursts
+            tables.settle_all(url)  # or the relay would publish the open events during the bursts
         for repeat, (users, url) in product(range(scale.repeats), urls.items()):
-            system_folder, database = (
-                folder / f"system-{users}-{repeat}",
-                laboratory.functions_url(url),
-            )
+            system_folder = folder / f"system-{users}-{repeat}"
+            database = laboratory.functions_url(url)
             with whole_system(system_folder, **NO_LIMITS, DATABASE_URL=database) as system:
-                burst.once(system, scale.burst_users // 10)
-                found = burst.once(system, scale.burst_users)
+                burst.measure_burst(system, scale.burst_users // 10)
+                found = burst.measure_burst(system, scale.burst_users)
             facts = {"target": "events", "users": users, "repeat": repeat}
             runs.append({**facts, "rate": found["rate"]})
     return {"runs": runs, "size_mib": {str(users): size for users, size in sizes.items()}}
@@ -54,7 +55,7 @@ def _functions(laboratory: Laboratory, urls: dict[int, str], scale: Scale) -> li
     for repeat in range(scale.repeats):
         for (users, name), function in served.items():
             call = writes.calls(laboratory.key, users)[name]
-            found = writes.block(laboratory, function, call, _CONNECTIONS, scale)
+            found = writes.measure_load(laboratory, function, call, _CONNECTIONS, scale)
             runs.append({"target": name, "users": users, "repeat": repeat, **found})
     laboratory.stop_all()
     return runs

@@ -40,7 +40,7 @@ WHERE occurred_at >= to_timestamp(:since)
 
 
 def limit_ms(rate: float) -> float:
-    """The time that the portal's limit alone costs: the wait for a token, and half a call."""
+    """The mean wait that the portal's limit alone causes: for a token, and half a call."""
     return _TOKEN_MS + max(1.0, rate / RATE_PER_S) * COMMAND_MS / 2
 
 
@@ -72,7 +72,7 @@ def _pauses(users: int) -> Iterator[float]:
 
 
 def _drain(system: BenchSystem, users: int) -> None:
-    """Drain a queue that takes every token, from an empty bucket until no user waits."""
+    """Send users to an empty token bucket, and wait until all are settled."""
     since = ledger.now(system.url("database"))
     system.empty_bucket()
     create = calls(system.key, 1)["create"]

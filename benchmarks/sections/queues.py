@@ -66,7 +66,10 @@ def _measure_jobs(laboratory: Laboratory, jobs: int) -> float:
 
 
 def _rate(total: int, left: Callable[[], int]) -> float:
-    """Items that leave a queue per second, from the first one until it is empty."""
+    """Items that leave a queue per second, from the first one until it is empty.
+
+    `left`: counts those that are still in it.
+    """
     eventually(lambda: left() < total, _WITHIN_S, "the first leaves", _POLL_EVERY_S)
     started, left_at_start = time.perf_counter(), left()
     eventually(lambda: left() == 0, _WITHIN_S, "the queue is empty", _POLL_EVERY_S)
@@ -83,10 +86,10 @@ def _create_open_events(system: BenchSystem, count: int) -> list[list[Any]]:
 def _measure_intake(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
     """Messages per second from `bitrix_queue` through the connector and bitrix_handler to Redis."""
     system.suspend("connector")
-    before = system.waiting()
+    before = system.ready_users()
     _publish(publisher, (_request(*event) for event in events))
     system.resume("connector")
-    return _rate(len(events), lambda: before + len(events) - system.waiting())
+    return _rate(len(events), lambda: before + len(events) - system.ready_users())
 
 
 def _measure_replies(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:

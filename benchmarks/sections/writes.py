@@ -7,7 +7,7 @@ import pika
 
 from benchmarks.instruments import pgbench, tables, wrk
 from benchmarks.instruments.laboratory import THREADS, FunctionProcess, Laboratory
-from benchmarks.instruments.processes import CpuMeter, await_quiet, pss_mib, rss_mib
+from benchmarks.instruments.processes import CpuMeter, await_idle, pss_mib, rss_mib
 from benchmarks.rendering import plot
 from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
@@ -21,6 +21,7 @@ READ_RATIOS = {"get": 0.7, "list": 0.5}
 P99_FACTOR = 3
 #: Upper bound of the median latency in multiples of hello's, at one connection without other load.
 P50_FACTOR = 2.5
+#: Upper bound of the serving process's memory.
 RSS_MIB = 110
 _WRITES = ("create", "update", "move")
 _FUNCTIONS = {
@@ -56,7 +57,7 @@ def measure(scale: Scale, folder: Path) -> Data:
         for repeat, connections in product(range(scale.repeats), scale.connections):
             about = {"repeat": repeat, "connections": connections}
             for name, function in served.items():
-                found = block(laboratory, function, requests[name], connections, scale)
+                found = measure_load(laboratory, function, requests[name], connections, scale)
                 runs.append({"target": name, **about, **found})
             for name in pgbench.STATEMENTS:
                 rate, mean_ms = pgbench.run(
@@ -68,7 +69,7 @@ def measure(scale: Scale, folder: Path) -> Data:
     return {"runs": runs, "threads": THREADS, "users": scale.users}
 
 
-def block(
+def measure_load(
     laboratory: Laboratory, served: FunctionProcess, call: wrk.Call, connections: int, scale: Scale
 ) -> Data:
     """Load one function; returns its rate, latencies, CPU time per request and memory."""
@@ -77,11 +78,11 @@ def block(
         "app": served.process.pid,
         **{name: laboratory.servers[name].pid for name in ("postgres", "rabbitmq")},
     }
-    await_quiet(pids.values())
+    await_idle(pids.values())
     meter = CpuMeter(pids)
     load = wrk.load(served.url, call, connections, scale.load_s)
     memory = {"rss_mib": rss_mib(served.process.pid), "tree_mib": pss_mib(served.process.pid)}
-    await_quiet(pids.values())
+    await_idle(pids.values())
     used = meter.used_s()
     _purge(laboratory.url("rabbitmq"))
     return {
@@ -95,7 +96,7 @@ def block(
 
 
 def _purge(amqp_url: str) -> None:
-    """Purge the queue, which has no consumer and would grow from block to block."""
+    """Purge the queue, which has no consumer and would grow with each load."""
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         channel = connection.channel()
         for queue in topology.queues_of(topology.REQUESTS):

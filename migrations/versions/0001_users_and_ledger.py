@@ -1,6 +1,6 @@
 """Users and the ledger.
 
-Sizes per million rows, and what finds which users: docs/postgres.md.
+docs/postgres.md has the sizes per million rows, and which index serves which search.
 """
 
 from alembic import op

@@ -1,18 +1,18 @@
 """Search terms of users move to tables of their own, so that a write touches fewer pages.
 
 While no indexed column changes, Postgres puts a row's new version on the same page and changes no
-index (a heap-only tuple, HOT: its documentation, "Heap-Only Tuples"). Name, stage and status change
-often; with their indexes every write of a user changed six, and in a large table each is a page
-that was not touched since the last checkpoint, so that it goes to the WAL in full
+index (see "Heap-Only Tuples", HOT, in its documentation). Name, stage and status change often; with
+their indexes, every write of a user changed six index pages. In a large table none of these was
+touched since the last checkpoint, so each goes to the WAL in full
 (docs/decisions/0013-users-in-place.md).
 
 Triggers maintain the tables that replace these indexes:
 
-- `unsynced_users` holds users that wait or have failed, updated with every write: few, on few
-  pages.
-- `user_terms` holds names and stages, updated later for many users at once (`index_users`, by the
-  relay). Users written since are in `users_to_index` with their previous name and stage, and are
-  candidates of every search.
+- `unsynced_users` lists the users that wait or have failed. Every write updates it, which is cheap:
+  they are few, on few pages.
+- `user_terms` holds names and stages. The relay updates it later for many users at once
+  (`index_users`). Users written since are in `users_to_index` with their previous name and stage,
+  and are candidates of every search.
 
 For a database in use: writes wait for a moment while the triggers are created; filling `user_terms`
 blocks none. After an interruption it can be run again.
@@ -28,11 +28,11 @@ depends_on = None
 
 TABLES = {
     "unsynced_users": "status text, user_id bigint, PRIMARY KEY (status, user_id)",
-    # In the order of bytes, which supports prefixes.
+    # Terms are compared byte by byte, so that the primary key finds those with a given beginning.
     "user_terms": """
         kind text, term text COLLATE "C", user_id bigint, PRIMARY KEY (kind, term, user_id)
     """,
-    # Without name and stage: the user is new.
+    # An entry without name and stage: the user is new.
     "users_to_index": """
         user_id bigint, number bigint GENERATED ALWAYS AS IDENTITY, full_name text, stage text,
         PRIMARY KEY (user_id, number)
@@ -124,8 +124,9 @@ TRIGGERS = {
 
 GRANT = f"SELECT ON {', '.join(TABLES)}"
 
-# In the order of its index. Users written meanwhile are in `users_to_index`, which is processed
-# only after this is committed: otherwise this would enter terms that are already obsolete.
+# In the order of the primary key, which makes the insert faster. Users written meanwhile are in
+# `users_to_index`, which the relay processes only after this has committed: otherwise terms that
+# are already obsolete would be entered after it.
 FILL = """
 INSERT INTO user_terms
 SELECT 'name', lower(full_name), id FROM users UNION ALL SELECT 'stage', stage, id FROM users

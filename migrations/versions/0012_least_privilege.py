@@ -1,11 +1,12 @@
 """Least privilege: each function may write only what it has to.
 
-`leadline_app` was the one role for all that write. There are now two lesser ones:
-`leadline_write` for the functions that clients call (no outcome, nothing deleted but their own
-expired keys), and `leadline_settle` for the one that takes replies (no new user, no key).
+`leadline_app` was the only role that may write. Two roles with fewer rights are added:
+`leadline_write` for the functions that clients call (may record no outcome, and delete nothing but
+expired idempotency keys), and `leadline_settle` for reply_handler (may create no user and no key).
 `leadline_app` stays for the relay, the console and the command line.
 
-Postgres lets every login execute a new function: triggers' and jobs' own are revoked from PUBLIC.
+Postgres lets every login execute a new function. For those that only triggers and the relay need,
+this right is revoked.
 """
 
 import structlog

@@ -1,9 +1,10 @@
 """Search by any part of a name or phone, and operators' bulk jobs.
 
-Phones become search terms like names and stages: a write enters no further index of `users`. Two
-trigram indexes find parts of a term (https://www.postgresql.org/docs/current/pgtrgm.html). Where
-the extension can't be created (it is trusted since Postgres 13, and part of its contrib modules),
-searches work without them, slower: docs/postgres.md.
+Phones become search terms like names and stages, so that a write changes no further index of
+`users`. Two trigram indexes find parts of a term
+(https://www.postgresql.org/docs/current/pgtrgm.html). Their extension is one of Postgres' contrib
+modules, trusted since Postgres 13; where it can't be created, searches work without the indexes,
+but slower (docs/postgres.md).
 
 For a database in use: nothing here holds a lock for longer than a moment; filling `user_terms`
 blocks no write. After an interruption it can be run again. The previous version keeps working: it
@@ -98,13 +99,13 @@ END
 """,
 }
 
-# In the order of its index. Users written meanwhile are in `users_to_index`, which is processed
-# only after this is committed: otherwise this would enter terms that are already obsolete.
+# See FILL of 0007.
 FILL = """
 INSERT INTO user_terms SELECT 'phone', phone, id FROM users ORDER BY 2, 3 ON CONFLICT DO NOTHING
 """
 
-#: Parts of terms, by kind. Not `fastupdate`: only the relay waits for the index.
+#: Parts of terms, by kind. Without `fastupdate`, which makes writes faster and searches slower:
+#: only the relay writes here.
 TRIGRAMS = {
     f"user_terms_{kind}_trigrams": "ON user_terms USING gin (term {schema}.gin_trgm_ops)"
     f" WITH (fastupdate = off) WHERE kind = '{kind}'"

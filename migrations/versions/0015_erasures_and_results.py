@@ -27,7 +27,8 @@ depends_on = None
 
 log = structlog.get_logger()
 
-#: Rules of `users` that are relaxed for tombstones: the one of 0001, the new one, its condition.
+#: Rules of `users` that are relaxed for tombstones: the name of the rule in 0001, the name of the
+#: rule that replaces it, and its condition for all other users.
 RELAXED = (
     ("users_full_name_check", "users_has_name", "char_length(full_name) BETWEEN 1 AND 100"),
     ("users_phone_check", "users_has_phone", r"phone ~ '^\+[1-9][0-9]{2,14}$'"),

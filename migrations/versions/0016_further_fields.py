@@ -33,7 +33,7 @@ EMPTY = ("users_erased_has_no_fields", "erased_at IS NULL OR fields IS NULL")
 
 _RIGHTS = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp"
 
-# Longer texts can't be found: the console finds none, and an entry of an index is limited.
+# Longer texts get no term: nothing longer is searched for, and index entries are limited.
 _TERMS = """LATERAL (
                 VALUES ('name', lower(full_name)), ('stage', stage), ('phone', phone)
                 UNION ALL

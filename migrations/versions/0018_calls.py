@@ -1,4 +1,4 @@
-"""What was sent to Bitrix24 and answered, correlation ids for searches, jobs without texts.
+"""Calls to Bitrix24 with their answers, correlation ids for searches, bulk jobs without texts.
 
 Calls: a row for each settled event with the commands of its attempts and their answers. They have
 the person's name and phone, so an erasure deletes them, and the relay after some days.
@@ -6,7 +6,8 @@ the person's name and phone, so an erasure deletes them, and the relay after som
 Correlation ids: the relay enters them here from the ledger, some time after a write; an index of
 `events` would slow down each write and each of its updates.
 
-Jobs: the reason that a job is about was stored as text, which may quote a person; now a hash of it.
+Bulk jobs: the reason that a job is about was stored as text, which may quote a person; from now on
+its hash is stored.
 
 For a database in use: nothing here holds a lock for longer than a moment. After an interruption it
 can be run again. Functions of the previous version store no calls, and work as before.
@@ -37,7 +38,7 @@ TABLES = (
         PRIMARY KEY (correlation, event_id)
     )
     """,
-    # For those who ask how many results were given up.
+    # To count the results that were given up recently.
     "ALTER TABLE result_deliveries ADD COLUMN IF NOT EXISTS given_up_at timestamptz",
     """
     CREATE INDEX IF NOT EXISTS result_deliveries_given_up ON result_deliveries (given_up_at)
@@ -51,7 +52,7 @@ TABLES = (
     )
     """,
 )
-#: Newer events are entered by the relay.
+#: Enters the events up to a minute ago; the relay enters the newer ones.
 FILL = """
 WITH present AS (
     SELECT CAST(lpad(to_hex(CAST(extract(epoch FROM now() - interval '1 minute') * 1000 AS bigint)),
@@ -84,7 +85,8 @@ _FORGET_CALLS = """
 FORGET = _KEYS + _FORGET_CALLS.removeprefix("\n")
 _DEFINITION = "SELECT pg_get_functiondef(CAST('leadline_erase' AS regproc))"
 
-#: Takes the place of `events_settled`, and says whose events were settled without reading them.
+#: Replaces `events_settled`. It contains the user as well, so that finding whose events were
+#: settled reads the index only.
 SETTLED = "events_settled_users"
 
 GRANTS = {

@@ -42,7 +42,7 @@ def upgrade() -> None:
 
 
 def _forget(body: str) -> None:
-    """What runs when a user becomes a tombstone, with the rights of the owner."""
+    """Replace the trigger function that runs when a user becomes a tombstone."""
     schema = op.get_bind().execute(text("SELECT quote_ident(current_schema())")).scalar()
     op.execute(
         "CREATE OR REPLACE FUNCTION forget_matches() RETURNS trigger LANGUAGE plpgsql"

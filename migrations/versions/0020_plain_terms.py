@@ -33,7 +33,7 @@ _MARKS = (
 
 
 def plain(expression: str) -> str:
-    """SQL, as `users.filters.plain` has it."""
+    """SQL for this text in lower case and without accents, as in `users.filters.plain`."""
     # \u0439 is a letter of its own, not an accented \u0438.
     decomposed = f"replace(normalize(lower({expression}), NFD), '\u0438\u0306', '\u0439')"
     letters = f"translate({decomposed}, '{_LETTERS}{_MARKS}', '{_PLAIN_LETTERS}')"
