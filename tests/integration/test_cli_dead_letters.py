@@ -69,9 +69,9 @@ def broker(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
 
 
 def list_dead_letters(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
-    answer = leadline("dead-letters", "list", "--json", *words)
-    assert answer.code == 0, answer.err
-    return list(answer.json["dead_letters"])
+    output = leadline("dead-letters", "list", "--json", *words)
+    assert output.code == 0, output.err
+    return list(output.json["dead_letters"])
 
 
 def by_id(leadline: Leadline) -> dict[str, dict[str, Any]]:
@@ -263,9 +263,9 @@ def test_the_largest_and_unreadable_bodies_are_replayed_unchanged(
 def test_a_dead_letter_whose_queue_is_gone_stays(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b"one")
     broker.channel.queue_delete(QUEUE)
-    answer = leadline("dead-letters", "replay", "--all", "--yes")
-    assert answer.code == 3
-    assert QUEUE in answer.err
+    output = leadline("dead-letters", "replay", "--all", "--yes")
+    assert output.code == 3
+    assert QUEUE in output.err
     assert len(list_dead_letters(leadline)) == 1
 
 
@@ -287,16 +287,16 @@ def test_an_interrupted_replay_loses_no_dead_letter(leadline: Leadline, broker: 
 def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b"one", "422 one")
     broker.dead_letter(b"two", "422 two")
-    answer = leadline("dead-letters", "discard", "--all", typed="n\n")
-    assert (answer.code, "Discard 2 dead letters" in answer.err) == (2, True)
-    answer = leadline("dead-letters", "discard", list_dead_letters(leadline)[0]["id"])
-    assert (answer.code, "--yes" in answer.err) == (2, True), "without a terminal it can't ask"
+    output = leadline("dead-letters", "discard", "--all", typed="n\n")
+    assert (output.code, "Discard 2 dead letters" in output.err) == (2, True)
+    output = leadline("dead-letters", "discard", list_dead_letters(leadline)[0]["id"])
+    assert (output.code, "--yes" in output.err) == (2, True), "without a terminal it can't ask"
     assert len(list_dead_letters(leadline)) == 2
     assert leadline("dead-letters", "discard", "--reason", "one", typed="y\n").code == 0
     assert [letter["reason"] for letter in list_dead_letters(leadline)] == ["422 two"]
     assert leadline("dead-letters", "discard", "--all", "--yes").code == 0
-    answer = leadline("dead-letters", "discard", "--all")
-    assert (answer.code, answer.out) == (0, b"discarded: 0\n"), "for none, nothing is asked"
+    output = leadline("dead-letters", "discard", "--all")
+    assert (output.code, output.out) == (0, b"discarded: 0\n"), "for none, nothing is asked"
     assert leadline("dead-letters", "discard", "0" * 12).code == 1
     assert list_dead_letters(leadline) == []
     assert broker.take(QUEUE) == []
@@ -309,11 +309,11 @@ def test_a_replay_of_dead_letters_not_named_by_id_asks_for_confirmation(
     broker.dead_letter(b"one", "422 one")
     broker.dead_letter(b"two", "422 two")
     for typed in (None, "n\n"):
-        answer = leadline("dead-letters", "replay", "--reason", "422", typed=typed)
-        assert (answer.code, "Replay 2 dead letters" in answer.err) == (2, True)
+        output = leadline("dead-letters", "replay", "--reason", "422", typed=typed)
+        assert (output.code, "Replay 2 dead letters" in output.err) == (2, True)
     assert len(list_dead_letters(leadline)) == 2
-    answer = leadline("dead-letters", "replay", "--reason", "one", "--json", typed="y\n")
-    assert (answer.code, answer.json) == (0, {"replayed": 1, "not_found": []})
+    output = leadline("dead-letters", "replay", "--reason", "one", "--json", typed="y\n")
+    assert (output.code, output.json) == (0, {"replayed": 1, "not_found": []})
     assert [letter["reason"] for letter in list_dead_letters(leadline)] == ["422 two"]
     assert [body for _, body in broker.take(QUEUE)] == [b"one"]
 
@@ -321,8 +321,8 @@ def test_a_replay_of_dead_letters_not_named_by_id_asks_for_confirmation(
 def test_an_unknown_id_is_reported(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b"one")
     dead_letter_id = list_dead_letters(leadline)[0]["id"]
-    answer = leadline("dead-letters", "replay", dead_letter_id, "0123456789ab", "--json")
-    assert (answer.code, answer.json) == (1, {"replayed": 1, "not_found": ["0123456789ab"]})
+    output = leadline("dead-letters", "replay", dead_letter_id, "0123456789ab", "--json")
+    assert (output.code, output.json) == (1, {"replayed": 1, "not_found": ["0123456789ab"]})
 
 
 def test_a_message_dead_lettered_by_rabbitmq_is_listed_with_its_reason(
@@ -343,5 +343,5 @@ def test_an_unreachable_broker_is_reported_without_its_address(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
     monkeypatch.setenv("AMQP_URL", f"amqp://someone:geheim@127.0.0.1:{free_port()}/")
-    answer = leadline("dead-letters", "list")
-    assert (answer.code, answer.err) == (3, "leadline: RabbitMQ can't be reached\n")
+    output = leadline("dead-letters", "list")
+    assert (output.code, output.err) == (3, "leadline: RabbitMQ can't be reached\n")

@@ -76,15 +76,15 @@ def test_an_error_has_one_shape_and_its_exit_code(
 ) -> None:
     for name, text in settings.items():
         monkeypatch.setenv(name, text)
-    answer = leadline(*words, "--json")
-    assert (answer.code, answer.out) == (exit_code, b"")
-    error = json.loads(answer.err.splitlines()[-1])["error"]
+    output = leadline(*words, "--json")
+    assert (output.code, output.out) == (exit_code, b"")
+    error = json.loads(output.err.splitlines()[-1])["error"]
     assert set(error) == {"code", "message", "exit_code"}
     assert (error["code"], error["exit_code"]) == (code, exit_code)
     as_text = leadline(*words)
     assert (as_text.code, as_text.out) == (exit_code, b"")
     assert error["message"] in as_text.err
-    assert "geheim" not in answer.err + as_text.err
+    assert "geheim" not in output.err + as_text.err
 
 
 def test_an_invalid_setting_is_named_with_what_is_expected(
@@ -92,12 +92,12 @@ def test_an_invalid_setting_is_named_with_what_is_expected(
 ) -> None:
     monkeypatch.setenv("LEADLINE_BURST", "geheim")
     monkeypatch.setenv("LEADLINE_QUEUE_TYPE", "stream")
-    answer = leadline("status")
-    assert answer.code == 3
-    assert "LEADLINE_BURST: should be a valid integer" in answer.err
-    assert "LEADLINE_QUEUE_TYPE: should be 'quorum' or 'classic'" in answer.err
-    assert "geheim" not in answer.err
-    assert "stream" not in answer.err
+    output = leadline("status")
+    assert output.code == 3
+    assert "LEADLINE_BURST: should be a valid integer" in output.err
+    assert "LEADLINE_QUEUE_TYPE: should be 'quorum' or 'classic'" in output.err
+    assert "geheim" not in output.err
+    assert "stream" not in output.err
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_an_invalid_setting_is_named_with_what_is_expected(
     ],
 )
 def test_an_unknown_command_gets_a_suggestion(leadline: Leadline, word: str, hint: str) -> None:
-    answer = leadline(word, "4300", "--json")
-    message = json.loads(answer.err)["error"]["message"]
-    assert (answer.code, hint in message) == (2, True)
+    output = leadline(word, "4300", "--json")
+    message = json.loads(output.err)["error"]["message"]
+    assert (output.code, hint in message) == (2, True)
     assert not re.search("erase|restore", message)
 
 
@@ -125,9 +125,9 @@ def test_every_suggestion_names_an_existing_command() -> None:
 
 @pytest.mark.usefixtures("in_postgres", "in_redis")
 def test_an_unknown_user_has_the_exit_code_of_a_finding(leadline: Leadline) -> None:
-    answer = leadline("show", 99, "--json")
-    assert (answer.code, answer.out) == (1, b"")
-    assert json.loads(answer.err)["error"]["code"] == "user_not_found"
+    output = leadline("show", 99, "--json")
+    assert (output.code, output.out) == (1, b"")
+    assert json.loads(output.err)["error"]["code"] == "user_not_found"
 
 
 def test_a_missing_schema_is_named_with_the_migration(
@@ -135,7 +135,7 @@ def test_a_missing_schema_is_named_with_the_migration(
 ) -> None:
     without_schema = sqlalchemy.make_url(postgres).set(database="template1")
     monkeypatch.setenv("DATABASE_URL", without_schema.render_as_string(hide_password=False))
-    answer = leadline("failed", "--json")
-    error = json.loads(answer.err)["error"]
-    assert (answer.code, error["code"]) == (3, "schema_outdated")
+    output = leadline("failed", "--json")
+    error = json.loads(output.err)["error"]
+    assert (output.code, error["code"]) == (3, "schema_outdated")
     assert "migrate" in error["message"]

@@ -57,8 +57,8 @@ def test_each_line_becomes_a_user_with_its_event(leadline: Leadline, write: Writ
     file = write(
         "people.csv", "full_name,phone,stage\nАнна,+7 700 111 22 33,\nBo,+77001112234,JUNK\n"
     )
-    answer = leadline("import", file, "--json")
-    assert (answer.code, answer.json["created"]) == (0, 2)
+    output = leadline("import", file, "--json")
+    assert (output.code, output.json["created"]) == (0, 2)
     assert [tuple(row.values()) for row in rows(USERS)] == [
         (1, "Анна", "+77001112233", "NEW", 1, "waiting"),
         (2, "Bo", "+77001112234", "JUNK", 1, "waiting"),
@@ -90,12 +90,12 @@ def test_nothing_is_imported_while_a_line_is_invalid(
 ) -> None:
     text = "full_name,phone,stage\nAnna,+77001112233,NEW\nBo,secret,NEW\nCy,+77001112235,NOPE\n"
     file = write("people.csv", text)
-    answer = leadline("import", file, "--json")
-    assert answer.code == 1
-    assert answer.json["rejected"] == 2
+    output = leadline("import", file, "--json")
+    assert output.code == 1
+    assert output.json["rejected"] == 2
     assert rows(USERS) == []
-    assert "line 3: phone" in answer.err
-    assert "secret" not in answer.err
+    assert "line 3: phone" in output.err
+    assert "secret" not in output.err
     with (tmp_path / "people.rejected.csv").open(encoding="utf-8") as rejected:
         found = list(csv.DictReader(rejected))
     assert [(row["full_name"], row["error"][:14]) for row in found] == [
@@ -106,11 +106,11 @@ def test_nothing_is_imported_while_a_line_is_invalid(
 
 def test_a_file_that_cannot_be_written_is_named(leadline: Leadline, write: Write) -> None:
     file = write("people.csv", "full_name,phone\nBo,wrong\n")
-    answer = leadline(
+    output = leadline(
         "import", file, "--rejected", file.with_name("none") / "rejected.csv", "--json"
     )
-    error = json.loads(answer.err.splitlines()[-1])["error"]
-    assert (answer.code, error["code"]) == (2, "file_error")
+    error = json.loads(output.err.splitlines()[-1])["error"]
+    assert (output.code, error["code"]) == (2, "file_error")
     assert "none/rejected.csv: No such file" in error["message"]
 
 
@@ -144,8 +144,8 @@ def test_rejected_lines_can_be_fixed_and_imported_separately(
 
 def test_a_dry_run_imports_nothing(leadline: Leadline, write: Write) -> None:
     file = write("people.csv", "full_name,phone\nAnna,+77001112233\n")
-    answer = leadline("import", file, "--check", "--json")
-    assert (answer.code, answer.json["in_order"], answer.json["created"]) == (0, 1, 0)
+    output = leadline("import", file, "--check", "--json")
+    assert (output.code, output.json["in_order"], output.json["created"]) == (0, 1, 0)
     assert rows(USERS) == []
 
 
@@ -273,9 +273,9 @@ def test_invalid_ids_are_rejected(
     leadline: Leadline, write: Write, cells: str, problem: str
 ) -> None:
     file = write("people.csv", f"full_name,phone,id,lead\nAnna,+77001112233,{cells}\n")
-    answer = leadline("import", file, *KEEP_IDS)
-    assert (answer.code, rows(LEADS)) == (1, [])
-    assert f"line 2: {problem}" in answer.err
+    output = leadline("import", file, *KEEP_IDS)
+    assert (output.code, rows(LEADS)) == (1, [])
+    assert f"line 2: {problem}" in output.err
 
 
 LEADS_ONLY = ("--map", "bitrix_lead_id=lead")
@@ -284,9 +284,9 @@ LEADS_ONLY = ("--map", "bitrix_lead_id=lead")
 def test_a_lead_on_two_lines_is_rejected_at_the_second(leadline: Leadline, write: Write) -> None:
     lines = "Anna,+77001112233,501\nBo,+77001112234,502\nCy,+77001112235,501\n"
     file = write("people.csv", f"full_name,phone,lead\n{lines}")
-    answer = leadline("import", file, *LEADS_ONLY)
-    assert (answer.code, rows(LEADS)) == (1, [])
-    assert "line 4: bitrix_lead_id: already on an earlier line" in answer.err
+    output = leadline("import", file, *LEADS_ONLY)
+    assert (output.code, rows(LEADS)) == (1, [])
+    assert "line 4: bitrix_lead_id: already on an earlier line" in output.err
     assert leadline("import", file, *LEADS_ONLY, "--skip-rejected", "--json").json["created"] == 2
     assert [row["bitrix_lead_id"] for row in rows(LEADS)] == [501, 502]
 
@@ -298,12 +298,12 @@ def test_a_lead_of_an_existing_user_is_rejected_and_the_rest_may_be_imported(
     assert leadline("import", first, *LEADS_ONLY).code == 0
     lines = "Bo,+77001112234,502\nCy,+77001112235,501\nDee,+77001112236,\n"
     second = write("second.csv", f"full_name,phone,lead\n{lines}")
-    answer = leadline("import", second, *LEADS_ONLY)
-    assert (answer.code, len(rows(LEADS))) == (1, 1)
-    assert "line 3: bitrix_lead_id: another user has it" in answer.err
+    output = leadline("import", second, *LEADS_ONLY)
+    assert (output.code, len(rows(LEADS))) == (1, 1)
+    assert "line 3: bitrix_lead_id: another user has it" in output.err
     for created in (2, 0):  # a repeat finds its own users
-        answer = leadline("import", second, *LEADS_ONLY, "--skip-rejected", "--json")
-        assert (answer.json["created"], answer.json["rejected"]) == (created, 1)
+        output = leadline("import", second, *LEADS_ONLY, "--skip-rejected", "--json")
+        assert (output.json["created"], output.json["rejected"]) == (created, 1)
     assert [row["bitrix_lead_id"] for row in rows(LEADS)] == [501, 502, None]
     assert leadline("import", first, *LEADS_ONLY, "--json").json["created"] == 0
 
@@ -321,10 +321,10 @@ def test_a_lead_assigned_during_an_import_leaves_nothing_half_imported(
     monkeypatch.setattr(bulk_import, "create", create_after_the_lead_is_taken)
     lines = "Anna,+77001112233,500\nBo,+77001112234,501\n"
     file = write("people.csv", f"full_name,phone,lead\n{lines}")
-    answer = leadline("import", file, *LEADS_ONLY)
-    assert answer.code == 2
-    assert "start again" in answer.err
-    assert (len(rows(LEADS)), rows("SELECT 1 AS one FROM idempotency_keys")) == (1, [])
+    output = leadline("import", file, *LEADS_ONLY)
+    assert output.code == 2
+    assert "start again" in output.err
+    assert (len(rows(LEADS)), rows("SELECT FROM idempotency_keys")) == (1, [])
 
 
 def test_an_external_id_is_imported_for_one_user(leadline: Leadline, write: Write) -> None:
@@ -336,19 +336,19 @@ def test_an_external_id_is_imported_for_one_user(leadline: Leadline, write: Writ
     assert [row["external_id"] for row in rows(ids)] == ["a", None]
     lines = "Cy,+77001112235,b\nDee,+77001112236,a\nEd,+77001112237,b\nFay,+77001112238,\n"
     second = write("second.csv", f"full_name,phone,own\n{lines}")
-    answer = leadline("import", second, "--map", "external_id=own")
-    assert (answer.code, len(rows(ids))) == (1, 2)
-    assert "line 3: external_id: another user has it" in answer.err
-    assert "line 4: external_id: already on an earlier line" in answer.err
-    answer = leadline("import", second, "--map", "external_id=own", "--skip-rejected", "--json")
-    assert (answer.json["created"], answer.json["rejected"]) == (2, 2)
+    output = leadline("import", second, "--map", "external_id=own")
+    assert (output.code, len(rows(ids))) == (1, 2)
+    assert "line 3: external_id: another user has it" in output.err
+    assert "line 4: external_id: already on an earlier line" in output.err
+    output = leadline("import", second, "--map", "external_id=own", "--skip-rejected", "--json")
+    assert (output.json["created"], output.json["rejected"]) == (2, 2)
     assert [row["external_id"] for row in rows(ids)] == ["a", None, "b", None]
     # A repeat after the keys have expired makes no second user.
     execute("DELETE FROM idempotency_keys")
     assert leadline("import", first).code == 1
     assert len(rows(ids)) == 4
-    answer = leadline("import", first, "--map", "external_id=nowhere")
-    assert "no column nowhere" in answer.err
+    output = leadline("import", first, "--map", "external_id=nowhere")
+    assert "no column nowhere" in output.err
 
 
 def test_an_unreadable_file_is_reported(leadline: Leadline, write: Write, tmp_path: Path) -> None:
@@ -357,9 +357,9 @@ def test_an_unreadable_file_is_reported(leadline: Leadline, write: Write, tmp_pa
         (write("a.csv", "name,phone\nAnna,+77001112233\n"), "no column full_name"),
         (write("b.csv", 'full_name,phone\nAnna,+77001112233\n"B"o,+7700\n'), "after line 2"),
     ):
-        answer = leadline("import", file)
-        assert answer.code == 2
-        assert text in answer.err
+        output = leadline("import", file)
+        assert output.code == 2
+        assert text in output.err
     (tmp_path / "latin.csv").write_bytes("full_name,phone\nZoë,+77001112233\n".encode("latin-1"))
     assert "UTF-8" in leadline("import", tmp_path / "latin.csv").err
 

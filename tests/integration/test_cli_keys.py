@@ -47,9 +47,9 @@ def test_a_new_key_grants_its_scopes_until_it_is_revoked(leadline: Leadline, fil
     assert key not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert (grants(key), grants(ops_key)) == ({"write"}, {"read", "operate"})
-    result = leadline("keys", "revoke", "crm-form")
-    assert (result.code, result.out) == (0, b"revoked: 1\n")
-    assert "kubectl" in result.err
+    output = leadline("keys", "revoke", "crm-form")
+    assert (output.code, output.out) == (0, b"revoked: 1\n")
+    assert "kubectl" in output.err
     assert (grants(key), grants(ops_key)) == (set(), {"read", "operate"})
     assert leadline("keys", "revoke", "crm-form").code == 1
     assert leadline("keys", "revoke", "").code == 1
@@ -68,8 +68,8 @@ def test_revoking_several_keys_at_once_asks(leadline: Leadline, file: Path) -> N
     words = ("crm-form", "--scope", "write", "--file", file)
     keys = [create(leadline, *words)[0] for _ in range(2)]
     for typed in (None, "n\n"):
-        answer = leadline("keys", "revoke", "crm-form", typed=typed)
-        assert (answer.code, "Revoke 2 keys of crm-form?" in answer.err) == (2, True)
+        output = leadline("keys", "revoke", "crm-form", typed=typed)
+        assert (output.code, "Revoke 2 keys of crm-form?" in output.err) == (2, True)
     assert [grants(key) for key in keys] == [{"write"}] * 2
     assert leadline("keys", "revoke", "crm-form", "--yes").code == 0
     assert [grants(key) for key in keys] == [set(), set()]
@@ -91,13 +91,13 @@ def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, fi
     expired = "gone:read:ll_abcde:2020-01-31:" + "a" * 64
     file.write_text(f"{plain}\nhunter2\n{expired}\nraed:{plain}\n")
     create(leadline, "crm-form", "--scope", "write", "--days", 1, "--file", file)
-    result = leadline("keys", "list", "--json")
-    keys = result.json["keys"]
-    assert result.code == 1
+    output = leadline("keys", "list", "--json")
+    keys = output.json["keys"]
+    assert output.code == 1
     assert [key["entry"] for key in keys] == [1, 2, 3, 4, 5]
     assert [bool(key["trouble"]) for key in keys] == [False, True, True, True, False]
     assert [key["kept"] for key in keys] == ["plain", "plain", "hashed", "plain", "hashed"]
-    for text in (result.out.decode(), leadline("keys", "list").out.decode()):
+    for text in (output.out.decode(), leadline("keys", "list").out.decode()):
         assert plain not in text
         assert "hunter2" not in text
 
@@ -105,8 +105,8 @@ def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, fi
 def test_a_line_with_a_second_key_is_left_alone(leadline: Leadline, file: Path) -> None:
     lines = [api_keys.create(name, frozenset({"read"}), None)[1] for name in ("one", "two")]
     file.write_text(" ".join(lines))
-    result = leadline("keys", "revoke", "one")
-    assert (result.code, "put each on its own line" in result.err) == (2, True)
+    output = leadline("keys", "revoke", "one")
+    assert (output.code, "put each on its own line" in output.err) == (2, True)
     assert file.read_text() == " ".join(lines)
 
 

@@ -51,17 +51,17 @@ def test_mapping_check_reports_a_map_that_fits(
     leadline: Leadline, map_file: Callable[[str], Path]
 ) -> None:
     map_file(EMAIL)
-    answer = leadline("mapping", "check")
-    assert (answer.code, answer.out.decode()) == (0, "1 fields, 0 constants: all fits\n")
+    output = leadline("mapping", "check")
+    assert (output.code, output.out.decode()) == (0, "1 fields, 0 constants: all fits\n")
 
 
 def test_mapping_check_names_each_misfit(
     leadline: Leadline, map_file: Callable[[str], Path]
 ) -> None:
     path = map_file(EMAIL + CITY)
-    answer = leadline("mapping", "check")
-    assert answer.code == 1
-    assert "city   UF_CRM_CITY  the portal has no such field" in answer.out.decode()
+    output = leadline("mapping", "check")
+    assert output.code == 1
+    assert "city   UF_CRM_CITY  the portal has no such field" in output.out.decode()
     assert leadline("mapping", "check", path, "--json").json == {
         "fields": 2,
         "misfits": [
@@ -80,9 +80,9 @@ def test_a_mistake_in_the_file_is_named_by_its_line(
     leadline: Leadline, map_file: Callable[[str], Path]
 ) -> None:
     map_file(EMAIL + CITY.replace("text", "texd"))
-    answer = leadline("mapping", "check", "--offline")
-    assert answer.code == 3
-    assert "line 5, [fields.city] type" in answer.err
+    output = leadline("mapping", "check", "--offline")
+    assert output.code == 3
+    assert "line 5, [fields.city] type" in output.err
     (check,) = (
         check
         for check in leadline("doctor", "--json").json["checks"]
@@ -92,9 +92,9 @@ def test_a_mistake_in_the_file_is_named_by_its_line(
 
 
 def test_without_a_map_there_is_nothing_to_check(leadline: Leadline) -> None:
-    answer = leadline("mapping", "check")
-    assert answer.code == 3
-    assert "LEADLINE_MAPPING" in answer.err
+    output = leadline("mapping", "check")
+    assert output.code == 3
+    assert "LEADLINE_MAPPING" in output.err
 
 
 def test_the_first_map_fits_the_portal_and_never_replaces_a_file(
@@ -122,8 +122,8 @@ def test_an_import_takes_the_fields_and_an_export_writes_them(
         "Bob,+77001112244,,\nCy,+77001112255,,much\n"
     )
     mapped = ("--map", "email=mail")
-    answer = leadline("import", people, *mapped)
-    assert answer.code == 1
+    output = leadline("import", people, *mapped)
+    assert output.code == 1
     assert "budget" in (tmp_path / "people.rejected.csv").read_text()
     assert leadline("import", people, *mapped, "--skip-rejected").code in {0, 1}
     stored = rows("SELECT full_name, fields FROM users ORDER BY id")

@@ -77,14 +77,14 @@ def create_users() -> None:
 @pytest.mark.usefixtures("queues")
 def test_status_counts_and_names_pending_work(leadline: Leadline) -> None:
     create_users()
-    answer = leadline("status", "--json")
-    assert answer.code == 1
-    ledger = answer.json["ledger"]
+    output = leadline("status", "--json")
+    assert output.code == 1
+    ledger = output.json["ledger"]
     assert [ledger[name] for name in ("users", "synced", "waiting", "failed")] == [3, 1, 1, 1]
     assert (ledger["open_events"], ledger["unpublished"], ledger["retrying"]) == (1, 1, 0)
     assert ledger["oldest_s"] >= 3600
-    assert answer.json["queues"]["bitrix_queue.dead"] == 1
-    assert answer.json["portal"]["paused"] is False
+    assert output.json["queues"]["bitrix_queue.dead"] == 1
+    assert output.json["portal"]["paused"] is False
     assert b"ledger: waiting" in leadline("status").out
 
 
@@ -92,10 +92,10 @@ def test_status_reports_a_component_that_is_down_and_all_others(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
     monkeypatch.setenv("AMQP_URL", f"amqp://someone:geheim@127.0.0.1:{free_port()}/")
-    answer = leadline("status", "--json")
-    assert answer.code == 3
-    assert answer.json["queues"] == {"error": "RabbitMQ can't be reached"}
-    assert answer.json["ledger"]["users"] == 0
+    output = leadline("status", "--json")
+    assert output.code == 3
+    assert output.json["queues"] == {"error": "RabbitMQ can't be reached"}
+    assert output.json["ledger"]["users"] == 0
 
 
 def test_users_are_listed_by_page_stage_and_state(leadline: Leadline) -> None:
@@ -114,9 +114,9 @@ def test_users_are_listed_by_page_stage_and_state(leadline: Leadline) -> None:
 def test_failed_users_are_listed_with_their_reasons(leadline: Leadline) -> None:
     assert leadline("failed").code == 0
     create_users()
-    answer = leadline("failed")
-    assert answer.code == 1
-    assert b"no such stage" in answer.out
+    output = leadline("failed")
+    assert output.code == 1
+    assert b"no such stage" in output.out
     (user,) = leadline("failed", "--json").json["items"]
     assert (user["id"], user["sync"]["reason"]) == (3, "no such stage")
 
@@ -133,9 +133,9 @@ def test_a_user_is_shown_with_the_timeline_of_its_events(leadline: Leadline) -> 
 
 def test_users_are_resynced(leadline: Leadline) -> None:
     create_users()
-    answer = leadline("resync", 1, 2, 99, "--json")
-    assert answer.code == 1
-    assert answer.json == {"asked_again": 1, "waiting_already": [2], "not_found": [99]}
+    output = leadline("resync", 1, 2, 99, "--json")
+    assert output.code == 1
+    assert output.json == {"asked_again": 1, "waiting_already": [2], "not_found": [99]}
     assert leadline("resync", "--all-failed", "--yes", "--json").json["asked_again"] == 1
     assert leadline("resync", "--all-failed", "--yes", "--json").json["asked_again"] == 0
     requested = (
@@ -149,9 +149,9 @@ def test_users_are_resynced(leadline: Leadline) -> None:
 
 
 def test_the_portal_is_described(leadline: Leadline) -> None:
-    answer = leadline("portal", "check", "--json")
-    assert answer.code == 0
-    portal = answer.json
+    output = leadline("portal", "check", "--json")
+    assert output.code == 0
+    portal = output.json
     assert (portal["alive"], portal["crm_mode"], portal["rights"]) == (
         True,
         "classic",
@@ -174,10 +174,10 @@ def test_problems_of_the_portal_are_reported(
     leadline: Leadline, set_portal: Callable[..., None], settings: dict[str, Any], word: str
 ) -> None:
     set_portal(**settings)
-    answer = leadline("portal", "check", "--json")
-    assert answer.code == 1
-    assert word in " ".join(answer.json["trouble"])
-    assert "local-webhook-code" not in answer.out.decode() + answer.err
+    output = leadline("portal", "check", "--json")
+    assert output.code == 1
+    assert word in " ".join(output.json["trouble"])
+    assert "local-webhook-code" not in output.out.decode() + output.err
 
 
 def test_the_check_resumes_a_portal_that_answers_again(
@@ -208,9 +208,9 @@ def test_a_check_that_lacks_a_right_pauses_no_calls(
 @pytest.mark.usefixtures("queues")
 def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
     create_users()
-    answer = leadline("doctor", "--json")
-    assert answer.code == 1
-    checks = {check["name"]: check for check in answer.json["checks"]}
+    output = leadline("doctor", "--json")
+    assert output.code == 1
+    checks = {check["name"]: check for check in output.json["checks"]}
     failed = {name for name, check in checks.items() if not check["is_well"]}
     assert {"relay", "workers", "bitrix_queue", "bitrix_queue.dead"} <= failed
     assert all(checks[name]["mend"] for name in failed)
@@ -226,9 +226,9 @@ def test_the_doctor_examines_everything_when_nothing_is_configured(
     for name in ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
-    answer = leadline("doctor", "--json")
-    assert answer.code == 1
-    failed = {check["name"] for check in answer.json["checks"] if not check["is_well"]}
+    output = leadline("doctor", "--json")
+    assert output.code == 1
+    failed = {check["name"] for check in output.json["checks"] if not check["is_well"]}
     assert failed == {"API keys", "Postgres", "RabbitMQ", "Redis", "Bitrix24"}
 
 

@@ -117,9 +117,9 @@ def test_without_redis_the_ledgers_part_is_still_shown(
             monkeypatch.setenv("REDIS_URL", down)
         else:
             monkeypatch.delenv("REDIS_URL")
-        answer = leadline("show", user_id)
-        assert (answer.code, "no such stage" in answer.out.decode()) == (0, True)
-        assert "the work queue is not shown" in answer.err
+        output = leadline("show", user_id)
+        assert (output.code, "no such stage" in output.out.decode()) == (0, True)
+        assert "the work queue is not shown" in output.err
 
 
 # What failed, and what is common to it?
@@ -190,14 +190,14 @@ def test_only_the_failures_that_were_listed_are_resynced(
     other = create_failed_user("no such stage")
     words = ("resync", "--all-failed", "--since", "1h", "--reason", "field 2 is required")
     for typed in (None, "n\n"):
-        answer = leadline(*words, typed=typed)
-        assert (answer.code, "Resync 2 failed users?" in answer.err) == (2, True)
+        output = leadline(*words, typed=typed)
+        assert (output.code, "Resync 2 failed users?" in output.err) == (2, True)
     assert waiting_ids() == []
-    answer = leadline(*words, "--json", typed="y\n")
-    assert (answer.code, answer.json["asked_again"]) == (0, 2)
+    output = leadline(*words, "--json", typed="y\n")
+    assert (output.code, output.json["asked_again"]) == (0, 2)
     assert waiting_ids() == [first, second]
     (action,) = leadline("audit", "--orders", "--json").json["items"]
-    assert action["about"] == {"job": answer.json["job"], "asked": 2}, "no text of a reason"
+    assert action["about"] == {"job": output.json["job"], "asked": 2}, "no text of a reason"
     (job,) = leadline("jobs", "list", "--json").json["jobs"]
     assert (job["state"], job["done"], job["changed"]) == ("done", 2, 2)
     assert job["outcome"] == {"open": 2}
@@ -223,17 +223,17 @@ def test_a_healthy_system_needs_no_attention_and_has_no_negative_age(
     portal_session.worker_heartbeats().beat("one")
     event = create()
     execute("UPDATE events SET due_at = now() + interval '1 hour', occurred_at = now()")
-    answer = leadline("status", "--json")
-    assert (answer.code, answer.json["attention"]) == (0, [])
-    assert answer.json["ledger"]["overdue_s"] == 0
+    output = leadline("status", "--json")
+    assert (output.code, output.json["attention"]) == (0, [])
+    assert output.json["ledger"]["overdue_s"] == 0
     execute("UPDATE events SET occurred_at = now() + interval '5 min'")  # another clock
     assert leadline("status", "--json").json["ledger"]["oldest_s"] == 0
     assert not re.search(rb"\s-\d", leadline("status").out)
     for tag in list(connector.consumer_tags):
         connector.basic_cancel(tag)
-    answer = leadline("status", "--json")
-    assert answer.code == 1
-    assert answer.json["attention"] == [
+    output = leadline("status", "--json")
+    assert output.code == 1
+    assert output.json["attention"] == [
         "No connector consumes bitrix_queue: its messages wait in RabbitMQ; leadline doctor"
     ]
     settle.apply([ReceivedReply(failure(event))])

@@ -69,9 +69,9 @@ def findings(answer: CommandOutput) -> dict[int | None, dict[str, Any]]:
 
 def test_users_in_sync_have_no_drift(leadline: Leadline, tmp_path: Path) -> None:
     create_users_in_sync(60)
-    answer = leadline("reconcile", "--json")
-    assert (answer.code, answer.err) == (0, "")
-    (line,) = answer.lines
+    output = leadline("reconcile", "--json")
+    assert (output.code, output.err) == (0, "")
+    (line,) = output.lines
     assert line["summary"]["ok"] == 60
     assert sum(line["summary"].values()) == 60, "nothing else is counted"
     assert list(tmp_path.iterdir()) == [], "nothing is left to resume"
@@ -92,11 +92,11 @@ def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
     )
     execute("UPDATE users SET phone = '+77005554433' WHERE id IN (6, 7)")
     execute("UPDATE users SET sync_status = 'waiting', version = 2 WHERE id = 7")
-    answer = leadline("reconcile", "--json")
-    assert answer.code == 1
+    output = leadline("reconcile", "--json")
+    assert output.code == 1
     differences = [
         (line["kind"], line["user_id"], line["lead_ids"], line["fields"])
-        for line in answer.lines
+        for line in output.lines
         if "kind" in line
     ]
     assert sorted(differences, key=str) == sorted(
@@ -112,7 +112,7 @@ def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
         ],
         key=str,
     )
-    summary = answer.lines[-1]["summary"]
+    summary = output.lines[-1]["summary"]
     assert (summary["ok"], summary["waiting"], summary["asked_again"]) == (5, 1, 0)
 
 
@@ -171,8 +171,8 @@ def test_a_concurrent_write_is_not_drift(
         return original_read_all(commands, **options)
 
     monkeypatch.setattr(throttled_reads, "read_all", write_and_read)
-    answer = leadline("reconcile", "--json")
-    assert (answer.code, answer.lines[-1]["summary"]["waiting"]) == (0, 1)
+    output = leadline("reconcile", "--json")
+    assert (output.code, output.lines[-1]["summary"]["waiting"]) == (0, 1)
 
 
 def test_an_interrupted_run_resumes_where_it_was_within_the_limits(
@@ -240,9 +240,9 @@ def test_a_refusal_is_waited_out_and_a_paused_portal_is_reported(
     assert leadline("reconcile", "--json").code == 0
     requests.put(f"{portal}/_emulator/settings", json={"mode": "revoked"}, timeout=60)
     for _ in range(2):
-        answer = leadline("reconcile", "--json")
-        assert answer.code == 3
-        assert "local-webhook-code" not in answer.err
+        output = leadline("reconcile", "--json")
+        assert output.code == 3
+        assert "local-webhook-code" not in output.err
 
 
 def test_a_repair_writes_events_only_for_users_that_need_one(leadline: Leadline) -> None:

@@ -83,8 +83,8 @@ def test_a_restore_returns_the_state_of_the_dump_and_assigns_no_id_twice(
 ) -> None:
     before = [row["history"] for row in rows("SELECT history FROM installation")]
     disconnect()
-    answer = leadline("restore", dump, "--yes", "--json")
-    assert (answer.code, answer.json["greatest_id_on_a_lead"]) == (0, 0), answer.err
+    output = leadline("restore", dump, "--yes", "--json")
+    assert (output.code, output.json["greatest_id_on_a_lead"]) == (0, 0), output.err
     assert names_and_stages() == [("Ann", "NEW")]
     assert [row["history"] for row in rows("SELECT history FROM installation")] > before
     assert create(BOB) > ann + 1, "Bob's id may be on a lead"
@@ -95,9 +95,9 @@ def test_a_restore_is_refused_while_others_may_write(
 ) -> None:
     other = pool.Database(database_url)
     other.run("SELECT 1 AS one")
-    answer = leadline("restore", dump, "--yes")
-    assert answer.code == 3
-    assert f"{urlsplit(database_url).username} (1)" in answer.err
+    output = leadline("restore", dump, "--yes")
+    assert output.code == 3
+    assert f"{urlsplit(database_url).username} (1)" in output.err
     other.close()
     assert len(names_and_stages()) == 2
 
@@ -122,9 +122,9 @@ def test_a_restore_rejects_a_file_that_is_not_a_dump_of_leadline(
         timeout=60,
     )
     for file in (damaged, foreign):
-        answer = leadline("restore", file, "--yes")
-        assert answer.code == 3
-        assert "Traceback" not in answer.err
+        output = leadline("restore", file, "--yes")
+        assert output.code == 3
+        assert "Traceback" not in output.err
     assert len(names_and_stages()) == 1
 
 
@@ -132,18 +132,18 @@ def test_a_restore_needs_the_login_of_the_owner(
     leadline: Leadline, dump: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    answer = leadline("restore", dump, "--yes")
-    assert answer.code == 3
-    assert "nothing was changed" in answer.err
-    assert (urlsplit(database_url).password or "?") not in answer.err
+    output = leadline("restore", dump, "--yes")
+    assert output.code == 3
+    assert "nothing was changed" in output.err
+    assert (urlsplit(database_url).password or "?") not in output.err
     assert len(names_and_stages()) == 2
 
 
 def test_without_the_option_yes_a_restore_asks_for_confirmation(
     leadline: Leadline, dump: Path
 ) -> None:
-    answer = leadline("restore", dump, typed="n\n")
-    assert (answer.code, "Replace all users" in answer.err) == (2, True)
+    output = leadline("restore", dump, typed="n\n")
+    assert (output.code, "Replace all users" in output.err) == (2, True)
     disconnect()
     assert leadline("restore", dump).code == 2, "without a terminal it can't ask"
     assert len(names_and_stages()) == 2

@@ -153,13 +153,13 @@ def test_answering_yes_runs_the_command() -> None:
 
 
 def test_the_option_yes_skips_the_question(leadline: Leadline) -> None:
-    answer = leadline("portal", "pause", "--yes")
-    assert (answer.code, "Pause all" in answer.err) == (3, False)
+    output = leadline("portal", "pause", "--yes")
+    assert (output.code, "Pause all" in output.err) == (3, False)
 
 
 def test_without_a_terminal_the_refusal_says_how_to_confirm(leadline: Leadline) -> None:
-    answer = leadline("portal", "pause")
-    assert (answer.code, "--yes" in answer.err) == (2, True)
+    output = leadline("portal", "pause")
+    assert (output.code, "--yes" in output.err) == (2, True)
 
 
 # The console's address
@@ -172,9 +172,9 @@ def test_without_a_browser_the_url_of_a_user_is_printed(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, base: str
 ) -> None:
     monkeypatch.setenv("LEADLINE_CONSOLE_URL", base)
-    answer = leadline("open", "user", 42)
-    assert answer.code == 0
-    assert answer.out.decode() == f"{base.rstrip('/')}#/users/42\n"
-    assert "no browser" in answer.err
+    output = leadline("open", "user", 42)
+    assert output.code == 0
+    assert output.out.decode() == f"{base.rstrip('/')}#/users/42\n"
+    assert "no browser" in output.err
     assert leadline("open", "user", 42, "--print").err == ""
     assert leadline("open", "--json").json == {"url": base.rstrip("/"), "opened": False}

@@ -615,9 +615,9 @@ def test_the_command_asks_and_shows_receipts(leadline: Leadline) -> None:
     refused = leadline("erase", first)
     assert (refused.code, "--yes" in refused.err) == (2, True)
     assert queries.get(first)["full_name"] == NAME
-    result = leadline("erase", first, second, 99, "--yes", "--json")
-    assert result.json == {"erased": [first, second], "erased_before": [], "not_found": [99]}
-    assert result.code == 1
+    output = leadline("erase", first, second, 99, "--yes", "--json")
+    assert output.json == {"erased": [first, second], "erased_before": [], "not_found": [99]}
+    assert output.code == 1
     assert leadline("erase", first, "--yes", "--json").json["erased_before"] == [first]
     receipts = leadline("erased", "--json").json["erasures"]
     assert [erased["user_id"] for erased in receipts] == [first, second]

@@ -116,8 +116,8 @@ def reimport(
     """Export all users into this file, delete them, and import it."""
     file.write_bytes(leadline("export", *options).out)
     delete_users()
-    answer = leadline("import", file)
-    assert answer.code == 0, answer.err
+    output = leadline("import", file)
+    assert output.code == 0, output.err
 
 
 def types_of_fields(users: list[dict[str, Any]]) -> list[dict[str, type]]:

@@ -105,10 +105,10 @@ def test_a_plan_distinguishes_the_kinds_of_users_and_writes_nothing(
     add_lead(7, text="+1 701 " + phone(2).removeprefix("+7701"))
     unknown = add_lead(8, ORIGINATOR_ID=portal_origin(), ORIGIN_ID="900000")
     before = write_count(control)
-    answer = leadline("plan", "--json")
-    assert answer.code == 2, answer.err
+    output = leadline("plan", "--json")
+    assert output.code == 2, output.err
     assert write_count(control) == before, "a plan reads only"
-    lines = {line["user_id"]: line for line in answer.lines if "kind" in line}
+    lines = {line["user_id"]: line for line in output.lines if "kind" in line}
     assert {user_id: lines[user_id]["kind"] for user_id in lines} == {
         new: "create",
         same: "match",
@@ -123,7 +123,7 @@ def test_a_plan_distinguishes_the_kinds_of_users_and_writes_nothing(
     assert (lines[shared]["lead_ids"], lines[None]["lead_ids"]) == ([of_both], [unknown])
     assert lines[same]["changes"]["full_name"] == ["By Hand", "User 2"]
     assert rows("SELECT FROM match_keys") == [], "what found the leads is discarded"
-    assert "3 ambiguous: users of these that wait get their own lead" in answer.err
+    assert "3 ambiguous: users of these that wait get their own lead" in output.err
 
 
 def portal_origin() -> str:
@@ -169,9 +169,9 @@ def test_users_changed_since_the_plan_are_skipped_and_reported(
     add_lead(4)
     call_portal("crm.lead.delete", id=ids[5])
     before = write_count(control)
-    answer = leadline("apply", "--yes", "--json")
-    assert (answer.code, answer.json["entered"]) == (1, 1)
-    assert answer.json["changed"] == [renamed, moved, claimed, late, gone]
+    output = leadline("apply", "--yes", "--json")
+    assert (output.code, output.json["entered"]) == (1, 1)
+    assert output.json["changed"] == [renamed, moved, claimed, late, gone]
     assert write_count(control) == before, "workers write, not the command"
     assert rows("SELECT version FROM users WHERE id = :id", id=unchanged) == [{"version": 2}]
     assert leadline("apply", "--yes", "--json").json["changed"] == [], "each line counts once"
@@ -241,9 +241,9 @@ def test_an_interrupted_plan_continues_and_lists_each_user_once(
     plan = plans.begin()
     list(islice(planning.steps(plan), 4))  # interrupted after four steps
     commands_before = control("calls")["commands"]
-    answer = leadline("plan", "--json")
-    assert "continuing plan 1" in answer.err
-    assert sorted(line["user_id"] for line in answer.lines if "kind" in line) == ids
+    output = leadline("plan", "--json")
+    assert "continuing plan 1" in output.err
+    assert sorted(line["user_id"] for line in output.lines if "kind" in line) == ids
     assert control("calls")["commands"] > commands_before
     with pytest.raises(Exception, match="another run continues"):
         list(planning.steps(plan))
@@ -259,8 +259,8 @@ def test_an_apply_that_was_killed_continues(
     found = plans.find()
     assert found is not None
     next(applying.steps(found))
-    answer = leadline("apply", "--yes", "--json")
-    assert (answer.code, answer.json["entered"]) == (0, 3)
+    output = leadline("apply", "--yes", "--json")
+    assert (output.code, output.json["entered"]) == (0, 3)
     assert rows("SELECT id FROM users WHERE version = 2 ORDER BY id") == [
         {"id": user_id} for user_id in ids
     ]

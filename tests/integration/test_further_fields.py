@@ -144,7 +144,7 @@ def test_an_invalid_field_is_named(fields: dict[str, Any], field: str, why: str)
         (first, *_) = answer.json["errors"]
         assert first["field"].startswith(field), answer.json
         assert any(why in error["message"] for error in answer.json["errors"]), answer.json
-    assert rows("SELECT 1 AS one FROM users") == []
+    assert rows("SELECT FROM users") == []
 
 
 def test_a_required_field_is_required_of_new_users_and_never_cleared(
@@ -185,7 +185,7 @@ def test_new_users_of_a_batch_get_their_own_fields() -> None:
     stored = rows("SELECT id, fields FROM users ORDER BY id")
     by_id = {item["user"]["id"]: item["user"]["budget"] for item in answer[:5]}
     assert {row["id"]: row["fields"].get("budget") for row in stored} == by_id
-    assert len(rows("SELECT 1 AS one FROM events JOIN users USING (fields)")) >= 5
+    assert len(rows("SELECT FROM events JOIN users USING (fields)")) >= 5
 
 
 @pytest.mark.parametrize("write", ["create", "upsert", "batch", "change"])

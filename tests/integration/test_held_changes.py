@@ -99,8 +99,8 @@ def test_a_restored_dump_has_its_held_users(
     (lead_id,) = (id_ for id_, origin in origins(control).items() if origin == str(held))
     call_portal("crm.lead.delete", id=lead_id)
     reconnect()
-    answer = leadline("restore", dump, "--yes")
-    assert answer.code == 0, answer.err
+    output = leadline("restore", dump, "--yes")
+    assert output.code == 0, output.err
     assert leadline("held", "--json").json["held"][0]["lead_ids"] == doubles
     run_after_republication(pipeline)
     assert leadline("held", held, "--link", doubles[1]).code == 0

@@ -198,9 +198,9 @@ def test_with_postgres_down_calls_are_paused_and_the_command_warns_that_the_hold
     leadline: Callable[..., CommandOutput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    answer = leadline("portal", "pause", "--yes")
-    assert answer.code == 3
-    assert "calls are paused" in answer.err
+    output = leadline("portal", "pause", "--yes")
+    assert output.code == 3
+    assert "calls are paused" in output.err
     assert is_held()
     # A hold that cannot be deleted from the ledger would be restored, so it stays.
     assert leadline("portal", "resume").code == 3

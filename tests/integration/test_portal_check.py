@@ -74,9 +74,9 @@ def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
     create_lead(9_000_000, "another")
     before = installation.stored().history
     portal_check.run()
-    answer = leadline("restored", "--yes", "--json")
-    assert (answer.code, answer.json["calls_resumed"]) == (0, True)
-    assert answer.json["greatest_id_on_a_lead"] == 2_000_012
+    output = leadline("restored", "--yes", "--json")
+    assert (output.code, output.json["calls_resumed"]) == (0, True)
+    assert output.json["greatest_id_on_a_lead"] == 2_000_012
     assert hold_reason() is None
     portal_check.run()
     assert hold_reason() is None
@@ -100,8 +100,8 @@ def test_an_operators_own_hold_is_left_in_place(leadline: Leadline) -> None:
     portal_session.circuit_breaker().hold("maintenance")
     create_lead(5)
     portal_check.run()
-    answer = leadline("restored", "--yes", "--json")
-    assert (answer.code, answer.json["calls_resumed"]) == (0, False)
+    output = leadline("restored", "--yes", "--json")
+    assert (output.code, output.json["calls_resumed"]) == (0, False)
     assert hold_reason() == "maintenance"
 
 
@@ -113,9 +113,9 @@ def test_restored_names_the_server_that_is_down_and_can_be_repeated(
     portal_check.run()
     monkeypatch.setattr("leadline.sync.reconcile.throttled_reads.RETRY_DELAYS_S", ())
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/geheim/")
-    answer = leadline("restored", "--yes")
-    assert answer.code == 3
-    assert "geheim" not in answer.err
+    output = leadline("restored", "--yes")
+    assert output.code == 3
+    assert "geheim" not in output.err
     assert hold_reason()
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     assert leadline("restored", "--yes").code == 0

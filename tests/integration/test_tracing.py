@@ -135,7 +135,7 @@ def spans(exporter: InMemorySpanExporter, all_processes: str) -> dict[str, Reada
     assert job.call_bitrix24("main") == 1
     deliver(all_processes, topology.REPLIES, "reply_handler")
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
-    published = "SELECT 1 AS one FROM events WHERE published_at IS NOT NULL"
+    published = "SELECT FROM events WHERE published_at IS NOT NULL"
     eventually(lambda: bool(rows(published)), 60, "the event is marked as published")
     found: dict[str, ReadableSpan] = {}
     for span in exporter.get_finished_spans():
