@@ -14,8 +14,8 @@ from tests.faults import portal, wire
 from tests.servers import eventually
 from tests.system import System
 
-#: The header that a page of another site cannot send.
-ORDER = {"X-Leadline-Console": "1"}
+#: The console accepts actions only with this header, which a page of another site cannot send.
+CONSOLE_HEADER = {"X-Leadline-Console": "1"}
 
 pytestmark = pytest.mark.usefixtures("portal_in_order")
 
@@ -28,7 +28,10 @@ def ask(system: System, path: str) -> Any:
 
 def act(system: System, path: str, body: object = None, **headers: str) -> requests.Response:
     return system.request(
-        "POST", f"/console/api/{path}", json={} if body is None else body, headers=ORDER | headers
+        "POST",
+        f"/console/api/{path}",
+        json={} if body is None else body,
+        headers=CONSOLE_HEADER | headers,
     )
 
 
@@ -370,7 +373,7 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
 def test_a_cross_site_or_invalid_action_changes_nothing(
     system: System, path: str, headers: dict[str, str | None], status: int
 ) -> None:
-    sent = {"Content-Type": "application/json", **ORDER, **headers}
+    sent = {"Content-Type": "application/json", **CONSOLE_HEADER, **headers}
     sent_headers = {name: value for name, value in sent.items() if value is not None}
     answer = system.request(
         "POST", f"/console/api/{path}", data=b'{"no": "sense"}', headers=sent_headers

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import pika
@@ -351,7 +352,7 @@ def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
         pages.append(poll_steps(feed))
     assert len(pages) > 3
     ids = [event.user.id for event in events]
-    items = [item for page in pages for item in page]
+    items = list(chain.from_iterable(pages))
     assert [user for user, step in items if step == "accepted"] == ids
     assert sorted(user for user, step in items if step == "synced") == ids
     assert len(items) == 40

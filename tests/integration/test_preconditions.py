@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import pytest
 
@@ -126,8 +127,7 @@ def race(seed: int, users: Sequence[UserId]) -> list[Write]:
 def test_conditional_writes_of_several_processes_form_a_chain() -> None:
     users = [create() for _ in range(3)]
     with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
-        parts = pool.map(partial(race, users=users), range(3))
-        answers = [answer for part in parts for answer in part]
+        answers = list(chain.from_iterable(pool.map(partial(race, users=users), range(3))))
     assert stale(answers) == []
     accepted = {(answer.user, answer.version): answer.name for answer in answers if answer.version}
     assert len(accepted) == sum(answer.version is not None for answer in answers)

@@ -382,8 +382,7 @@ def write_users(count: int) -> list[Event]:
 
 
 def test_replies_of_many_users_are_settled_in_one_batch_as_if_alone() -> None:
-    events = [event for _ in range(3) for event in write_versions(3)]
-    first, second, third = events[:3], events[3:6], events[6:]
+    first, second, third = (write_versions(3) for _ in range(3))
     settle.apply(
         [
             ReceivedReply(failure(first[2], "no such field")),

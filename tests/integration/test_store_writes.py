@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import pg8000.native
@@ -80,7 +81,7 @@ def test_versions_have_no_gaps_under_concurrent_updates() -> None:
         names = [Changes(full_name=f"{thread}-{step}") for step in range(10)]
         return [write.change(user, name, None, None).event.version for name in names]
 
-    versions = sorted(version for part in in_threads(8, update_ten_times) for version in part)
+    versions = sorted(chain.from_iterable(in_threads(8, update_ten_times)))
     assert versions == list(range(2, 82))
     recorded = rows("SELECT version, full_name FROM events ORDER BY version")
     assert [row["version"] for row in recorded] == list(range(1, 82))

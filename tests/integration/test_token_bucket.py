@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 import pytest
@@ -88,7 +89,7 @@ def test_many_threads_never_exceed_the_rate(client: redis.Redis) -> None:
     def reserve_calls(_: int) -> list[Call]:
         return [Call.by(bucket) for _ in range(20)]
 
-    calls = [reserved for part in in_threads(8, reserve_calls) for reserved in part]
+    calls = list(chain.from_iterable(in_threads(8, reserve_calls)))
     assert len(calls) == 160
     assert_never_exceeded(calls)
     assert max(calls).at_s - began <= (160 - CAPACITY) / RATE + 2, "the rate is used to the full"

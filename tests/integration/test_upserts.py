@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -597,7 +598,7 @@ def race(seed: int, user: UserId) -> list[Conditional]:
         except VersionMismatch:
             return Conditional(expected, None)
 
-    return [written for _ in range(6) for written in in_greenlets(8, attempt)]
+    return list(chain.from_iterable(in_greenlets(8, attempt) for _ in range(6)))
 
 
 @pytest.mark.slow("processes race for one user")
@@ -606,9 +607,7 @@ def test_conditional_puts_and_patches_form_a_chain(offered_events: list[Event]) 
     assert user
     assert offered_events
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        answers = [
-            answer for part in pool.map(partial(race, user=user.id), range(2)) for answer in part
-        ]
+        answers = list(chain.from_iterable(pool.map(partial(race, user=user.id), range(2))))
     succeeded = [answer for answer in answers if answer.version is not None]
     assert 3 < len(succeeded) < len(answers)
     assert [answer for answer in succeeded if answer.version != answer.expected + 1] == []
