@@ -53,13 +53,14 @@ def waiting_ids() -> list[int]:
 
 
 def begin(**selection: Any) -> str:
+    """Begin a resync of the selected users as an operator; returns the id of the job."""
     trace_context.set_caller("ops.anna")
     begun = jobs.begin("resync", Selection(**selection))
     trace_context.set_caller("")
     return str(begun["id"])
 
 
-def job_shown(job_id: str) -> dict[str, Any]:
+def shown_job(job_id: str) -> dict[str, Any]:
     return next(item for item in jobs.overview()["items"] if item["id"] == job_id)
 
 
@@ -75,7 +76,7 @@ def test_a_job_resyncs_all_failed_users_and_records_who_started_it() -> None:
     job_id = begin()
     assert jobs.advance(budget_s=30) == 5
     assert waiting_ids() == ids
-    found = job_shown(job_id)
+    found = shown_job(job_id)
     assert (found["state"], found["total"], found["done"], found["changed"]) == ("done", 5, 5, 5)
     assert found["caller"] == "ops.anna"
     assert found["outcome"] == {"open": 5}
@@ -96,7 +97,7 @@ def test_a_job_concerns_one_reason_or_chosen_users() -> None:
     begin(user_ids=(first, third, 10**9))
     jobs.advance(budget_s=30)
     assert waiting_ids() == [first, third, *other_users]
-    assert job_shown(begin(user_ids=(second,)))["total"] == 1
+    assert shown_job(begin(user_ids=(second,)))["total"] == 1
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -123,7 +124,7 @@ def test_a_job_resumes_where_a_killed_process_stopped(monkeypatch: pytest.Monkey
     execute("UPDATE bulk_jobs SET claimed_until = now() - interval '1 second'")
     jobs.advance(budget_s=30)
     assert waiting_ids() == ids
-    assert job_shown(job_id)["state"] == "done"
+    assert shown_job(job_id)["state"] == "done"
     assert {row["version"] for row in rows("SELECT version FROM users")} == {2}, "none twice"
 
 
@@ -174,7 +175,7 @@ def test_several_processes_share_the_work_and_retry_no_user_twice() -> None:
     in_threads(4, lambda _: jobs.advance(budget_s=30))
     assert waiting_ids() == ids
     assert {row["version"] for row in rows("SELECT version FROM users")} == {2}
-    assert job_shown(job_id)["done"] == 20
+    assert shown_job(job_id)["done"] == 20
 
 
 def test_users_that_fail_again_do_not_make_a_job_endless() -> None:

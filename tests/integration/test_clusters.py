@@ -161,6 +161,7 @@ def test_a_publisher_leaves_a_node_that_confirms_nothing(
 
 @contextmanager
 def primary_and_standby(folder: Path) -> Iterator[tuple[PrivateServer, PrivateServer]]:
+    """A Postgres and a standby that follows it."""
     with running(folder / "primary") as primary:
         migrate(primary.url)
         run_tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(folder / "copy"))
@@ -169,11 +170,13 @@ def primary_and_standby(folder: Path) -> Iterator[tuple[PrivateServer, PrivateSe
 
 
 def pair_url(first: PrivateServer, second: PrivateServer, attributes: str) -> str:
+    """A URL that names both servers, with this target_session_attrs."""
     hosts = [urlsplit(node.url).netloc.rpartition("@")[2] for node in (first, second)]
     return f"{first.url.replace(hosts[0], ','.join(hosts))}?target_session_attrs={attributes}"
 
 
 def port_of(database: Database) -> int:
+    """The port of the server that answers."""
     (row,) = database.run("SELECT current_setting('port')::int AS port")
     return int(row["port"])
 

@@ -33,7 +33,7 @@ from tests.integration.test_relay import take_messages
 from tests.servers import PrivateServer, private
 
 ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
-#: Ids that the lost history may have assigned.
+#: How many ids a new history skips, as the lost one may have assigned them.
 GAP = 1_000_000
 
 Use = Callable[[str], None]
@@ -41,18 +41,19 @@ Use = Callable[[str], None]
 
 @pytest.fixture
 def use_database(monkeypatch: pytest.MonkeyPatch) -> Use:
-    """Use this database from now on, as a process that has lost its connections."""
+    """Has this process use another database, as if it had lost its connections."""
 
-    def use_database(url: str) -> None:
+    def use(url: str) -> None:
         close_idle_connections()
         process.forget(pool.database)
         monkeypatch.setenv("DATABASE_URL", url)
 
-    return use_database
+    return use
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[PrivateServer]:
+    """A Postgres that runs during the block; the test may stop it before."""
     server = private("postgres", folder)
     server.start()
     try:
@@ -76,6 +77,7 @@ def functions_url(server: PrivateServer, name: str = "leadline") -> str:
 
 
 def url_of(url: str, name: str) -> str:
+    """The URL of another database on the same server."""
     parts = sqlalchemy.make_url(url).set(database=name)
     return str(parts.render_as_string(hide_password=False))
 
@@ -84,6 +86,7 @@ def url_of(url: str, name: str) -> str:
 def owner_connection(
     server: PrivateServer, name: str = "leadline"
 ) -> Iterator[pg8000.native.Connection]:
+    """A connection as the owner of the database."""
     parts = sqlalchemy.make_url(server.url)
     with pg8000.native.Connection(
         parts.username,
@@ -131,10 +134,10 @@ def run_tool(server: PrivateServer, name: str, *words: str) -> None:
 @contextmanager
 def capture_forks() -> Iterator[list[Any]]:
     """The log lines about forks of the history; complete when the block ends."""
-    noticed: list[Any] = []
+    forks: list[Any] = []
     with structlog.testing.capture_logs() as lines:
-        yield noticed
-    noticed += [line for line in lines if line["event"] == "history of Postgres fork_history"]
+        yield forks
+    forks += [line for line in lines if line["event"] == "history of Postgres forked"]
 
 
 def check_lost(survivor: Event, lost_move: Event, lost_user: Event) -> None:
