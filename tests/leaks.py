@@ -1,4 +1,4 @@
-"""Finds names, phones and webhooks in output by their form, in the output of any process.
+"""Finds names, phones and webhooks in the output of any process, by their form.
 
 Tests give users Cyrillic names and E.164 phones; the code itself writes neither.
 """
