@@ -70,7 +70,10 @@ def render(data: Data) -> Chapter:
     pss, rss, cpu = (total(data, key) for key in ("pss_mib", "rss_mib", "cpu_percent"))
     lines = [
         (
-            *(name, usage["processes"], f"{usage['rss_mib']:.0f}", f"{usage['pss_mib']:.0f}"),
+            name,
+            usage["processes"],
+            f"{usage['rss_mib']:.0f}",
+            f"{usage['pss_mib']:.0f}",
             f"{usage['cpu_percent']:.2f}",
         )
         for name, usage in sorted(found.items(), key=lambda item: -item[1]["pss_mib"])

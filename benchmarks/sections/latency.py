@@ -176,7 +176,11 @@ def _steady_arrivals(data: Data) -> Chapter:
         f" of the time between two tokens ({_TOKEN_MS:.0f} ms) and half a call.\n\n"
         + table(
             (
-                *("users per second", "of the limit, ms", "median ms", "p95 ms", "slowest ms"),
+                "users per second",
+                "of the limit, ms",
+                "median ms",
+                "p95 ms",
+                "slowest ms",
                 "commands per call",
             ),
             lines,

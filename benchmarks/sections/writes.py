@@ -110,8 +110,19 @@ def render(data: Data) -> Chapter:
     connections = sorted({run["connections"] for run in runs})
     functions = [name for name in _FUNCTIONS if any(run["target"] == name for run in runs)]
     head = (
-        *("function", "c", "req/s", "of hello", "p50 ms", "of hello", "p99 ms"),
-        *("app CPU ms/req", "of hello", "Postgres", "RabbitMQ", "RSS MiB", "errors"),
+        "function",
+        "c",
+        "req/s",
+        "of hello",
+        "p50 ms",
+        "of hello",
+        "p99 ms",
+        "app CPU ms/req",
+        "of hello",
+        "Postgres",
+        "RabbitMQ",
+        "RSS MiB",
+        "errors",
     )
     lines = [_line(runs, name, c) for name, c in product(functions, connections)]
     limits = [
@@ -201,9 +212,18 @@ def _line(runs: list[Data], name: str, c: int) -> tuple[object, ...]:
         return _ratio(runs, name, c, field).text(2)
 
     return (
-        *(name, c, cell("rate", 0), of_hello("rate"), cell("p50_ms", 2), of_hello("p50_ms")),
-        *(cell("p99_ms", 1), cell("app_cpu_ms", 3), of_hello("app_cpu_ms")),
-        *(cell("postgres_cpu_ms", 3), cell("rabbitmq_cpu_ms", 3), cell("rss_mib", 0)),
+        name,
+        c,
+        cell("rate", 0),
+        of_hello("rate"),
+        cell("p50_ms", 2),
+        of_hello("p50_ms"),
+        cell("p99_ms", 1),
+        cell("app_cpu_ms", 3),
+        of_hello("app_cpu_ms"),
+        cell("postgres_cpu_ms", 3),
+        cell("rabbitmq_cpu_ms", 3),
+        cell("rss_mib", 0),
         sum(run["errors"] for run in _runs_with(runs, name, c)),
     )
 

@@ -71,7 +71,9 @@ def test_a_field_added_meanwhile_reaches_those_that_have_it(
     late = create_with_fields(full_name="Late", phone="+77001112299")
     pipeline.settle()
     assert [field_of(user, "UF_CRM_CITY") or "" for user in (*users, late)] == [
-        *("Astana", "", ""),
+        "Astana",
+        "",
+        "",
         "Almaty",
     ]
     assert all(lead_of(user)["EMAIL"] == ["ann@example.com"] for user in users)
