@@ -13,7 +13,7 @@ _LONGEST_S = 300
 
 
 @dataclass(frozen=True)
-class Call:
+class Request:
     """A request; `{id}` in the path stands for a random user's id."""
 
     method: str
@@ -36,10 +36,10 @@ class Load:
     errors: int
 
 
-def load(url: str, call: Call, connections: int, seconds: int) -> Load:
+def load(url: str, request: Request, connections: int, seconds: int) -> Load:
     """Send requests as fast as the connections allow, for `seconds`; returns what was measured."""
     result = subprocess.run(  # noqa: S603
-        _command(url, call, connections, seconds, limit=0),
+        _command(url, request, connections, seconds, limit=0),
         check=True,
         capture_output=True,
         text=True,
@@ -55,7 +55,7 @@ def load(url: str, call: Call, connections: int, seconds: int) -> Load:
     )
 
 
-def send(url: str, call: Call, connections: int, requests: int) -> None:
+def send(url: str, request: Request, connections: int, requests: int) -> None:
     """Send at least `requests` requests, as fast as possible.
 
     Does not wait for the last answer of each connection.
@@ -63,7 +63,7 @@ def send(url: str, call: Call, connections: int, requests: int) -> None:
     Raises:
         RuntimeError: some were refused.
     """
-    command = _command(url, call, connections, _LONGEST_S, limit=requests + connections)
+    command = _command(url, request, connections, _LONGEST_S, limit=requests + connections)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         lines = process.stdout
         while lines and lines.readline() not in {"sent\n", ""}:
@@ -76,9 +76,18 @@ def send(url: str, call: Call, connections: int, requests: int) -> None:
         raise RuntimeError(f"{refused} of {requests} requests were refused")
 
 
-def _command(url: str, call: Call, connections: int, seconds: int, limit: int) -> tuple[str, ...]:
+def _command(
+    url: str, request: Request, connections: int, seconds: int, limit: int
+) -> tuple[str, ...]:
     words = ("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=20s", "-s", str(SCRIPT))
-    arguments = (call.method, call.path, call.body, call.key, str(call.users), str(limit))
+    arguments = (
+        request.method,
+        request.path,
+        request.body,
+        request.key,
+        str(request.users),
+        str(limit),
+    )
     return (*words, url, "--", *arguments)
 
 

@@ -7,7 +7,7 @@ from benchmarks.rendering.figures import table
 from benchmarks.sections.section import Measurement
 
 #: A ratio may get worse by this share before it is marked.
-WITHIN = 0.10
+TOLERANCE = 0.10
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Comparison:
 
     @property
     def is_regression(self) -> bool:
-        """Whether a ratio got worse by more than WITHIN, and the spreads of both runs are disjoint.
+        """Whether a ratio got worse by more than TOLERANCE, and beyond the spreads of both runs.
 
         Only ratios are judged: other figures depend on the machine and its load.
         """
@@ -34,8 +34,8 @@ class Comparison:
             return False
         now, last = self.now.figure, self.last.figure
         if self.now.more_is_better:
-            return self.change < -WITHIN and now.highest < last.lowest
-        return self.change > WITHIN and now.lowest > last.highest
+            return self.change < -TOLERANCE and now.highest < last.lowest
+        return self.change > TOLERANCE and now.lowest > last.highest
 
 
 def compare(now: Iterable[Measurement], last: Iterable[Measurement]) -> list[Comparison]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.rendering.figures import table
-from benchmarks.report.comparison import WITHIN, Comparison, compare, comparison_table
+from benchmarks.report.comparison import TOLERANCE, Comparison, compare, comparison_table
 from benchmarks.scale import QUICK
 from benchmarks.sections import (
     backlog,
@@ -167,7 +167,7 @@ def _regressions(compared: dict[str, list[Comparison]], quick: set[str]) -> str:
     judged = {name: pairs for name, pairs in compared.items() if name not in quick}
     if not judged:
         return "## Regressions\n\nNo full run with an earlier record: nothing to compare.\n"
-    bound = f"by more than {WITHIN:.0%}, beyond both runs' spread"
+    bound = f"by more than {TOLERANCE:.0%}, beyond both runs' spread"
     worse = list(_regression_lines(judged))
     text = "\n".join(worse) if worse else "None."
     sections = ", ".join(judged)

@@ -21,7 +21,7 @@ from benchmarks.rendering import plot
 from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
 from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
-from benchmarks.sections.writes import calls
+from benchmarks.sections.writes import function_requests
 
 #: Lower bound of the rate, and the rate aimed at.
 EVENTS_PER_S = 300
@@ -54,10 +54,10 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 def _hello_cpu_ms(hello: FunctionProcess, scale: Scale) -> float:
     """CPU time of a request to the bare hello."""
-    call, pid = calls("", 1)["hello"], hello.process.pid
-    wrk.load(hello.url, call, _CONNECTIONS, scale.warm_up_s)
+    request, pid = function_requests("", 1)["hello"], hello.process.pid
+    wrk.load(hello.url, request, _CONNECTIONS, scale.warm_up_s)
     meter = CpuMeter({"hello": pid})
-    load = wrk.load(hello.url, call, _CONNECTIONS, scale.load_s)
+    load = wrk.load(hello.url, request, _CONNECTIONS, scale.load_s)
     await_idle([pid])
     return meter.used_s()["hello"] / load.requests * 1000
 
@@ -68,7 +68,12 @@ def measure_burst(system: BenchSystem, users: int) -> Data:
     meter = CpuMeter(system.pids())
     before = system.control("GET", "calls")
     started = ledger.now(database)
-    wrk.send(system.function("create-user"), calls(system.key, 1)["create"], _CONNECTIONS, users)
+    wrk.send(
+        system.function("create-user"),
+        function_requests(system.key, 1)["create"],
+        _CONNECTIONS,
+        users,
+    )
     posted = ledger.now(database)
     settled = ledger.await_settled(database, started, _WITHIN_S)
     used = meter.used_s()

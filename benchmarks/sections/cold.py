@@ -15,12 +15,12 @@ from rq.serializers import JSONSerializer
 
 from benchmarks.instruments import tables
 from benchmarks.instruments.laboratory import Laboratory
-from benchmarks.instruments.wrk import Call
+from benchmarks.instruments.wrk import Request
 from benchmarks.rendering import plot
 from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
 from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
-from benchmarks.sections.writes import calls
+from benchmarks.sections.writes import function_requests
 from leadline.messages import topology
 from leadline.settings import settings
 from leadline.workqueue.keys import JOBS
@@ -71,11 +71,11 @@ def _start_worker(laboratory: Laboratory) -> float:
 
 def _start(laboratory: Laboratory, name: str) -> float:
     """Milliseconds from the start of the process to the first answer to a real request."""
-    call = _call(laboratory, name)
+    request = _first_request(laboratory, name)
     started = time.perf_counter()
     served = laboratory.launch(name)
     try:
-        status = _first_answer(served.url, call)
+        status = _first_answer(served.url, request)
         took_s = time.perf_counter() - started
     finally:
         laboratory.stop_all()
@@ -84,16 +84,16 @@ def _start(laboratory: Laboratory, name: str) -> float:
     return took_s * 1000
 
 
-def _first_answer(url: str, call: Call) -> int:
+def _first_answer(url: str, request: Request) -> int:
     """Retry until the server accepts the connection; returns the status of its answer."""
     address = urlsplit(url).netloc
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {call.key}"}
-    path = call.path.replace("{id}", "1")
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {request.key}"}
+    path = request.path.replace("{id}", "1")
     deadline = time.monotonic() + _WITHIN_S
     while True:
         connection = http.client.HTTPConnection(address, timeout=_WITHIN_S)
         try:
-            connection.request(call.method, path, call.body.encode() or None, headers)
+            connection.request(request.method, path, request.body.encode() or None, headers)
             return connection.getresponse().status
         except ConnectionError:
             if time.monotonic() > deadline:
@@ -121,30 +121,30 @@ _USER = json.dumps({"full_name": "Иван Иванов", "phone": "+77001112233
 _PAGES = {"list_users": "/users", "console": "/console/api/users", "openapi": "/openapi.json"}
 
 
-def _call(laboratory: Laboratory, name: str) -> Call:
+def _first_request(laboratory: Laboratory, name: str) -> Request:
     """A real request for this function, which adds what it needs: an event, a message, a reply."""
     database, key = laboratory.url("postgres"), laboratory.key
     if name == "outbox_relay":
         tables.add_waiting(database, 1, due_in_s=0)
-        return Call("POST", "/", key=key)
+        return Request("POST", "/", key=key)
     if name == "reply_handler":
         tables.add_waiting(database, 1, due_in_s=_NOT_DUE_S)
         [[event, user]] = tables.rows(database, _NEXT_EVENT)
         reply = {"status": "success", "action": "create_card", "user_id": user, "version": 1}
         reply |= {"bitrix_lead_id": user, "event_id": str(event), "attempts": 1}
-        return Call("POST", "/", json.dumps(reply), key)
+        return Request("POST", "/", json.dumps(reply), key)
     if name == "bitrix_handler":
         with redis.Redis.from_url(laboratory.url("redis")) as client:
             client.flushdb()  # a job that an earlier start left would make a new one unnecessary
         user = {"id": 1, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
         data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES}
-        return Call("POST", "/", json.dumps({"pattern": "user_created", "data": data}), key)
+        return Request("POST", "/", json.dumps({"pattern": "user_created", "data": data}), key)
     others = {
-        "upsert_users": Call("PUT", "/users/by-external-id/bench", _USER, key),
-        "delete_user": Call("DELETE", f"/users/{_USERS}", key=key),
-        **{page: Call("GET", path, key=key) for page, path in _PAGES.items()},
+        "upsert_users": Request("PUT", "/users/by-external-id/bench", _USER, key),
+        "delete_user": Request("DELETE", f"/users/{_USERS}", key=key),
+        **{page: Request("GET", path, key=key) for page, path in _PAGES.items()},
     }
-    return others.get(name) or calls(key, 1)[name.removesuffix("_user")]
+    return others.get(name) or function_requests(key, 1)[name.removesuffix("_user")]
 
 
 def render(data: Data) -> Chapter:

@@ -9,7 +9,7 @@ from benchmarks.rendering import plot
 from benchmarks.rendering.figures import Figure, table
 from benchmarks.scale import Scale
 from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
-from benchmarks.sections.writes import calls
+from benchmarks.sections.writes import function_requests
 from local.sandbox.waiting import eventually
 
 #: https://apidocs.bitrix24.com/limits.html: requests per second, burst, and commands per request.
@@ -33,7 +33,7 @@ def measure(scale: Scale, folder: Path) -> Data:
         database = system.url("database")
         system.suspend("worker")
         since = ledger.now(database)
-        create = calls(system.key, 1)["create"]
+        create = function_requests(system.key, 1)["create"]
         wrk.send(system.function("create-user"), create, _CONNECTIONS, scale.drain_users)
         eventually(lambda: _are_all_ready(system), _FILL_WITHIN_S, "all users wait")
         eventually(system.has_burst, BURST / RATE_PER_S + 10, "the burst has filled up")

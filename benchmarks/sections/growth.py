@@ -54,8 +54,8 @@ def _functions(laboratory: Laboratory, urls: dict[int, str], scale: Scale) -> li
     runs = []
     for repeat in range(scale.repeats):
         for (users, name), function in served.items():
-            call = writes.calls(laboratory.key, users)[name]
-            found = writes.measure_load(laboratory, function, call, _CONNECTIONS, scale)
+            request = writes.function_requests(laboratory.key, users)[name]
+            found = writes.measure_load(laboratory, function, request, _CONNECTIONS, scale)
             runs.append({"target": name, "users": users, "repeat": repeat, **found})
     laboratory.stop_all()
     return runs

@@ -12,7 +12,7 @@ from benchmarks.rendering.figures import Figure, percentile, table
 from benchmarks.scale import Scale
 from benchmarks.sections.drain import COMMANDS, RATE_PER_S
 from benchmarks.sections.section import Chapter, Data, Expectation, Measurement, Section
-from benchmarks.sections.writes import calls
+from benchmarks.sections.writes import function_requests
 
 #: Upper bound of the median on an idle system.
 IDLE_MEDIAN_MS = 60
@@ -23,7 +23,7 @@ RATES = (1, 5, 20, 60)
 #: How long the emulator takes for a command.
 COMMAND_MS = 40
 #: A user waits half the time between two tokens on average.
-_TOKEN_MS = 1000 / RATE_PER_S / 2
+_TOKEN_WAIT_MS = 1000 / RATE_PER_S / 2
 #: What Leadline may add to the waits for the portal.
 OWN_MS = 50
 #: At RATE_PER_S the bucket refills between users. Pauses are random, so that they do not align with
@@ -41,7 +41,8 @@ WHERE occurred_at >= to_timestamp(:since)
 
 def limit_ms(rate: float) -> float:
     """The mean wait that the portal's limit alone causes: for a token, and half a call."""
-    return _TOKEN_MS + max(1.0, rate / RATE_PER_S) * COMMAND_MS / 2
+    commands_per_call = max(1.0, rate / RATE_PER_S)
+    return _TOKEN_WAIT_MS + commands_per_call * COMMAND_MS / 2
 
 
 def measure(scale: Scale, folder: Path) -> Data:
@@ -75,7 +76,7 @@ def _drain(system: BenchSystem, users: int) -> None:
     """Send users to an empty token bucket, and wait until all are settled."""
     since = ledger.now(system.url("database"))
     system.empty_bucket()
-    create = calls(system.key, 1)["create"]
+    create = function_requests(system.key, 1)["create"]
     wrk.send(system.function("create-user"), create, _CONNECTIONS, users)
     ledger.await_settled(system.url("database"), since, users / COMMANDS + _WITHIN_S)
 
@@ -173,7 +174,7 @@ def _steady_arrivals(data: Data) -> Chapter:
     )
     text = (
         f"Standard limits, {COMMAND_MS} ms a command, the bucket empty at first. Of the limit: half"
-        f" of the time between two tokens ({_TOKEN_MS:.0f} ms) and half a call.\n\n"
+        f" of the time between two tokens ({_TOKEN_WAIT_MS:.0f} ms) and half a call.\n\n"
         + table(
             (
                 "users per second",

@@ -34,16 +34,16 @@ _FUNCTIONS = {
 }
 
 
-def calls(key: str, users: int) -> dict[str, wrk.Call]:
-    """The request for each function."""
+def function_requests(key: str, users: int) -> dict[str, wrk.Request]:
+    """The request that loads each function, by the function's name in this section."""
     new = '{"full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}'
     return {
-        "hello": wrk.Call("GET", "/"),
-        "create": wrk.Call("POST", "/users", new, key),
-        "update": wrk.Call("PATCH", "/users/{id}", '{"full_name": "Иван Петров"}', key, users),
-        "move": wrk.Call("POST", "/users/{id}/move", '{"stage": "IN_PROCESS"}', key, users),
-        "get": wrk.Call("GET", "/users/{id}", "", key, users),
-        "list": wrk.Call("GET", "/users", "", key),
+        "hello": wrk.Request("GET", "/"),
+        "create": wrk.Request("POST", "/users", new, key),
+        "update": wrk.Request("PATCH", "/users/{id}", '{"full_name": "Иван Петров"}', key, users),
+        "move": wrk.Request("POST", "/users/{id}/move", '{"stage": "IN_PROCESS"}', key, users),
+        "get": wrk.Request("GET", "/users/{id}", "", key, users),
+        "list": wrk.Request("GET", "/users", "", key),
     }
 
 
@@ -53,7 +53,7 @@ def measure(scale: Scale, folder: Path) -> Data:
     with Laboratory(folder).running("postgres", "rabbitmq") as laboratory:
         tables.fill(laboratory.url("postgres"), scale.users)
         served = {name: laboratory.serve(function) for name, function in _FUNCTIONS.items()}
-        requests = calls(laboratory.key, scale.users)
+        requests = function_requests(laboratory.key, scale.users)
         for repeat, connections in product(range(scale.repeats), scale.connections):
             about = {"repeat": repeat, "connections": connections}
             for name, function in served.items():
@@ -70,17 +70,21 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 
 def measure_load(
-    laboratory: Laboratory, served: FunctionProcess, call: wrk.Call, connections: int, scale: Scale
+    laboratory: Laboratory,
+    served: FunctionProcess,
+    request: wrk.Request,
+    connections: int,
+    scale: Scale,
 ) -> Data:
     """Load one function; returns its rate, latencies, CPU time per request and memory."""
-    wrk.load(served.url, call, connections, scale.warm_up_s)
+    wrk.load(served.url, request, connections, scale.warm_up_s)
     pids = {
         "app": served.process.pid,
         **{name: laboratory.servers[name].pid for name in ("postgres", "rabbitmq")},
     }
     await_idle(pids.values())
     meter = CpuMeter(pids)
-    load = wrk.load(served.url, call, connections, scale.load_s)
+    load = wrk.load(served.url, request, connections, scale.load_s)
     memory = {"rss_mib": rss_mib(served.process.pid), "tree_mib": pss_mib(served.process.pid)}
     await_idle(pids.values())
     used = meter.used_s()

@@ -36,6 +36,9 @@ UNREACHABLE = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
 }
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
+#: Bytes of a request's body, by default.
+BODY_LIMIT = 64 * 1024
+#: API keys.
 OLD, NEW, NEWEST = (f"{age}-key-of-the-tests-of-128-bits" for age in ("old", "new", "newest"))
 
 Start = Callable[..., "FunctionServer"]
@@ -66,6 +69,7 @@ class FunctionServer:
 
 @pytest.fixture
 def start(free_port: Callable[[], int]) -> Iterator[Start]:
+    """Starts to serve a function, without waiting."""
     started: list[FunctionServer] = []
 
     def run(name: str, output: IO[str] | None = None, **env: str) -> FunctionServer:
@@ -86,6 +90,7 @@ def start(free_port: Callable[[], int]) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def create_user() -> Iterator[FunctionServer]:
+    """The function create_user, without any server that it depends on."""
     server = FunctionServer("functions/create_user", find_free_port(), {"LEADLINE_AUTH": "off"})
     eventually(server.is_up, 60, "the function is served")
     yield server
@@ -119,11 +124,11 @@ def test_a_write_without_a_database_gets_a_503_with_retry_after(
 def test_a_body_over_the_limit_gets_a_413_even_without_a_content_length(
     create_user: FunctionServer,
 ) -> None:
-    big = b" " * 65_537
+    too_large = b" " * (BODY_LIMIT + 1)
     json_type = {"Content-Type": "application/json"}
-    answer = requests.post(create_user.url, data=big, headers=json_type, timeout=60)
+    answer = requests.post(create_user.url, data=too_large, headers=json_type, timeout=60)
     assert_problem(answer, 413)
-    chunked = requests.post(create_user.url, data=iter([big]), headers=json_type, timeout=60)
+    chunked = requests.post(create_user.url, data=iter([too_large]), headers=json_type, timeout=60)
     assert_problem(chunked, 413)
     fits = requests.post(create_user.url, data=iter([b"{}"]), headers=json_type, timeout=60)
     assert_problem(fits, 422)
@@ -132,7 +137,7 @@ def test_a_body_over_the_limit_gets_a_413_even_without_a_content_length(
 def test_only_a_batch_may_be_larger_up_to_its_own_limit(start: Start) -> None:
     server = start("upsert_users")
     eventually(server.is_up, 60, "the function is served")
-    limit = 1024 * 1024
+    batch_limit = 1024 * 1024
 
     def status(method: str, path: str, size: int, *, is_chunked: bool = False) -> int:
         body = b'{"users": [{}]}'.ljust(size)
@@ -144,15 +149,15 @@ def test_only_a_batch_may_be_larger_up_to_its_own_limit(start: Start) -> None:
 
     for path in ("/users/batch", "/batch", "/function/upsert-users/users/batch"):
         for is_chunked in (False, True):
-            assert status("POST", path, limit, is_chunked=is_chunked) == 503, path  # no Postgres
-            assert status("POST", path, limit + 1, is_chunked=is_chunked) == 413, path
+            assert status("POST", path, batch_limit, is_chunked=is_chunked) == 503, "no Postgres"
+            assert status("POST", path, batch_limit + 1, is_chunked=is_chunked) == 413, path
     for method, path in (
         ("PUT", "/users/by-external-id/batch"),
         ("POST", "/"),
         ("POST", "/users/batch/1"),
     ):
-        assert status(method, path, 65_537) == 413, path
-        assert status(method, path, 65_536) != 413, path
+        assert status(method, path, BODY_LIMIT + 1) == 413, path
+        assert status(method, path, BODY_LIMIT) != 413, path
 
 
 HEAD = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
