@@ -13,7 +13,7 @@ BUILT_WITHIN_S = 900
 UP_WITHIN_S = 420
 STOPPED_WITHIN_S = 240
 
-#: Shown at the end of the run.
+#: Measurements by name, printed at the end of the run.
 MEASURED: dict[str, str] = {}
 
 
@@ -94,9 +94,10 @@ class Compose:
 
 
 def kill_9(container: str, helper_image: str) -> None:
-    """Kill its first process as the kernel does; `docker kill` would count as requested.
+    """Kill a container's first process; the engine then restarts it, as after a crash.
 
-    From a container in the machine's own process namespace, so that the tests need no root.
+    `docker kill` would count as requested by a person. The signal comes from another container, of
+    `helper_image`, in the machine's own process namespace: the tests need no root.
     """
     pid = int(inspect(container)["State"]["Pid"])
     assert pid

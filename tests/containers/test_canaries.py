@@ -21,7 +21,7 @@ from tests.containers.engine import (
     Compose,
     docker,
 )
-from tests.deploy.contexts import copy
+from tests.deploy.build_contexts import copy
 
 pytestmark = pytest.mark.containers
 
@@ -79,11 +79,11 @@ def system(checkout: Path) -> Iterator[Compose]:
 
 @pytest.fixture(scope="module")
 def secrets(system: Compose) -> set[str]:
-    """The texts that must appear nowhere: the canaries and every generated password."""
+    """The texts that must not appear: the canaries' common prefix, and every generated password."""
     mounts = [f"--volume={system.project}_{name}:/{name}:ro" for name in ("secrets", "servers")]
-    show = "tail -n +1 /secrets/* /servers/*"
+    print_all = "tail -n +1 /secrets/* /servers/*"
     image = system.images()["worker"]
-    words = ("run", "--rm", "--user=0", "--network=none", *mounts, image, "sh", "-c", show)
+    words = ("run", "--rm", "--user=0", "--network=none", *mounts, image, "sh", "-c", print_all)
     values = set(re.findall(r"[\w-]{32,}", docker(*words)))
     assert {value for value in values if value.startswith(MARK)}, "the given secrets have arrived"
     return {MARK, *values}

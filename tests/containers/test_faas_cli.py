@@ -22,8 +22,8 @@ def cli(compose: Compose) -> Iterator[FaasCli]:
     """faas-cli, logged in to the edge; edge and function are restored afterwards."""
     assert requests.get(f"{compose.edge}/system/functions", timeout=60).status_code == 501
     socket = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
-    more = dataclasses.replace(compose, env={**compose.env, "DOCKER_SOCKET": socket})
-    more.run("-f", str(WITH_SOCKET), "up", "-d", "--wait", "--no-deps", "edge", NAME)
+    with_socket = dataclasses.replace(compose, env={**compose.env, "DOCKER_SOCKET": socket})
+    with_socket.run("-f", str(WITH_SOCKET), "up", "-d", "--wait", "--no-deps", "edge", NAME)
     try:
         password = compose.run("exec", "-T", "edge", "cat", "/var/lib/gateway/password")
         yield FaasCli(compose.edge, password)

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.containers
 
 #: Maximum time to recover; a restarted RabbitMQ takes longest.
 WITHIN_S = 120
+#: Leadline's own containers, each of a kind that holds no data.
 OURS = ("create-user", "bitrix-handler", "reply-handler", "connector", "worker", "relay")
 FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
 SERVERS = ("postgres", "redis", "rabbitmq")
@@ -164,7 +165,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
             failures.append(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
 
-    def use() -> None:
+    def call_until_over() -> None:
         while not is_over.wait(0.05):
             try:
                 user_id = call("POST", "/users", 201, full_name="Ann", phone="+77001112233")["id"]
@@ -178,7 +179,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
 
     before = {*compose.containers("create-user"), *compose.containers("edge")}
     with ThreadPoolExecutor(2) as clients:
-        running = [clients.submit(use) for _ in range(2)]
+        running = [clients.submit(call_until_over) for _ in range(2)]
         try:
             changed = {"LEADLINE_LOG_LEVEL": "WARNING", "COMPOSE_PROJECT_NAME": compose.project}
             upgraded = subprocess.run(
@@ -211,7 +212,7 @@ def test_an_upgrade_refuses_no_request(compose: Compose) -> None:
 def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
     compose: Compose, tmp_path: Path
 ) -> None:
-    user = create_with_retries(compose)
+    kept = create_with_retries(compose)
     dump = tmp_path / "leadline.dump"
     words = ("exec", "-T", "postgres", "pg_dump", "-U", "leadline", "-Fc", "leadline")
     dump.write_bytes(compose.run_binary(*words))
@@ -231,7 +232,7 @@ def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
     new = create_with_retries(compose)
     assert new > lost
     eventually(
-        lambda: is_synced(compose, user) and is_synced(compose, new), WITHIN_S, "both are in sync"
+        lambda: is_synced(compose, kept) and is_synced(compose, new), WITHIN_S, "both are in sync"
     )
     assert lead(compose, new)["ID"] != lead(compose, lost)["ID"]
 

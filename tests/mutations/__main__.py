@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
         if not words or any(word in mutation.mistake for word in words)
     ]
     if not mutations:
-        _say("no mistake has such a word in its description")
+        _print("no mistake has such a word in its description")
         return 2
     began, jobs = time.monotonic(), os.cpu_count() or 1
     with (
@@ -49,42 +49,42 @@ def main(words: Sequence[str]) -> int:
     ):
         tests = sorted({test for mutation in mutations for test in mutation.tests})
         unchanged = pool.submit(_run, servers, None, tests)
-        troubles = list(pool.map(partial(_check, servers), mutations))
+        problems = list(pool.map(partial(_check_and_print, servers), mutations))
     if unchanged.result().failed or not all(
-        _is_in(test, unchanged.result().passed) for test in tests
+        _includes(test, unchanged.result().passed) for test in tests
     ):
-        _say(f"tests fail without any mistake:\n{unchanged.result().output}")
+        _print(f"tests fail without any mistake:\n{unchanged.result().output}")
         return 1
-    noticed = troubles.count("")
-    _say(f"{noticed} of {len(mutations)} mistakes noticed, {time.monotonic() - began:.0f} s")
+    noticed = problems.count("")
+    _print(f"{noticed} of {len(mutations)} mistakes noticed, {time.monotonic() - began:.0f} s")
     return 0 if noticed == len(mutations) else 1
 
 
-def _check(servers: Servers, mutation: Mutation) -> str:
-    """Print and return the problem of this mutation or its tests; empty if there is none."""
-    problem = _problem_of(servers, mutation)
-    _say(f"{'NOT NOTICED' if problem else 'noticed'}: {mutation.mistake}{problem}")
+def _check_and_print(servers: Servers, mutation: Mutation) -> str:
+    """Run the mutation's tests; print and return why the mistake was not noticed, "" if it was."""
+    problem = _problem(servers, mutation)
+    _print(f"{'NOT NOTICED' if problem else 'noticed'}: {mutation.mistake}{problem}")
     return problem
 
 
-def _problem_of(servers: Servers, mutation: Mutation) -> str:
+def _problem(servers: Servers, mutation: Mutation) -> str:
     occurrences = (tree.CHECKOUT / mutation.file).read_text("utf-8").count(mutation.old)
     if occurrences != 1:
         return f"\n  its old text occurs {occurrences} times in {mutation.file}"
     run = _run(servers, mutation, mutation.tests)
-    not_failed = [test for test in mutation.tests if not _is_in(test, run.failed)]
-    if unrun := [test for test in not_failed if not _is_in(test, run.passed)]:
-        return f"\n  could not be run: {', '.join(unrun)}\n{run.output}"
+    not_failed = [test for test in mutation.tests if not _includes(test, run.failed)]
+    if not_run := [test for test in not_failed if not _includes(test, run.passed)]:
+        return f"\n  could not be run: {', '.join(not_run)}\n{run.output}"
     return "".join(f"\n  passes all the same: {test}" for test in not_failed)
 
 
-def _is_in(test: str, cases: Iterable[str]) -> bool:
+def _includes(test: str, cases: Iterable[str]) -> bool:
     """Whether a test, or one of its cases, is among these."""
     return any(case == test or case.startswith(f"{test}[") for case in cases)
 
 
 def _run(servers: Servers, mutation: Mutation | None, tests: Sequence[str]) -> Run:
-    """Run tests in a copy of the tree that has this mistake."""
+    """Run tests in a copy of the tree with this mistake, or with none."""
     with (
         tempfile.TemporaryDirectory(prefix="leadline-mutation-") as folder,
         servers.lend() as addresses,
@@ -112,7 +112,10 @@ def _run(servers: Servers, mutation: Mutation | None, tests: Sequence[str]) -> R
 
 
 def _read(report: Path, output: str) -> Run:
-    """An error outside of a test (a server that did not start) is neither failed nor passed."""
+    """The results in pytest's report.
+
+    A case with an error outside of its test (a server did not start) is neither failed nor passed.
+    """
     failed, passed = set(), set()
     cases = ET.parse(report).iter("testcase") if report.exists() else ()  # noqa: S314
     for case in cases:
@@ -124,7 +127,7 @@ def _read(report: Path, output: str) -> Run:
     return Run(frozenset(failed), frozenset(passed), output)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

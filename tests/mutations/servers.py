@@ -14,7 +14,7 @@ from tests.servers import PrivateServer, private
 
 
 class Servers:
-    """This many pairs of servers, each used by one run at a time."""
+    """Pairs of a RabbitMQ and a Redis server; each pair is used by one run at a time."""
 
     def __init__(self, folder: Path, pairs: int) -> None:
         self._free: queue.SimpleQueue[list[PrivateServer]] = queue.SimpleQueue()
@@ -39,19 +39,19 @@ class Servers:
     def lend(self) -> Iterator[Mapping[str, str]]:
         """An empty pair, as variables for a run's environment."""
         pair = self._free.get()
-        broker, memory = (server.url for server in pair)
+        amqp_url, redis_url = (server.url for server in pair)
         try:
-            _empty(broker, memory)
-            yield {"AMQP_URL": broker, "REDIS_URL": memory}
+            _delete_everything(amqp_url, redis_url)
+            yield {"AMQP_URL": amqp_url, "REDIS_URL": redis_url}
         finally:
             self._free.put(pair)
 
 
-def _empty(broker: str, memory: str) -> None:
-    connection = pika.BlockingConnection(pika.URLParameters(broker))
+def _delete_everything(amqp_url: str, redis_url: str) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
     channel = connection.channel()
     for declared in topology.all_queues():
         channel.queue_delete(declared.name)
     connection.close()
-    with redis.Redis.from_url(memory) as client:
+    with redis.Redis.from_url(redis_url) as client:
         client.flushall()

@@ -322,7 +322,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "a lead is read again although that was done",
+        "a lead is looked up again although its lookup is done",
         "leadline/workqueue/entries/entry.py",
         "return self.lookup_requested_seq > self.lookup_done_seq",
         "return self.lookup_requested_seq >= self.lookup_done_seq",
@@ -392,14 +392,14 @@ MUTATIONS = (
         (_ERASE + "test_a_message_from_before_the_erasure_changes_nothing",),
     ),
     Mutation(
-        "an erasure is done without a last look",
+        "an erasure ends without a last lookup",
         "leadline/sync/erasure/rules.py",
         '{"doubt": 1, "erased_leads"',
         '{"erased_leads"',
         (_ERASE + "test_every_lead_and_every_phone_of_the_user_is_erased",),
     ),
     Mutation(
-        "a result that commits late is missed",
+        "a result whose transaction commits late is missed",
         "leadline/results/collect.py",
         'OVERLAP = "30 seconds"',
         'OVERLAP = "0 seconds"',
@@ -433,7 +433,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "an answer that may lack ids counts as whole",
+        "an answer that may lack ids counts as complete",
         "leadline/bitrix24/duplicates.py",
         "return Found(tuple(ids), len(ids_found) < FOUND_MAX)",
         "return Found(tuple(ids), True)",
@@ -495,7 +495,7 @@ MUTATIONS = (
         (_FURTHER + "test_a_value_that_could_not_be_written_or_cleared_stays_open",),
     ),
     Mutation(
-        "an erasure leaves what a plan quotes",
+        "an erasure leaves the personal data that a plan quotes",
         "migrations/versions/0017_first_match.py",
         "    UPDATE match_lines SET changes = NULL WHERE user_id = NEW.id;\n",
         "",
