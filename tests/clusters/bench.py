@@ -17,9 +17,9 @@ from local.runner.state import State
 from tests.checker.history import ClientWrite
 from tests.clusters.network import Network, inside, whereabouts
 from tests.clusters.node import Node, state_in
-from tests.clusters.postgres import Pair
+from tests.clusters.postgres import PostgresPair
 from tests.clusters.rabbitmq import Brokers
-from tests.clusters.redis import Redises
+from tests.clusters.redis import RedisNodes
 from tests.faults.bench import OUR_CODE, PORTAL, QUICK, Bench
 from tests.faults.tap import PublishedMessages
 from tests.faults.workload import Workload
@@ -47,8 +47,8 @@ class ClusterBench(Bench):
     `clocks_apart_s`: how far the clock of Postgres' second node is ahead of all others: each of its
     failovers changes the time.
 
-    The thread that makes it moves to the first host. Observers that must get through enter the node
-    that they ask.
+    Its clients' URLs only work on a host: call it from inside(host). Methods that must answer
+    whatever the network does enter the node that they ask.
     """
 
     command = "make clusters SEED={}"
@@ -66,14 +66,14 @@ class ClusterBench(Bench):
         self._passwords = folder / "passwords"
         self._folder, self._env = folder, env
         self.network = Network()
-        self.postgres = Pair(
+        self.postgres = PostgresPair(
             self.network,
             folder,
             self._passwords,
             is_synchronous=is_synchronous,
-            apart_s=clocks_apart_s,
+            standby_ahead_s=clocks_apart_s,
         )
-        self.redises = Redises(self.network, folder, self._passwords)
+        self.redises = RedisNodes(self.network, folder, self._passwords)
         self.brokers = Brokers(self.network, folder, self._passwords, partition_handling)
         self.portal = Node(self.network, "portal")
         state = state_in(folder / "portal", self._passwords)
@@ -113,7 +113,7 @@ class ClusterBench(Bench):
                 node.kill()
         self.redises.end()
 
-    def put_right(self) -> None:
+    def repair(self) -> None:
         """End every fault, and wait until all clusters have recovered."""
         for host in self.hosts:
             host.heal()
@@ -199,18 +199,18 @@ class ClusterWorkload(Workload):
 
     def __init__(self, bench: ClusterBench, seed: int) -> None:
         self._hosts = [host.name for host in bench.hosts]
-        self._placed = 0
+        self._clients = 0
         self.acknowledged: defaultdict[str, list[float]] = defaultdict(list)
         super().__init__(bench, seed)
 
-    def note(self, write: ClientWrite) -> None:
+    def record(self, write: ClientWrite) -> None:
         """Record what a client observed."""
         answered_at = write.answered_at or 0
-        super().note(replace(write, era=sum(at < answered_at for at in self.forked_at)))
+        super().record(replace(write, era=sum(at < answered_at for at in self.forked_at)))
         if write.is_acknowledged:
             self.acknowledged[whereabouts()].append(time.time())
 
     def _write_until_stopped(self, dice: Any) -> None:
-        self._placed += 1
-        with inside(self._hosts[self._placed % len(self._hosts)]):
+        self._clients += 1
+        with inside(self._hosts[self._clients % len(self._hosts)]):
             super()._write_until_stopped(dice)

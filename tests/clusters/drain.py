@@ -21,8 +21,11 @@ RATE_PER_S, BURST, COMMANDS = 2, 50, 50
 ENV = {"LEADLINE_BURST": str(BURST)}
 _PORTAL = {"rate_per_s": RATE_PER_S, "burst": BURST, "command_ms": 5, "request_limit_s": 60}
 #: Users of a batch; a batch may have 1,000.
-_PART = 500
+_BATCH = 500
+#: How long all users may take to be accepted, and one batch to be answered.
 _FILL_S, _ANSWER_S = 900, 120
+#: The drain is given up after this many times the ideal time.
+_PATIENCE = 4
 _LEFT = "SELECT count(*) AS n FROM events WHERE state = 'open'"
 _DONE = """
 SELECT count(*) FILTER (WHERE state = 'synced') AS synced, count(*) AS events,
@@ -57,14 +60,17 @@ class DrainResult:
 
 
 def lose_nodes(bench: ClusterBench) -> Iterator[str]:
-    """Kill a node of each cluster: the leader of a queue, a replica of Redis, the standby."""
+    """Kill a node of each cluster: the leader of a queue, a replica of Redis, the standby.
+
+    Yields the name of each killed node.
+    """
     broker = bench.brokers.leader_of("bitrix_queue")
     master = bench.redises.master()
     replica = next(node for node in bench.redises.nodes if node is not master)
     for node in (broker, replica, bench.postgres.standby):
         node.kill()
         yield node.name
-    bench.postgres.go_on_alone()
+    bench.postgres.commit_without_standby()
 
 
 def measure(bench: ClusterBench, users: int) -> DrainResult:
@@ -75,13 +81,13 @@ def measure(bench: ClusterBench, users: int) -> DrainResult:
         queue = WorkQueue(client, "main")
         breaker = CircuitBreaker(client, queue.prefix)
         breaker.hold("all users shall wait")
-        for first in range(0, users, _PART):
-            _create(bench, first, min(_PART, users - first))
+        for first in range(0, users, _BATCH):
+            _create(bench, first, min(_BATCH, users - first))
         eventually(lambda: queue.depth().due >= users, _FILL_S, "all users wait", 1)
         time.sleep(BURST / RATE_PER_S)
         began = time.time()
         breaker.resume()
-    limit_s = users / COMMANDS / RATE_PER_S * 4
+    limit_s = users / COMMANDS / RATE_PER_S * _PATIENCE
     eventually(lambda: bench.rows(_LEFT) == [{"n": 0}], limit_s, "all are answered", 1)
     (done,) = bench.rows(_DONE, after=before["id"])
     doubled = len(bench.control("GET", "duplicates"))
@@ -111,7 +117,7 @@ def _create(bench: ClusterBench, first: int, count: int) -> None:
     }
 
     def is_accepted() -> bool:
-        with inside(hosts[first // _PART % len(hosts)]):
+        with inside(hosts[first // _BATCH % len(hosts)]):
             answer = requests.post(f"{bench.edge}/users/batch", json=body, timeout=_ANSWER_S)
         return answer.ok
 

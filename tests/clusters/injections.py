@@ -15,8 +15,8 @@ from tests.clusters.postgres import PATIENCE_S
 from tests.faults.injections import Fault, Injection, Scene
 
 FAULTS: dict[str, Fault] = {}
-#: How far a standby lags behind.
-LAG_S, FAR_BEHIND_S = 1.5, 5.0
+#: How long a standby receives nothing before its primary is killed.
+STANDBY_LAG_S, STANDBY_LONG_LAG_S = 1.5, 5.0
 #: How long messages collect in a delay queue.
 DELAYED_S = 3.0
 #: A function that breaks one node.
@@ -29,8 +29,8 @@ _BREAKS: dict[str, Break] = {
     "silent": lambda bench, node: bench.network.silence(node.name),
     "deaf": lambda bench, node: bench.network.deafen(node.name),
 }
-_FILLS: dict[str, Break] = {"out_of_disk": lambda bench, node: bench.redises.fill_disk(node)}
-_DISTURBS: dict[str, Break] = {
+_DISK_FAULTS: dict[str, Break] = {"out_of_disk": lambda bench, node: bench.redises.fill_disk(node)}
+_LINK_FAULTS: dict[str, Break] = {
     "lossy": lambda bench, node: bench.network.lose(node.name, 20),
     "slow": lambda bench, node: bench.network.slow(node.name),
 }
@@ -58,7 +58,7 @@ def _add_broker_fault(name: str, break_: Break) -> None:
     _register("rabbitmq", f"broker_{name}", (5, 20), inject)
 
 
-for _name, _break in {**_BREAKS, **_DISTURBS}.items():
+for _name, _break in {**_BREAKS, **_LINK_FAULTS}.items():
     _add_broker_fault(_name, _break)
 
 
@@ -103,7 +103,7 @@ _register("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_
 
 
 def delay_queue_leader_killed(scene: Scene) -> Iterator[None]:
-    """Kill the node with delayed messages, which a host without Redis has just put there."""
+    """Kill the leader of a delay queue with messages: a host without Redis has published them."""
     bench = _bench(scene)
     host = scene.dice.choice(list(bench.hosts))
     bench.network.part(host.name, [node.name for node in bench.redises.nodes])
@@ -152,17 +152,17 @@ def _add_redis_fault(role: str, name: str, break_: Break) -> None:
         node = scene.dice.choice([node for node in bench.redises.nodes if node is not master])
         if role == "master":
             node = master
-            scene.toll.redis_losses.append(time.time())
+            scene.consequences.redis_losses.append(time.time())
         break_(bench, node)
         yield
         bench.redises.repair()
         if role == "master":
-            scene.toll.redis_losses.append(time.time())
+            scene.consequences.redis_losses.append(time.time())
 
     _register("redis", f"redis_{role}_{name}", (5, 20), inject)
 
 
-for _name, _break in {**_BREAKS, **_DISTURBS, **_FILLS}.items():
+for _name, _break in {**_BREAKS, **_LINK_FAULTS, **_DISK_FAULTS}.items():
     _add_redis_fault("master", _name, _break)
 for _name in ("killed", "frozen", "cut_off"):
     _add_redis_fault("replica", _name, _BREAKS[_name])
@@ -171,7 +171,7 @@ for _name in ("killed", "frozen", "cut_off"):
 def sentinel_failover(scene: Scene) -> Iterator[None]:
     """Move the master, as an operator may."""
     bench = _bench(scene)
-    scene.toll.redis_losses.append(time.time())
+    scene.consequences.redis_losses.append(time.time())
     bench.redises.failover()
     yield
     bench.redises.repair()
@@ -186,7 +186,7 @@ _register("redis", "sentinel_failover", (5, 10), sentinel_failover)
 def _add_primary_fault(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
-        with bench.postgres.turn:
+        with bench.postgres.one_fault:
             (row,) = bench.postgres.rows("SELECT history FROM installation")
             break_(bench, bench.postgres.primary)
             time.sleep(PATIENCE_S)
@@ -197,7 +197,7 @@ def _add_primary_fault(name: str, break_: Break) -> None:
             yield
             lost = bench.postgres.repair()
             if not bench.postgres.is_synchronous:
-                scene.toll.forks.append(Fork(promoted_at, lost, row["history"]))
+                scene.consequences.forks.append(Fork(promoted_at, lost, row["history"]))
 
     _register("postgres", f"primary_{name}", (5, 15), inject)
 
@@ -205,10 +205,10 @@ def _add_primary_fault(name: str, break_: Break) -> None:
 def _add_standby_fault(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
-        with bench.postgres.turn:
+        with bench.postgres.one_fault:
             break_(bench, bench.postgres.standby)
             time.sleep(PATIENCE_S)
-            bench.postgres.go_on_alone()
+            bench.postgres.commit_without_standby()
             yield
             bench.postgres.repair()
 
@@ -221,7 +221,7 @@ for _name in ("killed", "frozen", "cut_off"):
 
 
 def _add_lagging_standby_fault(name: str, lag_s: float) -> None:
-    """Kill a primary whose standby lags: its last writes are lost, unless it waits for it."""
+    """Kill a primary whose standby lags: asynchronous replication loses its last writes."""
 
     def break_(bench: ClusterBench, node: Node) -> None:
         bench.network.part(node.name, [bench.postgres.standby.name])
@@ -231,8 +231,8 @@ def _add_lagging_standby_fault(name: str, lag_s: float) -> None:
     _add_primary_fault(name, break_)
 
 
-_add_lagging_standby_fault("killed_with_lagging_standby", LAG_S)
-_add_lagging_standby_fault("killed_with_standby_far_behind", FAR_BEHIND_S)
+_add_lagging_standby_fault("killed_with_lagging_standby", STANDBY_LAG_S)
+_add_lagging_standby_fault("killed_with_standby_far_behind", STANDBY_LONG_LAG_S)
 
 
 def _add_primary_link_fault(name: str, break_: Break) -> None:
@@ -240,7 +240,7 @@ def _add_primary_link_fault(name: str, break_: Break) -> None:
 
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
-        with bench.postgres.turn:
+        with bench.postgres.one_fault:
             break_(bench, bench.postgres.primary)
             yield
             bench.postgres.repair()
@@ -248,7 +248,7 @@ def _add_primary_link_fault(name: str, break_: Break) -> None:
     _register("postgres", f"primary_{name}", (5, 15), inject)
 
 
-for _name, _break in _DISTURBS.items():
+for _name, _break in _LINK_FAULTS.items():
     _add_primary_link_fault(_name, _break)
 
 
@@ -274,8 +274,9 @@ _add_host_fault("a_broker", lambda bench: bench.brokers.nodes[:1])
 
 def host_lossy(scene: Scene) -> Iterator[None]:
     """Lose packets between one host and all servers."""
-    host = scene.dice.choice(list(_bench(scene).hosts))
-    scene.bench.network.lose(host.name, 10)  # type: ignore[attr-defined]
+    bench = _bench(scene)
+    host = scene.dice.choice(list(bench.hosts))
+    bench.network.lose(host.name, 10)
     yield
     host.heal()
 

@@ -36,11 +36,11 @@ def main() -> int:
     """1 at the first round that fails, with its log on standard output."""
     options = _options()
     if obstacle := "" if network.is_enclosed() else network.obstacle():
-        _say(f"the clusters were not tested: {obstacle}")
+        _print(f"the clusters were not tested: {obstacle}")
         return 0
     if not network.is_enclosed():
         command = network.enclosing_command("tests.clusters.lab", sys.argv[1:])
-        os.execv(command[0], command)  # noqa: S606 - our own words
+        os.execv(command[0], command)  # noqa: S606 - our own command
     folder = Path(tempfile.mkdtemp(prefix="leadline-clusters-"))
     folder.chmod(0o711)
     bench = ClusterBench(
@@ -54,34 +54,34 @@ def main() -> int:
         try:
             begun = time.monotonic()
             bench.start()
-            _say(f"started after {time.monotonic() - begun:.0f} s")
+            _print(f"started after {time.monotonic() - begun:.0f} s")
             for line in _play(bench, options):
-                _say(line)
+                _print(line)
         except PromiseBroken as failure:
-            _say(f"{failure}\nall logs: {folder}")
+            _print(f"{failure}\nall logs: {folder}")
             return 1
         except Exception:
-            _say(f"all logs: {folder}")
+            _print(f"all logs: {folder}")
             raise
         finally:
             bench.end()
     if options.keep:
-        _say(f"all logs: {folder}")
+        _print(f"all logs: {folder}")
     else:
         shutil.rmtree(folder)
     return 0
 
 
-def _play(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
-    if chosen.drain:
-        return _drain_queue(bench, chosen)
-    return _alone(bench, chosen) if chosen.fault else _rounds(bench, chosen)
+def _play(bench: ClusterBench, options: argparse.Namespace) -> Iterator[str]:
+    if options.drain:
+        return _drain_queue(bench, options)
+    return _play_single_faults(bench, options) if options.fault else _play_rounds(bench, options)
 
 
-def _drain_queue(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
+def _drain_queue(bench: ClusterBench, options: argparse.Namespace) -> Iterator[str]:
     """Drain a long queue while a node of each cluster is down."""
     yield f"killed: {', '.join(drain.lose_nodes(bench))}"
-    yield str(drain.measure(bench, chosen.drain))
+    yield str(drain.measure(bench, options.drain))
 
 
 def _options() -> argparse.Namespace:
@@ -89,9 +89,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="10, or one round where a seed is given")
     parser.add_argument("--seed", type=int, help="of the first round; each next one's is one more")
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
-    parser.add_argument("--fault", nargs="+", metavar="NAME", help="or quiet, or every")
+    parser.add_argument("--fault", nargs="+", metavar="NAME", help="quiet: none, every: all")
     parser.add_argument("--asynchronous", action="store_true", help="the standby may lag behind")
-    parser.add_argument("--drain", type=int, metavar="USERS", help="drain them without a node each")
+    parser.add_argument("--drain", type=int, metavar="USERS", help="drain with nodes down")
     parser.add_argument(
         "--partition-handling",
         default="pause_minority",
@@ -102,18 +102,18 @@ def _options() -> argparse.Namespace:
         type=int,
         default=0,
         metavar="SECONDS",
-        help="how far servers' clocks are apart",
+        help="how far the clock of Postgres' second node is ahead",
     )
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     return parser.parse_args()
 
 
-def _rounds(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
-    is_replay = chosen.seed is not None and chosen.minutes is None
-    first = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
-    until = time.monotonic() + (0 if is_replay else (chosen.minutes or 10) * 60)
+def _play_rounds(bench: ClusterBench, options: argparse.Namespace) -> Iterator[str]:
+    is_replay = options.seed is not None and options.minutes is None
+    first = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    until = time.monotonic() + (0 if is_replay else (options.minutes or 10) * 60)
     for seed in itertools.count(first):
-        yield _round(bench, seed, draw(seed, chosen.seconds), chosen.seconds)
+        yield _play_round(bench, seed, draw(seed, options.seconds), options.seconds)
         if time.monotonic() > until:
             return
 
@@ -123,26 +123,26 @@ def draw(seed: int, seconds: float) -> list[PlannedFault]:
     return schedule.draw(seed, seconds, FAULTS, EVERY_S, REST_S)
 
 
-def _alone(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
-    """Each of these faults in its own round."""
-    names = [*FAULTS] if chosen.fault == ["every"] else chosen.fault
-    for seed, name in enumerate(names, chosen.seed or 1):
+def _play_single_faults(bench: ClusterBench, options: argparse.Namespace) -> Iterator[str]:
+    """Play each of the chosen faults in its own round."""
+    names = [*FAULTS] if options.fault == ["every"] else options.fault
+    for seed, name in enumerate(names, options.seed or 1):
         fault = FAULTS.get(name)
         planned = [PlannedFault(_BEFORE_S, _LASTS_S, fault, seed)] if fault else []
-        yield f"{name}: {_round(bench, seed, planned, _BEFORE_S + _LASTS_S + _AFTER_S)}"
+        yield f"{name}: {_play_round(bench, seed, planned, _BEFORE_S + _LASTS_S + _AFTER_S)}"
 
 
-def _round(bench: ClusterBench, seed: int, planned: list[PlannedFault], seconds: float) -> str:
+def _play_round(bench: ClusterBench, seed: int, planned: list[PlannedFault], seconds: float) -> str:
     workload = ClusterWorkload(bench, seed)
     begun, monotonic = time.time(), time.monotonic()
     evidence = play(planned, workload, seconds)
-    rest_s = time.monotonic() - monotonic - seconds
-    found = pauses.measure(evidence, workload, (begun + _WARM_S, begun + seconds))
-    outcome = outcome_of(planned, evidence, rest_s)
-    return "\n".join((f"{outcome}; longest pauses: {found}", *outcome.schedule))
+    recovery_s = time.monotonic() - monotonic - seconds
+    longest = pauses.measure(evidence, workload, (begun + _WARM_S, begun + seconds))
+    outcome = outcome_of(planned, evidence, recovery_s)
+    return "\n".join((f"{outcome}; longest pauses: {longest}", *outcome.schedule))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

@@ -1,8 +1,8 @@
 """A network of the laboratory's own: each node has a namespace, all are joined by one bridge.
 
-`enclose` runs the laboratory in its own network, mount and process namespaces. The kernel ends
-and removes all that was made in them with its first process, also after kill -9: nothing of the
-machine's network is touched, and nothing is left behind.
+`enclosing_command` runs the laboratory in its own network, mount and process namespaces. When the
+first process in them ends, also by kill -9, the kernel ends all others and removes the namespaces:
+nothing of the machine's network is touched, and nothing is left behind.
 """
 
 import ctypes
@@ -19,25 +19,27 @@ _BRIDGE = "leadline"
 _NAMESPACES, _SHARED_MEMORY = Path("/run/netns"), "/dev/shm"  # noqa: S108 - its mount point
 #: The namespace with the bridge; the calling thread may be in another.
 _OUTER = "outer"
-_OWN = Path("/proc/thread-self/ns/net")
+#: The namespace that the calling thread is in.
+_CURRENT = Path("/proc/thread-self/ns/net")
 _TOOLS = ("unshare", "ip", "tc", "nft", "mount")
-#: An environment variable that is set inside.
+#: An environment variable that is set in the laboratory's own namespaces.
 _ENCLOSED = "LEADLINE_ENCLOSED"
 _UNSHARE = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+#: CLONE_NEWNET of <sched.h>: setns(2) moves to a network namespace.
 _NEWNET = 0x40000000
-#: Of a slow link: a megabyte takes more than two minutes, a short message some milliseconds.
+#: A slow link: a megabyte takes more than two minutes, a short message some milliseconds.
 _SLOW = ("rate", "64kbit", "burst", "4kb", "latency", "4s")
 
 
 def obstacle() -> str:
-    """Why this machine cannot have such a network; "" if it can."""
+    """Why such a network can't be made on this machine; "" if it can."""
     if missing := [tool for tool in _TOOLS if not _path(tool)]:
         return f"missing: {', '.join(missing)}"
     script = (
         "ip link add name a type veth && nft add table bridge a && tc qdisc add dev a root tbf "
     )
-    words = (_path("unshare"), *_UNSHARE, "sh", "-c", script + " ".join(_SLOW))
-    tried = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    command = (_path("unshare"), *_UNSHARE, "sh", "-c", script + " ".join(_SLOW))
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     return "" if tried.returncode == 0 else f"no namespaces: {tried.stderr.strip()}"
 
 
@@ -56,7 +58,7 @@ def enclosing_command(module: str, words: Sequence[str] = ()) -> tuple[str, ...]
 @contextmanager
 def inside(name: str) -> Iterator[None]:
     """Move this thread to a node, where its new sockets, threads and processes then are."""
-    with _OWN.open() as before, (_NAMESPACES / name).open() as namespace:
+    with _CURRENT.open() as before, (_NAMESPACES / name).open() as namespace:
         _enter(namespace.fileno())
         try:
             yield
@@ -66,7 +68,7 @@ def inside(name: str) -> Iterator[None]:
 
 def whereabouts() -> str:
     """The name of the node that this thread is in."""
-    inode = _OWN.stat().st_ino
+    inode = _CURRENT.stat().st_ino
     return next(
         namespace.name for namespace in _NAMESPACES.iterdir() if namespace.stat().st_ino == inode
     )
@@ -87,7 +89,7 @@ class Network:
         # faketime names semaphores by process ids, which exist outside, too.
         _run("mount", "-t", "tmpfs", "none", _SHARED_MEMORY)
         (_NAMESPACES / _OUTER).touch()
-        _run("mount", "--bind", str(_OWN), str(_NAMESPACES / _OUTER))
+        _run("mount", "--bind", str(_CURRENT), str(_NAMESPACES / _OUTER))
         _run("ip", "link", "set", "lo", "up")
         _run("ip", "link", "add", _BRIDGE, "type", "bridge")
         _run("ip", "link", "set", _BRIDGE, "up")
@@ -145,8 +147,8 @@ class Network:
     def slow(self, name: str) -> None:
         """Limit a node's link to 8 kB a second in each direction."""
         self._slow.add(name)
-        for words in _ends(name):
-            _run_outside("tc", *words[0], "qdisc", "add", "dev", words[1], "root", "tbf", *_SLOW)
+        for options, device in _link_ends(name):
+            _run_outside("tc", *options, "qdisc", "add", "dev", device, "root", "tbf", *_SLOW)
 
     @property
     def disturbed(self) -> list[str]:
@@ -160,14 +162,15 @@ class Network:
         self._apply()
         if name in self._slow:
             self._slow.remove(name)
-            for words in _ends(name):
-                _run_outside("tc", *words[0], "qdisc", "del", "dev", words[1], "root")
+            for options, device in _link_ends(name):
+                _run_outside("tc", *options, "qdisc", "del", "dev", device, "root")
 
     def _disturb(self, key: str, rules: list[str]) -> None:
         self._rules[key] = rules
         self._apply()
 
     def _apply(self) -> None:
+        """Replace the bridge's filter by the current rules."""
         rules = "\n".join(rule for rules in list(self._rules.values()) for rule in rules)
         table = "table bridge leadline"
         hook = "type filter hook forward priority 0;"
@@ -179,7 +182,7 @@ def _both(address: str, verdict: str) -> list[str]:
     return [f"ip {side} {address} {verdict}" for side in ("saddr", "daddr")]
 
 
-def _ends(name: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+def _link_ends(name: str) -> tuple[tuple[tuple[str, ...], str], ...]:
     """Both ends of a node's link: options of tc, and the device."""
     return (((), name), (("-n", name), "eth0"))
 

@@ -13,7 +13,7 @@ from local.runner.state import State
 from local.sandbox.servers import PrivateServer
 from tests.clusters.network import Network, inside
 
-#: The kernel ends a server with the thread that started it: this one stays.
+#: A server asks the kernel to end it with the thread that started it: this thread never ends.
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="starter")
 
 #: The size of a `Disk`: more than a round writes.
@@ -59,18 +59,18 @@ class Node:
         self.signal(signal.SIGCONT)
 
     def signal(self, signal_: signal.Signals) -> None:
-        """Send a signal to each of its processes."""
+        """Send a signal to each process of the node."""
         for pid in self.network.pids(self.name):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal_)
 
     def heal(self) -> None:
-        """End every fault except that its servers may be down."""
+        """End every fault of the node, but don't start servers that are down."""
         self.network.heal(self.name)
         self.thaw()
 
     def repair(self) -> None:
-        """End every fault."""
+        """End every fault of the node, and start its servers."""
         self.heal()
         self.start()
 
@@ -117,11 +117,6 @@ class Disk:
     @property
     def _filling(self) -> Path:
         return self._folder / "filling"
-
-
-def delete_data(folder: Path) -> None:
-    """Delete a folder's data."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(tool: str, *words: str) -> None:

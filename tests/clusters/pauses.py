@@ -11,7 +11,7 @@ from tests.faults.evidence import Evidence
 
 @dataclass(frozen=True)
 class Pauses:
-    """The longest times without a success, in seconds; there was always work."""
+    """The longest times without a success, in seconds; clients wrote all the time."""
 
     #: Without an acknowledged write, on the host with the longer pause.
     api_s: float
@@ -25,7 +25,7 @@ class Pauses:
 
 
 def measure(evidence: Evidence, workload: ClusterWorkload, window: Window) -> Pauses:
-    """The pauses of a round within this time."""
+    """The longest pauses of a round in `window`."""
     leads = evidence.history.leads
     writes = [write.at for lead in leads for write in lead.writes if write.by == "us"]
     settled = [row["settled_at"] for row in evidence.events if row["settled_at"]]

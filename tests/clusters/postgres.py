@@ -1,4 +1,4 @@
-"""Postgres and a standby; `Pair` does what a failover manager such as Patroni does."""
+"""Postgres and a standby; `PostgresPair` does what a failover manager such as Patroni does."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ from local.runner.processes.program import Program
 from local.runner.servers.postgres import DATABASE, Postgres, binary
 from local.sandbox.waiting import eventually
 from tests.clusters.network import SUBNET, Network, inside
-from tests.clusters.node import Node, delete_data, state_in
+from tests.clusters.node import Node, state_in
 from tests.faults.bench_parts import clock_ahead
 
 _PORT = 5432
@@ -33,11 +33,15 @@ _OPTIONS = (
 _STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 
 
+#: Databases of pg_hba.conf: "all" does not include connections for replication.
+_DATABASES = ("all", "replication")
+
+
 @dataclass(frozen=True)
 class Member(Postgres):
     """Primary or standby; accepts replication and clients from the network."""
 
-    #: How far its clock is ahead.
+    #: How far this server's clock is ahead of the machine's.
     ahead_s: int = 0
 
     def programs(self) -> tuple[Program, ...]:
@@ -47,12 +51,15 @@ class Member(Postgres):
         rules = self.state.root / "postgres" / "pg_hba.conf"
         text = rules.read_text(encoding="utf-8")
         if SUBNET not in text:
-            lines = (f"host {what} all {SUBNET}.0/24 scram-sha-256" for what in _USES)
+            lines = (f"host {name} all {SUBNET}.0/24 scram-sha-256" for name in _DATABASES)
             rules.write_text("\n".join((text, *lines, "")), encoding="utf-8")
         return (replace(program, command=(*self._with_own_clock(command), *_OPTIONS)),)
 
     def _with_own_clock(self, command: tuple[str, ...]) -> tuple[str, ...]:
-        """The command with a shifted clock; faketime's shared files then belong to its user."""
+        """The command with its clock set ahead.
+
+        `env` comes after the change of user: faketime's shared files then belong to that user.
+        """
         if not self.ahead_s:
             return command
         begin = command.index("--") + 1
@@ -60,14 +67,11 @@ class Member(Postgres):
         return (*command[:begin], "env", *variables, *command[begin:])
 
 
-_USES = ("all", "replication")
-
-
-class Pair:
+class PostgresPair:
     """The primary and its standby.
 
     `is_synchronous`: the primary acknowledges only what its standby has, while it has one.
-    `apart_s`: how far the second one's clock is ahead.
+    `standby_ahead_s`: how far the clock of the second node, the first standby, is ahead.
     """
 
     def __init__(
@@ -77,18 +81,18 @@ class Pair:
         passwords: Path,
         *,
         is_synchronous: bool,
-        apart_s: int = 0,
+        standby_ahead_s: int = 0,
     ) -> None:
         self.nodes = [Node(network, f"postgres-{number}") for number in (1, 2)]
         self.network, self.is_synchronous = network, is_synchronous
-        for node, ahead_s in zip(self.nodes, (0, apart_s), strict=True):
+        for node, ahead_s in zip(self.nodes, (0, standby_ahead_s), strict=True):
             state = state_in(folder / node.name, passwords)
             node.place(Member(state, _PORT, ahead_s), state)
         self._password = state.password("postgres")
         self.primary, self.standby = self.nodes
-        #: For one fault after the other: on a busy machine the repair of one may last until the
-        #: next is due, and would wait in vain for a server that this one breaks.
-        self.turn = threading.RLock()
+        #: Held from a fault's beginning to the end of its repair. On a busy machine a repair may
+        #: last until the next fault is due; it would wait in vain for a server that this breaks.
+        self.one_fault = threading.RLock()
 
     @property
     def url(self) -> str:
@@ -105,28 +109,28 @@ class Pair:
         self._rebuild_standby()
 
     def promote(self) -> None:
-        """Promote the standby; the old primary, if it still runs, is left alone."""
+        """Promote the standby; the former primary is not touched, even if it still runs."""
         with self._session(self.standby) as session:
             session.run("ALTER SYSTEM RESET synchronous_standby_names")
             session.run("SELECT pg_reload_conf()")
             session.run("SELECT pg_promote(true, 30)")
         self.primary, self.standby = self.standby, self.primary
 
-    def go_on_alone(self) -> None:
+    def commit_without_standby(self) -> None:
         """Let the primary commit without waiting for its standby."""
-        self._wait_for_standby(is_needed=False)
+        self._set_synchronous(is_on=False)
 
     def repair(self) -> frozenset[tuple[int, int]]:
         """End every fault: the former primary, or a standby left behind, follows the primary.
 
         Returns user and version of the events that only the former primary had.
         """
-        with self.turn:
+        with self.one_fault:
             return self._repair()
 
     def _repair(self) -> frozenset[tuple[int, int]]:
         if self.is_healthy():
-            # A lossy or slow link may have left it behind.
+            # The fault may have been a lossy or slow link, which still exists.
             for node in self.nodes:
                 node.heal()
             return frozenset()
@@ -141,7 +145,7 @@ class Pair:
         return lost
 
     def _only_in_former_primary(self) -> frozenset[tuple[int, int]]:
-        """The events that only the former primary has; runs it without a network for this."""
+        """Starts the former primary without a network, to read the events that it alone has."""
         self.standby.kill()
         self.network.cut(self.standby.name)
         self.standby.start()
@@ -162,11 +166,11 @@ class Pair:
         return False
 
     def rows(self, sql: str, **params: object) -> list[dict[str, Any]]:
-        """Rows of the primary."""
+        """The rows that a statement returns on the primary."""
         return self.rows_of(self.primary, sql, **params)
 
     def rows_of(self, node: Node, sql: str, **params: object) -> list[dict[str, Any]]:
-        """Rows of one server, also if it is cut off."""
+        """The rows that a statement returns on this node, also if it is cut off."""
         with self._session(node, DATABASE) as session:
             rows = session.run(sql, **params) or []
             names = [column["name"] for column in session.columns or []]
@@ -177,18 +181,18 @@ class Pair:
 
     def _rebuild_standby(self) -> None:
         data = _data(self.standby)
-        delete_data(data)
-        draft = data.with_name("postgres.copy")
-        delete_data(draft)
-        draft.mkdir(mode=0o700)
-        unprivileged.give_ownership(draft)
+        copy = data.with_name("postgres.copy")
+        for folder in (data, copy):
+            shutil.rmtree(folder, ignore_errors=True)
+        copy.mkdir(mode=0o700)
+        unprivileged.give_ownership(copy)
         source = f"host={self.primary.address} port={_PORT} user={OWNER} password={self._password}"
         # fetch: on a busy machine a stream of WAL exceeds wal_sender_timeout.
-        options = ("-R", "-X", "fetch", "-c", "fast", "-D", str(draft), "-d", source)
-        words = (binary("pg_basebackup"), *options)
+        options = ("-R", "-X", "fetch", "-c", "fast", "-D", str(copy), "-d", source)
+        command = unprivileged.command(copy, binary("pg_basebackup"), *options)
         with inside(self.standby.name):
-            subprocess.run(unprivileged.command(draft, *words), check=True, timeout=60, cwd=draft)
-        shutil.move(draft, data)
+            subprocess.run(command, check=True, timeout=60, cwd=copy)
+        shutil.move(copy, data)
         self.standby.start()
         self._await_standby()
 
@@ -198,10 +202,10 @@ class Pair:
                 return bool(session.run(_STREAMS) == [[1]])
 
         eventually(streams, 60, "the standby follows the primary")
-        self._wait_for_standby(is_needed=self.is_synchronous)
+        self._set_synchronous(is_on=self.is_synchronous)
 
-    def _wait_for_standby(self, *, is_needed: bool) -> None:
-        names = "*" if is_needed else ""
+    def _set_synchronous(self, *, is_on: bool) -> None:
+        names = "*" if is_on else ""
         with self._session(self.primary) as session:
             session.run(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
             session.run("SELECT pg_reload_conf()")

@@ -19,11 +19,11 @@ from tests.clusters.node import Node, state_in
 from tests.faults.bench_parts import rabbitmqctl
 
 _PORTS = (5672, 15672, 25672, 4369)
-#: After how long a silent node counts as down; RabbitMQ's default is 60.
+#: After how many seconds a silent node counts as down; RabbitMQ's default is 60.
 NET_TICK_S = 10
 #: How long a repaired node may take to return without help.
 RETURN_S = 15
-#: How many bytes must be free on a broker's disk.
+#: How many bytes must be free on a broker's disk: more than any disk has, and the usual limit.
 NEVER_FREE, USUALLY_FREE = 10**14, 10**6
 
 
@@ -38,7 +38,7 @@ class Broker(RabbitMQ):
     env: dict[str, str] = field(default_factory=dict)
 
     def programs(self) -> tuple[Program, ...]:
-        """Port mapper and broker, reachable from other nodes."""
+        """Erlang's port mapper and the broker, reachable from other nodes."""
         epmd, broker = super().programs()
         config = Path(broker.env["RABBITMQ_CONFIG_FILE"])
         names = ", ".join(f"'rabbit@{member}'" for member in self.members)
@@ -62,7 +62,7 @@ class Broker(RabbitMQ):
 
 
 class Brokers:
-    """The cluster."""
+    """The cluster: three brokers, each on its node."""
 
     def __init__(
         self, network: Network, folder: Path, passwords: Path, partition_handling: str
@@ -146,7 +146,7 @@ class Brokers:
 
     @contextmanager
     def channel(self) -> Iterator[Any]:
-        """A channel with confirms to any node."""
+        """A channel with publisher confirms to any node."""
         nodes = [pika.URLParameters(self._url(node.address)) for node in self.nodes]
         connection = pika.BlockingConnection(nodes)
         try:

@@ -16,11 +16,12 @@ from local.sandbox.waiting import eventually
 from tests.clusters.network import Network, inside
 from tests.clusters.node import Disk, Node, state_in
 
+#: The name of the replicated master in Sentinel's configuration.
 NAME = "main"
 #: After how long a silent master is replaced.
 DOWN_AFTER_MS = 2000
-#: A master that no replica has heard for this long refuses writes: nothing that it accepts after a
-#: cut is kept.
+#: A master that no replica has acknowledged for this long refuses writes: what it would accept
+#: after a cut is lost when it becomes a replica.
 MAX_LAG_S = 3
 _PORT, _SENTINEL_PORT = 6379, 26379
 _ANSWER_S = 3
@@ -28,12 +29,13 @@ _ANSWER_S = 3
 
 @dataclass(frozen=True)
 class ReplicatedRedis(Redis):
-    """A Redis server of the group; all have the same logins."""
+    """Redis' master, or one of its replicas; all have the same logins."""
 
+    #: The address of the first master; "" on its own node.
     master: str = ""
 
     def programs(self) -> tuple[Program, ...]:
-        """The server; the Sentinels rewrite its configuration, which is then kept."""
+        """The server. Once Sentinels may have rewritten its configuration, that one is kept."""
         config = self.state.folder("redis") / "redis.conf"
         written = config.read_text(encoding="utf-8") if config.exists() else ""
         programs = super().programs()
@@ -52,9 +54,10 @@ class ReplicatedRedis(Redis):
 
 @dataclass(frozen=True)
 class Sentinel:
-    """A Sentinel."""
+    """A Sentinel: watches the master, and elects another one when it is down."""
 
     state: State
+    #: The address of the first master.
     master: str
 
     @property
@@ -68,7 +71,7 @@ class Sentinel:
         return self.state.password("sentinel")
 
     def programs(self) -> tuple[Program, ...]:
-        """The process; it rewrites its configuration, which is then kept."""
+        """The process. It rewrites its configuration, so an existing one is kept."""
         folder = self.state.folder("sentinel")
         config = folder / "sentinel.conf"
         lines = (
@@ -94,7 +97,7 @@ class Sentinel:
         return False
 
 
-class Redises:
+class RedisNodes:
     """Master, replicas and Sentinels: three machines."""
 
     def __init__(self, network: Network, folder: Path, passwords: Path) -> None:
@@ -123,7 +126,7 @@ class Redises:
         eventually(self.is_healthy, 60, "Redis is replicated and watched")
 
     def end(self) -> None:
-        """Remove the disks; all servers have ended."""
+        """Remove the disks; call it when all servers have ended."""
         for disk in self._disks.values():
             disk.end()
 
@@ -154,12 +157,12 @@ class Redises:
 
     def master(self) -> Node:
         """The master, as most Sentinels see it."""
-        masters = [self._named_by(node) for node in self.nodes if node.is_running]
+        masters = [self._master_address_of(node) for node in self.nodes if node.is_running]
         address = max(masters, key=masters.count)
         return next(node for node in self.nodes if node.address == address)
 
     def failover(self) -> None:
-        """Order one of the Sentinels to fail over, as an operator does."""
+        """Order a Sentinel to promote a replica, as an operator does."""
         with self._client(self.nodes[0], _SENTINEL_PORT) as sentinel:
             sentinel.sentinel_failover(NAME)
 
@@ -168,7 +171,7 @@ class Redises:
         url = f"redis://:{self._password}@{node.address}:{_PORT}/0"
         return redis.Redis.from_url(url, socket_timeout=10)
 
-    def _named_by(self, node: Node) -> str:
+    def _master_address_of(self, node: Node) -> str:
         with suppress(redis.RedisError), self._client(node, _SENTINEL_PORT) as sentinel:
             found: Any = sentinel.sentinel_get_master_addr_by_name(NAME)
             return str(found[0]) if found else ""
@@ -192,7 +195,7 @@ class Redises:
         return bool(sees_all and seen["ip"] == master.address and seen["flags"] == "master")
 
     def _masters_by_node(self) -> dict[str, str]:
-        return {node.name: self._named_by(node) for node in self.nodes}
+        return {node.name: self._master_address_of(node) for node in self.nodes}
 
     @contextmanager
     def _client(self, node: Node, port: int) -> Iterator[redis.Redis]:

@@ -1,4 +1,4 @@
-"""A plain AMQP client of a system: publishes by hand, reads the messages of a queue."""
+"""A plain AMQP client of a system: publishes messages by hand, and reads those of a queue."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -45,10 +45,11 @@ class ReceivedMessage:
 
 
 @dataclass
-class Wire:
-    """One connection; messages taken off a queue are deleted."""
+class AmqpClient:
+    """One connection to the broker."""
 
     channel: Any
+    #: All messages taken off each queue so far; the broker has deleted them.
     taken: dict[str, list[ReceivedMessage]] = field(default_factory=dict)
 
     def publish(self, message: object, queue: str = REQUESTS, **properties: object) -> None:
@@ -64,7 +65,7 @@ class Wire:
         self.channel.basic_publish("", queue, message.body, message.properties, mandatory=True)
 
     def take(self, queue: str) -> list[ReceivedMessage]:
-        """All messages that reached the queue since the test began."""
+        """Take what is in the queue off it; returns all messages taken so far, oldest first."""
         messages = self.taken.setdefault(queue, [])
         while True:
             method, properties, body = self.channel.basic_get(queue, auto_ack=True)
@@ -92,31 +93,31 @@ class Wire:
         """The number of consumers of a queue."""
         return int(self.channel.queue_declare(queue, passive=True).method.consumer_count)
 
-    def forget(self, queue: str) -> None:
-        """Empty a queue."""
+    def purge(self, queue: str) -> None:
+        """Delete all messages of a queue."""
         self.channel.queue_purge(queue)
 
 
 @contextmanager
-def wire_to(system: System) -> Iterator[Wire]:
+def connect(system: System) -> Iterator[AmqpClient]:
     """A client of the system's broker; dead letters of other tests are deleted first."""
     parameters = pika.URLParameters(system.url("amqp"))
     parameters.heartbeat = 0  # a test that waits for something else answers none
     connection = pika.BlockingConnection(parameters)
     channel = connection.channel()
     channel.confirm_delivery()
-    wire = Wire(channel)
+    amqp = AmqpClient(channel)
     try:
-        wire.forget(DEAD_REQUESTS)
-        wire.forget(DEAD_REPLIES)
-        yield wire
+        amqp.purge(DEAD_REQUESTS)
+        amqp.purge(DEAD_REPLIES)
+        yield amqp
     finally:
         if connection.is_open:
             connection.close()
 
 
 @contextmanager
-def held_back(system: System, wire: Wire) -> Iterator[None]:
+def held_back(system: System, amqp: AmqpClient) -> Iterator[None]:
     """Freeze the connector and cut its connection: messages stay in their queues."""
     connector = psutil.Process(system.pid("connector"))
     connector.suspend()
@@ -130,7 +131,7 @@ def held_back(system: System, wire: Wire) -> Iterator[None]:
 
         def is_cut() -> bool:
             _cut(system, ports)
-            return not wire.consumers(REQUESTS) and not wire.consumers(REPLIES)
+            return not amqp.consumers(REQUESTS) and not amqp.consumers(REPLIES)
 
         eventually(is_cut, 120, "no consumer is left")
         yield

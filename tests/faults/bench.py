@@ -1,8 +1,8 @@
 """The laboratory's bench: a whole system whose servers are behind proxies.
 
 The real runner starts the processes; the bench starts Postgres, RabbitMQ, Redis and the portal, so
-that each can be killed, frozen, emptied and cut off separately. The observer's own clients (`run`,
-`wire`, `control`) bypass the proxies and always get through.
+that each can be killed, frozen, emptied and cut off separately. The observer's own clients (`rows`,
+`channel`, `control`) bypass the proxies and always get through.
 """
 
 import os
@@ -26,15 +26,16 @@ import trustme
 
 from local.runner.state import State
 from tests.checker.history import Rate
-from tests.faults.bench_parts import Channel, clock_ahead, has_started, port_of, rabbitmqctl
+from tests.faults.bench_parts import Channel, clock_ahead, port_of, rabbitmqctl, try_to_start
 from tests.faults.proxy import Proxy
 from tests.faults.tap import PublishedMessages
 from tests.servers import eventually, private
 from tests.system import System
 
 SERVERS = ("postgres", "rabbitmq", "redis", "bitrix24")
-#: A second proxy in front of the portal's: it terminates the TLS that our processes use.
-UNSEALED = "bitrix24 unsealed"
+#: The proxy between the portal and its TLS proxy "bitrix24": it terminates the TLS that our
+#: processes use, so that it sees plain HTTP.
+PLAIN_HTTP = "bitrix24, plain HTTP"
 #: The portal's request limit in time; time-outs, leases and waits follow from it.
 REQUEST_LIMIT_S = 3
 #: `leadline.workqueue.queue`: a process frozen for longer has lost its lease.
@@ -51,7 +52,7 @@ QUICK = {
     "LEADLINE_BURST": str(RATE.burst),
     "WORKERS": "3",
 }
-#: Programs that are not ours, or that the tests need.
+#: Processes that are never killed, since the clients of the workload need them.
 _SPARED = {"edge"}
 PORTAL = {
     "request_limit_s": REQUEST_LIMIT_S,
@@ -68,7 +69,7 @@ _TRUSTING = Path(__file__).parent / "trusting"
 
 
 class Bench:
-    """One system to break; `put_right` repairs everything.
+    """One system to break; `repair` repairs everything.
 
     `skew_s`: how far Postgres' clock is ahead of all others.
     """
@@ -127,7 +128,7 @@ class Bench:
                 server.stop()
         self._starter.shutdown()
 
-    def put_right(self) -> None:
+    def repair(self) -> None:
         """End every fault: all servers run and can be reached, no process is frozen."""
         for proxy in self.proxies.values():
             proxy.heal()
@@ -182,7 +183,7 @@ class Bench:
             return
         # A killed postmaster leaves backends that hold its shared memory for a moment.
         eventually(
-            lambda: self._starter.submit(has_started, server).result(), 120, f"{name} runs again"
+            lambda: self._starter.submit(try_to_start, server).result(), 120, f"{name} runs again"
         )
         if name == "bitrix24":
             self.control("PUT", "settings", PORTAL)
@@ -269,10 +270,10 @@ class Bench:
         port = port_of(self.servers[name].url)
         if name != "bitrix24":
             return port
-        sealing = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._authority.issue_cert("127.0.0.1").configure_cert(sealing)
-        self.proxies[UNSEALED] = Proxy(port, tls=sealing)
-        return self.proxies[UNSEALED].port
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._authority.issue_cert("127.0.0.1").configure_cert(context)
+        self.proxies[PLAIN_HTTP] = Proxy(port, tls=context)
+        return self.proxies[PLAIN_HTTP].port
 
     def _behind(self, name: str) -> str:
         parts = urlsplit(self.servers[name].url)

@@ -26,4 +26,4 @@ def bench(running_bench: Bench) -> Iterator[Bench]:
     try:
         yield running_bench
     finally:
-        running_bench.put_right()
+        running_bench.repair()

@@ -1,7 +1,7 @@
 """Damage to an answer: each function takes the first bytes and returns those to pass on.
 
-Those of `CLEAR` work on a readable HTTP answer, those of `SEALED` on TLS records. A damaged answer
-ends its connection, unless it is to be read to its end.
+`HTTP_DAMAGES` change a readable HTTP answer, `TLS_DAMAGES` its TLS records. After a damaged answer
+the connection is closed, except for one that stays complete.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Damage:
-    """The damaged first bytes of an answer, and whether the connection then ends."""
+    """How the first bytes of an answer are changed, and whether the connection is then closed."""
 
     spoil: Callable[[bytes], bytes]
     is_cut: bool = True
@@ -51,14 +51,14 @@ def _plain(_: bytes) -> bytes:
     return b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-CLEAR = {
+HTTP_DAMAGES = {
     "malformed_header": Damage(_without_colon, is_cut=False),
     "malformed_status": Damage(_without_status),
     "too_many_headers": Damage(_too_many_headers),
     "another_length": Damage(_another_length),
     "half": Damage(_half),
 }
-SEALED = {
+TLS_DAMAGES = {
     "half_a_record": Damage(_half),
     "flipped_bit": Damage(_flip_bit),
     "plain_text_in_tls": Damage(_plain),

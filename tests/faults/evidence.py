@@ -22,11 +22,11 @@ from tests.checker.history import (
     State,
     Text,
 )
-from tests.faults import story
+from tests.faults import system_logs
+from tests.faults.amqp_client import ReceivedMessage
 from tests.faults.bench import OUR_CODE, RATE, Bench
-from tests.faults.injections import IN_THE_WAY, Toll
+from tests.faults.injections import IN_THE_WAY, Consequences
 from tests.faults.portal_log import PortalLog
-from tests.faults.wire import ReceivedMessage
 from tests.faults.workload import MARK, PHONE_BY_HAND, PHONES, Workload
 from tests.system import CHECKOUT
 
@@ -43,7 +43,7 @@ class Beginning:
 
     @classmethod
     def now(cls, bench: Bench) -> "Beginning":
-        """The state now, while the bench is idle before the first write."""
+        """The state now, while the bench is idle; earlier publications are forgotten."""
         bench.published.clear()
         (row,) = bench.rows("SELECT COALESCE(max(id), 0) AS last FROM users")
         return cls(int(row["last"]), bench.journal.stat().st_size)
@@ -55,7 +55,7 @@ class Evidence:
 
     bench: Bench
     workload: Workload
-    toll: Toll
+    consequences: Consequences
     beginning: Beginning
     users: dict[int, dict[str, Any]] = field(init=False)
     events: list[dict[str, Any]] = field(init=False)
@@ -69,7 +69,7 @@ class Evidence:
 
     @cached_property
     def dead(self) -> dict[str, list[ReceivedMessage]]:
-        """The dead letters of both queues, taken off them."""
+        """The dead letters of both queues, by queue; the first access takes them off it."""
         found: dict[str, list[ReceivedMessage]] = {}
         with self.bench.channel() as channel:
             for queue in (topology.REQUESTS, topology.REPLIES):
@@ -88,7 +88,7 @@ class Evidence:
         """The portal's requests in this round."""
         with self.bench.journal.open("rb") as journal:
             journal.seek(self.beginning.journal_bytes)
-            return PortalLog(map(orjson.loads, journal), tuple(self.toll.blurs))
+            return PortalLog(map(orjson.loads, journal), tuple(self.consequences.blurs))
 
     @cached_property
     def history(self) -> History:
@@ -104,9 +104,9 @@ class Evidence:
             replies=tuple(reply for reply in self.bench.published.replies if reply.user > after),
             is_broker_complete=self.bench.is_broker_complete,
             dead_letters=tuple(
-                _dead_letter(queue, letter)
+                _dead_letter(queue, dead_letter)
                 for queue, dead_letters in self.dead.items()
-                for letter in dead_letters
+                for dead_letter in dead_letters
             ),
             requests=self.portal_log.requests(),
             rate=RATE,
@@ -122,20 +122,20 @@ class Evidence:
 
     def _injected_faults(self) -> InjectedFaults:
         return InjectedFaults(
-            rejections=frozenset(self.toll.rejections),
-            poison=self.toll.poison,
-            messages_were_lost=self.toll.messages_were_lost,
-            losses=tuple(self.toll.losses),
-            replayed=frozenset(self.toll.replayed),
-            redis_losses=tuple(self.toll.redis_losses),
-            blurs=tuple(self.toll.blurs),
-            forks=tuple(self.toll.forks),
+            rejections=frozenset(self.consequences.rejections),
+            poison=self.consequences.poison,
+            messages_were_lost=self.consequences.messages_were_lost,
+            losses=tuple(self.consequences.losses),
+            replayed=frozenset(self.consequences.replayed),
+            redis_losses=tuple(self.consequences.redis_losses),
+            blurs=tuple(self.consequences.blurs),
+            forks=tuple(self.consequences.forks),
         )
 
     def _texts(self) -> Iterator[Text]:
         """Every line of our logs, the listing of the dead letters, and all metrics."""
         for system in self.bench.systems:
-            for name, line in story.raw_lines(system):
+            for name, line in system_logs.raw_lines(system):
                 yield Text(name, line)
         result = subprocess.run(
             (sys.executable, "-m", "leadline", "dead-letters", "list"),

@@ -1,9 +1,9 @@
-"""A first match: `plan` writes nothing, `apply` only its list, and no user gets two leads.
+"""Checks a first match: `plan` writes nothing, `apply` only its plan; no user gets two leads.
 
 python -m tests.faults.first_match              5,000 users, 5,000 leads, 5 % of answers lost
 python -m tests.faults.first_match --lost-share 0
 python -m tests.faults.first_match --kills      `plan`, `apply` and workers are killed on the way
-python -m tests.faults.first_match --users 60 --leads 60 --same 24 --ambiguous 3
+python -m tests.faults.first_match --users 60 --leads 60 --matched 24 --ambiguous 3
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any
 
 from local.runner.state import State
 from local.sandbox.waiting import NotInTime
-from tests.faults import portal, story
+from tests.faults import portal, system_logs
 from tests.faults.portal import SHORT_WAITS
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
@@ -41,12 +41,19 @@ SETTINGS = {**SHORT_WAITS, "LEADLINE_DUPLICATES": "hold"}
 
 @dataclass(frozen=True)
 class Size:
-    """The numbers of users and leads, of users with one lead, and of users with two (ambiguous)."""
+    """How many users and leads there are."""
 
     users: int = 5000
     leads: int = 5000
-    same: int = 2000
+    #: Users with one lead that has their phone.
+    matched: int = 2000
+    #: Users with two leads that have their phone.
     ambiguous: int = 50
+
+    @property
+    def new(self) -> int:
+        """Users without a lead."""
+        return self.users - self.matched - self.ambiguous
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,16 @@ class Result:
     lost: int
 
 
-def judge(
+def check_first_match(
     system: System, size: Size, folder: Path, lost_share: float = 0.05, *, kills: bool = False
 ) -> Result:
-    """Run a first match on a system whose LEADLINE_DUPLICATES is `hold`; raises AssertionError.
+    """Run a first match on a system whose LEADLINE_DUPLICATES is `hold`, and check each step.
 
-    `kills`: the commands are killed and repeated, and workers are killed while they link.
+    `lost_share`: the part of the portal's answers that are lost during `apply`. `kills`: the
+    commands are killed and repeated, and workers are killed while they link.
+
+    Raises:
+        AssertionError: a step did not do what docs/first-match.md says.
     """
     _leads_made_by_hand(system, size)
     _command(system, folder, "portal", "pause", "--reason", "first match", "--yes")
@@ -77,12 +88,13 @@ def judge(
     code, lines = _command(system, folder, "plan", "--json")
     plan_s = time.monotonic() - began
     after = _calls(system)
-    assert code == 2
+    assert code == 2, "the plan has lines"
     assert _writes(after) == _writes(before), "a plan reads only"
     kinds = Counter(line["kind"] for line in lines if "kind" in line)
-    new = size.users - size.same - size.ambiguous
-    assert kinds == {"create": new, "match": size.same, "ambiguous": size.ambiguous}
-    matched = {line["user_id"]: line["lead_id"] for line in lines if line.get("kind") == "match"}
+    assert kinds == {"create": size.new, "match": size.matched, "ambiguous": size.ambiguous}
+    lead_by_user = {
+        line["user_id"]: line["lead_id"] for line in lines if line.get("kind") == "match"
+    }
 
     if lost_share:
         portal.add_fault(system, "drop_after", share=lost_share)
@@ -92,12 +104,12 @@ def judge(
     code, (applied,) = _command(system, folder, "apply", "--yes", "--json")
     apply_s = time.monotonic() - began
     assert (code, applied["changed"]) == (0, [])
-    assert kills or applied["entered"] == new + size.same
+    assert kills or applied["entered"] == size.new + size.matched
     _, lines = _command(system, folder, "plan", str(applied["plan"]), "--json")
     outcomes = Counter((line["kind"], line["outcome"]) for line in lines if "kind" in line)
     assert outcomes == {
-        ("create", "entered"): new,
-        ("match", "entered"): size.same,
+        ("create", "entered"): size.new,
+        ("match", "entered"): size.matched,
         ("ambiguous", None): size.ambiguous,
     }
     assert _writes(_calls(system)) == _writes(before), "workers write, not the command"
@@ -109,7 +121,7 @@ def judge(
     _await_done(system, folder, size)
     drain_s, lost = time.monotonic() - began, portal.hits(system)
     portal.clear_faults(system)
-    _check_leads(system, size, matched)
+    _check_leads(system, size, lead_by_user)
     code, next_plan = _command(system, folder, "plan", "--json")
     assert code == 0, "the second plan is empty"
     assert {line["kind"] for line in next_plan if "kind" in line} <= {"ambiguous"}
@@ -124,20 +136,20 @@ def _phone(number: int) -> str:
 def _leads_made_by_hand(system: System, size: Size) -> None:
     """Add leads by hand: one for each of some users, two for others, then leads of other people."""
     system.control("PUT", "settings", {"rate_per_s": 1e6, "burst": 1_000_000})
-    twice = [number for number in range(size.same, size.same + size.ambiguous) for _ in range(2)]
-    others = range(10**6, 10**6 + size.leads - size.same - len(twice))
-    numbers = [*range(size.same), *twice, *others]
-    for at in range(0, len(numbers), 50):
-        cmd = {
-            f"c{index}": _add(at + index, phone)
-            for index, phone in enumerate(numbers[at : at + 50])
-        }
+    ambiguous = range(size.matched, size.matched + size.ambiguous)
+    twice = [number for number in ambiguous for _ in range(2)]
+    others = range(10**6, 10**6 + size.leads - size.matched - len(twice))
+    numbers = [*range(size.matched), *twice, *others]
+    commands = [_add(position, number) for position, number in enumerate(numbers)]
+    for begin in range(0, len(commands), 50):  # the most commands of a batch
+        cmd = {f"c{index}": text for index, text in enumerate(commands[begin : begin + 50])}
         answer = portal.call(system, "batch", halt=0, cmd=cmd)
         assert not answer["result_error"], answer["result_error"]
     system.control("PUT", "settings", {"rate_per_s": 2, "burst": 50})
 
 
 def _add(position: int, number: int) -> str:
+    """The command that adds a lead with the phone of this number, in one of the notations."""
     text = _NOTATIONS[position % len(_NOTATIONS)].format(_phone(number))
     value = text.replace("+", "%2B").replace(" ", "%20")
     name = f"By%20Hand%20{position}"
@@ -221,15 +233,14 @@ def _await_done(system: System, folder: Path, size: Size) -> None:
         raise AssertionError(f"{error}; at last: {seen}") from None
 
 
-def _check_leads(system: System, size: Size, matched: dict[int, int]) -> None:
+def _check_leads(system: System, size: Size, lead_by_user: dict[int, int]) -> None:
     assert system.control("GET", "duplicates") == []
     leads = {int(lead["ID"]): lead for lead in system.control("GET", "leads")}
-    new = size.users - size.same - size.ambiguous
-    assert len(leads) == size.leads + new, "no lead too many, none too few"
+    assert len(leads) == size.leads + size.new, "no lead too many, none too few"
     origins = Counter(lead["ORIGIN_ID"] for lead in leads.values() if lead["ORIGIN_ID"])
     assert len(origins) == size.users - size.ambiguous
     assert max(origins.values()) == 1
-    assert all(leads[lead]["ORIGIN_ID"] == str(user) for user, lead in matched.items())
+    assert all(leads[lead]["ORIGIN_ID"] == str(user) for user, lead in lead_by_user.items())
     assert all(len(lead["PHONE"]) == 1 for lead in leads.values()), "a phone is replaced, not added"
 
 
@@ -253,9 +264,9 @@ def main() -> None:
     size = Size(**options)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         root = Path(folder)
-        with story.running(System(State(root / "system"), dict(SETTINGS))) as system:
+        with system_logs.leak_checked(System(State(root / "system"), dict(SETTINGS))) as system:
             (root / "state").mkdir()
-            result = judge(system, size, root / "state", lost_share, kills=kills)
+            result = check_first_match(system, size, root / "state", lost_share, kills=kills)
             # Before the search for personal data in all logs, which takes minutes.
             sys.stdout.write(f"{json.dumps(vars(result) | vars(size))}\n")
             sys.stdout.flush()

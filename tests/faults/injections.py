@@ -1,8 +1,8 @@
 """Every fault of the laboratory, each a small function: break, `yield`, repair.
 
 `@fault(target, …)` registers it in `FAULTS`. Faults of one target never overlap, those of different
-ones do. A fault records in the round's `Toll` how it changes what may be expected (a message that
-must become a dead letter, leads that may be refused).
+ones do. A fault records in the round's `Consequences` how it changes what may be expected (a
+message that must become a dead letter, leads that may be refused).
 """
 
 import random
@@ -25,8 +25,8 @@ from leadline.ledger.outbox import to_message
 from leadline.messages import topology
 from leadline.runtime.postgres.json_rows import as_json
 from tests.checker.history import FULL_NAME, STAGE, Fork, Window
-from tests.faults.bench import LEASE_S, UNSEALED, Bench
-from tests.faults.damage import CLEAR, SEALED, Damage
+from tests.faults.bench import LEASE_S, PLAIN_HTTP, Bench
+from tests.faults.damage import HTTP_DAMAGES, TLS_DAMAGES, Damage
 from tests.faults.workload import NAMES, STAGES, Client, Workload
 from tests.servers import family
 
@@ -35,7 +35,7 @@ REJECTION = "this lead is not wanted"
 
 
 @dataclass
-class Toll:
+class Consequences:
     """How the faults of a round change the expectations at its end."""
 
     #: Ids of unprocessable messages, by the dead letter queue in which they belong.
@@ -62,7 +62,7 @@ class Scene:
 
     bench: Bench
     dice: random.Random
-    toll: Toll
+    consequences: Consequences
     workload: Workload
 
 
@@ -97,12 +97,12 @@ def fault(
 ) -> Callable[[Injection], Injection]:
     """Register a function as a fault under its own name."""
 
-    def enter(inject: Injection) -> Injection:
+    def register(inject: Injection) -> Injection:
         name = inject.__name__
         FAULTS[name] = Fault(name, target, seconds, weight, excuse, inject)
         return inject
 
-    return enter
+    return register
 
 
 # Processes
@@ -166,7 +166,7 @@ def _family(pid: int) -> list[psutil.Process]:
 # The network to each server
 
 
-def _network(server: str, weight: float) -> None:
+def _register_network_faults(server: str, weight: float) -> None:
     def connections_reset(scene: Scene) -> Iterator[None]:
         scene.bench.proxies[server].cut()
         yield
@@ -183,7 +183,7 @@ def _network(server: str, weight: float) -> None:
 
     def answers_lost(scene: Scene) -> Iterator[None]:
         # With TLS, a deaf proxy in front would prevent new connections.
-        proxy = scene.bench.proxies[UNSEALED if server == "bitrix24" else server]
+        proxy = scene.bench.proxies[PLAIN_HTTP if server == "bitrix24" else server]
         proxy.is_deaf = True
         yield
         proxy.heal()
@@ -207,18 +207,18 @@ def _network(server: str, weight: float) -> None:
 
 
 for _server in ("postgres", "rabbitmq", "redis", "bitrix24"):
-    _network(_server, weight=0.8)
+    _register_network_faults(_server, weight=0.8)
 
 
 # Servers that end or hang
 
 
-def _crashing(server: str, signal_: signal.Signals, name: str, weight: float) -> None:
+def _register_crash(server: str, signal_: signal.Signals, name: str, weight: float) -> None:
     def crash(scene: Scene) -> Iterator[None]:
         with scene.bench.locks[server]:
             scene.bench.crash(server, signal_)
         # Messages that RabbitMQ itself was moving from a delay queue are not confirmed to it.
-        scene.toll.messages_were_lost |= (server, signal_) == ("rabbitmq", signal.SIGKILL)
+        scene.consequences.messages_were_lost |= (server, signal_) == ("rabbitmq", signal.SIGKILL)
         yield
         with scene.bench.locks[server]:
             scene.bench.revive(server)
@@ -227,7 +227,7 @@ def _crashing(server: str, signal_: signal.Signals, name: str, weight: float) ->
     fault(server, (0, 3), weight, "blur" if server == "bitrix24" else "loss")(crash)
 
 
-def _freezing(server: str, seconds: tuple[float, float]) -> None:
+def _register_freeze(server: str, seconds: tuple[float, float]) -> None:
     def freeze(scene: Scene) -> Iterator[None]:
         scene.bench.servers[server].freeze()
         yield
@@ -237,14 +237,14 @@ def _freezing(server: str, seconds: tuple[float, float]) -> None:
     fault(server, seconds, excuse="blur" if server == "bitrix24" else "loss")(freeze)
 
 
-_crashing("postgres", signal.SIGQUIT, "stopped_immediately", weight=1)
-_crashing("postgres", signal.SIGKILL, "killed", weight=1)
-_crashing("rabbitmq", signal.SIGTERM, "restarted", weight=0.7)
-_crashing("rabbitmq", signal.SIGKILL, "killed", weight=0.7)
-_crashing("redis", signal.SIGKILL, "killed", weight=1.5)
-_crashing("bitrix24", signal.SIGKILL, "killed", weight=1)
+_register_crash("postgres", signal.SIGQUIT, "stopped_immediately", weight=1)
+_register_crash("postgres", signal.SIGKILL, "killed", weight=1)
+_register_crash("rabbitmq", signal.SIGTERM, "restarted", weight=0.7)
+_register_crash("rabbitmq", signal.SIGKILL, "killed", weight=0.7)
+_register_crash("redis", signal.SIGKILL, "killed", weight=1.5)
+_register_crash("bitrix24", signal.SIGKILL, "killed", weight=1)
 for _server, _longest_s in (("postgres", 6), ("rabbitmq", 8), ("redis", 6), ("bitrix24", 10)):
-    _freezing(_server, (1, _longest_s))
+    _register_freeze(_server, (1, _longest_s))
 
 
 # Lost data
@@ -255,14 +255,14 @@ def rabbitmq_wiped(scene: Scene) -> Iterator[None]:
     with scene.bench.locks["rabbitmq"]:
         scene.bench.crash("rabbitmq")
         scene.bench.wipe("rabbitmq")
-        scene.toll.messages_were_lost = True
+        scene.consequences.messages_were_lost = True
         yield
         scene.bench.revive("rabbitmq")
 
 
 @fault("redis", weight=2)
 def redis_flushed(scene: Scene) -> Iterator[None]:
-    scene.toll.redis_losses.append(time.time())
+    scene.consequences.redis_losses.append(time.time())
     with scene.bench.redis() as redis:
         redis.flushall()
     yield
@@ -270,7 +270,7 @@ def redis_flushed(scene: Scene) -> Iterator[None]:
 
 @fault("redis", (0, 2), weight=1)
 def redis_wiped(scene: Scene) -> Iterator[None]:
-    scene.toll.redis_losses.append(time.time())
+    scene.consequences.redis_losses.append(time.time())
     with scene.bench.locks["redis"]:
         scene.bench.crash("redis")
         scene.bench.wipe("redis")
@@ -286,7 +286,7 @@ def redis_lost_its_last_second(scene: Scene) -> Iterator[None]:
         sizes = {path: path.stat().st_size for path in files}
         time.sleep(scene.dice.uniform(0.1, 1))
         scene.bench.crash("redis")
-        scene.toll.redis_losses.append(time.time())
+        scene.consequences.redis_losses.append(time.time())
         for path, size in sizes.items():
             with path.open("r+b") as file:
                 file.truncate(size)
@@ -303,7 +303,7 @@ def redis_restored_from_a_copy(scene: Scene) -> Iterator[None]:
         shutil.copytree(folder, copy)
         time.sleep(scene.dice.uniform(0, 0.5))
         scene.bench.crash("redis")
-        scene.toll.redis_losses.append(time.time())
+        scene.consequences.redis_losses.append(time.time())
         shutil.rmtree(folder)
         copy.rename(folder)
         yield
@@ -328,7 +328,7 @@ def redis_flushed_and_all_processes_killed(scene: Scene) -> Iterator[None]:
 
 @fault("rabbitmq", weight=0.5)
 def a_queue_deleted(scene: Scene) -> Iterator[None]:
-    scene.toll.messages_were_lost = True
+    scene.consequences.messages_were_lost = True
     with scene.bench.channel() as channel:
         channel.queue_delete(scene.dice.choice((topology.REQUESTS, topology.REPLIES)))
     yield
@@ -423,7 +423,7 @@ def users_locked(scene: Scene) -> Iterator[None]:
 # Failures of the portal
 
 
-def _portal_faults() -> None:
+def _register_portal_faults() -> None:
     refused: dict[str, Any] = {"action": "error", "status": 503, "code": "QUERY_LIMIT_EXCEEDED"}
     rules: dict[str, dict[str, Any]] = {
         "portal_drops_before": {"action": "drop_before", "share": 0.3},
@@ -461,10 +461,10 @@ def _portal_faults() -> None:
         "portal_finds_nothing": {"method": "crm.lead.list", "action": "error_200", "share": 0.5},
     }
     for name, rule in rules.items():
-        _portal_fault(name, {"method": "batch", **rule})
+        _register_portal_fault(name, {"method": "batch", **rule})
 
 
-def _portal_fault(name: str, rule: dict[str, Any]) -> None:
+def _register_portal_fault(name: str, rule: dict[str, Any]) -> None:
     def portal_fault(scene: Scene) -> Iterator[None]:
         scene.bench.control("POST", "faults", [rule])
         yield
@@ -474,7 +474,7 @@ def _portal_fault(name: str, rule: dict[str, Any]) -> None:
     fault("bitrix24", (2, 6), weight=0.5, excuse="nothing")(portal_fault)
 
 
-_portal_faults()
+_register_portal_faults()
 
 
 @fault("bitrix24", (2, 6), weight=1, excuse="nothing")
@@ -490,7 +490,7 @@ def portal_fails_with_long_texts(scene: Scene) -> Iterator[None]:
 @fault("bitrix24", (2, 6), weight=1, excuse="nothing")
 def portal_rejects_a_create_with_a_long_text(scene: Scene) -> Iterator[None]:
     words = f"{REJECTION}, {'und so weiter ' * scene.dice.randrange(70, 7_000)}"
-    scene.toll.rejections.add(words)
+    scene.consequences.rejections.add(words)
     rule = {"method": "crm.item.add", "action": "error", "code": "ERROR_CORE", "count": 1}
     scene.bench.control("POST", "faults", [{**rule, "description": words}])
     yield
@@ -508,7 +508,7 @@ def portal_rejects_all_calls(scene: Scene) -> Iterator[None]:
 # Answers damaged in transit
 
 
-def _damaging(proxy: str, name: str, damage: Damage) -> None:
+def _register_damage(proxy: str, name: str, damage: Damage) -> None:
     def spoil(scene: Scene) -> Iterator[None]:
         scene.bench.proxies[proxy].damage = damage
         yield
@@ -518,19 +518,19 @@ def _damaging(proxy: str, name: str, damage: Damage) -> None:
     fault("bitrix24", (0.5, 3), weight=0.4, excuse="blur")(spoil)
 
 
-for _proxy, _damages in ((UNSEALED, CLEAR), ("bitrix24", SEALED)):
+for _proxy, _damages in ((PLAIN_HTTP, HTTP_DAMAGES), ("bitrix24", TLS_DAMAGES)):
     for _name, _damage in _damages.items():
-        _damaging(_proxy, _name, _damage)
+        _register_damage(_proxy, _name, _damage)
 
 
 @fault("bitrix24", (3, 10), weight=1, excuse="blur")
 def answers_drip(scene: Scene) -> Iterator[None]:
-    scene.bench.proxies[UNSEALED].is_dripping = True
+    scene.bench.proxies[PLAIN_HTTP].is_dripping = True
     yield
-    scene.bench.proxies[UNSEALED].heal()
+    scene.bench.proxies[PLAIN_HTTP].heal()
 
 
-# The result of a call is lost, and its user is changed back
+# The result of a call is lost, and the user's change is reverted
 
 
 @fault("bitrix24", (0.2, 1), weight=3, excuse="both")
@@ -543,18 +543,18 @@ def an_update_is_cut_off_and_reverted(scene: Scene) -> Iterator[None]:
     before = scene.workload.users[user][1]
     name = scene.dice.choice([name for name in NAMES if name != before.full_name])
     client = Client(scene.workload, scene.dice)
-    scene.bench.proxies[UNSEALED].is_deaf = True
+    scene.bench.proxies[PLAIN_HTTP].is_deaf = True
     client.change(user, {FULL_NAME: name})
     _await_title(scene.bench, user, name)
     _lose_the_result(scene)
     yield
-    scene.bench.proxies[UNSEALED].heal()
+    scene.bench.proxies[PLAIN_HTTP].heal()
     client.change(user, {FULL_NAME: before.full_name})
 
 
 @fault("", weight=2)
 def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
-    """The same with a stage, and without a delayed answer: the order is random."""
+    """Change a stage, kill the workers soon after, and revert it: in any order with the call."""
     users = _synced_users(scene)
     if not users:
         return
@@ -579,6 +579,7 @@ def _synced_users(scene: Scene) -> list[int]:
 
 
 def _await_title(bench: Bench, user: int, title: str) -> None:
+    """Wait until the update has reached the portal, up to 4 s: another fault may prevent it."""
     until = time.monotonic() + 4
     while time.monotonic() < until:
         if any(lead["TITLE"] == title for lead in bench.leads_of(user)):
@@ -593,7 +594,7 @@ def _lose_the_result(scene: Scene) -> None:
         for name in _workers(scene.bench):
             scene.bench.send(name, signal.SIGKILL)
     if how != "kill":
-        scene.toll.redis_losses.append(time.time())
+        scene.consequences.redis_losses.append(time.time())
         with scene.bench.redis() as redis:
             redis.flushall()
 
@@ -634,7 +635,7 @@ def poison(scene: Scene) -> Iterator[None]:
     with scene.bench.channel() as channel:
         body = scene.dice.choice(_NONSENSE)
         channel.basic_publish("", queue, body, properties, mandatory=True)
-    scene.toll.poison[message_id] = topology.dead_letter_name(queue)
+    scene.consequences.poison[message_id] = topology.dead_letter_name(queue)
     yield
 
 
@@ -651,7 +652,7 @@ def old_messages_redelivered(scene: Scene) -> Iterator[None]:
     rows = orjson.loads(scene.bench.rows(query)[0]["result"])
     events = scene.dice.sample(rows, min(12, len(rows))) * 2
     scene.dice.shuffle(events)
-    scene.toll.replayed.update(str(row["event_id"]) for row in events)
+    scene.consequences.replayed.update(str(row["event_id"]) for row in events)
     with scene.bench.channel() as channel:
         for row in events:
             message = to_message(event_from_row(row), republished=True)
@@ -670,7 +671,7 @@ def old_replies_redelivered(scene: Scene) -> Iterator[None]:
     )
     with scene.bench.channel() as channel:
         for row in scene.dice.sample(rows, min(8, len(rows))):
-            scene.toll.replayed.add(str(row["id"]))
+            scene.consequences.replayed.add(str(row["id"]))
             reply = {
                 "action": row["action"],
                 "user_id": row["user_id"],
@@ -700,7 +701,7 @@ def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
             messages.append((method.delivery_tag, properties, body))
         scene.dice.shuffle(messages)
         for tag, properties, body in messages:
-            scene.toll.replayed.add(str(properties.message_id))
+            scene.consequences.replayed.add(str(properties.message_id))
             channel.basic_publish("", queue, body, properties, mandatory=True)
             channel.basic_ack(tag)
     yield

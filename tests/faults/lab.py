@@ -21,7 +21,7 @@ import orjson
 
 from tests.checker.check import check
 from tests.checker.history import ClientWrite, Lead, Violation
-from tests.faults import schedule, story
+from tests.faults import schedule, system_logs
 from tests.faults.bench import Bench
 from tests.faults.evidence import Beginning, Evidence
 from tests.faults.idle import await_idle
@@ -30,7 +30,7 @@ from tests.faults.workload import Workload
 
 ROUND_S = 40.0
 _SHOWN_USERS = 5
-#: How many rounds share a bench, which takes a while to start, and its clocks.
+#: How many rounds share a bench with its clocks, since a bench takes a while to start.
 _SAME_CLOCK = 8
 
 
@@ -40,7 +40,7 @@ class PromiseBroken(AssertionError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a round."""
+    """The figures of a round in which every promise was kept."""
 
     seed: int
     schedule: tuple[str, ...]
@@ -50,14 +50,14 @@ class Outcome:
     users: int
     failed: int
     dead: int
-    rest_s: float
+    idle_after_s: float
 
     def __str__(self) -> str:
         return (
             f"seed {self.seed}: {len(self.schedule)} faults; {self.attempted} writes attempted,"
             f" {self.acknowledged} acknowledged, {self.unsure} unanswered; {self.users} users,"
             f" 0 lost, 0 doubled, 0 out of date, {self.failed} recorded as failed;"
-            f" {self.dead} dead letters; idle after {self.rest_s:.0f} s"
+            f" {self.dead} dead letters; idle after {self.idle_after_s:.0f} s"
         )
 
 
@@ -74,7 +74,7 @@ def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
 
 
 def play(planned: list[PlannedFault], workload: Workload, seconds: float) -> Evidence:
-    """Play these faults on a running, idle system; returns the evidence if no promise is broken.
+    """Play these faults on a running, idle system; returns the evidence if all promises are kept.
 
     Raises:
         PromiseBroken: with seed, schedule and logs.
@@ -84,26 +84,26 @@ def play(planned: list[PlannedFault], workload: Workload, seconds: float) -> Evi
     bench.control("PUT", "settings", {"seed": seed})
     workload.start()
     try:
-        toll = schedule.play(planned, bench, seconds, workload)
+        consequences = schedule.play(planned, bench, seconds, workload)
     finally:
         workload.stop()
-        bench.put_right()
+        bench.repair()
     try:
         await_idle(bench)
         workload.write_last()
         await_idle(bench)
     except AssertionError as error:
-        evidence = Evidence(bench, workload, toll, beginning)
-        found = [Violation("rest", "P1", str(error)), *check(evidence.history)]
+        evidence = Evidence(bench, workload, consequences, beginning)
+        found = [Violation("idle", "P1", str(error)), *check(evidence.history)]
         raise PromiseBroken(_report(seed, planned, found, evidence)) from None
-    evidence = Evidence(bench, workload, toll, beginning)
+    evidence = Evidence(bench, workload, consequences, beginning)
     found = check(evidence.history)
     if found:
         raise PromiseBroken(_report(seed, planned, found, evidence))
     return evidence
 
 
-def outcome_of(planned: list[PlannedFault], evidence: Evidence, rest_s: float) -> Outcome:
+def outcome_of(planned: list[PlannedFault], evidence: Evidence, idle_after_s: float) -> Outcome:
     """Figures of a round in which no promise was broken."""
     writes = evidence.workload.writes
     return Outcome(
@@ -115,7 +115,7 @@ def outcome_of(planned: list[PlannedFault], evidence: Evidence, rest_s: float) -
         users=len(evidence.users),
         failed=sum(row["sync_status"] == "failed" for row in evidence.users.values()),
         dead=sum(map(len, evidence.dead.values())),
-        rest_s=rest_s,
+        idle_after_s=idle_after_s,
     )
 
 
@@ -158,15 +158,15 @@ def _story_of(user: int, evidence: Evidence) -> list[str]:
     for system in evidence.bench.systems:
         story_lines += [
             f"log    {name}: {_short(line)}"
-            for name, line in story.raw_lines(system)
+            for name, line in system_logs.raw_lines(system)
             if mark in line.replace('": ', '":')
         ]
     return story_lines
 
 
 def _request_text(write: ClientWrite) -> str:
-    requests = {**write.changes, **({"If-Match": write.if_match} if write.if_match else {})}
-    return f"{write.action} {requests} key={write.key} → {write.status}, version {write.version}"
+    sent = {**write.changes, **({"If-Match": write.if_match} if write.if_match else {})}
+    return f"{write.action} {sent} key={write.key} → {write.status}, version {write.version}"
 
 
 def _lead_line(lead: Lead) -> str:
@@ -213,13 +213,13 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="leadline-faults-"))
     try:
         for outcome in _rounds(folder, first, options.seconds, until):
-            _say("\n".join((str(outcome), *(outcome.schedule if options.verbose else ()))))
+            _print("\n".join((str(outcome), *(outcome.schedule if options.verbose else ()))))
             rounds += 1
     except PromiseBroken as failure:
-        _say(f"{failure}\nall logs: {folder}")
+        _print(f"{failure}\nall logs: {folder}")
         return 1
     shutil.rmtree(folder)
-    _say(f"{rounds} rounds, no promise broken")
+    _print(f"{rounds} rounds, no promise broken")
     return 0
 
 
@@ -246,7 +246,7 @@ def skew_of(seed: int) -> int:
     return (0, 5, -5)[seed // _SAME_CLOCK % 3]
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

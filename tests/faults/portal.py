@@ -1,4 +1,4 @@
-"""The emulated portal in tests: without faults before and after, broken in between."""
+"""The emulated portal in tests: its faults, its leads, and its normal state between tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,15 +25,18 @@ _DEFAULTS = {
 
 @contextmanager
 def in_order(system: System, *, idle: bool = True) -> Iterator[None]:
-    """Clear the portal's faults and settings; the system is healthy, and no user waits."""
-    _clear_faults(system)
+    """The portal without faults before and after the block, and every part of the system healthy.
+
+    `idle`: wait until no user waits for a call, too.
+    """
+    _reset(system)
     eventually(lambda: _is_well(system), 120, "every part works before the test")
     if idle:
         eventually(lambda: not _waiting(system), 120, "no user waits before the test")
     try:
         yield
     finally:
-        _clear_faults(system)
+        _reset(system)
 
 
 def add_fault(system: System, action: str, method: str = "*", **extra: object) -> None:
@@ -85,7 +88,8 @@ def _waiting(system: System) -> list[object]:
     return list(system.request("GET", "/users?sync=waiting").json()["items"])
 
 
-def _clear_faults(system: System) -> None:
+def _reset(system: System) -> None:
+    """Remove all faults, and restore the settings."""
     clear_faults(system)
     system.control("PUT", "settings", _DEFAULTS)
 

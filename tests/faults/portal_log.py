@@ -42,7 +42,7 @@ _KINDS: dict[str, Literal["create", "update", "delete"]] = {
 
 @dataclass
 class _Visit:
-    """The lines of one request."""
+    """One request to the portal: its lines in the journal, each under the name of its kind."""
 
     arrived: dict[str, Any]
     asked: dict[str, Any] = field(default_factory=dict)
@@ -89,10 +89,10 @@ class PortalLog:
         )
 
     def leads(self, existing: Mapping[int, dict[str, Any]]) -> tuple[Lead, ...]:
-        """Every lead created in this round; `existing`: the existing ones, by id."""
-        lives = self._lives()
+        """Every lead created in this round; `existing`: those that are still there, by id."""
+        writes = self._writes_by_lead()
         return tuple(
-            _lead(lead_id, user, lives[lead_id], existing.get(lead_id))
+            _lead(lead_id, user, writes[lead_id], existing.get(lead_id))
             for lead_id, user in self.users.items()
         )
 
@@ -103,7 +103,7 @@ class PortalLog:
                 if lead is not None and command["method"].endswith(".add"):
                     yield lead, int(_fields(command)["originId"])
 
-    def _lives(self) -> dict[int, list[LeadWrite]]:
+    def _writes_by_lead(self) -> dict[int, list[LeadWrite]]:
         """The writes of each lead, in order."""
         found: dict[int, list[LeadWrite]] = defaultdict(list)
         for visit in self._visits.values():
@@ -135,7 +135,7 @@ class PortalLog:
         )
 
     def _users_of(self, command: dict[str, Any], ran: dict[str, Any]) -> Iterable[int]:
-        """The users of a command."""
+        """The users of a command: by their origin, else by the lead that it names or wrote."""
         params = command["params"]
         if "originId" in _fields(command):
             yield int(_fields(command)["originId"])

@@ -41,7 +41,8 @@ class _Connection:
 class Proxy:
     """Listens on `port` and forwards everything to `target`.
 
-    `tls`: it terminates the clients' TLS, and sends plain text to the server.
+    `tls`: it terminates the clients' TLS, and sends plain text to the server. `taps`: makes a tap
+    for each new connection.
     """
 
     def __init__(
@@ -75,8 +76,8 @@ class Proxy:
         """Reset every connection."""
         self._loop.call_soon_threadsafe(self._cut)
 
-    def lead_to(self, target: int) -> None:
-        """Forward new connections to another server; open ones stay where they are."""
+    def retarget(self, target: int) -> None:
+        """Forward new connections to another port; open ones stay with their server."""
         self._target = target
 
     def stall(self) -> None:
@@ -134,7 +135,7 @@ class Proxy:
 
     async def _pass_requests(self, source: asyncio.StreamReader, to: _Connection) -> None:
         while data := await source.read(_CHUNK):
-            await self._on_its_way()
+            await self._await_passage()
             if self.bytes_left is not None:
                 data = data[: self.bytes_left]
                 self.bytes_left -= len(data)
@@ -149,7 +150,7 @@ class Proxy:
 
     async def _pass_answers(self, source: asyncio.StreamReader, to: _Connection) -> None:
         while data := await source.read(_CHUNK):
-            await self._on_its_way()
+            await self._await_passage()
             if self.is_deaf:
                 continue
             damage = self.damage if to.is_asked else UNDAMAGED
@@ -168,7 +169,8 @@ class Proxy:
         client.write(data)
         await client.drain()
 
-    async def _on_its_way(self) -> None:
+    async def _await_passage(self) -> None:
+        """Wait while the proxy is stalled, and then for the delay of a piece of data."""
         await self._flows.wait()
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
@@ -179,8 +181,8 @@ class Proxy:
 
 
 def _reset(end: asyncio.StreamWriter) -> None:
-    wire = end.get_extra_info("socket")
+    raw_socket = end.get_extra_info("socket")
     with contextlib.suppress(OSError):
-        if wire is not None and not end.is_closing():
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if raw_socket is not None and not end.is_closing():
+            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     end.transport.abort()

@@ -11,7 +11,7 @@ import redis
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from tests.faults.bench import Bench
-from tests.faults.injections import FAULTS, IN_THE_WAY, Fault, Scene, Toll
+from tests.faults.injections import FAULTS, IN_THE_WAY, Consequences, Fault, Scene
 from tests.faults.workload import Workload
 
 #: Mean time between two faults.
@@ -62,24 +62,28 @@ def draw(
     return planned
 
 
-def play(planned: list[PlannedFault], bench: Bench, seconds: float, workload: Workload) -> Toll:
+def play(
+    planned: list[PlannedFault], bench: Bench, seconds: float, workload: Workload
+) -> Consequences:
     """Run the schedule; returns when the round's time is over and every fault has been repaired."""
-    toll, began = Toll(), time.monotonic()
+    consequences, began = Consequences(), time.monotonic()
     with ThreadPoolExecutor(len(planned) + 1) as pool:
         running = []
         for fault in planned:
             time.sleep(max(0.0, began + fault.at_s - time.monotonic()))
-            running.append(pool.submit(_run_fault, fault, bench, toll, workload))
+            running.append(pool.submit(_run_fault, fault, bench, consequences, workload))
         time.sleep(max(0.0, began + seconds - time.monotonic()))
         for running_fault in running:
             running_fault.result()
-    return toll
+    return consequences
 
 
-def _run_fault(planned: PlannedFault, bench: Bench, toll: Toll, workload: Workload) -> None:
+def _run_fault(
+    planned: PlannedFault, bench: Bench, consequences: Consequences, workload: Workload
+) -> None:
     """Break, wait and repair; notes and skips a fault that another one made impossible."""
     dice = random.Random(planned.seed)  # noqa: S311 - a game, no secret
-    steps, began = planned.fault.inject(Scene(bench, dice, toll, workload)), time.time()
+    steps, began = planned.fault.inject(Scene(bench, dice, consequences, workload)), time.time()
     try:
         for wait_s in (planned.seconds, 0):
             next(steps, None)
@@ -88,6 +92,6 @@ def _run_fault(planned: PlannedFault, bench: Bench, toll: Toll, workload: Worklo
         planned.notes.append(type(error).__name__)
     window = began, time.time() + _AFTERMATH_S
     if planned.fault.excuse in {"loss", "both"}:
-        toll.losses.append(window)
+        consequences.losses.append(window)
     if planned.fault.excuse in {"blur", "both"}:
-        toll.blurs.append(window)
+        consequences.blurs.append(window)

@@ -1,4 +1,4 @@
-"""Reads the log lines of our processes one by one."""
+"""The log lines of a system's processes, and the search for personal data and secrets in them."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tests.faults import written
+from tests.faults import visible_texts
 from tests.leaks import leaking
 from tests.system import System
 
@@ -34,15 +34,16 @@ def of_call(system: System, correlation_id: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def running(system: System) -> Iterator[System]:
-    """The system from its start to its end; its output must contain no personal data."""
+def leak_checked(system: System) -> Iterator[System]:
+    """Run the system for the block; its output must contain no personal data and no secret."""
     try:
         system.start()
         yield system
-        found = leaks(system, {*_people(system)}, [*written.lines(system)])
+        found = leaks(system, {*_people(system)}, [*visible_texts.lines(system)])
     finally:
         system.end()
-    assert not (found := found or leaks(system)), found
+    found = found or leaks(system)
+    assert not found, found
 
 
 def leaks(
@@ -58,7 +59,7 @@ def leaks(
         for secret in {*filter(_is_revealing, system.sent), *_credentials(system), *more}
         for form in {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")}
     }
-    lines = [*written.logs(system)] if lines is None else lines
+    lines = [*visible_texts.logs(system)] if lines is None else lines
     text = "\n".join(line for _, line in lines)
     found = {form for form in secret_by_form if form in text}
     leaking_lines = [

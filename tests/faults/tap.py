@@ -29,7 +29,7 @@ class PublishedMessages:
         """A tap for one connection."""
         return _Frames(self).feed
 
-    def note(self, queue: str, properties: Any, body: bytes) -> None:
+    def record(self, queue: str, properties: Any, body: bytes) -> None:
         """Record a message that was sent to the broker completely."""
         if queue == topology.REQUESTS:
             self.requests.append(Publication(str(properties.message_id), time.time()))
@@ -94,4 +94,4 @@ class _Frames:
             message.body += frame.fragment
         if len(message.body) >= message.size:
             del self._open[channel]
-            self._published.note(message.queue, message.properties, message.body)
+            self._published.record(message.queue, message.properties, message.body)

@@ -13,9 +13,9 @@ import requests
 
 from leadline.messages import topology
 from tests.faults import portal
+from tests.faults.amqp_client import ReceivedMessage
 from tests.faults.bench import Bench
 from tests.faults.idle import await_idle
-from tests.faults.wire import ReceivedMessage
 from tests.servers import eventually
 
 CLIENTS = 40
@@ -114,7 +114,7 @@ def test_an_outage_of_bitrix24_is_reported_after_three_attempts_and_recovers_by_
     eventually(
         lambda: bench.rows(reported, ids=ids)[0]["count"] == 500, 300, "500 errors are reported"
     )
-    bench.put_right()
+    bench.repair()
     await_idle(bench)
     assert_each_user_has_its_lead(bench, users)
 
@@ -129,17 +129,17 @@ def test_a_closed_portal_spends_no_attempt_and_reports_no_error(bench: Bench) ->
     eventually(lambda: time.monotonic() > until, 120, "the attempts would be over")
     count_settled = "SELECT count(*) FROM events WHERE state <> 'open' AND user_id = ANY(:ids)"
     assert bench.rows(count_settled, ids=ids) == [{"count": 0}]
-    bench.put_right()
+    bench.repair()
     await_idle(bench)
     assert_each_user_has_its_lead(bench, users)
     attempts = "SELECT DISTINCT attempts FROM events WHERE user_id = ANY(:ids)"
     assert bench.rows(attempts, ids=ids) == [{"attempts": 1}]
 
 
-#: Over our own limit, and under the broker's.
+#: Bytes: over our own limit of a body, and under the broker's.
 HUGE = 100 * 1024
 #: For each queue: unprocessable messages, and a word of the reason.
-HOPELESS: tuple[tuple[str, bytes, str], ...] = (
+UNPROCESSABLE: tuple[tuple[str, bytes, str], ...] = (
     (topology.REQUESTS, b"not json", "JSON"),
     (topology.REQUESTS, b"null", "object"),
     (topology.REQUESTS, b"[" * 20_000, "CloudEvent"),
@@ -168,7 +168,7 @@ def test_an_unprocessable_message_is_dead_lettered_with_its_reason_and_harms_no_
 ) -> None:
     users = create(bench, 5)
     with bench.channel() as channel:
-        for number, (queue, body, _) in enumerate(HOPELESS):
+        for number, (queue, body, _) in enumerate(UNPROCESSABLE):
             properties = pika.BasicProperties(message_id=f"hopeless-{number}", delivery_mode=2)
             channel.basic_publish("", queue, body, properties, mandatory=True)
     users += create(bench, 5)
@@ -178,10 +178,10 @@ def test_an_unprocessable_message_is_dead_lettered_with_its_reason_and_harms_no_
 
     def all_are_dead_letters() -> bool:
         dead_letters.update(_dead_letters(bench))
-        return len(dead_letters) == len(HOPELESS)
+        return len(dead_letters) == len(UNPROCESSABLE)
 
     eventually(all_are_dead_letters, 120, "every one is in the dead letters")
-    for number, (queue, body, word) in enumerate(HOPELESS):
+    for number, (queue, body, word) in enumerate(UNPROCESSABLE):
         dead_letter = dead_letters[f"hopeless-{number}"]
         assert dead_letter.body == body
         assert word in dead_letter.reason, dead_letter.reason

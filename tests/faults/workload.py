@@ -91,11 +91,12 @@ class Client:
         for _ in range(REPEATS if key else 1):
             sent = ClientWrite(time.time(), action, changes, 0, user, if_match, key)
             write = self._try(sent)
-            self._workload.note(write)
+            self._workload.record(write)
             if not (write.is_unsure or (write.is_acknowledged and repeats_anyway)):
                 return
 
     def _try(self, write: ClientWrite) -> ClientWrite:
+        """Send the request once; the write with its answer, if there is one."""
         method, path = _PATHS[write.action]
         headers = {"Idempotency-Key": write.key} if write.key else {}
         if write.if_match:
@@ -153,13 +154,13 @@ class Workload:
             thread.start()
 
     def stop(self) -> None:
-        """End."""
+        """End the writing, after the requests in flight."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def pause(self, seconds: float) -> None:
-        """Wait, or until the end."""
+        """Wait this long, or until `stop`."""
         self._stop.wait(seconds)
 
     def write_last(self) -> None:
@@ -177,7 +178,7 @@ class Workload:
         """An idempotency key that was never used."""
         return f"key-{self.seed}-{next(self._keys)}"
 
-    def note(self, write: ClientWrite) -> None:
+    def record(self, write: ClientWrite) -> None:
         """Record what a client observed."""
         with self._lock:
             self.writes.append(write)

@@ -48,7 +48,7 @@ class Cluster:
 
     def route_to(self, number: int) -> None:
         """Route the address to this node, for all clients."""
-        self.proxy.lead_to(self._ports[number])
+        self.proxy.retarget(self._ports[number])
         self.proxy.cut()
 
     def kill(self, number: int) -> None:

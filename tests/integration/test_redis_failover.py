@@ -62,7 +62,7 @@ class Pair:
 
     def route_to_new_master(self) -> None:
         """Route new connections to the new master."""
-        self.proxy.lead_to(self._ports[1])
+        self.proxy.retarget(self._ports[1])
 
     def freeze_master(self) -> None:
         """Promote the replica while the master hangs: its connections stay open but silent."""
@@ -311,7 +311,7 @@ def test_a_worker_that_ends_without_redis_logs_it_in_one_line(
     put(1)
     rq_jobs.enqueue()
     eventually(is_idle, 60, "the worker works")
-    pair.proxy.lead_to(free_port())  # nothing listens there
+    pair.proxy.retarget(free_port())  # nothing listens there
     pair.proxy.cut()
     assert worker.stop() == 1
     assert worker.log_lines()[-1]["event"] == "worker ends without Redis"
