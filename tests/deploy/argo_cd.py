@@ -31,6 +31,10 @@ _HELM_DELETE_POLICIES = {
 }
 
 
+#: By default a hook is deleted before the next one of the same name is created.
+_RECREATED = frozenset({"BeforeHookCreation"})
+
+
 @dataclass(frozen=True)
 class Treatment:
     """The phases in which Argo CD applies an object, and for a hook when it deletes it."""
@@ -57,10 +61,6 @@ def treatment(document: Document) -> Treatment:
         ),
     ]
     return Treatment(frozenset(phases), frozenset(filter(None, deleted)) or _RECREATED)
-
-
-#: By default a hook is deleted before the next one of the same name is created.
-_RECREATED = frozenset({"BeforeHookCreation"})
 
 
 def _split_list(annotations: dict[str, str], name: str) -> list[str]:

@@ -52,8 +52,8 @@ def _pattern(rule: str) -> re.Pattern[str]:
 
 def _is_sent(path: PurePosixPath, rules: list[tuple[bool, re.Pattern[str]]]) -> bool:
     names = [str(path), *map(str, path.parents[:-1])]
-    verdict = True
-    for lets_in, pattern in rules:
+    is_sent = True
+    for includes, pattern in rules:
         if any(pattern.fullmatch(name) for name in names):
-            verdict = lets_in
-    return verdict
+            is_sent = includes
+    return is_sent

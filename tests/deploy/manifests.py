@@ -122,7 +122,7 @@ def functions() -> dict[str, Container]:
 
 @cache
 def workloads() -> dict[str, Container]:
-    """migrate, connector, relay and worker as any cluster runs them."""
+    """The workloads besides the functions, as any cluster runs them: migrate, worker and so on."""
     found = {container.name: container for container in _containers() if container.kind != SERVING}
     return {name.removeprefix("leadline-"): workload for name, workload in found.items()}
 

@@ -16,13 +16,16 @@ Series = dict[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """When an alert fires, its labels and text, and a similar situation that is no reason."""
+    """A situation in which an alert fires, and similar ones in which it does not."""
 
     alert: str
     series: Series
+    #: When it fires, in minutes after the first sample.
     minute: int
+    #: Its summary, and the labels that the series add to the rule's own.
     says: str
     labels: dict[str, str] = field(default_factory=dict)
+    #: Series with which it does not fire at that time.
     quiet: tuple[Series, ...] = ()
 
 
@@ -267,7 +270,7 @@ def expected_alert(case: Case) -> dict[str, object]:
     }
 
 
-def unit(case: Case, series: Series, alerts: list[dict[str, object]]) -> dict[str, object]:
+def promtool_test(case: Case, series: Series, alerts: list[dict[str, object]]) -> dict[str, object]:
     """A test in promtool's format."""
     return {
         "interval": "1m",
@@ -280,8 +283,8 @@ def unit(case: Case, series: Series, alerts: list[dict[str, object]]) -> dict[st
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_an_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
-    tests = [unit(case, case.series, [expected_alert(case)])]
-    tests += [unit(case, series, []) for series in case.quiet]
+    tests = [promtool_test(case, case.series, [expected_alert(case)])]
+    tests += [promtool_test(case, series, []) for series in case.quiet]
     file = tmp_path / "alerts_test.yml"
     file.write_text(
         yaml.safe_dump({"rule_files": [str(MONITORING / "alerts.yml")], "tests": tests}),

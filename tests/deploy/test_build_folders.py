@@ -30,8 +30,8 @@ UNREACHABLE = {
 }
 
 
-def python(context: Path, tmp_path: Path, *words: str, **env: str) -> subprocess.Popen[str]:
-    """Python as in the image of this build folder: its code, its packages, its variables."""
+def start_python(context: Path, tmp_path: Path, *words: str, **env: str) -> subprocess.Popen[str]:
+    """Start Python as in the image of this build folder: its code, its packages, its variables."""
     pinned = pinned_for(context / "function/requirements.txt")
     hidden = hide_all_but(pinned, tmp_path / "hide")
     return subprocess.Popen(
@@ -80,7 +80,7 @@ def test_a_function_serves_from_its_build_folder_while_every_server_is_down(
     context = shrinkwrap(STACK, name, root)
     target = STACK.functions[name].build_args["FUNCTION_TARGET"]
     serve = ("-m", "leadline.runtime.serving.serve", "function")
-    process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET=target)
+    process = start_python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET=target)
     url = f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: serves(process, url), 60, f"{name} is served")
@@ -101,7 +101,7 @@ def test_a_function_made_by_faas_cli_new_works(root: Path, tmp_path: Path, port:
     context = shrinkwrap(extended, "greeting", root)
     # As the Dockerfile sets it where no build argument overrides it.
     serve = ("-m", "leadline.runtime.serving.serve", "function")
-    process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET="handle")
+    process = start_python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET="handle")
     url = f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: serves(process, url), 60, "the function is served")
@@ -119,14 +119,14 @@ def test_all_processes_have_their_packages(root: Path, tmp_path: Path) -> None:
         "leadline.cli.main, alembic.command, sqlalchemy;"
         "print(leadline.runtime.postgres.migrate.newest())"
     )
-    process = python(context, tmp_path, "-c", code)
+    process = start_python(context, tmp_path, "-c", code)
     output = process.communicate(timeout=60)[0]
     assert (process.returncode, output.strip()) == (0, migrate.newest()), output
 
 
 def test_an_unlisted_package_is_missing(root: Path, tmp_path: Path) -> None:
     context = shrinkwrap(STACK, "create-user", root)
-    process = python(context, tmp_path, "-c", "import rq")
+    process = start_python(context, tmp_path, "-c", "import rq")
     assert "ModuleNotFoundError" in process.communicate(timeout=60)[0]
 
 
@@ -158,6 +158,6 @@ def test_the_folder_builds_with_plain_docker_build(root: Path) -> None:
 
 def test_a_second_build_leaves_nothing_of_the_first(root: Path) -> None:
     context = shrinkwrap(STACK, "create-user", root)
-    (context / "function/left.py").touch()
+    (context / "function/stale.py").touch()
     shrinkwrap(STACK, "create-user", root)
-    assert not (context / "function/left.py").exists()
+    assert not (context / "function/stale.py").exists()

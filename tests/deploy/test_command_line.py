@@ -28,7 +28,7 @@ def _function(guide: str) -> str:
 def _arguments(guide: str, tool: str, tmp_path: Path, *arguments: str) -> list[str]:
     """The arguments that the guide's function passes to `kubectl` or `docker`."""
     stub = tmp_path / tool
-    stub.write_text('#!/bin/sh\nfor each; do printf "%s\\n" "$each"; done\n', encoding="utf-8")
+    stub.write_text('#!/bin/sh\nfor word; do printf "%s\\n" "$word"; done\n', encoding="utf-8")
     stub.chmod(0o755)
     ran = subprocess.run(
         [

@@ -14,10 +14,10 @@ import yaml
 
 from local.logins.table import LOGINS
 from tests.deploy import helm, kustomize
-from tests.deploy.kinds import MODELS
+from tests.deploy.custom_resources import MODELS
+from tests.deploy.knative_webhook import refusals
 from tests.deploy.manifests import CHECKOUT, DEPLOY, SERVING, Document, processes, stack
 from tests.deploy.pod_security import violations
-from tests.deploy.serving import refusals
 from tests.deploy.test_monitoring import rules
 
 CHART = DEPLOY / "helm/leadline"

@@ -7,7 +7,7 @@ import pytest
 
 from local import stack
 from local.shrinkwrap import shrinkwrap
-from tests.deploy.contexts import copy, files_sent, tracked_files
+from tests.deploy.build_contexts import copy, files_sent, tracked_files
 
 CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
@@ -28,7 +28,7 @@ def test_the_example_of_an_environment_file_is_committed() -> None:
 
 
 #: Files that people leave in a folder: secrets, dumps, lists of customers.
-LEFT = (
+STRAY = (
     ".env",
     ".env.local",
     ".env.py",
@@ -48,16 +48,17 @@ LEFT = (
     "docker-compose.override.yml",
     "nohup.out",
 )
-_COMPOSES = (".yml", ".env", ".env.example")
 #: Files that an operator copies, or that package the emulator.
 _NOT_IN_AN_IMAGE = {
     *("emulator/README.md", "emulator/pyproject.toml", "local/leadline.example.toml"),
     "local/mapping/.gitignore",
 }
 TREES = ("leadline", "migrations", "functions", "emulator", "local")
-#: Folders that no image needs: docker compose's own.
-COMPOSES = {
-    path for path in tracked_files() if path.startswith("local/") and path.endswith(_COMPOSES)
+#: Files of docker compose itself, which no image needs.
+_ONLY_FOR_COMPOSE = {
+    path
+    for path in tracked_files()
+    if path.startswith("local/") and path.endswith((".yml", ".env", ".env.example"))
 }
 
 
@@ -67,25 +68,25 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkout")
     copy(root)
     for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
-        for name in LEFT:
-            leftover = folder / name
-            leftover.parent.mkdir(parents=True, exist_ok=True)
-            if not leftover.exists():
-                leftover.write_text("canary")
+        for name in STRAY:
+            stray = folder / name
+            stray.parent.mkdir(parents=True, exist_ok=True)
+            if not stray.exists():
+                stray.write_text("canary")
     return root
 
 
-def _is_left(path: Path) -> bool:
+def _is_stray(path: Path) -> bool:
     return path.read_bytes() == b"canary"
 
 
 def test_compose_sends_the_files_that_images_need_and_no_stray_ones(checkout: Path) -> None:
     ours = files_sent(checkout, checkout / ".dockerignore")
-    assert not [path for path in ours if _is_left(checkout / path)]
+    assert not [path for path in ours if _is_stray(checkout / path)]
     needed = {
         path for path in tracked_files() if path.startswith(tuple(f"{tree}/" for tree in TREES))
     }
-    assert ours >= needed - COMPOSES - _NOT_IN_AN_IMAGE
+    assert ours >= needed - _ONLY_FOR_COMPOSE - _NOT_IN_AN_IMAGE
     outside = {path for path in ours if not path.startswith(tuple(f"{tree}/" for tree in TREES))}
     copied = {path for path in STACK.configuration.copied if path.startswith("requirements/")}
     alone = {"deploy/processes/requirements.txt", "template/leadline/Dockerfile"}
@@ -98,7 +99,7 @@ def test_a_build_folder_sends_the_files_that_the_image_needs_and_no_stray_ones(
 ) -> None:
     context = shrinkwrap(STACK, name, checkout)
     ours = files_sent(context, context / ".dockerignore")
-    assert not [path for path in ours if _is_left(context / path)]
+    assert not [path for path in ours if _is_stray(context / path)]
     folders = (STACK.functions[name].handler.removeprefix("./"), "leadline", "migrations")
     for folder in folders:
         for path in (path for path in tracked_files() if path.startswith(f"{folder}/")):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.knative_webhook import refusals
 from tests.deploy.manifests import SERVING, Document, of_kind
-from tests.deploy.serving import refusals
 
 FUNCTIONS = {
     document["metadata"]["name"]: document

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.deploy.kinds import MODELS
+from tests.deploy.custom_resources import MODELS
 from tests.deploy.kustomize import needs_kubectl, render
 from tests.deploy.manifests import CHECKOUT, DEPLOY, Document, documents, files, kustomizations
 

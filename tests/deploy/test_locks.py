@@ -17,8 +17,6 @@ LISTS = (
     CHECKOUT / "local/requirements.txt",
     CHECKOUT / "template/leadline/function/requirements.txt",
 )
-
-
 #: Installed packages; the lock also contains some for other systems and Python versions.
 INSTALLED = {
     pinned_module().name_of(distribution.name)

@@ -7,7 +7,7 @@ import pytest
 
 from leadline.connector import function_client
 from leadline.workqueue import rq_jobs
-from tests.deploy.kinds import MODELS
+from tests.deploy.custom_resources import MODELS
 from tests.deploy.manifests import (
     SERVING,
     Container,

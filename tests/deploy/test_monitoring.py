@@ -34,7 +34,7 @@ def expressions() -> list[str]:
     queries = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
     return [
         expression.replace("$__rate_interval", "1m")
-        for expression in (*queries, *(r["expr"] for r in rules()))
+        for expression in (*queries, *(rule["expr"] for rule in rules()))
     ]
 
 
@@ -44,8 +44,9 @@ def selectors(node: Any) -> Iterator[tuple[str, set[str]]]:
         yield str(node.name), {matcher.name for matcher in node.matchers.matchers}
     for name in ("expr", "lhs", "rhs", "vector_selector", "args", "param"):
         part = getattr(node, name, None)
-        for item in part if isinstance(part, list) else [part] if part is not None else []:
-            yield from selectors(item)
+        for child in part if isinstance(part, list) else [part]:
+            if child is not None:
+                yield from selectors(child)
 
 
 def documented_metrics() -> dict[str, set[str]]:

@@ -23,7 +23,7 @@ POLICIES = of_kind("NetworkPolicy")
 OURS = [policy for policy in POLICIES if policy["metadata"].get("namespace") != "leadline-servers"]
 
 
-def _going_to(destination: str, below: Path) -> set[str]:
+def _allowed_to(destination: str, below: Path) -> set[str]:
     """The workloads that the policies of a folder allow to connect to a destination."""
     return {
         name
@@ -36,9 +36,8 @@ def _going_to(destination: str, below: Path) -> set[str]:
 def test_each_namespace_denies_all_traffic_by_default() -> None:
     denied = [policy for policy in POLICIES if policy["metadata"]["name"] == "default-deny"]
     assert {policy["metadata"].get("namespace") for policy in denied} == {None, "leadline-servers"}
-    for covered in denied:
-        spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-        assert covered["spec"] == spec
+    for policy in denied:
+        assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
 def _has(secrets: Iterable[str], expected: str) -> bool:
@@ -54,17 +53,17 @@ def test_exactly_the_holders_of_a_destinations_secret_may_connect_to_it(destinat
     }
     on_knative = {name for name, function in functions().items() if _has(function.secrets, secret)}
     processes = {name for name, workload in workloads().items() if _has(workload.secrets, secret)}
-    assert _going_to(destination, DEPLOY / "kubernetes") == on_openfaas
-    assert _going_to(destination, DEPLOY / "knative/base") == on_knative
-    assert _going_to(destination, DEPLOY / "base") == processes
+    assert _allowed_to(destination, DEPLOY / "kubernetes") == on_openfaas
+    assert _allowed_to(destination, DEPLOY / "knative/base") == on_knative
+    assert _allowed_to(destination, DEPLOY / "base") == processes
 
 
 def test_exactly_workloads_with_a_destination_may_use_dns() -> None:
     for below in ("base", "kubernetes", "knative/base"):
-        going = set().union(*(_going_to(overlay, DEPLOY / below) for overlay in OPENED_BY))
+        connecting = set().union(*(_allowed_to(server, DEPLOY / below) for server in OPENED_BY))
         # The schedule has no server, and calls a function by its name.
-        going |= {"relay"} if below == "base" else set()
-        assert _going_to("dns", DEPLOY / below) == going
+        connecting |= {"relay"} if below == "base" else set()
+        assert _allowed_to("dns", DEPLOY / below) == connecting
 
 
 @pytest.mark.parametrize("platform", ["knative", "kubernetes"])
@@ -124,10 +123,12 @@ def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: P
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
     policies = [document for document in render(overlay) if document["kind"] == "NetworkPolicy"]
     ports: dict[str, set[int]] = {}
-    for closing in (policy for policy in policies if TO in policy["metadata"].get("labels", {})):
-        for rule in _rules(closing):
-            open_ports = ports.setdefault(closing["metadata"]["labels"][TO], set())
-            open_ports.update(port["port"] for port in rule["ports"])
+    for policy in policies:
+        destination = policy["metadata"].get("labels", {}).get(TO)
+        if destination is None:
+            continue
+        for rule in _rules(policy):
+            ports.setdefault(destination, set()).update(port["port"] for port in rule["ports"])
     assert ports == {
         "dns": {53},
         "postgres": {6432},

@@ -13,7 +13,7 @@ import pytest
 
 import leadline
 from local import release, stack
-from tests.deploy.contexts import copy
+from tests.deploy.build_contexts import copy
 from tests.deploy.packages import REQUIREMENTS
 
 CHECKOUT = Path(__file__).parents[2]

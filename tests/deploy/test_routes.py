@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from local.gateway.routes import INTERNAL, Refusal, Target, route
-from tests.deploy.kinds import HttpRoute, PathRewrite, Rule
+from tests.deploy.custom_resources import HttpRoute, PathRewrite, Rule
 from tests.deploy.manifests import DEPLOY, of_kind, resources
 
 METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
