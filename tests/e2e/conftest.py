@@ -7,9 +7,9 @@ import pytest
 from redis import Redis
 
 from local.runner.state import State
-from tests.faults import portal, story
+from tests.faults import portal, system_logs
+from tests.faults.amqp_client import AmqpClient, connect
 from tests.faults.portal import SHORT_WAITS
-from tests.faults.wire import Wire, wire_to
 from tests.servers import eventually
 from tests.system import System
 
@@ -21,7 +21,9 @@ _FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Started once, by the real runner; its first requests to the portal are done."""
-    with story.running(System(State(tmp_path_factory.mktemp("system")), SHORT_WAITS)) as system:
+    with system_logs.leak_checked(
+        System(State(tmp_path_factory.mktemp("system")), SHORT_WAITS)
+    ) as system:
         eventually(
             lambda: system.control("GET", "calls")["methods"].keys() >= _AT_START,
             120,
@@ -48,10 +50,10 @@ def portal_in_order(system: System) -> Iterator[None]:
 
 
 @pytest.fixture
-def wire(system: System) -> Iterator[Wire]:
+def amqp(system: System) -> Iterator[AmqpClient]:
     """An AMQP client of the running system."""
-    with wire_to(system) as plugged:
-        yield plugged
+    with connect(system) as amqp:
+        yield amqp
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def _end(systems: list[System]) -> None:
     for running in systems:
         running.end()
     for running in systems:
-        assert not (found := story.leaks(running)), found
+        assert not (found := system_logs.leaks(running)), found
 
 
 @pytest.hookimpl(wrapper=True)

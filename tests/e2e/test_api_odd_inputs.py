@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.faults import story
+from tests.faults import system_logs
 from tests.servers import eventually
 from tests.system import System
 
@@ -247,8 +247,8 @@ def test_no_odd_request_gives_a_5xx_or_a_stack_trace(system: System) -> None:
         ]
     assert not problems, _describe(problems, len(cases))
     assert system.user(user)["id"] == user
-    assert "Traceback" not in "".join(line for _, line in story.raw_lines(system))
-    assert not [line for _, line in story.raw_lines(system) if "unexpected error" in line]
+    assert "Traceback" not in "".join(line for _, line in system_logs.raw_lines(system))
+    assert not [line for _, line in system_logs.raw_lines(system) if "unexpected error" in line]
     eventually(system.is_well, 120, "all is well afterwards")
 
 

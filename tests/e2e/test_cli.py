@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.faults import portal, wire
+from tests.faults import amqp_client, portal
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -41,7 +41,7 @@ def dead_letters(system: System) -> list[dict[str, Any]]:
 def test_dead_letters_of_a_running_local_system_are_replayed(
     system: System,
 ) -> None:
-    with wire.wire_to(system) as connection:
+    with amqp_client.connect(system) as connection:
         connection.publish({"pattern": "user_created"})
         eventually(lambda: dead_letters(system), 120, "the malformed message is a dead letter")
         (before,) = dead_letters(system)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from leadline.runtime.postgres.dsn import servers
-from tests.faults import portal, wire
+from tests.faults import amqp_client, portal
 from tests.servers import eventually
 from tests.system import System
 
@@ -280,7 +280,7 @@ def test_dead_letters_are_replayed_and_discarded_as_a_job(system: System) -> Non
         listed[:] = ask(system, "dead-letters")["groups"]
         return {group["reason"]: group["letters"] for group in listed}
 
-    with wire.wire_to(system) as connection:
+    with amqp_client.connect(system) as connection:
         for number in range(3):
             connection.publish({"pattern": "user_created", "data": {"note": number}})
         connection.publish({"pattern": "user_created", "data": "text"})
@@ -327,7 +327,7 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
         listed[:] = ask(system, "dead-letters")["items"]
         return listed
 
-    with wire.wire_to(system) as connection:
+    with amqp_client.connect(system) as connection:
         connection.publish({"pattern": "user_created", "data": {"note": "для консоли"}})
         eventually(dead_letters, 120, "the malformed message is a dead letter")
         (dead_letter,) = listed  # RabbitMQ requeues what was listed a moment later

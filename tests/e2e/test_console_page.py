@@ -21,7 +21,7 @@ from leadline.mapping.portal_fields import PortalField
 from leadline.sync import decide
 from leadline.sync.duplicates import rules as duplicates
 from leadline.sync.erasure import rules as erasure
-from tests.faults import portal, wire
+from tests.faults import amqp_client, portal
 from tests.servers import eventually, free_port
 from tests.system import CHECKOUT, System
 
@@ -29,7 +29,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 pytestmark = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium here, and scripts/browser found none that apt could install"
 )
-LOOKING, OPERATING = "looking-with-128-bits-of-key", "mending-with-128-bits-of-key"
+READ_KEY, OPERATE_KEY = "a-key-of-128-bits-that-only-reads", "a-key-of-128-bits-that-operates"
 SERIOUS = {"serious", "critical"}
 
 
@@ -59,7 +59,7 @@ def open_console(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
     page.goto(url)
     yield page
     context.close()
@@ -76,9 +76,10 @@ def is_accessible(page: Page) -> bool:
     return not serious
 
 
-def create_rejected_user(system: System, name: str, why: str = "Нет поля") -> int:
+def create_rejected_user(system: System, name: str, reason: str = "Нет поля") -> int:
+    """A user whose lead the portal rejects, for this reason, until its faults are cleared."""
     portal.add_fault(
-        system, "error", "crm.item.add", status=400, code="ERROR_CORE", description=why
+        system, "error", "crm.item.add", status=400, code="ERROR_CORE", description=reason
     )
     user_id = int(system.create(name)["id"])
     eventually(lambda: system.user(user_id)["sync"]["status"] == "failed", 120, "it has failed")
@@ -165,19 +166,19 @@ def _misfits() -> list[str]:
     return [misfit.problem for misfit in portal_fields.misfits(map_, portal_fields_)]
 
 
-def test_every_reason_of_ours_is_told_in_russian(system: System, browser: Browser) -> None:
+def test_every_reason_of_ours_is_shown_in_russian(system: System, browser: Browser) -> None:
     endpoint = ["no answer within 5 s", "no connection within 3 s", "status 410"]
     reasons = [*_OUR_REASONS, *_misfits(), *endpoint]
-    assert len(reasons) == 24
+    assert len(reasons) == 24  # a new one needs its Russian text
     with open_console(browser, f"{system.url('edge')}/console", locale="ru-RU") as page:
         expect(page.locator("html")).to_have_attribute("lang", "ru")
-        told = page.evaluate(
+        shown = page.evaluate(
             "async (reasons) => {"
             " const page = await import('./console/texts/reasons.js');"
             " return reasons.map((reason) => page.explain(reason)); }",
             reasons,
         )
-    english = [text for text in told if re.search("[A-Za-z]", _QUOTED.sub("", text))]
+    english = [text for text in shown if re.search("[A-Za-z]", _QUOTED.sub("", text))]
     assert english == []
 
 
@@ -187,10 +188,10 @@ def test_calls_are_paused_and_resumed_with_the_keyboard_alone(
     with open_console(browser, f"{system.url('edge')}/console") as page:
         page.get_by_role("button", name="Pause").focus()
         page.keyboard.press("Enter")
-        page.keyboard.type("so it shall be")
+        page.keyboard.type("maintenance")
         page.keyboard.press("Enter")
         expect(page.locator("#verdict-state")).to_have_text("Stopped")
-        expect(page.locator("#portal-state")).to_contain_text("so it shall be")
+        expect(page.locator("#portal-state")).to_contain_text("maintenance")
         expect(page.get_by_role("button", name="Resume now")).to_be_focused()
         assert is_accessible(page)
         page.keyboard.press("Enter")
@@ -199,8 +200,8 @@ def test_calls_are_paused_and_resumed_with_the_keyboard_alone(
 
 
 def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -> None:
-    with wire.wire_to(system) as plugged:
-        plugged.publish({"pattern": "user_created", "data": "<img src=x onerror=alert(1)>"})
+    with amqp_client.connect(system) as amqp:
+        amqp.publish({"pattern": "user_created", "data": "<img src=x onerror=alert(1)>"})
         dead = "/console/api/dead-letters"
         eventually(lambda: system.request("GET", dead).json()["items"], 120, "it is a dead letter")
     with open_console(browser, f"{system.url('edge')}/console#/dead-letters") as page:
@@ -241,8 +242,8 @@ def test_millions_fit_into_the_layout(system: System, browser: Browser) -> None:
         with open_console(browser, f"{system.url('edge')}/console", viewport=size) as page:
             figure = page.locator("#figure-synced")
             expect(figure).not_to_have_text("–")
-            figure.evaluate("one => { one.firstChild.textContent = '9,999,999'; }")
-            assert figure.evaluate("one => one.scrollWidth <= one.clientWidth"), width
+            figure.evaluate("element => { element.firstChild.textContent = '9,999,999'; }")
+            assert figure.evaluate("element => element.scrollWidth <= element.clientWidth"), width
 
 
 @pytest.mark.slow("a browser loads the page and axe checks it in each state")
@@ -290,15 +291,15 @@ def test_requests_and_answers_are_masked_until_an_operator_asks_for_them(
     phone = system.user(user_id)["phone"]
     with open_console(browser, f"{system.url('edge')}/console#/users/{user_id}") as page:
         dialog = page.get_by_role("dialog")
-        requests_of = dialog.locator("details.calls")
-        requests_of.get_by_text("Requests to Bitrix24: 1").click()
+        calls = dialog.locator("details.calls")
+        calls.get_by_text("Requests to Bitrix24: 1").click()
         for text in ("crm.item.add", "HTTP 200", "•••", "Rejected · ERROR_CORE"):
-            expect(requests_of).to_contain_text(text)
-        assert phone not in requests_of.inner_text()
+            expect(calls).to_contain_text(text)
+        assert phone not in calls.inner_text()
         assert is_accessible(page)
         dialog.get_by_role("button", name="Show what was sent").click()
-        expect(requests_of).to_contain_text(phone)
-        expect(requests_of).to_have_attribute("open", "")
+        expect(calls).to_contain_text(phone)
+        expect(calls).to_have_attribute("open", "")
 
 
 @pytest.mark.parametrize("width", [390, 1440, 2560])
@@ -406,11 +407,11 @@ def test_the_keyboard_alone_searches_and_goes_through_a_list(
         expect(page.get_by_role("searchbox")).to_be_focused()
         page.keyboard.type("клавиша икс")
         page.keyboard.press("Enter")
-        opens = page.get_by_role("link", name=f"Open user {user['id']}", exact=True)
-        expect(opens).to_be_visible()
+        user_link = page.get_by_role("link", name=f"Open user {user['id']}", exact=True)
+        expect(user_link).to_be_visible()
         page.get_by_role("button", name="Search").focus()
         page.keyboard.press("j")
-        expect(opens).to_be_focused()
+        expect(user_link).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.get_by_role("dialog")).to_contain_text("Клавиша Икс")
 
@@ -434,10 +435,10 @@ def test_the_page_asks_for_a_key_and_keeps_it_in_its_tab(
     browser: Browser,
 ) -> None:
     with (
-        console_with_keys(f"read:{LOOKING} operate,read:{OPERATING}") as url,
+        console_with_keys(f"read:{READ_KEY} operate,read:{OPERATE_KEY}") as url,
         opened_with_refusals(browser, url) as page,
     ):
-        for key, shown_text in (("wrong", "This key is invalid."), (LOOKING, "incomplete")):
+        for key, shown_text in (("wrong", "This key is invalid."), (READ_KEY, "incomplete")):
             page.get_by_role("textbox", name="Key").fill(key)
             page.keyboard.press("Enter")
             expect(page.get_by_text(shown_text, exact=True).first).to_be_visible()

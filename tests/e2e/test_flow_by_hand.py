@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.faults import portal
-from tests.faults.wire import DEAD_REPLIES, DEAD_REQUESTS, Wire
+from tests.faults.amqp_client import DEAD_REPLIES, DEAD_REQUESTS, AmqpClient
 from tests.servers import eventually
 from tests.system import System
 
@@ -29,6 +29,7 @@ def _message(action: str, user: dict[str, Any], **extra: object) -> dict[str, An
 
 
 def _stranger(**extra: object) -> dict[str, Any]:
+    """A user of another sender, which Postgres does not know."""
     return {
         "id": next(_UNKNOWN),
         "full_name": "Кто Угодно",
@@ -38,9 +39,9 @@ def _stranger(**extra: object) -> dict[str, Any]:
     }
 
 
-def _reply_to(wire: Wire, user_id: int, replies: int = 1) -> dict[str, Any]:
+def _reply_to(amqp: AmqpClient, user_id: int, replies: int = 1) -> dict[str, Any]:
     """The reply, taken from the dead letters: Postgres does not know this user."""
-    dead = wire.await_messages(
+    dead = amqp.await_messages(
         DEAD_REPLIES, lambda reply: _user_of(reply.content) == user_id, replies
     )
     assert all(_NO_SUCH_EVENT in delivered.reason for delivered in dead)
@@ -52,10 +53,10 @@ def _user_of(content: object) -> object:
     return content.get("user_id") if isinstance(content, dict) else None
 
 
-def test_a_message_with_only_the_public_keys_is_served(system: System, wire: Wire) -> None:
+def test_a_message_with_only_the_public_keys_is_served(system: System, amqp: AmqpClient) -> None:
     user = _stranger()
-    wire.publish(_message("create_card", user))
-    reply = _reply_to(wire, user["id"])
+    amqp.publish(_message("create_card", user))
+    reply = _reply_to(amqp, user["id"])
     lead = portal.lead_of(system, user["id"])
     assert portal.looks_like(lead, user)
     public = {key: reply[key] for key in ("status", "action", "user", "user_id", "attempts")}
@@ -69,27 +70,29 @@ def test_a_message_with_only_the_public_keys_is_served(system: System, wire: Wir
     assert reply["bitrix_lead_id"] == int(lead["ID"])
 
 
-def test_messages_without_versions_count_in_order_of_arrival(system: System, wire: Wire) -> None:
+def test_messages_without_versions_count_in_order_of_arrival(
+    system: System, amqp: AmqpClient
+) -> None:
     user = _stranger(bitrix_lead_id=None)
-    wire.publish(_message("create_card", user))
-    _reply_to(wire, user["id"])
+    amqp.publish(_message("create_card", user))
+    _reply_to(amqp, user["id"])
     later = {**user, "full_name": "Кто Другой", "phone": "+77009998877"}
-    wire.publish(_message("update_card", later))
-    _reply_to(wire, user["id"], 2)
+    amqp.publish(_message("update_card", later))
+    _reply_to(amqp, user["id"], 2)
     assert portal.looks_like(portal.lead_of(system, user["id"]), later)
     moved = {**later, "stage": "IN_PROCESS"}
-    wire.publish(_message("move_card", moved))
-    _reply_to(wire, user["id"], 3)
+    amqp.publish(_message("move_card", moved))
+    _reply_to(amqp, user["id"], 3)
     assert portal.looks_like(portal.lead_of(system, user["id"]), moved)
 
 
 def test_an_update_or_move_of_a_user_without_a_lead_creates_the_lead(
-    system: System, wire: Wire
+    system: System, amqp: AmqpClient
 ) -> None:
     for action in ("update_card", "move_card"):
         user = _stranger(stage="IN_PROCESS")
-        wire.publish(_message(action, user))
-        assert _reply_to(wire, user["id"])["status"] == "success"
+        amqp.publish(_message(action, user))
+        assert _reply_to(amqp, user["id"])["status"] == "success"
         assert portal.looks_like(portal.lead_of(system, user["id"]), user)
 
 
@@ -113,41 +116,41 @@ def test_an_update_or_move_of_a_user_without_a_lead_creates_the_lead(
     ids=lambda value: str(value)[:50],
 )
 def test_a_valid_message_with_odd_properties_and_headers_reaches_its_end(
-    system: System, wire: Wire, properties: dict[str, Any]
+    system: System, amqp: AmqpClient, properties: dict[str, Any]
 ) -> None:
     """The message becomes a lead or a dead letter with a reason; the next one is served."""
     user, neighbour = _stranger(), _stranger()
-    wire.publish(_message("create_card", user), **properties)
-    wire.publish(_message("create_card", neighbour))
-    _reply_to(wire, neighbour["id"])
+    amqp.publish(_message("create_card", user), **properties)
+    amqp.publish(_message("create_card", neighbour))
+    _reply_to(amqp, neighbour["id"])
 
     def has_ended() -> bool:
-        dead = [delivered for delivered in wire.take(DEAD_REQUESTS) if delivered.reason]
+        dead = [delivered for delivered in amqp.take(DEAD_REQUESTS) if delivered.reason]
         return bool(portal.leads_of(system, user["id"]) or dead)
 
     eventually(has_ended, 120, "the odd message is processed")
     assert len(portal.leads_of(system, user["id"])) <= 1
 
 
-@pytest.mark.parametrize("phone", [None, "", "   ", ...])
+@pytest.mark.parametrize("phone", [{}, {"phone": None}, {"phone": ""}, {"phone": "   "}])
 def test_a_message_without_a_phone_gets_one_error_and_no_call(
-    system: System, wire: Wire, phone: object
+    system: System, amqp: AmqpClient, phone: dict[str, object]
 ) -> None:
-    user = _stranger(phone=phone)
-    if phone is ...:
-        del user["phone"]
+    user = _stranger()
+    del user["phone"]
+    user |= phone
     before = system.control("GET", "calls")["requests"]
-    wire.publish(_message("create_card", user))
+    amqp.publish(_message("create_card", user))
     neighbour = _stranger()
-    wire.publish(_message("create_card", neighbour))
-    _reply_to(wire, neighbour["id"])
-    reply = _reply_to(wire, user["id"])
+    amqp.publish(_message("create_card", neighbour))
+    _reply_to(amqp, neighbour["id"])
+    reply = _reply_to(amqp, user["id"])
     assert (reply["status"], reply["reason"]) == ("error", "Missing phone number")
     assert reply["user"] == {key: user[key] for key in ("id", "full_name", "stage")}
     assert reply["attempts"] == 1
     assert "bitrix_lead_id" not in reply
     mine = [
-        message for message in wire.take(DEAD_REPLIES) if _user_of(message.content) == user["id"]
+        message for message in amqp.take(DEAD_REPLIES) if _user_of(message.content) == user["id"]
     ]
     assert len(mine) == 1
     assert portal.leads_of(system, user["id"]) == []
@@ -185,14 +188,14 @@ _NONSENSE: dict[str, tuple[object, str]] = {
 
 
 def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
-    system: System, wire: Wire
+    system: System, amqp: AmqpClient
 ) -> None:
     neighbours: list[dict[str, Any]] = []
     for message, _ in _NONSENSE.values():
-        wire.publish(message, message_id=f"odd-{len(neighbours)}")
+        amqp.publish(message, message_id=f"odd-{len(neighbours)}")
         neighbours.append(_stranger())
-        wire.publish(_message("create_card", neighbours[-1]))
-    dead = wire.await_messages(
+        amqp.publish(_message("create_card", neighbours[-1]))
+    dead = amqp.await_messages(
         DEAD_REQUESTS, lambda request: bool(request.reason), len(_NONSENSE), within_s=120
     )
     reasons = {delivered.properties.message_id: delivered.reason for delivered in dead}
@@ -202,16 +205,16 @@ def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
         assert "+7700" not in reasons[f"odd-{number}"], name
     assert all(delivered.headers["x-origin"] == "bitrix_queue" for delivered in dead)
     for neighbour in neighbours:
-        _reply_to(wire, neighbour["id"])
+        _reply_to(amqp, neighbour["id"])
         assert portal.looks_like(portal.lead_of(system, neighbour["id"]), neighbour)
 
 
 def test_an_allowed_reply_queue_that_is_the_request_queue_does_not_loop(
-    system: System, wire: Wire
+    system: System, amqp: AmqpClient
 ) -> None:
     """A request on the reply queue is a dead letter, not a new request."""
     user = _stranger()
-    wire.publish(_message("create_card", user), "bitrix.responses")
-    dead = wire.await_messages(DEAD_REPLIES, lambda reply: "data" in reply.content)
+    amqp.publish(_message("create_card", user), "bitrix.responses")
+    dead = amqp.await_messages(DEAD_REPLIES, lambda reply: "data" in reply.content)
     assert "missing or invalid" in dead[0].reason
     assert portal.leads_of(system, user["id"]) == []

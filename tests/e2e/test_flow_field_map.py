@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults import portal, story
+from tests.faults import portal, system_logs
 from tests.servers import eventually
 from tests.system import System
 
@@ -81,4 +81,4 @@ def test_further_fields_arrive_change_and_survive_a_rename(
 def _log_text(system: System) -> str:
     """The log of our processes, after reading a user, which checks the map for changes."""
     system.user(1)
-    return "\n".join(line for _, line in story.raw_lines(system))
+    return "\n".join(line for _, line in system_logs.raw_lines(system))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.first_match import SETTINGS, Size, judge
+from tests.faults.first_match import SETTINGS, Size, check_first_match
 from tests.system import System
 
 
@@ -12,5 +12,5 @@ def test_adopting_an_existing_crm_creates_no_duplicate(
 ) -> None:
     system = new_system(**SETTINGS)
     system.start()
-    size = Size(users=60, leads=70, same=24, ambiguous=3)
-    judge(system, size, tmp_path, lost_share=0.2, kills=True)
+    size = Size(users=60, leads=70, matched=24, ambiguous=3)
+    check_first_match(system, size, tmp_path, lost_share=0.2, kills=True)

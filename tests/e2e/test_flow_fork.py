@@ -34,8 +34,11 @@ def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]
     return rows
 
 
-def lose(system: System, survivor: dict[str, Any], lost: int = 0) -> None:
-    """Restore the survivor's former row, and delete the lost user, as a failover does."""
+def lose_newest_transactions(system: System, survivor: dict[str, Any], lost: int = 0) -> None:
+    """Put Postgres into the state after a failover that lost its newest transactions.
+
+    The survivor has its first version again; the lost user is gone; the history is another.
+    """
     as_owner(
         system,
         "DELETE FROM events WHERE user_id = :id AND version > 1 OR user_id = :lost",
@@ -63,7 +66,7 @@ def test_a_write_that_postgres_lost_does_not_stay_on_the_lead(system: System) ->
     )
     system.request("POST", f"/users/{user}/move", json={"stage": "JUNK"})
     system.await_synced(user)
-    lose(system, survivor)
+    lose_newest_transactions(system, survivor)
     eventually(partial(lead_equals_user, system, user), 120, "the lead equals the row in Postgres")
     lead = portal.lead_of(system, user)
     assert (lead["TITLE"], lead["STATUS_ID"]) == ("Осталось Так", "NEW")
@@ -75,7 +78,7 @@ def test_a_version_assigned_twice_ends_in_its_later_state(system: System) -> Non
     system.await_synced(user)
     system.request("PATCH", f"/users/{user}", json={"full_name": "Вторая Потерянная"})
     system.await_synced(user)
-    lose(system, survivor)
+    lose_newest_transactions(system, survivor)
     answer = system.request("PATCH", f"/users/{user}", json={"full_name": "Вторая Новая"})
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
     eventually(partial(lead_equals_user, system, user), 120, "the lead equals the row in Postgres")
@@ -87,7 +90,7 @@ def test_a_new_user_does_not_get_the_lead_of_a_lost_one(system: System) -> None:
     system.await_synced(survivor["id"])
     lost = system.create("Потерянный Человек")["id"]
     lead_id = system.await_synced(lost)["sync"]["bitrix_lead_id"]
-    lose(system, survivor, lost)
+    lose_newest_transactions(system, survivor, lost)
     other = system.create("Другой Человек")["id"]
     assert system.await_synced(other)["sync"]["bitrix_lead_id"] != lead_id
     assert portal.lead_of(system, lost)["TITLE"] == "Потерянный Человек"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults import portal
-from tests.faults.wire import REQUESTS, held_back, wire_to
+from tests.faults.amqp_client import REQUESTS, connect, held_back
 from tests.servers import eventually
 from tests.system import System
 
@@ -36,7 +36,7 @@ def test_a_created_user_becomes_a_lead_and_gets_its_id(system: System) -> None:
 
 
 def test_an_idle_system_creates_the_lead_within_a_second(system: System) -> None:
-    """Not counting ten times as long as the write alone takes, as this machine may be slow."""
+    """On a slow machine it may take longer, by ten times as long as the write itself takes."""
     late_s = []
     for _ in range(5):
         begun = time.monotonic()
@@ -80,18 +80,18 @@ def test_quick_successive_writes_end_as_one_lead_with_the_last_state(
 def test_messages_in_any_order_and_number_end_in_the_newest_state(
     system: System, order: tuple[int, ...]
 ) -> None:
-    with wire_to(system) as wire:
-        with held_back(system, wire):
+    with connect(system) as amqp:
+        with held_back(system, amqp):
             user = system.create("Сначала Так", "+77001112233")
             path = f"/users/{user['id']}"
             system.request("PATCH", path, json={"full_name": "Потом Этак"})
             user = system.request("POST", f"{path}/move", json={"stage": "IN_PROCESS"}).json()
-            messages = wire.await_messages(
+            messages = amqp.await_messages(
                 REQUESTS, lambda request: request.content["data"]["user"]["id"] == user["id"], 3
             )
             messages.sort(key=lambda message: int(message.content["data"]["version"]))
-            for at in order:
-                wire.send_back(messages[at], REQUESTS)
+            for index in order:
+                amqp.send_back(messages[index], REQUESTS)
         system.await_synced(user["id"], within_s=120)
         eventually(partial(_is_settled, system, user["id"]), 120, "every event is settled")
     assert portal.looks_like(portal.lead_of(system, user["id"]), user)
@@ -106,7 +106,7 @@ def test_a_new_phone_replaces_the_old_one(system: System) -> None:
         system.request("PATCH", f"/users/{user['id']}", json={"phone": phone})
         system.await_synced(user["id"])
         phones = portal.lead_of(system, user["id"])["PHONE"]
-        assert [(phone["ID"], phone["VALUE"]) for phone in phones] == [(row, phone)]
+        assert [(found["ID"], found["VALUE"]) for found in phones] == [(row, phone)]
 
 
 def test_only_changed_fields_are_sent(system: System) -> None:

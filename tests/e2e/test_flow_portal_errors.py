@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.faults import portal, story
+from tests.faults import portal, system_logs
 from tests.servers import eventually
 from tests.system import System
 
@@ -23,7 +23,7 @@ def _await_failed(system: System, user_id: int, within_s: float = 120) -> dict[s
 
 
 def _replies_sent(system: System, call: str) -> list[str]:
-    lines = story.of_call(system, call)
+    lines = system_logs.of_call(system, call)
     return [str(line["status"]) for line in lines if line["event"] == "reply sent"]
 
 

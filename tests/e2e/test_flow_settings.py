@@ -19,8 +19,8 @@ from rq.serializers import JSONSerializer
 from local.runner.state import State
 from tests.e2e.arguments import Arguments
 from tests.emulator.browser import Browser
-from tests.faults import portal, story
-from tests.faults.wire import DEAD_REQUESTS, REPLIES, Wire, wire_to
+from tests.faults import portal, system_logs
+from tests.faults.amqp_client import DEAD_REQUESTS, REPLIES, AmqpClient, connect
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -28,7 +28,7 @@ KEYS = ("first-key-of-the-tests-28-bytes", "second-key-of-the-tests-28-bytes")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 READER = "key-that-reads-only-in-these-tests"
 OPERATOR = "key-that-operates-in-these-tests"
-ANSWERS = "answers.of.the.tests"
+REPLY_QUEUE = "answers.of.the.tests"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def _own_system(tmp_path_factory: pytest.TempPathFactory, arguments: Arguments) 
         **portal.SHORT_WAITS,
         "API_KEYS": " ".join([*KEYS, f"read:{READER}", f"ops:read,operate:{OPERATOR}"]),
         "LEADLINE_AUTH": "on",
-        "LEADLINE_REPLY_QUEUES": f"bitrix.responses, {ANSWERS}",
+        "LEADLINE_REPLY_QUEUES": f"bitrix.responses, {REPLY_QUEUE}",
         "LEADLINE_REPLY_ENVELOPE": "nestjs",
         "LEADLINE_RESEND_AFTER_S": "2",
         "LEADLINE_PHONE_REGION": "KZ",
@@ -54,7 +54,7 @@ def _own_system(tmp_path_factory: pytest.TempPathFactory, arguments: Arguments) 
     system.http.headers["Authorization"] = f"Bearer {KEYS[1]}"
     arguments.start()
     try:
-        with story.running(system):
+        with system_logs.leak_checked(system):
             system.await_relay_run()
             arguments.stop()
             yield system
@@ -63,20 +63,21 @@ def _own_system(tmp_path_factory: pytest.TempPathFactory, arguments: Arguments) 
 
 
 @pytest.fixture
-def other(_own_system: System) -> Iterator[System]:
+def system(_own_system: System) -> Iterator[System]:
+    """A running system with the settings of this file, in place of the shared one."""
     with portal.in_order(_own_system):
         yield _own_system
 
 
 @pytest.fixture
-def wire(other: System) -> Iterator[Wire]:
-    with wire_to(other) as connection:
-        connection.channel.queue_declare(ANSWERS, durable=True)
-        connection.forget(ANSWERS)
+def amqp(system: System) -> Iterator[AmqpClient]:
+    with connect(system) as connection:
+        connection.channel.queue_declare(REPLY_QUEUE, durable=True)
+        connection.purge(REPLY_QUEUE)
         yield connection
 
 
-def test_requests_need_a_known_key(other: System) -> None:
+def test_requests_need_a_known_key(system: System) -> None:
     path = "/users"
     expected = {
         None: 401,
@@ -94,7 +95,7 @@ def test_requests_need_a_known_key(other: System) -> None:
     found = {}
     for header in expected:
         headers = {"Authorization": None if header is None else header.encode("latin-1")}
-        answer = other.request("GET", path, headers=headers)
+        answer = system.request("GET", path, headers=headers)
         found[header] = answer.status_code
         if answer.status_code >= 400:
             assert answer.headers["Content-Type"] == "application/problem+json"
@@ -106,11 +107,11 @@ def test_requests_need_a_known_key(other: System) -> None:
 
 
 def test_no_process_ever_has_a_secret_among_its_arguments(
-    other: System, arguments: Arguments
+    system: System, arguments: Arguments
 ) -> None:
     """Every login of the machine can read the list of processes."""
-    secrets = set(_secrets_of(other))
-    key_file = (other.state.root / "secrets" / "api-keys").read_text(encoding="utf-8")
+    secrets = set(_secrets_of(system))
+    key_file = (system.state.root / "secrets" / "api-keys").read_text(encoding="utf-8")
     assert all(key in key_file for key in KEYS)
     assert len(secrets) > 5
     assert any(b"leadline.sync.worker" in line for line in arguments.seen)
@@ -130,39 +131,39 @@ def _secrets_of(system: System) -> Iterator[str]:
     yield from (*KEYS, READER, OPERATOR)
 
 
-def test_no_function_is_open_without_a_key(other: System) -> None:
-    for name, url in other.run["functions"].items():
-        answer = other.http.post(url, json={}, headers={"Authorization": None}, timeout=60)
+def test_no_function_is_open_without_a_key(system: System) -> None:
+    for name, url in system.run["functions"].items():
+        answer = system.http.post(url, json={}, headers={"Authorization": None}, timeout=60)
         assert answer.status_code == 401, name
 
 
-def test_a_key_grants_no_more_than_its_scope(other: System) -> None:
-    user = other.create("Только Прочитан")
+def test_a_key_grants_no_more_than_its_scope(system: System) -> None:
+    user = system.create("Только Прочитан")
     path, headers = f"/users/{user['id']}", {"Authorization": f"Bearer {READER}"}
-    assert other.request("GET", path, headers=headers).status_code == 200
+    assert system.request("GET", path, headers=headers).status_code == 200
     for method, target in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
-        answer = other.request(method, target, json={"full_name": "Другой"}, headers=headers)
+        answer = system.request(method, target, json={"full_name": "Другой"}, headers=headers)
         assert answer.status_code == 403
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert "`write`" in answer.json()["detail"]
     for name in ("bitrix-handler", "reply-handler", "outbox-relay"):
-        url = other.run["functions"][name]
+        url = system.run["functions"][name]
         for key in (*KEYS, READER, OPERATOR):
             headers = {"Authorization": f"Bearer {key}"}
-            answer = other.http.post(url, json={}, headers=headers, timeout=60)
+            answer = system.http.post(url, json={}, headers=headers, timeout=60)
             assert answer.status_code == 403, (name, key)
-    assert other.user(user["id"])["full_name"] == "Только Прочитан"
+    assert system.user(user["id"])["full_name"] == "Только Прочитан"
 
 
 @pytest.mark.slow("schemathesis tries thousands of requests")
-def test_every_call_conforms_to_the_document(other: System, tmp_path: Path) -> None:
+def test_every_call_conforms_to_the_document(system: System, tmp_path: Path) -> None:
     """Examples, edge values, random, malformed and successive requests, by schemathesis."""
     folder = CHECKOUT / "tests/e2e"
     result = subprocess.run(
         [
             Path(sys.executable).with_name("schemathesis"),
             f"--config-file={folder / 'schemathesis.toml'}",
-            *("run", f"{other.url('edge')}/openapi.json", "--max-examples=8", "--no-color"),
+            *("run", f"{system.url('edge')}/openapi.json", "--max-examples=8", "--no-color"),
         ],
         cwd=tmp_path,  # it stores its findings for its next run
         env={
@@ -181,9 +182,9 @@ def test_every_call_conforms_to_the_document(other: System, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
-def test_the_page_shows_every_call_and_can_try_it(other: System, tmp_path: Path) -> None:
+def test_the_page_shows_every_call_and_can_try_it(system: System, tmp_path: Path) -> None:
     with Browser(CHROMIUM, tmp_path / "profile") as browser:
-        browser.open(f"{other.url('edge')}/docs")
+        browser.open(f"{system.url('edge')}/docs")
         browser.wait_for("document.querySelectorAll('.opblock').length === 9")
         script = """fetch("users?limit=1").then(answer => window.status = String(answer.status))"""
         browser.eval(script)
@@ -192,27 +193,27 @@ def test_the_page_shows_every_call_and_can_try_it(other: System, tmp_path: Path)
         assert problems == []
 
 
-def test_an_idempotency_key_belongs_to_its_caller(other: System) -> None:
+def test_an_idempotency_key_belongs_to_its_caller(system: System) -> None:
     body = {"full_name": "Чей Ключ", "phone": "+77001112233"}
     ids = set()
     for key in (*KEYS, *KEYS):
         headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "the-same"}
-        ids.add(other.request("POST", "/users", json=body, headers=headers).json()["id"])
+        ids.add(system.request("POST", "/users", json=body, headers=headers).json()["id"])
     assert len(ids) == 2
 
 
-def test_the_default_region_completes_a_phone(other: System) -> None:
-    assert other.create(phone="8 700 111 22 33")["phone"] == "+77001112233"
+def test_the_default_region_completes_a_phone(system: System) -> None:
+    assert system.create(phone="8 700 111 22 33")["phone"] == "+77001112233"
 
 
-def test_the_whole_flow_works_with_nestjs_replies(other: System) -> None:
-    user = other.create("В Конверте")
-    other.await_synced(user["id"])
-    assert portal.looks_like(portal.lead_of(other, user["id"]), user)
+def test_the_whole_flow_works_with_nestjs_replies(system: System) -> None:
+    user = system.create("В Конверте")
+    system.await_synced(user["id"])
+    assert portal.looks_like(portal.lead_of(system, user["id"]), user)
 
 
 def test_a_reply_goes_to_the_allowed_queue_named_in_the_nestjs_envelope(
-    other: System, wire: Wire
+    system: System, amqp: AmqpClient
 ) -> None:
     user: dict[str, Any] = {
         "id": 8_000_001,
@@ -220,22 +221,23 @@ def test_a_reply_goes_to_the_allowed_queue_named_in_the_nestjs_envelope(
         "phone": "+77001112233",
         "stage": "NEW",
     }
-    data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
-    wire.publish({"pattern": "user_created", "data": data})
-    reply = wire.await_messages(ANSWERS, lambda _: True)[0]
-    assert reply.content["pattern"] == ANSWERS
+    data = {"action": "create_card", "user": user, "replyQueue": REPLY_QUEUE}
+    amqp.publish({"pattern": "user_created", "data": data})
+    reply = amqp.await_messages(REPLY_QUEUE, lambda _: True)[0]
+    assert reply.content["pattern"] == REPLY_QUEUE
     answer = reply.content["data"]
     assert (answer["status"], answer["user"], answer["attempts"]) == ("success", user, 1)
-    assert answer["bitrix_lead_id"] == int(portal.lead_of(other, user["id"])["ID"])
+    assert answer["bitrix_lead_id"] == int(portal.lead_of(system, user["id"])["ID"])
 
 
-def test_the_reply_to_a_message_without_a_phone_is_one_error(wire: Wire) -> None:
+def test_the_reply_to_a_message_without_a_phone_is_one_error(amqp: AmqpClient) -> None:
     user = {"id": 8_000_002, "full_name": "Без Телефона", "stage": "NEW"}
-    data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
-    wire.publish({"pattern": "user_created", "data": data})
-    wire.publish({"pattern": "user_created", "data": {**data, "user": {**user, "id": 8_000_003}}})
+    data = {"action": "create_card", "user": user, "replyQueue": REPLY_QUEUE}
+    amqp.publish({"pattern": "user_created", "data": data})
+    amqp.publish({"pattern": "user_created", "data": {**data, "user": {**user, "id": 8_000_003}}})
     replies = [
-        message.content["data"] for message in wire.await_messages(ANSWERS, lambda _: True, count=2)
+        message.content["data"]
+        for message in amqp.await_messages(REPLY_QUEUE, lambda _: True, count=2)
     ]
     found = {reply["user_id"]: reply for reply in replies}
     assert set(found[8_000_002]) - {"event_id", "version"} == {
@@ -248,36 +250,35 @@ def test_the_reply_to_a_message_without_a_phone_is_one_error(wire: Wire) -> None
     assert len(replies) == 2
 
 
-def test_a_reply_queue_that_is_not_allowed_gets_no_reply(other: System, wire: Wire) -> None:
-    wire.channel.queue_declare("somebody.elses", durable=False)
+def test_a_reply_queue_that_is_not_allowed_gets_no_reply(system: System, amqp: AmqpClient) -> None:
+    amqp.channel.queue_declare("somebody.elses", durable=False)
     data = {
         "action": "create_card",
         "user": {"id": 8_000_004, "full_name": "А", "phone": "+77001112233", "stage": "NEW"},
         "replyQueue": "somebody.elses",
     }
-    wire.publish({"pattern": "user_created", "data": data})
-    wire.await_messages(DEAD_REQUESTS, lambda request: "replyQueue" in request.reason)
-    assert wire.take("somebody.elses") == []
-    assert portal.leads_of(other, 8_000_004) == []
+    amqp.publish({"pattern": "user_created", "data": data})
+    amqp.await_messages(DEAD_REQUESTS, lambda request: "replyQueue" in request.reason)
+    assert amqp.take("somebody.elses") == []
+    assert portal.leads_of(system, 8_000_004) == []
 
 
 @pytest.mark.slow("forgotten calls are waited for, 15 s here")
-def test_a_redis_that_loses_all_data_midway_loses_and_duplicates_nothing(other: System) -> None:
+def test_a_redis_that_loses_all_data_midway_loses_and_duplicates_nothing(system: System) -> None:
     """Creates are in flight when it happens, and the next writes come before they are done."""
-    system = other
     system.control("PUT", "settings", {"command_ms": 4000})
     calls = system.control("GET", "calls")["requests"]
     slow = system.create("Создаётся Долго")
     eventually(lambda: system.control("GET", "calls")["requests"] > calls, 120, "the call began")
-    with redis.Redis.from_url(system.url("redis")) as memory, ThreadPoolExecutor(8) as pool:
-        memory.flushall()
+    with redis.Redis.from_url(system.url("redis")) as client, ThreadPoolExecutor(8) as pool:
+        client.flushall()
         users = [_rename(system, slow)]
         system.control("PUT", "settings", {"request_ms": 200, "command_ms": 10})
         many = list(pool.map(lambda number: system.create(f"Забытый {number}"), range(15)))
-        memory.flushall()
+        client.flushall()
         many += pool.map(lambda number: system.create(f"Забытый {number}"), range(15, 30))
         eventually(lambda: len(system.leads()) > 3, 120, "some leads are there")
-        memory.flushall()
+        client.flushall()
         users += pool.map(lambda user: _rename(system, user), many)
     eventually(lambda: _are_synced(system, users), 120, "all users are synced")
     assert system.control("GET", "duplicates") == []
@@ -287,56 +288,56 @@ def test_a_redis_that_loses_all_data_midway_loses_and_duplicates_nothing(other: 
 
 
 @pytest.mark.slow("the portal is away for some seconds, and probed with back-off")
-def test_the_system_recovers_from_an_outage_by_itself(other: System) -> None:
-    portal.add_fault(other, "error", status=500)
-    users = [other.create(f"В Простое {number}") for number in range(10)]
+def test_the_system_recovers_from_an_outage_by_itself(system: System) -> None:
+    portal.add_fault(system, "error", status=500)
+    users = [system.create(f"В Простое {number}") for number in range(10)]
     eventually(
-        lambda: all(_sync(other, user)["status"] == "failed" for user in users), 120, "all failed"
+        lambda: all(_sync(system, user)["status"] == "failed" for user in users), 120, "all failed"
     )
     for user in users:
-        assert _sync(other, user)["attempts"] == 3
-        assert "retry_at" in _sync(other, user)
-    portal.clear_faults(other)
-    eventually(lambda: _are_synced(other, users), 120, "all users are synced")
-    assert other.control("GET", "duplicates") == []
+        assert _sync(system, user)["attempts"] == 3
+        assert "retry_at" in _sync(system, user)
+    portal.clear_faults(system)
+    eventually(lambda: _are_synced(system, users), 120, "all users are synced")
+    assert system.control("GET", "duplicates") == []
     for user in users:
-        assert portal.looks_like(portal.lead_of(other, user["id"]), user)
-        assert "retry_at" not in _sync(other, user)
+        assert portal.looks_like(portal.lead_of(system, user["id"]), user)
+        assert "retry_at" not in _sync(system, user)
 
 
 def test_no_log_line_contains_a_name_a_phone_or_a_credential_whatever_fails(
-    other: System, wire: Wire
+    system: System, amqp: AmqpClient
 ) -> None:
     name, phone, wrong_key = "Нигде Не Записанный", "+77019998877", "a-key-that-no-one-has"
-    _ask_wrongly(other, name, phone, wrong_key)
-    dead = _publish_nonsense(wire, name, phone)
+    _send_invalid_requests(system, name, phone, wrong_key)
+    dead = _publish_nonsense(amqp, name, phone)
     failing: list[dict[str, Any]] = []
     faults: tuple[dict[str, Any], ...] = (
         {"status": 400, "code": "INVALID_FIELD", "description": f"{name} {phone} is invalid"},
         {"status": 500, "description": f"SQL error near {name!r}"},
         {"status": 401, "code": "NO_AUTH_FOUND"},
     )
-    histories = ""
+    failures = ""
     for fault in faults:
-        portal.clear_faults(other)
-        portal.add_fault(other, "error", count=3, **fault)
-        failing.append(other.create(f"{name} {len(failing)}", phone))
-        eventually(lambda: portal.hits(other) > 0, 120, f"the portal says {fault}")
+        portal.clear_faults(system)
+        portal.add_fault(system, "error", count=3, **fault)
+        failing.append(system.create(f"{name} {len(failing)}", phone))
+        eventually(lambda: portal.hits(system) > 0, 120, f"the portal says {fault}")
         if fault["status"] == 400:  # RQ keeps five failed jobs: look at it before the others
-            eventually(lambda: "Rejected" in _failures_in_rq(other), 120, "RQ keeps its failure")
-        histories += _failures_in_rq(other)
-    wire.await_messages(DEAD_REQUESTS, lambda _: True, count=dead)
-    portal.clear_faults(other)
-    eventually(lambda: all(_is_settled(other, user) for user in failing), 120, "all is settled")
-    histories += _failures_in_rq(other)
-    assert "Rejected" in histories
-    assert name not in histories
-    assert phone not in histories
-    leaks = story.leaks(other, {name, phone[1:], wrong_key, "only-for-idempotency"})
+            eventually(lambda: "Rejected" in _failures_in_rq(system), 120, "RQ keeps its failure")
+        failures += _failures_in_rq(system)
+    amqp.await_messages(DEAD_REQUESTS, lambda _: True, count=dead)
+    portal.clear_faults(system)
+    eventually(lambda: all(_is_settled(system, user) for user in failing), 120, "all is settled")
+    failures += _failures_in_rq(system)
+    assert "Rejected" in failures
+    assert name not in failures
+    assert phone not in failures
+    leaks = system_logs.leaks(system, {name, phone[1:], wrong_key, "only-for-idempotency"})
     assert not leaks, leaks
 
 
-def _ask_wrongly(system: System, name: str, phone: str, wrong_key: str) -> None:
+def _send_invalid_requests(system: System, name: str, phone: str, wrong_key: str) -> None:
     """Send each kind of invalid request to each path."""
     user = system.create(name, phone)
     path = f"/users/{user['id']}"
@@ -349,11 +350,11 @@ def _ask_wrongly(system: System, name: str, phone: str, wrong_key: str) -> None:
             [name, phone],
         ):
             assert system.request(method, target, json=body).status_code == 422
-        half = json.dumps(valid_body, ensure_ascii=False)[:-3].encode()
+        truncated = json.dumps(valid_body, ensure_ascii=False)[:-3].encode()
         headers = {"Content-Type": "application/json"}
-        assert system.request(method, target, data=half, headers=headers).status_code == 400
+        assert system.request(method, target, data=truncated, headers=headers).status_code == 400
         headers = {"Content-Type": "text/plain", "Idempotency-Key": "only-for-idempotency"}
-        assert system.request(method, target, data=half, headers=headers).status_code == 415
+        assert system.request(method, target, data=truncated, headers=headers).status_code == 415
     for target in ("/users", path, f"/users/{name}", f"/{phone}", f"/users?stage={name}"):
         headers = {"Authorization": f"Bearer {wrong_key}"}
         assert system.request("GET", target, headers=headers).status_code in {403, 404}
@@ -363,10 +364,10 @@ def _ask_wrongly(system: System, name: str, phone: str, wrong_key: str) -> None:
     assert system.request("PATCH", path, json=body, headers=headers).status_code == 412
 
 
-def _publish_nonsense(wire: Wire, name: str, phone: str) -> int:
+def _publish_nonsense(amqp: AmqpClient, name: str, phone: str) -> int:
     """Messages that can never be processed; returns their number."""
     user = {"id": 8_000_009, "full_name": name, "phone": phone, "stage": "NEW"}
-    data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
+    data = {"action": "create_card", "user": user, "replyQueue": REPLY_QUEUE}
     messages: list[object] = [
         json.dumps({"pattern": "user_created", "data": data}).encode()[:-5],
         f"{name} {phone}".encode(),
@@ -375,16 +376,16 @@ def _publish_nonsense(wire: Wire, name: str, phone: str) -> int:
         {"pattern": "user_created", "data": {**data, "user": {**user, "id": name}}},
     ]
     for message in messages:
-        wire.publish(message)
-        wire.publish(message, REPLIES)
+        amqp.publish(message)
+        amqp.publish(message, REPLIES)
     return len(messages)
 
 
 def _failures_in_rq(system: System) -> str:
     """The records of failed jobs that RQ stores, and shows in its own tools."""
-    with redis.Redis.from_url(system.url("redis")) as memory:
-        failed = FailedJobRegistry("bitrix_jobs", memory, serializer=JSONSerializer)
-        jobs = Job.fetch_many(failed.get_job_ids(), memory, JSONSerializer)
+    with redis.Redis.from_url(system.url("redis")) as client:
+        failed = FailedJobRegistry("bitrix_jobs", client, serializer=JSONSerializer)
+        jobs = Job.fetch_many(failed.get_job_ids(), client, JSONSerializer)
         results = [job.latest_result() for job in jobs if job]
         return "\n".join(result.exc_string or "" for result in results if result)
 

@@ -11,12 +11,12 @@ import pytest
 import requests
 
 from tests.faults import portal
-from tests.faults.wire import (
+from tests.faults.amqp_client import (
     DEAD_REPLIES,
     REPLIES,
     REQUESTS,
+    AmqpClient,
     ReceivedMessage,
-    Wire,
     held_back,
 )
 from tests.servers import eventually
@@ -28,27 +28,30 @@ TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
-def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire) -> None:
+def test_each_write_is_published_as_the_contract_says(system: System, amqp: AmqpClient) -> None:
     trace = f"00-{'a1' * 16}-{'b2' * 8}-01"
-    with held_back(system, wire):
+    with held_back(system, amqp):
         before = datetime.now(UTC)
         user = system.create("Иван Иванов", "+77001112233")
         path = f"/users/{user['id']}"
         headers = {"X-Call-Id": "the-call-of-the-update", "traceparent": trace}
         system.request("PATCH", path, json={"full_name": "Пётр"}, headers=headers)
         system.request("POST", f"{path}/move", json={"stage": "PROCESSED"})
-        messages = wire.await_messages(REQUESTS, _of_user(user["id"]), 3)
+        messages = amqp.await_messages(REQUESTS, _of_user(user["id"]), 3)
         for delivered in messages:
-            wire.send_back(delivered, REQUESTS)
+            amqp.send_back(delivered, REQUESTS)
     # Three functions have published; their order is undefined.
     messages.sort(key=lambda delivered: int(delivered.content["data"]["version"]))
     moved = {"id": user["id"], "full_name": "Пётр", "phone": "+77001112233", "stage": "PROCESSED"}
     states = [user, {**moved, "stage": "NEW"}, moved]
-    words = ["user_created create_card", "user_updated update_card", "user_moved move_card"]
-    for version, (delivered, state, word) in enumerate(
-        zip(messages, states, words, strict=True), 1
+    kinds = [
+        ("user_created", "create_card"),
+        ("user_updated", "update_card"),
+        ("user_moved", "move_card"),
+    ]
+    for version, (delivered, state, (pattern, action)) in enumerate(
+        zip(messages, states, kinds, strict=True), 1
     ):
-        pattern, action = word.split()
         data = delivered.content["data"]
         assert delivered.content == {
             "pattern": pattern,
@@ -66,25 +69,25 @@ def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire
         occurred_at = datetime.fromisoformat(data["occurred_at"])
         assert before - timedelta(seconds=1) < occurred_at < datetime.now(UTC)
         _assert_enveloped(delivered, data["event_id"], f"leadline.{pattern}", data["occurred_at"])
-        assert "Иван Иванов".encode() in messages[0].body, "UTF-8, not escaped"
+    assert "Иван Иванов".encode() in messages[0].body, "UTF-8, not escaped"
     update = messages[1]
     assert update.properties.correlation_id == "the-call-of-the-update"
     assert update.headers["traceparent"].split("-")[1] == "a1" * 16
     system.await_synced(user["id"], within_s=120)
 
 
-def test_a_reply_is_published_as_the_contract_says(system: System, wire: Wire) -> None:
+def test_a_reply_is_published_as_the_contract_says(system: System, amqp: AmqpClient) -> None:
     """The connector is frozen, so the event is posted to its function by hand."""
-    with held_back(system, wire):
+    with held_back(system, amqp):
         user = system.create("Иван Иванов", "+77001112233")
-        request = wire.await_messages(REQUESTS, _of_user(user["id"]))[0]
+        request = amqp.await_messages(REQUESTS, _of_user(user["id"]))[0]
         handler = system.run["functions"]["bitrix-handler"]
         headers = {"Content-Type": "application/json"}
         requests.post(handler, data=request.body, headers=headers, timeout=60).raise_for_status()
-        reply = wire.await_messages(REPLIES, lambda reply: reply.content["user_id"] == user["id"])[
+        reply = amqp.await_messages(REPLIES, lambda reply: reply.content["user_id"] == user["id"])[
             0
         ]
-        wire.send_back(reply, REPLIES)
+        amqp.send_back(reply, REPLIES)
     event_id = request.content["data"]["event_id"]
     lead = portal.lead_of(system, user["id"])
     content = dict(reply.content)
@@ -103,24 +106,26 @@ def test_a_reply_is_published_as_the_contract_says(system: System, wire: Wire) -
     assert system.await_synced(user["id"])["sync"]["bitrix_lead_id"] == int(lead["ID"])
 
 
-def test_every_queue_is_durable_and_has_a_dead_letter_queue(system: System, wire: Wire) -> None:
+def test_every_queue_is_durable_and_has_a_dead_letter_queue(
+    system: System, amqp: AmqpClient
+) -> None:
     found = _queues(system)
     for name in (REQUESTS, REPLIES, f"{REQUESTS}.dead", f"{REPLIES}.dead"):
         assert found[name]["durable"], name
         assert found[name]["type"] == "quorum", name
     for name in (REQUESTS, REPLIES):
         assert found[name]["arguments"]["x-dead-letter-routing-key"] == f"{name}.dead"
-    assert wire.consumers(REQUESTS) == 1
+    assert amqp.consumers(REQUESTS) == 1
 
 
 @pytest.mark.parametrize("envelope", ["nestjs", "plain"])
 def test_a_reply_of_a_foreign_service_is_accepted_in_either_envelope(
-    system: System, wire: Wire, envelope: str
+    system: System, amqp: AmqpClient, envelope: str
 ) -> None:
     """An existing bitrix service answers with the public keys only, in order."""
-    with held_back(system, wire):
+    with held_back(system, amqp):
         user = system.create("Чужой Ответ")
-        wire.await_messages(REQUESTS, _of_user(user["id"]))  # for their service to receive it
+        amqp.await_messages(REQUESTS, _of_user(user["id"]))  # for their service to receive it
     reply: dict[str, Any] = {
         "status": "success",
         "action": "create_card",
@@ -129,7 +134,7 @@ def test_a_reply_of_a_foreign_service_is_accepted_in_either_envelope(
         "bitrix_lead_id": 10**9 + user["id"],
     }
     message = {"pattern": REPLIES, "data": reply} if envelope == "nestjs" else reply
-    wire.publish(message, REPLIES)
+    amqp.publish(message, REPLIES)
     assert system.await_synced(user["id"])["sync"]["bitrix_lead_id"] == 10**9 + user["id"]
 
 
@@ -151,12 +156,12 @@ def test_a_reply_of_a_foreign_service_is_accepted_in_either_envelope(
     ids=lambda value: str(value)[:40],
 )
 def test_a_malformed_reply_is_dead_lettered_with_its_reason_and_harms_no_other(
-    system: System, wire: Wire, reply: object, reason: str
+    system: System, amqp: AmqpClient, reply: object, reason: str
 ) -> None:
-    wire.publish(reply, REPLIES)
+    amqp.publish(reply, REPLIES)
     user = system.create("Сосед Чепухи")
     body = len(reply) if isinstance(reply, bytes) else None
-    dead = wire.await_messages(
+    dead = amqp.await_messages(
         DEAD_REPLIES,
         lambda reply: body == len(reply.body) or reply.body[:1] != b"\xff",
         within_s=120,
@@ -167,12 +172,14 @@ def test_a_malformed_reply_is_dead_lettered_with_its_reason_and_harms_no_other(
 
 
 def _of_user(user_id: int) -> Any:
+    """A condition: the message is a request of this user."""
     return lambda delivered: delivered.content["data"]["user"]["id"] == user_id
 
 
 def _assert_enveloped(
     delivered: ReceivedMessage, event_id: str, kind: str, time: str | None
 ) -> None:
+    """The message has the properties and headers of its CloudEvent; `time` None: any time."""
     _assert_described(delivered, "reply" if kind == "leadline.reply" else "request")
     properties = delivered.properties
     assert (properties.content_type, properties.delivery_mode) == ("application/json", 2)
@@ -182,12 +189,13 @@ def _assert_enveloped(
     expected = {"ce-specversion": "1.0", "ce-id": event_id, "ce-type": kind}
     assert {name: headers.get(name) for name in expected} == expected
     assert headers["ce-source"]
-    assert headers.get("ce-time") == time if time else True
+    if time is not None:
+        assert headers.get("ce-time") == time
     assert TRACE.fullmatch(headers["traceparent"])
 
 
 def _assert_described(delivered: ReceivedMessage, name: str) -> None:
-    """By the published document, docs/asyncapi.json."""
+    """The message conforms to the published document, docs/asyncapi.json."""
     document = json.loads((CHECKOUT / "docs/asyncapi.json").read_text("utf-8"))
     message = document["components"]["messages"][name]
     for found, schema in (

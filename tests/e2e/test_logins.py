@@ -18,13 +18,13 @@ from leadline.messages import topology
 from leadline.workqueue.keys import JOBS, prefix
 from local.logins import table
 from tests.e2e.test_cli import leadline
-from tests.faults import wire
+from tests.faults import amqp_client
 from tests.servers import eventually, postgres_connection
 from tests.system import CHECKOUT, System
 
 # Postgres: allowed statements run without effect; forbidden ones are refused before that.
 
-ROWS = {
+STATEMENTS = {
     "users": (
         "SELECT id FROM users LIMIT 1",
         "INSERT INTO users (full_name) SELECT full_name FROM users WHERE false",
@@ -113,9 +113,9 @@ ROWS = {
         "INSERT INTO unsynced_users VALUES ('failed', 1)",
     ),
 }
-_EVERYTHING = set(ROWS) - {"nothing"}
+_EVERYTHING = set(STATEMENTS) - {"nothing"}
 #: The rights of a login: groups of statements.
-MAY = {
+ALLOWED_GROUPS = {
     "writer": {"users", "events", "keys", "stages", "history"},
     "eraser": {"erase", "history"},
     "reader": {"stages", "search", "holds", "audit"},
@@ -126,17 +126,22 @@ MAY = {
     "watcher": set[str](),
 }
 #: In addition to whole groups.
-MAY_ALSO = {
-    "eraser": {ROWS["users"][0], ROWS["events"][0], ROWS["events"][2]},
+ALSO_ALLOWED = {
+    "eraser": {STATEMENTS["users"][0], STATEMENTS["events"][0], STATEMENTS["events"][2]},
     "reader": {
-        *ROWS["users"][:1],
-        *ROWS["events"][:1],
-        *ROWS["jobs"][:1],
-        *ROWS["plans"][:1],
-        *ROWS["held"][:1],
-        ROWS["erase"][1],
+        *STATEMENTS["users"][:1],
+        *STATEMENTS["events"][:1],
+        *STATEMENTS["jobs"][:1],
+        *STATEMENTS["plans"][:1],
+        *STATEMENTS["held"][:1],
+        STATEMENTS["erase"][1],
     },
-    "settler": {ROWS["users"][0], ROWS["users"][2], ROWS["erase"][1], *ROWS["held"][:3]},
+    "settler": {
+        STATEMENTS["users"][0],
+        STATEMENTS["users"][2],
+        STATEMENTS["erase"][1],
+        *STATEMENTS["held"][:3],
+    },
 }
 
 
@@ -147,14 +152,16 @@ def address(system: System, secret: str, login: str) -> str:
     return file.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("login", MAY)
+@pytest.mark.parametrize("login", ALLOWED_GROUPS)
 def test_a_login_may_do_in_postgres_what_it_needs_and_nothing_else(
     system: System, login: str
 ) -> None:
-    expected = {text for group in MAY[login] for text in ROWS[group]} | MAY_ALSO.get(login, set())
+    expected = {
+        text for group in ALLOWED_GROUPS[login] for text in STATEMENTS[group]
+    } | ALSO_ALLOWED.get(login, set())
     done = set()
     with postgres_connection(address(system, "database-url", login)) as connection:
-        for statement in (text for group in ROWS.values() for text in group):
+        for statement in (text for group in STATEMENTS.values() for text in group):
             refusal = _refusal(connection, statement)
             if refusal is None:
                 done.add(statement)
@@ -164,7 +171,7 @@ def test_a_login_may_do_in_postgres_what_it_needs_and_nothing_else(
 
 
 def _refusal(connection: pg8000.native.Connection, statement: str) -> str | None:
-    """The SQLSTATE with which Postgres refuses the statement."""
+    """Run the statement; the SQLSTATE with which Postgres refused it, None if it ran."""
     try:
         connection.run(statement)
     except pg8000.exceptions.DatabaseError as error:
@@ -191,7 +198,7 @@ QUEUES = [queue.name for queue in topology.all_queues()]
 DEAD = {topology.dead_letter_name(name) for name in (topology.REQUESTS, topology.REPLIES)}
 WORK = {topology.REQUESTS, topology.REPLIES}
 
-Act = Callable[[pika.adapters.blocking_connection.BlockingChannel, str], object]
+Action = Callable[[pika.adapters.blocking_connection.BlockingChannel, str], object]
 
 
 def _publish(channel: pika.adapters.blocking_connection.BlockingChannel, queue: str) -> None:
@@ -207,7 +214,7 @@ def _publish_by_default(
     channel.basic_publish("", "no.such.queue", b"{}")
 
 
-ACTS: dict[str, Act] = {
+ACTIONS: dict[str, Action] = {
     "declare": lambda channel, queue: channel.queue_declare(f"{queue}", durable=True),
     "delete": lambda channel, queue: channel.queue_delete(queue, if_empty=True, if_unused=True),
     "take": lambda channel, queue: channel.basic_get(queue),
@@ -219,7 +226,7 @@ ACTS: dict[str, Act] = {
 }
 _OPERATES = dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish": WORK}
 #: What is allowed: actions and their queues.
-LETS: dict[str, dict[str, set[str]]] = {
+ALLOWED_ACTIONS: dict[str, dict[str, set[str]]] = {
     "writer": {"publish": {topology.REQUESTS}},
     "eraser": {"publish": {topology.REQUESTS}},
     "relay": _OPERATES,
@@ -240,42 +247,44 @@ def _channel(url: str) -> Iterator[pika.adapters.blocking_connection.BlockingCha
             connection.close()
 
 
-def _is_refused(url: str, act: Act, queue: str) -> bool:
+def _is_refused(url: str, action: Action, queue: str) -> bool:
+    """Try the action with the login of this URL; whether the broker refused access."""
     with _channel(url) as channel:
         try:
-            act(channel, queue)
+            action(channel, queue)
         except pika.exceptions.ChannelClosedByBroker as error:
             return bool(error.reply_code == 403)
     return False
 
 
-@pytest.mark.parametrize("login", LETS)
+@pytest.mark.parametrize("login", ALLOWED_ACTIONS)
 def test_a_login_has_no_access_to_queues_of_others(system: System, login: str) -> None:
     url = address(system, "amqp-url", login)
-    let = {
-        (act, queue)
-        for act, do in ACTS.items()
+    possible = [
+        (name, queue)
+        for name in ACTIONS
         for queue in QUEUES
-        if (act, queue) in {("publish", name) for name in WORK} or act != "publish"
-        if not _is_refused(url, do, queue)
-    }
-    assert let == {(act, queue) for act, queues in LETS[login].items() for queue in queues}
+        if name != "publish" or queue in WORK  # only these queues have an exchange
+    ]
+    done = {(name, queue) for name, queue in possible if not _is_refused(url, ACTIONS[name], queue)}
+    allowed = ALLOWED_ACTIONS[login].items()
+    assert done == {(name, queue) for name, queues in allowed for queue in queues}
 
 
 def test_the_connector_has_access_to_our_queues_only(system: System) -> None:
     url = address(system, "amqp-url", "connector")
-    with wire.wire_to(system) as plugged:
-        plugged.channel.queue_declare("somebody.elses", durable=True)
+    with amqp_client.connect(system) as amqp:
+        amqp.channel.queue_declare("somebody.elses", durable=True)
         try:
-            for act in ("declare", "delete", "take", "consume", "empty", "bind"):
-                assert _is_refused(url, ACTS[act], "somebody.elses"), act
-            assert _is_refused(url, ACTS["take"], topology.dead_letter_name(topology.REQUESTS))
-            assert _is_refused(url, ACTS["publish"], "amq.fanout")
+            for name in ("declare", "delete", "take", "consume", "empty", "bind"):
+                assert _is_refused(url, ACTIONS[name], "somebody.elses"), name
+            assert _is_refused(url, ACTIONS["take"], topology.dead_letter_name(topology.REQUESTS))
+            assert _is_refused(url, ACTIONS["publish"], "amq.fanout")
         finally:
-            plugged.channel.queue_delete("somebody.elses")
+            amqp.channel.queue_delete("somebody.elses")
 
 
-@pytest.mark.parametrize("login", [*LETS, "connector"])
+@pytest.mark.parametrize("login", [*ALLOWED_ACTIONS, "connector"])
 def test_no_login_administers_rabbitmq(system: System, login: str) -> None:
     parts = urlsplit(address(system, "amqp-url", login))
     management = f"{system.url('rabbitmq_management')}/api/overview"
@@ -319,7 +328,7 @@ SERVERS_OWN: tuple[tuple[str | int, ...], ...] = (
 READS = (("ZCARD", f"{PORTAL}due"), ("GET", f"{PORTAL}resumed"))
 WORKS = (("LLEN", f"rq:queue:{JOBS}"), ("SMEMBERS", "rq:workers"), ("CLIENT", "LIST"))
 CHANGES = (("DEL", f"{PORTAL}none"), ("SET", f"{PORTAL}none", 1), ("HGETALL", "rq:job:none"))
-RUNS = {
+ALLOWED_COMMANDS = {
     "intake": {*READS, *CHANGES},
     "relay": {*READS, *CHANGES},
     "operator": {*READS, *CHANGES},
@@ -329,7 +338,7 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("login", RUNS)
+@pytest.mark.parametrize("login", ALLOWED_COMMANDS)
 def test_a_login_may_run_the_redis_commands_that_it_needs(system: System, login: str) -> None:
     done = set()
     with redis.Redis.from_url(address(system, "redis-url", login)) as client:
@@ -339,7 +348,7 @@ def test_a_login_may_run_the_redis_commands_that_it_needs(system: System, login:
                 done.add(command)
             except redis.exceptions.NoPermissionError:
                 pass
-    assert done == RUNS[login]
+    assert done == ALLOWED_COMMANDS[login]
     with redis.Redis.from_url(system.url("redis")) as owner:
         for command in (("DEBUG", "SLEEP", 0), ("SHUTDOWN", "NOSAVE")):
             verdict = owner.execute_command("ACL", "DRYRUN", table.by_name(login).user, *command)

@@ -79,7 +79,9 @@ def test_a_body_over_the_limit_is_refused(system: System, size: int) -> None:
     "header", [b"X-A: 1", b"X-A: \xff", b"X-Call-Id: \xff", b"Connection: Host, X-Call-Id"]
 )
 def test_odd_bytes_never_give_a_5xx(system: System, request_line: bytes, header: bytes) -> None:
-    answer = _raw(system, request_line + b" HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
+    answer = _send_raw(
+        system, request_line + b" HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n"
+    )
     version, status = answer.split()[:2]
     assert version in {b"HTTP/1.0", b"HTTP/1.1"}
     assert status < b"500", answer
@@ -90,10 +92,10 @@ def test_a_compressed_body_is_passed_on_unchanged(system: System) -> None:
         b"POST /users HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
     )
-    assert _raw(system, head)[9:10] == b"4"
+    assert _send_raw(system, head)[9:10] == b"4"
 
 
-def _raw(system: System, request: bytes) -> bytes:
+def _send_raw(system: System, request: bytes) -> bytes:
     parts = urlsplit(system.url("edge"))
     assert parts.port
     with socket.create_connection(("127.0.0.1", parts.port), timeout=60) as connection:
@@ -121,7 +123,7 @@ def _raw(system: System, request: bytes) -> bytes:
     ],
 )
 def test_malformed_http_is_a_problem_too(system: System, request_: bytes, status: int) -> None:
-    head, _, body = _raw(system, request_).partition(b"\r\n\r\n")
+    head, _, body = _send_raw(system, request_).partition(b"\r\n\r\n")
     assert head.split()[1] == str(status).encode()
     assert b"Content-Type: " + PROBLEM.encode() in head
     assert json.loads(body)["status"] == status

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults import story
+from tests.faults import system_logs
 from tests.servers import eventually
 from tests.system import System
 
@@ -41,7 +41,7 @@ def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
     )
     eventually(lambda: system.health()[1]["parts"]["relay"]["status"] == "ok", 120, "relay ticks")
     assert "status 40" not in system.log("relay")
-    assert not (found := story.leaks(system, {key})), found
+    assert not (found := system_logs.leaks(system, {key})), found
 
     assert system.stop() == 0
     system.start()

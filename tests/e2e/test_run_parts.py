@@ -19,14 +19,14 @@ from tests.servers import eventually, family
 from tests.system import CHECKOUT, System
 
 SERVERS = {"postgres", "rabbitmq", "redis", "bitrix24", "epmd"}
-#: Maximum age of an answer of /healthz.
-KEPT_S = 1.5
+#: Maximum age of an answer of /healthz, which is cached.
+CACHED_S = 1.5
 OTHERS = {"connector", "relay", "edge", "worker", "worker-2", "worker-3"}
 
 
 def test_run_json_names_every_process_and_each_is_alive(system: System) -> None:
-    every = SERVERS | OTHERS | set(function_folders())
-    eventually(lambda: system.run["processes"].keys() == every, 120, "every process is listed")
+    names = SERVERS | OTHERS | set(function_folders())
+    eventually(lambda: system.run["processes"].keys() == names, 120, "every process is listed")
     run = system.run
     assert run.keys() == {"urls", "functions", "processes"}
     assert run["urls"].keys() == {
@@ -111,7 +111,7 @@ def test_healthz_names_a_frozen_part_within_two_seconds(system: System, name: st
     for process in processes:
         process.suspend()
     try:
-        eventually(lambda: name in _failing(system), 2 + KEPT_S + slow_s, "healthz names it")
+        eventually(lambda: name in _failing(system), 2 + CACHED_S + slow_s, "healthz names it")
         answer = system.request("GET", "/healthz")
     finally:
         for process in processes:
@@ -142,7 +142,7 @@ def test_a_second_start_is_refused_and_harms_nothing(system: System) -> None:
 def _healthz_s(system: System) -> float:
     """How long a check of every part takes now."""
     eventually(system.is_well, 120, "all is well before")
-    time.sleep(KEPT_S)  # the next answer is a new one
+    time.sleep(CACHED_S)  # the next answer is a new one
     return system.request("GET", "/healthz").elapsed.total_seconds()
 
 
@@ -160,10 +160,11 @@ def _is_well(system: System) -> bool:
 
 def test_no_process_is_a_zombie_or_left_from_a_kill(system: System) -> None:
     eventually(system.is_well, 120, "all is well")
-    eventually(lambda: not _strangers(system), 120, "every process is of a known one")
+    eventually(lambda: not _unlisted(system), 120, "every process belongs to a listed one")
 
 
-def _strangers(system: System) -> list[psutil.Process]:
+def _unlisted(system: System) -> list[psutil.Process]:
+    """Processes of the system that neither are in run.json nor descend from one that is."""
     pids = set(system.run["processes"].values())
     found = []
     for process in system.processes():

@@ -49,13 +49,13 @@ def _run(system: System, command: str, lines: list[str]) -> None:
 
 
 def _output_of(system: System, command: str) -> str:
-    here = (
+    local_command = (
         command.replace("http://127.0.0.1:3000", system.url("edge"))
         .replace("http://127.0.0.1:3024", system.url("bitrix24").partition("/rest/")[0])
         .replace(".venv/bin/leadline", f"{sys.executable} -m leadline")
     )
     result = subprocess.run(
-        ("/bin/bash", "-euc", here),
+        ("/bin/bash", "-euc", local_command),
         cwd=CHECKOUT,
         env={**os.environ, "LEADLINE_STATE": str(system.state.root)},
         capture_output=True,
