@@ -14,10 +14,10 @@ import orjson
 import pika
 
 from leadline.connector import envelope
-from leadline.connector.message import ATTEMPT_HEADER, SERVED, ReceivedMessage, Verdict, attempt_of
+from leadline.connector.message import ReceivedMessage, Verdict, attempt_of
 from leadline.errors import BadMessage
 from leadline.messages import topology
-from leadline.messages.attributes import CORRELATION_ID, NO_ID, TRACEPARENT
+from leadline.messages.attributes import NO_ID, TRACEPARENT
 from leadline.messages.cloudevents import Delivery
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.telemetry import trace_context
@@ -25,6 +25,7 @@ from tests.simulation.world import Mailbox, Process, Signal, World
 
 #: The connector's batch size: half of the prefetch of 64.
 BATCH = 32
+#: How long a publisher waits for its confirms, and the connector for a function's answer.
 CONFIRM_S = 5.0
 ANSWER_S = 50.0
 
@@ -40,7 +41,7 @@ class StoredMessage:
     redelivered: bool = False
 
 
-class Lost(Exception):
+class ConnectionLost(Exception):
     """The connection to the broker has ended."""
 
 
@@ -71,22 +72,22 @@ class Broker:
         """Fires when a message enters this queue."""
         return self.arrived.setdefault(queue, Signal(self._world))
 
-    def put(self, queue: str, stored: StoredMessage, *, first: bool = False) -> None:
+    def put(self, queue: str, stored: StoredMessage, *, at_front: bool = False) -> None:
         """Put a message into this queue."""
         waiting = self.queues.setdefault(queue, [])
-        if first:
+        if at_front:
             waiting.insert(0, stored)
         else:
             waiting.append(stored)
         if queue in self._delays:
-            back, step_s = self._delays[queue]
-            self._world.after(step_s, partial(self._expire, queue, back, stored))
+            main_queue, step_s = self._delays[queue]
+            self._world.after(step_s, partial(self._end_delay, queue, main_queue, stored))
         self.signal(queue).fire()
 
-    def _expire(self, queue: str, back: str, stored: StoredMessage) -> None:
+    def _end_delay(self, queue: str, main_queue: str, stored: StoredMessage) -> None:
         if stored in self.queues[queue]:
             self.queues[queue].remove(stored)
-            self.put(back, stored)
+            self.put(main_queue, stored)
 
     def publish(self, process: Process, queue: str, stored: StoredMessage) -> bool:
         """Publish a message, in one step; returns whether the broker has confirmed it."""
@@ -132,7 +133,7 @@ class Broker:
         return lost
 
     def shuffle(self, process: Process) -> None:
-        """Reorder the messages."""
+        """Reorder the messages, by the randomness of this process."""
         for waiting in self.queues.values():
             process.random.shuffle(waiting)
 
@@ -184,10 +185,10 @@ class Channel:
         """The next messages; waits for the first.
 
         Raises:
-            Lost: the connection has ended.
+            ConnectionLost: the connection has ended.
         """
         while True:
-            self.check()
+            self.require_open()
             waiting = self.broker.queues[self.queue]
             if waiting and not self.broker.is_away:
                 delivered, waiting[:] = waiting[:at_most], waiting[at_most:]
@@ -203,21 +204,21 @@ class Channel:
             channel, tag, self.queue, copy(stored.properties), stored.body, attempt
         )
 
-    def check(self) -> None:
+    def require_open(self) -> None:
         """Require that the connection is still open.
 
         Raises:
-            Lost: it has ended.
+            ConnectionLost: it has ended.
         """
         if self.breaks != self.broker.breaks:
             self.drop()
-            raise Lost
+            raise ConnectionLost
 
     def acknowledge(self, tag: int) -> None:
         """Delete this delivery."""
         self.world.moment(f"ack {self.queue} asked")
         self.world.wait(self.process.random.uniform(0.0005, 0.002))
-        self.check()
+        self.require_open()
         self.unsettled.pop(tag, None)
         self.world.moment(f"ack {self.queue} done")
 
@@ -225,20 +226,20 @@ class Channel:
         self, _exchange: str, queue: str, body: bytes, properties: Any, *, mandatory: bool
     ) -> None:
         """Publish as pika does, with confirms."""
-        self.check()
+        self.require_open()
         stored = StoredMessage(body, copy(properties))
         if not self.broker.publish(self.process, queue, stored) or not mandatory:
             self.drop()
-            raise Lost
+            raise ConnectionLost
 
     def drop(self) -> None:
-        """The connection has ended: unacknowledged messages are redelivered."""
+        """End the connection: unacknowledged messages will be redelivered."""
         self.breaks = -1
         if self.drop in self.process.on_death:
             self.process.on_death.remove(self.drop)
         for _, stored in sorted(self.unsettled.items(), reverse=True):
             stored.redelivered = True
-            self.broker.put(self.queue, stored, first=True)
+            self.broker.put(self.queue, stored, at_front=True)
         self.unsettled.clear()
 
 
@@ -262,14 +263,14 @@ class Connector:
                 while True:
                     batch = channel.take(BATCH)
                     world.spawn(world.process, partial(self._deliver, channel, batch))
-            except Lost:
+            except ConnectionLost:
                 world.wait(0.2)
 
     def _deliver(self, channel: Channel, batch: list[ReceivedMessage]) -> None:
         try:
             for message in self._deliver_batch(channel, batch):
                 self._deliver_one(channel, message)
-        except Lost:
+        except ConnectionLost:
             pass
 
     def _deliver_batch(
@@ -297,7 +298,7 @@ class Connector:
         else:
             verdict = self._post(self._queue, [delivery])
         if not verdict.is_served:
-            channel.check()
+            channel.require_open()
             copied = message.copy(verdict)
             channel.basic_publish(
                 "", copied.queue, copied.body, copied.properties(), mandatory=True
@@ -326,7 +327,7 @@ def delivery_of(message: ReceivedMessage) -> Delivery:
 
 
 class Handlers:
-    """The processes of a function: a free one gets the request."""
+    """The processes of a function: any of them that is alive gets the request."""
 
     def __init__(self, world: World, serve: Callable[[list[Delivery]], Verdict]) -> None:
         self._world = world
@@ -365,6 +366,3 @@ def dead_letters(broker: Broker) -> Sequence[tuple[str, StoredMessage]]:
         for queue in (topology.REQUESTS, topology.REPLIES)
         for stored in broker.queues[topology.dead_letter_name(queue)]
     ]
-
-
-__all__ = ["ATTEMPT_HEADER", "CORRELATION_ID", "SERVED", "Broker", "Connector", "Handlers"]

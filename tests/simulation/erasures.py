@@ -1,6 +1,6 @@
 """Erasures in histories with faults: nothing may restore the person's data.
 
-`with_erasures` adds an erasure of some users to each plan, at any moment, and replaces the rules:
+`prepare` adds an erasure of some users to each plan, at any moment, and replaces the rules:
 the checker's are about users that stay. Not modelled: dead letters.
 """
 
@@ -76,8 +76,8 @@ class ErasingSystem(System):
         self.world.record("client", "erasure answered 204", user=user_id)
 
 
-def with_erasures() -> None:
-    """Play histories with erasures: `parallel.play(prepare="tests.simulation.erasures:…")`."""
+def prepare() -> None:
+    """Erase users in the histories of this process: an argument `prepare` of `parallel.play`."""
     vars(parallel)["draw"] = draw
     vars(play)["System"] = ErasingSystem
     vars(rules)["violations"] = violations
@@ -86,7 +86,7 @@ def with_erasures() -> None:
 
 def lookup_is_left_out() -> None:
     """An erasure trusts last applied."""
-    with_erasures()
+    prepare()
     patches.edit("put", "if request.is_lookup_requested and order >", "if false and order >")
 
 

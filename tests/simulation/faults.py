@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOMENT_S = 0.1
 
 
-def arrange(system: "System", fault: Fault) -> None:
+def schedule(system: "System", fault: Fault) -> None:
     """Schedule a fault."""
     world = system.world
     if fault.kind.startswith("portal: "):
@@ -24,7 +24,7 @@ def arrange(system: "System", fault: Fault) -> None:
             fault.kind.removeprefix("portal: "), fault.amount
         )
     elif fault.at_s is not None:
-        world.at(EPOCH + fault.at_s, partial(_happen, system, fault, None))
+        world.at(EPOCH + fault.at_s, partial(_execute, system, fault, None))
     else:
         planned = world.planned[fault.moment, fault.nth]
         planned.append(partial(_wait_for_moment, system, fault))
@@ -36,12 +36,12 @@ def arrange(system: "System", fault: Fault) -> None:
 
 def _wait_for_moment(system: "System", fault: Fault, process: Process) -> None:
     if fault.delay_s:
-        system.world.after(fault.delay_s, partial(_happen, system, fault, process))
+        system.world.after(fault.delay_s, partial(_execute, system, fault, process))
     else:
-        _happen(system, fault, process)
+        _execute(system, fault, process)
 
 
-def _happen(system: "System", fault: Fault, process: Process | None) -> None:
+def _execute(system: "System", fault: Fault, process: Process | None) -> None:
     """Execute a fault; `process` is the one in which its moment occurred."""
     if system.is_calm:
         return
@@ -94,7 +94,8 @@ def _redis_switched_over(system: "System", fault: Fault) -> None:
     """Promote a replica with another clock, which may lack the latest data."""
     system.note_redis_loss()
     lose_s = fault.amount if fault.choice % 2 else None
-    system.redis.restart(lose_s, fault.choice, ahead_s=(fault.choice - 5.5) / 1.1)
+    ahead_s = (fault.choice - 5.5) / 1.1  # -5 to +5 s, as a choice is 0 to 11
+    system.redis.restart(lose_s, fault.choice, ahead_s=ahead_s)
 
 
 def _redis_away(system: "System", fault: Fault) -> None:
@@ -148,19 +149,19 @@ def _portal_down(system: "System", fault: Fault) -> None:
 def _stage_by_hand(system: "System", fault: Fault) -> None:
     for lead in _some_lead(system, fault):
         lead.stage = (*STAGES, "JUNK")[fault.choice % 4]
-        _wrote(system, lead, "update", {"stage": lead.stage})
+        _record_write(system, lead, "update", {"stage": lead.stage})
 
 
 def _name_by_hand(system: "System", fault: Fault) -> None:
     for lead in _some_lead(system, fault):
         lead.title = lead.name = "Кто-то Другой"
-        _wrote(system, lead, "update", {"full_name": lead.title})
+        _record_write(system, lead, "update", {"full_name": lead.title})
 
 
 def _lead_deleted(system: "System", fault: Fault) -> None:
     for lead in _some_lead(system, fault):
         lead.is_deleted = True
-        _wrote(system, lead, "delete", {})
+        _record_write(system, lead, "delete", {})
 
 
 def _some_lead(system: "System", fault: Fault) -> list[Lead]:
@@ -173,7 +174,7 @@ def _some_lead(system: "System", fault: Fault) -> list[Lead]:
     return [leads[fault.choice % len(leads)]] if leads else []
 
 
-def _wrote(system: "System", lead: Lead, kind: str, fields: dict[str, str]) -> None:
+def _record_write(system: "System", lead: Lead, kind: str, fields: dict[str, str]) -> None:
     now = system.world.now
     lead.writes.append(PortalWrite(now, is_ours=False, kind=kind, fields=fields))
     system.world.record("a person", f"{kind}s lead {lead.lead_id} by hand", **fields)

@@ -1,6 +1,6 @@
 """A field map in histories with faults: further fields change and come back, and one is dropped.
 
-`with_map` gives users a city (a user field of the portal) and an e-mail (a multi-field). A plan's
+`prepare` gives users a city (a user field of the portal) and an e-mail (a multi-field). A plan's
 name says which city the user has, so that such a write changes nothing but a further field; its
 phone says which e-mail, too. In some histories the portal drops the city's field for a while. In
 the end each lead has its user's name, phone and e-mail, and the city unless the ledger says that
@@ -19,10 +19,10 @@ from leadline.bitrix24.lead_fields import further_fields, further_parsing
 from leadline.ledger import accept
 from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
-from tests.simulation import links, parallel, play, rules
+from tests.simulation import lead_linking, parallel, play, rules
 from tests.simulation import system as simulated
 from tests.simulation.plan import NAMES, PHONES, STAGES, Write
-from tests.simulation.portal_model import Done, Lead, PortalModel, Request
+from tests.simulation.portal_model import Lead, PortalModel, RecordedCommand, Request
 from tests.simulation.system import System
 from tests.simulation.world import EPOCH
 
@@ -43,8 +43,8 @@ EMAILS = ("ann@example.com", "bob@example.com", "cid@example.com")
 class MappedPortal(PortalModel):
     """A portal whose leads have a city and e-mails; it may drop the city's field for a while."""
 
-    def prepare(self, seed: int, last_s: float) -> None:
-        """Decide when the field is dropped, if it is."""
+    def plan_drop(self, seed: int, last_s: float) -> None:
+        """Decide when the city's field is dropped, if it is."""
         random = Random(f"map/{seed}")  # noqa: S311 - reproducible from its seed
         self.cities: dict[int, str] = {}
         self.emails: dict[int, dict[int, str]] = {}
@@ -61,9 +61,9 @@ class MappedPortal(PortalModel):
         rows = [row for row in _rows(fields) if row["typeId"] == "PHONE"]
         lead = super()._add({**fields, "fm": rows})
         self.emails[lead.lead_id] = {
-            self._row(): row["value"] for row in _rows(fields) if row["typeId"] == "EMAIL"
+            self._new_row_id(): row["value"] for row in _rows(fields) if row["typeId"] == "EMAIL"
         }
-        self._take_city(lead, fields)
+        self._store_city(lead, fields)
         return lead
 
     def _update(self, params: dict[str, Any]) -> Lead:
@@ -74,24 +74,26 @@ class MappedPortal(PortalModel):
         for key, row in rows.items():
             if row["typeId"] == "EMAIL":
                 self._set_email(lead, key, row["value"])
-        self._take_city(lead, fields)
+        self._store_city(lead, fields)
         return lead
 
     def _set_email(self, lead: Lead, key: str, value: str) -> None:
-        held = self.emails[lead.lead_id]
+        emails = self.emails[lead.lead_id]
         if not key.isdigit():
-            held[self._row()] = value
-        elif int(key) in held and value:
-            held[int(key)] = value
+            emails[self._new_row_id()] = value
+        elif int(key) in emails and value:
+            emails[int(key)] = value
         else:
-            held.pop(int(key), None)
+            emails.pop(int(key), None)
 
-    def _take_city(self, lead: Lead, fields: dict[str, Any]) -> None:
+    def _store_city(self, lead: Lead, fields: dict[str, Any]) -> None:
         if CITY in fields and self.has_city:
             self.cities[lead.lead_id] = str(fields[CITY])
 
-    def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:
-        item = super()._wrote(lead, kind, command, request)["item"]
+    def _record_write(
+        self, lead: Lead, kind: str, command: RecordedCommand, request: Request
+    ) -> dict[str, Any]:
+        item = super()._record_write(lead, kind, command, request)["item"]
         item["fm"] += [
             {"id": row, "typeId": "EMAIL", "valueType": "WORK", "value": value}
             for row, value in self.emails.get(lead.lead_id, {}).items()
@@ -121,7 +123,7 @@ class MappedSystem(System):
         super().__post_init__()
         assert isinstance(self.portal, MappedPortal)
         last_s = max((write.at_s for write in self.plan.writes), default=0.0)
-        self.portal.prepare(self.plan.seed, last_s)
+        self.portal.plan_drop(self.plan.seed, last_s)
 
     def _accept_write(self, write: Write, user_id: int | None, expected: int | None) -> Any:
         if write.kind == "move":
@@ -142,12 +144,12 @@ class MappedSystem(System):
         return accept.change(UserId(user_id or 0), change, expected, repeat)
 
 
-def with_map() -> None:
-    """Play histories with a map: `parallel.play(prepare="tests.simulation.mapped:…")`."""
+def prepare() -> None:
+    """Give the histories of this process a map: an argument `prepare` of `parallel.play`."""
     path = Path(tempfile.mkdtemp(prefix="leadline-map-")) / "leadline.toml"
     path.write_text(MAP, encoding="utf-8")
     play.ENVIRONMENT["LEADLINE_MAPPING"] = os.environ["LEADLINE_MAPPING"] = str(path)
-    vars(parallel)["draw"] = links.draw
+    vars(parallel)["draw"] = lead_linking.draw
     vars(play)["System"] = MappedSystem
     vars(simulated)["PortalModel"] = MappedPortal
     vars(rules)["violations"] = violations
@@ -155,13 +157,13 @@ def with_map() -> None:
 
 def last_applied_lacks_fields() -> None:
     """Further fields are not compared with last applied: only the first write contains them."""
-    with_map()
+    prepare()
     vars(further_fields)["update"] = lambda applied, state: ({}, {})  # noqa: ARG005 - same signature
 
 
 def answers_are_not_read() -> None:
     """Everything sent counts as applied, even a field that the portal has dropped."""
-    with_map()
+    prepare()
     parse = further_parsing.parse_item
 
     def wrong(item: Any, state: Any) -> Any:
@@ -172,7 +174,7 @@ def answers_are_not_read() -> None:
 
 def rows_are_added() -> None:
     """A changed e-mail is added, and the old one stays."""
-    with_map()
+    prepare()
     update = further_fields.to_update
 
     def wrong(applied: Any, state: Any) -> Any:
@@ -184,7 +186,11 @@ def rows_are_added() -> None:
 
 def violations(system: System) -> list[str]:
     """Every rule that was broken."""
-    return [*system.world.violations, *links._doubled_users(system), *_differing_leads(system)]
+    return [
+        *system.world.violations,
+        *lead_linking._doubled_users(system),
+        *_differing_leads(system),
+    ]
 
 
 def _differing_leads(system: System) -> Iterator[str]:
@@ -206,11 +212,11 @@ def _differing_leads(system: System) -> Iterator[str]:
             yield f"lead {lead.lead_id} of user {user_id} is not its user"
         if emails != [email]:
             yield f"lead {lead.lead_id} has the e-mails {emails}, its user {email}"
-        held = portal.cities.get(lead.lead_id, "")
+        lead_city = portal.cities.get(lead.lead_id, "")
         # A portal forgets the values of a field that it drops: none was left to clear.
         is_gone = city is None and portal.dropped[0] < portal.dropped[1]
-        if held != (city or "") and not is_gone and "city" not in (left_open or ""):
-            yield f"lead {lead.lead_id} has the city {held!r}, its user {city!r}"
+        if lead_city != (city or "") and not is_gone and "city" not in (left_open or ""):
+            yield f"lead {lead.lead_id} has the city {lead_city!r}, its user {city!r}"
 
 
 def _rows(fields: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Duplicates before create in histories with faults: users are linked to leads made by hand.
 
-`with_links` sets `LEADLINE_DUPLICATES=link`, gives the portal leads with the phones of the plan's
+`prepare` sets `LEADLINE_DUPLICATES=link`, gives the portal leads with the phones of the plan's
 users, in a notation of people, and replaces the rules: the checker's know no leads without an
 origin. No lead ever changes its user, no user has two, and a lead that only one user may have is
 that user's: a worker that never links anyone breaks the last one.
@@ -17,7 +17,7 @@ from typing import Any
 from tests.simulation import dangers, parallel, patches, play, rules
 from tests.simulation import system as simulated
 from tests.simulation.plan import FOREIGN, PHONES, Fault, Plan
-from tests.simulation.portal_model import Done, Lead, PortalModel, Request
+from tests.simulation.portal_model import Lead, PortalModel, RecordedCommand, Request
 from tests.simulation.system import System
 
 _LEFT_OUT = {"name by hand", "lead deleted"}
@@ -32,10 +32,10 @@ class LinkingPortal(PortalModel):
         for phone in PHONES:
             for _ in range(random.choices((0, 1, 2), (2, 6, 1))[0]):
                 lead = Lead(len(self.leads) + 1, "By Hand", "By Hand", "NEW", "", "")
-                lead.phones[self._row()] = f"8 ({phone[2:5]}) {phone[5:]}"
+                lead.phones[self._new_row_id()] = f"8 ({phone[2:5]}) {phone[5:]}"
                 self.leads[lead.lead_id] = lead
 
-    def _command(self, command: Done, request: Request) -> Any:
+    def _command(self, command: RecordedCommand, request: Request) -> Any:
         if command.method != "crm.duplicate.findbycomm":
             return super()._command(command, request)
         phones = {_digits(value) for value in command.params["values"].values()}
@@ -67,8 +67,8 @@ class LinkingSystem(System):
         self.portal.add_by_hand(self.plan.seed)
 
 
-def with_links() -> None:
-    """Play histories with links: `parallel.play(prepare="tests.simulation.links:…")`."""
+def prepare() -> None:
+    """Link users in the histories of this process: an argument `prepare` of `parallel.play`."""
     play.ENVIRONMENT["LEADLINE_DUPLICATES"] = "link"
     os.environ["LEADLINE_DUPLICATES"] = "link"
     vars(parallel)["draw"] = draw
@@ -79,13 +79,13 @@ def with_links() -> None:
 
 def claims_are_ignored() -> None:
     """Two users that have read the same lead are both linked to it."""
-    with_links()
+    prepare()
     patches.edit("claim_leads", "if holder and holder ~= user then return -1 end", "")
 
 
 def no_one_is_linked() -> None:
     """The results of a search are ignored."""
-    with_links()
+    prepare()
     from leadline.sync.duplicates import rules as duplicates  # noqa: PLC0415 - in a playing process
 
     vars(duplicates)["finds_leads"] = lambda: False
@@ -137,28 +137,26 @@ def _differing_leads(system: System) -> Iterator[str]:
 
 def _missed_links(system: System) -> Iterator[str]:
     """A lead has no user although it was always open, and only one user ever had its phone."""
+    leads = system.portal.leads.values()
     for index, phone in enumerate(PHONES):
         users = {write.user for write in system.plan.writes if write.phone == index}
-        free = [
-            lead
-            for lead in system.portal.leads.values()
-            if not lead.origin
-            and _digits(phone)[1:] in {_digits(x)[1:] for x in lead.phones.values()}
-        ]
-        had = [lead for lead in system.portal.leads.values() if lead.title != "By Hand"]
+        free = [lead for lead in leads if not lead.origin and _has_phone(lead, phone)]
         if len(users) != 1 or len(free) != 1 or free[0].writes:
             continue
-        user_id = _only_phone_of(system, users.pop(), index)
-        for lead in had:
-            if (
-                user_id is not None
-                and lead.origin == str(user_id)
-                and lead.lead_id > free[0].lead_id
-            ):
+        user_id = _id_if_only_phone(system, users.pop(), index)
+        if user_id is None:
+            continue
+        for lead in leads:
+            if lead.origin == str(user_id) and lead.lead_id > free[0].lead_id:
                 yield f"user {user_id} got lead {lead.lead_id} and not {free[0].lead_id}"
 
 
-def _only_phone_of(system: System, user: int, phone: int) -> int | None:
+def _has_phone(lead: Lead, phone: str) -> bool:
+    """Whether the lead has this phone, in any notation: with +7 or with 8."""
+    return _digits(phone)[1:] in {_digits(held)[1:] for held in lead.phones.values()}
+
+
+def _id_if_only_phone(system: System, user: int, phone: int) -> int | None:
     """The id of this user, if it is ours and never had another phone."""
     writes = [
         write for write in system.plan.writes if write.user == user and write.phone is not None

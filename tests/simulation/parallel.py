@@ -51,7 +51,7 @@ def play(
         for run in found:
             failed.append(run)
             report(f"\nseed {run.seed}: {'; '.join(run.violations)[:400]}")
-        _progress(done, len(seeds), began)
+        _show_progress(done, len(seeds), began)
         if failed and not go_on:
             break
     spent_s = time.monotonic() - began
@@ -62,7 +62,7 @@ def play(
     return sorted(failed, key=lambda run: run.seed)
 
 
-def _progress(done: int, of: int, began: float) -> None:
+def _show_progress(done: int, of: int, began: float) -> None:
     if sys.stdout.isatty() or done % 500 < CHUNK:
         rate = done / (time.monotonic() - began)
         print(f"\r{done} of {of} histories, {rate:.1f} a second ", end="", flush=True)
@@ -90,7 +90,7 @@ def _results(
         process.start()
     try:
         for _ in range(count):
-            yield _next(results, processes)
+            yield _next_result(results, processes)
     finally:
         stop.set()
         for queue in (chunks, results):
@@ -101,9 +101,9 @@ def _results(
             process.join()
 
 
-def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[FailedSeed]]:
+def _next_result(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[FailedSeed]]:
     found: Any = results.get(timeout=HUNG_AFTER_S)
-    if isinstance(found, str):  # results that it wrote before it ended
+    if isinstance(found, str):  # the traceback of a process that has failed
         raise ChildProcessError(f"one of {len(processes)} processes has failed:\n{found}")
     result: tuple[int, list[FailedSeed]] = found
     return result

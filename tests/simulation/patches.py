@@ -35,7 +35,7 @@ from leadline.sync import batch_request, portal_session, replies
 from leadline.users import search_index
 from leadline.workqueue import circuit_breaker, rq_jobs
 from tests.simulation import redis_model
-from tests.simulation.world import Mailbox, Signal, World
+from tests.simulation.world import Mailbox, World
 
 if TYPE_CHECKING:
     from tests.simulation.system import System
@@ -48,19 +48,16 @@ PACKAGES = (
 #: Modules that keep the real clock: their connections are real, to a real server.
 REAL_TIME = {"leadline.runtime.postgres.connection"}
 
+#: The system in which our code runs, if there is one.
 _active: list["System"] = []
-#: The names by which the story calls scripts and statements.
+#: Names of scripts by their SHA1, and of statements by their text, for the story.
 SCRIPTS: dict[str, str] = {}
 STATEMENTS: dict[str, str] = {}
-
-
-#: Replacements in the text of scripts.
+#: Replacements in the text of scripts: the script's name, the old text and the new one.
 _edits: list[tuple[str, str, str]] = []
 #: The initial values of module variables.
 _remembered: list[tuple[ModuleType, str, Any]] = []
-
-
-#: The functions, called without HTTP.
+#: The functions by name, called without HTTP.
 FUNCTIONS: dict[str, Callable[[Any], object]] = {}
 
 
@@ -77,7 +74,7 @@ def active() -> "System":
 
 
 def world() -> World:
-    """Its world."""
+    """The world of the active system."""
     return _active[0].world
 
 
@@ -87,7 +84,7 @@ def install(raw: redis.Redis) -> None:
     modules = list(_modules())
     _patch_logs(modules)
     _patch_clocks(modules)
-    _set(process, "_current", _ProcessInWorld())
+    _replace(process, "_current", _ProcessInWorld())
     _patch_intervals(modules)
     _collect_statements(modules)
     _patch_servers(modules)
@@ -121,13 +118,13 @@ def _replace_everywhere(modules: list[ModuleType], old: object, new: object) -> 
 
 def _patch_scripts(raw: redis.Redis) -> None:
     """Scripts read the clock and Redis' identity from the simulation."""
-    _set(lua, "SERVER", redis_model.SERVER)
-    put_together = lua.script
+    _replace(lua, "SERVER", redis_model.SERVER)
+    make_script = lua.script
 
     # Each simulated process registers all scripts: reading their files each time is slow.
     @functools.cache
     def load(folder: Path, names: tuple[str, ...], edits: tuple[tuple[str, str, str], ...]) -> str:
-        text: Any = put_together(_Reading(), folder, *names)  # type: ignore[arg-type]
+        text: Any = make_script(_TextReader(), folder, *names)  # type: ignore[arg-type]
         for name, old, new in edits:
             if name == names[-1]:
                 if old not in text:
@@ -141,7 +138,7 @@ def _patch_scripts(raw: redis.Redis) -> None:
         # Each call goes through the client of the running process.
         return functools.partial(_call, load(folder, names, tuple(_edits)))
 
-    _set(lua, "script", script)
+    _replace(lua, "script", script)
 
 
 def edit(name: str, old: str, new: str) -> None:
@@ -156,7 +153,7 @@ def edit(name: str, old: str, new: str) -> None:
     _edits.append((name, old, new))
 
 
-class _Reading:
+class _TextReader:
     """Replaces a connection: registering a script returns its text."""
 
     def register_script(self, text: str) -> str:
@@ -203,7 +200,7 @@ class _Time:
         world().wait(seconds)
 
 
-class _Chance:
+class _Random:
     """Replaces the modules `random` and `secrets`, as far as they are used."""
 
     def __init__(self, module: ModuleType) -> None:
@@ -229,13 +226,13 @@ def _uuid7() -> uuid.UUID:
 
 
 def _patch_clocks(modules: list[ModuleType]) -> None:
-    shim = _Time()
+    simulated_time = _Time()
     for module in modules:
         for name, value in list(vars(module).items()):
             if value is time and module.__name__ not in REAL_TIME:
-                setattr(module, name, shim)
+                setattr(module, name, simulated_time)
             elif isinstance(value, ModuleType) and value.__name__ in {"random", "secrets"}:
-                setattr(module, name, _Chance(value))
+                setattr(module, name, _Random(value))
             elif name == "uuid7":
                 setattr(module, name, _uuid7)
 
@@ -332,32 +329,32 @@ def _patch_servers(modules: list[ModuleType]) -> None:
         active().note_leased(entries)
         return build(entries, decide, **how)
 
-    _set(batch_request, "build", record_and_build)
-    _set(greenlets, "in_greenlet", lambda: False)
+    _replace(batch_request, "build", record_and_build)
+    _replace(greenlets, "in_greenlet", lambda: False)
     _replace_everywhere(modules, pool.database, lambda: active().postgres)
     _replace_everywhere(modules, leadline_redis.client, lambda: active().client)
     _replace_everywhere(modules, outbox.publisher, _publisher)
-    _set(replies, "_publisher", _publisher)
-    _set(outbox, "outbox", _outbox)
+    _replace(replies, "_publisher", _publisher)
+    _replace(outbox, "outbox", _outbox)
     make_client = portal_session._RecordingClient
 
     def portal_client(webhook_url: str) -> Any:
         portal: Any = make_client(webhook_url)
-        portal._session._send = active().portal.posted
+        portal._session._send = active().portal.send
         return portal
 
-    _set(portal_session, "_RecordingClient", portal_client)
-    _set(timed_connection, "tls_context", lambda: None)  # never used, and expensive to create
-    _set(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
-    _set(rq_jobs, "trim_finished_jobs", lambda: None)
-    _set(search_index, "catch_up", lambda _until: 0)
-    _set(retention, "run", lambda _until: 0)
+    _replace(portal_session, "_RecordingClient", portal_client)
+    _replace(timed_connection, "tls_context", lambda: None)  # never used, and expensive to create
+    _replace(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
+    _replace(rq_jobs, "trim_finished_jobs", lambda: None)
+    _replace(search_index, "catch_up", lambda _until: 0)
+    _replace(retention, "run", lambda _until: 0)
     for name in ("_creates", "_changes"):
         group: Any = getattr(write, name)
-        _set(write, name, _GroupCommit(group._flush, group._max_group))
+        _replace(write, name, _GroupCommit(group._flush, group._max_group))
 
 
-def _set(module: ModuleType, name: str, new: object) -> None:
+def _replace(module: ModuleType, name: str, new: object) -> None:
     """Replace a module's variable of this name; it must exist."""
     getattr(module, name)
     setattr(module, name, new)
@@ -391,7 +388,7 @@ class _GroupCommit:
     def submit(self, request: Any) -> Any:
         current_world = world()
         memory = current_world.process.memory
-        group = memory.setdefault((self, "group"), _Group(current_world))
+        group = memory.setdefault((self, "group"), _Group())
         mine = Mailbox(current_world)
         group.waiting.append((request, mine))
         if not group.is_busy:
@@ -420,10 +417,11 @@ class _GroupCommit:
 
 
 class _Group:
-    def __init__(self, of_world: World) -> None:
+    """The writes of one process that wait for the next statement."""
+
+    def __init__(self) -> None:
         self.waiting: list[tuple[Any, Mailbox]] = []
         self.is_busy = False
-        self.signal = Signal(of_world)
 
 
 # --- threads
@@ -500,7 +498,7 @@ class _Queue:
 
 
 def _patch_threads() -> None:
-    _set(outbox, "threading", _Threading())
-    _set(outbox, "queue", _Queue())
+    _replace(outbox, "threading", _Threading())
+    _replace(outbox, "queue", _Queue())
     # This lock is held during a call to Redis.
-    _set(circuit_breaker, "threading", _Threading())
+    _replace(circuit_breaker, "threading", _Threading())

@@ -28,6 +28,7 @@ class Write:
     user: int
     #: The index of the API process that serves it.
     api: int = 0
+    #: Indices of the values in `NAMES`, `PHONES` and `STAGES`; None: not changed.
     name: int | None = None
     phone: int | None = None
     stage: int | None = None
@@ -58,8 +59,10 @@ class Shape:
     """The system's configuration."""
 
     workers: int
+    #: Processes of bitrix_handler and of reply_handler.
     intakes: int
     repliers: int
+    #: The portal's burst, in requests.
     burst: int
     #: Another installation has leads in the same portal.
     has_neighbours: bool
@@ -84,7 +87,8 @@ class Plan:
     @property
     def writes(self) -> list[Write]:
         """The writes, in order of time."""
-        return sorted((i for i in self.items if isinstance(i, Write)), key=lambda item: item.at_s)
+        writes = [item for item in self.items if isinstance(item, Write)]
+        return sorted(writes, key=lambda write: write.at_s)
 
     @property
     def faults(self) -> list[Fault]:
@@ -301,7 +305,7 @@ def _fault(random: Random, last_s: float) -> Fault:
     delay_s = 0.0
     if kind.startswith(("redis", "postgres")):
         delay_s = random.choice((0.0, 0.0, random.uniform(0, 0.8), random.uniform(0, 3)))
-    moments = next(moments for kinds, moments in _WHERE if kind.startswith(kinds))
+    moments = next(moments for begins, moments in _MOMENTS_OF_KINDS if kind.startswith(begins))
     return _at_moment(random, kind, moments, duration_s, delay_s)
 
 
@@ -313,8 +317,8 @@ _LOSES_S = {
     "redis switched over": (0.2, 1.2),
     "postgres forked": (0.1, 1.5),
 }
-#: The moments at which each kind of fault is dangerous.
-_WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
+#: The moments at which faults are dangerous, by the beginnings of their kinds.
+_MOMENTS_OF_KINDS: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
     (("kill worker", "freeze worker", "suspend worker"), WORKER_MOMENTS),
     (("redis",), (*WORKER_MOMENTS, ("redis put done", 3), ("redis put asked", 1))),
     (("broker forgets", "confirm", "deliveries"), (*OTHER_MOMENTS, *WORKER_MOMENTS)),

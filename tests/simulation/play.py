@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import socket
 import subprocess
 import tempfile
@@ -78,7 +79,7 @@ class Player:
     def close(self) -> None:
         """End the servers."""
         self._server.process.kill()
-        self._postgres.send_signal(2)
+        self._postgres.send_signal(signal.SIGINT)
         self._server.process.wait()
         self._postgres.wait()
         self._folder.cleanup()

@@ -39,7 +39,7 @@ class Trouble:
 
 
 @dataclass
-class Done:
+class RecordedCommand:
     """A command of a request, and its outcome."""
 
     method: str
@@ -53,6 +53,16 @@ class Done:
     is_read: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LeasedEntry:
+    """What the sender of a request knew of a user when it had leased its entry."""
+
+    #: History and sequence number of the desired state.
+    written: tuple[int, int]
+    #: Ids of the pending events.
+    events: tuple[str, ...]
+
+
 @dataclass
 class Request:
     """One request, as in the portal's log."""
@@ -64,11 +74,11 @@ class Request:
     method: str
     trouble: Trouble
     fate: str = "unsent"
-    commands: dict[str, Done] = field(default_factory=dict)
+    commands: dict[str, RecordedCommand] = field(default_factory=dict)
     #: The command that the answer leaves out.
-    omitted: Done | None = None
+    omitted: RecordedCommand | None = None
     #: The entries that its sender had leased, by user.
-    leased: dict[int, Any] = field(default_factory=dict)
+    leased: dict[int, LeasedEntry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +184,14 @@ class PortalModel:
         #: Until when all requests are refused, and how.
         self.down_until = 0.0
         self.down_code = "OVERLOAD_LIMIT"
+        #: The level of the request limit's leaky bucket, and when it was last computed.
         self._counter = 0.0
         self._counted_at = world.now
         self._next_row = 101
 
     # --- the network
 
-    def posted(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
+    def send(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
         """Replaces `Session._send`: connect, check the clock, send, read the answer."""
         connection = self.connect(clock.now_s() + exchange.connect_s)
         if exchange.send_until is not None and clock.now_s() > exchange.send_until:
@@ -223,7 +234,7 @@ class PortalModel:
         request = self._log(UNSENT, trouble)
         request.leased = process.memory.pop("leased", {})
         for user in request.leased:
-            request.commands[f"u{user}"] = Done(UNSENT, {})
+            request.commands[f"u{user}"] = RecordedCommand(UNSENT, {})
         self._world.record(process.name, "can't connect to the portal", number=request.number)
 
     def _next_number(self) -> int:
@@ -243,7 +254,7 @@ class PortalModel:
         trouble = request.trouble
         request.leased = process.memory.pop("leased", {})
         for key, text in (body.get("cmd") or {}).items():
-            request.commands[key] = Done(*_command(text))
+            request.commands[key] = RecordedCommand(*_parse_command(text))
         world.record(
             process.name,
             "sends the portal a request",
@@ -281,7 +292,7 @@ class PortalModel:
     def _arrive(self, request: Request, answer: Mailbox, process: Process) -> None:
         world, trouble = self._world, request.trouble
         request.arrived_at = world.now
-        refusal = self._refusal(request)
+        refusal = self._count_or_refuse(request)
         if refusal:
             world.record("portal", "answers without running", number=request.number, how=refusal[0])
             world.after(0.03, lambda: answer.put(refusal))
@@ -294,8 +305,8 @@ class PortalModel:
         after_s = late_s + process.random.uniform(0.01, 0.1)
         world.after(after_s, lambda: self._answer(self._run(request, process), trouble, answer))
 
-    def _refusal(self, request: Request) -> tuple[int, bytes] | None:
-        """Why nothing of a request runs."""
+    def _count_or_refuse(self, request: Request) -> tuple[int, bytes] | None:
+        """Count the request for the limit; the answer if nothing of it runs, else None."""
         world, kind = self._world, request.trouble.kind
         elapsed = world.now - self._counted_at
         self._counter = max(0.0, self._counter - elapsed * self._rate)
@@ -363,7 +374,7 @@ class PortalModel:
                 of=_brief(command.params),
                 **({} if key in done else {"why": str(failed[key])[:80]}),
             )
-            self._signal(command.method, process)
+            self._signal_moment(command.method, process)
         if trouble.kind == "malformed":
             done = {key: _malform(value, int(trouble.amount)) for key, value in done.items()}
         if trouble.kind == "silent" and done:
@@ -377,25 +388,25 @@ class PortalModel:
         }
         return {"result": result, "time": took}
 
-    def _signal(self, name: str, process: Process) -> None:
-        """Signal a moment in the process that sent the request."""
+    def _signal_moment(self, name: str, process: Process) -> None:
+        """Signal, in the process that sent the request, that this method has run."""
         world = self._world
         short = name.rsplit(".", 1)[-1]
         planned = []
         for label in (f"portal did {short}", "portal did"):
             world._counts[label] += 1
             planned += world.planned.get((label, world._counts[label]), [])
-        for happen in planned:
-            happen(process)
+        for execute in planned:
+            execute(process)
 
-    def _command(self, command: Done, request: Request) -> Any:
+    def _command(self, command: RecordedCommand, request: Request) -> Any:
         name, params = command.method, command.params
         if name == "crm.item.add":
             lead = self._add(params.get("fields") or {})
             self.creates.append((self._world.now, lead.originator, lead.origin, lead.lead_id))
-            return self._wrote(lead, "create", command, request)
+            return self._record_write(lead, "create", command, request)
         if name == "crm.item.update":
-            return self._wrote(self._update(params), "update", command, request)
+            return self._record_write(self._update(params), "update", command, request)
         if name == "crm.lead.list":
             return self._list(params.get("filter") or {})
         if name == "crm.status.list":
@@ -406,12 +417,14 @@ class PortalModel:
             return {"ID": "1"}
         raise Failure("ERROR_METHOD_NOT_FOUND", "Method not found!")
 
-    def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:
+    def _record_write(
+        self, lead: Lead, kind: str, command: RecordedCommand, request: Request
+    ) -> dict[str, Any]:
         """Record a write by Leadline."""
         command.lead = lead.lead_id
         version = None
         if lead.origin.isdigit() and int(lead.origin) in request.leased:
-            version = request.leased[int(lead.origin)][0]
+            version = request.leased[int(lead.origin)].written
         fields = written_fields(command.params)
         lead.writes.append(
             PortalWrite(self._world.now, is_ours=True, kind=kind, fields=fields, written=version)
@@ -428,7 +441,7 @@ class PortalModel:
             str(fields.get("originId") or ""),
         )
         for row in _values(fields.get("fm")):
-            lead.phones[self._row()] = str(row.get("value"))
+            lead.phones[self._new_row_id()] = str(row.get("value"))
         self.leads[lead.lead_id] = lead
         return lead
 
@@ -457,7 +470,7 @@ class PortalModel:
             if not value:
                 del lead.phones[int(row)]
         elif not row.isdigit() and value:
-            lead.phones[self._row()] = value
+            lead.phones[self._new_row_id()] = value
 
     def _list(self, where: dict[str, Any]) -> list[dict[str, Any]]:
         found = [lead for lead in self.leads.values() if not lead.is_deleted]
@@ -476,7 +489,7 @@ class PortalModel:
                 raise Failure("", f"unknown filter {name}")
         return [lead.row() for lead in found[:50]]
 
-    def _row(self) -> int:
+    def _new_row_id(self) -> int:
         self._next_row += 1
         return self._next_row
 
@@ -541,8 +554,8 @@ def _malform(value: Any, kind: int) -> Any:
     return None
 
 
-def _command(text: str) -> tuple[str, dict[str, Any]]:
-    """A batch's command from `method?query`, nested as PHP does."""
+def _parse_command(text: str) -> tuple[str, dict[str, Any]]:
+    """Method and parameters of a batch's command `method?query`, nested as PHP does."""
     method, _, query = text.partition("?")
     params: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):

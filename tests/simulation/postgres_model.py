@@ -19,9 +19,11 @@ from local.runner.processes import unprivileged
 from local.runner.servers.postgres import binary
 from tests.simulation.world import EPOCH, World
 
+#: The time between two copies of all rows, where data may be lost.
 COPY_EVERY_S = 0.4
-#: A copy is made before each of these statements.
+#: A copy is made before each of these statements, too.
 COPY_BEFORE = {"create", "create_once", "change", "change_skip_locked", "change_once", "settle"}
+#: How many copies are kept, each in a schema of its own.
 COPIES = 6
 #: Functions about the database itself, found before Postgres' own.
 _OWN = (
@@ -38,7 +40,8 @@ _FINGERPRINT = """
 CREATE OR REPLACE FUNCTION sim.leadline_fingerprint() RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT current_setting('sim.fingerprint') $$
 """
-#: Functions that set their own search path find Postgres' clock first.
+#: Reads the migrations' functions that use the clock. Those that set their own search path would
+#: find Postgres' own clock first.
 _CLOCKED = """
 SELECT pg_get_functiondef(oid) FROM pg_proc
 WHERE pronamespace = 'sim'::regnamespace AND prosrc LIKE '%clock_timestamp()%'
@@ -89,7 +92,7 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
         stderr=subprocess.DEVNULL,
         cwd=data,
     )
-    for _ in range(200):
+    for _ in range(1200):  # a minute
         try:
             with pg8000.native.Connection(
                 "sim",
@@ -217,8 +220,8 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class _Copied:
-    """A copy of all rows, and the state at that time."""
+class _Copy:
+    """A copy of all rows: its time, its schema's number, and the state that no row has."""
 
     at: float
     number: int
@@ -240,7 +243,7 @@ class PostgresModel:
         #: The position in the log of the database, and how often it has forked.
         self._written = 0
         self._forks = 0
-        self._copies: list[_Copied] = []
+        self._copies: list[_Copy] = []
         #: Whether the next statement that skips locked rows finds all of them locked.
         self.lock_next = False
         #: Whether the latest data may be lost: then it is copied from time to time.
@@ -329,7 +332,7 @@ class PostgresModel:
             return
         number = self._copies.pop(0).number if len(self._copies) == COPIES else len(self._copies)
         sequences = self._store.save(number)
-        self._copies.append(_Copied(now, number, sequences, self._written))
+        self._copies.append(_Copy(now, number, sequences, self._written))
 
     def due_at(self) -> float:
         """When the relay next has something to do, in the world's time."""

@@ -29,8 +29,6 @@ from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES
 from tests.simulation.system import FOREIGN_QUEUE, AnsweredWrite, System
 
 _ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move_card"}
-
-
 #: The distance between versions in the work queue; messages without a version lie between.
 MILLION = 1_000_000
 
@@ -158,9 +156,9 @@ def _request(request: portal_model.Request) -> PortalRequest:
     )
 
 
-def _command(executed: portal_model.Done, request: portal_model.Request) -> Command:
+def _command(executed: portal_model.RecordedCommand, request: portal_model.Request) -> Command:
     users = _users(executed, request)
-    events = [event for user in users for event in request.leased.get(user, ((), ()))[1]]
+    leased = [request.leased[user] for user in users if user in request.leased]
     is_write = executed.method in {"crm.item.add", "crm.item.update"}
     result: Any = executed.result
     return Command(
@@ -169,15 +167,17 @@ def _command(executed: portal_model.Done, request: portal_model.Request) -> Comm
         executed.lead,
         tuple(user for user in users if user not in FOREIGN),
         portal_model.written_fields(executed.params),
-        tuple(events),
-        request.leased[users[0]][0] if is_write and users and users[0] in request.leased else None,
+        tuple(event for entry in leased for event in entry.events),
+        leased[0].written if is_write and leased else None,
         executed.at,
         executed.is_read,
         executed.is_final,
     )
 
 
-def _users(executed: portal_model.Done, request: portal_model.Request) -> tuple[int, ...]:
+def _users(
+    executed: portal_model.RecordedCommand, request: portal_model.Request
+) -> tuple[int, ...]:
     """The users of a command: a write's key names its user."""
     if executed.method in {"crm.item.add", "crm.item.update", portal_model.UNSENT}:
         key = next(key for key, command in request.commands.items() if command is executed)

@@ -20,10 +20,11 @@ from tests.simulation.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Fraction of a second between two copies of all data, the scripts before which a copy is always
-#: made, and how many copies are kept.
+#: The time between two copies of all data, where data may be lost.
 COPY_EVERY_S = 0.2
+#: A copy is made before each of these scripts, too.
 COPY_BEFORE = {"put", "lease", "settle"}
+#: How many copies are kept, each in a database of its own.
 COPIES = 14
 
 #: Replaces `leadline/runtime/lua/server.lua`.
@@ -94,7 +95,7 @@ class Server:
 
 
 def start(folder: Path) -> Server:
-    """A server that stores nothing on disk."""
+    """Start a server that stores nothing on disk."""
     folder.mkdir(parents=True, exist_ok=True)
     socket = folder / "redis.sock"
     command = (shutil.which("redis-server") or "redis-server", "--port", "0")
@@ -104,11 +105,11 @@ def start(folder: Path) -> Server:
         stdout=subprocess.DEVNULL,
     )
     client = redis.Redis(unix_socket_path=str(socket))
-    for _ in range(200):
+    for _ in range(1200):  # a minute
         try:
             client.ping()
         except redis.RedisError:
-            time.sleep(0.02)
+            time.sleep(0.05)
         else:
             break
     return Server(server, client, client.connection_pool.get_connection())
@@ -132,6 +133,7 @@ class RedisModel:
         self._copies: list[tuple[float, int]] = []
         self._raw.flushall()
         self._restart()
+        #: Called when Redis can be reached again.
         self.on_return: list[Callable[[], None]] = []
 
     # --- commands
@@ -229,8 +231,8 @@ class RedisModel:
     def _announce_return(self) -> None:
         # An event soon after prevents the clock from skipping the polls of the next second.
         self._world.after(1.5, lambda: None)
-        for happen in self.on_return:
-            happen()
+        for notify in self.on_return:
+            notify()
 
     def damage(self, choice: int) -> None:
         """Damage a part of a user's entry: it gets a value that our code never writes."""
@@ -291,14 +293,14 @@ class Client(redis.Redis):
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "Commands":  # noqa: FBT001, FBT002 - redis-py's signature
         """A pipeline, whose commands are executed in one step."""
         commands = Commands(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        commands.of = self
+        commands.owner = self
         return commands
 
 
 class Commands(Pipeline):
     """A pipeline; ours contain no transactions that matter."""
 
-    of: Client
+    owner: Client
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - redis-py's signature
         """Execute all commands in one step."""
@@ -306,14 +308,15 @@ class Commands(Pipeline):
         self.reset()
         if not stack:
             return []
-        name = self.of.model.name_of(stack[-1][0])
-        answers = self.of.model.ask(name, [_by_simulated_clock(args) for args, _ in stack])
+        model = self.owner.model
+        name = model.name_of(stack[-1][0])
+        answers = model.ask(name, [_by_simulated_clock(args) for args, _ in stack])
         found = []
         for (args, options), answer in zip(stack, answers, strict=True):
             if isinstance(answer, Exception) and not raise_on_error:
                 found.append(answer)
             else:
-                found.append(self.of._read(args[0], answer, options))
+                found.append(self.owner._read(args[0], answer, options))
         return found
 
 

@@ -34,7 +34,7 @@ from tests.simulation.broker import (
     StoredMessage,
 )
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES, Plan, Write
-from tests.simulation.portal_model import PortalModel
+from tests.simulation.portal_model import LeasedEntry, PortalModel
 from tests.simulation.postgres_model import PostgresModel, Store
 from tests.simulation.redis_model import Client, RedisModel, Server
 from tests.simulation.world import EPOCH, Process, Signal, Stuck, World
@@ -45,9 +45,10 @@ JOBS_KEY = f"rq:queue:{JOBS}"
 FOREIGN_QUEUE = "nest.responses"
 RELAY_EVERY_S = 5.0
 #: A history that is not idle after this long counts as stuck.
-REST_WITHIN_S = 8 * 3600.0
+IDLE_WITHIN_S = 8 * 3600.0
 MAX_STEPS = 60_000
-_TRY_AGAIN_BELOW_500 = {408, 425, 429}
+#: Statuses below 500 after which the connector delivers a message again.
+_RETRIED_STATUSES = {408, 425, 429}
 _UNREADABLE = (b"{", b"[]", b'{"pattern": "user_created"}', b"\xff\xfe", b'{"data": 5}')
 
 
@@ -79,8 +80,9 @@ class System:
     store: Store
     world: World = field(init=False)
     answered: list[AnsweredWrite] = field(default_factory=list)
-    #: Messages of a sender that knows only the public keys, as they were sent.
+    #: By user: the time and the state of each message of a sender that knows only the public keys.
     foreign: dict[int, list[tuple[float, tuple[str, str, str]]]] = field(default_factory=dict)
+    #: Log lines: time, process, level, text, and the text's arguments and facts.
     logs: list[tuple[float, str, str, str, tuple[object, ...], dict[str, Any]]] = field(
         default_factory=list
     )
@@ -112,8 +114,8 @@ class System:
         self._jobs = Signal(world)
         self.redis.on_return.append(self._jobs.fire)
         self._handlers = {
-            "intake": Handlers(world, self._take),
-            "reply": Handlers(world, self._apply),
+            "intake": Handlers(world, self._receive_events),
+            "reply": Handlers(world, self._apply_replies),
         }
         self._apis: list[Process] = []
         self._users: dict[int, int] = {}
@@ -138,14 +140,14 @@ class System:
         self._start_one("connector", 0)
         self._start_one("relay", 0)
         for write in self.plan.writes:
-            self.world.at(EPOCH + write.at_s, partial(self._begin, write))
+            self.world.at(EPOCH + write.at_s, partial(self._send_write, write))
         self.world.at(EPOCH, self._arrange_faults)
 
     def _arrange_faults(self) -> None:
         """Schedule the faults: they happen from now on."""
         self.world.count_from_here()
         for fault in self.plan.faults:
-            faults.arrange(self, fault)
+            faults.schedule(self, fault)
 
     def _process(self, name: str, kind: str) -> Process:
         ahead = self.plan.shape.processes_ahead_s
@@ -153,6 +155,7 @@ class System:
         return Process(self.world, name, kind, ahead[self._processes_made % len(ahead)])
 
     def _start_one(self, kind: str, number: int, life: int = 1) -> None:
+        """Start the process with this number of its kind; `life` counts its restarts, from 1."""
         name = f"{kind}-{number + 1}" + ("" if life == 1 else f"'{life}")
         process = self._process(name, kind)
         process.memory["place"] = (number, life)
@@ -221,11 +224,11 @@ class System:
         return name
 
     def note_leased(self, entries: list[Any]) -> None:
-        """The entries leased by the running worker, for the portal's log."""
+        """Record the entries that the running worker has leased, for the portal's log."""
         self.world.process.memory["leased"] = {
-            entry.user_id: (
-                (self._history_of(entry.user_id), int(entry.desired_seq)),
-                tuple(event.event_id for event in entry.events if event.outcome is None),
+            entry.user_id: LeasedEntry(
+                written=(self._history_of(entry.user_id), int(entry.desired_seq)),
+                events=tuple(event.event_id for event in entry.events if event.outcome is None),
             )
             for entry in entries
         }
@@ -270,17 +273,17 @@ class System:
 
     # --- functions
 
-    def _take(self, deliveries: list[Delivery]) -> Verdict:
+    def _receive_events(self, deliveries: list[Delivery]) -> Verdict:
         return self._serve_request(lambda: patches.FUNCTIONS["bitrix_handler"](deliveries))
 
-    def _apply(self, deliveries: list[Delivery]) -> Verdict:
+    def _apply_replies(self, deliveries: list[Delivery]) -> Verdict:
         return self._serve_request(lambda: patches.FUNCTIONS["reply_handler"](deliveries))
 
     def _serve_request(self, serve: Callable[[], object]) -> Verdict:
         try:
             serve()
         except LeadlineError as error:
-            is_final = error.status < 500 and error.status not in _TRY_AGAIN_BELOW_500
+            is_final = error.status < 500 and error.status not in _RETRIED_STATUSES
             return Verdict(is_served=False, is_final=is_final, reason=f"{error.status} {error}")
         except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
             self.record_unexpected(error)
@@ -289,7 +292,7 @@ class System:
 
     # --- clients
 
-    def _begin(self, write: Write) -> None:
+    def _send_write(self, write: Write) -> None:
         if write.kind == "foreign":
             self._send_foreign(write)
         elif write.kind == "poison":
@@ -301,7 +304,7 @@ class System:
         else:
             process = self._apis[write.api % len(self._apis)]
             if process.is_dead:
-                self.world.after(0.5, partial(self._begin, write))
+                self.world.after(0.5, partial(self._send_write, write))
                 return
             self.world.spawn(process, partial(self._serve, write, 1))
 
@@ -312,12 +315,12 @@ class System:
         user_id = self._users.get(write.user)
         if write.kind != "create" and user_id is None:
             if attempt < 60:
-                world.after(0.5, partial(self._try_again, write, attempt + 1))
+                world.after(0.5, partial(self._serve_again, write, attempt + 1))
             return
         if write.with_key:
             process = world.process
-            again = partial(world.after, 1.0, partial(self._try_again, write, attempt + 1))
-            process.on_death.append(again)
+            repeat_later = partial(world.after, 1.0, partial(self._serve_again, write, attempt + 1))
+            process.on_death.append(repeat_later)
         expected = self._versions.get(write.user) if write.if_match else None
         answered = AnsweredWrite(
             write, world.now, 0, expected_version=expected, is_repeat=attempt > 1
@@ -331,9 +334,9 @@ class System:
             answered.user_id, answered.era = user_id, len(self.forks)
             world.record("client", f"{write.kind} answered {int(error.status)}", user=user_id)
             if write.with_key:
-                process.on_death.remove(again)
+                process.on_death.remove(repeat_later)
                 if error.status >= 500 or error.status == 409:
-                    again()
+                    repeat_later()
             return
         except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
             self.record_unexpected(error)
@@ -348,7 +351,7 @@ class System:
         self._users[write.user] = event.user.id
         self._versions[write.user] = max(self._versions.get(write.user, 0), event.version)
         if write.with_key:
-            process.on_death.remove(again)
+            process.on_death.remove(repeat_later)
         world.record(
             "client",
             f"{write.kind} answered 200",
@@ -357,10 +360,10 @@ class System:
             state=", ".join(answered.state),
         )
 
-    def _try_again(self, write: Write, attempt: int) -> None:
+    def _serve_again(self, write: Write, attempt: int) -> None:
         alive = [api for api in self._apis if not api.is_dead]
         if not alive or attempt > 100:
-            self.world.after(0.5, partial(self._try_again, write, attempt))
+            self.world.after(0.5, partial(self._serve_again, write, attempt))
         else:
             self.world.spawn(alive[0], partial(self._serve, write, attempt))
 
@@ -411,10 +414,10 @@ class System:
             world.run(calm_at, max_steps=MAX_STEPS)
             world.now = calm_at
             self._end_faults()
-            rest_by = calm_at + REST_WITHIN_S
-            world.run(rest_by, max_steps=MAX_STEPS)
-            if world.now >= rest_by:
-                raise Stuck(f"not within {REST_WITHIN_S / 3600:.0f} h")
+            idle_by = calm_at + IDLE_WITHIN_S
+            world.run(idle_by, max_steps=MAX_STEPS)
+            if world.now >= idle_by:
+                raise Stuck(f"not within {IDLE_WITHIN_S / 3600:.0f} h")
         finally:
             world.end()
 

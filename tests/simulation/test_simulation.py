@@ -37,7 +37,7 @@ def test_no_history_breaks_a_rule() -> None:
 
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_restores_an_erased_person() -> None:
-    failed = parallel.play(range(1, 151), prepare="tests.simulation.erasures:with_erasures")
+    failed = parallel.play(range(1, 151), prepare="tests.simulation.erasures:prepare")
     assert not failed, "\n".join(f"seed {run.seed}: {run.violations}" for run in failed)
 
 
@@ -49,19 +49,19 @@ def test_an_erasure_without_a_lookup_is_detected() -> None:
 
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_links_a_lead_to_two_users() -> None:
-    failed = parallel.play(range(1, 151), prepare="tests.simulation.links:with_links")
+    failed = parallel.play(range(1, 151), prepare="tests.simulation.lead_linking:prepare")
     assert not failed, "\n".join(f"seed {run.seed}: {run.violations}" for run in failed)
 
 
 @pytest.mark.slow("plays up to 2,000 histories")
 @pytest.mark.parametrize("mistake", ["claims_are_ignored", "no_one_is_linked"])
 def test_a_mistake_with_links_is_detected(mistake: str) -> None:
-    assert parallel.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.links:{mistake}")
+    assert parallel.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.lead_linking:{mistake}")
 
 
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_loses_a_further_field() -> None:
-    failed = parallel.play(range(1, 151), prepare="tests.simulation.mapped:with_map")
+    failed = parallel.play(range(1, 151), prepare="tests.simulation.field_map:prepare")
     assert not failed, "\n".join(f"seed {failure.seed}: {failure.violations}" for failure in failed)
 
 
@@ -70,7 +70,7 @@ def test_no_history_loses_a_further_field() -> None:
     "mistake", ["last_applied_lacks_fields", "answers_are_not_read", "rows_are_added"]
 )
 def test_a_mistake_with_further_fields_is_detected(mistake: str) -> None:
-    assert parallel.play(range(1, 151), jobs=1, prepare=f"tests.simulation.mapped:{mistake}")
+    assert parallel.play(range(1, 151), jobs=1, prepare=f"tests.simulation.field_map:{mistake}")
 
 
 @pytest.mark.slow("plays histories twice, in separate processes")

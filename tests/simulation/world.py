@@ -44,7 +44,7 @@ class Line:
 
 @dataclass(eq=False)
 class Process:
-    """A process of Leadline, or a person who calls it, with its own clocks."""
+    """A process of Leadline, or a client, with its own clocks."""
 
     world: "World"
     name: str
@@ -57,7 +57,7 @@ class Process:
     is_dead: bool = False
     #: The process's memory: connections, caches.
     memory: dict[Any, Any] = field(default_factory=dict)
-    #: Its connections, which drop with it.
+    #: Called when it is killed: its connections drop.
     on_death: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -79,13 +79,13 @@ class Process:
 class Task:
     """One thread of a process."""
 
-    __slots__ = ("greenlet", "process", "turn")
+    __slots__ = ("greenlet", "process", "wait_number")
 
     def __init__(self, process: Process, run: Callable[[], object]) -> None:
         self.process = process
         self.greenlet = greenlet(run)
-        #: The number of its current wait.
-        self.turn = 0
+        #: Incremented with each wait: what would end an earlier one is ignored.
+        self.wait_number = 0
 
 
 class World:
@@ -138,25 +138,25 @@ class World:
         task = self._tasks.get(getcurrent())
         if task is None or self.is_over or task.process.is_dead:
             raise GreenletExit
-        task.turn += 1
+        task.wait_number += 1
         if timeout_s is not None:
-            self._push(self.now + max(0.0, timeout_s), task, task.turn, is_poll=is_poll)
+            self._push(self.now + max(0.0, timeout_s), task, task.wait_number, is_poll=is_poll)
         self._hub.switch()
         if self.is_over or task.process.is_dead:
             raise GreenletExit
 
     def wake(self, task: Task, after_s: float = 0.0) -> None:
         """Resume a parked task."""
-        self._push(self.now + after_s, task, task.turn)
+        self._push(self.now + after_s, task, task.wait_number)
 
     def moment(self, name: str) -> None:
-        """Signal a moment in this process, for which faults can be planned."""
+        """Signal that the running process has reached a moment, for which faults can be planned."""
         self._counts[name] += 1
         planned = self.planned.get((name, self._counts[name]))
         if planned:
             process = self.process
-            for happen in planned:
-                happen(process)
+            for execute in planned:
+                execute(process)
         if self._tasks and (task := self._tasks.get(getcurrent())) and task.process.is_dead:
             raise GreenletExit
 
@@ -179,19 +179,19 @@ class World:
         self._push(self.now, task, 0)
         return task
 
-    def at(self, when: float, happen: Callable[[], None]) -> None:
-        """Call `happen` at this time."""
-        self._push(max(when, self.now), happen, 0)
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Call `action` at this time."""
+        self._push(max(when, self.now), action, 0)
 
-    def after(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Call `happen` after this many seconds."""
-        self.at(self.now + seconds, happen)
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` after this many seconds."""
+        self.at(self.now + seconds, action)
 
     def kill(self, process: Process) -> None:
         """End a process: all its tasks stop, its connections drop."""
         if not process.is_dead:
             process.is_dead = True
-            for drop in process.on_death:
+            for drop in list(process.on_death):  # a connection that drops removes itself
                 drop()
 
     def freeze(self, process: Process, seconds: float, *, suspend: bool = False) -> None:
@@ -207,16 +207,16 @@ class World:
             Stuck: it takes too many steps.
         """
         while True:
-            entry = self._next(until)
+            entry = self._next_event(until)
             if entry is None:
                 return
-            when, _, target, turn = entry
+            when, _, target, wait_number = entry
             self.now = max(self.now, when)
             self.steps += 1
             if self.steps > max_steps:
                 raise Stuck(f"{self.steps} steps, at {self.now - EPOCH:.1f} s")
             if isinstance(target, Task):
-                self._resume(target, turn)
+                self._resume(target, wait_number)
             else:
                 target()
 
@@ -238,26 +238,33 @@ class World:
         finally:
             self._tasks.pop(getcurrent(), None)
 
-    def _resume(self, task: Task, turn: int) -> None:
-        if turn != task.turn or task.greenlet.dead:
+    def _resume(self, task: Task, wait_number: int) -> None:
+        if wait_number != task.wait_number or task.greenlet.dead:
             return
         if task.process.is_dead:
             if task.greenlet:
                 task.greenlet.throw(GreenletExit)
             self._tasks.pop(task.greenlet, None)
         elif task.process.frozen_until > self.now:
-            self._push(task.process.frozen_until, task, turn)
+            self._push(task.process.frozen_until, task, wait_number)
         else:
             task.greenlet.switch()
 
     def _push(
-        self, when: float, target: Task | Callable[[], None], turn: int, *, is_poll: bool = False
+        self,
+        when: float,
+        target: Task | Callable[[], None],
+        wait_number: int,
+        *,
+        is_poll: bool = False,
     ) -> None:
         self._sequence += 1
-        heappush(self._polls if is_poll else self._events, (when, self._sequence, target, turn))
+        heappush(
+            self._polls if is_poll else self._events, (when, self._sequence, target, wait_number)
+        )
 
-    def _next(self, until: float) -> tuple[float, int, Task | Callable[[], None], int] | None:
-        """The next event; None if there is none until then."""
+    def _next_event(self, until: float) -> tuple[float, int, Task | Callable[[], None], int] | None:
+        """The next event or poll; None if there is none until then."""
         self._drop_stale()
         event_at = self._events[0][0] if self._events else float("inf")
         poll_at = self._polls[0][0] if self._polls else float("inf")
@@ -275,8 +282,10 @@ class World:
 
     def _drop_stale(self) -> None:
         while self._events:
-            _, _, target, turn = self._events[0]
-            if not isinstance(target, Task) or (turn == target.turn and not target.greenlet.dead):
+            _, _, target, wait_number = self._events[0]
+            if not isinstance(target, Task) or (
+                wait_number == target.wait_number and not target.greenlet.dead
+            ):
                 return
             heappop(self._events)
 
@@ -285,9 +294,9 @@ class World:
         polls = sorted(self._polls)
         first = polls[0][0]
         self._polls.clear()
-        for at, sequence, target, turn in polls:
+        for at, sequence, target, wait_number in polls:
             ahead = min(1.0, at - first)
-            heappush(self._polls, (max(at, when - 1.0 + ahead), sequence, target, turn))
+            heappush(self._polls, (max(at, when - 1.0 + ahead), sequence, target, wait_number))
 
 
 class Mailbox:
