@@ -78,9 +78,9 @@ class ErasingSystem(System):
 
 def prepare() -> None:
     """Erase users in the histories of this process: an argument `prepare` of `parallel.play`."""
-    vars(parallel)["draw"] = draw
-    vars(play)["System"] = ErasingSystem
-    vars(rules)["violations"] = violations
+    patches.replace(parallel, "draw", draw)
+    patches.replace(play, "System", ErasingSystem)
+    patches.replace(rules, "violations", violations)
     dead_letters.discard_due = lambda: 0
 
 

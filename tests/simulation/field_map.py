@@ -19,7 +19,7 @@ from leadline.bitrix24.lead_fields import further_fields, further_parsing
 from leadline.ledger import accept
 from leadline.users.further_fields import with_fields
 from leadline.users.model import Changes, NewUser, UserId
-from tests.simulation import lead_linking, parallel, play, rules
+from tests.simulation import lead_linking, parallel, patches, play, rules
 from tests.simulation import system as simulated
 from tests.simulation.plan import NAMES, PHONES, STAGES, Write
 from tests.simulation.portal_model import Lead, PortalModel, RecordedCommand, Request
@@ -149,16 +149,16 @@ def prepare() -> None:
     path = Path(tempfile.mkdtemp(prefix="leadline-map-")) / "leadline.toml"
     path.write_text(MAP, encoding="utf-8")
     play.ENVIRONMENT["LEADLINE_MAPPING"] = os.environ["LEADLINE_MAPPING"] = str(path)
-    vars(parallel)["draw"] = lead_linking.draw
-    vars(play)["System"] = MappedSystem
-    vars(simulated)["PortalModel"] = MappedPortal
-    vars(rules)["violations"] = violations
+    patches.replace(parallel, "draw", lead_linking.draw)
+    patches.replace(play, "System", MappedSystem)
+    patches.replace(simulated, "PortalModel", MappedPortal)
+    patches.replace(rules, "violations", violations)
 
 
 def last_applied_lacks_fields() -> None:
     """Further fields are not compared with last applied: only the first write contains them."""
     prepare()
-    vars(further_fields)["update"] = lambda applied, state: ({}, {})  # noqa: ARG005 - same signature
+    patches.replace(further_fields, "to_update", lambda applied, state: ({}, {}))  # noqa: ARG005 - same signature
 
 
 def answers_are_not_read() -> None:
@@ -169,7 +169,7 @@ def answers_are_not_read() -> None:
     def wrong(item: Any, state: Any) -> Any:
         return parse({CITY: (state.fields or {}).get("city") or "", **item}, state)
 
-    vars(further_parsing)["parse_item"] = wrong
+    patches.replace(further_parsing, "parse_item", wrong)
 
 
 def rows_are_added() -> None:
@@ -181,7 +181,7 @@ def rows_are_added() -> None:
         fields, rows = update(applied, state)
         return fields, {f"n{at + 1}": row for at, row in enumerate(rows.values())}
 
-    vars(further_fields)["update"] = wrong
+    patches.replace(further_fields, "to_update", wrong)
 
 
 def violations(system: System) -> list[str]:

@@ -71,10 +71,10 @@ def prepare() -> None:
     """Link users in the histories of this process: an argument `prepare` of `parallel.play`."""
     play.ENVIRONMENT["LEADLINE_DUPLICATES"] = "link"
     os.environ["LEADLINE_DUPLICATES"] = "link"
-    vars(parallel)["draw"] = draw
-    vars(play)["System"] = LinkingSystem
-    vars(simulated)["PortalModel"] = LinkingPortal
-    vars(rules)["violations"] = violations
+    patches.replace(parallel, "draw", draw)
+    patches.replace(play, "System", LinkingSystem)
+    patches.replace(simulated, "PortalModel", LinkingPortal)
+    patches.replace(rules, "violations", violations)
 
 
 def claims_are_ignored() -> None:
@@ -88,7 +88,7 @@ def no_one_is_linked() -> None:
     prepare()
     from leadline.sync.duplicates import rules as duplicates  # noqa: PLC0415 - in a playing process
 
-    vars(duplicates)["finds_leads"] = lambda: False
+    patches.replace(duplicates, "finds_leads", lambda: False)
 
 
 def draw(seed: int) -> Plan:

@@ -153,6 +153,17 @@ def edit(name: str, old: str, new: str) -> None:
     _edits.append((name, old, new))
 
 
+def replace(module: ModuleType, name: str, value: object) -> None:
+    """Give a name of a module another value.
+
+    Raises:
+        AttributeError: the module has no such name, so nothing would use the value.
+    """
+    if name not in vars(module):
+        raise AttributeError(f"{module.__name__} has no {name}")
+    vars(module)[name] = value
+
+
 class _TextReader:
     """Replaces a connection: registering a script returns its text."""
 
