@@ -4,9 +4,9 @@ import { ask } from "./dom.js";
 import { t } from "./texts/translate.js";
 
 const KEY = "leadline-key";
-//: Errors that require another key; a key that only lacks a scope is kept.
-const NO_KEY = ["This key is not known.", "This key has expired."];
-let pending = null;
+// Details of a 403 that require another key; a key that only lacks a scope is kept.
+const INVALID_KEY = ["This key is not known.", "This key has expired."];
+let openDialog = null; // one dialog for all calls that need a key at the same time
 
 async function send(method, path, body) {
   const key = sessionStorage.getItem(KEY);
@@ -18,7 +18,7 @@ async function send(method, path, body) {
   const response = await fetch(url, { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
   const content = await response.json().catch(() => ({}));
   if (response.ok) return content;
-  if (response.status === 401 || (response.status === 403 && NO_KEY.includes(content.detail))) {
+  if (response.status === 401 || (response.status === 403 && INVALID_KEY.includes(content.detail))) {
     // Do not ask if another key was entered in the meantime.
     if (sessionStorage.getItem(KEY) === key) await askForKey(key ? t("wrongKey") : "");
     return send(method, path, body);
@@ -27,9 +27,9 @@ async function send(method, path, body) {
 }
 
 async function askForKey(error) {
-  pending ??= ask({ title: t("keyTitle"), words: t("keyWords"), label: t("key"), kind: "password", yes: t("go"), error });
-  const entered = await pending;
-  pending = null;
+  openDialog ??= ask({ title: t("keyTitle"), message: t("keyWords"), label: t("key"), kind: "password", confirm: t("go"), error });
+  const entered = await openDialog;
+  openDialog = null;
   if (!entered) throw new Error(t("noKey"));
   sessionStorage.setItem(KEY, entered);
 }

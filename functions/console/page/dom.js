@@ -9,32 +9,32 @@ export function element(tag, attributes = {}, ...children) {
     else if (name === "disabled" || name === "checked") created[name] = value;
     else if (value !== undefined) created.setAttribute(name, value);
   }
-  created.append(...present(children));
+  created.append(...withoutNull(children));
   return created;
 }
 
-const present = (children) => children.filter((child) => child !== null && child !== undefined);
+const withoutNull = (children) => children.filter((child) => child !== null && child !== undefined);
 
 // Replaces the content; a child that is null is left out, which the browser itself would show as a word.
 export function fill(id, ...children) {
-  byId(id).replaceChildren(...present(children));
+  byId(id).replaceChildren(...withoutNull(children));
 }
 
 // Unchanged text is not set again: screen readers would announce it with every poll.
-export function put(id, text) {
+export function setText(id, text) {
   if (byId(id).textContent !== text) byId(id).textContent = text;
 }
 
-// Replaces the entries of a list; the focus stays on the same part of the same entry (`data-key`).
+// Replaces the entries of a list; the focus stays on the same control of the same entry (`data-key`).
 export function replaceEntries(id, entries) {
   const list = byId(id);
   const focused = document.activeElement?.closest(`#${id} > li`);
-  const parts = (entry) => [...entry.querySelectorAll("a, button, input")];
-  const place = focused ? parts(focused).indexOf(document.activeElement) : -1;
+  const controls = (entry) => [...entry.querySelectorAll("a, button, input")];
+  const index = focused ? controls(focused).indexOf(document.activeElement) : -1;
   list.replaceChildren(...entries);
   if (!focused) return;
-  const again = entries.find((entry) => entry.dataset.key === focused.dataset.key);
-  if (again) (parts(again)[place] ?? parts(again)[0])?.focus();
+  const sameEntry = entries.find((entry) => entry.dataset.key === focused.dataset.key);
+  if (sameEntry) (controls(sameEntry)[index] ?? controls(sameEntry)[0])?.focus();
 }
 
 export function download(name, text) {
@@ -43,29 +43,30 @@ export function download(name, text) {
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
-export function shape(tag, attributes, text = "") {
+export function svgElement(tag, attributes, text = "") {
   const created = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
   created.textContent = text;
   return created;
 }
 
-export function say(text) {
+export function showMessage(text) {
   byId("toast").textContent = text;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { byId("toast").textContent = ""; }, 6000);
+  clearTimeout(showMessage.timer);
+  showMessage.timer = setTimeout(() => { byId("toast").textContent = ""; }, 6000);
 }
 
-// Asks in a dialog; returns the text, "" if it has no field, null if it was cancelled.
-export function ask({ title, words = "", label, kind = "text", yes, error = "" }) {
+// Asks in a dialog, with a text field if it has a label. `confirm`: the text of the button that confirms.
+// Returns the entered text, "" without a field, null if the dialog was cancelled.
+export function ask({ title, message = "", label, kind = "text", confirm, error = "" }) {
   const dialog = byId("ask");
   const field = dialog.querySelector("input");
   byId("ask-title").textContent = title;
-  byId("ask-words").textContent = words;
+  byId("ask-words").textContent = message;
   byId("ask-label").hidden = label === undefined;
   byId("ask-label").firstElementChild.textContent = label ?? "";
   byId("ask-error").textContent = error;
-  byId("ask-yes").textContent = yes;
+  byId("ask-yes").textContent = confirm;
   field.type = kind;
   field.value = "";
   dialog.returnValue = "no";

@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import * as audit from "./views/audit.js";
 import * as deadLetters from "./views/dead_letters.js";
-import { ask, byId, say } from "./dom.js";
+import { ask, byId, showMessage } from "./dom.js";
 import * as failures from "./views/failures.js";
 import * as firstMatch from "./views/first_match.js";
 import * as jobs from "./views/jobs.js";
@@ -11,7 +11,7 @@ import * as keys from "./keys.js";
 import * as plots from "./views/plots.js";
 import { current } from "./route.js";
 import * as summary from "./views/summary.js";
-import { speak, t } from "./texts/translate.js";
+import { setLanguage, t } from "./texts/translate.js";
 import * as user from "./views/user.js";
 import * as users from "./views/users.js";
 import * as verdict from "./views/verdict.js";
@@ -52,30 +52,31 @@ async function poll() {
 }
 
 async function loop() {
-  await poll().catch((error) => say(error.message));
+  await poll().catch((error) => showMessage(error.message));
   setTimeout(loop, POLL_MS);
 }
 
-// Shows what the address names. A user or lead is shown above the view that it was opened from.
+// Shows what the address names. A user or lead is shown in a dialog above the view that it was opened from.
 async function route() {
-  const { view: wanted, id, query } = current();
-  const isOne = id !== null && (wanted === "users" || wanted === "leads");
-  const next = isOne ? view ?? "users" : wanted === "leads" ? "users" : wanted;
-  if (!isOne && byId("one").open) byId("one").close();
-  const isNew = next !== view;
-  view = next;
+  const { view: named, id, query } = current();
+  const listed = named === "leads" ? "users" : named;
+  const showsDetails = id !== null && listed === "users";
+  if (!showsDetails && byId("details").open) byId("details").close();
+  const previous = view;
+  view = showsDetails ? previous ?? "users" : listed;
   for (const section of document.querySelectorAll("[data-of]")) section.hidden = !section.dataset.of.split(" ").includes(view);
   for (const link of document.querySelectorAll("nav [data-view]")) {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (!isOne || isNew) await ENTER[view](isOne ? {} : query);
-  if (isOne) await (wanted === "users" ? user.open(id) : user.openByLead(id));
+  if (!showsDetails || view !== previous) await ENTER[view](showsDetails ? {} : query);
+  if (showsDetails) await (named === "users" ? user.open(id) : user.openByLead(id));
 }
 
-const guarded = (action) => () => action().catch((error) => say(error.message));
+// The action, whose error is shown instead of thrown.
+const guarded = (action) => () => action().catch((error) => showMessage(error.message));
 
-// Runs an action and shows its error.
+// Runs the action on each such event of the element.
 function on(id, action, event = "click") {
   byId(id).addEventListener(event, (trigger) => {
     trigger.preventDefault();
@@ -84,7 +85,7 @@ function on(id, action, event = "click") {
 }
 
 async function pause() {
-  const reason = await ask({ title: t("pauseTitle"), words: t("pauseWords"), label: t("pauseWhy"), yes: t("pause") });
+  const reason = await ask({ title: t("pauseTitle"), message: t("pauseWords"), label: t("pauseWhy"), confirm: t("pause") });
   if (reason === null) return;
   await post("pause", { reason });
   await poll();
@@ -97,40 +98,42 @@ async function resume() {
   byId("pause").focus();
 }
 
-// Back to the address of the list that the user was opened from.
-function closed() {
+// Restores the address of the view that the user was opened from.
+function onDetailsClosed() {
   user.close();
-  if (current().id !== null) history.replaceState(null, "", view === "users" ? users.listAddress() : `#/${view === "overview" ? "" : view}`);
+  if (current().id === null) return;
+  const path = view === "overview" ? "" : view;
+  history.replaceState(null, "", view === "users" ? users.listAddress() : `#/${path}`);
 }
 
 on("search", () => users.submit(byId("search")), "submit");
-on("more", () => users.search(false));
+on("more", users.loadMore);
 on("export", users.exportShown);
 on("retry-chosen", users.retryChosen);
 on("all-failed", failures.retryAll);
 on("dead-letters-show", deadLetters.load);
 on("audit-filter", () => audit.submit(byId("audit-filter")), "submit");
-on("audit-more", () => audit.load(false));
+on("audit-more", audit.loadMore);
 on("pause", pause);
 on("resume", resume);
 on("help", keys.help);
 for (const name of ["sync", "within"]) byId("search").elements[name].addEventListener("change", () => byId("search").requestSubmit());
-byId("one").addEventListener("close", closed);
-byId("one").querySelector(".close").addEventListener("click", () => byId("one").close());
+byId("details").addEventListener("close", onDetailsClosed);
+byId("details").querySelector(".close").addEventListener("click", () => byId("details").close());
 window.addEventListener("hashchange", guarded(route));
-window.addEventListener("unhandledrejection", (event) => say(event.reason?.message ?? String(event.reason)));
+window.addEventListener("unhandledrejection", (event) => showMessage(event.reason?.message ?? String(event.reason)));
 document.addEventListener("visibilitychange", () => { if (!document.hidden) guarded(poll)(); });
 for (const button of document.querySelectorAll("[data-language]")) {
   button.addEventListener("click", () => {
-    speak(button.dataset.language);
+    setLanguage(button.dataset.language);
     show();
-    for (const part of [users, failures, jobs, deadLetters, audit, firstMatch]) part.list();
+    for (const part of [users, failures, jobs, deadLetters, audit, firstMatch]) part.showList();
     user.show();
     if (status && view === "overview") guarded(() => plots.show(status))();
   });
 }
 
-speak();
+setLanguage();
 keys.listen();
 guarded(route)();
 loop();

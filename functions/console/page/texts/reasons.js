@@ -2,7 +2,7 @@
 
 import { t } from "./translate.js";
 
-const OURS = [
+const OWN_REASONS = [
   [/^Missing phone number$/, "own_no_phone"],
   [/^lead (\d+) belongs to another user$/, "own_other_lead"],
   [/^lead (\d+) belongs to another installation$/, "own_other_installation"],
@@ -33,9 +33,9 @@ const OURS = [
   [/^the portal has no active user (.*)$/, "misfit_person"],
 ];
 
-// The translation, or null. `code`: Bitrix24's error code, where it is known.
+// The reason in the reader's language, or null if it is not known here. `code`: Bitrix24's error code, if there is one.
 export function translated(reason, code = "") {
-  for (const [pattern, name] of OURS) {
+  for (const [pattern, name] of OWN_REASONS) {
     const match = pattern.exec(reason ?? "");
     if (match) return t(name, { 1: match[1] ?? "", 2: match[2] ?? "" });
   }

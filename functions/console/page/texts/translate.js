@@ -1,4 +1,4 @@
-// Both languages, and the formats of numbers and times.
+// The texts of the chosen language, and its formats of numbers and times.
 
 import { TEXTS as en } from "./en.js";
 import { TEXTS as ru } from "./ru.js";
@@ -8,12 +8,14 @@ const CHOICE = "leadline-language";
 let language = localStorage.getItem(CHOICE) ?? document.documentElement.lang;
 if (!(language in TEXTS)) language = "en";
 
+// The text of this name, with {placeholders} replaced; the name itself if there is no such text.
 export const t = (name, values = {}) => Object.entries(values).reduce(
   (text, [key, value]) => text.replace(`{${key}}`, () => value), TEXTS[language][name] ?? name);
 
 export const number = (value, digits = 0) => value === null || value === undefined
   ? "–" : value.toLocaleString(language, { maximumFractionDigits: digits });
 
+// A duration in its largest sensible unit: 1.5 s, 12 min, 3 h.
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const [s, min, h, d] = TEXTS[language].unit;
@@ -22,7 +24,7 @@ export function span(seconds) {
   return seconds < 172800 ? `${number(seconds / 3600, 1)} ${h}` : `${number(seconds / 86400)} ${d}`;
 }
 
-// Leaves out today's date; `exact` adds milliseconds, for steps that follow each other closely.
+// A moment in local time, without the date if it is today; `exact` adds milliseconds, for steps that follow each other closely.
 export function when(moment, exact = false) {
   if (!moment) return "–";
   const at = new Date(moment);
@@ -31,7 +33,8 @@ export function when(moment, exact = false) {
   return at.toLocaleString(language, { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit", ...part });
 }
 
-export function speak(chosen = language) {
+// Chooses a language and translates the page; the choice is remembered.
+export function setLanguage(chosen = language) {
   if (chosen !== language) localStorage.setItem(CHOICE, chosen);
   language = chosen;
   document.documentElement.lang = language;

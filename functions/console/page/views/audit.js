@@ -1,14 +1,14 @@
 // The audit trail: writes and operators' actions, newest first.
 
 import { get } from "../api.js";
-import { byId, element, put, replaceEntries } from "../dom.js";
+import { byId, element, setText, replaceEntries } from "../dom.js";
 import { address, go } from "../route.js";
 import { number, t, when } from "../texts/translate.js";
 
 const PAGE = 50;
 let query = {};
 let items = null;
-let next = null;
+let next = null; // the entry before which the next page ends
 
 // Shows the trail of this address.
 export function enter(given) {
@@ -28,13 +28,17 @@ export function submit(form) {
   return Promise.resolve();
 }
 
-export async function load(fresh = true) {
+export const load = () => loadPage(null);
+export const loadMore = () => loadPage(next);
+
+// The page before this entry is added to the list; the first page (null) replaces the list.
+async function loadPage(before) {
   const page = await get("audit", {
-    only_orders: query.writes !== "1", caller: query.caller ?? "", user_id: query.user ?? "", limit: PAGE, before: fresh ? null : next });
-  const before = JSON.stringify(items);
-  items = fresh ? page.items : [...items, ...page.items];
+    only_orders: query.writes !== "1", caller: query.caller ?? "", user_id: query.user ?? "", limit: PAGE, before });
+  const shownBefore = JSON.stringify(items);
+  items = before === null ? page.items : [...items, ...page.items];
   next = page.next;
-  if (before !== JSON.stringify(items)) list();
+  if (shownBefore !== JSON.stringify(items)) showList();
 }
 
 // Keeps the first page up to date; a longer list stays as it was read.
@@ -42,9 +46,9 @@ export async function refresh() {
   if (items !== null && items.length <= PAGE) await load();
 }
 
-export function list() {
+export function showList() {
   if (items === null) return;
-  put("audit-found", items.length ? t(next ? "foundMore" : "foundSome", { n: number(items.length) }) : t("auditNone"));
+  setText("audit-found", items.length ? t(next ? "foundMore" : "foundSome", { n: number(items.length) }) : t("auditNone"));
   byId("audit-more").hidden = next === null;
   replaceEntries("audit", items.map(entry));
 }

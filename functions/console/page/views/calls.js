@@ -3,17 +3,17 @@
 import { element } from "../dom.js";
 import { number, t, when } from "../texts/translate.js";
 
-// Opened ones stay open when the user is shown again.
+// Ids of the events whose requests are shown; they stay so when the user is shown again.
 const unfolded = new Set();
 
-export function calls(eventId, made) {
-  if (!made?.length) return null;
+export function callList(eventId, calls) {
+  if (!calls?.length) return null;
   return element("details", { class: "calls", open: unfolded.has(eventId) ? "" : undefined, ontoggle: ({ target }) => unfolded[target.open ? "add" : "delete"](eventId) },
-    element("summary", {}, t("calls", { n: number(made.length) })),
-    ...made.map(call));
+    element("summary", {}, t("calls", { n: number(calls.length) })),
+    ...calls.map(callEntry));
 }
 
-function call({ at_ms: at, ms, status, method, params, answer, error }) {
+function callEntry({ at_ms: at, ms, status, method, params, answer, error }) {
   const facts = [when(new Date(at).toISOString(), true), status ? `HTTP ${status}` : t("noAnswer"), t("took", { n: number(ms) })];
   return element("div", { class: error ? "refused" : "made" },
     element("b", {}, method), ` ${facts.join(" · ")}`,

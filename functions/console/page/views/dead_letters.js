@@ -1,7 +1,7 @@
 // Dead letters: by reason and one by one; read, replay, discard. A whole group is a job.
 
 import { get, post } from "../api.js";
-import { ask, byId, element, fill, put, replaceEntries, say } from "../dom.js";
+import { ask, byId, element, fill, setText, replaceEntries, showMessage } from "../dom.js";
 import * as jobs from "./jobs.js";
 import { number, t, when } from "../texts/translate.js";
 
@@ -9,22 +9,22 @@ let found = null;
 
 export async function load() {
   found = await get("dead-letters");
-  list();
+  showList();
 }
 
-export function list() {
+export function showList() {
   if (found === null) return;
   const { items, groups, counted_at_most: most } = found;
   const total = groups.reduce((sum, { letters }) => sum + letters, 0);
-  put("dead-letters-found", items.length
-    ? `${t("deadLettersSome", { n: number(items.length) })}${total >= most ? ` ${t("countedMore", { n: number(most) })}` : ""}` : t("deadLettersNone"));
+  const more = total >= most ? ` ${t("countedMore", { n: number(most) })}` : "";
+  setText("dead-letters-found", items.length ? t("deadLettersSome", { n: number(items.length) }) + more : t("deadLettersNone"));
   replaceEntries("dead-letter-groups", groups.length > 1 || total > 1 ? groups.map(group) : []);
   replaceEntries("dead-letters", items.map(entry));
 }
 
 function group({ queue, reason, reason_id, letters, since, latest }) {
   const n = number(letters);
-  const button = (kind) => element("button", { type: "button", "aria-label": `${t(`${kind}Group`)}: ${reason}`, onclick: () => all(kind, n, reason, { queue, reason_id }) }, t(`${kind}Group`));
+  const button = (kind) => element("button", { type: "button", "aria-label": `${t(`${kind}Group`)}: ${reason}`, onclick: () => actOnGroup(kind, n, reason, { queue, reason_id }) }, t(`${kind}Group`));
   return element("li", { "data-key": `${queue} ${reason}` },
     element("b", { class: "why bad" }, reason),
     element("span", { class: "grow" }, [queue, t("lettersIn", { n }), since ? t("sinceUntil", { since: when(since), latest: when(latest) }) : ""].filter(Boolean).join(" · ")),
@@ -44,27 +44,27 @@ function entry(letter) {
 
 async function read(letter) {
   const whole = await get(`dead-letters/${letter.id}`);
-  byId("one-title").textContent = `${letter.queue} · ${letter.id}`;
-  fill("one-body",
+  byId("details-title").textContent = `${letter.queue} · ${letter.id}`;
+  fill("details-body",
     element("p", { class: "reason bad" }, whole.reason),
     element("pre", { tabindex: "0" }, typeof whole.body === "string" ? whole.body : JSON.stringify(whole.body, null, 2)),
     element("pre", { tabindex: "0" }, JSON.stringify(whole.headers, null, 2)));
-  byId("one").showModal();
-  byId("one-title").focus();
+  byId("details").showModal();
+  byId("details-title").focus();
 }
 
-async function all(kind, n, reason, selection) {
-  if (await ask({ title: t(`${kind}AllTitle`, { n }), words: reason, yes: t(kind) }) === null) return;
+async function actOnGroup(kind, n, reason, selection) {
+  if (await ask({ title: t(`${kind}AllTitle`, { n }), message: reason, confirm: t(kind) }) === null) return;
   await jobs.begin({ kind, ...selection });
 }
 
 async function discard(letter) {
-  const confirmed = await ask({ title: t("discardTitle"), words: letter.reason, yes: t("discard") });
+  const confirmed = await ask({ title: t("discardTitle"), message: letter.reason, confirm: t("discard") });
   if (confirmed !== null) await act("discard", letter, "discarded");
 }
 
 async function act(action, letter, message) {
   const response = await post(`dead-letters/${action}`, { ids: [letter.id] });
-  say(t(response.done ? message : "goneAlready"));
+  showMessage(t(response.done ? message : "goneAlready"));
   await load();
 }

@@ -1,13 +1,13 @@
 // Failed users, grouped by reason; a group or all of them are retried as a job.
 
 import { get } from "../api.js";
-import { ask, element, put, replaceEntries } from "../dom.js";
+import { ask, element, setText, replaceEntries } from "../dom.js";
 import * as jobs from "./jobs.js";
 import { explain, translated } from "../texts/reasons.js";
 import { address } from "../route.js";
 import { number, t, when } from "../texts/translate.js";
 
-const MAX_GROUPS = 50;
+const MAX_GROUPS = 50; // as many as the API returns
 let groups = null;
 let status = {};
 
@@ -18,12 +18,12 @@ export async function load() {
   if (found.error) throw new Error(found.error);
   const isNew = JSON.stringify(groups) !== JSON.stringify(found.groups);
   groups = found.groups;
-  if (isNew) list();
+  if (isNew) showList();
 }
 
-export function list() {
+export function showList() {
   if (groups === null) return;
-  put("failures-found", groups.length === MAX_GROUPS ? t("failuresMore") : groups.length ? "" : t("failuresNone"));
+  setText("failures-found", groups.length === MAX_GROUPS ? t("failuresMore") : groups.length ? "" : t("failuresNone"));
   replaceEntries("failures", groups.map(entry));
 }
 
@@ -41,8 +41,8 @@ function entry(group) {
 
 export const retryAll = () => retry(number(status.ledger?.failed), {}, t("allFailed"));
 
-async function retry(n, selection, yes = t("retry")) {
-  if (await ask({ title: t("retryGroupTitle", { n }), words: t("retryGroupWords"), yes }) === null) return;
+async function retry(n, selection, confirm = t("retry")) {
+  if (await ask({ title: t("retryGroupTitle", { n }), message: t("retryGroupWords"), confirm }) === null) return;
   await jobs.begin({ kind: "resync", ...selection });
   await load();
 }

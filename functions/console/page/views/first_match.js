@@ -1,7 +1,7 @@
 // First match: the newest plan, and users that are held until an operator decides.
 
 import { get, post } from "../api.js";
-import { ask, element, put, replaceEntries, say } from "../dom.js";
+import { ask, element, setText, replaceEntries, showMessage } from "../dom.js";
 import { address } from "../route.js";
 import { explain } from "../texts/reasons.js";
 import { number, t, when } from "../texts/translate.js";
@@ -13,14 +13,14 @@ export async function load() {
   const latest = await get("first-match");
   const isNew = JSON.stringify(found) !== JSON.stringify(latest);
   found = latest;
-  if (isNew) list();
+  if (isNew) showList();
 }
 
-export function list() {
+export function showList() {
   if (found === null) return;
-  put("held-found", found.held.length ? t("heldSome", { n: number(found.held.length) }) : t("heldNone"));
+  setText("held-found", found.held.length ? t("heldSome", { n: number(found.held.length) }) : t("heldNone"));
   replaceEntries("held", found.held.map(heldUser));
-  put("plan-found", planWords(found.plan));
+  setText("plan-found", planWords(found.plan));
   replaceEntries("plan", (found.plan?.lines ?? []).map(planLine));
 }
 
@@ -53,8 +53,8 @@ function planLine(line) {
 }
 
 async function choose(user, lead, label) {
-  if (await ask({ title: `${label}?`, words: explain(user.reason), yes: t("go") }) === null) return;
+  if (await ask({ title: `${label}?`, message: explain(user.reason), confirm: t("go") }) === null) return;
   await post(`users/${user.user_id}/choose`, { lead_id: lead });
-  say(t("decided", { user: user.user_id }));
+  showMessage(t("decided", { user: user.user_id }));
   await load();
 }

@@ -1,19 +1,19 @@
 // The overview's figures: users by state, the backlog with its forecast, queues, the operating budget.
 
-import { byId, element, put } from "../dom.js";
+import { byId, element, setText } from "../dom.js";
 import { address } from "../route.js";
 import { number, span, t, when } from "../texts/translate.js";
 
 export function show(status) {
-  figures(status);
-  backlog(status);
-  depths(status);
+  showFigures(status);
+  showBacklog(status);
+  showQueuesAndBudget(status);
   const parts = ["ledger", "work", "portal", "rate", "queues", "hour", "jobs"];
   const errors = parts.map((name) => status[name]?.error).filter(Boolean);
-  put("trouble", [...new Set(errors)].join(" · "));
+  setText("trouble", [...new Set(errors)].join(" · "));
 }
 
-function figures({ ledger, hour }) {
+function showFigures({ ledger, hour }) {
   const known = ledger.error ? {} : ledger;
   const pairs = [
     ["synced", number(known.synced), "good", address("users", { sync: "synced" })],
@@ -30,8 +30,8 @@ function figures({ ledger, hour }) {
   if (hadFocus) byId("figures").querySelector(`[data-name="${hadFocus}"] a`)?.focus();
 }
 
-function backlog({ ledger, work, throughput, forecast, verdict }) {
-  put("forecast", outlook(forecast, verdict));
+function showBacklog({ ledger, work, throughput, forecast, verdict }) {
+  setText("forecast", forecastText(forecast, verdict));
   const rows = [
     ...(work.error ? [] : [["ready", number(work.users_due)], ["delayed", number(work.users_delayed)], ["inFlight", number(work.users_in_a_call)]]),
     ...(ledger.error ? [] : [["unpublished", number(ledger.unpublished)]]),
@@ -40,7 +40,7 @@ function backlog({ ledger, work, throughput, forecast, verdict }) {
   byId("backlog").replaceChildren(...pairs(rows.map(([name, value]) => [t(name), value])));
 }
 
-function outlook(forecast, verdict) {
+function forecastText(forecast, verdict) {
   if (!forecast) return t("forecast_none");
   if (forecast.low_s === null) return t(`forecast_${forecast.outlook}`);
   if (verdict.state === "stopped") return t("forecast_blocked");
@@ -49,7 +49,7 @@ function outlook(forecast, verdict) {
   return low === high ? t("forecast_one", { low }) : t("forecast_range", { low, high });
 }
 
-function depths({ queues, budget }) {
+function showQueuesAndBudget({ queues, budget }) {
   // Delay queues are shown only while something waits in them.
   const known = queues.error ? [] : Object.entries(queues).filter(([name, depth]) => depth || !name.includes(".delay."));
   byId("queues").replaceChildren(...known.flatMap(([name, depth]) => [

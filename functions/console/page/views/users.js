@@ -2,25 +2,25 @@
 
 import { get, post } from "../api.js";
 import { csv } from "../csv.js";
-import { byId, download, element, put, replaceEntries, say } from "../dom.js";
+import { byId, download, element, setText, replaceEntries, showMessage } from "../dom.js";
 import * as jobs from "./jobs.js";
 import { explain } from "../texts/reasons.js";
 import { address, current, go } from "../route.js";
 import { number, t } from "../texts/translate.js";
 
-const KINDS = { synced: "good", waiting: "warn", failed: "bad" };
+const CLASS_OF_STATE = { synced: "good", waiting: "warn", failed: "bad" };
 const PAGE = 20;
-//: The list is loaded again after this many times what loading it took: at most 5 % of the time.
-const REST = 20;
+// The list is loaded again after this many times what loading it took: it takes at most 5 % of the time.
+const PAUSE_FACTOR = 20;
 const WITHIN_S = { "15m": 900, "1h": 3600, "24h": 86400, "7d": 604800 };
 let query = {};
-let next = null;
-let searches = 0;
+let next = null; // the key after which the next page begins
+let latestSearch = 0;
 let shown = [];
-let chosen = new Set();
+let chosen = new Set(); // ids of failed users to retry
 let notBefore = 0;
 
-export const state = (name) => element("span", { class: `state ${KINDS[name]}` }, t(`is_${name}`));
+export const stateLabel = (name) => element("span", { class: `state ${CLASS_OF_STATE[name]}` }, t(`is_${name}`));
 
 // Shows the list of this address.
 export function enter(given) {
@@ -44,18 +44,22 @@ const parameters = () => ({
   active_since: WITHIN_S[query.within] ? new Date(Date.now() - WITHIN_S[query.within] * 1000).toISOString() : "",
 });
 
-export async function search(fresh = true) {
-  searches += 1;
-  const [number_, began] = [searches, performance.now()];
-  const page = await get("users", { ...parameters(), limit: PAGE, after: fresh ? null : next });
-  notBefore = performance.now() + REST * (performance.now() - began);
+const search = () => loadPage(null);
+export const loadMore = () => loadPage(next);
+
+// The page after this key is added to the list; the first page (null) replaces the list.
+async function loadPage(after) {
+  latestSearch += 1;
+  const [thisSearch, began] = [latestSearch, performance.now()];
+  const page = await get("users", { ...parameters(), limit: PAGE, after });
+  notBefore = performance.now() + PAUSE_FACTOR * (performance.now() - began);
   // Only the latest search counts, even if an older response arrives last.
-  if (number_ !== searches) return;
-  const before = JSON.stringify(shown);
-  shown = fresh ? page.items : [...shown, ...page.items];
+  if (thisSearch !== latestSearch) return;
+  const shownBefore = JSON.stringify(shown);
+  shown = after === null ? page.items : [...shown, ...page.items];
   next = page.next;
-  if (!fresh || before !== JSON.stringify(shown)) list();
-  else count();
+  if (after !== null || shownBefore !== JSON.stringify(shown)) showList();
+  else showCounts();
 }
 
 // Keeps the first page up to date; a longer list stays as it was read.
@@ -63,17 +67,17 @@ export async function refresh() {
   if (shown.length <= PAGE + 2 && performance.now() >= notBefore) await search();
 }
 
-function count() {
-  put("found", shown.length ? t(next ? "foundMore" : "foundSome", { n: number(shown.length) }) : t("foundNone"));
+function showCounts() {
+  setText("found", shown.length ? t(next ? "foundMore" : "foundSome", { n: number(shown.length) }) : t("foundNone"));
   byId("more").hidden = next === null;
   byId("of-reason").hidden = !query.reason;
-  if (query.reason) put("of-reason", `${t("reason")}: ${explain(shown[0]?.sync.reason) || query.reason}`);
+  if (query.reason) setText("of-reason", `${t("reason")}: ${explain(shown[0]?.sync.reason) || query.reason}`);
   byId("retry-chosen").hidden = !chosen.size;
-  put("retry-chosen", t("retryChosen", { n: number(chosen.size) }));
+  setText("retry-chosen", t("retryChosen", { n: number(chosen.size) }));
 }
 
-export function list() {
-  count();
+export function showList() {
+  showCounts();
   replaceEntries("list", shown.map(entry));
 }
 
@@ -81,15 +85,15 @@ function entry(user) {
   const { status, reason, bitrix_lead_id: lead } = user.sync;
   const choose = status === "failed" ? element("input", {
     type: "checkbox", "aria-label": t("choose", { id: user.id }), checked: chosen.has(user.id), onchange: () => {
-      if (!chosen.delete(user.id)) chosen.add(user.id);
-      count();
+      if (!chosen.delete(user.id)) chosen.add(user.id); // a second click takes the choice back
+      showCounts();
     } }) : null;
   return element("li", { "data-key": user.id },
     choose,
     element("b", {}, `${user.id}`),
     element("span", { class: "grow" }, `${user.full_name} · ${user.phone} · ${user.stage}`),
     element("span", {}, lead ? `${t("lead")} ${lead}` : t("noLead")),
-    state(status),
+    stateLabel(status),
     element("a", { class: "button open", href: `#/users/${user.id}`, "aria-label": t("openUser", { id: user.id }) }, t("open")),
     reason ? element("span", { class: "why bad" }, explain(reason)) : null);
 }
@@ -105,7 +109,7 @@ export async function exportShown() {
   const { items, is_all: isAll } = await post("users/export", wanted);
   const rows = items.map(({ id, full_name, phone, stage, sync }) => [id, full_name, phone, stage, sync.status, sync.reason, sync.bitrix_lead_id, sync.version]);
   download("users.csv", csv([["id", "full_name", "phone", "stage", "status", "reason", "bitrix_lead_id", "version"], ...rows]));
-  say(t(isAll ? "exportDone" : "exportPart", { n: number(items.length) }));
+  showMessage(t(isAll ? "exportDone" : "exportPart", { n: number(items.length) }));
 }
 
 export const listAddress = () => (current().view === "users" ? address("users", query) : "#/users");

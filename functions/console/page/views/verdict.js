@@ -1,29 +1,29 @@
-// The verdict on top: the state, why, since when, and what happens next. Nothing old is shown as if it were new.
+// The verdict on top: the state, why, since when, and what happens next. Outdated figures are shown as such.
 
-import { byId, element, put } from "../dom.js";
+import { byId, element, setText } from "../dom.js";
 import { explain } from "../texts/reasons.js";
 import { number, span, t, when } from "../texts/translate.js";
 
-const KINDS = { healthy: "good", slowed: "warn", stopped: "bad", unknown: "bad" };
-let lastAnswer = null;
+const CLASS_OF_STATE = { healthy: "good", slowed: "warn", stopped: "bad", unknown: "bad" };
+let lastAnswerAt = null;
 
 export function show(status, error) {
-  if (!error) lastAnswer = status.now;
-  if (error) head("unknown", null, t("pollFailed", { why: error.message, at: when(lastAnswer) }), t("pollRetry"), []);
+  if (!error) lastAnswerAt = status.now;
+  if (error) showVerdict("unknown", null, t("pollFailed", { why: error.message, at: when(lastAnswerAt) }), t("pollRetry"), []);
   else {
     const { verdict } = status;
-    head(verdict.state, verdict.since, sentence(verdict, "why"), sentence(verdict, "next"), verdict.also);
+    showVerdict(verdict.state, verdict.since, sentence(verdict, "why"), sentence(verdict, "next"), verdict.also);
   }
   document.body.classList.toggle("outdated", Boolean(error));
-  live(status, error);
-  buttons(status);
+  showConnection(status, error);
+  showButtons(status);
 }
 
 export function sentence({ reason, values }, kind) {
-  return t(`verdict_${reason}_${kind}`, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, text(name, value, values)])));
+  return t(`verdict_${reason}_${kind}`, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, valueText(name, value, values)])));
 }
 
-function text(name, value, values) {
+function valueText(name, value, values) {
   if (value === "" || value === null) return t(`${name}_unknown`);
   if (name === "at") return when(value);
   if (name === "ago") return span(value);
@@ -32,25 +32,25 @@ function text(name, value, values) {
   return typeof value === "number" ? number(value, 1) : value;
 }
 
-function head(state, since, why, next, also) {
+function showVerdict(state, since, why, next, also) {
   byId("portal").className = `banner ${state}`;
-  byId("verdict-state").className = `state ${KINDS[state]}`;
-  put("verdict-state", t(state));
-  put("verdict-since", since ? t("since", { at: when(since) }) : "");
-  put("portal-state", why);
-  put("verdict-next", next);
+  byId("verdict-state").className = `state ${CLASS_OF_STATE[state]}`;
+  setText("verdict-state", t(state));
+  setText("verdict-since", since ? t("since", { at: when(since) }) : "");
+  setText("portal-state", why);
+  setText("verdict-next", next);
   const others = also.map((other) => element("li", {}, `${t("also")} ${sentence(other, "why")}`));
   byId("verdict-also").replaceChildren(...others);
 }
 
 // Green only while the page has fresh figures, Postgres' among them.
-function live(status, error) {
+function showConnection(status, error) {
   const isPartial = !error && Boolean(status.ledger.error);
   byId("live").className = `pill ${error || isPartial ? "bad" : "good"}`;
-  put("live", error ? t("lost", { why: error.message }) : t(isPartial ? "partly" : "live"));
+  setText("live", error ? t("lost", { why: error.message }) : t(isPartial ? "partly" : "live"));
 }
 
-function buttons(status) {
+function showButtons(status) {
   const portal = status?.portal;
   if (!portal || portal.error) return;
   byId("pause").hidden = portal.paused && portal.by_operator;
