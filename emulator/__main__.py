@@ -16,6 +16,7 @@ from emulator.http.certificate import Certificate, make_certificate
 from emulator.portal import Portal
 from emulator.telemetry.journal import Journal
 
+#: What requests in flight get at a shutdown: a test that stops the emulator does not wait long.
 _SHUTDOWN_S = 0.3
 
 
@@ -53,22 +54,21 @@ def _options() -> argparse.Namespace:
 
 async def _serve(options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
     store, journal = Store(options.state), Journal(options.journal)
     runner = web.AppRunner(
         build(Portal(store, journal)),
         access_log=None,
-        # Also limits the time for the head of a request.
-        keepalive_timeout=30,
+        keepalive_timeout=30,  # aiohttp also gives the head of a request so many seconds
         shutdown_timeout=_SHUTDOWN_S,
-        handler_cancellation=False,
+        handler_cancellation=False,  # as on a real portal, a disconnect does not stop a request
     )
     try:
         await runner.setup()
         certificate = _certificate(options)
-        context = certificate.context() if certificate else None
-        site = web.TCPSite(runner, options.host, options.port, ssl_context=context)
+        tls = certificate.tls_context() if certificate else None
+        site = web.TCPSite(runner, options.host, options.port, ssl_context=tls)
         await site.start()
         _print_address(site, certificate)
         await stopped.wait()

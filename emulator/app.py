@@ -10,35 +10,37 @@ from emulator.http.cross_site import Guard
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL, serve
 
-_BODY_MAX = 16 * 1024 * 1024
+_BODY_MAX_BYTES = 16 * 1024 * 1024
 
 
 def build(portal: Portal) -> web.Application:
-    """The application over one portal."""
-    app = web.Application(client_max_size=_BODY_MAX, middlewares=[_cross_site_guard(Guard.read())])
+    """The application that serves one portal."""
+    app = web.Application(
+        client_max_size=_BODY_MAX_BYTES, middlewares=[_cross_site_guard(Guard.from_env())]
+    )
     app[PORTAL] = portal
     app.router.add_route("*", "/rest", serve)
     app.router.add_route("*", "/rest/{tail:.*}", serve)
-    app.add_routes(_control())
+    app.add_routes(_control_routes())
     app.add_routes(pages.routes())
-    app.on_shutdown.append(_stop)
+    app.on_shutdown.append(_stop_portal)
     return app
 
 
 def _cross_site_guard(guard: Guard) -> Middleware:
-    """Reject requests of other sites' pages in the same browser; even a GET of REST writes."""
+    """Reject requests that pages of other sites send: under /rest, even a GET may write."""
 
     @web.middleware
-    async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def reject_cross_site(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_page = not request.path.startswith("/rest")
         if refusal := guard.refusal(request, is_page=is_page):
             return problem(refusal.status, refusal.detail)
         return await handler(request)
 
-    return refuse_foreign
+    return reject_cross_site
 
 
-def _control() -> list[web.RouteDef]:
+def _control_routes() -> list[web.RouteDef]:
     return [
         web.get("/_emulator/settings", configuration.settings),
         web.put("/_emulator/settings", configuration.change_settings),
@@ -62,5 +64,5 @@ def _control() -> list[web.RouteDef]:
     ]
 
 
-async def _stop(app: web.Application) -> None:
+async def _stop_portal(app: web.Application) -> None:
     await app[PORTAL].stop()

@@ -1,4 +1,4 @@
-"""The emulator's time: durations may run faster, the time of day stays real.
+"""The emulator's two times: emulated time, which may run faster, and the real time of day.
 
 Buckets drain, operating budgets recover and simulated work finishes `speed` times as fast. Times of
 day on the wire stay real, so that they agree with the client's clock at any speed.
@@ -9,11 +9,12 @@ import contextlib
 import time
 from datetime import datetime, timedelta, timezone
 
+#: The time zone of the portal, in which it writes and reads times of day.
 PORTAL_ZONE = timezone(timedelta(hours=3))
 
 
 class Clock:
-    """Emulated durations and real times of day from one monotonic source."""
+    """Emulated time and the real time of day, both from the system's monotonic clock."""
 
     def __init__(self) -> None:
         self.speed = 1.0
@@ -23,11 +24,11 @@ class Clock:
         self._real_zero = time.monotonic()
 
     def now(self) -> float:
-        """Emulated seconds since the start; never goes back."""
+        """Emulated seconds since the clock was made; never goes back."""
         return self._emulated_zero + (time.monotonic() - self._real_zero) * self.speed
 
     def wall(self) -> float:
-        """Unix seconds, real, from the monotonic clock: never goes back."""
+        """The real time of day in unix seconds; unlike the system's clock, never goes back."""
         return self._wall_zero + time.monotonic()
 
     def wall_at(self, moment: float) -> float:
@@ -35,7 +36,7 @@ class Clock:
         return self.wall() + (moment - self.now()) / self.speed
 
     def set_speed(self, speed: float) -> None:
-        """Run `speed` times as fast from now on; applies to current sleeps, too."""
+        """Run `speed` times as fast from now on; sleeps that have begun change their speed, too."""
         self._emulated_zero = self.now()
         self._real_zero = time.monotonic()
         self.speed = speed
@@ -57,7 +58,7 @@ def iso(unix_s: float) -> str:
 
 
 def portal_iso(text: str) -> str | None:
-    """A client's date in the portal's format; None if it is not a date."""
+    """A client's time of day as the portal writes it; None if the text is none."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -22,7 +22,7 @@ class RestError(Exception):
 
 
 def not_found() -> RestError:
-    """The error of crm.lead.* and the like for a missing object."""
+    """The error of crm.lead.*, crm.deal.* and so on for a missing object."""
     return RestError("", "Not found")
 
 
@@ -32,5 +32,5 @@ def invalid_id() -> RestError:
 
 
 def access_denied() -> RestError:
-    """The error of crm.lead.* and the like for an object that the user must not see."""
+    """Their error for an object that the user may not read."""
     return RestError("", "Access denied.")

@@ -13,7 +13,9 @@ from typing import Annotated, Any, get_type_hints
 
 from emulator.validators import Choice, Flag, Number, Text, Whole
 
+#: The verbs that both crm.item.* and crm.lead.*, crm.deal.* and so on have.
 _IN_BOTH_APIS = {"add", "update", "get", "list", "delete", "fields"}
+#: The actions that affect one command of a batch.
 _PER_COMMAND = {"error", "error_200"}
 _ACTIONS = (
     "error",
@@ -44,27 +46,37 @@ class InvalidRule(ValueError):
 
 @dataclass
 class Rule:
-    """A fault: where it applies, what it does, how often."""
+    """A fault: to which calls it applies, what it does, how often.
+
+    Each annotation holds the check of the value that a client sends.
+    """
 
     method: Annotated[str, Text(200)]
     action: Annotated[str, Choice(*_ACTIONS)]
+    #: What `error` and `html_502` answer.
     status: Annotated[int | None, Whole(200, 599, is_optional=True)] = None
     code: Annotated[str, Text(200)] = "INTERNAL_SERVER_ERROR"
     description: Annotated[str | None, Text(200_000, is_optional=True)] = None
     delay_ms: Annotated[float, Number(0, 1e7)] = 0
+    #: The probability to apply; how often at most; how many matching calls pass first.
     share: Annotated[float, Number(0, 1)] = 1
     count: Annotated[int | None, Whole(0, 10**12, is_optional=True)] = None
     skip: Annotated[int, Whole(0, 10**12)] = 0
+    #: `drop_after`: how many commands of the batch run.
     after_commands: Annotated[int | None, Whole(0, 10**6, is_optional=True)] = None
+    #: `html_502`: whether the request is executed first.
     execute: Annotated[bool, Flag()] = False
+    #: `late_commit`: whether the connection stays open until the commit.
     silent: Annotated[bool, Flag()] = False
+    #: `redirect`: the new URL.
     location: Annotated[str, Text(2000)] = ""
 
+    #: How many matching calls there were, and to how many of them the rule applied.
     seen: int = 0
     bitten: int = 0
 
     def matches(self, method: str) -> bool:
-        """Whether the rule names this method (canonical name)."""
+        """Whether the rule names this method, given by its canonical name."""
         return self.method == "*" or canonical_name(self.method) == method
 
     def draw(self, generator: random.Random) -> bool:
@@ -91,7 +103,7 @@ class Rule:
 
 @dataclass
 class FaultPlan:
-    """The faults of one request: at most one for the whole, and others for single commands."""
+    """The faults of one request: at most one for the request as a whole and one per command."""
 
     request_rule: Rule | None = None
     command_rules: dict[int, Rule] = field(default_factory=dict)
@@ -136,11 +148,11 @@ def parse(sent: object) -> list[Rule]:
 
 
 def canonical_name(method: str, entity: str = "lead") -> str:
-    """The canonical name of a method: crm.lead.* for operations that both APIs offer."""
+    """The name by which rules match a method: crm.lead.add also for crm.item.add of a lead."""
     family, _, verb = method.lower().rpartition(".")
-    return (
-        f"crm.{entity}.{verb}" if family == "crm.item" and verb in _IN_BOTH_APIS else method.lower()
-    )
+    if family == "crm.item" and verb in _IN_BOTH_APIS:
+        return f"crm.{entity}.{verb}"
+    return method.lower()
 
 
 def _matches(rule: Rule, name: str, commands: Iterable[str]) -> bool:
@@ -152,7 +164,7 @@ def _rule(index: int, sent: object) -> Rule:
         raise InvalidRule(f"rule {index}: must be an object")
     hints = get_type_hints(Rule, include_extras=True)
     for name in sent:
-        if not hasattr(hints.get(name), "__metadata__"):
+        if not hasattr(hints.get(name), "__metadata__"):  # no key of Rule, or only a count
             raise InvalidRule(f"rule {index}: {name}: no such key")
     for name in ("method", "action"):
         if name not in sent:
@@ -161,7 +173,8 @@ def _rule(index: int, sent: object) -> Rule:
 
 
 def _checked(index: int, name: str, hint: Any, value: object) -> Any:
+    (validator,) = hint.__metadata__
     try:
-        return hint.__metadata__[0].check(value)
+        return validator.check(value)
     except ValueError as error:
         raise InvalidRule(f"rule {index}: {name}: {error}") from None

@@ -25,7 +25,10 @@ from emulator.telemetry.live_stream import LiveStream
 
 
 class Portal:
-    """Settings, CRM objects, limits, faults and counts of one emulator."""
+    """Settings, CRM objects, limits, faults and counts of one emulator.
+
+    What `Portal()` creates from the store survives a restart; `_initialize` creates the rest.
+    """
 
     def __init__(self, store: Store, journal: Journal | None = None) -> None:
         self.clock = Clock()
@@ -40,7 +43,7 @@ class Portal:
         self.stream = LiveStream()
         self.events = EventSender(store, self.clock)
         self.offline = OfflineQueue(store)
-        #: New objects whose multifield rows will be shown later (`phones_after_ms`).
+        #: Type and id of new objects whose multifield rows are still hidden (`phones_after_ms`).
         self.late_rows: list[tuple[int, int]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._initialize()
@@ -52,7 +55,7 @@ class Portal:
         self.faults = FaultRules()
         self.buckets = Buckets()
         self.meters = Meters()
-        self.generator = random.Random(0)  # noqa: S311 (simulated latency)
+        self.latencies = random.Random(0)  # noqa: S311 (repeatable, not secret)
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Change settings; raises InvalidSetting and changes nothing if one is invalid."""
@@ -61,10 +64,10 @@ class Portal:
             self.clock.set_speed(self.settings.speed)
         if "seed" in changes:
             self.faults.seed(self.settings.seed)
-            self.generator.seed(self.settings.seed)
+            self.latencies.seed(self.settings.seed)
 
     def rates(self) -> dict[str, Rate]:
-        """The request limit of each portal."""
+        """The request limit of the standard and of the enterprise portal (`http/webhooks.py`)."""
         settings = self.settings
         return {
             "standard": Rate(settings.rate_per_s, settings.burst),
@@ -72,14 +75,14 @@ class Portal:
         }
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run work that may outlive its request, until the portal is reset."""
+        """Run work in a task that may outlive its request; `stop` and `reset` cancel it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def reset(self) -> None:
-        """Return to the initial state; work in progress is cancelled and commits nothing."""
+        """Return to the initial state; work in progress is cancelled and commits nothing more."""
         await self.stop()
         self.store.clear()
         self.types.load()

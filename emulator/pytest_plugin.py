@@ -1,7 +1,7 @@
 """A pytest plugin: a separate Bitrix24 portal for each test.
 
-`bitrix24` is a portal without leads, faults or settings of an earlier test; give its `webhook` to
-your integration. One process serves the whole session.
+The fixture `bitrix24` is a portal without leads, faults or settings of an earlier test; give its
+`webhook` to your integration. One process serves the whole session.
 """
 
 import json
@@ -15,8 +15,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-_START_S = 60
-_CALL_S = 60
+#: Enough for a machine that is ten times slower than usual.
+_STOP_TIMEOUT_S = 60
+_CALL_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Bitrix24:
         return f"{parts.scheme}://{parts.netloc}"
 
     def call(self, method: str, **params: Any) -> Any:
-        """Call a REST method to prepare or check; returns its result, raises HTTPError."""
+        """Call a REST method, to prepare or check a test; returns its result, raises HTTPError."""
         return self._send("POST", self.webhook + method, params)["result"]
 
     def control(self, verb: str, path: str, body: object = None) -> Any:
@@ -54,7 +55,7 @@ class Bitrix24:
     def _send(self, verb: str, url: str, body: object) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = Request(url, data, {"Content-Type": "application/json"}, method=verb)  # noqa: S310
-        with urlopen(request, timeout=_CALL_S) as response:  # noqa: S310 (our own address)
+        with urlopen(request, timeout=_CALL_TIMEOUT_S) as response:  # noqa: S310 (our own address)
             return json.load(response)
 
 
@@ -68,7 +69,7 @@ def bitrix24_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bitri
             yield Bitrix24(_webhook(process))
         finally:
             process.terminate()
-            process.wait(_START_S)
+            process.wait(_STOP_TIMEOUT_S)
 
 
 @pytest.fixture
@@ -82,4 +83,5 @@ def _webhook(process: "subprocess.Popen[str]") -> str:
     line = process.stdout.readline() if process.stdout else ""
     if not line:
         raise RuntimeError("the emulator of Bitrix24 did not start")
-    return line.split()[2]
+    _, _, webhook, *_ = line.split()  # Bitrix24 emulator: http://…/rest/1/…/  board: …
+    return webhook

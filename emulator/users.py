@@ -1,4 +1,4 @@
-"""The users of this portal: an administrator, a manager, and a dismissed employee.
+"""The users of the emulated portal: an administrator, a manager, and a dismissed employee.
 
 Users 1 and 2 have webhooks (`http/webhooks.py`).
 """
@@ -35,6 +35,7 @@ def _user(
     }
 
 
+#: The administrator's id.
 ADMIN = 1
 USERS = {
     int(user["ID"]): user
@@ -45,13 +46,13 @@ USERS = {
     )
 }
 #: The fields of user.current.
-CURRENT = (
+CURRENT_USER_FIELDS = (
     *("ID", "ACTIVE", "NAME", "LAST_NAME", "EMAIL", "LAST_LOGIN", "DATE_REGISTER", "IS_ONLINE"),
     *("LAST_ACTIVITY_DATE", "PERSONAL_GENDER", "PERSONAL_BIRTHDAY", "WORK_POSITION"),
     *("UF_EMPLOYMENT_DATE", "UF_DEPARTMENT"),
 )
-#: The fields of user.fields, with their names for people.
-FIELDS = {
+#: The fields of user.fields, with their labels.
+USER_FIELDS = {
     "ID": "ID",
     "XML_ID": "External code",
     "ACTIVE": "Active",

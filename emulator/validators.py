@@ -98,7 +98,10 @@ class Names:
 
 
 class Robots:
-    """A list of robots: type of object, trigger, stage, and the fields that the robot sets."""
+    """A list of robots' rules: type of object, trigger, stage, and the fields that the robot sets.
+
+    `writes/robots.py` applies them.
+    """
 
     def check(self, value: object) -> tuple[dict[str, Any], ...]:
         """Return the rules as a tuple."""
@@ -133,7 +136,7 @@ class WebAddress:
 
 
 def _wrong_type(reason: str) -> ValueError:
-    """The error for a wrong type: a ValueError, as for every failed check."""
+    """The error for a wrong type: a ValueError, as for any other failed check, no TypeError."""
     return ValueError(reason)
 
 

@@ -1,1 +1,1 @@
-"""The board: leads as cards in columns, live."""
+"""The board: a page with objects as cards in columns by stage, updated live."""

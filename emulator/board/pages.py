@@ -7,13 +7,17 @@ from aiohttp import web
 from emulator.board.updates import snapshot, stream
 
 _FOLDER = Path(__file__).parent
-_TYPES = {
+_CONTENT_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-_FILES = {path.name: path for path in sorted((_FOLDER / "page").iterdir()) if path.suffix in _TYPES}
+_FILES = {
+    path.name: path
+    for path in sorted((_FOLDER / "page").iterdir())
+    if path.suffix in _CONTENT_TYPES
+}
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -30,7 +34,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/", _index),
         web.get("/board/{name}", _file),
-        web.get("/crm/lead/details/{id:[0-9]{1,15}}/", _lead),
+        web.get("/crm/lead/details/{id:[0-9]{1,15}}/", _redirect_to_lead),
         web.get("/_emulator/board", snapshot),
         web.get("/_emulator/stream", stream),
     ]
@@ -40,8 +44,8 @@ async def _index(_: web.Request) -> web.Response:
     return _serve_file(_FILES["index.html"])
 
 
-async def _lead(request: web.Request) -> web.Response:
-    """The address of a lead's card in Bitrix24 opens it on the board."""
+async def _redirect_to_lead(request: web.Request) -> web.Response:
+    """The path is that of a lead's card in Bitrix24; here it opens the lead on the board."""
     raise web.HTTPFound(f"/#lead-{request.match_info['id']}")
 
 
@@ -55,7 +59,7 @@ async def _file(request: web.Request) -> web.Response:
 def _serve_file(path: Path) -> web.Response:
     return web.Response(
         body=path.read_bytes(),
-        content_type=_TYPES[path.suffix],
+        content_type=_CONTENT_TYPES[path.suffix],
         charset="utf-8",
         headers=_HEADERS,
     )

@@ -8,33 +8,38 @@ from typing import Any
 from aiohttp import web
 
 from emulator.control.json_body import json_response, problem
-from emulator.control.statistics import now
+from emulator.control.statistics import current_limits
 from emulator.entities.entity import CONTACT, DEAL, LEAD, Entity
 from emulator.entities.multifields import positive_int
+from emulator.entities.store import Item
 from emulator.entities.views import card
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL
 
 _CARDS_PER_STAGE = 60
 _TICK_S = 1.0
-_SHOWN = (LEAD, DEAL, CONTACT)
+_SHOWN_TYPES = (LEAD, DEAL, CONTACT)
+#: Seconds of traffic in a snapshot, as many as the plot shows, and in each update: the last one may
+#: have been incomplete in the previous update.
+_SNAPSHOT_SECONDS = 120
+_UPDATE_SECONDS = 3
 
 
 async def snapshot(request: web.Request) -> web.Response:
     """GET: the stages of a type (`?type=`, leads), their newest cards, and the statistics."""
     portal = request.app[PORTAL]
     type_id = positive_int(request.query.get("type", "1"))
-    entity = next((kind for kind in _SHOWN if kind.type_id == type_id), None)
+    entity = next((kind for kind in _SHOWN_TYPES if kind.type_id == type_id), None)
     if entity is None:
         return problem(404, "no such board")
-    counts = _counts(portal, entity)
+    counts = _counts_by_stage(portal, entity)
     cards = [card(entity, item) for stage in counts for item in _newest(portal, entity, stage)]
     return json_response(
         {
             "type": entity.type_id,
             "stages": _stages(portal, entity),
             "cards": cards,
-            "seconds": [list(row) for row in portal.counts.seconds][-120:],
+            "seconds": [list(row) for row in portal.counts.seconds][-_SNAPSHOT_SECONDS:],
             **_statistics(portal),
             "counts": counts,
         }
@@ -59,26 +64,26 @@ async def _send_updates(
     portal: Portal, updates: asyncio.Queue[str], response: web.StreamResponse
 ) -> None:
     loop = asyncio.get_running_loop()
-    due = loop.time()
+    tick_due = loop.time()
     while True:
-        if loop.time() >= due:
-            due = loop.time() + _TICK_S
+        if loop.time() >= tick_due:
+            tick_due = loop.time() + _TICK_S
             await response.write(_tick(portal))
         try:
-            message = await asyncio.wait_for(updates.get(), due - loop.time())
+            message = await asyncio.wait_for(updates.get(), tick_due - loop.time())
         except TimeoutError:
             continue
         await response.write(message.encode())
 
 
 def _stages(portal: Portal, entity: Entity) -> list[dict[str, Any]]:
-    """The columns: stages of a type, of deals in all pipelines, or one column without stages."""
+    """The columns: a type's stages, for deals in all pipelines; one for a type without stages."""
     if not entity.stage_field:
         return [{"status": "", "name": f"{entity.title}s", "color": "#2FC6F6", "meaning": None}]
-    directories = [entity.stages]
+    directories = [entity.stage_directory]
     if entity is DEAL:
         pipelines = [category.id for category in portal.categories.all() if category.id]
-        directories += [f"{entity.stages}_{pipeline}" for pipeline in pipelines]
+        directories += [f"{entity.stage_directory}_{pipeline}" for pipeline in pipelines]
     return [
         {
             "status": status.status,
@@ -91,8 +96,8 @@ def _stages(portal: Portal, entity: Entity) -> list[dict[str, Any]]:
     ]
 
 
-def _counts(portal: Portal, entity: Entity) -> dict[str, int]:
-    """The number of objects at each stage."""
+def _counts_by_stage(portal: Portal, entity: Entity) -> dict[str, int]:
+    """The number of objects at each stage; all at the stage "" for a type without stages."""
     db = portal.store.db
     if not entity.stage_field:
         return {"": portal.store.count(entity, "", ())}
@@ -104,25 +109,24 @@ def _counts(portal: Portal, entity: Entity) -> dict[str, int]:
     )
 
 
-def _newest(portal: Portal, entity: Entity, stage: str) -> list[Any]:
-    condition = (
-        f"WHERE json_extract(data, '$.{entity.stage_field}') = ?"
-        if entity.stage_field
-        else "WHERE ? = ''"
-    )
+def _newest(portal: Portal, entity: Entity, stage: str) -> list[Item]:
+    """The objects at a stage that get a card."""
+    if not entity.stage_field:
+        return portal.store.find(entity, "ORDER BY id DESC LIMIT ?", (_CARDS_PER_STAGE,))
+    condition = f"WHERE json_extract(data, '$.{entity.stage_field}') = ?"
     tail = f"{condition} ORDER BY id DESC LIMIT ?"
     return portal.store.find(entity, tail, (stage, _CARDS_PER_STAGE))
 
 
 def _tick(portal: Portal) -> bytes:
-    seconds = [list(row) for row in portal.counts.seconds][-3:]
+    seconds = [list(row) for row in portal.counts.seconds][-_UPDATE_SECONDS:]
     data = json.dumps({**_statistics(portal), "seconds": seconds})
     return f"event: tick\ndata: {data}\n\n".encode()
 
 
 def _statistics(portal: Portal) -> dict[str, Any]:
     calls = portal.counts
-    by_type = {str(entity.type_id): _counts(portal, entity) for entity in _SHOWN}
+    by_type = {str(entity.type_id): _counts_by_stage(portal, entity) for entity in _SHOWN_TYPES}
     return {
         "now": int(portal.clock.wall()),
         "counts": by_type["1"],
@@ -135,5 +139,5 @@ def _statistics(portal: Portal) -> dict[str, Any]:
         },
         "faults": [rule.as_json() for rule in portal.faults.rules],
         "settings": portal.settings.as_json(),
-        **now(portal),
+        **current_limits(portal),
     }

@@ -18,7 +18,7 @@ from emulator.writes import save
 from emulator.writes.write import Write
 
 _KEYS = {"fields", "user", "system"}
-_PAGE = 200
+_ITEMS_MAX = 200
 
 
 async def items(request: web.Request) -> web.Response:
@@ -28,7 +28,7 @@ async def items(request: web.Request) -> web.Response:
         return problem(404, "no such type")
     after = positive_int(request.query.get("after"))
     tail = "WHERE id > ? ORDER BY id LIMIT ?" if after else "WHERE id > ? ORDER BY id DESC LIMIT ?"
-    found = portal.store.find(entity, tail, (after or 0, _PAGE))
+    found = portal.store.find(entity, tail, (after or 0, _ITEMS_MAX))
     return json_response([_view(portal, entity, item) for item in found])
 
 
@@ -50,7 +50,7 @@ async def change(request: web.Request) -> web.Response:
         sent = await read_json(request)
     except InvalidJson as error:
         return problem(422, str(error))
-    if reason := _reason(sent):
+    if reason := _rejection_reason(sent):
         return problem(422, reason)
     try:
         changed = save.update(portal, item, _write(entity, sent))
@@ -95,8 +95,8 @@ def _entity(request: web.Request) -> Entity | None:
     return request.app[PORTAL].types.get(positive_int(request.match_info["type"]))
 
 
-def _reason(sent: Any) -> str:
-    """Why a change cannot be made; empty if it can."""
+def _rejection_reason(sent: Any) -> str:
+    """Why a request for a change is invalid; empty if it is valid."""
     if not isinstance(sent, dict) or not sent.keys() <= _KEYS:
         return "must have the keys fields, user, system"
     if not isinstance(sent.get("fields"), dict):

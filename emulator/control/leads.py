@@ -1,7 +1,8 @@
-"""The leads with their histories, read in slices so that the portal stays responsive."""
+"""All leads with their histories, read slice by slice so that the portal stays responsive."""
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from emulator.requests.endpoint import PORTAL
 from emulator.writes.save import update
 from emulator.writes.write import Write
 
+#: Leads read between two opportunities for other requests.
 _SLICE = 200
 _SHOWN = ("ID", "ORIGINATOR_ID", "ORIGIN_ID", "NAME", "TITLE", "STATUS_ID", "DATE_CREATE")
 
@@ -26,7 +28,7 @@ async def leads(request: web.Request) -> web.StreamResponse:
     store, schema = request.app[PORTAL].store, request.app[PORTAL].schemas[LEAD]
     origin_id = request.query.get("origin_id")
     after = positive_int(request.query.get("after")) or 0
-    remaining = positive_int(request.query.get("limit")) or 2**31
+    remaining = positive_int(request.query.get("limit")) or sys.maxsize
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
     await response.prepare(request)
     opening = "["
@@ -70,11 +72,13 @@ async def move(request: web.Request) -> web.Response:
 def _slice(
     store: Store, schema: Schema, origin_id: str | None, after: int, limit: int
 ) -> list[str]:
-    condition, values = "WHERE id > ?", [after]
+    """At most `limit` leads with ids above `after`, each as JSON."""
+    condition = "WHERE id > ?"
+    values: list[int | str] = [after]
     if origin_id is not None:
         condition += " AND json_extract(data, '$.ORIGIN_ID') = ?"
-    parameters = [*values, *([] if origin_id is None else [origin_id]), limit]
-    found = store.find(LEAD, f"{condition} ORDER BY id LIMIT ?", parameters)
+        values.append(origin_id)
+    found = store.find(LEAD, f"{condition} ORDER BY id LIMIT ?", [*values, limit])
     histories = store.histories(LEAD, [item.id for item in found])
     return [
         json.dumps(_view(schema, lead, histories[lead.id]), ensure_ascii=False) for lead in found

@@ -1,4 +1,4 @@
-"""Statistics, and oracles with which tests and people judge a client."""
+"""Counts of calls, and oracles: answers that show whether a client is right."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ GROUP BY rows ORDER BY rows
 
 
 async def calls(request: web.Request) -> web.Response:
-    """GET: the numbers of requests and commands."""
+    """GET: how many requests and commands there were, by method, and when each request arrived."""
     counted = request.app[PORTAL].counts
     return json_response(
         {
@@ -54,7 +54,7 @@ async def duplicates(request: web.Request) -> web.Response:
 
 
 async def phones(request: web.Request) -> web.Response:
-    """GET: the number of leads by their number of phone rows."""
+    """GET: how many leads have no phone row, how many have one, and so on."""
     rows = request.app[PORTAL].store.db.execute(_PHONE_ROWS)
     return json_response({str(count): leads for count, leads in rows})
 
@@ -63,7 +63,7 @@ async def rate(request: web.Request) -> web.Response:
     """GET: requests, refusals and commands per second, and the current buckets and budgets."""
     portal = request.app[PORTAL]
     return json_response(
-        {**now(portal), "seconds": [_second(second) for second in portal.counts.seconds]}
+        {**current_limits(portal), "seconds": [_second(second) for second in portal.counts.seconds]}
     )
 
 
@@ -85,8 +85,8 @@ async def totals(request: web.Request) -> web.Response:
     )
 
 
-def now(portal: Portal) -> dict[str, Any]:
-    """The current limits, and their use."""
+def current_limits(portal: Portal) -> dict[str, Any]:
+    """The request limits, how full each bucket is, and the execution time used per method."""
     rates = portal.rates()
     return {
         "limits": {

@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS deleted (
     time TEXT NOT NULL, data TEXT NOT NULL, rows TEXT NOT NULL);
 """
 
-#: For a file that knows only leads.
+#: Migrates a file of the first version, which had leads and no other objects.
 _FROM_LEADS_ONLY = """
 DROP INDEX IF EXISTS multifield_lead;
 DROP INDEX IF EXISTS write_lead;
@@ -91,7 +91,7 @@ def create_table(db: sqlite3.Connection, table: str) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or create the file; acknowledged writes survive kill -9."""
+    """Open or create the file, and update its tables; committed writes survive kill -9."""
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")

@@ -6,7 +6,8 @@ from functools import cached_property
 from emulator.entities.fields import companies, contacts, deals, invoices, leads, quotes
 from emulator.entities.fields.field import Field
 
-INVOICE_ID = 31
+#: The entityTypeId of invoices.
+INVOICE_TYPE_ID = 31
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,8 +15,8 @@ class Entity:
     """A type of CRM object.
 
     `stage_field` names the field with the stage, `semantics_field` the field with the stage's
-    group, `stages` the directory that lists the stages. `prefix` starts the ids of such objects in
-    user fields of type crm.
+    group, `stage_directory` the directory that lists the stages; all are empty for a type without
+    stages. `prefix` starts the ids of such objects in user fields of type crm.
     """
 
     type_id: int
@@ -25,9 +26,9 @@ class Entity:
     fields: tuple[Field, ...]
     stage_field: str = ""
     semantics_field: str = ""
-    stages: str = ""
+    stage_directory: str = ""
     has_multifields: bool = True
-    #: Fields that crm.item.add fills with the first item of a directory.
+    #: Field and directory: crm.item.add fills the field with the directory's first item.
     first_items: tuple[tuple[str, str], ...] = ()
     #: Whether each pipeline has its own stages.
     has_stages_per_pipeline: bool = False
@@ -40,7 +41,7 @@ class Entity:
 
     @cached_property
     def table(self) -> str:
-        """Its table, and the middle of its methods' names."""
+        """Its table's name, and the middle of its methods' names (crm.lead.add)."""
         return self.name.lower()
 
     @cached_property
@@ -50,19 +51,19 @@ class Entity:
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether only crm.item.* has this type, as invoices and smart processes."""
-        return self.type_id == INVOICE_ID or bool(self.process_id)
+        """Whether only crm.item.* offers this type: invoices and smart processes."""
+        return self.type_id == INVOICE_TYPE_ID or bool(self.process_id)
 
     @property
-    def user_fields(self) -> str:
-        """The ENTITY_ID of its user fields."""
+    def user_field_entity_id(self) -> str:
+        """The ENTITY_ID in the definitions of its user fields."""
         return f"CRM_{self.process_id or self.name}"
 
     def directory(self, category: object) -> str:
         """The directory of its stages in a pipeline."""
         if not self.has_stages_per_pipeline or category in (None, "", 0, "0"):
-            return self.stages
-        return f"{self.stages}_{category}"
+            return self.stage_directory
+        return f"{self.stage_directory}_{category}"
 
     def stage_prefix(self, category: int) -> str:
         """The prefix of the codes of a pipeline's stages."""
@@ -70,8 +71,8 @@ class Entity:
             return ""
         return f"DT{self.type_id}_{category}:" if self.is_dynamic else f"C{category}:"
 
-    def event(self, verb: str) -> str:
-        """The name of an event: ONCRMLEADADD."""
+    def event_name(self, verb: str) -> str:
+        """The name of a write's event: ONCRMLEADADD for the verb ADD."""
         return f"ONCRM{'DYNAMICITEM' if self.is_dynamic else self.name}{verb}"
 
 
@@ -81,9 +82,9 @@ LEAD = Entity(
     "Lead",
     "L",
     leads.FIELDS,
-    "STATUS_ID",
-    "STATUS_SEMANTIC_ID",
-    "STATUS",
+    stage_field="STATUS_ID",
+    semantics_field="STATUS_SEMANTIC_ID",
+    stage_directory="STATUS",
     first_items=(("SOURCE_ID", "SOURCE"),),
 )
 DEAL = Entity(
@@ -92,9 +93,9 @@ DEAL = Entity(
     "Deal",
     "D",
     deals.FIELDS,
-    "STAGE_ID",
-    "STAGE_SEMANTIC_ID",
-    "DEAL_STAGE",
+    stage_field="STAGE_ID",
+    semantics_field="STAGE_SEMANTIC_ID",
+    stage_directory="DEAL_STAGE",
     has_multifields=False,
     first_items=(("TYPE_ID", "DEAL_TYPE"), ("SOURCE_ID", "SOURCE")),
     has_stages_per_pipeline=True,
@@ -127,21 +128,21 @@ QUOTE = Entity(
     "Estimate",
     "Q",
     quotes.FIELDS,
-    "STATUS_ID",
-    "STATUS_SEMANTIC_ID",
-    "QUOTE_STATUS",
+    stage_field="STATUS_ID",
+    semantics_field="STATUS_SEMANTIC_ID",
+    stage_directory="QUOTE_STATUS",
     has_multifields=False,
     number_field="QUOTE_NUMBER",
 )
 INVOICE = Entity(
-    INVOICE_ID,
+    INVOICE_TYPE_ID,
     "SMART_INVOICE",
     "Invoice",
     "SI",
     invoices.FIELDS,
-    "STAGE_ID",
-    "STAGE_SEMANTIC_ID",
-    "SMART_INVOICE_STAGE",
+    stage_field="STAGE_ID",
+    semantics_field="STAGE_SEMANTIC_ID",
+    stage_directory="SMART_INVOICE_STAGE",
     has_multifields=False,
     number_field="ACCOUNT_NUMBER",
     has_stages_per_pipeline=True,
@@ -153,5 +154,7 @@ ENTITIES = (LEAD, DEAL, CONTACT, COMPANY, QUOTE)
 BUILT_IN = (*ENTITIES, INVOICE)
 #: Events of all objects.
 EVENTS = tuple(
-    dict.fromkeys(entity.event(verb) for entity in BUILT_IN for verb in ("ADD", "UPDATE", "DELETE"))
+    dict.fromkeys(
+        entity.event_name(verb) for entity in BUILT_IN for verb in ("ADD", "UPDATE", "DELETE")
+    )
 )

@@ -1,23 +1,29 @@
 """Bitrix24's list filters (`>=DATE_MODIFY`, `@ORIGIN_ID`, …) as SQL conditions.
 
 Field names come from our own tables and values are always bound: no client text becomes SQL.
-crm.item.list joins groups by OR (`logic`), and refuses unknown fields; the older lists ignore them.
+crm.item.list has groups, which `logic` joins by AND or OR, and rejects unknown fields; the older
+lists ignore them.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.entities.fields.field import INTEGERS, MULTIFIELDS, Field
-from emulator.entities.fields.kinds import NotValid, to_stored
+from emulator.entities.fields.kinds import InvalidValue, to_stored
 from emulator.entities.schema import Schema
 from emulator.errors import RestError
 
-_KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
-LISTED = "(SELECT value FROM json_each(?))"
+#: A filter's key: an operator, perhaps empty, and the name of a field.
+FILTER_KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
+#: The right side of IN, whose parameter is the list of values as JSON.
+BOUND_LIST = "(SELECT value FROM json_each(?))"
+#: A filter finds objects without a value by any of these, and by 0, which equals False.
 _EMPTY = (None, "", False)
+#: Groups may be nested as deep as this; deeper ones are ignored.
 _DEPTH_MAX = 20
 
 
@@ -58,12 +64,13 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Names:
-    """How a list call names fields; crm.item.list (`is_item`): camel case, unknown ones refused."""
+class FieldNames:
+    """How a list call names fields: crm.item.list in camel case, the older lists in upper case."""
 
     schema: Schema
+    #: Whether the call is crm.item.list.
     is_item: bool = False
-    #: Whether a date with `T` filters at all (setting `date_filter`).
+    #: Whether conditions with an ISO date, which has a `T`, are ignored (setting `date_filter`).
     ignores_iso_dates: bool = False
 
     def field(self, name: str) -> Field | None:
@@ -73,17 +80,19 @@ class Names:
         return self.schema.fields.get(name) or self.schema.fields.get(name.upper())
 
 
-def where(sent: Mapping[str, Any], names: Names, depth: int = 0) -> Where:
-    """The conditions of a filter; raises RestError if crm.item.list refuses it."""
+def parse_filter(sent: Mapping[str, Any], names: FieldNames, depth: int = 0) -> Where:
+    """The conditions of a filter; raises RestError if crm.item.list rejects it."""
     clause = Where()
     if names.is_item and str(sent.get("logic", "")).upper() == "OR":
         clause.logic = "OR"
     for key, value in sent.items():
-        if names.is_item and (key == "logic" or (key.isdigit() and isinstance(value, dict))):
-            if key != "logic" and depth < _DEPTH_MAX:
-                clause.add_group(where(value, names, depth + 1))
+        if names.is_item and key == "logic":
             continue
-        match = _KEY.match(key)
+        if names.is_item and key.isdigit() and isinstance(value, dict):
+            if depth < _DEPTH_MAX:
+                clause.add_group(parse_filter(value, names, depth + 1))
+            continue
+        match = FILTER_KEY.match(key)
         if match:
             _add(clause, match.group(1), match.group(2), value, names)
         elif names.is_item:
@@ -92,7 +101,7 @@ def where(sent: Mapping[str, Any], names: Names, depth: int = 0) -> Where:
 
 
 def column(field: Field, schema: Schema) -> str:
-    """The SQL expression of a field, with its value in objects that never had one."""
+    """The SQL expression of a field; objects that never had a value count with its default."""
     name = field.name
     if name == "ID":
         return "id"
@@ -119,7 +128,7 @@ def _not_allowed(name: str) -> RestError:
     return RestError("INVALID_ARG_VALUE", text)
 
 
-def _add(clause: Where, operator: str, name: str, value: Any, names: Names) -> None:
+def _add(clause: Where, operator: str, name: str, value: Any, names: FieldNames) -> None:
     if not names.is_item and name.upper() in MULTIFIELDS and names.schema.entity.has_multifields:
         _add_multifield(clause, operator, name.upper(), value, names.schema)
         return
@@ -134,7 +143,9 @@ def _add(clause: Where, operator: str, name: str, value: Any, names: Names) -> N
     _add_condition(clause, operator, field, value, names)
 
 
-def _add_condition(clause: Where, operator: str, field: Field, value: Any, names: Names) -> None:
+def _add_condition(
+    clause: Where, operator: str, field: Field, value: Any, names: FieldNames
+) -> None:
     if isinstance(value, dict):
         value = list(value.values())
     sent = value if isinstance(value, list) else [value]
@@ -145,7 +156,7 @@ def _add_condition(clause: Where, operator: str, field: Field, value: Any, names
         return
     try:
         values = [_value(field, item) for item in sent]
-    except NotValid:
+    except InvalidValue:
         if not names.is_item:
             clause.add("0")
             return
@@ -165,12 +176,14 @@ def _add_condition(clause: Where, operator: str, field: Field, value: Any, names
 
 def _add_in(clause: Where, expression: str, values: list[Any]) -> None:
     non_empty = [value for value in values if value not in _EMPTY]
-    choices = [f"{expression} IN {LISTED}"] if non_empty else []
+    either = Where(logic="OR")
+    if non_empty:
+        either.add(f"{expression} IN {BOUND_LIST}", json.dumps(non_empty))
     if len(non_empty) < len(values):
-        choices.append(_is_empty(expression))
-    clause.add(
-        "(" + " OR ".join(choices or ["0"]) + ")", *([json.dumps(non_empty)] if non_empty else [])
-    )
+        either.add(_is_empty(expression))
+    if not values:
+        either.add("0")  # an empty list finds nothing
+    clause.add_group(either)
 
 
 def _add_not_in(clause: Where, expression: str, values: list[Any]) -> None:
@@ -178,7 +191,7 @@ def _add_not_in(clause: Where, expression: str, values: list[Any]) -> None:
     if len(non_empty) < len(values):
         clause.add(f"NOT {_is_empty(expression)}")
     if non_empty:
-        clause.add(f"coalesce({expression}, '') NOT IN {LISTED}", json.dumps(non_empty))
+        clause.add(f"coalesce({expression}, '') NOT IN {BOUND_LIST}", json.dumps(non_empty))
 
 
 def _is_empty(expression: str) -> str:
@@ -187,7 +200,7 @@ def _is_empty(expression: str) -> str:
 
 
 def _add_like(clause: Where, expression: str, values: list[str], operator: str) -> None:
-    """`%` looks for the value anywhere; with `=` the value contains its own `%`."""
+    """`%` finds a value anywhere in a text; `=%` takes it as a pattern with its own `%`."""
     verb = "NOT LIKE" if operator.startswith("!") else "LIKE"
     for value in values:
         if "=" in operator:
@@ -204,7 +217,7 @@ def _add_multiple(clause: Where, operator: str, field: Field, values: list[Any])
     if non_empty:
         clause.add(
             f"{verb} (SELECT 1 FROM json_each(data, ?) AS element"  # noqa: S608 (our own names)
-            f" WHERE element.value IN {LISTED})",
+            f" WHERE element.value IN {BOUND_LIST})",
             path,
             json.dumps(non_empty),
         )
@@ -219,25 +232,26 @@ def _add_multifield(clause: Where, operator: str, type_id: str, value: Any, sche
     verb = "NOT IN" if operator.startswith("!") else "IN"
     clause.add(
         f"id {verb} (SELECT owner_id FROM multifield"  # noqa: S608 (our own names)
-        f" WHERE type_id = ? AND entity = {schema.entity.type_id} AND value IN {LISTED})",
+        f" WHERE type_id = ? AND entity = {schema.entity.type_id} AND value IN {BOUND_LIST})",
         type_id,
         json.dumps(values),
     )
 
 
 def _value(field: Field, value: Any) -> Any:
+    """A filter's value as `column` yields it: number, stored text, None; raises InvalidValue."""
     kind = field.kind
     if kind in {"double", "integer"} or kind in INTEGERS:
-        return None if value in _EMPTY and value != 0 else _number(value, field)
+        return None if value is None or value == "" else _number(value, field)
     if isinstance(value, bool) and kind == "char":
         return "Y" if value else "N"
-    if field.is_dynamic and kind == "boolean":
+    if field.is_user_field and kind == "boolean":
         return str(int(value)) if value in (0, 1, "0", "1") else str(value)
     if value in _EMPTY:
         return None
     is_moment = kind == "datetime"
-    if is_moment or kind == "date" or field.is_dynamic:
-        return to_stored(kind, value, is_dynamic=is_moment or field.is_dynamic)
+    if is_moment or kind == "date" or field.is_user_field:
+        return to_stored(kind, value, is_user_field=is_moment or field.is_user_field)
     return str(value)
 
 
@@ -245,9 +259,9 @@ def _number(value: Any, field: Field) -> float | int:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        if field.is_dynamic:
-            raise NotValid from None
+        if field.is_user_field:
+            raise InvalidValue from None
         return 0
-    if number != number or abs(number) > 2**62:  # noqa: PLR0124 (NaN is not itself)
+    if math.isnan(number) or abs(number) > 2**62:  # beyond SQLite's integers
         return 0
     return int(number) if number.is_integer() else number

@@ -14,12 +14,12 @@ def like(pattern: str | None, value: object, escape: str = "\\") -> bool | None:
 @lru_cache(maxsize=256)
 def _compiled(pattern: str, escape: str) -> re.Pattern[str]:
     parts: list[str] = []
-    letters = iter(pattern)
-    for letter in letters:
-        if letter == escape:
-            parts.append(re.escape(next(letters, "")))
-        elif letter == "%":
+    characters = iter(pattern)
+    for character in characters:
+        if character == escape:
+            parts.append(re.escape(next(characters, "")))
+        elif character == "%":
             parts.append(".*")
         else:
-            parts.append("." if letter == "_" else re.escape(letter))
+            parts.append("." if character == "_" else re.escape(character))
     return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""Phones, e-mails and the like: rows that are addressed only by their id.
+"""Multifields: phones, e-mails and the like of an object, rows that are addressed by their id.
 
 A row without an id is always added and never replaces another one, even with the same value.
 """
@@ -8,10 +8,12 @@ from typing import Any
 
 from emulator.entities.fields.field import MULTIFIELDS
 
+_TEXT_MAX = 250
+
 
 @dataclass(frozen=True)
 class Row:
-    """A stored row."""
+    """A stored row: `type_id` is PHONE, EMAIL and so on, `value_type` WORK, MOBILE and so on."""
 
     id: int
     type_id: str
@@ -57,6 +59,7 @@ def from_item_fm(fm: object) -> list[RowChange]:
 
 
 def _elements(value: object) -> list[Any]:
+    """The elements of a list, or of an object, as which PHP's arrays may arrive."""
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
@@ -79,7 +82,7 @@ def _item_row(key: str | None, sent: object) -> RowChange | None:
     if not isinstance(sent, dict) or not type_id:
         return None  # without typeId the call succeeds and does nothing
     value, value_type = _text(sent.get("value")), _text(sent.get("valueType"))
-    if key is None or key.startswith("n"):
+    if key is None or key.startswith("n"):  # keys n0, n1… mark new rows
         return RowChange(type_id, value, value_type or "WORK") if value else None
     row_id = positive_int(key)
     if row_id is None:
@@ -92,7 +95,7 @@ def _item_row(key: str | None, sent: object) -> RowChange | None:
 def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return str(value)[:250]
+    return str(value)[:_TEXT_MAX]
 
 
 def positive_int(value: object) -> int | None:

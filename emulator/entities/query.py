@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.entities.filters import Names, Where, column, where
+from emulator.entities.filters import FieldNames, Where, column, parse_filter
 from emulator.errors import RestError
 from emulator.http.params import Params
 
+#: Rows on a page of a list call.
 PAGE = 50
 
 
@@ -20,12 +21,12 @@ class Query:
     start: int | None
 
     @property
-    def page(self) -> str:
-        """The clause for one page of rows."""
+    def page_clause(self) -> str:
+        """WHERE, ORDER BY, LIMIT and OFFSET of the page."""
         return f"{self.where.sql} ORDER BY {self.order} LIMIT {PAGE} OFFSET {self.start or 0}"
 
 
-def parse(params: Params, names: Names) -> Query:
+def parse_query(params: Params, names: FieldNames) -> Query:
     """The query of a list call's `filter`, `order` and `start`; raises RestError."""
     conditions, order = argument(params, "filter"), argument(params, "order")
     if not names.is_item:
@@ -35,9 +36,9 @@ def parse(params: Params, names: Names) -> Query:
     if isinstance(conditions, list):
         conditions = {str(index): entry for index, entry in enumerate(conditions)}
     return Query(
-        where(conditions if isinstance(conditions, dict) else {}, names),
+        parse_filter(conditions if isinstance(conditions, dict) else {}, names),
         _order(order if isinstance(order, dict) else {}, names),
-        start(params),
+        first_row(params),
     )
 
 
@@ -48,10 +49,9 @@ def selected_names(params: Params) -> set[str]:
         select = list(select.values())
     if isinstance(select, str):
         select = [select]
-    names = (
-        {name for name in select if isinstance(name, str)} if isinstance(select, list) else set()
-    )
-    return names or {"*"}
+    if not isinstance(select, list):
+        return {"*"}
+    return {name for name in select if isinstance(name, str)} or {"*"}
 
 
 def argument(params: Params, name: str) -> Any:
@@ -67,8 +67,8 @@ def connector(params: Params) -> str:
     return sent if isinstance(sent, str) else ""
 
 
-def start(params: Params) -> int | None:
-    """The first row of the page; None for `start = -1`, which switches counting off."""
+def first_row(params: Params) -> int | None:
+    """`start`, the first row of the page; None for -1, which switches counting off."""
     try:
         number = int(argument(params, "start"))
     except (TypeError, ValueError, OverflowError):
@@ -76,7 +76,7 @@ def start(params: Params) -> int | None:
     return None if number < 0 else min(number, 2**40)
 
 
-def _order(order: Mapping[str, Any], names: Names) -> str:
+def _order(order: Mapping[str, Any], names: FieldNames) -> str:
     parts = []
     for name, direction in order.items():
         field, verb = names.field(name), str(direction).upper()

@@ -1,4 +1,4 @@
-"""The recycle bin: deleted objects with their phone rows, until they are restored."""
+"""The recycle bin: deleted objects with their multifield rows, until they are restored."""
 
 import json
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class RecycleBin:
         self._types = types
 
     def put(self, entity: Entity, item: Item, time: str) -> None:
-        """Keep an object that is being deleted."""
+        """Add an object that is being deleted."""
         rows = [[row.type_id, row.value, row.value_type] for row in item.rows]
         self._store.db.execute(
             "INSERT INTO deleted (entity, owner_id, time, data, rows) VALUES (?, ?, ?, ?, ?)",
@@ -42,7 +42,7 @@ class RecycleBin:
         return self._read("ORDER BY id DESC LIMIT ?", limit)
 
     def take(self, deleted_id: int) -> DeletedItem | None:
-        """Take an object out of the bin; None if it is not in it."""
+        """Remove an object from the bin and return it; None if the bin does not have it."""
         found = self._read("WHERE id = ?", deleted_id)
         self._store.db.execute("DELETE FROM deleted WHERE id = ?", (deleted_id,))
         return found[0] if found else None

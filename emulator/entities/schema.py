@@ -9,7 +9,7 @@ from emulator.entities.fields.kinds import as_item, as_upper
 
 
 class Schema:
-    """All fields of an entity on this portal; rebuilt when a user field changes."""
+    """All fields of a type of object on this portal; a new Schema replaces it when they change."""
 
     def __init__(
         self, entity: Entity, user_fields: Iterable[Field], parents: Iterable[Field] = ()
@@ -23,35 +23,35 @@ class Schema:
         self.fields: dict[str, Field] = {
             field.name: field for field in named_fields
         } | self.user_fields
-        #: The same by their names in crm.item.*.
-        self.camel: dict[str, Field] = {
+        #: Those of them that crm.item.get returns, by their names in crm.item.*.
+        self.by_camel_name: dict[str, Field] = {
             field.camel: field for field in self.fields.values() if "i" in field.where
         }
-        #: The same, and also by what crm.item.fields calls `upperName`.
+        #: The same fields by both names: also by what crm.item.fields calls `upperName`.
         self.searchable: dict[str, Field] = {
-            **{field.upper_name: field for field in self.camel.values()},
-            **self.camel,
+            **{field.upper_name: field for field in self.by_camel_name.values()},
+            **self.by_camel_name,
         }
         #: What crm.lead.get and the like return for an object without values.
-        self.upper: dict[str, Any] = {
-            field.name: field.default
-            if not field.is_dynamic
-            else as_upper(field.kind, field.default)
+        self.upper_template: dict[str, Any] = {
+            field.name: as_upper(field.kind, field.default)
+            if field.is_user_field
+            else field.default
             for field in self.fields.values()
             if "g" in field.where
         }
-        #: What a new object gets for fields that were not sent.
+        #: What crm.item.get returns for an object without values.
+        self.item_template = _item_template(self.own, self.user_fields)
+        #: The values that a new object gets in fields that were not sent.
         self.initial = {
             field.name: field.initial for field in self.fields.values() if field.initial is not None
         }
-        #: The same for crm.item.get.
-        self.item = _item_template(self.own, self.user_fields)
 
     def descriptions(self, mandatory: Iterable[str]) -> dict[str, Any]:
         """The result of crm.lead.fields and the like."""
         required = set(mandatory)
         own_fields = [field for field in self.own if "f" in field.where]
-        many = _multifields(self.entity) if self.entity.has_multifields else []
+        many = _multifields() if self.entity.has_multifields else []
         return {
             field.name: field.description(is_required=field.name in required)
             for field in [*own_fields, *many, *self.user_fields.values()]
@@ -60,15 +60,13 @@ class Schema:
     def item_descriptions(
         self, mandatory: Iterable[str], *, original_names: bool = False
     ) -> dict[str, Any]:
-        """The `fields` of crm.item.fields."""
+        """The `fields` of crm.item.fields; with `original_names` user fields keep theirs."""
         required = set(mandatory)
         own_fields = [field for field in self.own if "d" in field.where]
-        descriptions = {
-            field.name
-            if original_names and field.is_dynamic
-            else field.camel: field.item_description(is_required=field.name in required)
-            for field in [*own_fields, *self.user_fields.values()]
-        }
+        descriptions = {}
+        for field in [*own_fields, *self.user_fields.values()]:
+            name = field.name if original_names and field.is_user_field else field.camel
+            descriptions[name] = field.item_description(is_required=field.name in required)
         if self.entity.has_multifields:
             field = Field(
                 "FM", "fm", "Phones, e-mails and others", "crm_multifield", is_multiple=True
@@ -84,11 +82,10 @@ class Schema:
         return field.title if field else MULTIFIELDS.get(name, name)
 
 
-def _multifields(entity: Entity) -> list[Field]:
+def _multifields() -> list[Field]:
     return [
         Field(name, "fm", title, "crm_multifield", is_multiple=True)
         for name, title in MULTIFIELDS.items()
-        if entity.has_multifields
     ]
 
 

@@ -11,8 +11,8 @@ from emulator.entities.database import TABLES, connect, create_table
 from emulator.entities.entity import Entity
 from emulator.entities.multifields import Row, RowChange, digest
 
-#: The tables of smart processes.
-_PROCESSES = ("dynamic_[0-9]*[0-9]",)
+#: A pattern of GLOB for the tables of smart processes.
+_PROCESS_TABLES = "dynamic_[0-9]*[0-9]"
 
 
 @dataclass
@@ -36,10 +36,10 @@ class Store:
         self.db.close()
 
     def clear(self) -> None:
-        """Delete everything; ids restart at 1."""
+        """Delete all rows, and the tables of smart processes; ids restart at 1."""
         with self.transaction():
             processes = self.db.execute(
-                "SELECT name FROM sqlite_master WHERE name GLOB ?", _PROCESSES
+                "SELECT name FROM sqlite_master WHERE name GLOB ?", (_PROCESS_TABLES,)
             )
             for (table,) in processes.fetchall():
                 self.db.execute(f"DROP TABLE {table}")
@@ -86,7 +86,7 @@ class Store:
         return [row for row in rows if row is not None]
 
     def hide_rows(self, entity: Entity, item_id: int) -> None:
-        """Hide the multifield rows of a new object from all calls."""
+        """Hide the multifield rows of a new object: with a negative type, no call finds them."""
         self.db.execute(
             "UPDATE multifield SET entity = -entity WHERE owner_id = ? AND entity = ?",
             (item_id, entity.type_id),
@@ -99,7 +99,7 @@ class Store:
             (item_id, -type_id),
         )
 
-    def record(
+    def record_write(
         self, entity: Entity, item_id: int, time: float, method: str, fields: object
     ) -> None:
         """Enter a write in the object's history."""

@@ -1,27 +1,27 @@
-"""Turns a client's fields into stored values, or refuses one of them with a reason."""
+"""Turns a client's fields into stored values, or rejects one of them with a reason."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from emulator.entities.fields.field import INTEGERS, Field
-from emulator.entities.fields.kinds import NotValid, to_stored
+from emulator.entities.fields.kinds import InvalidValue, to_stored
 from emulator.entities.multifields import positive_int
 from emulator.entities.schema import Schema
 from emulator.settings import Settings
 
 
-class Refused(ValueError):
-    """A field's value is refused; `code` is that of crm.item.*."""
+class RejectedValue(ValueError):
+    """A field's value is rejected; `code` is the error code that crm.item.* returns for it."""
 
     def __init__(self, text: str, code: str = "CRM_FIELD_ERROR_VALUE_NOT_VALID") -> None:
         super().__init__(text)
         self.code = code
 
 
-def writable(
+def writable_values(
     schema: Schema, sent: Mapping[str, Any], settings: Settings, *, is_item: bool
 ) -> dict[str, Any]:
-    """The known, writable fields of `sent` in their stored form; raises Refused.
+    """The known, writable fields of `sent` in their stored form; raises RejectedValue.
 
     `sent` is by upper-case name. crm.item.* (`is_item`) requires a list for a field of several
     values; the older methods also accept a single value.
@@ -33,50 +33,51 @@ def writable(
         if field is None or field.is_read_only:
             continue
         if field.is_multiple:
-            found[name] = _many(field, value, settings, is_item=is_item)
+            found[name] = _stored_list(field, value, settings, is_item=is_item)
         elif field.kind == "file" or not isinstance(value, dict | list):
-            found[name] = _one(field, value, settings)
-        elif field.is_dynamic:
-            raise _not_valid(field)
+            found[name] = _stored_value(field, value, settings)
+        elif field.is_user_field:
+            raise _invalid_value(field)
     return found
 
 
-def _many(field: Field, value: Any, settings: Settings, *, is_item: bool) -> list[str]:
+def _stored_list(field: Field, value: Any, settings: Settings, *, is_item: bool) -> list[str]:
     if isinstance(value, dict):
         value = list(value.values())
     if value in (None, "", False):
         value = []
     if not isinstance(value, list):
         if is_item:
-            name = {"str": "string", "bool": "boolean", "int": "integer", "float": "double"}
-            kind = name.get(type(value).__name__, "object")
+            php_names = {"str": "string", "bool": "boolean", "int": "integer", "float": "double"}
+            kind = php_names.get(type(value).__name__, "object")
             text = f"Expected iterable value for multiple field, but got {kind} instead"
-            raise Refused(text, "100")
+            raise RejectedValue(text, "100")
         value = [value]
-    texts = [text for text in (_one(field, sent, settings) for sent in value) if text]
-    if field.kind in INTEGERS and not field.is_dynamic:
+    texts = [text for text in (_stored_value(field, sent, settings) for sent in value) if text]
+    if field.kind in INTEGERS and not field.is_user_field:
         return [text for text in texts if positive_int(text)]
     return texts
 
 
-def _one(field: Field, value: Any, settings: Settings) -> str | None:
+def _stored_value(field: Field, value: Any, settings: Settings) -> str | None:
     try:
-        text = _file(value) if field.kind == "file" else None
-        if field.kind != "file":
-            text = to_stored(field.kind, value, is_dynamic=field.is_dynamic)
-    except NotValid:
-        raise _not_valid(field) from None
+        if field.kind == "file":
+            text = _file_name(value)
+        else:
+            text = to_stored(field.kind, value, is_user_field=field.is_user_field)
+    except InvalidValue:
+        raise _invalid_value(field) from None
     _require_listed(field, text)
     if text is None and field.default is not None:
         return "0.00" if field.kind == "double" else ""
     if text is None or field.max_length is None or len(text) <= field.max_length:
         return text
     if settings.overlong == "error":
-        raise Refused(f'The field "{field.title}" is too long (at most {field.max_length})')
+        raise RejectedValue(f'The field "{field.title}" is too long (at most {field.max_length})')
     return text[: field.max_length]
 
 
-def _file(value: Any) -> str | None:
+def _file_name(value: Any) -> str | None:
     """The name of an uploaded file; its content is not stored."""
     if isinstance(value, dict):
         value = value.get("fileData", value.get("id"))
@@ -86,11 +87,11 @@ def _file(value: Any) -> str | None:
 
 
 def _require_listed(field: Field, text: str | None) -> None:
-    """Raise Refused if a value of a list field is not one of its items."""
+    """Raise RejectedValue if a value of a list field is not one of its items."""
     items = field.extra.get("items")
     if items is not None and text and text not in {item["ID"] for item in items}:
-        raise _not_valid(field)
+        raise _invalid_value(field)
 
 
-def _not_valid(field: Field) -> Refused:
-    return Refused(f'Invalid value for field "{field.title}"')
+def _invalid_value(field: Field) -> RejectedValue:
+    return RejectedValue(f'Invalid value for field "{field.title}"')

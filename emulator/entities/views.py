@@ -3,7 +3,7 @@
 from typing import Any
 
 from emulator.entities.entity import Entity
-from emulator.entities.fields.field import FROM_ROWS, MULTIFIELDS
+from emulator.entities.fields.field import MULTIFIELDS, ROW_OF_FIELD
 from emulator.entities.fields.kinds import as_item, as_upper
 from emulator.entities.schema import Schema
 from emulator.entities.store import Item
@@ -11,16 +11,16 @@ from emulator.entities.store import Item
 
 def upper_row(schema: Schema, item: Item) -> dict[str, Any]:
     """All single-valued fields and user fields, as crm.lead.get and the like return them."""
-    values = dict(schema.upper)
+    values = dict(schema.upper_template)
     for name, value in item.data.items():
         if name in values:
             user_field = schema.user_fields.get(name)
             values[name] = as_upper(user_field.kind, value) if user_field else value
     values["ID"] = str(item.id)
     if schema.entity.has_multifields:
-        values["HAS_PHONE"] = _has(item, "PHONE")
-        values["HAS_EMAIL"] = _has(item, "EMAIL")
-        values["HAS_IMOL"] = _has(item, "IM", "imol|")
+        values["HAS_PHONE"] = _has_row(item, "PHONE")
+        values["HAS_EMAIL"] = _has_row(item, "EMAIL")
+        values["HAS_IMOL"] = _has_row(item, "IM", "imol|")
     return values
 
 
@@ -42,7 +42,7 @@ def multifields(item: Item) -> dict[str, list[dict[str, str]]]:
 
 def item_row(schema: Schema, item: Item, *, original_names: bool = False) -> dict[str, Any]:
     """The object as crm.item.* returns it, without `fm`."""
-    values = dict(schema.item)
+    values = dict(schema.item_template)
     fields = schema.fields
     for name, value in item.data.items():
         field = fields.get(name)
@@ -51,9 +51,9 @@ def item_row(schema: Schema, item: Item, *, original_names: bool = False) -> dic
             values[field.camel] = field.item_default if item_value is None else item_value
     values["id"] = item.id
     if schema.entity.has_multifields:
-        values["hasPhone"] = _has(item, "PHONE")
-        values["hasEmail"] = _has(item, "EMAIL")
-        values["hasImol"] = _has(item, "IM", "imol|")
+        values["hasPhone"] = _has_row(item, "PHONE")
+        values["hasEmail"] = _has_row(item, "EMAIL")
+        values["hasImol"] = _has_row(item, "IM", "imol|")
         values.update(_row_texts(item))
     if original_names:
         for field in schema.user_fields.values():
@@ -71,14 +71,14 @@ def fm_rows(item: Item) -> list[dict[str, Any]]:
 
 
 def card(entity: Entity, item: Item) -> dict[str, Any]:
-    """The object as a card of the board; objects without stages have an empty one."""
+    """The object as a card of the board; its stage is "" if its type has none."""
     phones = [row.value for row in item.rows if row.type_id == "PHONE"]
+    names = [item.data[name] for name in ("NAME", "LAST_NAME") if item.data.get(name)]
     return {
         "type": entity.type_id,
         "id": item.id,
         "title": item.data.get("TITLE"),
-        "name": " ".join(item.data[name] for name in ("NAME", "LAST_NAME") if item.data.get(name))
-        or None,
+        "name": " ".join(names) or None,
         "stage": item.data.get(entity.stage_field) if entity.stage_field else "",
         "originator_id": item.data.get("ORIGINATOR_ID"),
         "origin_id": item.data.get("ORIGIN_ID"),
@@ -86,8 +86,8 @@ def card(entity: Entity, item: Item) -> dict[str, Any]:
     }
 
 
-def _has(item: Item, type_id: str, begin: str = "") -> str:
-    found = any(row.type_id == type_id and row.value.startswith(begin) for row in item.rows)
+def _has_row(item: Item, type_id: str, prefix: str = "") -> str:
+    found = any(row.type_id == type_id and row.value.startswith(prefix) for row in item.rows)
     return "Y" if found else "N"
 
 
@@ -102,6 +102,7 @@ def _row_texts(item: Item) -> dict[str, str]:
     return found
 
 
+#: The fields that show a row, by its type and value type.
 _CAMEL_BY_ROW: dict[tuple[str, str], list[str]] = {}
-for _camel, _row in FROM_ROWS.items():
+for _camel, _row in ROW_OF_FIELD.items():
     _CAMEL_BY_ROW.setdefault(_row, []).append(_camel)

@@ -1,1 +1,1 @@
-"""Lead events: sent to handlers, or queued for applications that poll."""
+"""Events of CRM objects: sent to handlers, or queued for applications that poll."""

@@ -14,20 +14,22 @@ from emulator.entities.store import Store
 
 @dataclass(frozen=True)
 class OfflineEvent:
-    """A change that waits until it is fetched, or until the process that reserved it clears it."""
+    """A change of the object `owner_id` that waits to be fetched, or to be cleared if reserved."""
 
     id: int
     event: str
     owner_id: int
     time: float
+    #: The process that has reserved the event.
     process_id: str | None = None
+    #: 1 if that process has reported a failure.
     error: int = 0
     #: The type of the object, for events whose name does not contain it.
     type_id: int = 0
 
 
 class OfflineQueue:
-    """All applications' queues; a connector, perhaps empty, identifies an application."""
+    """All applications' queues; a connector, which may be "", identifies an application."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -58,19 +60,22 @@ class OfflineQueue:
         self.load()
         return count
 
-    def add(self, event: str, owner_id: int, by: str, time: float, type_id: int = 0) -> bool:
-        """Queue the event of a write by the connector `by`; returns whether any queue got it."""
-        queues = [
+    def add(self, event: str, owner_id: int, writer: str, time: float, type_id: int = 0) -> bool:
+        """Queue the event of a write; returns whether any queue got it.
+
+        `writer` is the connector of the application that wrote, or "": its own queue gets nothing.
+        """
+        connectors = [
             connector
-            for bound, connector in self._handlers
-            if bound == event and (not by or by != connector)
+            for bound_event, connector in self._handlers
+            if bound_event == event and (not writer or writer != connector)
         ]
-        for connector in queues:
+        for connector in connectors:
             self._put(event, connector, owner_id, time, type_id)
-        return bool(queues)
+        return bool(connectors)
 
     def read(self, connector: str, where: Where, order: str, page: str = "") -> list[OfflineEvent]:
-        """The events of a connector that a filter finds, reserved ones included."""
+        """The events of a connector that meet `where`, reserved ones included."""
         conditions = Where(["connector = ?", *where.conditions], [connector, *where.values])
         cursor = self._store.db.execute(
             "SELECT id, event, owner_id, time, process_id, error, type_id"  # noqa: S608 (our clauses)
@@ -80,7 +85,7 @@ class OfflineQueue:
         return [OfflineEvent(*row) for row in cursor]
 
     def reserve(self, events: Sequence[OfflineEvent]) -> str:
-        """Hide events from other readers; returns the process id that clears them."""
+        """Hide events from other readers; returns the process id by which they are cleared."""
         process_id = secrets.token_hex(16)
         self._store.db.executemany(
             "UPDATE offline_event SET process_id = ? WHERE id = ?",

@@ -16,6 +16,8 @@ from emulator.clock import Clock
 from emulator.entities.store import Store
 from emulator.settings import Settings
 
+_Object = tuple[int, int]  # id and type of the object that an event is about; 0: none
+
 #: Sent to an application when its offline queue has grown.
 OFFLINE_EVENT = "ONOFFLINEEVENT"
 _PENALTY_MAX_S = 60.0
@@ -29,6 +31,7 @@ class Handler:
     id: int
     event: str
     url: str
+    #: The user whose token the handler gets; 0: the author of the write.
     auth_type: int = 0
     #: The minimum seconds between two calls, for ONOFFLINEEVENT.
     min_timeout: float = 1
@@ -43,9 +46,10 @@ class EventSender:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        #: By URL: the call that a later one must not overtake.
         self._latest: dict[str, asyncio.Task[None]] = {}
-        self._generator = random.Random(0)  # noqa: S311 (shuffling)
-        #: By id: the handlers of ONOFFLINEEVENT that will be called, and when each was called last.
+        self._shuffle = random.Random(0)  # noqa: S311 (repeatable, not secret)
+        #: Ids of the handlers of ONOFFLINEEVENT that will be called, and when each was called last.
         self._announced: set[int] = set()
         self._announced_at: dict[int, float] = {}
         #: By how many seconds calls of slow handlers are delayed, by URL.
@@ -90,9 +94,10 @@ class EventSender:
     def send(
         self, event: str, owner_id: int, settings: Settings, user: int, type_id: int = 0
     ) -> None:
-        """Send an event of a write by `user` (0: none) to all handlers, without waiting.
+        """Start to send the event of a write to all its handlers.
 
-        `type_id`: the type of the object, for events whose name does not contain it.
+        `user`: the author of the write, 0 if the portal itself wrote. `type_id`: the type of the
+        object, for events whose name does not contain it.
         """
         if not self._handlers and not settings.outgoing_webhook_url:
             return
@@ -100,12 +105,12 @@ class EventSender:
             for _ in range(settings.event_copies):
                 self._start(handler, event, (owner_id, type_id), settings, user)
 
-    def announce(self, settings: Settings) -> None:
+    def announce_offline_events(self, settings: Settings) -> None:
         """Notify handlers of ONOFFLINEEVENT that a queue has grown, at most once per interval."""
         for handler in self._handlers:
             if handler.event == OFFLINE_EVENT and handler.id not in self._announced:
-                due = self._announced_at.get(handler.id, -handler.min_timeout)
-                due += handler.min_timeout
+                last_call = self._announced_at.get(handler.id, -handler.min_timeout)
+                due = last_call + handler.min_timeout
                 self._announced.add(handler.id)
                 task = asyncio.create_task(self._announce(handler, due, settings))
                 self._tasks.add(task)
@@ -146,17 +151,16 @@ class EventSender:
         self,
         handler: Handler,
         event: str,
-        owner: tuple[int, int],
+        subject: _Object,
         settings: Settings,
         user: int,
     ) -> None:
-        form = _form(handler, event, owner, settings.application_token, user)
+        form = _form(handler, event, subject, settings.application_token, user)
         delay = settings.event_delay_ms / 1000 + self._penalties.get(handler.url, 0)
         if settings.event_order == "shuffled":
-            delay += self._generator.random()
-        earlier = None
-        if settings.event_order == "as_written":
-            earlier = self._latest.get(handler.url)
+            delay += self._shuffle.random()  # up to a second
+        is_in_order = settings.event_order == "as_written"
+        earlier = self._latest.get(handler.url) if is_in_order else None
         task = asyncio.create_task(self._post(handler.url, form, delay, earlier, settings))
         self._latest[handler.url] = task
         self._tasks.add(task)
@@ -182,9 +186,9 @@ class EventSender:
                 self.sent += 1
         except (aiohttp.ClientError, TimeoutError, ValueError):
             self.failed += 1  # the portal never retries an event
-        self._judge(url, self._clock.now() - began, settings)
+        self._adjust_penalty(url, self._clock.now() - began, settings)
 
-    def _judge(self, url: str, seconds: float, settings: Settings) -> None:
+    def _adjust_penalty(self, url: str, seconds: float, settings: Settings) -> None:
         """Increase the delay of a slow handler, and decrease it once the handler is quick."""
         penalty = self._penalties.get(url, 0.0)
         if settings.slow_handler_s and seconds > settings.slow_handler_s:
@@ -194,10 +198,10 @@ class EventSender:
 
 
 def _form(
-    handler: Handler, event: str, owner: tuple[int, int], token: str, user: int
+    handler: Handler, event: str, subject: _Object, application_token: str, user: int
 ) -> dict[str, str]:
-    """The form; an application's handler gets the token of its user, or of the write's author."""
-    owner_id, type_id = owner
+    """The form that is posted; only handlers of applications (with an id) get a user's token."""
+    owner_id, type_id = subject
     form = {
         "event": event,
         "event_handler_id": str(handler.id),
@@ -210,10 +214,10 @@ def _form(
         "client_endpoint": "https://portal.bitrix24.local/rest/",
         "server_endpoint": "https://oauth.bitrix.info/rest/",
         "member_id": "a223c6b3710f85df22e9377d6c4f7553",
-        "application_token": token,
+        "application_token": application_token,
     }
     if handler.id:
-        acting = handler.auth_type or user
-        tokens = {"access_token": f"local-access-token-{acting}", "expires_in": "3600"}
-        auth = {**(tokens if acting else {}), "scope": "crm", "status": "L", **auth}
+        token_user = handler.auth_type or user
+        tokens = {"access_token": f"local-access-token-{token_user}", "expires_in": "3600"}
+        auth = {**(tokens if token_user else {}), "scope": "crm", "status": "L", **auth}
     return {**form, **{f"auth[{name}]": value for name, value in auth.items()}}

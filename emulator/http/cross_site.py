@@ -20,7 +20,7 @@ _SAFE = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True)
 class Refusal:
-    """Status and text of the response."""
+    """Status and text of the response to a rejected request."""
 
     status: HTTPStatus
     detail: str
@@ -28,18 +28,18 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Guard:
-    """Accepts requests to loopback, the server's own address, and these names."""
+    """Accepts requests to loopback, to the server's own address and to `names`, and no others."""
 
     names: frozenset[str]
 
     @classmethod
-    def read(cls, env: Mapping[str, str] = os.environ) -> "Guard":
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Guard":
         """A guard with the comma-separated names in ALLOWED_HOSTS."""
         names = env.get("ALLOWED_HOSTS", "").split(",")
         return cls(frozenset(name.strip().lower() for name in names if name.strip()))
 
     def refusal(self, request: web.Request, *, is_page: bool = True) -> Refusal | None:
-        """Why to reject this request, or None.
+        """The response with which to reject this request, or None to accept it.
 
         `is_page`: a GET changes nothing on this path, so links from other sites are allowed.
         """
@@ -78,10 +78,10 @@ def _is_link(request: web.Request) -> bool:
 
 
 def _split(netloc: str) -> SplitResult:
-    """Host and port; without a name if it is invalid."""
+    """`host:port` as a URL's parts; without a host name if `netloc` is invalid."""
     try:
         parts = urlsplit(f"//{netloc}")
-        _ = parts.port
+        _ = parts.port  # raises ValueError if it is no number
     except ValueError:
         return urlsplit("")
     return parts

@@ -15,8 +15,8 @@ class Webhook:
 
 
 WEBHOOKS = {
-    error.code: error
-    for error in (
+    webhook.code: webhook
+    for webhook in (
         Webhook("local-webhook-code", "standard"),
         Webhook("second-webhook-code", "standard"),
         Webhook("enterprise-webhook-code", "enterprise"),
@@ -25,8 +25,8 @@ WEBHOOKS = {
 }
 
 
-def is_emulators(url: str) -> bool:
-    """Whether this is the webhook of an emulator on this machine: one of its codes, on loopback."""
+def is_emulator_webhook(url: str) -> bool:
+    """Whether the URL has a loopback host and one of the codes above."""
     parts = urlsplit(url)
     code = parts.path.rstrip("/").rpartition("/")[2]
     return code in WEBHOOKS and _is_loopback(parts.hostname or "")

@@ -7,7 +7,7 @@ from emulator.settings import Settings
 
 @dataclass(frozen=True)
 class Rate:
-    """How many requests drain per second, and how many fit; `per_s` None or 0: no limit."""
+    """How many requests drain per second, and how many fit; without `per_s` (None, 0) no limit."""
 
     per_s: float | None
     burst: float
@@ -21,7 +21,7 @@ class Bucket:
     level: float = 0.0
 
     def drain(self, now: float, rate: Rate, *, stepped: bool) -> None:
-        """Lower the level by what has leaked until `now`; if stepped, at whole seconds only."""
+        """Lower the level by what has leaked until `now`; if `stepped`, in whole seconds only."""
         elapsed = max(0.0, now - self.drained_at)
         if stepped:
             elapsed = float(int(elapsed))
@@ -36,15 +36,18 @@ class Buckets:
         self._buckets: dict[tuple[str, str], Bucket] = {}
 
     def admit(self, key: tuple[str, str], rate: Rate, now: float, settings: Settings) -> bool:
-        """Admit a request if it fits, raising the level; returns whether it was admitted."""
+        """Admit a request if it fits, and raise the level; returns whether it was admitted.
+
+        With the setting `refused_counts`, a refused request raises the level, too.
+        """
         if not rate.per_s:
             return True
         bucket = self._buckets.setdefault(key, Bucket(now))
         bucket.drain(now, rate, stepped=settings.drain == "stepped")
-        passes = bucket.level + 1 <= rate.burst
-        if passes or settings.refused_counts:
+        fits = bucket.level + 1 <= rate.burst
+        if fits or settings.refused_counts:
             bucket.level += 1
-        return passes
+        return fits
 
     def levels(self, now: float, rates: dict[str, Rate], settings: Settings) -> dict[str, float]:
         """How full each bucket is now, by `address portal`."""

@@ -34,7 +34,7 @@ class Meter:
 
     @property
     def operating(self) -> float:
-        """Accumulated seconds."""
+        """The seconds of execution time in all baskets."""
         return sum(basket.seconds for basket in self._baskets)
 
     @property
@@ -56,5 +56,5 @@ class Meters:
         return meter
 
     def totals(self) -> dict[str, float]:
-        """Accumulated seconds by `owner method`."""
+        """The seconds of execution time in the current baskets, by `owner method`."""
         return {" ".join(key): round(meter.operating, 3) for key, meter in self._meters.items()}

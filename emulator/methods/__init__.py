@@ -43,6 +43,7 @@ from emulator.methods.timeline import (
     pictures,
 )
 
+#: A REST method; raises RestError.
 Method = Callable[[Call], MethodResult]
 
 METHODS: dict[str, Method] = {
@@ -82,16 +83,16 @@ METHODS: dict[str, Method] = {
     **users.METHODS,
     **portal_info.METHODS,
 }
-#: Methods named like those on users that need no scope.
-_FREE = {"user.admin", "user.access", "user.option.get", "user.option.set"}
+#: Methods named user.* that need no scope.
+_WITHOUT_SCOPE = {"user.admin", "user.access", "user.option.get", "user.option.set"}
 _USER_SCOPES = {"user", "user_basic", "user_brief"}
 
 
-def allowed(method: str, scopes: tuple[str, ...]) -> bool:
+def is_allowed(method: str, scopes: tuple[str, ...]) -> bool:
     """Whether a webhook with these scopes may call a method."""
     if method.startswith("crm."):
         return "crm" in scopes
-    needs_user = method.startswith("user.") and method not in _FREE
+    needs_user = method.startswith("user.") and method not in _WITHOUT_SCOPE
     return not needs_user or bool(_USER_SCOPES & set(scopes))
 
 
@@ -108,8 +109,8 @@ def _method(call: Call) -> MethodResult:
     """method.get: whether a method exists, and whether the webhook may call it."""
     name = call.argument("name")
     exists = isinstance(name, str) and (name.lower() in METHODS or name.lower() == "batch")
-    may = exists and allowed(str(name).lower(), call.portal.settings.scope)
-    return MethodResult({"isExisting": exists, "isAvailable": may})
+    is_available = exists and is_allowed(str(name).lower(), call.portal.settings.scope)
+    return MethodResult({"isExisting": exists, "isAvailable": is_available})
 
 
 METHODS["methods"] = _methods

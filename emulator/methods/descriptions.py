@@ -5,12 +5,12 @@ from typing import Any
 
 from emulator.entities.fields.field import upper_name
 
-#: Type; flags: r required, o read-only, i immutable, m multiple; title.
+#: A field's type, flags (r required, o read-only, i immutable, m multiple) and title.
 Column = tuple[str, str, str]
 
 
 def describe(columns: Mapping[str, Column], *, upper_names: bool = False) -> dict[str, Any]:
-    """The description of each field; `upper_names` for those in camel case."""
+    """The description of each field; with `upper_names` it also has the `upperName`."""
     return {
         name: {
             "type": kind,

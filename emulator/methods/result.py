@@ -29,7 +29,7 @@ class Call:
 
     @property
     def connector(self) -> str:
-        """The application that owns offline events."""
+        """The application that calls, by its `auth_connector`; empty if it sent none."""
         return connector(self.params)
 
     @property
@@ -38,28 +38,28 @@ class Call:
         return self.webhook.user
 
     @property
-    def original_names(self) -> bool:
-        """Whether user fields keep their names in crm.item.* (useOriginalUfNames)."""
+    def keeps_original_names(self) -> bool:
+        """Whether user fields keep their UF_CRM_ names in crm.item.* (useOriginalUfNames)."""
         return self.argument("useOriginalUfNames") in ("Y", "y", True, 1, "1")
 
     @property
-    def reads(self) -> str:
-        """The objects that the user may read: `all`, its `own`, or `none`."""
+    def read_access(self) -> str:
+        """Which objects the user may read: `all`, `own` (as the responsible person) or `none`."""
         settings = self.portal.settings
-        return settings.reads if self.user == 1 else settings.manager_reads
+        return settings.reads if self.user == ADMIN else settings.manager_reads
 
     def may_read(self, item: Item) -> bool:
         """Whether the user may read an object."""
-        if self.reads == "own":
+        if self.read_access == "own":
             return bool(item.data.get("ASSIGNED_BY_ID", "1") == str(self.user))
-        return self.reads == "all"
+        return self.read_access == "all"
 
-    def hide(self, clause: Where) -> None:
+    def restrict_to_readable(self, clause: Where) -> None:
         """Restrict a list to the objects that the user may read."""
-        if self.reads == "own":
+        if self.read_access == "own":
             owner = "coalesce(json_extract(data, '$.ASSIGNED_BY_ID'), '1')"
             clause.restrict(f"{owner} = ?", str(self.user))
-        elif self.reads == "none":
+        elif self.read_access == "none":
             clause.restrict("0")
 
     def require_admin(self, status: int = 403) -> None:
@@ -81,7 +81,7 @@ class Call:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """The `result`, and for lists its siblings `total` and `next`."""
+    """`result`, and for lists `total` and `next` (the start of the next page)."""
 
     result: Any
     total: int | None = None

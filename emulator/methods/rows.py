@@ -1,4 +1,4 @@
-"""Lists that are small enough to be filtered and sorted in memory."""
+"""Filter and order of rows in memory, as the older list methods do it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,22 +16,26 @@ def matching(rows: Sequence[Row], conditions: Mapping[str, Any]) -> list[Row]:
     for key, value in conditions.items():
         is_negated, name = str(key).startswith("!"), str(key).lstrip("!=@").upper()
         values = {str(item) for item in (value if isinstance(value, list) else [value])}
-        found = [
-            row for row in found if name not in row or (str(row[name]) in values) != is_negated
-        ]
+        found = [row for row in found if _meets(row, name, values, is_negated=is_negated)]
     return found
 
 
+def _meets(row: Row, name: str, values: set[str], *, is_negated: bool) -> bool:
+    if name not in row:
+        return True
+    return (str(row[name]) in values) != is_negated
+
+
 def ordered(rows: Sequence[Row], order: Mapping[str, Any], *, as_named: bool = False) -> list[Row]:
-    """The rows sorted by several fields, each ASC or DESC; numbers by value, before other texts.
+    """The rows sorted by several fields, each ASC or DESC; numbers come before other texts.
 
     Names are converted to upper case unless `as_named`.
     """
     found = list(rows)
     for name, direction in reversed(list(order.items())):
-        by = str(name) if as_named else str(name).upper()
+        column = str(name) if as_named else str(name).upper()
         is_descending = str(direction).upper() == "DESC"
-        found = _sorted(found, by, is_descending=is_descending)
+        found = _sorted(found, column, is_descending=is_descending)
     return found
 
 

@@ -1,35 +1,35 @@
 """Filter, order and pages of rows that are small enough to be kept in memory.
 
-Fields are named as in crm.item.list, and unknown ones are refused.
+Rows are selected by the rules of crm.item.list, which rejects unknown fields, or by those of
+crm.lead.list, which ignores them.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from emulator.entities.filters import FILTER_KEY
 from emulator.entities.like import like
 from emulator.entities.query import PAGE
 from emulator.errors import RestError
 from emulator.methods.result import Call
 from emulator.methods.rows import Row, ordered, sort_key
 
-_KEY = re.compile(r"(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)")
 _DEPTH_MAX = 5
-_Test = Callable[[Row], bool]
+_Predicate = Callable[[Row], bool]
 
 
-def selected_rows(rows: Sequence[Row], call: Call, names: Collection[str]) -> list[Row]:
-    """The rows that a call's `filter` finds, in its `order`; raises RestError for other names."""
+def select_as_item_list(rows: Sequence[Row], call: Call, names: Collection[str]) -> list[Row]:
+    """The rows that a call's `filter` finds, in its `order`; raises RestError for unknown names."""
     conditions, order = call.argument("filter"), call.argument("order")
     found = list(rows)
     if isinstance(conditions, dict | list) and conditions:
-        test = _tests(conditions, names, 0)
-        found = [row for row in found if test(row)]
+        is_found = _group_predicate(conditions, names, 0)
+        found = [row for row in found if is_found(row)]
     return ordered_rows(found, order if isinstance(order, dict) else {}, names)
 
 
-def select_loosely(rows: Sequence[Row], call: Call) -> list[Row]:
-    """The same with the rules of crm.lead.list: case does not matter, unknown names are ignored."""
+def select_as_lead_list(rows: Sequence[Row], call: Call) -> list[Row]:
+    """The rows that a call's `filter` finds, in its `order`; unknown names are ignored."""
     conditions, order = call.argument("filter"), call.argument("order")
     for name, sent in (("order", order), ("filter", conditions)):
         if sent not in (None, "", []) and not isinstance(sent, dict):
@@ -37,10 +37,11 @@ def select_loosely(rows: Sequence[Row], call: Call) -> list[Row]:
     names = {str(name).upper(): name for row in rows[:1] for name in row}
     found = list(rows)
     for key, value in (conditions or {}).items():
-        match = _KEY.fullmatch(str(key))
+        match = FILTER_KEY.fullmatch(str(key))
         if match and match.group(2).upper() in names:
-            test = _test(match.group(1) + names[match.group(2).upper()], value, names.values())
-            found = [row for row in found if test(row)]
+            operator, name = match.group(1), names[match.group(2).upper()]
+            is_found = _predicate(operator + name, value, names.values())
+            found = [row for row in found if is_found(row)]
     known_order = {
         names[name.upper()]: direction
         for name, direction in (order or {}).items()
@@ -50,7 +51,7 @@ def select_loosely(rows: Sequence[Row], call: Call) -> list[Row]:
 
 
 def ordered_rows(rows: list[Row], order: Mapping[str, Any], names: Collection[str]) -> list[Row]:
-    """The rows by several fields; raises RestError for other names and directions."""
+    """The rows sorted by several fields; raises RestError for unknown names and directions."""
     for name, direction in order.items():
         if name not in names:
             text = f"Invalid order: field '{name}' is not allowed in order"
@@ -65,35 +66,37 @@ def ordered_rows(rows: list[Row], order: Mapping[str, Any], names: Collection[st
 
 
 def page(rows: Sequence[Row], first: int | None) -> tuple[list[Row], int, int | None]:
-    """A page of 50 rows, the total number of rows, and the start of the next page."""
+    """A page of rows, the number of all rows, and the start of the next page or None."""
     begin = first or 0
-    following = begin + PAGE
-    total = len(rows) if first is not None else 0
-    return list(rows[begin:following]), total, following if following < total else None
+    end = begin + PAGE
+    total = len(rows) if first is not None else 0  # None: counting is off
+    return list(rows[begin:end]), total, end if end < total else None
 
 
-def _tests(conditions: Mapping[str, Any] | list[Any], names: Collection[str], depth: int) -> _Test:
-    """A filter as one test; groups with `logic` may be nested."""
+def _group_predicate(
+    conditions: Mapping[str, Any] | list[Any], names: Collection[str], depth: int
+) -> _Predicate:
+    """A filter as one predicate; groups with `logic` may be nested, those too deep are ignored."""
     pairs = (
         list(conditions.items()) if isinstance(conditions, Mapping) else list(enumerate(conditions))
     )
     logic = next((value for key, value in pairs if str(key) == "logic"), "AND")
-    tests: list[_Test] = []
+    predicates: list[_Predicate] = []
     for key, value in pairs:
         name = str(key)
         if name == "logic":
             continue
         if name.isdigit() and isinstance(value, dict | list):
             if depth < _DEPTH_MAX:
-                tests.append(_tests(value, names, depth + 1))
+                predicates.append(_group_predicate(value, names, depth + 1))
             continue
-        tests.append(_test(name, value, names))
+        predicates.append(_predicate(name, value, names))
     combine = any if str(logic).upper() == "OR" else all
-    return lambda row: not tests or combine(test(row) for test in tests)
+    return lambda row: not predicates or combine(is_met(row) for is_met in predicates)
 
 
-def _test(key: str, value: Any, names: Collection[str]) -> _Test:
-    match = _KEY.fullmatch(key)
+def _predicate(key: str, value: Any, names: Collection[str]) -> _Predicate:
+    match = FILTER_KEY.fullmatch(key)
     if match is None or match.group(2) not in names:
         text = (
             f"Invalid filter: field '{match.group(2) if match else key}' is not allowed in filter"

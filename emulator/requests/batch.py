@@ -41,14 +41,14 @@ class BatchResult:
         return {name: _php_array(values) for name, values in vars(self).items()}
 
 
-def commands(params: Params) -> list[Command]:
-    """The entries of `cmd`, a map or a list of `method?query` texts."""
+def parse_commands(params: Params) -> list[Command]:
+    """The entries of `cmd`, a map or a list of `method?query` texts; anything else has none."""
     sent = argument(params, "cmd")
     if isinstance(sent, list):
         sent = {str(index): command for index, command in enumerate(sent)}
-    return (
-        [_command(key, command) for key, command in sent.items()] if isinstance(sent, dict) else []
-    )
+    if not isinstance(sent, dict):
+        return []
+    return [_command(key, command) for key, command in sent.items()]
 
 
 async def run(
@@ -58,11 +58,11 @@ async def run(
     faults: Mapping[int, Rule],
     stop_after: int | None = None,
 ) -> dict[str, Any]:
-    """Run a batch and return its body; `stop_after` limits the commands that run."""
+    """Run a batch and return its body: of all commands, or only of the first `stop_after`."""
     portal = context.portal
     _require_length(context, entries)
     stopwatch = Stopwatch(portal)
-    is_billed_whole = portal.settings.batch_billing == "batch"
+    is_batch_billed = portal.settings.batch_billing == "batch"
     meter = meter_within_limit(context, "batch")
     portal.counts.count_batch()
     stopwatch.begin_processing()
@@ -71,7 +71,7 @@ async def run(
     for index, entry in enumerate(entries[:stop_after]):
         try:
             require_allowed(index, entry, faults)
-            timed = await _run_one(context, entry, collected, meter if is_billed_whole else None)
+            timed = await _run_one(context, entry, collected, meter if is_batch_billed else None)
             context.note("ran", key=entry.key, lead=timed.result.lead)
         except RestError as error:
             context.note("ran", key=entry.key, error=error.code)
@@ -121,6 +121,7 @@ def _command(key: str, sent: object) -> Command:
 
 
 def _php_array(values: dict[str, Any]) -> Any:
+    """A list if the keys are 0…n-1 or there are none, else the map."""
     if list(values) == [str(index) for index in range(len(values))]:
         return list(values.values())
     return values

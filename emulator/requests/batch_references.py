@@ -10,7 +10,7 @@ _MISSING = object()
 
 
 def substitute(value: Any, results: Mapping[str, Any]) -> Any:
-    """The same tree with references replaced; unresolved ones stay literal text."""
+    """The same tree with references replaced; those that resolve to nothing stay as they are."""
     if isinstance(value, dict):
         return {name: substitute(item, results) for name, item in value.items()}
     if isinstance(value, list):
@@ -41,7 +41,7 @@ def _look_up(path: str, results: Mapping[str, Any]) -> Any:
         if isinstance(found, Mapping) and step in found:
             found = found[step]
         elif isinstance(found, list) and step.isdecimal() and int(step[:9]) < len(found):
-            found = found[int(step[:9])]
+            found = found[int(step[:9])]  # nine digits are more than any list has elements
         else:
             return _MISSING
     return found

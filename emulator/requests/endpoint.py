@@ -8,7 +8,7 @@ from aiohttp import web
 
 from emulator.errors import RestError
 from emulator.http import responses
-from emulator.http.params import read
+from emulator.http.params import read_params
 from emulator.http.webhooks import Webhook
 from emulator.portal import Portal
 from emulator.requests import batch
@@ -22,44 +22,45 @@ PORTAL = web.AppKey("portal", Portal)
 
 
 async def serve(request: web.Request) -> web.StreamResponse:
-    """Handle any request under /rest; never raises because of client input."""
+    """Respond to any request under /rest; raises no exception whatever a client sends."""
     portal = request.app[PORTAL]
     counts = portal.counts
-    name, at = portal.journal.new_name(), portal.clock.wall()
-    counts.count_request(request.method, at)
-    code = request.path.split("/")[3:4]
-    portal.journal.note("arrived", name, at, address=request.remote, code="".join(code))
+    request_id, arrived_at = portal.journal.new_request_id(), portal.clock.wall()
+    counts.count_request(request.method, arrived_at)
+    code = "".join(request.path.split("/")[3:4])  # of /rest/{user}/{code}/…, if the path has one
+    portal.journal.note("arrived", request_id, arrived_at, address=request.remote, code=code)
     try:
-        reply, error = await _admit_and_run(portal, request, name), ""
-    except RestError as refusal:
-        reply, error = responses.error(refusal), str(refusal.code)
+        response, error = await _admit_and_run(portal, request, request_id), ""
+    except RestError as rejection:
+        response, error = responses.error_response(rejection), str(rejection.code)
     except web.HTTPRequestEntityTooLarge:
         error = "INVALID_REQUEST"
-        reply = responses.error(RestError(error, "Request entity too large", 413))
+        response = responses.error_response(RestError(error, "Request entity too large", 413))
     except Dropped:
-        portal.journal.note("answered", name, portal.clock.wall(), status=0, error="")
+        portal.journal.note("answered", request_id, portal.clock.wall(), status=0, error="")
         counts.count_response("dropped")
         return _drop(request)
-    portal.journal.note("answered", name, portal.clock.wall(), status=reply.status, error=error)
-    counts.count_response(str(reply.status))
-    return reply
+    status = response.status
+    portal.journal.note("answered", request_id, portal.clock.wall(), status=status, error=error)
+    counts.count_response(str(status))
+    return response
 
 
-async def _admit_and_run(portal: Portal, request: web.Request, name: str) -> web.Response:
+async def _admit_and_run(portal: Portal, request: web.Request, request_id: str) -> web.Response:
     webhook, method = parse_path(request.path, portal)
-    _require_rate(portal, webhook, request.remote or "")
+    _require_free_bucket(portal, webhook, request.remote or "")
     _require_open_portal(portal)
-    parsed = _parse(method, await read(request))
-    context = RequestContext(portal, webhook, name)
+    parsed = _parse(method, await read_params(request))
+    context = RequestContext(portal, webhook, request_id)
     return await respond(request, context, parsed)
 
 
 def _parse(method: str, params: dict[str, object]) -> ParsedRequest:
-    commands = batch.commands(params) if method == "batch" else []
+    commands = batch.parse_commands(params) if method == "batch" else []
     return ParsedRequest(method, params, commands)
 
 
-def _require_rate(portal: Portal, webhook: Webhook, address: str) -> None:
+def _require_free_bucket(portal: Portal, webhook: Webhook, address: str) -> None:
     now = portal.clock.now()
     rate = portal.rates()[webhook.portal]
     if not portal.buckets.admit((address, webhook.portal), rate, now, portal.settings):
@@ -68,7 +69,7 @@ def _require_rate(portal: Portal, webhook: Webhook, address: str) -> None:
 
 
 def _require_open_portal(portal: Portal) -> None:
-    closed = {
+    rejection = {
         "revoked": RestError("NO_AUTH_FOUND", "Wrong authorization data", 401),
         "plan_expired": RestError(
             "ACCESS_DENIED", "REST API is available only on commercial plans", 403
@@ -78,11 +79,12 @@ def _require_open_portal(portal: Portal) -> None:
         ),
         "overload": RestError("OVERLOAD_LIMIT", "REST API is blocked due to overload", 503),
     }.get(portal.settings.mode)
-    if closed is not None:
-        raise closed
+    if rejection is not None:
+        raise rejection
 
 
 def _drop(request: web.Request) -> web.Response:
+    """Abort the connection; the response that aiohttp demands reaches no client."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()

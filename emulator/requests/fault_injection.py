@@ -27,29 +27,29 @@ async def respond(
     request: web.Request, context: RequestContext, parsed: ParsedRequest
 ) -> web.Response:
     """The response to an admitted request; raises Dropped if there is none."""
-    plan = context.portal.faults.plan(parsed.name, parsed.command_names)
+    plan = context.portal.faults.plan(parsed.canonical_name, parsed.canonical_command_names)
     admitted = AdmittedRequest(context, parsed, plan)
+    rule = plan.request_rule
     context.note(
         "asked",
         method=parsed.method,
         commands=[vars(command) for command in parsed.steps],
-        fault=plan.request_rule
-        and {"action": plan.request_rule.action, "code": plan.request_rule.code},
+        fault=None if rule is None else {"action": rule.action, "code": rule.code},
     )
-    if plan.request_rule is None:
+    if rule is None:
         return await run(admitted)
-    return await _FAULTS[plan.request_rule.action](
-        FaultyRequest(request, admitted, plan.request_rule)
-    )
+    return await _FAULTS[rule.action](FaultyRequest(request, admitted, rule))
 
 
 async def _error(faulty: FaultyRequest) -> web.Response:
     rule = faulty.rule
-    return responses.error(RestError(rule.code, rule.error_description, rule.status or 500))
+    return responses.error_response(
+        RestError(rule.code, rule.error_description, rule.status or 500)
+    )
 
 
 async def _error_200(faulty: FaultyRequest) -> web.Response:
-    return responses.error(RestError(faulty.rule.code, faulty.rule.error_description, 200))
+    return responses.error_response(RestError(faulty.rule.code, faulty.rule.error_description, 200))
 
 
 async def _drop_before(_: FaultyRequest) -> web.Response:
@@ -62,13 +62,13 @@ async def _drop_after(faulty: FaultyRequest) -> web.Response:
 
 
 async def _late_commit(faulty: FaultyRequest) -> web.Response:
-    task = faulty.admitted.context.portal.start(_later(faulty))
+    task = faulty.admitted.context.portal.start(_commit_later(faulty))
     if faulty.rule.silent:
         await asyncio.wait([task])
     raise Dropped
 
 
-async def _later(faulty: FaultyRequest) -> None:
+async def _commit_later(faulty: FaultyRequest) -> None:
     portal = faulty.admitted.context.portal
     await portal.clock.sleep(faulty.rule.delay_ms / 1000)
     await run(faulty.admitted)
@@ -76,15 +76,15 @@ async def _later(faulty: FaultyRequest) -> None:
 
 
 async def _delay(faulty: FaultyRequest) -> web.Response:
-    reply = await run(faulty.admitted)
+    response = await run(faulty.admitted)
     await faulty.admitted.context.portal.clock.sleep(faulty.rule.delay_ms / 1000)
-    return reply
+    return response
 
 
-async def _html(faulty: FaultyRequest) -> web.Response:
+async def _html_502(faulty: FaultyRequest) -> web.Response:
     if faulty.rule.execute:
         await run(faulty.admitted)
-    return responses.gateway(faulty.rule.status or 502)
+    return responses.gateway_error(faulty.rule.status or 502)
 
 
 async def _truncate(faulty: FaultyRequest) -> web.Response:
@@ -92,11 +92,11 @@ async def _truncate(faulty: FaultyRequest) -> web.Response:
 
 
 async def _redirect(faulty: FaultyRequest) -> web.Response:
-    return responses.moved(faulty.rule.location or _url_by_other_name(faulty.request))
+    return responses.redirect(faulty.rule.location or _url_by_other_name(faulty.request))
 
 
 def _url_by_other_name(request: web.Request) -> str:
-    """The emulator under another name, so that requests after a redirect can be counted."""
+    """The same URL with the emulator's other host name: a client that follows it is counted."""
     other = "127.0.0.1" if request.url.host == "localhost" else "localhost"
     return str(request.url.with_host(other))
 
@@ -108,7 +108,7 @@ _FAULTS: dict[str, Callable[[FaultyRequest], Awaitable[web.Response]]] = {
     "drop_after": _drop_after,
     "late_commit": _late_commit,
     "delay": _delay,
-    "html_502": _html,
+    "html_502": _html_502,
     "truncate": _truncate,
     "redirect": _redirect,
 }

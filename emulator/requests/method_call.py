@@ -6,7 +6,7 @@ from typing import Any
 from emulator.errors import RestError
 from emulator.http.params import Params
 from emulator.limits.operating import Meter
-from emulator.methods import METHODS, allowed
+from emulator.methods import METHODS, is_allowed
 from emulator.methods.result import Call, MethodResult
 from emulator.requests.request_context import RequestContext
 from emulator.requests.stopwatch import Stopwatch
@@ -39,7 +39,7 @@ async def execute(
     require_scope(context, method)
     meter = batch_meter or meter_within_limit(context, method)
     stopwatch.begin_processing()
-    seconds = context.latency_s()
+    seconds = context.command_duration_s()
     await context.work(seconds)
     try:
         result = run(Call(portal, params, context.webhook))
@@ -80,6 +80,6 @@ def bill(context: RequestContext, meter: Meter, seconds: float) -> None:
 
 def require_scope(context: RequestContext, method: str) -> None:
     """Raise RestError if the webhook lacks the scope that a method needs."""
-    if not allowed(method, context.portal.settings.scope):
+    if not is_allowed(method, context.portal.settings.scope):
         description = "The request requires higher privileges than provided by the access token"
         raise RestError("insufficient_scope", description, 403)

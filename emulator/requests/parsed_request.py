@@ -1,4 +1,4 @@
-"""A parsed request."""
+"""A request's method and parameters, and a batch's commands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,17 +27,17 @@ class ParsedRequest:
         return self.commands if self.method == "batch" else [Command("", self.method, self.params)]
 
     @property
-    def name(self) -> str:
-        """The canonical method, for fault rules."""
-        return _name(self.method, self.params)
+    def canonical_name(self) -> str:
+        """The method's name in fault rules."""
+        return _canonical_name(self.method, self.params)
 
     @property
-    def command_names(self) -> list[str]:
-        """The canonical commands, for fault rules."""
-        return [_name(command.method, command.params) for command in self.commands]
+    def canonical_command_names(self) -> list[str]:
+        """The names of a batch's commands in fault rules."""
+        return [_canonical_name(command.method, command.params) for command in self.commands]
 
 
-def _name(method: str, params: Params) -> str:
+def _canonical_name(method: str, params: Params) -> str:
     if not method.startswith("crm.item."):
         return method
     table = _TABLES.get(positive_int(argument(params, "entityTypeId")) or 0)

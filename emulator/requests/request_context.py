@@ -13,15 +13,17 @@ class Interrupted(Exception):
 
 @dataclass
 class RequestContext:
-    """One request and its simulated time, limited to 60 s."""
+    """One request and its simulated time, limited to `request_limit_s` (60 s by default)."""
 
     portal: Portal
     webhook: Webhook
-    #: Its name in the journal.
-    name: str = ""
+    #: Its id in the journal.
+    request_id: str = ""
+    #: Simulated time used so far, and the emulated time at which it began.
     spent_s: float = 0.0
     began: float | None = None
-    cut: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set when the request has used more time than `request_limit_s`.
+    is_cut_off: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def budget_owner(self) -> str:
@@ -30,13 +32,16 @@ class RequestContext:
         return self.webhook.portal if by_portal else self.webhook.code
 
     async def work(self, seconds: float) -> None:
-        """Spend simulated time; past the limit, interrupt, or continue unseen (setting `cut`)."""
+        """Spend simulated time; past the limit, the client gets a 504.
+
+        Then, the setting `cut` decides: `interrupt` raises Interrupted, `finish` continues unseen.
+        """
         limit = self.portal.settings.request_limit_s
         self.spent_s += seconds
         await self._sleep_until(min(self.spent_s, limit))
         if self.spent_s <= limit:
             return
-        self.cut.set()
+        self.is_cut_off.set()
         if self.portal.settings.cut == "interrupt":
             raise Interrupted
         await self._sleep_until(self.spent_s)
@@ -50,11 +55,11 @@ class RequestContext:
 
     def note(self, what: str, **extra: object) -> None:
         """Append a line to the journal."""
-        self.portal.journal.note(what, self.name, self.portal.clock.wall(), **extra)
+        self.portal.journal.note(what, self.request_id, self.portal.clock.wall(), **extra)
 
-    def latency_s(self) -> float:
-        """A random or fixed duration for the next command."""
+    def command_duration_s(self) -> float:
+        """How long the next command takes: `command_ms`, or a random time with this mean."""
         mean = self.portal.settings.command_ms / 1000
         if self.portal.settings.latency == "exponential" and mean:
-            return self.portal.generator.expovariate(1 / mean)
+            return self.portal.latencies.expovariate(1 / mean)
         return mean

@@ -23,7 +23,7 @@ class Dropped(Exception):
 class AdmittedRequest:
     """An admitted request with its context and faults.
 
-    `stop_after`: how many commands of a batch are run; all, unless a fault cuts it.
+    `stop_after`: how many commands of a batch run; None: all, as no fault stops it earlier.
     """
 
     context: RequestContext
@@ -37,37 +37,37 @@ async def run(admitted: AdmittedRequest) -> web.Response:
 
     Raises Dropped if the portal is reset meanwhile.
     """
-    replied: asyncio.Future[web.Response] = asyncio.get_running_loop().create_future()
-    task = admitted.context.portal.start(_execute(admitted, replied))
-    cut = asyncio.create_task(admitted.context.cut.wait())
+    response: asyncio.Future[web.Response] = asyncio.get_running_loop().create_future()
+    task = admitted.context.portal.start(_execute(admitted, response))
+    cut_off = asyncio.create_task(admitted.context.is_cut_off.wait())
     try:
-        await asyncio.wait([task, cut], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, cut_off], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        cut.cancel()
-    if admitted.context.cut.is_set():
-        return responses.gateway(504)
+        cut_off.cancel()
+    if admitted.context.is_cut_off.is_set():
+        return responses.gateway_error(504)
     if task.cancelled():
         raise Dropped
     await task
-    return replied.result()
+    return response.result()
 
 
-async def _execute(admitted: AdmittedRequest, replied: asyncio.Future[web.Response]) -> None:
+async def _execute(admitted: AdmittedRequest, response: asyncio.Future[web.Response]) -> None:
     try:
-        reply = await _run(admitted)
+        response.set_result(await _successful_response(admitted))
     except RestError as error:
-        reply = responses.error(error)
+        response.set_result(responses.error_response(error))
     except Interrupted:
-        reply = responses.gateway(504)
-    replied.set_result(reply)
+        response.set_result(responses.gateway_error(504))
 
 
-async def _run(admitted: AdmittedRequest) -> web.Response:
+async def _successful_response(admitted: AdmittedRequest) -> web.Response:
+    """Run the batch or the method; raises RestError and Interrupted."""
     context, parsed = admitted.context, admitted.parsed
     stopwatch = Stopwatch(context.portal)
     await context.work(context.portal.settings.request_ms / 1000)
     if parsed.method == "batch":
-        return responses.ok(
+        return responses.json_response(
             await batch.run(
                 context,
                 parsed.params,
@@ -82,6 +82,9 @@ async def _run(admitted: AdmittedRequest) -> web.Response:
         context.note("ran", key="", error=error.code)
         raise
     context.note("ran", key="", lead=timed.result.lead)
-    paging = {"next": timed.result.next, "total": timed.result.total}
-    present = {name: value for name, value in paging.items() if value is not None}
-    return responses.ok({"result": timed.result.result, **present, "time": timed.time})
+    body = {"result": timed.result.result}
+    if timed.result.next is not None:
+        body["next"] = timed.result.next
+    if timed.result.total is not None:
+        body["total"] = timed.result.total
+    return responses.json_response({**body, "time": timed.time})

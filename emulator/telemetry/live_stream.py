@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+#: Updates that may wait for one page; with more, the page reloads.
 _QUEUE_MAX = 2000
 #: Pages that may be open at once.
 SUBSCRIBERS_MAX = 64

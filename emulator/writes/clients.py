@@ -1,4 +1,4 @@
-"""The contacts and companies of an object: one field holds the first, another field all of them."""
+"""The clients of an object, contacts or companies: one field has the first, another has all."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 from emulator.entities.entity import COMPANY, CONTACT, LEAD, Entity
 
 #: The field of the first object, and the field of all; a company has only the latter.
-_BOUND = {
+_FIELDS = {
     COMPANY.type_id: ("", "CONTACT_ID"),
     CONTACT.type_id: ("COMPANY_ID", "COMPANY_IDS"),
 }
 
 
-def fields(entity: Entity) -> tuple[str, str]:
-    """The field of the first bound object, and of all."""
-    return _BOUND.get(entity.type_id, ("CONTACT_ID", "CONTACT_IDS"))
+def field_names(entity: Entity) -> tuple[str, str]:
+    """The field of the first bound object, and the field of all."""
+    return _FIELDS.get(entity.type_id, ("CONTACT_ID", "CONTACT_IDS"))
 
 
-def bind(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> None:
+def align_fields(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> None:
     """Make both fields agree in `changes`, and mark repeat leads.
 
     `after`: the object with `changes` applied. A lead is a repeat one if it has a contact or a
@@ -25,13 +25,13 @@ def bind(entity: Entity, changes: dict[str, Any], after: Mapping[str, Any]) -> N
     """
     if entity is COMPANY:
         return
-    first_field, all_field = fields(entity)
+    first_field, all_field = field_names(entity)
     if all_field in changes:
         changes[first_field] = changes[all_field][0] if changes[all_field] else None
     elif first_field in changes:
         changes[all_field] = [changes[first_field]] if _is_set(changes[first_field]) else []
     if entity is LEAD and ("COMPANY_ID" in changes or first_field in changes):
-        contact = changes[first_field] if first_field in changes else after.get(first_field)
+        contact = changes.get(first_field, after.get(first_field))
         is_repeat = _is_set(contact) or _is_set(after.get("COMPANY_ID"))
         changes["IS_RETURN_CUSTOMER"] = "Y" if is_repeat else "N"
 

@@ -1,7 +1,8 @@
 """Simple CRM mode: a new lead with a name becomes a contact and a deal, at once or later.
 
 Documentation: tutorials/crm/how-to-add-crm-objects/how-to-add-objects-with-crm-mode.md. In classic
-mode nothing is created, whatever stage a lead enters (crm/leads/index.md).
+mode nothing is created, whatever stage a lead enters (crm/leads/index.md). `add` and `update` of
+writes/save.py, which calls this module, are passed as arguments.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ _TO_DEAL = (
 
 
 def applies(portal: Portal, entity: Entity, data: Mapping[str, Any]) -> bool:
-    """Whether a new object is converted by itself."""
+    """Whether the portal converts a new object: a lead with a name, in simple mode."""
     return entity is LEAD and portal.settings.crm_mode == "simple" and bool(data.get("NAME"))
 
 
@@ -38,7 +39,7 @@ async def convert_later(
     add: Callable[[Portal, Write], Item],
     update: Callable[[Portal, Item, Write], Item],
 ) -> None:
-    """Convert a lead some time after its creation (`conversion_delay_ms`), in its state by then."""
+    """Convert a lead in the state that it has `conversion_delay_ms` after its creation."""
     await portal.clock.sleep(portal.settings.conversion_delay_ms / 1000)
     lead = portal.store.get(LEAD, lead_id)
     if lead is None or lead.data.get(LEAD.stage_field) == CONVERTED:

@@ -1,7 +1,8 @@
 """Robots: rules that change fields after a write (setting `robots`).
 
 A robot's change is its own write, with its own event, and starts no other robots. Imports
-start none (crm/universal/import/index.md).
+start none (crm/universal/import/index.md). `update` of writes/save.py, which calls this module, is
+passed as an argument.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from emulator.writes.write import ROBOT, Write
 
 
 def react(portal: Portal, item: Item, write: Write, verb: str, update: Callable[..., Item]) -> None:
-    """Apply the rules for a write that added, changed or moved (`verb`) an object."""
+    """Apply the robots that a write starts; `verb`: it did `add`, `update` or `move` the object."""
     settings = portal.settings
     if not settings.robots or not settings.robots_on or not write.runs_robots:
         return

@@ -13,20 +13,16 @@ from emulator.entities.fields.kinds import to_stored
 from emulator.entities.store import Item
 from emulator.portal import Portal
 
-#: Kinds of entries of the history.
+#: The kinds of entries in the stage history, by the numbers of crm.stagehistory.list.
 CREATED, MOVED, FINISHED, CHANGED_PIPELINE = 1, 2, 3, 5
 
 
 def directory(entity: Entity, data: Mapping[str, Any]) -> str:
     """The directory of an object's stages: some types have one for each pipeline."""
-    return (
-        entity.directory(data.get("CATEGORY_ID"))
-        if entity.has_stages_per_pipeline
-        else entity.stages
-    )
+    return entity.directory(data.get("CATEGORY_ID"))
 
 
-def enter_first(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
+def set_first_stage(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
     """Give a new object its stage, by default the first one of its pipeline."""
     if "CLOSEDATE" in entity.field_names:
         _set_dates(data, now)
@@ -36,19 +32,19 @@ def enter_first(portal: Portal, entity: Entity, data: dict[str, Any], now: str) 
         first = portal.directories.first(directory(entity, data))
         data[entity.stage_field] = data.get(entity.stage_field) or first
         data["MOVED_TIME"] = now
-        enter(portal, entity, data, now)
+        set_stage_fields(portal, entity, data, now)
 
 
 def _set_dates(data: dict[str, Any], now: str) -> None:
-    """An object with dates begins today and ends in a week (crm/universal/crm-item-add.md)."""
+    """By default, an object begins today and ends in a week (crm/universal/crm-item-add.md)."""
     today = datetime.fromisoformat(now)
     for name, days in (("BEGINDATE", 0), ("CLOSEDATE", 7)):
         if not data.get(name):
             data[name] = to_stored("date", (today + timedelta(days=days)).date().isoformat())
 
 
-def enter(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
-    """Set the fields that depend on the stage."""
+def set_stage_fields(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
+    """Set the fields that depend on the stage: its group, and when and whether it is closed."""
     stage, names = data[entity.stage_field] or "", entity.field_names
     meaning = portal.directories.semantics(directory(entity, data), stage)
     data[entity.semantics_field] = meaning
@@ -61,15 +57,15 @@ def enter(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> Non
         data["IS_NEW"] = "Y" if stage == first else "N"
 
 
-def kind(before: Item, data: Mapping[str, Any], entity: Entity) -> int:
+def entry_kind(before: Item, data: Mapping[str, Any], entity: Entity) -> int:
     """The kind of the history entry for a move."""
     if before.data.get("CATEGORY_ID") != data.get("CATEGORY_ID"):
         return CHANGED_PIPELINE
     return MOVED if data[entity.semantics_field] == "P" else FINISHED
 
 
-def record(
-    portal: Portal, entity: Entity, item_id: int, data: Mapping[str, Any], entry_kind: int
+def record_stage(
+    portal: Portal, entity: Entity, item_id: int, data: Mapping[str, Any], kind: int
 ) -> None:
     """Enter the current stage in the history."""
     if not entity.stage_field:
@@ -80,7 +76,7 @@ def record(
         (
             entity.type_id,
             item_id,
-            entry_kind,
+            kind,
             data.get("MOVED_TIME") or iso(portal.clock.wall()),
             data[entity.stage_field],
             data[entity.semantics_field],

@@ -14,9 +14,11 @@ ROBOT = "robot"
 
 @dataclass(frozen=True)
 class Write:
-    """A write: its method, what the client sent, and the resulting fields and rows.
+    """A write: who makes it and how, and the fields and multifield rows that it changes.
 
-    `connector` names the application whose offline queue does not get the event.
+    `method` and `sent` are what the object's history shows: a REST method with the client's
+    parameter, or `user`, `robot` and so on with the fields. `fields` are by upper-case name.
+    `connector` names the application that writes, whose offline queue does not get the event.
     """
 
     entity: Entity
@@ -26,7 +28,7 @@ class Write:
     rows: Sequence[RowChange] = ()
     connector: str = ""
     user: int = 1
-    #: Fields that only an import or the portal itself may set, by upper-case name.
+    #: Read-only fields, which only an import or the portal itself may set, by upper-case name.
     system: Mapping[str, Any] = field(default_factory=dict)
     #: A change by the portal itself: date and author of the last change stay.
     is_system: bool = False
@@ -35,7 +37,7 @@ class Write:
 
     @property
     def acting_user(self) -> int:
-        """The user whose token an event carries; 0 if no person made the write."""
+        """The user whose token the event carries; 0 if the portal itself or a robot wrote."""
         return 0 if self.is_system or self.method == ROBOT else self.user
 
     @property

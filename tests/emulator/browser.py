@@ -12,7 +12,7 @@ import aiohttp
 
 
 class Browser:
-    """One page of one browser; every call waits for its answer."""
+    """A browser with one page; every call waits for its answer."""
 
     def __init__(self, program: str, profile: Path, size: tuple[int, int] = (1360, 900)) -> None:
         self._runner = asyncio.Runner()
@@ -32,6 +32,7 @@ class Browser:
             text=True,
         )
         self._calls = 0
+        #: Exceptions in the page and errors in its log.
         self.problems: list[str] = []
 
     def __enter__(self) -> Self:
@@ -81,7 +82,7 @@ class Browser:
         self.call("Page.navigate", url=url)
 
     def mouse(self, kind: str, x: float, y: float) -> None:
-        """A mouse event with the left button."""
+        """A mouse event (Pressed, Moved, Released) with the left button at a place on the page."""
         self.call(
             "Input.dispatchMouseEvent",
             type=f"mouse{kind}",
@@ -111,13 +112,12 @@ class Browser:
         while True:
             message = await self._socket.receive_json(timeout=60)
             if message.get("id") == self._calls:
-                # A page that is being left evaluates nothing.
-                is_left = method == "Runtime.evaluate" and "error" in message
-                assert is_left or "error" not in message, message
+                # While the browser leaves a page for another one, it evaluates nothing.
+                assert method == "Runtime.evaluate" or "error" not in message, message
                 return message.get("result", {})
-            self._note(message)
+            self._collect_problems(message)
 
-    def _note(self, message: dict[str, Any]) -> None:
+    def _collect_problems(self, message: dict[str, Any]) -> None:
         entry = message.get("params", {}).get("entry", {})
         if message.get("method") == "Runtime.exceptionThrown":
             self.problems.append(str(message["params"]["exceptionDetails"]))

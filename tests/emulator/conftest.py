@@ -9,20 +9,20 @@ from tests.emulator.emulator_process import Emulator, start
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+def running_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     emulator = start(tmp_path_factory.mktemp("emulator") / "state.sqlite3")
     yield emulator
     assert emulator.stop() == 0
 
 
 @pytest.fixture
-def emulator(running: Emulator) -> Emulator:
-    running.control("POST", "reset")
-    return running
+def emulator(running_emulator: Emulator) -> Emulator:
+    running_emulator.control("POST", "reset")
+    return running_emulator
 
 
 @pytest.fixture(scope="session")
-def over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
+def emulator_over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
     """An emulator that speaks https, and its certificate."""
     folder = tmp_path_factory.mktemp("tls")
     emulator = start(folder / "state.sqlite3", "--tls")

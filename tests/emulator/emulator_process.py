@@ -38,7 +38,7 @@ class Emulator:
         return self.session.post(self.webhook + method, json=params or {}, **options)
 
     def abandon(self, method: str, params: object = None) -> None:
-        """Send a REST call, and leave without its answer once it has arrived."""
+        """Send a REST call, and close the connection once the emulator has counted the request."""
         before = self.calls()["requests"]
         body = json.dumps(params or {}).encode()
         parts = urlsplit(self.webhook + method)
@@ -96,9 +96,9 @@ class Emulator:
         """The counts of requests and commands."""
         return self.control("GET", "calls")
 
-    def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
-        """End the process; returns its exit code."""
-        self.process.send_signal(by)
+    def stop(self, signal_: signal.Signals = signal.SIGTERM) -> int:
+        """End the process by a signal; returns its exit code."""
+        self.process.send_signal(signal_)
         code = self.process.wait(timeout=60)
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -109,7 +109,7 @@ class Emulator:
 def start(state: Path, *options: str) -> Emulator:
     """A new emulator process with a state file, ready to answer."""
     process = subprocess.Popen(
-        # It ends together with the tests.
+        # The emulator ends together with the tests, however those end.
         [
             shutil.which("setpriv") or "setpriv",
             "--pdeathsig",
@@ -129,7 +129,7 @@ def start(state: Path, *options: str) -> Emulator:
         env={**os.environ, "PYTHONWARNINGS": ""},
     )
     assert process.stdout is not None
-    words = process.stdout.readline().split()
+    _, _, webhook, *_ = process.stdout.readline().split()  # Bitrix24 emulator: http://…/  board: …
     session = requests.Session()
     session.trust_env = False
-    return Emulator(process, words[2].removesuffix(WEBHOOK), session)
+    return Emulator(process, webhook.removesuffix(WEBHOOK), session)

@@ -38,13 +38,13 @@ def test_no_other_file_is_served(emulator: Emulator, name: str) -> None:
     assert emulator.session.get(f"{emulator.base}/board/{name}", timeout=60).status_code == 404
 
 
-def test_the_stream_reports_writes_and_figures(emulator: Emulator) -> None:
+def test_the_stream_reports_writes_and_statistics(emulator: Emulator) -> None:
     url = emulator.base + "/_emulator/stream"
     with emulator.session.get(url, stream=True, timeout=60) as stream:
         lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
         assert next(lines) == "event: tick"
-        figures = json.loads(next(lines).removeprefix("data: "))
-        assert figures["limits"]["standard"] == {"per_s": 2, "burst": 50}
+        statistics = json.loads(next(lines).removeprefix("data: "))
+        assert statistics["limits"]["standard"] == {"per_s": 2, "burst": 50}
         emulator.add(TITLE="Gleb")
         while next(lines) != "event: write":
             pass
@@ -58,7 +58,8 @@ def test_the_snapshot_contains_the_newest_cards_of_each_stage(emulator: Emulator
     emulator.add(STATUS_ID="SOMETHING_ELSE")
     board = emulator.control("GET", "board")
     assert board["counts"] == {"NEW": 100, "SOMETHING_ELSE": 1}
-    assert sorted(card["id"] for card in board["cards"]) == list(range(41, 102))
+    newest_60_and_the_other = list(range(41, 102))
+    assert sorted(card["id"] for card in board["cards"]) == newest_60_and_the_other
 
 
 @pytest.fixture
@@ -117,14 +118,14 @@ def test_the_address_of_a_lead_in_bitrix24_opens_it_on_the_board(
 
 
 @needs_chromium
-def test_the_board_speaks_russian_too(page: tuple[Emulator, Browser]) -> None:
+def test_the_board_can_be_switched_to_russian(page: tuple[Emulator, Browser]) -> None:
     _, browser = page
     browser.eval("document.querySelector('[data-language=ru]').click()")
     browser.wait_for("document.querySelector('.column h2')?.innerText === 'Не обработан'")
     assert browser.eval("document.documentElement.lang") == "ru"
     missing = browser.eval(
         "[...document.querySelectorAll('[data-text], .faults button')]"
-        ".map((each) => each.textContent).filter((text) => /[a-z]{4}/i.test(text))"
+        ".map((node) => node.textContent).filter((text) => /[a-z]{4}/i.test(text))"
     )
     assert missing == []
     browser.eval("document.querySelector('[data-language=en]').click()")
@@ -144,13 +145,13 @@ def test_arrow_keys_move_a_card_and_keep_the_focus(page: tuple[Emulator, Browser
 
 
 @needs_chromium
-def test_buttons_break_and_repair_the_portal(page: tuple[Emulator, Browser]) -> None:
+def test_buttons_add_and_clear_faults(page: tuple[Emulator, Browser]) -> None:
     emulator, browser = page
 
     def click(name: str) -> None:
         browser.eval(
             "[...document.querySelectorAll('.faults button')]"
-            f".find((each) => each.textContent === {json.dumps(name)}).click()"
+            f".find((button) => button.textContent === {json.dumps(name)}).click()"
         )
 
     click("500 to everything")

@@ -15,8 +15,10 @@ from tests.emulator.emulator_process import Emulator
 
 
 @pytest.fixture
-def b24(over_tls: tuple[Emulator, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Emulator, Any]:
-    emulator, cert = over_tls
+def b24(
+    emulator_over_tls: tuple[Emulator, Path], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Emulator, Any]:
+    emulator, cert = emulator_over_tls
     emulator.control("POST", "reset")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(cert))
     domain = emulator.base.removeprefix("https://").replace("127.0.0.1", "localhost")

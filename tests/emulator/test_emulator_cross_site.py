@@ -10,6 +10,7 @@ from emulator.telemetry.live_stream import SUBSCRIBERS_MAX
 from tests.emulator.emulator_process import WEBHOOK, Emulator, start
 from tests.servers import eventually
 
+#: The headers of a browser that follows a link on another site.
 LINK = {
     "Sec-Fetch-Site": "cross-site",
     "Sec-Fetch-Mode": "navigate",
@@ -21,10 +22,11 @@ CROSS_SITE = [
     {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
     {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
 ]
+#: The type of a body that a page may send to another site without asking it first.
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def ask(emulator: Emulator, method: str, path: str, **headers: str) -> int:
+def status_of(emulator: Emulator, method: str, path: str, **headers: str) -> int:
     body = b"fields[TITLE]=forged" if method == "POST" else None
     url, sent = emulator.base + path, {**FORM, **headers}
     return requests.request(method, url, headers=sent, data=body, timeout=60).status_code
@@ -33,10 +35,10 @@ def ask(emulator: Emulator, method: str, path: str, **headers: str) -> int:
 @pytest.mark.parametrize("headers", [*CROSS_SITE, LINK])
 def test_a_cross_site_page_creates_no_lead(emulator: Emulator, headers: dict[str, str]) -> None:
     """REST accepts forms, and a GET writes: an image or a link would suffice."""
-    assert ask(emulator, "POST", f"{WEBHOOK}crm.lead.add", **headers) == 403
+    assert status_of(emulator, "POST", f"{WEBHOOK}crm.lead.add", **headers) == 403
     query = f"{WEBHOOK}crm.lead.add?fields[TITLE]=forged"
     for path in (query, query.replace("rest", "%72est")):
-        assert ask(emulator, "GET", path, **headers) == 403
+        assert status_of(emulator, "GET", path, **headers) == 403
     assert emulator.leads() == []
 
 
@@ -49,12 +51,12 @@ def test_a_cross_site_page_can_neither_control_nor_read_the_emulator(
         *(("POST", "reset"), ("PUT", "settings"), ("POST", "faults"), ("PATCH", "leads/1")),
         *(("GET", "leads"), ("GET", "board"), ("GET", "stream")),
     ):
-        assert ask(emulator, method, f"/_emulator/{path}", **headers) == 403, path
+        assert status_of(emulator, method, f"/_emulator/{path}", **headers) == 403, path
     assert [lead["TITLE"] for lead in emulator.leads()] == ["kept"]
 
 
 def test_a_link_leads_to_the_board(emulator: Emulator) -> None:
-    assert ask(emulator, "GET", "/", **LINK) == 200
+    assert status_of(emulator, "GET", "/", **LINK) == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:3024", "bitrix24:3024"])
@@ -63,7 +65,7 @@ def test_a_foreign_host_name_is_refused(emulator: Emulator, host: str) -> None:
         *(("GET", "/"), ("GET", "/_emulator/leads"), ("POST", "/_emulator/reset")),
         *(("POST", f"{WEBHOOK}crm.lead.add"), ("GET", f"{WEBHOOK}crm.lead.list")),
     ):
-        assert ask(emulator, method, path, Host=host) == 421, path
+        assert status_of(emulator, method, path, Host=host) == 421, path
     assert emulator.leads() == []
 
 
@@ -79,10 +81,12 @@ def emulator_with_allowed_host(
 
 def test_a_host_name_may_be_added(emulator_with_allowed_host: Emulator) -> None:
     assert (
-        ask(emulator_with_allowed_host, "POST", f"{WEBHOOK}crm.lead.add", Host="bitrix24:3024")
+        status_of(
+            emulator_with_allowed_host, "POST", f"{WEBHOOK}crm.lead.add", Host="bitrix24:3024"
+        )
         == 200
     )
-    assert ask(emulator_with_allowed_host, "GET", "/", Host="evil.example") == 421
+    assert status_of(emulator_with_allowed_host, "GET", "/", Host="evil.example") == 421
 
 
 def test_the_number_of_open_pages_is_limited(emulator: Emulator) -> None:

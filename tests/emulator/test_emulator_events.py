@@ -41,7 +41,8 @@ class Receiver:
     def next(self) -> Event:
         return self.events.get(timeout=60)
 
-    def names(self, count: int) -> list[tuple[str, str]]:
+    def next_names(self, count: int) -> list[tuple[str, str]]:
+        """The name and the object's id of each of the next events."""
         events = [self.next() for _ in range(count)]
         return [(event["event"], event["data[FIELDS][ID]"]) for event in events]
 
@@ -58,15 +59,15 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def receive_all(emulator: Emulator, receiver: Receiver) -> Emulator:
+def emulator_with_webhook(emulator: Emulator, receiver: Receiver) -> Emulator:
     emulator.set(outgoing_webhook_url=receiver.url, application_token="s3cret")  # noqa: S106 - of a test
     return emulator
 
 
 def test_writes_are_reported_as_a_form_with_the_id_only(
-    receive_all: Emulator, receiver: Receiver
+    emulator_with_webhook: Emulator, receiver: Receiver
 ) -> None:
-    receive_all.add(NAME="Gleb")
+    emulator_with_webhook.add(NAME="Gleb")
     event = receiver.next()
     assert event["type"] == "application/x-www-form-urlencoded"
     assert event["event"] == "ONCRMLEADADD"
@@ -78,16 +79,16 @@ def test_writes_are_reported_as_a_form_with_the_id_only(
 
 
 def test_writes_by_a_client_and_by_a_person_are_reported_in_order(
-    receive_all: Emulator, receiver: Receiver
+    emulator_with_webhook: Emulator, receiver: Receiver
 ) -> None:
     """A crm.item.update that changes nothing is not reported."""
-    receive_all.add(NAME="Gleb")
-    receive_all.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Gleb"}})
+    emulator_with_webhook.add(NAME="Gleb")
+    emulator_with_webhook.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Gleb"}})
     same = {"entityTypeId": 1, "id": 1, "fields": {"name": "Gleb"}}
-    receive_all.result("crm.item.update", same)
-    receive_all.control("PATCH", "leads/1", {"STATUS_ID": "JUNK"})
-    receive_all.result("crm.lead.delete", {"id": 1})
-    assert receiver.names(4) == [
+    emulator_with_webhook.result("crm.item.update", same)
+    emulator_with_webhook.control("PATCH", "leads/1", {"STATUS_ID": "JUNK"})
+    emulator_with_webhook.result("crm.lead.delete", {"id": 1})
+    assert receiver.next_names(4) == [
         ("ONCRMLEADADD", "1"),
         ("ONCRMLEADUPDATE", "1"),
         ("ONCRMLEADUPDATE", "1"),
@@ -96,27 +97,31 @@ def test_writes_by_a_client_and_by_a_person_are_reported_in_order(
     assert receiver.events.empty()
 
 
-def test_an_event_is_never_sent_twice(receive_all: Emulator, receiver: Receiver) -> None:
+def test_an_event_is_never_sent_twice(emulator_with_webhook: Emulator, receiver: Receiver) -> None:
     """The handler's answer does not matter."""
     receiver.status = 500
-    receive_all.add()
-    receive_all.add()
-    assert receiver.names(2) == [("ONCRMLEADADD", "1"), ("ONCRMLEADADD", "2")]
+    emulator_with_webhook.add()
+    emulator_with_webhook.add()
+    assert receiver.next_names(2) == [("ONCRMLEADADD", "1"), ("ONCRMLEADADD", "2")]
     assert receiver.events.empty()
 
 
-def test_events_may_come_more_than_once(receive_all: Emulator, receiver: Receiver) -> None:
-    receive_all.set(event_copies=3)
-    receive_all.add()
-    assert receiver.names(3) == [("ONCRMLEADADD", "1")] * 3
+def test_events_may_come_more_than_once(
+    emulator_with_webhook: Emulator, receiver: Receiver
+) -> None:
+    emulator_with_webhook.set(event_copies=3)
+    emulator_with_webhook.add()
+    assert receiver.next_names(3) == [("ONCRMLEADADD", "1")] * 3
 
 
-def test_events_may_be_late_and_out_of_order(receive_all: Emulator, receiver: Receiver) -> None:
+def test_events_may_be_late_and_out_of_order(
+    emulator_with_webhook: Emulator, receiver: Receiver
+) -> None:
     """They arrive shuffled within an emulated second."""
-    receive_all.set(event_order="shuffled", event_delay_ms=200, rate_per_s=0)
+    emulator_with_webhook.set(event_order="shuffled", event_delay_ms=200, rate_per_s=0)
     for _ in range(20):
-        receive_all.add()
-    order = [int(lead_id) for _, lead_id in receiver.names(20)]
+        emulator_with_webhook.add()
+    order = [int(lead_id) for _, lead_id in receiver.next_names(20)]
     assert sorted(order) == list(range(1, 21))
     assert order != sorted(order)
 
@@ -130,7 +135,7 @@ def test_handlers_are_bound_and_unbound(emulator: Emulator, receiver: Receiver) 
     ]
     emulator.add()
     emulator.result("crm.lead.update", {"id": 1, "fields": {}})
-    assert receiver.names(1) == [("ONCRMLEADADD", "1")]
+    assert receiver.next_names(1) == [("ONCRMLEADADD", "1")]
     assert emulator.result("event.unbind", params) == {"count": 1}
     assert emulator.result("event.get") == []
 

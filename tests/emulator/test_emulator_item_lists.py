@@ -13,7 +13,7 @@ def ids(emulator: Emulator, conditions: Any, **extra: Any) -> list[int]:
 
 
 @pytest.fixture
-def three(emulator: Emulator) -> Emulator:
+def emulator_with_leads(emulator: Emulator) -> Emulator:
     emulator.add(NAME="Анна", STATUS_ID="NEW", OPPORTUNITY=5000, SOURCE_ID="WEB")
     emulator.add(LAST_NAME="Weber", STATUS_ID="JUNK", PHONE=[{"VALUE": "+7700"}], OPENED="N")
     emulator.add(STATUS_ID="IN_PROCESS", ASSIGNED_BY_ID=2, CURRENCY_ID="EUR")
@@ -40,19 +40,19 @@ def three(emulator: Emulator) -> Emulator:
     ids=str,
 )
 def test_a_filter_treats_a_field_that_was_never_set_as_its_default(
-    three: Emulator, conditions: Any, found: list[int]
+    emulator_with_leads: Emulator, conditions: Any, found: list[int]
 ) -> None:
-    assert ids(three, conditions) == found
+    assert ids(emulator_with_leads, conditions) == found
 
 
-def test_a_group_may_be_joined_by_or(three: Emulator) -> None:
+def test_a_group_may_be_joined_by_or(emulator_with_leads: Emulator) -> None:
     """The documented example: a name or a last name, and one of two stages."""
     group = {"logic": "OR", "0": {"!=name": ""}, "1": {"!=lastName": ""}}
-    assert ids(three, {"0": group}) == [1, 2]
-    assert ids(three, {"0": group, "@stageId": ["NEW", "IN_PROCESS"]}) == [1]
-    assert ids(three, {"logic": "OR", "stageId": "JUNK", "assignedById": 2}) == [2, 3]
+    assert ids(emulator_with_leads, {"0": group}) == [1, 2]
+    assert ids(emulator_with_leads, {"0": group, "@stageId": ["NEW", "IN_PROCESS"]}) == [1]
+    assert ids(emulator_with_leads, {"logic": "OR", "stageId": "JUNK", "assignedById": 2}) == [2, 3]
     nested = {"logic": "OR", "0": {"id": 3}, "1": {"logic": "AND", "id": 1, "stageId": "JUNK"}}
-    assert ids(three, [nested]) == [3]
+    assert ids(emulator_with_leads, [nested]) == [3]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,12 @@ def test_unknown_fields_and_directions_of_a_list_are_refused(
     assert response.json() == {"error": "INVALID_ARG_VALUE", "error_description": text}
 
 
-def test_phones_are_listed_with_all_fields_but_not_when_selected_alone(three: Emulator) -> None:
+def test_phones_are_listed_with_all_fields_but_not_when_selected_alone(
+    emulator_with_leads: Emulator,
+) -> None:
     def row(*select: str) -> Any:
         params = {"entityTypeId": 1, "filter": {"id": 2}, "select": list(select)}
-        return three.result("crm.item.list", params)["items"][0]
+        return emulator_with_leads.result("crm.item.list", params)["items"][0]
 
     assert row("id", "fm", "nonsense") == {"id": 2}
     assert row("phone") == {"id": 2, "phone": "+7700"}
@@ -91,8 +93,10 @@ def test_phones_are_listed_with_all_fields_but_not_when_selected_alone(three: Em
     assert row()["fm"][0]["value"] == "+7700"
 
 
-def test_the_setting_date_filter_decides_whether_iso_dates_filter(three: Emulator) -> None:
-    assert ids(three, {"<createdTime": "2000-01-01T00:00:00"}) == []
-    three.set(date_filter="not_iso")
-    assert ids(three, {"<createdTime": "2000-01-01T00:00:00"}) == [1, 2, 3]
-    assert ids(three, {"<createdTime": "2000-01-01 00:00:00"}) == []
+def test_the_setting_date_filter_decides_whether_iso_dates_filter(
+    emulator_with_leads: Emulator,
+) -> None:
+    assert ids(emulator_with_leads, {"<createdTime": "2000-01-01T00:00:00"}) == []
+    emulator_with_leads.set(date_filter="not_iso")
+    assert ids(emulator_with_leads, {"<createdTime": "2000-01-01T00:00:00"}) == [1, 2, 3]
+    assert ids(emulator_with_leads, {"<createdTime": "2000-01-01 00:00:00"}) == []

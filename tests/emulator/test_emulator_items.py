@@ -7,7 +7,7 @@ import pytest
 from tests.emulator.emulator_process import Emulator
 
 WORK = {"typeId": "PHONE", "valueType": "WORK", "value": "+493012345678"}
-SHOWN = {"id": 1, **WORK}
+STORED = {"id": 1, **WORK}
 
 
 def add(emulator: Emulator, **fields: Any) -> Any:
@@ -19,7 +19,7 @@ def update(emulator: Emulator, lead_id: int, **fields: Any) -> Any:
     return emulator.result("crm.item.update", params)["item"]
 
 
-def test_add_answers_the_lead_with_the_ids_of_its_rows(emulator: Emulator) -> None:
+def test_add_returns_the_lead_with_the_ids_of_its_rows(emulator: Emulator) -> None:
     item = add(emulator, name="Klaus", originId="7", originatorId="core", fm=[WORK])
     assert (item["id"], item["title"], item["name"], item["stageId"]) == (
         1,
@@ -28,7 +28,7 @@ def test_add_answers_the_lead_with_the_ids_of_its_rows(emulator: Emulator) -> No
         "NEW",
     )
     assert (item["originatorId"], item["originId"], item["hasPhone"]) == ("core", "7", "Y")
-    assert item["fm"] == [SHOWN]
+    assert item["fm"] == [STORED]
 
 
 def test_both_apis_see_the_same_lead(emulator: Emulator) -> None:
@@ -38,7 +38,7 @@ def test_both_apis_see_the_same_lead(emulator: Emulator) -> None:
     assert lead["PHONE"][0]["VALUE"] == WORK["value"]
     emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Karl"}})
     item = emulator.result("crm.item.get", {"entityTypeId": 1, "id": 1})["item"]
-    assert (item["name"], item["fm"]) == ("Karl", [SHOWN])
+    assert (item["name"], item["fm"]) == ("Karl", [STORED])
 
 
 def test_an_fm_object_changes_and_deletes_rows_by_id(emulator: Emulator) -> None:
@@ -70,17 +70,17 @@ def test_an_fm_list_adds_rows(emulator: Emulator) -> None:
     ],
     ids=str,
 )
-def test_an_fm_without_content_adds_no_rows_and_is_no_error(emulator: Emulator, fm: Any) -> None:
+def test_an_invalid_fm_changes_no_rows_and_is_no_error(emulator: Emulator, fm: Any) -> None:
     add(emulator, fm=[WORK])
     item = update(emulator, 1, name="Karl", fm=fm)
-    assert (item["name"], item["fm"]) == ("Karl", [SHOWN])
+    assert (item["name"], item["fm"]) == ("Karl", [STORED])
 
 
 @pytest.mark.parametrize("key", ["99", "0"])
 def test_an_fm_key_of_a_missing_row_adds_a_new_row(emulator: Emulator, key: str) -> None:
     """Documentation: how-to-change-email-or-phone.md."""
     add(emulator, fm=[WORK])
-    assert update(emulator, 1, fm={key: WORK})["fm"] == [SHOWN, {**SHOWN, "id": 2}]
+    assert update(emulator, 1, fm={key: WORK})["fm"] == [STORED, {**STORED, "id": 2}]
 
 
 def test_a_row_of_another_object_is_not_changed(emulator: Emulator) -> None:

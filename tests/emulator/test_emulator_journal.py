@@ -85,7 +85,7 @@ def test_a_request_that_runs_after_its_connection_broke_is_recorded(
     assert answered["status"] == 0
 
 
-def test_a_new_process_continues_with_other_names(tmp_path: Path, journal: Path) -> None:
+def test_a_new_process_gives_requests_other_ids(tmp_path: Path, journal: Path) -> None:
     for _ in range(2):
         emulator = start(tmp_path / "state", "--journal", str(journal))
         emulator.post("profile")

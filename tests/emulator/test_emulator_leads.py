@@ -12,7 +12,7 @@ NOT_FOUND = {"error": "", "error_description": "Not found"}
 INVALID_ID = {"error": "", "error_description": "ID is not defined or invalid."}
 
 
-def test_add_answers_growing_integers(emulator: Emulator) -> None:
+def test_add_returns_growing_ids(emulator: Emulator) -> None:
     first, second = emulator.call("crm.lead.add"), emulator.call("crm.lead.add")
     assert (first["result"], second["result"]) == (1, 2)
 
@@ -61,7 +61,7 @@ def test_dates_are_iso_with_an_offset(emulator: Emulator) -> None:
         assert datetime.fromisoformat(lead[name]).tzinfo is not None
 
 
-def test_update_and_delete_answer_true(emulator: Emulator) -> None:
+def test_update_and_delete_return_true(emulator: Emulator) -> None:
     emulator.add()
     assert emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Gleb"}}) is True
     assert emulator.get(1)["NAME"] == "Gleb"

@@ -200,7 +200,13 @@ def test_items_of_a_directory_are_added_changed_and_deleted(emulator: Emulator) 
     assert used.json()["error_description"] == "There are active items in this status."
     emulator.result("crm.lead.delete", {"id": 1})
     assert emulator.result("crm.status.delete", {"id": number}) is True
-    assert emulator.post("crm.status.delete", {"id": 1}).status_code == 400
+    system_item = emulator.post("crm.status.delete", {"id": 1})
+    assert system_item.status_code == 400
+    assert system_item.json()["error_description"].startswith(
+        "CRM System Status can be deleted only"
+    )
+    missing = emulator.post("crm.status.get", {"id": number})
+    assert missing.json()["error_description"] == "Status is not found."
     types = emulator.result("crm.status.entity.types")
     assert {"STATUS", "SOURCE", "DEAL_STAGE"} <= {type_["ID"] for type_ in types}
 

@@ -10,7 +10,8 @@ def bind(emulator: Emulator, event: str = "ONCRMLEADUPDATE", connector: str = ""
     assert emulator.result("event.bind", params) is True
 
 
-def take(emulator: Emulator, **params: Any) -> tuple[str | None, list[tuple[str, str]]]:
+def fetch(emulator: Emulator, **params: Any) -> tuple[str | None, list[tuple[str, str]]]:
+    """The process id, and the name and lead id of each event, of event.offline.get."""
     answer = emulator.result("event.offline.get", params)
     events = [
         (event["EVENT_NAME"], event["EVENT_DATA"]["FIELDS"]["ID"]) for event in answer["events"]
@@ -23,8 +24,8 @@ def test_several_changes_of_a_lead_are_one_event_and_read_once(emulator: Emulato
     emulator.add()
     for name in ("a", "b"):
         emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": name}})
-    assert take(emulator) == (None, [("ONCRMLEADUPDATE", "1")])
-    assert take(emulator) == (None, [])
+    assert fetch(emulator) == (None, [("ONCRMLEADUPDATE", "1")])
+    assert fetch(emulator) == (None, [])
 
 
 def test_events_can_look_as_in_the_documented_examples(emulator: Emulator) -> None:
@@ -42,14 +43,14 @@ def test_parallel_readers_get_disjoint_sets_until_they_clear(emulator: Emulator)
     bind(emulator, "ONCRMLEADADD")
     for _ in range(3):
         emulator.add()
-    first, first_events = take(emulator, clear=0, limit=2)
-    second, second_events = take(emulator, clear=0, limit=2)
+    first, first_events = fetch(emulator, clear=0, limit=2)
+    second, second_events = fetch(emulator, clear=0, limit=2)
     assert [lead_id for _, lead_id in first_events + second_events] == ["1", "2", "3"]
     assert first != second
-    assert take(emulator, clear=0, process_id=second) == (second, second_events)
+    assert fetch(emulator, clear=0, process_id=second) == (second, second_events)
     for process_id in (first, second):
         assert emulator.result("event.offline.clear", {"process_id": process_id}) is True
-    assert take(emulator)[1] == []
+    assert fetch(emulator)[1] == []
 
 
 def test_an_applications_own_writes_are_not_in_its_queue(emulator: Emulator) -> None:
@@ -57,8 +58,8 @@ def test_an_applications_own_writes_are_not_in_its_queue(emulator: Emulator) -> 
     bind(emulator, "ONCRMLEADADD", "theirs")
     emulator.result("crm.lead.add", {"fields": {}, "auth_connector": "mine"})
     emulator.add()
-    assert [lead_id for _, lead_id in take(emulator, auth_connector="mine")[1]] == ["2"]
-    assert [lead_id for _, lead_id in take(emulator, auth_connector="theirs")[1]] == ["1", "2"]
+    assert [lead_id for _, lead_id in fetch(emulator, auth_connector="mine")[1]] == ["2"]
+    assert [lead_id for _, lead_id in fetch(emulator, auth_connector="theirs")[1]] == ["1", "2"]
 
 
 def test_an_offline_handler_is_listed_and_unbound(emulator: Emulator) -> None:
@@ -83,18 +84,18 @@ def test_offline_events_can_be_filtered_ordered_and_listed_without_being_taken(
     assert ([event["ID"] for event in listed["result"]], listed["total"]) == (["3", "2", "1"], 3)
     assert (listed["result"][0]["PROCESS_ID"], listed["result"][0]["ERROR"]) == ("", "0")
     query = {"filter": {"EVENT_NAME": "ONCRMCONTACTADD"}}
-    assert take(emulator, **query)[1] == [("ONCRMCONTACTADD", "1")]
-    assert take(emulator, filter={">ID": 1}, order={"ID": "DESC"})[1] == [("ONCRMLEADUPDATE", "1")]
-    assert take(emulator)[1] == [("ONCRMLEADADD", "1")]
+    assert fetch(emulator, **query)[1] == [("ONCRMCONTACTADD", "1")]
+    assert fetch(emulator, filter={">ID": 1}, order={"ID": "DESC"})[1] == [("ONCRMLEADUPDATE", "1")]
+    assert fetch(emulator)[1] == [("ONCRMLEADADD", "1")]
 
 
 def test_a_process_can_reread_its_events_and_clear_single_ones(emulator: Emulator) -> None:
     bind(emulator, "ONCRMLEADADD")
     for _ in range(3):
         emulator.add()
-    process, _ = take(emulator, clear=0)
-    assert take(emulator, clear=0)[1] == []
-    reread = take(emulator, clear=0, process_id=process)
+    process, _ = fetch(emulator, clear=0)
+    assert fetch(emulator, clear=0)[1] == []
+    reread = fetch(emulator, clear=0, process_id=process)
     assert reread == (process, [("ONCRMLEADADD", str(lead_id)) for lead_id in (1, 2, 3)])
     listed = emulator.result("event.offline.list", {"filter": {"PROCESS_ID": process}})
     assert len(listed) == 3
@@ -102,7 +103,7 @@ def test_a_process_can_reread_its_events_and_clear_single_ones(emulator: Emulato
     assert emulator.result("event.offline.clear", cleared) is True
     failed = {"process_id": process, "message_id": [2]}
     assert emulator.result("event.offline.error", failed) is True
-    assert take(emulator, clear=0, process_id=process)[1] == [("ONCRMLEADADD", "3")]
-    assert take(emulator, clear=0, error=1)[1] == [("ONCRMLEADADD", "2")]
+    assert fetch(emulator, clear=0, process_id=process)[1] == [("ONCRMLEADADD", "3")]
+    assert fetch(emulator, clear=0, error=1)[1] == [("ONCRMLEADADD", "2")]
     emulator.set(event_bind="wrong_auth_type")
     assert emulator.post("event.offline.list").status_code == 403

@@ -26,16 +26,17 @@ BLOCKED = {
 
 
 def spend(emulator: Emulator, method: str = "crm.lead.add", seconds: float = 1) -> None:
-    """One call that costs this many simulated seconds, in little real time.
+    """One call that costs this many simulated seconds, at a hundred times the speed.
 
-    A basket lasts six real seconds at this speed.
+    A basket's ten minutes last six real seconds at this speed.
     """
     emulator.set(command_ms=seconds * 1000, speed=100)
     emulator.result(method, {"id": 1})
     emulator.set(command_ms=0, speed=1)
 
 
-def other_webhook(emulator: Emulator, method: str) -> int:
+def status_by_other_webhook(emulator: Emulator, method: str) -> int:
+    """The HTTP status of a call by the second webhook of the portal."""
     url = f"{emulator.base}/rest/1/second-webhook-code/{method}"
     return emulator.session.post(url, timeout=60).status_code
 
@@ -52,7 +53,7 @@ def test_baskets_expire_ten_minutes_after_their_first_call() -> None:
     assert (meter.operating, meter.reset_at) == (4.0, 661.0)
 
 
-def test_each_method_of_each_payer_has_its_own_meter() -> None:
+def test_each_method_of_each_owner_has_its_own_meter() -> None:
     meters = Meters()
     meters.meter("a", "crm.lead.add", 0).bill(5)
     assert meters.meter("a", "crm.lead.get", 0).operating == 0
@@ -102,7 +103,7 @@ def test_a_method_over_its_budget_is_blocked_alone(emulator: Emulator) -> None:
     assert (response.status_code, response.json()) == (429, BLOCKED)
     assert "Retry-After" not in response.headers
     assert emulator.get(1)["ID"] == "1"
-    assert other_webhook(emulator, "crm.lead.add") == 200
+    assert status_by_other_webhook(emulator, "crm.lead.add") == 200
     assert len(emulator.leads()) == 2
 
 
@@ -116,8 +117,8 @@ def test_a_method_that_has_used_up_its_budget_exactly_is_not_blocked(emulator: E
 def test_the_operating_budget_may_be_shared_by_the_whole_portal(emulator: Emulator) -> None:
     emulator.set(operating_limit_s=2, operating_scope="portal")
     spend(emulator, seconds=3)
-    assert other_webhook(emulator, "crm.lead.add") == 429
-    assert other_webhook(emulator, "profile") == 200
+    assert status_by_other_webhook(emulator, "crm.lead.add") == 429
+    assert status_by_other_webhook(emulator, "profile") == 200
 
 
 def test_a_blocked_method_is_free_again_when_its_baskets_have_expired(emulator: Emulator) -> None:
@@ -131,14 +132,15 @@ def test_a_blocked_method_is_free_again_when_its_baskets_have_expired(emulator: 
 
 
 def batch_time(emulator: Emulator) -> tuple[Any, Any]:
+    """The result and the `time` of a batch with an add and a get."""
     answer = emulator.call("batch", {"cmd": {"a": "crm.lead.add", "b": "crm.lead.get?id=1"}})
     return answer["result"], answer["time"]
 
 
 def test_a_batch_is_billed_to_its_commands(emulator: Emulator) -> None:
     emulator.set(command_ms=2000, speed=1000)
-    result, outer = batch_time(emulator)
-    assert outer["operating"] == 0
+    result, time_of_batch = batch_time(emulator)
+    assert time_of_batch["operating"] == 0
     assert {key: timing["operating"] for key, timing in result["result_time"].items()} == {
         "a": 2,
         "b": 2,
@@ -148,8 +150,8 @@ def test_a_batch_is_billed_to_its_commands(emulator: Emulator) -> None:
 def test_a_batch_may_be_billed_to_itself(emulator: Emulator) -> None:
     """The official JavaScript SDK measured this at a real portal."""
     emulator.set(command_ms=2000, speed=1000, batch_billing="batch", operating_limit_s=3)
-    _, outer = batch_time(emulator)
-    assert outer["operating"] == 4
+    _, time_of_batch = batch_time(emulator)
+    assert time_of_batch["operating"] == 4
     assert emulator.post("batch", {"cmd": {"a": "profile"}}).status_code == 429
     assert emulator.call("crm.lead.get", {"id": 1})["time"]["operating"] == 2
 

@@ -31,9 +31,9 @@ def clients() -> None:
         pytest.skip(f"the clients could not be installed: {error}")
 
 
-def run(over_tls: tuple[Emulator, Path], *command: str, **settings: Any) -> Any:
+def run(emulator_over_tls: tuple[Emulator, Path], *command: str, **settings: Any) -> Any:
     """The output of a client's program on a portal in its initial state with these settings."""
-    emulator, cert = over_tls
+    emulator, cert = emulator_over_tls
     emulator.control("POST", "reset")
     emulator.set(**settings)
     environment = {
@@ -54,9 +54,9 @@ def python(name: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("clients")
-def test_the_client_pybitrix24_works(over_tls: tuple[Emulator, Path]) -> None:
-    host = over_tls[0].base.removeprefix("https://")
-    results = run(over_tls, *python("with_pybitrix24.py"), host, "local-webhook-code")
+def test_the_client_pybitrix24_works(emulator_over_tls: tuple[Emulator, Path]) -> None:
+    host = emulator_over_tls[0].base.removeprefix("https://")
+    results = run(emulator_over_tls, *python("with_pybitrix24.py"), host, "local-webhook-code")
     assert (results["added"], results["got"]["TITLE"]) == (1, "Lead & Co")
     assert results["got"]["PHONE"][0]["VALUE"] == "+7700"
     assert results["batch"]["one"] == results["got"]
@@ -64,10 +64,12 @@ def test_the_client_pybitrix24_works(over_tls: tuple[Emulator, Path]) -> None:
 
 
 @pytest.mark.usefixtures("clients")
-def test_the_client_bitrix24_rest_works(over_tls: tuple[Emulator, Path]) -> None:
+def test_the_client_bitrix24_rest_works(emulator_over_tls: tuple[Emulator, Path]) -> None:
     """It reads 60 leads in two pages, the second by itself."""
     program = python("with_bitrix24_rest.py")
-    results = run(over_tls, *program, over_tls[0].webhook, rate_per_s=None)  # it does not wait
+    results = run(
+        emulator_over_tls, *program, emulator_over_tls[0].webhook, rate_per_s=None
+    )  # it does not wait
     assert results["added"] == list(range(1, 61))
     assert results["contact"]["item"]["name"] == "A"
     assert [int(row["ID"]) for row in results["listed"]] == list(range(1, 61))
@@ -75,18 +77,20 @@ def test_the_client_bitrix24_rest_works(over_tls: tuple[Emulator, Path]) -> None
 
 
 @pytest.mark.usefixtures("clients")
-def test_the_client_aiobitrix24_works(over_tls: tuple[Emulator, Path]) -> None:
-    results = run(over_tls, *python("with_aiobitrix24.py"), over_tls[0].webhook)
+def test_the_client_aiobitrix24_works(emulator_over_tls: tuple[Emulator, Path]) -> None:
+    results = run(emulator_over_tls, *python("with_aiobitrix24.py"), emulator_over_tls[0].webhook)
     assert (results["added"], results["title"]) == (1, "Lead & Co")
     assert results["batch"]["move"] is True
-    assert over_tls[0].get(1)["STATUS_ID"] == "JUNK"
+    assert emulator_over_tls[0].get(1)["STATUS_ID"] == "JUNK"
 
 
 @pytest.mark.usefixtures("clients")
-def test_the_client_b24jssdk_works(over_tls: tuple[Emulator, Path]) -> None:
+def test_the_client_b24jssdk_works(emulator_over_tls: tuple[Emulator, Path]) -> None:
     """The official JavaScript SDK."""
     program = str(_PROGRAMS / "with_b24jssdk.mjs")
-    results = run(over_tls, "node", program, f"{_INSTALLED}/", over_tls[0].webhook)
+    results = run(
+        emulator_over_tls, "node", program, f"{_INSTALLED}/", emulator_over_tls[0].webhook
+    )
     assert (results["added"], results["phone"]) == (1, "+7700")
     assert results["listed"] == {"items": [{"id": 1}]}
     assert results["titles"] == ["Lead & Co", "John"]

@@ -14,6 +14,7 @@ def as_manager(emulator: Emulator, method: str, params: object = None) -> reques
 
 
 def history(emulator: Emulator, **params: Any) -> list[tuple[int, str]]:
+    """Kind and stage of each entry in the stage history of leads."""
     items = emulator.result("crm.stagehistory.list", {"entityTypeId": 1, **params})["items"]
     return [(item["TYPE_ID"], item["STATUS_ID"]) for item in items]
 
@@ -53,7 +54,7 @@ def test_a_bad_history_call_is_refused(emulator: Emulator, params: Any, code: st
     assert emulator.post("crm.stagehistory.list", params).json()["error"] == code
 
 
-def test_a_merge_fills_the_first_and_deletes_the_others(emulator: Emulator) -> None:
+def test_a_merge_fills_the_first_object_and_deletes_the_others(emulator: Emulator) -> None:
     """Documentation: crm/duplicates/crm-entity-merge-batch.md."""
     emulator.add(NAME="Klaus", PHONE=[{"VALUE": "+7 700"}])
     emulator.add(NAME="Klaus", LAST_NAME="Weber", PHONE=[{"VALUE": "7700"}, {"VALUE": "8"}])
@@ -80,7 +81,7 @@ def test_merging_objects_with_different_values_is_a_conflict(emulator: Emulator)
     assert len(emulator.leads()) == 2
 
 
-def test_a_write_is_signed_by_its_webhooks_user(emulator: Emulator) -> None:
+def test_the_author_of_a_write_is_the_user_of_its_webhook(emulator: Emulator) -> None:
     emulator.set(manager_reads="all")
     emulator.add(ASSIGNED_BY_ID=2)
     changed = as_manager(

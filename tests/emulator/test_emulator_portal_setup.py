@@ -21,19 +21,22 @@ CONFIGURATION = "lead.details.configuration"
 
 
 def test_a_form_is_personal_or_common(emulator: Emulator) -> None:
-    usual = emulator.result(f"crm.{CONFIGURATION}.get")
-    assert {row["type"] for row in usual} == {"section"}
+    default_form = emulator.result(f"crm.{CONFIGURATION}.get")
+    assert {row["type"] for row in default_form} == {"section"}
     assert emulator.result(f"crm.{CONFIGURATION}.set", {"data": SECTIONS}) is True
     form = emulator.result(f"crm.{CONFIGURATION}.get")
     assert [row["optionFlags"] for row in form[0]["elements"]] == ["0", "1"]
     assert emulator.result("crm.item.details.configuration.get", {"entityTypeId": 1}) == form
-    assert emulator.result(f"crm.{CONFIGURATION}.get", {"scope": "C"}) == usual
-    assert emulator.result(f"crm.{CONFIGURATION}.get", {"extras": {"leadCustomerType": 2}}) == usual
+    assert emulator.result(f"crm.{CONFIGURATION}.get", {"scope": "C"}) == default_form
+    assert (
+        emulator.result(f"crm.{CONFIGURATION}.get", {"extras": {"leadCustomerType": 2}})
+        == default_form
+    )
     assert emulator.result(f"crm.{CONFIGURATION}.forceCommonScopeForAll") is True
-    assert emulator.result(f"crm.{CONFIGURATION}.get") == usual
+    assert emulator.result(f"crm.{CONFIGURATION}.get") == default_form
     emulator.result(f"crm.{CONFIGURATION}.set", {"data": SECTIONS, "scope": "C"})
     assert emulator.result(f"crm.{CONFIGURATION}.reset", {"scope": "C"}) is True
-    assert emulator.result(f"crm.{CONFIGURATION}.get", {"scope": "C"}) == usual
+    assert emulator.result(f"crm.{CONFIGURATION}.get", {"scope": "C"}) == default_form
 
 
 @pytest.mark.parametrize(

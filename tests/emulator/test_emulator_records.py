@@ -67,8 +67,8 @@ def test_a_template_has_fields_of_its_own(emulator: Emulator) -> None:
     assert text == "The field 'RQ_NAME' can not be added."
     stored = emulator.result("crm.requisite.preset.field.get", {"ID": 1, "preset": preset})
     assert (stored["ID"], stored["SORT"], stored["IN_SHORT_LIST"]) == (1, 580, "N")
-    rest = emulator.result("crm.requisite.preset.field.availabletoadd", {"preset": preset})
-    assert "RQ_NAME" not in rest
+    available = emulator.result("crm.requisite.preset.field.availabletoadd", {"preset": preset})
+    assert "RQ_NAME" not in available
     text = error_of(emulator, "crm.requisite.preset.field.list", {"preset": {"ID": 9}})[1]
     assert text == "The Preset with ID '9' is not found"
 

@@ -8,27 +8,28 @@ from typing import Any
 
 from tests.emulator.emulator_process import Emulator
 
+#: The entityTypeId of the first smart process of a portal.
 PROCESS = 1030
 
 
-def make(emulator: Emulator, **settings: Any) -> Any:
+def add_process(emulator: Emulator, **settings: Any) -> Any:
     fields = {"title": "Repairs", "isStagesEnabled": "Y", **settings}
     return emulator.result("crm.type.add", {"fields": fields})["type"]
 
 
-def item(emulator: Emulator, type_id: int, **fields: Any) -> Any:
+def add_item(emulator: Emulator, type_id: int, **fields: Any) -> Any:
     params = {"entityTypeId": type_id, "fields": fields}
     return emulator.result("crm.item.add", params)["item"]
 
 
-def error(emulator: Emulator, method: str, params: object) -> Any:
+def error_code(emulator: Emulator, method: str, params: object) -> Any:
     response = emulator.post(method, params)
     assert response.status_code == 400, response.text
     return response.json()["error"]
 
 
 def test_a_smart_process_has_the_fields_that_its_settings_choose(emulator: Emulator) -> None:
-    process = make(emulator, isClientEnabled="Y", isSourceEnabled="true")
+    process = add_process(emulator, isClientEnabled="Y", isSourceEnabled="true")
     assert (process["id"], process["entityTypeId"], process["isSourceEnabled"]) == (1, PROCESS, "Y")
     assert [row["entityTypeId"] for row in process["relations"]["parent"]] == [3, 4]
     fields = emulator.result("crm.item.fields", {"entityTypeId": PROCESS})["fields"]
@@ -43,8 +44,8 @@ def test_a_smart_process_has_the_fields_that_its_settings_choose(emulator: Emula
 
 
 def test_items_of_a_smart_process_move_between_its_stages(emulator: Emulator) -> None:
-    make(emulator)
-    first = item(emulator, PROCESS, title="Screen")
+    add_process(emulator)
+    first = add_item(emulator, PROCESS, title="Screen")
     assert (first["stageId"], first["previousStageId"]) == (f"DT{PROCESS}_2:NEW", None)
     move = {"entityTypeId": PROCESS, "id": 1, "fields": {"stageId": f"DT{PROCESS}_2:SUCCESS"}}
     moved = emulator.result("crm.item.update", move)["item"]
@@ -53,25 +54,25 @@ def test_items_of_a_smart_process_move_between_its_stages(emulator: Emulator) ->
     assert [row["STAGE_SEMANTIC_ID"] for row in history] == ["P", "S"]
     query = {"entityTypeId": PROCESS, "filter": {"@stageId": [moved["stageId"]]}}
     assert emulator.call("crm.item.list", query)["total"] == 1
-    assert error(emulator, "crm.type.delete", {"id": 1}) == "BX_ERROR"
+    assert error_code(emulator, "crm.type.delete", {"id": 1}) == "BX_ERROR"
     emulator.result("crm.item.delete", {"entityTypeId": PROCESS, "id": 1})
     assert emulator.result("crm.type.delete", {"id": 1}) == []
-    assert error(emulator, "crm.item.list", query) == "NOT_FOUND"
+    assert error_code(emulator, "crm.item.list", query) == "NOT_FOUND"
 
 
 def test_a_smart_process_gets_further_pipelines_only_if_enabled(emulator: Emulator) -> None:
-    process = make(emulator)
+    process = add_process(emulator)
     pipeline = {"entityTypeId": PROCESS, "fields": {"name": "Second"}}
-    assert error(emulator, "crm.category.add", pipeline) == "ADDING_DISABLED"
+    assert error_code(emulator, "crm.category.add", pipeline) == "ADDING_DISABLED"
     emulator.result(
         "crm.type.update", {"id": process["id"], "fields": {"isCategoriesEnabled": "Y"}}
     )
     category = emulator.result("crm.category.add", pipeline)["category"]
     assert (category["entityTypeId"], category["isDefault"]) == (PROCESS, "N")
-    other = item(emulator, PROCESS, categoryId=category["id"])
+    other = add_item(emulator, PROCESS, categoryId=category["id"])
     assert other["stageId"] == f"DT{PROCESS}_{category['id']}:NEW"
     key = {"entityTypeId": PROCESS, "id": category["id"]}
-    assert error(emulator, "crm.category.delete", key) == "BX_ERROR"
+    assert error_code(emulator, "crm.category.delete", key) == "BX_ERROR"
     deals = emulator.result("crm.category.list", {"entityTypeId": 2})["categories"]
     assert [row["id"] for row in deals] == [0]
 
@@ -79,18 +80,18 @@ def test_a_smart_process_gets_further_pipelines_only_if_enabled(emulator: Emulat
 def test_a_type_outside_the_range_or_unknown_is_refused(emulator: Emulator) -> None:
     for type_id in (1, 127, 193, 1031, "x"):
         fields = {"title": "No", "entityTypeId": type_id}
-        assert error(emulator, "crm.type.add", {"fields": fields}) == "INVALID_ARG_VALUE"
-    make(emulator)
+        assert error_code(emulator, "crm.type.add", {"fields": fields}) == "INVALID_ARG_VALUE"
+    add_process(emulator)
     fields = {"title": "Twice", "entityTypeId": PROCESS}
-    assert error(emulator, "crm.type.add", {"fields": fields}) == "INVALID_ARG_VALUE"
-    assert error(emulator, "crm.type.get", {"id": 9}) == 0
+    assert error_code(emulator, "crm.type.add", {"fields": fields}) == "INVALID_ARG_VALUE"
+    assert error_code(emulator, "crm.type.get", {"id": 9}) == 0
     unknown = {"filter": {"nothing": 1}}
-    assert error(emulator, "crm.type.list", unknown) == "INVALID_ARG_VALUE"
+    assert error_code(emulator, "crm.type.list", unknown) == "INVALID_ARG_VALUE"
 
 
 def test_types_are_found_by_a_filter_with_groups(emulator: Emulator) -> None:
     for title in ("Repairs", "Returns", "Visits"):
-        make(emulator, title=title)
+        add_process(emulator, title=title)
     conditions = {"logic": "OR", "0": {"%title": "pair"}, "1": {"=title": "Visits"}}
     found = emulator.call("crm.type.list", {"filter": {"0": conditions}, "order": {"id": "DESC"}})
     assert [row["title"] for row in found["result"]["types"]] == ["Visits", "Repairs"]
@@ -100,9 +101,9 @@ def test_types_are_found_by_a_filter_with_groups(emulator: Emulator) -> None:
 def test_relations_give_objects_a_parent(emulator: Emulator) -> None:
     """Documentation: crm/universal/object-fields.md#common."""
     relations = {"parent": [{"entityTypeId": 2}], "child": [{"entityTypeId": 1}]}
-    make(emulator, relations=relations)
-    deal = item(emulator, 2, title="Parent")["id"]
-    child = item(emulator, PROCESS, parentId2=deal)
+    add_process(emulator, relations=relations)
+    deal = add_item(emulator, 2, title="Parent")["id"]
+    child = add_item(emulator, PROCESS, parentId2=deal)
     assert child["parentId2"] == deal
     query = {"entityTypeId": PROCESS, "filter": {"parentId2": deal}}
     assert emulator.call("crm.item.list", query)["total"] == 1
@@ -111,21 +112,21 @@ def test_relations_give_objects_a_parent(emulator: Emulator) -> None:
 
 
 def test_a_reset_deletes_smart_processes(emulator: Emulator) -> None:
-    make(emulator)
-    item(emulator, PROCESS)
+    add_process(emulator)
+    add_item(emulator, PROCESS)
     emulator.control("POST", "reset")
     assert emulator.result("crm.type.list")["types"] == []
-    assert make(emulator)["id"] == 1
-    assert item(emulator, PROCESS)["id"] == 1
+    assert add_process(emulator)["id"] == 1
+    assert add_item(emulator, PROCESS)["id"] == 1
 
 
 def test_an_invoice_is_an_item_with_a_number(emulator: Emulator) -> None:
     """Documentation: crm/universal/object-fields.md#invoice."""
-    invoice = item(emulator, 31, title="For the screen")
+    invoice = add_item(emulator, 31, title="For the screen")
     assert (invoice["accountNumber"], invoice["stageId"]) == ("1", "DT31_1:N")
     paid = {"entityTypeId": 31, "id": 1, "fields": {"stageId": "DT31_1:P"}}
     assert emulator.result("crm.item.update", paid)["item"]["previousStageId"] == "DT31_1:N"
-    assert error(emulator, "crm.category.add", {"entityTypeId": 31, "fields": {"name": "x"}})
+    assert error_code(emulator, "crm.category.add", {"entityTypeId": 31, "fields": {"name": "x"}})
 
 
 def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
@@ -142,12 +143,12 @@ def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
     assert (typed["stageId"], typed["closed"]) == ("APPROVED", "Y")
     answer = emulator.post("crm.quote.update", {"id": 9, "fields": {}}).json()
     assert answer["error_description"] == "Quote is not found"
-    assert error(emulator, "crm.quote.delete", {"id": 9}) == "ERROR_CORE"
+    assert error_code(emulator, "crm.quote.delete", {"id": 9}) == "ERROR_CORE"
 
 
 def test_product_rows_of_an_item_have_rounded_prices(emulator: Emulator) -> None:
     """The documented examples: crm-item-productrow-add.md, crm-item-productrow-update.md."""
-    deal = item(emulator, 2)["id"]
+    deal = add_item(emulator, 2)["id"]
     sent = {"ownerId": deal, "ownerType": "D", "productId": 9621, "price": 80000, "quantity": 2}
     sent |= {"discountTypeId": 2, "discountRate": 20, "taxRate": 20, "taxIncluded": "Y"}
     row = emulator.result("crm.item.productrow.add", {"fields": sent})["productRow"]
@@ -160,11 +161,11 @@ def test_product_rows_of_an_item_have_rounded_prices(emulator: Emulator) -> None
     row = emulator.result("crm.item.productrow.update", change)["productRow"]
     assert (row["priceNetto"], row["priceBrutto"], row["quantity"]) == (90909.09, 100000, 2)
     owner = {"id": row["id"], "fields": {"ownerId": 2}}
-    assert error(emulator, "crm.item.productrow.update", owner) == "INVALID_ARG_VALUE"
+    assert error_code(emulator, "crm.item.productrow.update", owner) == "INVALID_ARG_VALUE"
 
 
 def test_product_rows_are_listed_replaced_and_deleted(emulator: Emulator) -> None:
-    owner = {"ownerType": "SI", "ownerId": item(emulator, 31)["id"]}
+    owner = {"ownerType": "SI", "ownerId": add_item(emulator, 31)["id"]}
     rows = [{"productId": 1, "price": 99.5}, {"productId": 2, "price": 10, "quantity": 3}]
     params = {**owner, "productRows": rows}
     stored = emulator.result("crm.item.productrow.set", params)["productRows"]
@@ -173,22 +174,22 @@ def test_product_rows_are_listed_replaced_and_deleted(emulator: Emulator) -> Non
     found = emulator.call("crm.item.productrow.list", {"filter": conditions})
     assert ([row["id"] for row in found["result"]["productRows"]], found["total"]) == ([1], 1)
     assert emulator.result("crm.item.productrow.delete", {"id": 1}) is None
-    assert error(emulator, "crm.item.productrow.get", {"id": 1}) == "NOT_FOUND"
+    assert error_code(emulator, "crm.item.productrow.get", {"id": 1}) == "NOT_FOUND"
     typed = emulator.result("crm.item.get", {"entityTypeId": 31, "id": owner["ownerId"]})["item"]
     assert typed["opportunity"] == 30
     missing = {"fields": {"ownerType": "D", "ownerId": 99}}
-    assert error(emulator, "crm.item.productrow.add", missing) == "OWNER_NOT_FOUND"
-    assert error(emulator, "crm.item.productrow.list", {"filter": {}}) == "INVALID_ARG_VALUE"
+    assert error_code(emulator, "crm.item.productrow.add", missing) == "OWNER_NOT_FOUND"
+    assert error_code(emulator, "crm.item.productrow.list", {"filter": {}}) == "INVALID_ARG_VALUE"
     contact = {"fields": {"ownerType": "C", "ownerId": 1}}
-    assert error(emulator, "crm.item.productrow.add", contact) == "ENTITY_TYPE_NOT_SUPPORTED"
+    assert error_code(emulator, "crm.item.productrow.add", contact) == "ENTITY_TYPE_NOT_SUPPORTED"
 
 
 def test_an_event_of_a_smart_process_contains_its_type(emulator: Emulator) -> None:
     """Documentation: crm/universal/events/on-crm-dynamic-item-add.md."""
     emulator.result("event.bind", {"event": "onCrmDynamicItemAdd", "event_type": "offline"})
-    make(emulator)
-    item(emulator, PROCESS)
-    item(emulator, 31)
+    add_process(emulator)
+    add_item(emulator, PROCESS)
+    add_item(emulator, 31)
     events = emulator.result("event.offline.list")
     types = [row["EVENT_DATA"]["FIELDS"]["ENTITY_TYPE_ID"] for row in events]
     assert types == [str(PROCESS), "31"]

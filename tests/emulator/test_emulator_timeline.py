@@ -186,7 +186,7 @@ def test_an_activity_is_bound_moved_and_unbound(emulator_with_objects: Emulator)
     assert code == "CAN_NOT_UPDATE_COMPLETED_TODO"
 
 
-def test_applications_bring_badges_and_types_of_activities(emulator: Emulator) -> None:
+def test_applications_define_badges_and_types_of_activities(emulator: Emulator) -> None:
     """Documentation: crm/timeline/activities/configurable/badges/, .../types/."""
     badge = {"code": "missed", "title": "Call", "value": "Missed", "type": "failure"}
     assert emulator.result("crm.activity.badge.add", badge) == {"badge": badge}

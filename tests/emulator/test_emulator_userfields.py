@@ -7,24 +7,25 @@ import pytest
 from tests.emulator.emulator_process import Emulator
 
 
-def field(emulator: Emulator, name: str, kind: str, **extra: Any) -> int:
+def add_field(emulator: Emulator, name: str, kind: str, **extra: Any) -> int:
     fields = {"FIELD_NAME": name, "USER_TYPE_ID": kind, "LABEL": name.title(), **extra}
     return int(emulator.result("crm.lead.userfield.add", {"fields": fields}))
 
 
-def add(emulator: Emulator, **fields: Any) -> Any:
+def add_item(emulator: Emulator, **fields: Any) -> Any:
     return emulator.result("crm.item.add", {"entityTypeId": 1, "fields": fields})["item"]
 
 
 @pytest.fixture
 def portal(emulator: Emulator) -> Emulator:
-    field(emulator, "WISH", "string")
-    field(emulator, "UF_17", "double")
-    field(emulator, "UF_CRM_VIP", "boolean")
+    """A portal with a user field of each kind."""
+    add_field(emulator, "WISH", "string")
+    add_field(emulator, "UF_17", "double")
+    add_field(emulator, "UF_CRM_VIP", "boolean")
     colors = [{"VALUE": "red", "DEF": "Y"}, {"VALUE": "green", "XML_ID": "g"}, {"VALUE": ""}]
-    field(emulator, "COLOR", "enumeration", LIST=colors)
-    field(emulator, "LINKS", "url", MULTIPLE="Y")
-    field(emulator, "DAY", "date")
+    add_field(emulator, "COLOR", "enumeration", LIST=colors)
+    add_field(emulator, "LINKS", "url", MULTIPLE="Y")
+    add_field(emulator, "DAY", "date")
     return emulator
 
 
@@ -46,7 +47,7 @@ def test_fields_are_described_in_both_apis(portal: Emulator) -> None:
 
 def test_values_arrive_and_change_in_both_apis(portal: Emulator) -> None:
     color = portal.result("crm.lead.fields")["UF_CRM_COLOR"]["items"][1]["ID"]
-    item = add(
+    item = add_item(
         portal, ufCrmWish="tea", ufCrm_17=1.5, ufCrmVip="Y", ufCrmColor=color, ufCrmDay="2026-01-31"
     )
     assert (item["ufCrmWish"], item["ufCrm_17"], item["ufCrmVip"]) == ("tea", 1.5, "Y")
@@ -66,7 +67,7 @@ def test_values_arrive_and_change_in_both_apis(portal: Emulator) -> None:
 
 def test_a_boolean_field_is_false_in_leads_older_than_the_field(emulator: Emulator) -> None:
     emulator.add()
-    field(emulator, "VIP", "boolean")
+    add_field(emulator, "VIP", "boolean")
     assert emulator.get(1)["UF_CRM_VIP"] is False
     find = {"entityTypeId": 1, "filter": {"ufCrmVip": 0}, "select": ["ufCrmVip"]}
     assert emulator.result("crm.item.list", find)["items"] == [{"id": 1, "ufCrmVip": "N"}]
@@ -94,8 +95,8 @@ def test_a_wrong_value_is_refused(portal: Emulator, name: str, value: Any, code:
 
 
 def test_lists_can_filter_by_and_select_user_fields(portal: Emulator) -> None:
-    add(portal, ufCrmWish="tea", ufCrmVip="Y", ufCrmLinks=["a", "b"], ufCrm_17=7)
-    add(portal, ufCrmWish="milk")
+    add_item(portal, ufCrmWish="tea", ufCrmVip="Y", ufCrmLinks=["a", "b"], ufCrm_17=7)
+    add_item(portal, ufCrmWish="milk")
 
     def ids(conditions: Any) -> list[int]:
         params = {"entityTypeId": 1, "filter": conditions, "select": ["id"]}
@@ -116,7 +117,7 @@ def test_lists_can_filter_by_and_select_user_fields(portal: Emulator) -> None:
 
 def test_a_mandatory_field_is_required_when_a_lead_is_added_or_moved(portal: Emulator) -> None:
     number = portal.add()
-    field(portal, "CITY", "string", MANDATORY="Y")
+    add_field(portal, "CITY", "string", MANDATORY="Y")
     assert portal.result("crm.lead.fields")["UF_CRM_CITY"]["isRequired"] is True
     response = portal.post("crm.item.add", {"entityTypeId": 1, "fields": {}})
     assert response.json()["error"] == "CRM_FIELD_ERROR_REQUIRED"

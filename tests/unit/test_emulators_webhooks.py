@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.http.webhooks import is_emulators
+from emulator.http.webhooks import is_emulator_webhook
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from emulator.http.webhooks import is_emulators
     ],
 )
 def test_a_loopback_url_with_a_code_of_the_emulator_is_a_webhook_of_the_emulator(url: str) -> None:
-    assert is_emulators(url)
+    assert is_emulator_webhook(url)
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ def test_a_loopback_url_with_a_code_of_the_emulator_is_a_webhook_of_the_emulator
     ],
 )
 def test_any_other_url_is_not_the_emulators_webhook(url: str) -> None:
-    assert not is_emulators(url)
+    assert not is_emulator_webhook(url)

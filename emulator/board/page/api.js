@@ -23,6 +23,7 @@ export const addFault = (rule) => send("POST", "faults", [rule]);
 export const clearFaults = () => send("DELETE", "faults");
 export const reset = () => send("POST", "reset");
 
+// Calls the handler of each server-sent event by its name, with the event's data.
 export function listen(handlers) {
   const source = new EventSource("/_emulator/stream");
   for (const [name, handle] of Object.entries(handlers)) {

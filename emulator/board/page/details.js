@@ -1,7 +1,7 @@
-// One object's own page: its fields and phones, its writes in order, and where it can go.
+// The dialog of an object: its fields and phones, its writes in order, and the stages to which it can move.
 
 import * as api from "./api.js";
-import { byId, element, say } from "./dom.js";
+import { byId, element, showMessage } from "./dom.js";
 import { language, t } from "./texts.js";
 
 const FIELDS = {
@@ -16,18 +16,18 @@ byId("lead-form").addEventListener("submit", save);
 byId("lead-delete").addEventListener("click", () => {
   if (!confirm(t("Delete it?"))) return;
   byId("lead").close();
-  api.remove(shown.type, shown.id).catch((error) => say(error.message));
+  api.remove(shown.type, shown.id).catch((error) => showMessage(error.message));
 });
 
 export async function open(type, id, stages) {
   const found = await api.item(type, id).catch(() => null);
   if (!found) {
-    say(t("#{id} does not exist.", { id }));
+    showMessage(t("#{id} does not exist.", { id }));
     return;
   }
   shown = { type, id, found };
   byId("lead-title").textContent = `${found.TITLE ?? found.NAME ?? t("No name")} · #${found.ID}`;
-  byId("lead-stages").replaceChildren(...stages.map((stage) => choice(found, stage)));
+  byId("lead-stages").replaceChildren(...stages.map((stage) => stageButton(found, stage)));
   byId("lead-fields").replaceChildren(
     ...FIELDS[type].map((name) => field(name, name, found[name])),
     ...(type === 2 ? [] : phoneFields(found)),
@@ -37,11 +37,11 @@ export async function open(type, id, stages) {
   byId("lead-phones").replaceChildren(
     ...(phones.length ? phones : [t("none")]).map((text) => element("li", {}, text)),
   );
-  byId("lead-history").replaceChildren(...found.history.map(write));
+  byId("lead-history").replaceChildren(...found.history.map(historyEntry));
   if (!byId("lead").open) byId("lead").showModal();
 }
 
-// The phones that there are, each by its row, and room for one more.
+// A field for each phone row, named by its id, and one for a new phone.
 function phoneFields(found) {
   const rows = (found.PHONE ?? []).map((row) => field(t("Phone"), `PHONE-${row.ID}`, row.VALUE));
   return [...rows, field(t("Another phone"), "PHONE-", "")];
@@ -58,22 +58,22 @@ async function save() {
     if (input.value === input.getAttribute("value")) continue;
     const [, row] = /^PHONE-([0-9]*)$/.exec(input.name) ?? [];
     if (row === undefined) fields[input.name] = input.value;
-    else phones.push({ ...(row && { ID: row }), VALUE: input.value, ...(!row && { VALUE_TYPE: "WORK" }) });
+    else phones.push(row ? { ID: row, VALUE: input.value } : { VALUE: input.value, VALUE_TYPE: "WORK" });
   }
   if (phones.length) fields.PHONE = phones;
-  if (Object.keys(fields).length) await api.edit(shown.type, shown.id, fields).catch((error) => say(error.message));
+  if (Object.keys(fields).length) await api.edit(shown.type, shown.id, fields).catch((error) => showMessage(error.message));
 }
 
-function choice(found, [status, name]) {
+function stageButton(found, [status, name]) {
   const current = found.STATUS_ID ?? found.STAGE_ID;
   const onclick = async () => {
     byId("lead").close();
-    if (status !== current) await api.move(shown.type, shown.id, status).catch((error) => say(error.message));
+    if (status !== current) await api.move(shown.type, shown.id, status).catch((error) => showMessage(error.message));
   };
   return element("button", { type: "button", "aria-pressed": String(status === current), onclick }, name);
 }
 
-function write({ time, method, fields }) {
+function historyEntry({ time, method, fields }) {
   const at = new Date(time * 1000);
   return element(
     "li",

@@ -1,21 +1,21 @@
-// Elements from data. Text only ever becomes text: leads hold what users typed.
+// Elements from data. Text is only ever inserted as text, since leads contain user input.
 
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const created = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "onclick") made.addEventListener("click", value);
-    else if (value !== undefined) made.setAttribute(name, value);
+    if (name === "onclick") created.addEventListener("click", value);
+    else if (value !== undefined) created.setAttribute(name, value);
   }
-  made.append(...children);
-  return made;
+  created.append(...children);
+  return created;
 }
 
 export const byId = (id) => document.getElementById(id);
 
-export function say(text) {
+export function showMessage(text) {
   const toast = byId("toast");
   toast.textContent = text;
   toast.hidden = false;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { toast.hidden = true; }, 4000);
+  clearTimeout(showMessage.timer);
+  showMessage.timer = setTimeout(() => { toast.hidden = true; }, 4000);
 }

@@ -1,11 +1,12 @@
-// Moving cards: drag with mouse or pen, arrow keys, or a click for the lead's own page.
+// Moving cards with mouse, pen or arrow keys; a click or Enter opens the object's details.
 
 import { byId } from "./dom.js";
 
-const THRESHOLD_PX = 6;
+const THRESHOLD_PX = 6; // less is a click
+// The pressed card, where it was pressed, and once it moves the copy under the pointer and the column below it.
 let drag = null;
 
-export function enable({ onMove, onOpen, stageBeside }) {
+export function enable({ onMove, onOpen, neighbourStage }) {
   const board = byId("board");
   board.addEventListener("pointerdown", (event) => {
     const card = event.target.closest(".card");
@@ -13,22 +14,23 @@ export function enable({ onMove, onOpen, stageBeside }) {
     drag = { card, x: event.clientX, y: event.clientY, touch: event.pointerType === "touch" };
   });
   addEventListener("pointermove", track);
-  addEventListener("pointercancel", drop);
+  addEventListener("pointercancel", endDrag);
   addEventListener("pointerup", (event) => {
-    const done = drag;
-    const target = drop();
-    if (!done) return;
-    if (!done.ghost) {
-      if (event.target.closest(".card") === done.card) onOpen(Number(done.card.dataset.id));
-    } else if (target && target !== done.card.dataset.stage) {
-      onMove(Number(done.card.dataset.id), target);
+    if (!drag) return;
+    const { card, ghost, over } = drag;
+    endDrag();
+    const target = over?.dataset.stage;
+    if (!ghost) {
+      if (event.target.closest(".card") === card) onOpen(Number(card.dataset.id));
+    } else if (target && target !== card.dataset.stage) {
+      onMove(Number(card.dataset.id), target);
     }
   });
   board.addEventListener("keydown", (event) => {
     const card = event.target.closest(".card");
     if (!card) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const stage = step && stageBeside(card.dataset.stage, step);
+    const stage = step && neighbourStage(card.dataset.stage, step);
     if (stage) onMove(Number(card.dataset.id), stage);
     if (event.key === "Enter") onOpen(Number(card.dataset.id));
     if (stage || event.key === "Enter") event.preventDefault();
@@ -37,8 +39,8 @@ export function enable({ onMove, onOpen, stageBeside }) {
 
 function track(event) {
   if (!drag || drag.touch) return;
-  const far = Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > THRESHOLD_PX;
-  if (!drag.ghost && far) lift();
+  const isFar = Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > THRESHOLD_PX;
+  if (!drag.ghost && isFar) liftCard();
   if (!drag.ghost) return;
   drag.ghost.style.left = `${event.clientX - drag.dx}px`;
   drag.ghost.style.top = `${event.clientY - drag.dy}px`;
@@ -50,7 +52,8 @@ function track(event) {
   }
 }
 
-function lift() {
+// Puts a copy of the card under the pointer.
+function liftCard() {
   const box = drag.card.getBoundingClientRect();
   drag.dx = drag.x - box.left;
   drag.dy = drag.y - box.top;
@@ -63,12 +66,9 @@ function lift() {
   document.body.append(drag.ghost);
 }
 
-function drop() {
-  if (!drag) return null;
-  const target = drag.over?.dataset.stage ?? null;
-  drag.over?.classList.remove("over");
-  drag.ghost?.remove();
-  drag.card.classList.remove("lifted");
+function endDrag() {
+  drag?.over?.classList.remove("over");
+  drag?.ghost?.remove();
+  drag?.card.classList.remove("lifted");
   drag = null;
-  return target;
 }

@@ -1,9 +1,10 @@
 // Buttons for common faults, and the active ones.
 
 import { addFault, change, clearFaults, reset } from "./api.js";
-import { byId, element, say } from "./dom.js";
+import { byId, element, showMessage } from "./dom.js";
 import { t } from "./texts.js";
 
+// Label and rule.
 const FAULTS = [
   ["Lose the next answer", { method: "*", action: "drop_after", count: 1 }],
   ["Lose 5 % of answers", { method: "*", action: "drop_after", share: 0.05 }],
@@ -14,6 +15,7 @@ const FAULTS = [
   ["Cut the next answer", { method: "*", action: "truncate", count: 1 }],
 ];
 
+// Label, settings when it is on, settings when it is off.
 const SWITCHES = [
   ["Webhook revoked", { mode: "revoked" }, { mode: "ok" }],
   ["Plan expired", { mode: "plan_expired" }, { mode: "ok" }],
@@ -21,6 +23,7 @@ const SWITCHES = [
   ["Slow: 0.3 s a command", { command_ms: 300 }, { command_ms: 0 }],
 ];
 
+// What the button Robots sets if the portal has no rules.
 const ROBOT = { entityTypeId: 1, on: "add", set: { COMMENTS: "Robot" } };
 let robots = [];
 const switches = [];
@@ -34,7 +37,8 @@ export function build() {
     switches.push([toggle, on]);
     buttons.append(toggle);
   }
-  const robot = button("Robots", () => change(robot.ariaPressed === "true" ? { robots_on: false } : { robots_on: true, robots: robots.length ? robots : [ROBOT] }));
+  const robotsOn = () => ({ robots_on: true, robots: robots.length ? robots : [ROBOT] });
+  const robot = button("Robots", () => change(robot.ariaPressed === "true" ? { robots_on: false } : robotsOn()));
   robot.id = "robots";
   robot.title = t("Rules of the setting robots; without any, a comment on each new lead.");
   buttons.append(robot);
@@ -67,7 +71,7 @@ async function clearAll() {
   await change({ mode: "ok", command_ms: 0, request_ms: 0 });
 }
 
-function button(name, act, kind) {
-  const onclick = () => Promise.resolve(act()).catch((error) => say(error.message));
+function button(name, action, kind) {
+  const onclick = () => Promise.resolve(action()).catch((error) => showMessage(error.message));
   return element("button", { type: "button", class: kind, onclick }, t(name));
 }

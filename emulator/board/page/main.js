@@ -3,74 +3,76 @@
 import * as api from "./api.js";
 import * as columns from "./columns.js";
 import * as details from "./details.js";
-import { byId, say } from "./dom.js";
+import { byId, showMessage } from "./dom.js";
 import * as drag from "./drag.js";
 import * as faults from "./faults.js";
 import * as plot from "./plot.js";
-import { number, speak, t } from "./texts.js";
+import { number, translatePage, t } from "./texts.js";
 
-let pending = [];
-let type = 1;
-let linked = /^#lead-([0-9]{1,15})$/.exec(location.hash)?.[1];
+const CONTACT = 3; // contacts have no stages
+let pendingUpdates = [];
+let type = 1; // entityTypeId of the objects on the board
+// The lead that the address names: the address of a lead's card in Bitrix24 leads here.
+let linkedLead = /^#lead-([0-9]{1,15})$/.exec(location.hash)?.[1];
 
 async function loadAll() {
-  pending = [];
+  pendingUpdates = [];
   const board = await api.load(type);
   columns.build(board.stages);
   plot.clear();
-  for (const card of board.cards.sort((left, right) => left.id - right.id)) columns.put(card);
-  tick(board);
-  // The address of a lead's card in Bitrix24 leads here.
-  if (linked) details.open(1, Number(linked), columns.names());
-  linked = null;
+  for (const card of board.cards.sort((left, right) => left.id - right.id)) columns.showCard(card);
+  showStatistics(board);
+  if (linkedLead) details.open(1, Number(linkedLead), columns.names());
+  linkedLead = null;
 }
 
-function tick(news) {
-  columns.count(news.by_type[type]);
-  plot.draw(news);
-  faults.show(news);
-  const total = Object.values(news.counts).reduce((sum, count) => sum + count, 0);
+function showStatistics(statistics) {
+  columns.showCounts(statistics.by_type[type]);
+  plot.draw(statistics);
+  faults.show(statistics);
+  const total = Object.values(statistics.counts).reduce((sum, count) => sum + count, 0);
   byId("leads").textContent = number(total);
 }
 
-function choose(wanted) {
-  type = wanted;
+function showType(chosen) {
+  type = chosen;
   for (const button of document.querySelectorAll("[data-type]")) button.ariaPressed = String(Number(button.dataset.type) === type);
-  return loadAll().catch((error) => say(error.message));
+  return loadAll().catch((error) => showMessage(error.message));
 }
 
-const shown = (act) => (card) => { if (card.type === type) later(() => act(card)); };
+// Applies an update to the page if it is about an object of the ofShownType type.
+const ofShownType = (update) => (card) => { if (card.type === type) inNextFrame(() => update(card)); };
 
 // At a hundred leads a second, one update of the page per frame is enough.
-function later(act) {
-  if (pending.push(act) === 1) {
+function inNextFrame(update) {
+  if (pendingUpdates.push(update) === 1) {
     requestAnimationFrame(() => {
-      const due = pending;
-      pending = [];
-      for (const run of due) run();
+      const updates = pendingUpdates;
+      pendingUpdates = [];
+      for (const apply of updates) apply();
     });
   }
 }
 
-function live(on) {
-  byId("live").textContent = t(on ? "live" : "connection lost, trying again");
-  byId("live").classList.toggle("on", on);
+function showConnection(isLive) {
+  byId("live").textContent = t(isLive ? "live" : "connection lost, trying again");
+  byId("live").classList.toggle("on", isLive);
 }
 
 byId("webhook").textContent = `${location.origin}/rest/1/local-webhook-code/`;
-speak();
+translatePage();
 faults.build();
 drag.enable({
-  onMove: (id, stage) => type !== 3 && api.move(type, id, stage).catch((error) => say(error.message)),
-  onOpen: (id) => details.open(type, id, type === 3 ? [] : columns.names()),
-  stageBeside: columns.stageBeside,
+  onMove: (id, stage) => type !== CONTACT && api.move(type, id, stage).catch((error) => showMessage(error.message)),
+  onOpen: (id) => details.open(type, id, type === CONTACT ? [] : columns.names()),
+  neighbourStage: columns.neighbourStage,
 });
-for (const button of document.querySelectorAll("[data-type]")) button.addEventListener("click", () => choose(Number(button.dataset.type)));
+for (const button of document.querySelectorAll("[data-type]")) button.addEventListener("click", () => showType(Number(button.dataset.type)));
 api.listen({
-  open: () => { live(true); choose(type); },
-  error: () => live(false),
-  tick,
-  reset: () => loadAll().catch((error) => say(error.message)),
-  write: shown((card) => columns.put(card, { fresh: true })),
-  delete: shown((card) => columns.remove(card)),
+  open: () => { showConnection(true); showType(type); },
+  error: () => showConnection(false),
+  tick: showStatistics,
+  reset: () => loadAll().catch((error) => showMessage(error.message)),
+  write: ofShownType((card) => columns.showCard(card, { fresh: true })),
+  delete: ofShownType((card) => columns.removeCard(card)),
 });

@@ -1,10 +1,10 @@
-// Requests second by second against the limit.
+// The traffic: a plot of the requests of each second against the limit, the bucket and the counts.
 
 import { byId } from "./dom.js";
 import { number, t } from "./texts.js";
 
-const SECONDS = 120;
-const WIDTH = 600;
+const SECONDS = 120; // the width of the plot
+const WIDTH = 600; // in units of the SVG, as in index.html
 const HEIGHT = 120;
 const SVG = "http://www.w3.org/2000/svg";
 const seen = new Map(); // second -> [requests, refused]
@@ -17,14 +17,15 @@ export function draw({ now, seconds, limits, levels, calls }) {
   for (const [second, requests, refused] of seconds) seen.set(second, [requests, refused]);
   for (const second of seen.keys()) if (second < now - SECONDS - 5) seen.delete(second);
   const { per_s: perSecond, burst } = limits.standard;
-  bars(now, perSecond);
-  gauge(levels, burst, perSecond);
-  figures(calls);
+  drawBars(now, perSecond);
+  showBucket(levels, burst, perSecond);
+  showCounts(calls);
 }
 
-function bars(now, perSecond) {
-  const most = Math.max(...[...seen.values()].map(([requests]) => requests), (perSecond ?? 1) * 1.6, 3);
-  const scale = HEIGHT / (most * 1.06);
+function drawBars(now, perSecond) {
+  const counts = [...seen.values()].map(([requests]) => requests);
+  const most = Math.max(...counts, (perSecond ?? 1) * 1.6, 3); // room above the limit, and at least for three requests
+  const scale = HEIGHT / (most * 1.06); // the highest bar ends below the upper edge
   const width = WIDTH / SECONDS;
   const shapes = [];
   for (const [second, [requests, refused]] of seen) {
@@ -45,12 +46,12 @@ function line(y) {
 }
 
 function shape(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
+  const created = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
+  return created;
 }
 
-function gauge(levels, burst, perSecond) {
+function showBucket(levels, burst, perSecond) {
   const standard = Object.entries(levels).filter(([key]) => key.endsWith(" standard"));
   const level = Math.max(0, ...standard.map(([, value]) => value));
   const meter = byId("bucket");
@@ -62,7 +63,7 @@ function gauge(levels, burst, perSecond) {
   byId("limit").textContent = perSecond ? `${perSecond}/${t("s")}` : t("none");
 }
 
-function figures(calls) {
+function showCounts(calls) {
   for (const [name, value] of Object.entries(calls)) {
     const shown = byId(name);
     shown.textContent = number(value);

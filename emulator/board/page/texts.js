@@ -1,4 +1,4 @@
-// The board's texts: English in the page and the code, and here their Russian.
+// The Russian of the board's texts; the page and the code contain the English ones.
 
 const RUSSIAN = {
   "emulator": "эмулятор", "connecting": "подключение", "live": "на связи", "connection lost, trying again": "связь потеряна, повторяем",
@@ -25,6 +25,7 @@ const CHOICE = "board-language";
 const wanted = localStorage.getItem(CHOICE) ?? navigator.language;
 export const language = wanted.startsWith("ru") ? "ru" : "en";
 
+// A text in the chosen language, with {placeholders} replaced.
 export function t(english, values = {}) {
   const text = (language === "ru" && RUSSIAN[english]) || english;
   return Object.entries(values).reduce((found, [name, value]) => found.replace(`{${name}}`, () => value), text);
@@ -33,7 +34,7 @@ export function t(english, values = {}) {
 export const number = (value) => value.toLocaleString(language);
 
 // Translates the page, and lets a reader choose the other language.
-export function speak() {
+export function translatePage() {
   document.documentElement.lang = language;
   document.title = t("Leads · Bitrix24 emulator");
   for (const node of document.querySelectorAll("[data-text]")) node.textContent = t(node.textContent);

@@ -7,15 +7,15 @@ from emulator.entities.fields.contacts import CATEGORY, LEAD, VERSIONED_ORIGIN
 from emulator.entities.fields.field import (
     ADDRESS,
     AUTHORS,
+    FIRST_ROW_FIELDS,
     HAS_MULTIFIELDS,
     LAST_ACTIVITY,
     LAST_COMMUNICATION,
     OBSERVERS,
     OPENED,
-    ROW_TEXTS,
     UTM,
     Field,
-    status,
+    directory_key,
     switched_off,
 )
 
@@ -35,17 +35,19 @@ _REGISTERED = (
 
 FIELDS = (
     Field("ID", "id", "ID", "integer", is_read_only=True),
-    Field("COMPANY_TYPE", "typeId", "Company type", "crm_status", extra=status("COMPANY_TYPE")),
+    Field(
+        "COMPANY_TYPE", "typeId", "Company type", "crm_status", extra=directory_key("COMPANY_TYPE")
+    ),
     Field("TITLE", "title", "Company name", max_length=255, is_required=True),
     Field("LOGO", "logo", "Logo", "file"),
     LEAD,
     *HAS_MULTIFIELDS,
     *AUTHORS,
     Field("BANKING_DETAILS", "bankingDetails", "Banking details"),
-    Field("INDUSTRY", "industry", "Industry", "crm_status", extra=status("INDUSTRY")),
+    Field("INDUSTRY", "industry", "Industry", "crm_status", extra=directory_key("INDUSTRY")),
     Field("REVENUE", "revenue", "Annual revenue", "double", "0.00"),
     Field("CURRENCY_ID", "currencyId", "Currency", "crm_currency", "USD"),
-    Field("EMPLOYEES", "employees", "Employees", "crm_status", extra=status("EMPLOYEES")),
+    Field("EMPLOYEES", "employees", "Employees", "crm_status", extra=directory_key("EMPLOYEES")),
     Field("COMMENTS", "comments", "Comment", "text"),
     OPENED,
     Field("IS_MY_COMPANY", "isMyCompany", "My company", "char", "N"),
@@ -69,5 +71,5 @@ FIELDS = (
     *switched_off(
         "address", "searchContent", "ufLogo", "ufStamp", "ufDirectorSign", "ufAccountantSign"
     ),
-    *ROW_TEXTS,
+    *FIRST_ROW_FIELDS,
 )

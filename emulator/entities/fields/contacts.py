@@ -6,21 +6,21 @@ Documentation: crm/contacts/crm-contact-fields.md, crm/universal/object-fields.m
 from emulator.entities.fields.field import (
     ADDRESS,
     AUTHORS,
+    FIRST_ROW_FIELDS,
     HAS_MULTIFIELDS,
     LAST_ACTIVITY,
     OBSERVERS,
     OPENED,
     ORIGIN,
-    ROW_TEXTS,
     SOURCE,
     UTM,
     Field,
-    parent,
-    status,
+    directory_key,
+    parent_key,
     switched_off,
 )
 
-LEAD = Field("LEAD_ID", "leadId", "Lead", "crm_lead", extra={"isReadOnly": True, **parent(1)})
+LEAD = Field("LEAD_ID", "leadId", "Lead", "crm_lead", extra={"isReadOnly": True, **parent_key(1)})
 VERSIONED_ORIGIN = (*ORIGIN, Field("ORIGIN_VERSION", "originVersion", "Version of the original"))
 CATEGORY = Field("CATEGORY_ID", "categoryId", "Pipeline", "crm_category", where="i", item_default=0)
 
@@ -28,13 +28,13 @@ FIELDS = (
     Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("POST", "post", "Position"),
     Field("COMMENTS", "comments", "Comment", "text"),
-    Field("HONORIFIC", "honorific", "Salutation", "crm_status", extra=status("HONORIFIC")),
+    Field("HONORIFIC", "honorific", "Salutation", "crm_status", extra=directory_key("HONORIFIC")),
     Field("NAME", "name", "First name", max_length=50, is_required=True),
     Field("SECOND_NAME", "secondName", "Middle name", max_length=50),
     Field("LAST_NAME", "lastName", "Last name", max_length=50, is_required=True),
     Field("PHOTO", "photo", "Photo", "file"),
     LEAD,
-    Field("TYPE_ID", "typeId", "Contact type", "crm_status", extra=status("CONTACT_TYPE")),
+    Field("TYPE_ID", "typeId", "Contact type", "crm_status", extra=directory_key("CONTACT_TYPE")),
     *SOURCE,
     Field(
         "COMPANY_ID",
@@ -66,5 +66,5 @@ FIELDS = (
     CATEGORY,
     OBSERVERS,
     *switched_off("shortName", "address", "login", "searchContent"),
-    *ROW_TEXTS,
+    *FIRST_ROW_FIELDS,
 )

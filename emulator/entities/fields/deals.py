@@ -18,8 +18,8 @@ from emulator.entities.fields.field import (
     UTM,
     WEBFORM,
     Field,
-    parent,
-    status,
+    directory_key,
+    parent_key,
     switched_off,
 )
 
@@ -31,16 +31,23 @@ def _yes_no(name: str, camel: str, title: str, *, is_read_only: bool = False) ->
 FIELDS = (
     Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("TITLE", "title", "Title", max_length=255),
-    Field("TYPE_ID", "typeId", "Type", "crm_status", extra=status("DEAL_TYPE")),
+    Field("TYPE_ID", "typeId", "Type", "crm_status", extra=directory_key("DEAL_TYPE")),
     Field(
-        "STAGE_ID", "stageId", "Deal stage", "crm_status", max_length=50, extra=status("DEAL_STAGE")
+        "STAGE_ID",
+        "stageId",
+        "Deal stage",
+        "crm_status",
+        max_length=50,
+        extra=directory_key("DEAL_STAGE"),
     ),
     Field("PROBABILITY", "probability", "Probability", "integer"),
     *MONEY,
     TAX,
-    Field("LEAD_ID", "leadId", "Lead", "crm_lead", extra={"isReadOnly": True, **parent(1)}),
+    Field("LEAD_ID", "leadId", "Lead", "crm_lead", extra={"isReadOnly": True, **parent_key(1)}),
     *CLIENT,
-    Field("QUOTE_ID", "quoteId", "Estimate", "crm_quote", extra={"isReadOnly": True, **parent(7)}),
+    Field(
+        "QUOTE_ID", "quoteId", "Estimate", "crm_quote", extra={"isReadOnly": True, **parent_key(7)}
+    ),
     Field("BEGINDATE", "begindate", "Start date", "date"),
     Field("CLOSEDATE", "closedate", "Close date", "date"),
     *AUTHORS,

@@ -27,8 +27,9 @@ _UPPER_TYPES = {"text": "string"}
 class Field:
     """A field: `name` in crm.lead.*, crm.deal.* and so on, `camel` in crm.item.*.
 
-    `default` is its value in an object that never had one. `where` holds the places that show it:
-    `f` crm.lead.fields, `g` crm.lead.get, `d` crm.item.fields, `i` crm.item.get.
+    `default` is its value in an object that never had one. `where` lists the methods that return
+    it: `f` crm.lead.fields, `g` crm.lead.get, `d` crm.item.fields, `i` crm.item.get. The portal
+    calls a user field dynamic (`isDynamic`).
     """
 
     name: str
@@ -41,7 +42,7 @@ class Field:
     is_required: bool = False
     is_immutable: bool = False
     is_multiple: bool = False
-    is_dynamic: bool = False
+    is_user_field: bool = False
     max_length: int | None = None
     #: What crm.item.* returns for a field without a value.
     item_default: Any = None
@@ -56,12 +57,12 @@ class Field:
 
     def item_description(self, *, is_required: bool) -> dict[str, Any]:
         """Its entry in crm.item.fields."""
-        kind = self.kind if self.is_dynamic else _ITEM_TYPES.get(self.kind, self.kind)
+        kind = self.kind if self.is_user_field else _ITEM_TYPES.get(self.kind, self.kind)
         description = {
             **self._description(kind, is_required=is_required),
             "upperName": self.upper_name,
         }
-        if self.is_dynamic:
+        if self.is_user_field:
             description["title"] = self.title
         return description
 
@@ -72,16 +73,17 @@ class Field:
             "isReadOnly": self.is_read_only,
             "isImmutable": self.is_immutable,
             "isMultiple": self.is_multiple,
-            "isDynamic": self.is_dynamic,
+            "isDynamic": self.is_user_field,
         }
-        title = self.name if self.is_dynamic else self.title
+        title = self.name if self.is_user_field else self.title
         return {**description, **self.extra, "title": title}
 
     @property
     def upper_name(self) -> str:
-        """`camel` in upper case with underscores; for a user field, its name."""
-        is_named = self.is_dynamic or self.kind == "crm_entity"
-        return self.name if is_named else upper_name(self.camel)
+        """`camel` in upper case with underscores; user and parent fields keep their `name`."""
+        if self.is_user_field or self.kind == "crm_entity":
+            return self.name
+        return upper_name(self.camel)
 
 
 def upper_name(camel: str) -> str:
@@ -98,24 +100,24 @@ def camel_name(upper: str) -> str:
     return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
-def status(entity_id: str) -> dict[str, Any]:
-    """The description's key that names a directory."""
+def directory_key(entity_id: str) -> dict[str, Any]:
+    """The key of a field's description that names the directory with its values."""
     return {"statusType": entity_id}
 
 
-def parent(type_id: int) -> dict[str, Any]:
-    """The description's key that names the other object's type."""
+def parent_key(type_id: int) -> dict[str, Any]:
+    """The key of a field's description that names the type of the object it links to."""
     return {"settings": {"parentEntityTypeId": type_id}}
 
 
 def parent_field(type_id: int, title: str) -> Field:
     """The field that links an object to a parent of another type."""
     name, camel = f"PARENT_ID_{type_id}", f"parentId{type_id}"
-    return Field(name, camel, title, "crm_entity", extra=parent(type_id))
+    return Field(name, camel, title, "crm_entity", extra=parent_key(type_id))
 
 
 def my_company(where: str = "di") -> Field:
-    """The field of one's own company."""
+    """The field with the portal's own company, as a client's counterpart."""
     settings = {"isMyCompany": True, "parentEntityTypeId": 4, "isEmbeddedEditorEnabled": True}
     extra = {} if "f" in where else {"settings": settings}
     return Field(
@@ -134,6 +136,7 @@ def switched_off(*names: str) -> tuple[Field, ...]:
     return tuple(Field("", name, name, where="i", is_read_only=True) for name in names)
 
 
+#: The types of multifield rows, with their labels.
 MULTIFIELDS = {
     "PHONE": "Phone",
     "EMAIL": "E-mail",
@@ -141,8 +144,8 @@ MULTIFIELDS = {
     "IM": "Messenger",
     "LINK": "Open Channel user",
 }
-#: A single text out of the multifield rows, as crm.item.get shows it: type, value type.
-FROM_ROWS = {
+#: Fields of crm.item.get with the first multifield row of a type and a value type ("": any).
+ROW_OF_FIELD = {
     "phoneMobile": ("PHONE", "MOBILE"),
     "phoneWork": ("PHONE", "WORK"),
     "phoneMailing": ("PHONE", "MAILING"),
@@ -153,8 +156,8 @@ FROM_ROWS = {
     "email": ("EMAIL", ""),
     "phone": ("PHONE", ""),
 }
-ROW_TEXTS = tuple(
-    Field("", camel, camel, where="i", item_default="", is_read_only=True) for camel in FROM_ROWS
+FIRST_ROW_FIELDS = tuple(
+    Field("", camel, camel, where="i", item_default="", is_read_only=True) for camel in ROW_OF_FIELD
 )
 OBSERVERS = Field(
     "OBSERVERS", "observers", "Observers", "user", where="di", is_multiple=True, item_default=[]
@@ -188,7 +191,7 @@ HAS_MULTIFIELDS = (
     Field("HAS_IMOL", "hasImol", "Has an open channel", "char", "N", is_read_only=True),
 )
 SOURCE = (
-    Field("SOURCE_ID", "sourceId", "Source", "crm_status", extra=status("SOURCE")),
+    Field("SOURCE_ID", "sourceId", "Source", "crm_status", extra=directory_key("SOURCE")),
     Field("SOURCE_DESCRIPTION", "sourceDescription", "Source information", "text"),
 )
 AUTHORS = (
@@ -222,7 +225,7 @@ MONEY = (
 )
 TAX = Field("TAX_VALUE", "taxValue", "Tax", "double", "0.00")
 CLIENT = (
-    Field("COMPANY_ID", "companyId", "Company", "crm_company", item_default=0, extra=parent(4)),
+    Field("COMPANY_ID", "companyId", "Company", "crm_company", item_default=0, extra=parent_key(4)),
     Field(
         "CONTACT_ID",
         "contactId",

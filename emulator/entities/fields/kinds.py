@@ -1,6 +1,7 @@
-"""Types of fields: convert a client's value to its stored form, and that to the form of each API.
+"""Conversion of values by their field's type: a client's to the stored form, that to each API's.
 
-Stored are texts, or lists of texts for fields with several values; an empty value is `""` or None.
+A value is stored as text, or as a list of texts in a field with several values; an empty one is
+`""` or None.
 """
 
 import math
@@ -13,17 +14,17 @@ from emulator.clock import iso, portal_iso
 from emulator.entities.fields.field import INTEGERS
 
 
-class NotValid(ValueError):
+class InvalidValue(ValueError):
     """The value is not valid for the type of its field."""
 
 
-_EMPTY = (None, "", False)
+_EMPTY = (None, "", False)  # and 0, which equals False
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)|(\d\d)\.(\d\d)\.(\d{4})")
 
 
-def to_stored(kind: str, value: Any, *, is_dynamic: bool = False) -> str | None:
-    """A client's single value as stored; raises NotValid."""
-    reader = _USER_READERS.get(kind) if is_dynamic else _READERS.get(kind)
+def to_stored(kind: str, value: Any, *, is_user_field: bool = False) -> str | None:
+    """A client's value as stored, by the rules for user fields or others; raises InvalidValue."""
+    reader = _USER_FIELD_READERS.get(kind) if is_user_field else _READERS.get(kind)
     if reader is not None:
         return reader(value)
     if value is None:
@@ -69,31 +70,32 @@ def _double(value: Any) -> str | None:
     return f"{amount:.2f}" if math.isfinite(amount) else "0.00"
 
 
-def _user_double(value: Any) -> str | None:
+def _user_field_double(value: Any) -> str | None:
     if value in _EMPTY:
         return None
     try:
         amount = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise NotValid from None
+        raise InvalidValue from None
     if not math.isfinite(amount):
-        raise NotValid
+        raise InvalidValue
     return str(int(amount)) if amount.is_integer() and abs(amount) < 2**53 else str(amount)
 
 
-def _user_integer(value: Any) -> str | None:
-    if value in _EMPTY and value != 0:
+def _user_field_integer(value: Any) -> str | None:
+    if value is None or value == "":
         return None
     text = str(value).strip()
     if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
-        raise NotValid
+        raise InvalidValue
     return str(int(text))
 
 
-def _user_boolean(value: Any) -> str | None:
+def _user_field_boolean(value: Any) -> str | None:
     if value is None or value == "":
         return None
-    return "1" if value in (True, 1, "1", "Y", "y", "true", "on") else "0"
+    is_true = value in (True, 1, "1", "Y", "y", "true", "on")
+    return "1" if is_true else "0"
 
 
 def _date(value: Any) -> str | None:
@@ -102,12 +104,12 @@ def _date(value: Any) -> str | None:
         return ""
     found = _DAY.match(str(value).strip())
     if found is None:
-        raise NotValid
+        raise InvalidValue
     year, month, day = found.group(1, 2, 3) if found.group(1) else found.group(6, 5, 4)
     try:
         return iso(datetime(int(year), int(month), int(day), tzinfo=UTC).timestamp())
     except (ValueError, OverflowError):
-        raise NotValid from None
+        raise InvalidValue from None
 
 
 def _datetime(value: Any) -> str | None:
@@ -115,18 +117,18 @@ def _datetime(value: Any) -> str | None:
         return ""
     text = portal_iso(str(value).strip())
     if text is None:
-        raise NotValid
+        raise InvalidValue
     return text
 
 
 def _text(value: Any) -> str | None:
     if isinstance(value, dict | list):
-        raise NotValid
+        raise InvalidValue
     return None if value is None else str(value)
 
 
 _READERS: dict[str, Callable[[Any], str | None]] = {"double": _double, "date": _date}
-_USER_READERS: dict[str, Callable[[Any], str | None]] = {
+_USER_FIELD_READERS: dict[str, Callable[[Any], str | None]] = {
     "string": _text,
     "url": _text,
     "money": _text,
@@ -134,19 +136,19 @@ _USER_READERS: dict[str, Callable[[Any], str | None]] = {
     "file": _text,
     "crm": _text,
     "crm_status": _text,
-    "integer": _user_integer,
-    "enumeration": _user_integer,
-    "employee": _user_integer,
-    "iblock_section": _user_integer,
-    "iblock_element": _user_integer,
-    "double": _user_double,
-    "boolean": _user_boolean,
+    "integer": _user_field_integer,
+    "enumeration": _user_field_integer,
+    "employee": _user_field_integer,
+    "iblock_section": _user_field_integer,
+    "iblock_element": _user_field_integer,
+    "double": _user_field_double,
+    "boolean": _user_field_boolean,
     "date": _date,
     "datetime": _datetime,
 }
 _ITEM_INTEGERS = INTEGERS | {"enumeration", "iblock_section", "iblock_element"}
 #: The types that crm.userfield.types lists.
-USER_TYPES = {
+USER_FIELD_TYPES = {
     "string": "String",
     "integer": "Whole number",
     "double": "Number",

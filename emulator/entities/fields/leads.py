@@ -8,6 +8,7 @@ from emulator.entities.fields.field import (
     ADDRESS,
     AUTHORS,
     CLIENT,
+    FIRST_ROW_FIELDS,
     HAS_MULTIFIELDS,
     LAST_ACTIVITY,
     MONEY,
@@ -15,19 +16,18 @@ from emulator.entities.fields.field import (
     OBSERVERS,
     OPENED,
     ORIGIN,
-    ROW_TEXTS,
     SOURCE,
     UTM,
     WEBFORM,
     Field,
-    status,
+    directory_key,
     switched_off,
 )
 
 FIELDS = (
     Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("TITLE", "title", "Lead title", max_length=255),
-    Field("HONORIFIC", "honorific", "Salutation", "crm_status", extra=status("HONORIFIC")),
+    Field("HONORIFIC", "honorific", "Salutation", "crm_status", extra=directory_key("HONORIFIC")),
     Field("NAME", "name", "First name", max_length=50),
     Field("SECOND_NAME", "secondName", "Middle name", max_length=50),
     Field("LAST_NAME", "lastName", "Last name", max_length=50),
@@ -36,7 +36,9 @@ FIELDS = (
     Field("IS_RETURN_CUSTOMER", "isReturnCustomer", "Repeat lead", "char", "N", is_read_only=True),
     Field("BIRTHDATE", "birthdate", "Date of birth", "date", ""),
     *SOURCE,
-    Field("STATUS_ID", "stageId", "Stage", "crm_status", max_length=50, extra=status("STATUS")),
+    Field(
+        "STATUS_ID", "stageId", "Stage", "crm_status", max_length=50, extra=directory_key("STATUS")
+    ),
     Field("STATUS_DESCRIPTION", "statusDescription", "Stage information", "text"),
     Field("POST", "post", "Position"),
     Field("COMMENTS", "comments", "Comment", "text"),
@@ -55,5 +57,5 @@ FIELDS = (
     OBSERVERS,
     *switched_off("dateCreateShort", "dateModifyShort", "isConvert", "productId", "shortName"),
     *switched_off("address", "login", "searchContent", "skype", "icq"),
-    *ROW_TEXTS,
+    *FIRST_ROW_FIELDS,
 )

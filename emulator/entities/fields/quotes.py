@@ -16,8 +16,8 @@ from emulator.entities.fields.field import (
     TAX,
     UTM,
     Field,
+    directory_key,
     my_company,
-    status,
     switched_off,
 )
 
@@ -35,7 +35,7 @@ _CLIENT_TEXTS = (
 FIELDS = (
     Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("TITLE", "title", "Subject", max_length=255, is_required=True),
-    Field("STATUS_ID", "stageId", "Stage", "crm_status", extra=status("QUOTE_STATUS")),
+    Field("STATUS_ID", "stageId", "Stage", "crm_status", extra=directory_key("QUOTE_STATUS")),
     *(replace(field, where="di") if field.kind == "char" else field for field in MONEY),
     TAX,
     *(replace(field, extra={}) if field.name == "COMPANY_ID" else field for field in CLIENT),

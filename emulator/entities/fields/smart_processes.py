@@ -16,8 +16,8 @@ from emulator.entities.fields.field import (
     TAX,
     WEBFORM,
     Field,
+    directory_key,
     my_company,
-    status,
     switched_off,
 )
 
@@ -44,14 +44,21 @@ def stages(directory: str) -> tuple[Field, ...]:
     """The stage fields of an item, whose stages are in this directory."""
     return (
         *MOVED,
-        Field("STAGE_ID", "stageId", "Stage", "crm_status", max_length=50, extra=status(directory)),
+        Field(
+            "STAGE_ID",
+            "stageId",
+            "Stage",
+            "crm_status",
+            max_length=50,
+            extra=directory_key(directory),
+        ),
         Field(
             "PREVIOUS_STAGE_ID",
             "previousStageId",
             "Previous stage",
             "crm_status",
             is_read_only=True,
-            extra=status(directory),
+            extra=directory_key(directory),
         ),
     )
 

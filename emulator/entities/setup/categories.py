@@ -1,4 +1,6 @@
-"""Pipelines of deals, invoices and smart processes. Documentation: crm/universal/category/.
+"""Pipelines (categories) of deals, invoices and smart processes.
+
+Documentation: crm/universal/category/.
 
 Pipelines of deals have their own sequence of ids.
 """
@@ -9,7 +11,7 @@ from typing import Any
 
 from emulator.entities.entity import DEAL, INVOICE, Entity
 from emulator.entities.setup.directories import Directories
-from emulator.entities.setup.usual import of_pipeline
+from emulator.entities.setup.initial_directories import initial_stages
 from emulator.entities.store import Store
 
 
@@ -32,16 +34,16 @@ class Category:
 
     def row(self) -> dict[str, Any]:
         """The pipeline as crm.category.get returns it."""
-        has_no_origin = not self.id or self.type_id != DEAL.type_id
-        origin = {"originId": self.origin_id, "originatorId": self.originator_id}
-        return {
+        row = {
             "id": self.id,
             "name": self.name,
             "sort": self.sort,
             "entityTypeId": self.type_id,
             "isDefault": "Y" if self.is_default else "N",
-            **({} if has_no_origin else origin),
         }
+        if self.id and self.type_id == DEAL.type_id:
+            row |= {"originId": self.origin_id, "originatorId": self.originator_id}
+        return row
 
 
 class Categories:
@@ -54,12 +56,12 @@ class Categories:
         self.load()
 
     def load(self) -> None:
-        """Read the pipelines again."""
+        """Read the pipelines from the store."""
         general = Category(0, "General", 300, is_default=True)
         self._rows = {general.key: general}
         for table in ("category", "pipeline"):
             rows = self._store.db.execute(f"SELECT id, data FROM {table} ORDER BY id")  # noqa: S608
-            for row_id, data in rows:  # the general one is stored once it was changed
+            for row_id, data in rows:  # among them the general one, if it was changed
                 category = Category(row_id, **json.loads(data))
                 self._rows[category.key] = category
         if not self.all(INVOICE):
@@ -85,15 +87,15 @@ class Categories:
         last = self._store.db.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608
         added = replace(category, id=(last or 0) + 1, type_id=entity.type_id)
         self.put(added)
-        self._directories.add_all(of_pipeline(entity, added.id))
+        self._directories.add_all(initial_stages(entity, added.id))
         return added
 
     def put(self, category: Category) -> None:
         """Add or replace a pipeline; if it is the default, no other pipeline of its type is."""
         if category.is_default:
             for other in list(self._rows.values()):
-                is_other = other.type_id == category.type_id and other.id != category.id
-                if is_other and other.is_default:
+                is_same_type = other.type_id == category.type_id
+                if is_same_type and other.id != category.id and other.is_default:
                     self._save(replace(other, is_default=False))
         self._save(category)
 

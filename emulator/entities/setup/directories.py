@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from emulator.entities.setup.directory_item import DirectoryItem
-from emulator.entities.setup.usual import usual
+from emulator.entities.setup.initial_directories import initial_directories
 from emulator.entities.store import Store
 
 
@@ -19,25 +19,25 @@ class Directories:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rows: dict[int, DirectoryItem] = {}
-        #: By directory and code, in order.
+        #: The items by directory and by code, each directory in its order.
         self._items: dict[str, dict[str, DirectoryItem]] = {}
         self.load()
 
     def load(self) -> None:
-        """Read all directories again; a new portal gets the usual ones."""
+        """Read all directories from the store; a new portal gets its initial ones."""
         rows = self._store.db.execute("SELECT id, data FROM status ORDER BY id").fetchall()
         if rows:
             self._rows = {
                 row_id: DirectoryItem(row_id, **json.loads(data)) for row_id, data in rows
             }
         else:
-            self._rows = {item.id: item for item in usual()}
+            self._rows = {item.id: item for item in initial_directories()}
             with self._store.transaction():
                 for item in self._rows.values():
                     self._save(item)
         self._index()
         # A file of an earlier version may lack a directory.
-        self.add_all(item for item in usual() if item.entity_id not in self._items)
+        self.add_all(item for item in initial_directories() if item.entity_id not in self._items)
 
     def all(self) -> list[DirectoryItem]:
         """All items by id."""
@@ -52,7 +52,7 @@ class Directories:
         return self._rows.get(item_id)
 
     def first(self, entity_id: str) -> str:
-        """The first item's code; empty if there is none."""
+        """The code of a directory's first item; empty if it has none."""
         return next(iter(self._items.get(entity_id, {})), "")
 
     def has(self, entity_id: str, code: str) -> bool:
@@ -60,13 +60,13 @@ class Directories:
         return code in self._items.get(entity_id, {})
 
     def semantics(self, entity_id: str, code: str) -> str:
-        """The group of a stage: P, S or F; an unknown one is P, in progress."""
+        """The group of a stage: P in progress, S success, F failure; P for an unknown code."""
         stage = self._items.get(entity_id, {}).get(code)
         return (stage.semantics if stage else "") or "P"
 
     def add(self, item: DirectoryItem) -> int:
         """Add an item under a new id; returns the id."""
-        row_id = max(self._rows, default=100) + 2
+        row_id = max(self._rows, default=100) + 2  # two apart, as on real portals
         self.put(replace(item, id=row_id))
         return row_id
 

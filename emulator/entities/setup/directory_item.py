@@ -9,12 +9,12 @@ from typing import Any
 from emulator.entities.entity import LEAD, QUOTE
 
 _MEANINGS = {"": "process", "S": "success", "F": "failure"}
-_STAGES = (LEAD.stages, QUOTE.stages)
+_STAGES = (LEAD.stage_directory, QUOTE.stage_directory)
 
 
 @dataclass(frozen=True)
 class DirectoryItem:
-    """An item of a directory.
+    """An item of the directory `entity_id`; `status` is its code.
 
     `semantics` of a stage: empty while in progress, `S` for success, `F` for failure.
     """

@@ -38,12 +38,12 @@ class Types:
         self.load()
 
     def load(self) -> None:
-        """Read the smart processes again."""
+        """Read the smart processes from the store."""
         self._types = {entity.type_id: entity for entity in BUILT_IN}
         self._processes = {}
         cursor = self._store.db.execute("SELECT id, data FROM smart_process ORDER BY id")
         for process_id, data in cursor.fetchall():
-            self._read(process_id, json.loads(data))
+            self._register(process_id, json.loads(data))
 
     def get(self, type_id: int | None) -> Entity | None:
         """A type by its entityTypeId."""
@@ -72,7 +72,7 @@ class Types:
             "UPDATE smart_process SET data = ? WHERE id = ?",
             (json.dumps(settings, ensure_ascii=False), process_id),
         )
-        return self._read(process_id, settings)
+        return self._register(process_id, settings)
 
     def delete(self, process: SmartProcess) -> None:
         """Delete a smart process that has no items."""
@@ -81,7 +81,7 @@ class Types:
         del self._processes[process.id]
         del self._types[process.entity.type_id]
 
-    def _read(self, process_id: int, settings: Mapping[str, Any]) -> SmartProcess:
+    def _register(self, process_id: int, settings: Mapping[str, Any]) -> SmartProcess:
         process = SmartProcess(process_id, settings, _entity(process_id, settings))
         self._processes[process_id] = process
         self._types[process.entity.type_id] = process.entity
@@ -103,7 +103,7 @@ def _entity(process_id: int, settings: Mapping[str, Any]) -> Entity:
         fields(settings, f"{name}_STAGE_{settings.get('categoryId') or 0}"),
         stage_field="STAGE_ID" if has_stages else "",
         semantics_field="STAGE_SEMANTIC_ID" if has_stages else "",
-        stages=f"{name}_STAGE",
+        stage_directory=f"{name}_STAGE",
         has_multifields=False,
         first_items=(("SOURCE_ID", "SOURCE"),) if has_source else (),
         has_stages_per_pipeline=True,

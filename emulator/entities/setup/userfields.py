@@ -13,9 +13,10 @@ from emulator.entities.entity import Entity
 from emulator.entities.fields.field import Field, camel_name, parent_field
 from emulator.entities.fields.kinds import to_stored
 from emulator.entities.schema import Schema
-from emulator.entities.setup.types import Types
+from emulator.entities.setup.types import SmartProcess, Types
 from emulator.entities.store import Store
 
+#: The languages of a user field's labels.
 LANGUAGES = [
     "ar",
     "br",
@@ -152,7 +153,7 @@ class UserField:
             self.label(),
             kind,
             is_multiple=is_multiple,
-            is_dynamic=True,
+            is_user_field=True,
             default=self._default(),
             item_default=[] if is_multiple else None,
             initial=self._initial(),
@@ -165,7 +166,7 @@ class UserField:
         return "0" if self.definition["USER_TYPE_ID"] == "boolean" else None
 
     def _initial(self) -> Any:
-        """Its default value in a new object; dates relative to the current day are not set here."""
+        """Its value in a new object if none is sent; not for dates relative to the current day."""
         settings, kind = self.definition["SETTINGS"], self.definition["USER_TYPE_ID"]
         if kind == "enumeration":
             found = [item["ID"] for item in self.definition["LIST"] if item["DEF"] == "Y"]
@@ -173,7 +174,7 @@ class UserField:
             value = settings.get("DEFAULT_VALUE")
             if isinstance(value, dict):
                 value = value.get("VALUE") if value.get("TYPE") == "FIXED" else None
-            found = [] if value in (None, "") else [to_stored(kind, value, is_dynamic=True)]
+            found = [] if value in (None, "") else [to_stored(kind, value, is_user_field=True)]
         if self.definition["MULTIPLE"] == "Y":
             return found or None
         return found[0] if found else None
@@ -190,7 +191,7 @@ class Schemas:
         self.load()
 
     def load(self) -> None:
-        """Read all user fields again."""
+        """Read all user fields from the store, and build the schemas."""
         entities = self._types.all()
         self._user_fields = {entity.type_id: [] for entity in entities}
         cursor = self._store.db.execute("SELECT id, entity, definition FROM user_field ORDER BY id")
@@ -211,19 +212,17 @@ class Schemas:
         """The fields for the parents of an entity's objects, as smart processes relate them."""
         parents: dict[int, Entity] = {}
         for process in self._types.processes():
-            others = [
-                (kind, other)
-                for kind in ("parent", "child")
-                for relation in process.relations.get(kind, ())
-                if (other := self._types.get(relation["entityTypeId"]))
-            ]
-            for kind, other in others:
-                child, parent = (
-                    (process.entity, other) if kind == "parent" else (other, process.entity)
-                )
-                if child.type_id == entity.type_id:
+            if process.entity.type_id == entity.type_id:
+                for parent in self._related(process, "parent"):
                     parents[parent.type_id] = parent
+            if any(child.type_id == entity.type_id for child in self._related(process, "child")):
+                parents[process.entity.type_id] = process.entity
         return [parent_field(entity.type_id, entity.title) for entity in parents.values()]
+
+    def _related(self, process: SmartProcess, relation: str) -> list[Entity]:
+        """The types that a smart process names as `parent` or `child`, without unknown ones."""
+        rows = process.relations.get(relation, ())
+        return [found for row in rows if (found := self._types.get(row["entityTypeId"]))]
 
     def __getitem__(self, entity: Entity) -> Schema:
         return self._schemas[entity.type_id]
@@ -271,9 +270,9 @@ class Schemas:
             for field in fields
             for item in field.definition.get("LIST", [])
         ]
-        return max(ids, default=42) + 2
+        return max(ids, default=42) + 2  # two apart, as on real portals
 
 
-def xml_id(value: str, item_id: int) -> str:
+def generated_xml_id(value: str, item_id: int) -> str:
     """The external code of a list item that came without one."""
     return hashlib.md5(f"{item_id} {value}".encode(), usedforsecurity=False).hexdigest()

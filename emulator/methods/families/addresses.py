@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import selected_names, start
+from emulator.entities.query import first_row, selected_names
 from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.family import stored_value, texts
 from emulator.methods.families.requisites import REQUISITE
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_loosely
+from emulator.methods.select import page, select_as_lead_list
 
 _FAMILY = "crm.address"
+#: The ENTITY_TYPE_ID of an address of requisites.
 _REQUISITE = "8"
 _KEY = ("TYPE_ID", "ENTITY_TYPE_ID", "ENTITY_ID")
 _COLUMNS: dict[str, Column] = {
@@ -58,8 +59,8 @@ def delete(call: Call) -> MethodResult:
 
 def list_(call: Call) -> MethodResult:
     """crm.address.list: the addresses that a filter finds."""
-    found = select_loosely(list(call.portal.records.all(_FAMILY).values()), call)
-    rows, total, following = page(found, start(call.params))
+    found = select_as_lead_list(list(call.portal.records.all(_FAMILY).values()), call)
+    rows, total, following = page(found, first_row(call.params))
     chosen = selected_names(call.params)
     if "*" not in chosen:
         rows = [{name: row[name] for name in row if name in chosen} for row in rows]

@@ -8,12 +8,12 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import start
+from emulator.entities.query import first_row
 from emulator.entities.records import Record
 from emulator.errors import RestError, not_found
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_loosely
+from emulator.methods.select import page, select_as_lead_list
 
 _FAMILY = "crm.currency"
 _LOCALIZATION: dict[str, Column] = {
@@ -42,7 +42,7 @@ _COLUMNS: dict[str, Column] = {
 }
 _LANGUAGE, _OTHER_LANGUAGE = "en", "de"
 _LANGUAGES_MAX = 30
-_USUAL_LANGUAGE: Record = {
+_DEFAULT_FORMAT: Record = {
     "FORMAT_STRING": "#",
     "FULL_NAME": "",
     "DEC_POINT": ".",
@@ -51,7 +51,7 @@ _USUAL_LANGUAGE: Record = {
     "THOUSANDS_VARIANT": "C",
     "HIDE_ZERO": "Y",
 }
-_USUAL = (("USD", "US dollar", "$#", "1.0000"), ("EUR", "Euro", "#€", "1.0800"))
+_INITIAL_CURRENCIES = (("USD", "US dollar", "$#", "1.0000"), ("EUR", "Euro", "#€", "1.0800"))
 
 
 def add(call: Call) -> MethodResult:
@@ -85,7 +85,7 @@ def get(call: Call) -> MethodResult:
 def list_(call: Call) -> MethodResult:
     """crm.currency.list: the currencies, ordered; there is no filter."""
     rows = [_row(record) for _, record in _currencies(call).values()]
-    return MethodResult(*page(select_loosely(rows, call), start(call.params)))
+    return MethodResult(*page(select_as_lead_list(rows, call), first_row(call.params)))
 
 
 def delete(call: Call) -> MethodResult:
@@ -148,11 +148,11 @@ def _require_admin(call: Call) -> None:
 
 
 def _currencies(call: Call) -> dict[str, tuple[int, Record]]:
-    """The currencies by code; stores the usual ones if the portal is new."""
+    """The currencies by code, each with its record's number; a new portal gets its initial ones."""
     records = call.portal.records
     if not records.all(_FAMILY):
-        for index, (code, name, template, rate) in enumerate(_USUAL, 1):
-            language = {**_USUAL_LANGUAGE, "FULL_NAME": name, "FORMAT_STRING": template}
+        for index, (code, name, template, rate) in enumerate(_INITIAL_CURRENCIES, 1):
+            language = {**_DEFAULT_FORMAT, "FULL_NAME": name, "FORMAT_STRING": template}
             record: Record = {"CURRENCY": code, "AMOUNT_CNT": "1", "AMOUNT": rate}
             record |= {"SORT": str(100 * index), "BASE": "Y" if index == 1 else "N"}
             record |= {"DATE_UPDATE": iso(call.portal.clock.wall())}
@@ -203,13 +203,13 @@ def _languages(before: Record, sent: Mapping[str, Any]) -> Record:
         if isinstance(values, dict):
             texts = {name: str(values[name])[:255] for name in _LOCALIZATION if name in values}
             name = str(language)[:2]
-            languages[name] = {**_USUAL_LANGUAGE, **languages.get(name, {}), **texts}
+            languages[name] = {**_DEFAULT_FORMAT, **languages.get(name, {}), **texts}
     return languages
 
 
 def _row(record: Record) -> dict[str, Any]:
     """A currency as crm.currency.list returns it, with its name in the portal's language."""
-    language = record["LANG"].get(_LANGUAGE) or _USUAL_LANGUAGE
+    language = record["LANG"].get(_LANGUAGE) or _DEFAULT_FORMAT
     format_names = ("FULL_NAME", "FORMAT_STRING", "DEC_POINT", "THOUSANDS_SEP", "DECIMALS")
     values = {**record, "LID": _LANGUAGE, **{name: language[name] for name in format_names}}
     names = (

@@ -1,4 +1,4 @@
-"""A family of records with the methods add, update, get, list, delete and fields.
+"""A family of records (entities/records.py), with methods to add, change, read and delete them.
 
 Names are in upper case and values are texts, as in crm.lead.*; a family adds its own checks to
 those of its columns.
@@ -10,21 +10,21 @@ from typing import Any
 
 from emulator.clock import iso, portal_iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import selected_names, start
+from emulator.entities.query import first_row, selected_names
 from emulator.entities.records import Record
 from emulator.errors import RestError, invalid_id
 from emulator.methods.descriptions import Column, describe
-from emulator.methods.record_events import announce
+from emulator.methods.record_events import send_record_event
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_loosely
+from emulator.methods.select import page, select_as_lead_list
 
 Check = Callable[[Call, Record], None]
 _TEXT_MAX = 65_535
 _INTEGERS = {"integer", "int", "user", "crm_enum_ownertype", "crm_enum_activitytype"}
 
 
-def nothing(_call: Call, _record: Record) -> None:
-    """The default check: it accepts everything."""
+def accept(_call: Call, _record: Record) -> None:
+    """The default check: it accepts every record."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Family:
     initial: Mapping[str, Any] = field(default_factory=dict)
     #: Columns that must contain an id in a new record.
     ids: tuple[str, ...] = ()
-    #: Columns with the time and the author of the creation and of the last change.
+    #: The columns with the time of the creation and of the last change, and those with the authors.
     stamps: tuple[str, str] = ("DATE_CREATE", "DATE_MODIFY")
     authors: tuple[str, str] = ("CREATED_BY_ID", "MODIFY_BY_ID")
     #: The middle of the names of the family's events; empty: no events.
@@ -46,8 +46,8 @@ class Family:
     #: Columns that `get` does not return.
     hidden: frozenset[str] = frozenset()
     #: Raises RestError if a new or changed record is invalid.
-    check: Check = nothing
-    check_delete: Check = nothing
+    check: Check = accept
+    check_delete: Check = accept
 
     def add(self, call: Call) -> MethodResult:
         """Add a record; returns its id."""
@@ -57,10 +57,10 @@ class Family:
                 raise RestError("", f"{name} is not defined or invalid.")
         now, author = iso(call.portal.clock.wall()), str(call.user)
         record = {**self.initial, **self.stored_record(sent, is_new=True)}
-        record |= dict(zip((self.stamps[0], self.authors[0]), (now, author), strict=True))
+        record |= {self.stamps[0]: now, self.authors[0]: author}
         self.check(call, record)
         record_id = call.portal.records.add(self.name, record)
-        self._announce(call, "ADD", record_id)
+        self._send_event(call, "ADD", record_id)
         return MethodResult(record_id)
 
     def update(self, call: Call) -> MethodResult:
@@ -68,10 +68,10 @@ class Family:
         record_id, record = self.existing(call)
         now, author = iso(call.portal.clock.wall()), str(call.user)
         changed = {**record, **self.stored_record(call.require_fields(), is_new=False)}
-        changed |= dict(zip((self.stamps[1], self.authors[1]), (now, author), strict=True))
+        changed |= {self.stamps[1]: now, self.authors[1]: author}
         self.check(call, changed)
         call.portal.records.put(self.name, record_id, changed)
-        self._announce(call, "UPDATE", record_id)
+        self._send_event(call, "UPDATE", record_id)
         return MethodResult(result=True)
 
     def get(self, call: Call) -> MethodResult:
@@ -82,8 +82,8 @@ class Family:
         """The records that a filter finds."""
         records = call.portal.records.all(self.name)
         rows = [self.row(record_id, record) for record_id, record in records.items()]
-        found, selection = select_loosely(rows, call), selected_names(call.params)
-        rows, total, following = page(found, start(call.params))
+        found, selection = select_as_lead_list(rows, call), selected_names(call.params)
+        rows, total, following = page(found, first_row(call.params))
         if "*" not in selection:
             rows = [{name: row[name] for name in row if name in selection} for row in rows]
         return MethodResult(rows, total, following)
@@ -93,12 +93,12 @@ class Family:
         record_id, record = self.existing(call)
         self.check_delete(call, {**record, "ID": record_id})
         call.portal.records.delete(self.name, record_id)
-        self._announce(call, "DELETE", record_id)
+        self._send_event(call, "DELETE", record_id)
         return MethodResult(result=True)
 
-    def _announce(self, call: Call, verb: str, record_id: int) -> None:
+    def _send_event(self, call: Call, verb: str, record_id: int) -> None:
         if self.event:
-            announce(call, self.event, verb, record_id)
+            send_record_event(call, self.event, verb, record_id)
 
     def fields(self, _: Call) -> MethodResult:
         """The fields of a record."""
@@ -147,9 +147,11 @@ class Family:
 
 
 def stored_value(kind: str, value: Any) -> Any:
-    """A client's value as text; an object unchanged."""
-    if value is None or isinstance(value, dict | list):
-        return value if value is None or kind not in {"string", "char", *_INTEGERS} else None
+    """A client's value as text; an object or list unchanged, if the column is not one of texts."""
+    if value is None:
+        return None
+    if isinstance(value, dict | list):
+        return None if kind in {"string", "char", *_INTEGERS} else value
     if isinstance(value, bool):
         return "Y" if value else "N"
     if kind in {"date", "datetime"}:

@@ -11,7 +11,7 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.families.family import Family
-from emulator.methods.families.requisites import PRESET, RQ
+from emulator.methods.families.requisites import PRESET, REQUISITE_COLUMNS
 from emulator.methods.result import Call, MethodResult
 
 _COUNTRIES = (
@@ -52,7 +52,7 @@ def field_add(call: Call) -> MethodResult:
     return MethodResult(call.portal.records.add(family.name, record))
 
 
-def field_change(call: Call) -> MethodResult:
+def field_update(call: Call) -> MethodResult:
     """crm.requisite.preset.field.update: true."""
     return _fields_of(call).update(call)
 
@@ -88,18 +88,18 @@ def countries(_: Call) -> MethodResult:
 
 def _available(call: Call, family: Family) -> list[str]:
     used_names = {row["FIELD_NAME"] for row in call.portal.records.all(family.name).values()}
-    return [name for name in RQ if name not in used_names]
+    return [name for name in REQUISITE_COLUMNS if name not in used_names]
 
 
 def _field_row(number: int, record: Record) -> dict[str, Any]:
-    texts_of = {name: record.get(name) for name in ("FIELD_NAME", "FIELD_TITLE", "IN_SHORT_LIST")}
-    return {"ID": number, **texts_of, "SORT": positive_int(record.get("SORT")) or 0}
+    texts = {name: record.get(name) for name in ("FIELD_NAME", "FIELD_TITLE", "IN_SHORT_LIST")}
+    return {"ID": number, **texts, "SORT": positive_int(record.get("SORT")) or 0}
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.requisite.preset.countries": countries,
     "crm.requisite.preset.field.add": field_add,
-    "crm.requisite.preset.field.update": field_change,
+    "crm.requisite.preset.field.update": field_update,
     "crm.requisite.preset.field.get": field_get,
     "crm.requisite.preset.field.list": field_list,
     "crm.requisite.preset.field.delete": field_delete,

@@ -6,13 +6,13 @@ Documentation: crm/requisites/links/.
 from collections.abc import Callable
 
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import start
+from emulator.entities.query import first_row
 from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.requisites import BANK_DETAIL, REQUISITE
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_loosely
+from emulator.methods.select import page, select_as_lead_list
 
 _LINK = "crm.requisite.link"
 _LINK_COLUMNS: dict[str, Column] = {
@@ -59,8 +59,8 @@ def link_get(call: Call) -> MethodResult:
 
 def link_list(call: Call) -> MethodResult:
     """crm.requisite.link.list: the links that a filter finds."""
-    found = select_loosely(list(call.portal.records.all(_LINK).values()), call)
-    return MethodResult(*page(found, start(call.params)))
+    found = select_as_lead_list(list(call.portal.records.all(_LINK).values()), call)
+    return MethodResult(*page(found, first_row(call.params)))
 
 
 def link_unregister(call: Call) -> MethodResult:

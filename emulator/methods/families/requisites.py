@@ -21,7 +21,8 @@ _DATES: dict[str, Column] = {
     "MODIFY_BY_ID": ("user", "o", "Modified by"),
 }
 _CODES = texts("NAME", "CODE", "XML_ID", "ORIGINATOR_ID")
-RQ = (
+#: The columns of requisites that vary by country.
+REQUISITE_COLUMNS = (
     *("RQ_NAME", "RQ_FIRST_NAME", "RQ_LAST_NAME", "RQ_SECOND_NAME", "RQ_COMPANY_ID"),
     *("RQ_COMPANY_NAME", "RQ_COMPANY_FULL_NAME", "RQ_COMPANY_REG_DATE", "RQ_DIRECTOR"),
     *("RQ_ACCOUNTANT", "RQ_CEO_NAME", "RQ_CEO_WORK_POS", "RQ_CONTACT", "RQ_EMAIL", "RQ_PHONE"),
@@ -76,7 +77,7 @@ REQUISITE = Family(
         "ACTIVE": ("char", "", "Active"),
         "ADDRESS_ACTIVELY": ("char", "", "Address only"),
         "SORT": ("integer", "", "Sorting"),
-        **texts(*RQ),
+        **texts(*REQUISITE_COLUMNS),
     },
     {**_ACTIVE, "ADDRESS_ACTIVELY": "N"},
     ("ENTITY_TYPE_ID", "ENTITY_ID", "PRESET_ID"),

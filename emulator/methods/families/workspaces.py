@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import start
+from emulator.entities.query import first_row
 from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.family import require
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, selected_rows
+from emulator.methods.select import page, select_as_item_list
 from emulator.users import ADMIN
 
 _FAMILY = "crm.automatedsolution"
@@ -48,8 +48,9 @@ def get(call: Call) -> MethodResult:
 def list_(call: Call) -> MethodResult:
     """crm.automatedsolution.list: the workspaces that a filter finds."""
     rows = [{"id": number, **row} for number, row in call.portal.records.all(_FAMILY).items()]
-    found, total, following = page(selected_rows(rows, call, _COLUMNS), start(call.params))
-    return MethodResult({"automatedSolutions": found}, total, following)
+    found = select_as_item_list(rows, call, _COLUMNS)
+    page_rows, total, following = page(found, first_row(call.params))
+    return MethodResult({"automatedSolutions": page_rows}, total, following)
 
 
 def delete(call: Call) -> MethodResult:

@@ -131,12 +131,12 @@ def _other(binding: Binding, call: Call) -> tuple[str, dict[str, Any]]:
 
 
 def _bound(binding: Binding, owner: Item) -> list[str]:
-    _, all_field = clients.fields(binding.owner)
+    _, all_field = clients.field_names(binding.owner)
     return [str(item_id) for item_id in owner.data.get(all_field) or []]
 
 
 def _save(binding: Binding, call: Call, owner: Item, bound: list[str]) -> None:
-    _, all_field = clients.fields(binding.owner)
+    _, all_field = clients.field_names(binding.owner)
     method = f"{binding.family}.items.set"
     fields = {all_field: bound}
     write = Write(binding.owner, method, fields, fields, (), call.connector, call.user)

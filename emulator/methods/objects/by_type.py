@@ -1,4 +1,7 @@
-"""crm.lead.*, crm.deal.*, crm.contact.*, crm.company.*: names in upper case, values as texts."""
+"""crm.lead.*, crm.deal.* and so on, the methods of one type of object each.
+
+Names of fields are in upper case, values are texts.
+"""
 
 import re
 from collections.abc import Callable
@@ -18,14 +21,14 @@ from emulator.writes.write import Write
 def add(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.add: the new object's id, a bare integer."""
     item = save.add(call.portal, _write(entity, "add", call))
-    return MethodResult(item.id, lead=_lead(entity, item))
+    return MethodResult(item.id, lead=_journal_lead(entity, item))
 
 
 def update(entity: Entity, call: Call) -> MethodResult:
-    """crm.lead.update: true; saves even if nothing changes."""
-    item = _existing(entity, call, _missing_on_update(entity))
+    """crm.lead.update: true; saves the object even if nothing changes."""
+    item = _existing(entity, call, _not_found_on_update(entity))
     save.update(call.portal, item, _write(entity, "update", call))
-    return MethodResult(result=True, lead=_lead(entity, item))
+    return MethodResult(result=True, lead=_journal_lead(entity, item))
 
 
 def get(entity: Entity, call: Call) -> MethodResult:
@@ -36,77 +39,79 @@ def get(entity: Entity, call: Call) -> MethodResult:
 
 def delete(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.delete: true."""
-    item = _existing(entity, call, _missing_on_delete(entity))
+    item = _existing(entity, call, _not_found_on_delete(entity))
     write = Write(entity, f"crm.{entity.table}.delete", {}, {}, (), call.connector, call.user)
     save.delete(call.portal, item, write)
-    return MethodResult(result=True, lead=_lead(entity, item))
+    return MethodResult(result=True, lead=_journal_lead(entity, item))
 
 
 def fields(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.fields: the fields of an object, user fields included."""
-    names = mandatory.names(call.portal, entity)
+    names = mandatory.field_names(call.portal, entity)
     return MethodResult(call.portal.schemas[entity].descriptions(names))
 
 
-def _missing_on_update(entity: Entity) -> RestError:
+def _not_found_on_update(entity: Entity) -> RestError:
     """The error for a missing object, whose text differs by type (crm-contact-update.md…)."""
-    words = {CONTACT: "Contact is not found", COMPANY: "Company is not found"}
-    words[QUOTE] = "Quote is not found"
-    return RestError("", words[entity]) if entity in words else not_found()
+    texts = {CONTACT: "Contact is not found", COMPANY: "Company is not found"}
+    texts[QUOTE] = "Quote is not found"
+    return RestError("", texts[entity]) if entity in texts else not_found()
 
 
-def _missing_on_delete(entity: Entity) -> RestError:
+def _not_found_on_delete(entity: Entity) -> RestError:
+    """The error for an object to delete that does not exist; it differs for some types."""
     if entity in {CONTACT, QUOTE}:
         return RestError("ERROR_CORE", "Element not found")
-    return _missing_on_update(entity)
+    return _not_found_on_update(entity)
 
 
-def _existing(entity: Entity, call: Call, missing: RestError) -> Item:
+def _existing(entity: Entity, call: Call, not_found_error: RestError) -> Item:
     item_id = positive_int(call.argument("id"))
     if item_id is None:
         raise invalid_id()
     item = call.item(entity, item_id)
     if item is None:
-        raise missing
+        raise not_found_error
     if not call.may_read(item):
         raise access_denied()
     return item
 
 
 def _write(entity: Entity, verb: str, call: Call) -> Write:
-    sent: Any = call.argument("fields")
     for name in ("fields", "params"):
         _require_object(entity, call, name)
-    sent_fields = sent if isinstance(sent, dict) else {}
-    rows = from_upper_fields(sent_fields) if entity.has_multifields else []
+    argument: Any = call.argument("fields")
+    fields = argument if isinstance(argument, dict) else {}
+    rows = from_upper_fields(fields) if entity.has_multifields else []
     if entity in {CONTACT, COMPANY}:
-        _require_addresses(rows)
-    currency = sent_fields.get("CURRENCY_ID")
+        _require_email_addresses(rows)
+    currency = fields.get("CURRENCY_ID")
     if entity is DEAL and currency and not re.fullmatch(r"[A-Z]{3}", str(currency)):
         raise RestError("", 'Invalid value for the "Currency" field')
     method = f"crm.{entity.table}.{verb}"
-    empty: Any = {}
-    sent_or_empty = sent if sent is not None else empty
-    return Write(entity, method, sent_or_empty, sent_fields, rows, call.connector, call.user)
+    sent: Any = {} if argument is None else argument
+    return Write(entity, method, sent, fields, rows, call.connector, call.user)
 
 
-def _require_addresses(rows: list[RowChange]) -> None:
+def _require_email_addresses(rows: list[RowChange]) -> None:
     """Raise RestError if an e-mail address is invalid (crm/contacts/crm-contact-add.md)."""
     for row in rows:
         if row.type_id == "EMAIL" and row.value and not re.fullmatch(r"\S+@\S+", row.value):
-            kind = (row.value_type or "WORK").capitalize()
-            raise RestError("ERROR_CORE", f"The field {kind} e-mail contains an invalid address")
+            label = (row.value_type or "WORK").capitalize()
+            raise RestError("ERROR_CORE", f"The field {label} e-mail contains an invalid address")
 
 
 def _require_object(entity: Entity, call: Call, name: str) -> None:
     """Raise RestError if a parameter is not an object; leads may omit the fields."""
     sent = call.argument(name)
-    is_left_out = sent is None and (entity is LEAD or name == "params")
-    if not is_left_out and not isinstance(sent, dict) and sent != []:
+    if sent is None and (entity is LEAD or name == "params"):
+        return
+    if not isinstance(sent, dict) and sent != []:  # PHP cannot tell an empty object from a list
         raise RestError("", f"Parameter '{name}' must be array.")
 
 
-def _lead(entity: Entity, item: Item) -> int | None:
+def _journal_lead(entity: Entity, item: Item) -> int | None:
+    """The id for the journal, which notes written leads only."""
     return item.id if entity is LEAD else None
 
 

@@ -11,43 +11,45 @@ from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
 
 _VALUES_MAX = 20
-#: This many results of one type hide the types after it.
+#: With this many results of one type, the types after it are not searched.
 _FOUND_MAX = 20
 _TYPES = (LEAD, CONTACT, COMPANY)
 
 
 def find_by_comm(call: Call) -> MethodResult:
     """Ids by type of object, for the first 20 values; `[]` if there are none."""
-    kind = call.argument("type")
-    if not isinstance(kind, str) or not kind:
+    row_type = call.argument("type")
+    if not isinstance(row_type, str) or not row_type:
         raise RestError("Communication type is not defined", "Parameter 'type' is required.")
-    if kind not in ("PHONE", "EMAIL"):
-        text = f"Communication type '{kind}' is not supported in current context"
+    if row_type not in ("PHONE", "EMAIL"):
+        text = f"Communication type '{row_type}' is not supported in current context"
         raise RestError(text, text)
     values = call.argument("values")
     values = list(values.values()) if isinstance(values, dict) else values
     if not isinstance(values, list) or not values:
         raise RestError("Communication values is not defined", "Parameter 'values' is required.")
     entity_type = call.argument("entity_type")
-    keys = sorted({digest(kind, str(value)) for value in values[:_VALUES_MAX]} - {""})
+    keys = sorted({digest(row_type, str(value)) for value in values[:_VALUES_MAX]} - {""})
     result: dict[str, list[int]] = {}
-    for entity in _TYPES:
-        if entity_type in (None, "", entity.name) and (ids := _ids(call, entity, kind, keys)):
+    searched = [entity for entity in _TYPES if entity_type in (None, "", entity.name)]
+    for entity in searched:
+        ids = _ids(call, entity, row_type, keys)
+        if ids:
             result[entity.name] = ids
-            if len(ids) >= _FOUND_MAX:
-                break
+        if len(ids) >= _FOUND_MAX:
+            break
     return MethodResult(result or [])
 
 
-def _ids(call: Call, entity: Entity, kind: str, keys: list[str]) -> list[int]:
+def _ids(call: Call, entity: Entity, row_type: str, keys: list[str]) -> list[int]:
     found = call.portal.store.db.execute(
         "SELECT DISTINCT owner_id FROM multifield"
         " WHERE type_id = ? AND digest IN (SELECT value FROM json_each(?)) AND entity = ?"
         " ORDER BY owner_id LIMIT ?",
-        (kind, json.dumps(keys), entity.type_id, _FOUND_MAX),
+        (row_type, json.dumps(keys), entity.type_id, _FOUND_MAX),
     )
     ids = [row[0] for row in found]
-    if call.reads != "all":
+    if call.read_access != "all":
         ids = [
             item_id
             for item_id in ids

@@ -1,4 +1,4 @@
-"""crm.item.import and crm.item.batchImport: objects with given dates, without automation.
+"""crm.item.import and crm.item.batchImport: objects with given times and authors.
 
 A client may send the times and authors that the portal normally sets; robots do not run.
 Documentation: crm/universal/import/.
@@ -13,6 +13,7 @@ from emulator.entities.multifields import from_item_fm, positive_int
 from emulator.errors import RestError
 from emulator.methods.objects.items import entity_of, item_fields
 from emulator.methods.result import Call, MethodResult
+from emulator.users import ADMIN
 from emulator.writes import save
 from emulator.writes.write import Write
 
@@ -63,15 +64,15 @@ def _import(call: Call, entity: Entity, sent: Any) -> int:
         rows,
         call.connector,
         call.user,
-        _history(call, entity, sent_fields),
+        _given_times_and_authors(call, entity, sent_fields),
         runs_robots=False,
     )
     return save.add(call.portal, write).id
 
 
-def _history(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, str]:
-    """The times and authors of an imported object; raises RestError if they are invalid."""
-    is_admin = call.user == 1
+def _given_times_and_authors(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, str]:
+    """The times and authors that were sent, by upper-case name; raises RestError."""
+    is_admin = call.user == ADMIN
     found: dict[str, str] = {}
     for camel, name in {**_TIMES, **_AUTHORS}.items():
         value = sent.get(camel)
@@ -80,33 +81,36 @@ def _history(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, s
         time = portal_iso(str(value)) if camel in _TIMES else None
         author = positive_int(value) if camel in _AUTHORS else None
         if not is_admin or (time is None and author is None):
-            raise _not_valid(call, entity, name)
+            raise _invalid_value(call, entity, name)
         found[name] = time or str(author)
     _require_order(call, entity, found)
     return found
 
 
 def _require_order(call: Call, entity: Entity, history: dict[str, str]) -> None:
-    """Raise RestError unless created ≤ moved ≤ updated ≤ now, and no existing object is newer."""
+    """Raise RestError unless created ≤ moved ≤ updated ≤ now, and no other was created later.
+
+    Times that were not sent follow from the creation.
+    """
     now = iso(call.portal.clock.wall())
     created = history.get("DATE_CREATE")
     if created is not None:
         last = call.portal.store.find(entity, "ORDER BY id DESC LIMIT 1", (), with_rows=False)
         if created > now or (last and created < (last[0].data.get("DATE_CREATE") or "")):
-            raise _not_valid(call, entity, "DATE_CREATE")
+            raise _invalid_value(call, entity, "DATE_CREATE")
     updated = history.get("DATE_MODIFY")
     if updated is not None and not (created or now) <= updated <= now:
-        raise _not_valid(call, entity, "DATE_MODIFY")
+        raise _invalid_value(call, entity, "DATE_MODIFY")
     moved = history.get("MOVED_TIME")
     if moved is not None and not (created or now) <= moved <= (updated or now):
-        raise _not_valid(call, entity, "MOVED_TIME")
+        raise _invalid_value(call, entity, "MOVED_TIME")
     if created is not None:
         history.setdefault("DATE_MODIFY", created)
         if entity.stage_field:
             history.setdefault("MOVED_TIME", created)
 
 
-def _not_valid(call: Call, entity: Entity, name: str) -> RestError:
+def _invalid_value(call: Call, entity: Entity, name: str) -> RestError:
     title = call.portal.schemas[entity].title(name)
     return RestError("CRM_FIELD_ERROR_VALUE_NOT_VALID", f'Invalid value for field "{title}"')
 

@@ -10,7 +10,7 @@ from typing import Any
 from emulator.entities.entity import Entity
 from emulator.entities.fields.field import upper_name
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import start
+from emulator.entities.query import first_row
 from emulator.entities.store import Item
 from emulator.errors import RestError
 from emulator.methods.descriptions import Column, describe
@@ -23,8 +23,9 @@ from emulator.methods.objects.product_row import (
     rows_of,
 )
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, selected_rows
+from emulator.methods.select import page, select_as_item_list
 
+#: Units of measure by their code.
 _MEASURES = {6: "m", 112: "l", 163: "g", 166: "kg", 796: "pcs"}
 _PIECES = 796
 
@@ -33,9 +34,9 @@ def add(call: Call) -> MethodResult:
     """crm.item.productrow.add: the new row."""
     sent = _require(call, "fields")
     entity, item = _owner(call, sent)
-    row_id = insert_row(call.portal.store, entity, item.id, _row(sent))
+    row_id = insert_row(call.portal.store, entity, item.id, _stored_row(sent))
     recalculate_amount(call, entity, item, "crm.item.productrow.add", sent)
-    return _view(call, entity, item.id, row_id)
+    return _row_result(call, entity, item.id, row_id)
 
 
 def update(call: Call) -> MethodResult:
@@ -43,16 +44,17 @@ def update(call: Call) -> MethodResult:
     entity, item, row_id = _existing(call)
     sent = _require(call, "fields")
     for name in sent:
-        if name not in _FIELDS or _FIELDS[name][1] in {"o", "ri"}:
+        _, flags, _ = _FIELDS.get(name, ("", "o", ""))
+        if "o" in flags or "i" in flags:
             raise RestError("INVALID_ARG_VALUE", f"Field '{name}' is not available for update")
     stored_row = rows_of(call.portal.store, entity, item.id)[row_id]
-    row = _row({**{name: stored_row.get(upper_name(name)) for name in _FIELDS}, **sent})
+    row = _stored_row({**{name: stored_row.get(upper_name(name)) for name in _FIELDS}, **sent})
     call.portal.store.db.execute(
         "UPDATE product_row SET data = ? WHERE id = ?",
         (json.dumps(row, ensure_ascii=False), row_id),
     )
     recalculate_amount(call, entity, item, "crm.item.productrow.update", sent)
-    return _view(call, entity, item.id, row_id)
+    return _row_result(call, entity, item.id, row_id)
 
 
 def get(call: Call) -> MethodResult:
@@ -60,7 +62,7 @@ def get(call: Call) -> MethodResult:
     entity, item, row_id = _existing(call)
     row = rows_of(call.portal.store, entity, item.id)[row_id]
     return MethodResult(
-        {"productRow": _row_with_warehouse(_answer_row(entity, item.id, row_id, row))}
+        {"productRow": _row_with_warehouse(_row_view(entity, item.id, row_id, row))}
     )
 
 
@@ -80,10 +82,10 @@ def replace(call: Call) -> MethodResult:
     rows = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(rows, list):
         raise RestError("100", "Expected iterable value for multiple field")
-    new_rows = [_row(sent_row) for sent_row in rows[:ROWS_MAX] if isinstance(sent_row, dict)]
+    new_rows = [_stored_row(sent_row) for sent_row in rows[:ROWS_MAX] if isinstance(sent_row, dict)]
     replace_rows(call.portal.store, entity, item.id, new_rows)
     recalculate_amount(call, entity, item, "crm.item.productrow.set", sent)
-    return MethodResult({"productRows": _rows(call, entity, item.id)})
+    return MethodResult({"productRows": _row_views(call, entity, item.id)})
 
 
 def list_(call: Call) -> MethodResult:
@@ -95,17 +97,17 @@ def list_(call: Call) -> MethodResult:
         if value is None:
             raise RestError("INVALID_ARG_VALUE", f"Filter by '={name}' is required")
     entity, item = _owner(call, owner)
-    rows = _rows(call, entity, item.id)
-    found = [_row_with_warehouse(row) for row in selected_rows(rows, call, _FIELDS)]
-    page_rows, total, following = page(found, start(call.params))
+    rows = _row_views(call, entity, item.id)
+    found = [_row_with_warehouse(row) for row in select_as_item_list(rows, call, _FIELDS)]
+    page_rows, total, following = page(found, first_row(call.params))
     return MethodResult({"productRows": page_rows}, total, following)
 
 
-def available(call: Call) -> MethodResult:
+def available_for_payment(call: Call) -> MethodResult:
     """crm.item.productrow.getAvailableForPayment: all rows, since the emulator has no payments."""
     owner = {name: _require(call, name) for name in ("ownerType", "ownerId")}
     entity, item = _owner(call, owner)
-    return MethodResult({"productRows": _rows(call, entity, item.id)})
+    return MethodResult({"productRows": _row_views(call, entity, item.id)})
 
 
 def fields(_: Call) -> MethodResult:
@@ -152,8 +154,8 @@ def _existing(call: Call) -> tuple[Entity, Item, int]:
     return entity, _readable(call, call.item(entity, row[1])), row_id
 
 
-def _row(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as stored: named and computed as crm.lead.productrows.set does it, then rounded."""
+def _stored_row(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as stored: with the prices of crm.lead.productrows.set, rounded to two decimals."""
     row = product_row({upper_name(name): value for name, value in sent.items()})
     exclusive = round(row["PRICE_EXCLUSIVE"], 2)
     rate = row["DISCOUNT_RATE"]
@@ -169,23 +171,21 @@ def _row(sent: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rows(call: Call, entity: Entity, item_id: int) -> list[dict[str, Any]]:
+def _row_views(call: Call, entity: Entity, item_id: int) -> list[dict[str, Any]]:
     rows = rows_of(call.portal.store, entity, item_id)
-    return [_answer_row(entity, item_id, row_id, row) for row_id, row in rows.items()]
+    return [_row_view(entity, item_id, row_id, row) for row_id, row in rows.items()]
 
 
-def _view(call: Call, entity: Entity, item_id: int, row_id: int) -> MethodResult:
+def _row_result(call: Call, entity: Entity, item_id: int, row_id: int) -> MethodResult:
     row = rows_of(call.portal.store, entity, item_id)[row_id]
-    return MethodResult({"productRow": _answer_row(entity, item_id, row_id, row)})
+    return MethodResult({"productRow": _row_view(entity, item_id, row_id, row)})
 
 
-def _answer_row(
-    entity: Entity, item_id: int, row_id: int, row: Mapping[str, Any]
-) -> dict[str, Any]:
-    item = {name: row[upper_name(name)] for name in _SHOWN}
-    item["productName"] = item["productName"] or f"[{row_id}]"
-    item["priceAccount"] = row["PRICE"]
-    return {"id": row_id, "ownerId": item_id, "ownerType": entity.prefix, **item}
+def _row_view(entity: Entity, item_id: int, row_id: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    view = {name: row[upper_name(name)] for name in _VIEW_FIELDS}
+    view["productName"] = view["productName"] or f"[{row_id}]"
+    view["priceAccount"] = row["PRICE"]
+    return {"id": row_id, "ownerId": item_id, "ownerType": entity.prefix, **view}
 
 
 def _row_with_warehouse(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +216,7 @@ _FIELDS: dict[str, Column] = {
     "type": ("integer", "o", "Type"),
     "storeId": ("integer", "o", "Warehouse"),
 }
-_SHOWN = (
+_VIEW_FIELDS = (
     *("productId", "productName", "price", "priceAccount", "priceExclusive", "priceNetto"),
     *("priceBrutto", "quantity", "discountTypeId", "discountRate", "discountSum", "taxRate"),
     *("taxIncluded", "customized", "measureCode", "measureName", "sort", "xmlId", "type"),
@@ -228,6 +228,6 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.item.productrow.delete": delete,
     "crm.item.productrow.set": replace,
     "crm.item.productrow.list": list_,
-    "crm.item.productrow.getavailableforpayment": available,
+    "crm.item.productrow.getavailableforpayment": available_for_payment,
     "crm.item.productrow.fields": fields,
 }

@@ -1,4 +1,4 @@
-"""crm.item.*: the same objects in camel case, multifields with ids as `fm`.
+"""crm.item.*: objects of any type; names of fields in camel case, multifield rows in `fm`.
 
 Documentation: crm/universal/.
 """
@@ -44,9 +44,9 @@ def delete(call: Call) -> MethodResult:
 def fields(call: Call) -> MethodResult:
     """crm.item.fields: the fields of an object, in camel case."""
     entity = entity_of(call)
-    names = mandatory.names(call.portal, entity)
+    names = mandatory.field_names(call.portal, entity)
     schema = call.portal.schemas[entity]
-    described = schema.item_descriptions(names, original_names=call.original_names)
+    described = schema.item_descriptions(names, original_names=call.keeps_original_names)
     return MethodResult({"fields": described})
 
 
@@ -54,7 +54,7 @@ def entity_of(call: Call) -> Entity:
     """The type of object that `entityTypeId` names; raises RestError."""
     sent = call.argument("entityTypeId")
     if sent is None:
-        raise _missing("entityTypeId")
+        raise _missing_parameter("entityTypeId")
     entity = call.portal.types.get(positive_int(sent))
     if entity is None:
         raise RestError("NOT_FOUND", "Smart process not found")
@@ -65,33 +65,37 @@ def item_fields(call: Call, entity: Entity, sent: dict[str, Any]) -> dict[str, A
     """The fields that a client sent, by upper-case name; unknown ones are left out."""
     schema = call.portal.schemas[entity]
     by_upper_name = {
-        schema.camel[name].name: value for name, value in sent.items() if name in schema.camel
+        schema.by_camel_name[name].name: value
+        for name, value in sent.items()
+        if name in schema.by_camel_name
     }
-    if call.original_names:
+    if call.keeps_original_names:
         by_upper_name |= {name: sent[name] for name in schema.user_fields if name in sent}
     return by_upper_name
 
 
-def _existing(call: Call, denial: str, missing: str = "Element not found") -> tuple[Entity, Item]:
+def _existing(
+    call: Call, denied_text: str, not_found_text: str = "Element not found"
+) -> tuple[Entity, Item]:
     entity = entity_of(call)
     sent = call.argument("id")
     if sent is None:
-        raise _missing("id")
+        raise _missing_parameter("id")
     item = call.item(entity, positive_int(sent))
     if item is None:
-        raise RestError("NOT_FOUND", missing)
+        raise RestError("NOT_FOUND", not_found_text)
     if not call.may_read(item):
-        raise RestError("ACCESS_DENIED", denial)
+        raise RestError("ACCESS_DENIED", denied_text)
     return entity, item
 
 
-def _missing(name: str) -> RestError:
+def _missing_parameter(name: str) -> RestError:
     return RestError("100", f"Could not find value for parameter {{{name}}}")
 
 
 def _view(call: Call, entity: Entity, item: Item) -> MethodResult:
     schema = call.portal.schemas[entity]
-    view = item_row(schema, item, original_names=call.original_names)
+    view = item_row(schema, item, original_names=call.keeps_original_names)
     if entity.has_multifields:
         view["fm"] = fm_rows(item)
     return MethodResult({"item": view}, lead=item.id if entity is LEAD else None)
@@ -100,11 +104,11 @@ def _view(call: Call, entity: Entity, item: Item) -> MethodResult:
 def _write(entity: Entity, method: str, call: Call) -> Write:
     sent: Any = call.argument("fields")
     if sent is None:
-        raise _missing("fields")
-    sent_fields = sent if isinstance(sent, dict) else {}
-    rows = from_item_fm(sent_fields.get("fm")) if entity.has_multifields else []
-    sent_fields = item_fields(call, entity, sent_fields)
-    return Write(entity, method, sent, sent_fields, rows, call.connector, call.user)
+        raise _missing_parameter("fields")
+    camel_fields = sent if isinstance(sent, dict) else {}
+    rows = from_item_fm(camel_fields.get("fm")) if entity.has_multifields else []
+    fields = item_fields(call, entity, camel_fields)
+    return Write(entity, method, sent, fields, rows, call.connector, call.user)
 
 
 METHODS = {

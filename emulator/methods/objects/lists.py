@@ -6,8 +6,8 @@ from typing import Any
 
 from emulator.entities.entity import ENTITIES, Entity
 from emulator.entities.fields.field import MULTIFIELDS
-from emulator.entities.filters import Names
-from emulator.entities.query import PAGE, parse, selected_names
+from emulator.entities.filters import FieldNames
+from emulator.entities.query import PAGE, parse_query, selected_names
 from emulator.entities.schema import Schema
 from emulator.entities.store import Item
 from emulator.entities.views import fm_rows, item_row, multifields, upper_row
@@ -16,45 +16,43 @@ from emulator.methods.result import Call, MethodResult
 
 
 def object_list(entity: Entity, call: Call) -> MethodResult:
-    """crm.lead.list and the like: `*` excludes multifields and user fields.
+    """crm.lead.list and the like; `*` selects all fields but multifields and user fields.
 
     `UF_*` selects the user fields; ID is always included (crm/leads/crm-lead-list.md).
     """
     selection, schema = selected_names(call.params), call.portal.schemas[entity]
-    names = Names(schema, ignores_iso_dates=call.portal.settings.date_filter == "not_iso")
+    names = FieldNames(schema, ignores_iso_dates=call.portal.settings.date_filter == "not_iso")
     with_rows = bool(selection & {*MULTIFIELDS, "HAS_PHONE", "HAS_EMAIL", "HAS_IMOL", "*"})
     items, total, following = _page(call, names, with_rows=with_rows)
-    all_own, all_user = "*" in selection, "UF_*" in selection
-    columns = [
-        name
-        for name in schema.upper
-        if name == "ID"
-        or name in selection
-        or (all_user if name in schema.user_fields else all_own)
-    ]
+    columns = [name for name in schema.upper_template if _is_selected(name, selection, schema)]
     types = MULTIFIELDS.keys() & selection
     rows = [_selected_upper_row(schema, item, columns, types) for item in items]
     return MethodResult(rows, total, following)
 
 
+def _is_selected(name: str, selection: set[str], schema: Schema) -> bool:
+    every = "UF_*" if name in schema.user_fields else "*"
+    return name == "ID" or name in selection or every in selection
+
+
 def item_list(call: Call) -> MethodResult:
-    """crm.item.list: the same in camel case; `*` includes `fm`, which cannot be selected alone."""
+    """crm.item.list: objects in camel case; `*` includes `fm`, which cannot be selected alone."""
     schema = call.portal.schemas[entity_of(call)]
     selection = selected_names(call.params)
     ignores_iso_dates = call.portal.settings.date_filter == "not_iso"
-    names = Names(schema, is_item=True, ignores_iso_dates=ignores_iso_dates)
+    names = FieldNames(schema, is_item=True, ignores_iso_dates=ignores_iso_dates)
     items, total, following = _page(call, names)
     rows = [_selected_item_row(schema, item, selection, call) for item in items]
     return MethodResult({"items": rows}, total, following)
 
 
 def _page(
-    call: Call, names: Names, *, with_rows: bool = True
+    call: Call, names: FieldNames, *, with_rows: bool = True
 ) -> tuple[list[Item], int, int | None]:
-    query, store, entity = parse(call.params, names), call.portal.store, names.schema.entity
-    if call.reads != "all":
-        call.hide(query.where)
-    items = store.find(entity, query.page, query.where.values, with_rows=with_rows)
+    query, store, entity = parse_query(call.params, names), call.portal.store, names.schema.entity
+    if call.read_access != "all":
+        call.restrict_to_readable(query.where)
+    items = store.find(entity, query.page_clause, query.where.values, with_rows=with_rows)
     if query.start is None:
         return items, 0, None
     total = store.count(entity, query.where.sql, query.where.values)
@@ -76,13 +74,13 @@ def _selected_upper_row(
 def _selected_item_row(
     schema: Schema, item: Item, selection: set[str], call: Call
 ) -> dict[str, Any]:
-    row = item_row(schema, item, original_names=call.original_names)
+    row = item_row(schema, item, original_names=call.keeps_original_names)
     if "*" in selection:
         return {**row, "fm": fm_rows(item)} if schema.entity.has_multifields else row
     names = {
         schema.searchable[name].camel if name in schema.searchable else name for name in selection
     }
-    if call.original_names:
+    if call.keeps_original_names:
         names |= selection
     return {name: value for name, value in row.items() if name == "id" or name in names}
 

@@ -6,6 +6,7 @@ has two different values, nothing changes: the answer is CONFLICT.
 Documentation: crm/duplicates/crm-entity-merge-batch.md.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,10 +19,11 @@ from emulator.methods.result import Call, MethodResult
 from emulator.writes import save
 from emulator.writes.write import Write
 
+_ITEMS_MAX = 50
 _EMPTY: tuple[object, ...] = (None, "", [], "0.00")
-_MERGED = {entity.type_id: entity for entity in (LEAD, DEAL, CONTACT, COMPANY)}
+_MERGEABLE = {entity.type_id: entity for entity in (LEAD, DEAL, CONTACT, COMPANY)}
 #: Fields in which the objects may differ: the first one's value stays.
-_FREE = {
+_MAY_DIFFER = {
     *("ORIGINATOR_ID", "ORIGIN_ID", "ORIGIN_VERSION", "ASSIGNED_BY_ID", "OPENED", "TITLE"),
     *("STATUS_ID", "STAGE_ID", "CATEGORY_ID"),
 }
@@ -34,11 +36,13 @@ def merge(call: Call) -> MethodResult:
     entity, items = _entity(sent), _items(call, sent)
     first, *others = items
     schema = call.portal.schemas[entity]
-    fields = _merge(schema, first, others)
+    fields = _inherited_fields(schema, first, others)
     if fields is None:
         return MethodResult({"STATUS": "CONFLICT", "ENTITY_IDS": []})
     method = "crm.entity.mergebatch"
-    write = Write(entity, method, sent, fields, _rows(first, others), call.connector, call.user)
+    write = Write(
+        entity, method, sent, fields, _missing_rows(first, others), call.connector, call.user
+    )
     save.update(call.portal, first, write)
     for other in others:
         deletion = Write(entity, method, {}, {}, (), call.connector, call.user)
@@ -51,7 +55,7 @@ def _entity(sent: dict[str, Any]) -> Entity:
     type_id = sent.get("entityTypeId")
     if type_id in (None, ""):
         raise RestError(0, "The parameter entityTypeId is required.")
-    entity = _MERGED.get(positive_int(type_id) or 0)
+    entity = _MERGEABLE.get(positive_int(type_id) or 0)
     if entity is None:
         raise RestError(0, f"Entity type {str(type_id)[:50]} is not supported")
     return entity
@@ -60,18 +64,15 @@ def _entity(sent: dict[str, Any]) -> Entity:
 def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
     ids = sent.get("entityIds")
     ids = list(ids.values()) if isinstance(ids, dict) else ids
-    numbers = (
-        [number for item_id in ids if (number := positive_int(item_id))]
-        if isinstance(ids, list)
-        else []
-    )
-    numbers = list(dict.fromkeys(numbers))
+    sent_ids = ids if isinstance(ids, list) else []
+    numbers = [number for item_id in sent_ids if (number := positive_int(item_id))]
+    numbers = list(dict.fromkeys(numbers))  # without repetitions
     if not numbers:
         raise RestError(0, "The parameter entityIds does not contains valid elements.")
     if len(numbers) == 1:
         raise RestError(0, "The parameter entityIds must contains at least two elements.")
     entity, items = _entity(sent), []
-    for number in numbers[:50]:
+    for number in numbers[:_ITEMS_MAX]:
         item = call.item(entity, number)
         if item is None:
             raise RestError(0, "Owner was not found")
@@ -81,11 +82,11 @@ def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
     return items
 
 
-def _merge(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] | None:
+def _inherited_fields(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] | None:
     """The fields that the first object inherits; None if values contradict each other."""
     changes: dict[str, Any] = {}
     for name, field in schema.fields.items():
-        if field.is_read_only or name in _FREE:
+        if field.is_read_only or name in _MAY_DIFFER:
             continue
         current = first.data.get(name, field.default)
         for other in others:
@@ -96,15 +97,16 @@ def _merge(schema: Schema, first: Item, others: list[Item]) -> dict[str, Any] | 
             elif value not in _EMPTY and value != current:
                 if current not in _EMPTY:
                     return None
-                current = changes[name] = value
+                changes[name] = value
+                current = value
     return changes
 
 
-def _rows(first: Item, others: list[Item]) -> list[RowChange]:
+def _missing_rows(first: Item, others: list[Item]) -> list[RowChange]:
     """The multi-field values that the first object does not have yet."""
     existing = {(row.type_id, digest(row.type_id, row.value)) for row in first.rows}
     added = []
-    for row in (row for other in others for row in other.rows):
+    for row in itertools.chain.from_iterable(other.rows for other in others):
         key = (row.type_id, digest(row.type_id, row.value))
         if key not in existing:
             existing.add(key)

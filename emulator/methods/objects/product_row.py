@@ -17,6 +17,7 @@ from emulator.writes import save
 from emulator.writes.write import Write
 
 ROWS_MAX = 500
+#: Types of discount: a sum of money, a percentage.
 _ABSOLUTE, _PERCENTAGE = 1, 2
 
 
@@ -60,7 +61,10 @@ def recalculate_amount(call: Call, entity: Entity, item: Item, method: str, sent
 
 
 def product_row(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with all prices, computed from the sent one: PRICE includes tax and discount."""
+    """A row with all prices, computed from the sent PRICE, which includes tax and discount.
+
+    NETTO is the price without both, BRUTTO with tax only, EXCLUSIVE with the discount only.
+    """
     price, tax = _number(sent.get("PRICE"), 0), sent.get("TAX_RATE")
     exclusive = price / (1 + _number(tax, 0) / 100)
     kind, rate, netto = _discount(sent, exclusive)
@@ -94,7 +98,10 @@ def product_row(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _discount(sent: Mapping[str, Any], exclusive: float) -> tuple[int, float, float]:
-    """The type and rate of the discount, and the price before it; raises RestError."""
+    """The type and rate (in percent) of the discount, and the price before it; raises RestError.
+
+    `exclusive` is the price after it, without tax.
+    """
     kind = positive_int(sent.get("DISCOUNT_TYPE_ID"))
     if kind == _ABSOLUTE:
         if sent.get("DISCOUNT_SUM") is None:

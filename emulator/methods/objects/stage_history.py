@@ -1,4 +1,4 @@
-"""crm.stagehistory.list: the moves of leads and deals.
+"""crm.stagehistory.list: the moves of leads, deals, invoices and smart processes' items.
 
 The ids of the entries only grow: a reader can follow them with `>ID`. Documentation:
 crm/crm-stage-history-list.md.
@@ -11,25 +11,25 @@ from typing import Any
 
 from emulator.clock import portal_iso
 from emulator.entities.entity import LEAD, QUOTE, Entity
-from emulator.entities.filters import LISTED, Where
+from emulator.entities.filters import BOUND_LIST, FILTER_KEY, Where
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import PAGE, selected_names, start
+from emulator.entities.query import PAGE, first_row, selected_names
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
 
-_KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
 _COMMON = {"ID": "id", "TYPE_ID": "kind", "OWNER_ID": "owner_id", "CREATED_TIME": "time"}
+#: Further columns, of leads and of all other types.
 _OF_LEADS = {"STATUS_SEMANTIC_ID": "semantics", "STATUS_ID": "stage"}
-_OF_DEALS = {"CATEGORY_ID": "category_id", "STAGE_SEMANTIC_ID": "semantics", "STAGE_ID": "stage"}
+_OF_OTHERS = {"CATEGORY_ID": "category_id", "STAGE_SEMANTIC_ID": "semantics", "STAGE_ID": "stage"}
 
 
 def list_(call: Call) -> MethodResult:
-    """The entries that a filter finds, 50 a page."""
+    """crm.stagehistory.list: the entries that a filter finds, 50 a page."""
     entity = _entity(call)
-    columns = {**_COMMON, **(_OF_LEADS if entity is LEAD else _OF_DEALS)}
-    where, first = _where(call, columns), start(call.params)
+    columns = {**_COMMON, **(_OF_LEADS if entity is LEAD else _OF_OTHERS)}
+    where, first = _where(call, columns), first_row(call.params)
     where.restrict("entity = ?", entity.type_id)
-    _hide(call, entity, where)
+    _restrict_to_readable(call, entity, where)
     db, names = call.portal.store.db, list(columns)
     rows = db.execute(
         f"SELECT {', '.join(columns.values())} FROM stage_history {where.sql}"  # noqa: S608
@@ -62,19 +62,19 @@ def _entity(call: Call) -> Entity:
     return entity
 
 
-def _hide(call: Call, entity: Entity, where: Where) -> None:
-    """Leave out the moves of objects that the user may not read."""
-    if call.reads == "all":
+def _restrict_to_readable(call: Call, entity: Entity, where: Where) -> None:
+    """Restrict the list to the moves of objects that the user may read."""
+    if call.read_access == "all":
         return
     readable = Where()
-    call.hide(readable)
+    call.restrict_to_readable(readable)
     where.add(f"owner_id IN (SELECT id FROM {entity.table} {readable.sql})", *readable.values)  # noqa: S608
 
 
 def _where(call: Call, columns: Mapping[str, str]) -> Where:
     clause, sent = Where(), call.argument("filter")
     for key, value in sent.items() if isinstance(sent, dict) else ():
-        match = _KEY.match(key)
+        match = FILTER_KEY.match(key)
         name = match.group(2).upper() if match else key
         if match is None or name not in columns:
             text = f"Invalid filter: field '{name}' is not allowed in filter"
@@ -96,7 +96,7 @@ def _add(clause: Where, operator: str, name: str, column: str, value: Any) -> No
         clause.add(f"{column} {operator} ?", values[0] if values else None)
         return
     verb = "NOT IN" if operator.startswith("!") else "IN"
-    clause.add(f"{column} {verb} {LISTED}", json.dumps(values))
+    clause.add(f"{column} {verb} {BOUND_LIST}", json.dumps(values))
 
 
 def _value(name: str, column: str, value: Any) -> Any:

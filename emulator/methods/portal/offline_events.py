@@ -8,14 +8,16 @@ from typing import Any
 from emulator.clock import iso, portal_iso
 from emulator.entities.filters import Where
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import PAGE, start
+from emulator.entities.query import PAGE, first_row
 from emulator.errors import RestError
 from emulator.events.offline import OfflineEvent
 from emulator.methods.portal.event_handlers import require_events_allowed
 from emulator.methods.result import Call, MethodResult
 from emulator.users import ADMIN
 
+#: How many events a call returns by default; it may ask for ten times as many.
 _LIMIT = 50
+#: Filters compare whole seconds.
 _TIME = "CAST(time AS INTEGER)"
 _KEY = re.compile(r"^(>=|<=|!@|!=|@|>|<|!|=|)(\w+)$")
 _COLUMNS = {"ID": "id", "TIMESTAMP_X": _TIME, "EVENT_NAME": "event", "MESSAGE_ID": "id"}
@@ -23,27 +25,26 @@ _LIST_COLUMNS = {**_COLUMNS, "PROCESS_ID": "coalesce(process_id, '')", "ERROR": 
 
 
 def get(call: Call) -> MethodResult:
-    """event.offline.get: queued events, removed by it; clear=0 reserves them until cleared.
+    """event.offline.get: queued events, which it removes, or with clear=0 reserves.
 
-    With `process_id` it returns what that process has reserved, with `error` failed ones, too.
+    With `process_id` it returns the events that this process has reserved, with `error` also events
+    that were marked as failed.
     """
     _require_admin(call)
     where, process_id = _where(call, _COLUMNS), call.argument("process_id")
     if isinstance(process_id, str) and process_id:
         where.add("process_id = ?", process_id)
     else:
-        where.add(
-            "process_id IS NULL OR error = 1" if _is_on(call, "error") else "process_id IS NULL"
-        )
-        where.conditions[-1] = f"({where.conditions[-1]})"
+        is_free = "process_id IS NULL"
+        where.add(f"({is_free} OR error = 1)" if _is_on(call, "error") else is_free)
     if not _is_on(call, "error"):
         where.add("error = 0")
-    queue, is_kept = call.portal.offline, call.argument("clear") in (0, "0", False)
+    queue, reserves = call.portal.offline, call.argument("clear") in (0, "0", False)
     with call.portal.store.transaction():
         limit = min(positive_int(call.argument("limit")) or _LIMIT, 10 * _LIMIT)
         found = queue.read(call.connector, where, _order(call, _COLUMNS, "time"), f"LIMIT {limit}")
         reserved = None
-        if is_kept:
+        if reserves:
             reserved = str(process_id) if process_id else queue.reserve(found)
         else:
             queue.remove(found)
@@ -55,7 +56,7 @@ def get(call: Call) -> MethodResult:
 def list_(call: Call) -> MethodResult:
     """event.offline.list: the queue as it is; nothing is reserved or removed."""
     _require_admin(call)
-    where, first = _where(call, _LIST_COLUMNS), start(call.params) or 0
+    where, first = _where(call, _LIST_COLUMNS), first_row(call.params) or 0
     found = call.portal.offline.read(call.connector, where, _order(call, _LIST_COLUMNS, "id"))
     following = first + PAGE if first + PAGE < len(found) else None
     rows = [_list_row(call, event) for event in found[first : first + PAGE]]

@@ -1,4 +1,4 @@
-"""app.option.* and user.option.*: settings that an application keeps in the portal.
+"""app.option.* and user.option.*: settings that an application stores in the portal.
 
 A real portal answers applications only (setting `application_methods`). Documentation:
 common/settings/.

@@ -1,16 +1,15 @@
 """user.*: the users of the portal. Documentation: user/, common/users/."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from emulator.entities.filters import FILTER_KEY
 from emulator.entities.like import like
-from emulator.entities.query import PAGE, start
+from emulator.entities.query import PAGE, first_row
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.rows import ordered, sort_key
-from emulator.users import ADMIN, CURRENT, FIELDS, USERS
+from emulator.users import ADMIN, CURRENT_USER_FIELDS, USER_FIELDS, USERS
 
-_KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
 _SEARCHED = ("NAME", "LAST_NAME", "WORK_POSITION")
 
 
@@ -19,7 +18,7 @@ def get(call: Call) -> MethodResult:
     conditions = call.argument("filter")
     sent = conditions if isinstance(conditions, dict) else {}
     # Fields of the filter may also be given as top-level parameters.
-    top_level = {name: value for name, value in call.params.items() if name.upper() in FIELDS}
+    top_level = {name: value for name, value in call.params.items() if name.upper() in USER_FIELDS}
     return _page(call, [user for user in USERS.values() if _matches(user, {**top_level, **sent})])
 
 
@@ -30,20 +29,20 @@ def search(call: Call) -> MethodResult:
     find = str(sent.pop("FIND", None) or call.argument("find") or "").strip()
     if find:
         return _page(call, [user for user in USERS.values() if _has_words(user, find)])
-    begins = {f"=%{name}": f"{sent.pop(name)}%" for name in _SEARCHED if name in sent}
-    return _page(call, [user for user in USERS.values() if _matches(user, {**begins, **sent})])
+    prefixes = {f"=%{name}": f"{sent.pop(name)}%" for name in _SEARCHED if name in sent}
+    return _page(call, [user for user in USERS.values() if _matches(user, {**prefixes, **sent})])
 
 
 def current(call: Call) -> MethodResult:
     """user.current: the webhook's user."""
     user = USERS[call.user]
-    values = {name: user[name] for name in CURRENT}
+    values = {name: user[name] for name in CURRENT_USER_FIELDS}
     return MethodResult({**values, "LAST_ACTIVITY_DATE": "2026-01-05 09:00:00"})
 
 
 def fields(_: Call) -> MethodResult:
     """user.fields: the fields of a user."""
-    return MethodResult(FIELDS)
+    return MethodResult(USER_FIELDS)
 
 
 def is_admin(call: Call) -> MethodResult:
@@ -65,7 +64,7 @@ def profile(call: Call) -> MethodResult:
 
 
 def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
-    key, first = str(call.argument("sort") or "ID").upper(), start(call.params)
+    key, first = str(call.argument("sort") or "ID").upper(), first_row(call.params)
     is_descending = str(call.argument("order") or "ASC").upper() == "DESC"
     rows = ordered(found, {key: "DESC" if is_descending else "ASC"})
     select = call.argument("select")
@@ -86,7 +85,7 @@ def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
 
 def _matches(user: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
     for key, value in conditions.items():
-        found = _KEY.match(str(key))
+        found = FILTER_KEY.match(str(key))
         if found is None:
             continue
         operator, name = found.group(1), found.group(2).upper()
@@ -100,22 +99,23 @@ def _matches(user: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
 
 def _compares(stored: Any, operator: str, value: Any) -> bool:
     is_negated, values = operator.startswith("!"), value if isinstance(value, list) else [value]
-    owned = [_text(value) for value in (stored if isinstance(stored, list) else [stored])]
+    stored_texts = [_text(value) for value in (stored if isinstance(stored, list) else [stored])]
     if operator in {">", ">=", "<", "<="}:
-        number, limit = sort_key(owned[0]), sort_key(_text(value))
+        number, limit = sort_key(stored_texts[0]), sort_key(_text(value))
         results = {"<": number < limit, "<=": number <= limit, ">": number > limit}
         return results.get(operator, number >= limit)
     if "%" in operator:
         patterns = [str(text) if "=" in operator else f"%{text}%" for text in values]
-        is_found = any(like(pattern, text) for pattern in patterns for text in owned)
+        is_found = any(like(pattern, text) for pattern in patterns for text in stored_texts)
     else:
         is_found = any(
-            _text(expected).lower() == text.lower() for expected in values for text in owned
+            _text(expected).lower() == text.lower() for expected in values for text in stored_texts
         )
     return is_found != is_negated
 
 
 def _has_words(user: Mapping[str, Any], text: str) -> bool:
+    """Whether each word of the text begins a word of the user's name or position."""
     words = " ".join(str(user[name]) for name in _SEARCHED).lower().split()
     return all(
         any(own_word.startswith(word) for own_word in words) for word in text.lower().split()
@@ -123,9 +123,10 @@ def _has_words(user: Mapping[str, Any], text: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool) or value in ("Y", "N"):
-        return "1" if value in (True, "Y") else "0"
-    return "1" if value == "true" else "0" if value == "false" else str(value)
+    """A value as it is compared: all forms of true and false as 1 and 0."""
+    if value in (True, "Y", "true"):
+        return "1"
+    return "0" if value in (False, "N", "false") else str(value)
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {

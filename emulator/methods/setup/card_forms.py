@@ -20,15 +20,15 @@ _SECTIONS_MAX = 100
 
 def get(entity: Entity | None, call: Call) -> MethodResult:
     """The form that was set, or the default form."""
-    entity_type = _entity(entity, call)
+    entity_type = _type_of_form(entity, call)
     key = _key(entity_type, call)
     stored = _find(call, key)
-    return MethodResult(stored[1] if stored else _usual(entity_type))
+    return MethodResult(stored[1] if stored else _default_form(entity_type))
 
 
 def replace(entity: Entity | None, call: Call) -> MethodResult:
     """Replace the form; returns true."""
-    key = _key(_entity(entity, call), call)
+    key = _key(_type_of_form(entity, call), call)
     sent = call.argument("data")
     if not isinstance(sent, list | dict):
         raise RestError("", "Parameter 'data' must be array.")
@@ -48,7 +48,7 @@ def replace(entity: Entity | None, call: Call) -> MethodResult:
 
 def reset(entity: Entity | None, call: Call) -> MethodResult:
     """Restore the default form; returns true."""
-    stored = _find(call, _key(_entity(entity, call), call))
+    stored = _find(call, _key(_type_of_form(entity, call), call))
     if stored:
         call.portal.records.delete(_FAMILY, stored[0])
     return MethodResult(result=True)
@@ -56,17 +56,17 @@ def reset(entity: Entity | None, call: Call) -> MethodResult:
 
 def force_common(entity: Entity | None, call: Call) -> MethodResult:
     """Delete all personal forms, so that everyone sees the common one; returns true."""
-    entity_type = _entity(entity, call)
+    entity_type = _type_of_form(entity, call)
     if call.user != ADMIN:
         raise RestError("", "Access denied.")
     for record_id, record in call.portal.records.all(_FAMILY).items():
-        kind, scope, _, extras = record["key"]
-        if [kind, scope, extras] == [entity_type.type_id, "P", _extras(call)]:
+        type_id, scope, _, extras = record["key"]
+        if [type_id, scope, extras] == [entity_type.type_id, "P", _extras(call)]:
             call.portal.records.delete(_FAMILY, record_id)
     return MethodResult(result=True)
 
 
-def _entity(entity: Entity | None, call: Call) -> Entity:
+def _type_of_form(entity: Entity | None, call: Call) -> Entity:
     """The type that a method is for, or that crm.item.* names."""
     if entity is not None:
         return entity
@@ -82,6 +82,7 @@ def _entity(entity: Entity | None, call: Call) -> Entity:
 
 
 def _key(entity: Entity, call: Call) -> list[Any]:
+    """What identifies a form: type, scope, user (0: common), extras; raises RestError."""
     scope = "C" if call.argument("scope") == "C" else "P"
     user = positive_int(call.argument("userId")) or call.user
     if call.user != ADMIN and (scope == "C" or user != call.user):
@@ -127,6 +128,7 @@ def _section(section_index: int, sent: Any) -> dict[str, Any]:
 
 
 def _element(sent: dict[str, Any]) -> dict[str, Any]:
+    """An element as stored: a field of the section."""
     options = sent.get("options")
     return {
         "name": str(sent["name"])[:255],
@@ -135,7 +137,7 @@ def _element(sent: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _usual(entity: Entity) -> list[dict[str, Any]]:
+def _default_form(entity: Entity) -> list[dict[str, Any]]:
     main_fields = ("TITLE", "NAME", "LAST_NAME", entity.stage_field, "OPPORTUNITY", "CONTACT_ID")
     additional = ("TYPE_ID", "SOURCE_ID", "OPENED", "ASSIGNED_BY_ID", "OBSERVERS", "COMMENTS")
     names = {"OPPORTUNITY": "OPPORTUNITY_WITH_CURRENCY", "CONTACT_ID": "CLIENT"}

@@ -8,18 +8,19 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import start
+from emulator.entities.query import first_row
 from emulator.entities.setup.categories import Category
 from emulator.entities.setup.types import SmartProcess
 from emulator.errors import RestError
 from emulator.methods.descriptions import Column, describe
-from emulator.methods.record_events import announce
+from emulator.methods.record_events import send_record_event
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, selected_rows
+from emulator.methods.select import page, select_as_item_list
 from emulator.users import ADMIN
 
+#: User fields of other modules that may link to a smart process; the last one is off by default.
 _LINKED = ("CALENDAR_EVENT|UF_CRM_CAL_EVENT", "TASKS_TASK|UF_CRM_TASK")
-_LINKED_OFF = "TASKS_TASK_TEMPLATE|UF_CRM_TASK"
+_LINKED_BUT_OFF = "TASKS_TASK_TEMPLATE|UF_CRM_TASK"
 
 
 def add(call: Call) -> MethodResult:
@@ -44,8 +45,8 @@ def add(call: Call) -> MethodResult:
     pipeline = Category(0, "General", is_default=True)
     category = portal.categories.add(process.entity, pipeline)
     saved = _save(call, process.id, {**process.settings, "categoryId": category.id})
-    announce(call, "TYPE", "ADD", process.id)
-    if not settings["code"]:
+    send_record_event(call, "TYPE", "ADD", process.id)
+    if not settings["code"]:  # add leaves out an empty code, get does not
         del saved.result["type"]["code"]
     return saved
 
@@ -56,13 +57,13 @@ def update(call: Call) -> MethodResult:
     process, sent = _existing(call), _fields(call)
     changes = {"updatedTime": iso(call.portal.clock.wall()), "updatedBy": call.user}
     saved = _save(call, process.id, _with_changes({**process.settings, **changes}, sent))
-    announce(call, "TYPE", "UPDATE", process.id)
+    send_record_event(call, "TYPE", "UPDATE", process.id)
     return saved
 
 
 def get(call: Call) -> MethodResult:
     """crm.type.get: a smart process by its id."""
-    return MethodResult({"type": _whole(_existing(call))})
+    return MethodResult({"type": _full_row(_existing(call))})
 
 
 def get_by_type(call: Call) -> MethodResult:
@@ -72,15 +73,15 @@ def get_by_type(call: Call) -> MethodResult:
     type_id = positive_int(call.argument("entityTypeId"))
     for process in call.portal.types.processes():
         if process.entity.type_id == type_id:
-            return MethodResult({"type": _whole(process)})
+            return MethodResult({"type": _full_row(process)})
     raise RestError(0, "Smart process not found")
 
 
 def list_(call: Call) -> MethodResult:
     """crm.type.list: the smart processes that a filter finds, without their relations."""
     rows = [_row(process) for process in call.portal.types.processes()]
-    found = selected_rows(rows, call, _FIELDS)
-    page_rows, total, following = page(found, start(call.params))
+    found = select_as_item_list(rows, call, _FIELDS)
+    page_rows, total, following = page(found, first_row(call.params))
     return MethodResult({"types": page_rows}, total, following)
 
 
@@ -94,7 +95,7 @@ def delete(call: Call) -> MethodResult:
         portal.categories.delete(process.entity, category)
     portal.types.delete(process)
     portal.schemas.load()
-    announce(call, "TYPE", "DELETE", process.id)
+    send_record_event(call, "TYPE", "DELETE", process.id)
     return MethodResult([])
 
 
@@ -106,7 +107,7 @@ def fields(_: Call) -> MethodResult:
 def _save(call: Call, process_id: int, settings: Mapping[str, Any]) -> MethodResult:
     process = call.portal.types.change(process_id, settings)
     call.portal.schemas.load()
-    return MethodResult({"type": _whole(process)})
+    return MethodResult({"type": _full_row(process)})
 
 
 def _require_admin(call: Call) -> None:
@@ -131,7 +132,10 @@ def _existing(call: Call) -> SmartProcess:
 
 
 def _free_type_id(call: Call, sent: object) -> int:
-    """The entityTypeId of a new smart process: the one that was sent, or the next even one."""
+    """The entityTypeId of a new smart process: the one that was sent, or the next free even one.
+
+    The portal allows 128 to 192, and even numbers from 1030 (crm-type-add); raises RestError.
+    """
     used_ids = {process.entity.type_id for process in call.portal.types.processes()}
     if sent is None:
         return next(number for number in range(1030, 10**6, 2) if number not in used_ids)
@@ -183,7 +187,7 @@ def _row(process: SmartProcess) -> dict[str, Any]:
     return {"id": process.id, **{name: settings[name] for name in _FIELDS if name in settings}}
 
 
-def _whole(process: SmartProcess) -> dict[str, Any]:
+def _full_row(process: SmartProcess) -> dict[str, Any]:
     """A smart process as crm.type.get returns it, with relations and linked user fields."""
     relations = process.relations
     parents = list(relations.get("parent", ()))
@@ -191,7 +195,7 @@ def _whole(process: SmartProcess) -> dict[str, Any]:
         fixed = {"isChildrenListEnabled": "Y", "isPredefined": "Y"}
         parents = [{"entityTypeId": type_id, **fixed} for type_id in (3, 4)] + parents
     is_used = process.settings["isUseInUserfieldEnabled"]
-    linked = {**dict.fromkeys(_LINKED, is_used), _LINKED_OFF: "N"}
+    linked = {**dict.fromkeys(_LINKED, is_used), _LINKED_BUT_OFF: "N"}
     return {
         **_row(process),
         "relations": {"parent": parents, "child": list(relations.get("child", ()))},

@@ -13,9 +13,11 @@ from emulator.methods.descriptions import Column, describe
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.rows import matching, ordered
 
-_STAGE_MAX = {LEAD.stages: 21, DEAL.stages: 22}
+#: The longest codes of stages, and of other list_directory.
+_STAGE_CODE_MAX = {LEAD.stage_directory: 21, DEAL.stage_directory: 22}
 _STAGE_CODE = re.compile(r"[A-Za-z0-9_:-]+")
 _CODE_MAX = 50
+#: The directories besides those of pipelines, with their names.
 _NAMES = {
     "STATUS": "Lead stages",
     "SOURCE": "Sources",
@@ -58,7 +60,7 @@ def add(call: Call) -> MethodResult:
     if missing:
         raise RestError("", " ".join(missing))
     directories, entity_id = call.portal.directories, str(sent["ENTITY_ID"])
-    if entity_id not in entity_types(call):
+    if entity_id not in directory_descriptions(call):
         raise RestError("", "Specified entity type is not supported.")
     if not sent.get("NAME"):
         raise RestError("", "The field Title is required.")
@@ -74,14 +76,14 @@ def add(call: Call) -> MethodResult:
         str(sent.get("COLOR") or ""),
         str(sent.get("SEMANTICS") or "").upper()[:1].replace("P", ""),
         system=False,
-        category_id=_pipeline(call, entity_id)[1] or None,
+        category_id=_type_and_pipeline(call, entity_id)[1] or None,
     )
     _require_order(call, item)
     return MethodResult(directories.add(item))
 
 
 def update(call: Call) -> MethodResult:
-    """crm.status.update: true; only name, place and color change."""
+    """crm.status.update: true; only name, sorting and color can change."""
     call.require_admin(400)
     status, sent = _existing(call), call.require_fields()
     changes: dict[str, Any] = {
@@ -105,7 +107,7 @@ def delete(call: Call) -> MethodResult:
     if status.system and not is_forced:
         raise RestError(
             "",
-            "CRM System DirectoryItem can be deleted only if parameter FORCED is specified"
+            "CRM System Status can be deleted only if parameter FORCED is specified"
             ' and equal to "Y".',
         )
     if status.is_stage and _is_used(call, status):
@@ -119,10 +121,10 @@ def fields(_: Call) -> MethodResult:
     return MethodResult(describe(_FIELDS))
 
 
-def items(call: Call) -> MethodResult:
+def list_directory(call: Call) -> MethodResult:
     """crm.status.entity.items: a directory's items in their order."""
     entity_id = call.argument("entityId")
-    if not isinstance(entity_id, str) or entity_id not in entity_types(call):
+    if not isinstance(entity_id, str) or entity_id not in directory_descriptions(call):
         text = "The parameter entityId is not defined or invalid."
         raise RestError(text, text)
     found = call.portal.directories.items(entity_id)
@@ -131,51 +133,54 @@ def items(call: Call) -> MethodResult:
     )
 
 
-def types(call: Call) -> MethodResult:
+def list_directories(call: Call) -> MethodResult:
     """crm.status.entity.types: the directories; those of stages name the final stages."""
-    return MethodResult(list(entity_types(call).values()))
+    return MethodResult(list(directory_descriptions(call).values()))
 
 
-def entity_types(call: Call) -> dict[str, dict[str, Any]]:
+def directory_descriptions(call: Call) -> dict[str, dict[str, Any]]:
     """The descriptions of all directories by their id."""
     found: dict[str, dict[str, Any]] = {
         entity_id: {"ID": entity_id, "NAME": name} for entity_id, name in _NAMES.items()
     }
-    found[LEAD.stages] |= {"SEMANTIC_INFO": _final("NEW", "CONVERTED", "JUNK"), "ENTITY_TYPE_ID": 1}
-    found[DEAL.stages] |= _of_pipeline(call, DEAL, 0)
-    found[QUOTE.stages] |= {
-        "SEMANTIC_INFO": _final("DRAFT", "APPROVED", "DECLAINED"),
+    found[LEAD.stage_directory] |= {
+        "SEMANTIC_INFO": _semantic_info("NEW", "CONVERTED", "JUNK"),
+        "ENTITY_TYPE_ID": 1,
+    }
+    found[DEAL.stage_directory] |= _pipeline_description(call, DEAL, 0)
+    found[QUOTE.stage_directory] |= {
+        "SEMANTIC_INFO": _semantic_info("DRAFT", "APPROVED", "DECLAINED"),
         "ENTITY_TYPE_ID": QUOTE.type_id,
     }
-    for entity in call.portal.types.all():
-        for category in (
-            call.portal.categories.all(entity) if entity.has_stages_per_pipeline else ()
-        ):
-            if category.id:
+    with_pipelines = [type_ for type_ in call.portal.types.all() if type_.has_stages_per_pipeline]
+    for entity in with_pipelines:
+        for category in call.portal.categories.all(entity):
+            if category.id:  # the general pipeline of deals is in _NAMES
                 entity_id = entity.directory(category.id)
                 found[entity_id] = {
                     "ID": entity_id,
                     "NAME": f"{category.name}: stages of {entity.title.lower()}s",
-                    **({"PARENT_ID": DEAL.stages} if entity is DEAL else {}),
+                    **({"PARENT_ID": DEAL.stage_directory} if entity is DEAL else {}),
                     "PREFIX": entity.stage_prefix(category.id).rstrip(":"),
-                    **_of_pipeline(call, entity, category.id),
+                    **_pipeline_description(call, entity, category.id),
                 }
     return found
 
 
-def _of_pipeline(call: Call, entity: Entity, category_id: int) -> dict[str, Any]:
+def _pipeline_description(call: Call, entity: Entity, category_id: int) -> dict[str, Any]:
     stages = call.portal.directories.items(entity.directory(category_id))
-    ends = {stage.semantics: stage.status for stage in reversed(stages)}
+    first_by_semantics = {stage.semantics: stage.status for stage in reversed(stages)}
     first = stages[0].status if stages else ""
+    success, failure = first_by_semantics.get("S", ""), first_by_semantics.get("F", "")
     return {
-        "SEMANTIC_INFO": _final(first, ends.get("S", ""), ends.get("F", "")),
+        "SEMANTIC_INFO": _semantic_info(first, success, failure),
         "FIELD_ATTRIBUTE_SCOPE": f"category_{category_id}" if category_id else "",
         "ENTITY_TYPE_ID": entity.type_id,
         "CATEGORY_ID": category_id,
     }
 
 
-def _final(first: str, success: str, failure: str) -> dict[str, Any]:
+def _semantic_info(first: str, success: str, failure: str) -> dict[str, Any]:
     return {
         "START_FIELD": first,
         "FINAL_SUCCESS_FIELD": success,
@@ -190,44 +195,41 @@ def _existing(call: Call) -> DirectoryItem:
         raise RestError("Invalid identifier.", "Invalid identifier.")
     found = call.portal.directories.get(status_id)
     if found is None:
-        raise RestError("DirectoryItem is not found.", "DirectoryItem is not found.")
+        raise RestError("Status is not found.", "Status is not found.")
     return found
 
 
 def _code(call: Call, entity_id: str, sent: str) -> str:
-    """The stored code: a pipeline's stages have its prefix, others are short and plain."""
-    entity, category = _pipeline(call, entity_id)
+    """The code as stored, with the pipeline's prefix if it has one; raises RestError."""
+    entity, category = _type_and_pipeline(call, entity_id)
     prefix, code = entity.stage_prefix(category) if entity else "", sent
     if not code.startswith(prefix):
         code = prefix + code
-    limit = _STAGE_MAX.get(entity_id, _CODE_MAX)
-    is_stage = entity_id in _STAGE_MAX or bool(prefix)
+    limit = _STAGE_CODE_MAX.get(entity_id, _CODE_MAX)
+    is_stage = entity_id in _STAGE_CODE_MAX or bool(prefix)
     if len(code) > limit or (is_stage and not _STAGE_CODE.fullmatch(code)):
         raise RestError("", "Error on creating status.")
     return code
 
 
-def _pipeline(call: Call, entity_id: str) -> tuple[Entity | None, int]:
+def _type_and_pipeline(call: Call, entity_id: str) -> tuple[Entity | None, int]:
     """The type of object whose stages a directory holds, and their pipeline."""
     for entity in call.portal.types.all():
-        if entity.stages and entity_id == entity.stages:
+        if entity.stage_directory and entity_id == entity.stage_directory:
             return entity, 0
-        rest = entity_id.removeprefix(f"{entity.stages}_")
+        rest = entity_id.removeprefix(f"{entity.stage_directory}_")
         if entity.has_stages_per_pipeline and rest != entity_id and rest.isdecimal():
             return entity, int(rest)
     return None, 0
 
 
 def _require_order(call: Call, item: DirectoryItem) -> None:
-    """Raise RestError if a new stage in progress follows the successful one (crm-status-add)."""
+    """Raise RestError if a new stage in progress follows the one of success (crm-status-add)."""
     if not item.is_stage or item.semantics:
         return
-    finals = [
-        status
-        for status in call.portal.directories.items(item.entity_id)
-        if status.semantics == "S"
-    ]
-    if finals and item.sort >= finals[0].sort:
+    stages = call.portal.directories.items(item.entity_id)
+    success = next((stage for stage in stages if stage.semantics == "S"), None)
+    if success is not None and item.sort >= success.sort:
         raise RestError(
             "",
             "Cannot create more stages after the final stage because the final successful stage"
@@ -236,7 +238,7 @@ def _require_order(call: Call, item: DirectoryItem) -> None:
 
 
 def _is_used(call: Call, status: DirectoryItem) -> bool:
-    entity, _ = _pipeline(call, status.entity_id)
+    entity, _ = _type_and_pipeline(call, status.entity_id)
     if entity is None:
         return False
     condition = f"WHERE json_extract(data, '$.{entity.stage_field}') = ?"
@@ -263,6 +265,6 @@ METHODS: dict[str, Callable[[Call], MethodResult]] = {
     "crm.status.update": update,
     "crm.status.delete": delete,
     "crm.status.fields": fields,
-    "crm.status.entity.items": items,
-    "crm.status.entity.types": types,
+    "crm.status.entity.items": list_directory,
+    "crm.status.entity.types": list_directories,
 }

@@ -8,22 +8,23 @@ from typing import Any
 
 from emulator.entities.entity import Entity
 from emulator.entities.fields.field import camel_name, upper_name
-from emulator.entities.fields.kinds import USER_TYPES
+from emulator.entities.fields.kinds import USER_FIELD_TYPES
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import argument, start
+from emulator.entities.query import argument, first_row
 from emulator.entities.setup.userfields import LABELS, UserField
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, selected_rows
+from emulator.methods.select import page, select_as_item_list
 from emulator.methods.setup.userfields import change, new_definition
 from emulator.users import ADMIN
 
+#: The languages of the portal, in which every label is returned.
 _LANGUAGES = ("en", "de")
-_PLAIN = (
+_FIELD_NAMES = (
     *("ID", "ENTITY_ID", "FIELD_NAME", "USER_TYPE_ID", "XML_ID", "SORT", "MULTIPLE"),
     *("MANDATORY", "SHOW_FILTER", "SHOW_IN_LIST", "EDIT_IN_LIST", "IS_SEARCHABLE", "SETTINGS"),
 )
-_NAMES = tuple(camel_name(name) for name in _PLAIN)
+_CAMEL_NAMES = tuple(camel_name(name) for name in _FIELD_NAMES)
 
 
 def add(call: Call) -> MethodResult:
@@ -34,24 +35,24 @@ def add(call: Call) -> MethodResult:
     entity = _entity(call, sent)
     if entity is None:
         raise RestError("", "You cannot create custom fields")
-    definition = new_definition(call, entity, {"SHOW_IN_LIST": "Y", **_upper(sent)})
+    definition = new_definition(call, entity, {"SHOW_IN_LIST": "Y", **_with_upper_names(sent)})
     field_id = call.portal.schemas.add(entity, definition)
     field = next(field for field in call.portal.schemas.user_fields(entity) if field.id == field_id)
-    return MethodResult({"field": _whole(field)})
+    return MethodResult({"field": _full_row(field)})
 
 
 def update(call: Call) -> MethodResult:
     """userfieldconfig.update: the changed field."""
     field = _existing(call, "You cannot change the settings of the user field", writes=True)
-    change(call, field, _upper(_require_field(call)))
+    change(call, field, _with_upper_names(_require_field(call)))
     changed = _existing(call, "")
-    return MethodResult({"field": _whole(changed)})
+    return MethodResult({"field": _full_row(changed)})
 
 
 def get(call: Call) -> MethodResult:
     """userfieldconfig.get: a field by its id."""
     denial = "You do not have permission to view user field settings"
-    return MethodResult({"field": _whole(_existing(call, denial))})
+    return MethodResult({"field": _full_row(_existing(call, denial))})
 
 
 def delete(call: Call) -> MethodResult:
@@ -66,8 +67,10 @@ def list_(call: Call) -> MethodResult:
     _require_module(call)
     select = call.argument("select")
     language = argument(select, "language") if isinstance(select, dict) else None
-    found = selected_rows([_plain(field) for field in _all(call)], call, _NAMES)
-    page_rows, total, following = page(found, start(call.params))
+    found = select_as_item_list(
+        [_row_without_labels(field) for field in _all(call)], call, _CAMEL_NAMES
+    )
+    page_rows, total, following = page(found, first_row(call.params))
     if language:
         by_id = {str(field.id): field for field in _all(call)}
         page_rows = [{**row, **_labels(by_id[row["id"]], str(language))} for row in page_rows]
@@ -77,7 +80,9 @@ def list_(call: Call) -> MethodResult:
 def types(call: Call) -> MethodResult:
     """userfieldconfig.getTypes: the types that a field may have."""
     _require_module(call)
-    types = {name: {"userTypeId": name, "description": title} for name, title in USER_TYPES.items()}
+    types = {
+        name: {"userTypeId": name, "description": title} for name, title in USER_FIELD_TYPES.items()
+    }
     return MethodResult({"types": types})
 
 
@@ -99,7 +104,9 @@ def _require_field(call: Call) -> Mapping[str, Any]:
 
 def _entity(call: Call, sent: Mapping[str, Any]) -> Entity | None:
     code = sent.get("entityId")
-    return next((entity for entity in call.portal.types.all() if entity.user_fields == code), None)
+    return next(
+        (entity for entity in call.portal.types.all() if entity.user_field_entity_id == code), None
+    )
 
 
 def _all(call: Call) -> list[UserField]:
@@ -109,7 +116,7 @@ def _all(call: Call) -> list[UserField]:
 
 
 def _existing(call: Call, denial: str, *, writes: bool = False) -> UserField:
-    """The field; raises the same error for a missing field as for one that is not visible."""
+    """The field that `id` names; raises the same RestError if it is missing or must not change."""
     _require_module(call)
     if call.argument("id") is None:
         raise RestError("100", "Could not find value for parameter {id}")
@@ -120,7 +127,7 @@ def _existing(call: Call, denial: str, *, writes: bool = False) -> UserField:
     return found
 
 
-def _upper(sent: Mapping[str, Any]) -> dict[str, Any]:
+def _with_upper_names(sent: Mapping[str, Any]) -> dict[str, Any]:
     """A client's definition with the names of crm.lead.userfield.add."""
     found = {upper_name(str(name)): value for name, value in sent.items()}
     items = found.pop("ENUM", None)
@@ -134,9 +141,9 @@ def _upper(sent: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _plain(field: UserField) -> dict[str, Any]:
+def _row_without_labels(field: UserField) -> dict[str, Any]:
     row = field.row()
-    return {camel_name(name): row[name] for name in _PLAIN}
+    return {camel_name(name): row[name] for name in _FIELD_NAMES}
 
 
 def _labels(field: UserField, language: str) -> dict[str, Any]:
@@ -147,7 +154,7 @@ def _labels(field: UserField, language: str) -> dict[str, Any]:
     return labels
 
 
-def _whole(field: UserField) -> dict[str, Any]:
+def _full_row(field: UserField) -> dict[str, Any]:
     """A field as userfieldconfig.get returns it, with all labels and the items of a list."""
     own_languages = {
         language
@@ -164,7 +171,7 @@ def _whole(field: UserField) -> dict[str, Any]:
         for name in LABELS
     }
     config = {
-        **_plain(field),
+        **_row_without_labels(field),
         "languageId": {language: language for language in languages},
         **labels,
     }

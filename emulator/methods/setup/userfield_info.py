@@ -5,7 +5,7 @@ Documentation: crm/universal/user-defined-fields/.
 
 from typing import Any
 
-from emulator.entities.fields.kinds import USER_TYPES
+from emulator.entities.fields.kinds import USER_FIELD_TYPES
 from emulator.entities.setup.userfields import SETTINGS
 from emulator.errors import RestError
 from emulator.methods.result import Call, MethodResult
@@ -13,7 +13,7 @@ from emulator.methods.result import Call, MethodResult
 
 def types(_: Call) -> MethodResult:
     """crm.userfield.types: the types that a field may have."""
-    return MethodResult([{"ID": name, "title": title} for name, title in USER_TYPES.items()])
+    return MethodResult([{"ID": name, "title": title} for name, title in USER_FIELD_TYPES.items()])
 
 
 def definition_fields(_: Call) -> MethodResult:

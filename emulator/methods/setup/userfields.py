@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from emulator.entities.entity import ENTITIES, Entity
-from emulator.entities.fields.kinds import USER_TYPES
+from emulator.entities.fields.kinds import USER_FIELD_TYPES
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.userfields import LABELS, LANGUAGES, SETTINGS, UserField
 from emulator.errors import RestError, invalid_id
@@ -18,6 +18,7 @@ from emulator.methods.rows import matching, ordered
 from emulator.methods.setup.userfield_lists import changed_list, flag, new_list
 
 _NAME_MAX = 50
+#: The fields of a definition that are Y or N, with their defaults.
 _FLAGS = {
     "MULTIPLE": "N",
     "MANDATORY": "N",
@@ -27,7 +28,7 @@ _FLAGS = {
     "IS_SEARCHABLE": "N",
 }
 #: What an update cannot change.
-_FIXED = {"FIELD_NAME", "USER_TYPE_ID", "MULTIPLE", "ENTITY_ID"}
+_UNCHANGEABLE = {"FIELD_NAME", "USER_TYPE_ID", "MULTIPLE", "ENTITY_ID"}
 
 
 def add(entity: Entity, call: Call) -> MethodResult:
@@ -46,11 +47,11 @@ def update(entity: Entity, call: Call) -> MethodResult:
 
 
 def change(call: Call, field: UserField, sent: Mapping[str, Any]) -> None:
-    """Change a field's definition as crm.lead.userfield.update does."""
+    """Change a field's definition as crm.lead.userfield.update does; raises RestError."""
     changes: dict[str, Any] = {
         name: flag(sent[name], default)
         for name, default in _FLAGS.items()
-        if name in sent and name not in _FIXED
+        if name in sent and name not in _UNCHANGEABLE
     }
     for name in LABELS:
         if name in sent:
@@ -106,7 +107,7 @@ def new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[
     name, kind = _name(call, entity, sent), sent.get("USER_TYPE_ID")
     if not isinstance(kind, str) or not kind:
         raise RestError("", "The 'USER_TYPE_ID' field is not found.")
-    if kind not in USER_TYPES:
+    if kind not in USER_FIELD_TYPES:
         raise RestError("ERROR_CORE", "Invalid custom type specified.")
     sent_settings = sent.get("SETTINGS")
     flags = {name: flag(sent.get(name), default) for name, default in _FLAGS.items()}
@@ -114,7 +115,7 @@ def new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[
         flags["MULTIPLE"] = "N"
     label = sent.get("LABEL")
     definition = {
-        "ENTITY_ID": entity.user_fields,
+        "ENTITY_ID": entity.user_field_entity_id,
         "FIELD_NAME": name,
         "USER_TYPE_ID": kind,
         "XML_ID": sent.get("XML_ID"),
@@ -144,7 +145,7 @@ def _name(call: Call, entity: Entity, sent: Mapping[str, Any]) -> str:
         text = "Field name contains invalid characters. Allowed characters are: A-Z, 0-9 and _."
         raise RestError("ERROR_CORE", text)
     if any(field.name == name for field in call.portal.schemas.user_fields(entity)):
-        text = f"The field {name} for the entity {entity.user_fields} already exists."
+        text = f"The field {name} for the entity {entity.user_field_entity_id} already exists."
         raise RestError("ERROR_CORE", text)
     return name
 
@@ -157,11 +158,11 @@ def _labels(value: Any, default: Any) -> dict[str, str]:
 
 
 def _in_language(row: dict[str, Any], language: Any) -> dict[str, Any]:
-    """Labels as one text, or left out if no language was asked for."""
+    """A row with each label as a text in this language; without labels if there is no language."""
     localized = {name: value for name, value in row.items() if name not in LABELS}
     if language is not None:
         localized |= {name: row[name].get(str(language)) or None for name in LABELS}
-    if "LIST" in row:
+    if "LIST" in row:  # follows the labels, as in the documentation's example
         localized["LIST"] = localized.pop("LIST")
     return localized
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import selected_names, start
+from emulator.entities.query import first_row, selected_names
 from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.family import Family, texts
-from emulator.methods.record_events import announce
+from emulator.methods.record_events import send_record_event
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_loosely
+from emulator.methods.select import page, select_as_lead_list
 from emulator.methods.timeline.communications import (
     CALL,
     COMMUNICATION,
@@ -24,7 +24,7 @@ from emulator.methods.timeline.communications import (
     PROVIDER,
     TASK,
     communication_rows,
-    rows_of,
+    sent_rows,
     stored_communications,
 )
 from emulator.methods.timeline.files import stored_files
@@ -78,6 +78,7 @@ _COLUMNS: dict[str, Column] = {
     "WEBDAV_ELEMENTS": ("diskfile", "m", "Added files"),
     "IS_INCOMING_CHANNEL": ("char", "o", "Incoming"),
 }
+#: Columns that `get` does not return, and `list` only if they are selected.
 _EXTRA = ("BINDINGS", "COMMUNICATIONS", "FILES", "WEBDAV_ELEMENTS", "IS_INCOMING_CHANNEL")
 _INITIAL: dict[str, Any] = {
     "COMPLETED": "N",
@@ -127,34 +128,34 @@ def add(call: Call) -> MethodResult:
         "COMMUNICATIONS": stored_communications(sent, kind),
         "FILES": stored_files(sent.get("FILES")),
     }
-    return MethodResult(make(call, owner, record))
+    return MethodResult(store_activity(call, owner, record))
 
 
-def make(call: Call, owner: tuple[int, int], record: Record) -> int:
-    """Store a new activity of an object; returns its id."""
-    now, by = iso(call.portal.clock.wall()), str(call.user)
+def store_activity(call: Call, owner: tuple[int, int], record: Record) -> int:
+    """Store a new activity of an object (`owner`: its type and id); returns the activity's id."""
+    now, author = iso(call.portal.clock.wall()), str(call.user)
     kind = positive_int(record.get("TYPE_ID")) or PROVIDER
-    provider, of_provider = _PROVIDERS.get(kind, ("REST_APP", ""))
+    provider, provider_type = _PROVIDERS.get(kind, ("REST_APP", ""))
     times = {"START_TIME": record.get("START_TIME") or now}
     times["END_TIME"] = record.get("END_TIME") or times["START_TIME"]
     times["DEADLINE"] = record.get("DEADLINE") or times["END_TIME"]
     activity = {
         **_INITIAL,
         "PROVIDER_ID": provider,
-        "PROVIDER_TYPE_ID": of_provider,
+        "PROVIDER_TYPE_ID": provider_type,
         **record,
         **times,
         "CREATED": now,
         "LAST_UPDATED": now,
-        "AUTHOR_ID": by,
-        "EDITOR_ID": by,
+        "AUTHOR_ID": author,
+        "EDITOR_ID": author,
         "OWNER_TYPE_ID": str(owner[0]),
         "OWNER_ID": str(owner[1]),
         "bindings": [list(owner)],
     }
     activity["STATUS"] = "2" if activity["COMPLETED"] == "Y" else activity["STATUS"]
     number = call.portal.records.add(ACTIVITY.name, activity)
-    announce(call, "ACTIVITY", "ADD", number)
+    send_record_event(call, "ACTIVITY", "ADD", number)
     return number
 
 
@@ -177,7 +178,7 @@ def save(call: Call, number: int, record: Record) -> None:
     record["LAST_UPDATED"] = iso(call.portal.clock.wall())
     record["EDITOR_ID"] = str(call.user)
     call.portal.records.put(ACTIVITY.name, number, record)
-    announce(call, "ACTIVITY", "UPDATE", number)
+    send_record_event(call, "ACTIVITY", "UPDATE", number)
 
 
 def get(call: Call) -> MethodResult:
@@ -190,7 +191,7 @@ def delete(call: Call) -> MethodResult:
     """crm.activity.delete: true."""
     number, _ = existing(call)
     call.portal.records.delete(ACTIVITY.name, number)
-    announce(call, "ACTIVITY", "DELETE", number)
+    send_record_event(call, "ACTIVITY", "DELETE", number)
     return MethodResult(result=True)
 
 
@@ -207,7 +208,7 @@ def list_(call: Call) -> MethodResult:
             row["COMMUNICATIONS"] = communication_rows(call, number, record)
             row["FILES"] = _file_rows(number, record)
             rows.append(row)
-    rows, total, following = page(select_loosely(rows, call), start(call.params))
+    rows, total, following = page(select_as_lead_list(rows, call), first_row(call.params))
     extra = {"COMMUNICATIONS", "FILES"} & chosen
     names = [name for name in _COLUMNS if name not in _EXTRA and ({name, "*"} & chosen)]
     views = [{name: row[name] for name in ("ID", *names, *sorted(extra))} for row in rows]
@@ -234,7 +235,7 @@ def _owner(call: Call, sent: Mapping[str, Any]) -> tuple[int, int]:
     """The object of an activity: the one that was sent, or that of the first communication."""
     type_id, item_id = (positive_int(sent.get(name)) for name in ("OWNER_TYPE_ID", "OWNER_ID"))
     if type_id is None or item_id is None:
-        first = next(iter(rows_of(sent.get("COMMUNICATIONS"))), {})
+        first = next(iter(sent_rows(sent.get("COMMUNICATIONS"))), {})
         type_id, item_id = (
             positive_int(first.get(name)) for name in ("ENTITY_TYPE_ID", "ENTITY_ID")
         )
@@ -263,7 +264,7 @@ def _bindings(conditions: Mapping[str, Any]) -> list[list[int]]:
     """The objects that the filter's BINDINGS names."""
     return [
         [positive_int(row.get("OWNER_TYPE_ID")) or 0, positive_int(row.get("OWNER_ID")) or 0]
-        for row in rows_of(conditions.get("BINDINGS"))
+        for row in sent_rows(conditions.get("BINDINGS"))
     ]
 
 

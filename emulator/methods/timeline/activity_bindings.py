@@ -12,7 +12,7 @@ from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.families.family import require
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.timeline.activities import ACTIVITY, make, save
+from emulator.methods.timeline.activities import ACTIVITY, save, store_activity
 from emulator.methods.timeline.communications import PROVIDER
 from emulator.methods.timeline.owners import owner_of
 
@@ -85,7 +85,7 @@ def todo_add(call: Call) -> MethodResult:
     record: Record = {"TYPE_ID": str(PROVIDER), "PROVIDER_ID": _TODO, "PROVIDER_TYPE_ID": "TODO"}
     record |= {"SUBJECT": "To-do", "RESPONSIBLE_ID": str(call.user), "SETTINGS": {}}
     record |= _todo_changes(call, _TODO_VALUES)
-    return MethodResult({"id": make(call, owner, record)})
+    return MethodResult({"id": store_activity(call, owner, record)})
 
 
 def todo_update(call: Call) -> MethodResult:

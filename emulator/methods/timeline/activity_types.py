@@ -1,4 +1,4 @@
-"""crm.activity.badge.* and crm.activity.type.*: badges and types that an application brings along.
+"""crm.activity.badge.* and crm.activity.type.*: badges and types that an application defines.
 
 A real portal answers applications only (setting `application_methods`). Documentation:
 crm/timeline/activities/configurable/badges/, crm/timeline/activities/types/.
@@ -52,7 +52,7 @@ def badge_delete(call: Call) -> MethodResult:
 
 def type_add(call: Call) -> MethodResult:
     """crm.activity.type.add: true."""
-    _require_type_owner(call)
+    _require_admin_of_application(call)
     sent = call.argument("fields")
     fields = sent if isinstance(sent, dict) else {}
     code = str(fields.get("TYPE_ID") or "")[:100]
@@ -70,13 +70,13 @@ def type_add(call: Call) -> MethodResult:
 
 def type_list(call: Call) -> MethodResult:
     """crm.activity.type.list: all types."""
-    _require_type_owner(call)
+    _require_admin_of_application(call)
     return MethodResult(list(call.portal.records.all(_TYPE).values()))
 
 
 def type_delete(call: Call) -> MethodResult:
     """crm.activity.type.delete: true."""
-    _require_type_owner(call)
+    _require_admin_of_application(call)
     code = str(call.argument("TYPE_ID") or "")[:100]
     found = _find(call, _TYPE, "TYPE_ID", code)
     if found is None:
@@ -91,7 +91,7 @@ def _require_admin(call: Call) -> None:
         raise RestError("ACCESS_DENIED", "Access denied.")
 
 
-def _require_type_owner(call: Call) -> None:
+def _require_admin_of_application(call: Call) -> None:
     require_application(call)
     _require_admin(call)
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import selected_names, start
+from emulator.entities.query import first_row, selected_names
 from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied, invalid_id
 from emulator.methods.descriptions import Column, describe
-from emulator.methods.record_events import announce
+from emulator.methods.record_events import send_record_event
 from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_loosely
+from emulator.methods.select import page, select_as_lead_list
 from emulator.methods.timeline.files import file_rows, stored_files
-from emulator.methods.timeline.owners import by_name, owner_of, require_owner
+from emulator.methods.timeline.owners import owner_of, require_owner, type_by_name
 
 _COMMENT = "crm.timeline.comment"
 _KEY = ("ENTITY_ID", "ENTITY_TYPE")
@@ -42,7 +42,7 @@ def add(call: Call) -> MethodResult:
     for name in _KEY:
         if sent.get(name) in (None, ""):
             raise RestError("100", f"Could not find value for parameter {{{name}}}")
-    kind = by_name(call, sent["ENTITY_TYPE"])
+    kind = type_by_name(call, sent["ENTITY_TYPE"])
     require_owner(call, kind, sent["ENTITY_ID"])
     record = {
         "bindings": [[str(sent["ENTITY_ID"]), kind.table if kind else ""]],
@@ -52,7 +52,7 @@ def add(call: Call) -> MethodResult:
         "FILES": stored_files(sent.get("FILES")),
     }
     number = call.portal.records.add(_COMMENT, record)
-    announce(call, "TIMELINECOMMENT", "ADD", number)
+    send_record_event(call, "TIMELINECOMMENT", "ADD", number)
     return MethodResult(number)
 
 
@@ -64,7 +64,7 @@ def update(call: Call) -> MethodResult:
     if "FILES" in sent:
         changes["FILES"] = stored_files(sent["FILES"])
     call.portal.records.put(_COMMENT, number, {**record, **changes})
-    announce(call, "TIMELINECOMMENT", "UPDATE", number)
+    send_record_event(call, "TIMELINECOMMENT", "UPDATE", number)
     return MethodResult(number)
 
 
@@ -80,7 +80,7 @@ def get(call: Call) -> MethodResult:
 
 
 def delete(call: Call) -> MethodResult:
-    """crm.timeline.comment.delete: null; with an owner, only one that shows the comment."""
+    """crm.timeline.comment.delete: null; a given owner must be an object that shows the comment."""
     number, record = _comment_to_change(call)
     if call.argument("ownerTypeId") is not None:
         type_id, item_id = owner_of(call)
@@ -88,7 +88,7 @@ def delete(call: Call) -> MethodResult:
         if [str(item_id), entity.table if entity else ""] not in record["bindings"]:
             raise RestError("NOT_FOUND", "Not found.")
     call.portal.records.delete(_COMMENT, number)
-    announce(call, "TIMELINECOMMENT", "DELETE", number)
+    send_record_event(call, "TIMELINECOMMENT", "DELETE", number)
     return MethodResult(None)
 
 
@@ -97,7 +97,7 @@ def list_(call: Call) -> MethodResult:
     conditions = call.argument("filter")
     sent = conditions if isinstance(conditions, dict) else {}
     values = {str(name).lstrip("=").upper(): value for name, value in sent.items()}
-    entity = by_name(call, values.get("ENTITY_TYPE"))
+    entity = type_by_name(call, values.get("ENTITY_TYPE"))
     item = call.item(entity, positive_int(values.get("ENTITY_ID"))) if entity else None
     if entity is None or item is None or not call.may_read(item):
         raise access_denied()
@@ -107,7 +107,7 @@ def list_(call: Call) -> MethodResult:
         for number, record in call.portal.records.all(_COMMENT).items()
         if binding in record["bindings"]
     ]
-    rows, total, following = page(select_loosely(rows, call), start(call.params))
+    rows, total, following = page(select_as_lead_list(rows, call), first_row(call.params))
     chosen = selected_names(call.params)
     if "*" not in chosen:
         rows = [{name: row[name] for name in row if name in chosen} for row in rows]
@@ -117,7 +117,7 @@ def list_(call: Call) -> MethodResult:
 def bind(call: Call) -> MethodResult:
     """crm.timeline.bindings.bind: true."""
     number, record, binding = _binding(call)
-    entity = by_name(call, binding[1])
+    entity = type_by_name(call, binding[1])
     item = call.item(entity, positive_int(binding[0])) if entity else None
     if item is None or not call.may_read(item):
         raise access_denied()
@@ -189,7 +189,7 @@ def _binding(call: Call) -> tuple[int, Record, list[str]]:
         raise RestError("", "OWNER_ID is not defined or invalid.")
     if positive_int(fields.get("ENTITY_ID")) is None:
         raise RestError("", "ENTITY_ID is not defined or invalid.")
-    if by_name(call, fields.get("ENTITY_TYPE")) is None:
+    if type_by_name(call, fields.get("ENTITY_TYPE")) is None:
         raise RestError("", "ENTITY_TYPE is not defined or invalid.")
     return number, record, [str(fields["ENTITY_ID"]), str(fields["ENTITY_TYPE"]).lower()]
 

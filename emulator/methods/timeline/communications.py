@@ -1,4 +1,7 @@
-"""Who an activity addresses. Documentation: crm/timeline/activities/activity-base/."""
+"""Communications: whom an activity addresses.
+
+Documentation: crm/timeline/activities/activity-base/.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +12,7 @@ from emulator.errors import RestError
 from emulator.methods.descriptions import Column
 from emulator.methods.result import Call
 
-#: Types of activities.
+#: Types of activities; PROVIDER: a type that an application provides.
 MEETING, CALL, TASK, EMAIL, PROVIDER = 1, 2, 3, 4, 6
 COMMUNICATION: dict[str, Column] = {
     "ID": ("integer", "o", "ID"),
@@ -21,15 +24,15 @@ COMMUNICATION: dict[str, Column] = {
 }
 
 
-def rows_of(sent: Any) -> list[dict[str, Any]]:
+def sent_rows(sent: Any) -> list[dict[str, Any]]:
     """The objects of a list that a client sent."""
     rows = list(sent.values()) if isinstance(sent, dict) else sent
     return [row for row in (rows if isinstance(rows, list) else []) if isinstance(row, dict)]
 
 
 def stored_communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, Any]]:
-    """Who an activity of this type addresses; raises RestError."""
-    rows = rows_of(sent.get("COMMUNICATIONS"))
+    """The communications of a new activity of this type, as stored; raises RestError."""
+    rows = sent_rows(sent.get("COMMUNICATIONS"))
     if kind in {CALL, EMAIL} and not rows:
         raise RestError("", "The field COMMUNICATIONS is not defined or invalid.")
     if kind == CALL and len(rows) > 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.entities.multifields import positive_int
-from emulator.entities.query import start
+from emulator.entities.query import first_row
 from emulator.entities.records import Record
 from emulator.errors import RestError
 from emulator.methods.families.family import require
@@ -26,11 +26,11 @@ def note_save(call: Call) -> MethodResult:
     """crm.timeline.note.save: true; an entry has one note."""
     require(call, ("ownerTypeId", "ownerId", "itemType", "itemId", "text"))
     key, stored = _note(call)
-    now, by = iso(call.portal.clock.wall()), call.user
+    now, user = iso(call.portal.clock.wall()), call.user
     text = str(call.argument("text"))[:65_535]
-    note: Record = {"key": key, "createdById": by, "createdTime": now}
+    note: Record = {"key": key, "createdById": user, "createdTime": now}
     record = {**(stored[1] if stored else note), "text": text}
-    record |= {"updatedById": by, "updatedTime": now}
+    record |= {"updatedById": user, "updatedTime": now}
     if stored:
         call.portal.records.put(_NOTE, stored[0], record)
     else:
@@ -53,6 +53,7 @@ def note_delete(call: Call) -> MethodResult:
 
 
 def _note(call: Call) -> tuple[list[int], tuple[int, Record] | None]:
+    """The key of the entry that a call names, and its note with the record's number, if any."""
     numbers = [positive_int(call.argument(name)) or 0 for name in ("itemType", "itemId")]
     key = [*owner_of(call), *numbers]
     for number, record in call.portal.records.all(_NOTE).items():
@@ -98,7 +99,7 @@ def log_list(call: Call) -> MethodResult:
         if record["owner"] == owner
     ]
     sorted_rows = ordered(rows, order if isinstance(order, dict) else {}, as_named=True)
-    return MethodResult(*page(sorted_rows, start(call.params)))
+    return MethodResult(*page(sorted_rows, first_row(call.params)))
 
 
 def log_delete(call: Call) -> MethodResult:
@@ -132,13 +133,13 @@ def pin(call: Call, *, on: bool) -> MethodResult:
         raise RestError("NOT_FOUND", "Not found.")
     rows = call.portal.records.all(_PIN)
     pinned = {key: row for key, row in rows.items() if row["owner"] == owner}
-    pin_key = next((key for key, row in pinned.items() if row["id"] == number), None)
-    if on and pin_key is None:
+    pin_id = next((key for key, row in pinned.items() if row["id"] == number), None)
+    if on and pin_id is None:
         if len(pinned) >= _PINNED_MAX:
             raise RestError(0, "Only three events can be added to favorites")
         call.portal.records.add(_PIN, {"owner": owner, "id": number})
-    elif not on and pin_key is not None:
-        call.portal.records.delete(_PIN, pin_key)
+    elif not on and pin_id is not None:
+        call.portal.records.delete(_PIN, pin_id)
     return MethodResult(None)
 
 

@@ -9,7 +9,7 @@ from emulator.methods.families.family import require
 from emulator.methods.result import Call
 
 
-def by_name(call: Call, name: Any) -> Entity | None:
+def type_by_name(call: Call, name: Any) -> Entity | None:
     """A type by its lower-case name: `deal`, `dynamic_130`."""
     lower_name = str(name or "").lower()
     return next((entity for entity in call.portal.types.all() if entity.table == lower_name), None)

@@ -1,4 +1,4 @@
-"""crm.timeline.icon.* and crm.timeline.logo.*: pictures with a code; some belong to the system.
+"""crm.timeline.icon.* and crm.timeline.logo.*: pictures by code, the portal's and others.
 
 Documentation: crm/timeline/logmessage/icons/, crm/timeline/logmessage/logo/.
 """

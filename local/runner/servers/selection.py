@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from emulator.http.webhooks import is_emulators
+from emulator.http.webhooks import is_emulator_webhook
 from local.logins.table import URL_SECRETS, WEBHOOK, Login
 from local.runner.choices import Choices
 from local.runner.ports import Ports
@@ -88,7 +88,7 @@ class Servers:
     @property
     def is_emulated(self) -> bool:
         """Whether the portal is an emulator on this machine."""
-        return self.bitrix24 is not None or is_emulators(self.choices.webhook_url or "")
+        return self.bitrix24 is not None or is_emulator_webhook(self.choices.webhook_url or "")
 
     @property
     def amqp_url(self) -> str:

@@ -1,4 +1,7 @@
-"""The directories of a new portal. The items of DEAL_STAGE and SOURCE are those of crm/status/."""
+"""The directories of a new portal, and the stages of a new pipeline.
+
+The items of DEAL_STAGE and SOURCE are those of the documentation's examples (crm/status/).
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,11 +9,11 @@ from dataclasses import replace
 from emulator.entities.entity import DEAL, INVOICE, QUOTE, Entity
 from emulator.entities.setup.directory_item import DirectoryItem
 
-#: Code, name, color, group, whether it is one of the portal's own.
+#: Code, name, color, semantics, and whether the stage is a system item.
 _Stage = tuple[str, str, str, str, bool]
 
 
-def usual() -> list[DirectoryItem]:
+def initial_directories() -> list[DirectoryItem]:
     """The directories of a new portal."""
     leads = [
         DirectoryItem(1, "STATUS", "NEW", "Not processed", 10, "#00FFFF"),
@@ -22,21 +25,21 @@ def usual() -> list[DirectoryItem]:
         DirectoryItem(15, "STATUS", "CONVERTED", "Converted", 50, "#37B44A", "S"),
         DirectoryItem(17, "STATUS", "JUNK", "Low-quality lead", 60, "#F54819", "F"),
     ]
-    deals = _stages(DEAL.stages, _DEAL_STAGES, 101)
-    number = 201
+    deals = _stages(DEAL.stage_directory, _DEAL_STAGES, 101)
+    next_id = 201
     others: list[DirectoryItem] = []
     for entity_id, items in _OTHERS.items():
         for index, (code, name) in enumerate(items.items(), 1):
-            others.append(DirectoryItem(number, entity_id, code, name, 10 * index))
-            number += 2
-    stages = _stages(QUOTE.stages, _QUOTE_STAGES, number)
-    return [*sorted(leads, key=lambda status: status.id), *deals, *others, *stages]
+            others.append(DirectoryItem(next_id, entity_id, code, name, 10 * index))
+            next_id += 2
+    quotes = _stages(QUOTE.stage_directory, _QUOTE_STAGES, next_id)
+    return [*sorted(leads, key=lambda item: item.id), *deals, *others, *quotes]
 
 
-def of_pipeline(entity: Entity, category_id: int) -> list[DirectoryItem]:
-    """The stages of a new pipeline; their ids are not assigned yet."""
-    kinds = {DEAL.type_id: _DEAL_STAGES, INVOICE.type_id: _INVOICE_STAGES}
-    stages = kinds.get(entity.type_id, _PROCESS_STAGES)
+def initial_stages(entity: Entity, category_id: int) -> list[DirectoryItem]:
+    """The stages of a new pipeline, still without ids."""
+    stages_by_type = {DEAL.type_id: _DEAL_STAGES, INVOICE.type_id: _INVOICE_STAGES}
+    stages = stages_by_type.get(entity.type_id, _PROCESS_STAGES)
     prefix = entity.stage_prefix(category_id)
     return [
         replace(stage, id=0, status=prefix + stage.status, category_id=category_id)
@@ -44,10 +47,13 @@ def of_pipeline(entity: Entity, category_id: int) -> list[DirectoryItem]:
     ]
 
 
-def _stages(entity_id: str, stages: Iterable[_Stage], number: int) -> list[DirectoryItem]:
+def _stages(entity_id: str, stages: Iterable[_Stage], first_id: int) -> list[DirectoryItem]:
+    """Stages as items with ids from `first_id`, two apart as on real portals."""
     return [
-        DirectoryItem(number + 2 * n, entity_id, code, name, 10 * (n + 1), color, semantics, system)
-        for n, (code, name, color, semantics, system) in enumerate(stages)
+        DirectoryItem(
+            first_id + 2 * index, entity_id, code, name, 10 * (index + 1), color, semantics, system
+        )
+        for index, (code, name, color, semantics, system) in enumerate(stages)
     ]
 
 
