@@ -107,7 +107,7 @@ def _key() -> str | None:
     for entry in api_keys.entries(secrets.get("api-keys") or ""):
         key = api_keys.parse(entry)
         if key.is_plain and key.scopes >= {"read", "write"}:
-            return entry.rpartition(":")[2]
+            return entry.rpartition(":")[2]  # NAME:SCOPES:KEY
     return None
 
 
@@ -123,6 +123,7 @@ def _steps(event: dict[str, Any], sync: dict[str, Any]) -> Iterator[str]:
 
 
 def _clock(timestamp: str) -> str:
+    """The time of day in an ISO 8601 timestamp, with milliseconds."""
     return timestamp[11:23]
 
 

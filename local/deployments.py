@@ -1,6 +1,6 @@
 """Records of functions that the edge's OpenFaaS API deployed or removed, kept across runs.
 
-The edge writes it; a function reads its own when it starts. A function without a file runs with
+The edge writes them; a function reads its own when it starts. A function without a record runs with
 the defaults of `make run`.
 """
 
@@ -23,7 +23,7 @@ class Record:
 
 
 class Deployments:
-    """The records of a folder."""
+    """The records in a folder, one file for each function."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

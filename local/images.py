@@ -48,7 +48,7 @@ class Image:
 
 def images(root: Path, environment: Mapping[str, str] = os.environ) -> list[Image]:
     """Every image of this checkout, by name."""
-    text = stack.expanded((root / COMPOSE).read_text(encoding="utf-8"), environment)
+    text = stack.expand_variables((root / COMPOSE).read_text(encoding="utf-8"), environment)
     services: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
     built = [
         Image(service["image"], service["build"]["dockerfile"], service["build"]["args"])

@@ -52,14 +52,16 @@ class Folders:
 def prepare(folders: Folders, webhook: str, keys: str) -> None:
     """Write files that are missing or have changed; existing passwords stay."""
     password_folder, all_secrets = folders.passwords, folders.all_secrets
-    owners = {server: _password(password_folder / f"{server}-password") for server in _SERVERS}
-    passwords = {
+    owner_passwords = {
+        server: _password(password_folder / f"{server}-password") for server in _SERVERS
+    }
+    login_passwords = {
         server: {
             login.name: _password(password_folder / f"{server}-{login.name}") for login in LOGINS
         }
         for server in _SERVERS
     }
-    for server, files in _server_files(owners, passwords).items():
+    for server, files in _server_files(owner_passwords, login_passwords).items():
         for name, text in files.items():
             _write(folders.servers / server / name, text)
     other_secrets = {
@@ -68,14 +70,14 @@ def prepare(folders: Folders, webhook: str, keys: str) -> None:
         WEBHOOK: webhook or EMULATOR,
     }
     secrets_by_login = {
-        "owner": {"database-url-owner": _address("postgres", OWNER, owners["postgres"])}
+        "owner": {"database-url-owner": _url("postgres", OWNER, owner_passwords["postgres"])}
     }
     for login in LOGINS:
         secrets_by_login[login.name] = {name: other_secrets[name] for name in login.other_secrets}
         for server, secret in zip(_SERVERS, URL_SECRETS, strict=True):
             if secret in login.url_secrets:
-                address = _address(server, login.user, passwords[server][login.name])
-                secrets_by_login[login.name][login.secret(secret)] = address
+                url = _url(server, login.user, login_passwords[server][login.name])
+                secrets_by_login[login.name][login.secret(secret)] = url
     for login_name, login_secrets in secrets_by_login.items():
         for name, text in login_secrets.items():
             _write(folders.logins / login_name / name, text)
@@ -83,20 +85,23 @@ def prepare(folders: Folders, webhook: str, keys: str) -> None:
 
 
 def _server_files(
-    owners: Mapping[str, str], passwords: Mapping[str, Mapping[str, str]]
+    owners: Mapping[str, str], logins: Mapping[str, Mapping[str, str]]
 ) -> dict[str, dict[str, str]]:
-    """The files of each server; `logins` is the service that creates the logins of Postgres."""
+    """The files of each server, from its owner's password and those of its logins.
+
+    The entry `logins` is for the service that creates the logins of Postgres.
+    """
     broker = {
         "load_definitions": SERVER_FOLDER / "rabbitmq.json",
         "max_message_size": message_max(),
     }
-    definitions = rabbitmq.definitions(passwords["rabbitmq"], owner_password=owners["rabbitmq"])
-    users = "".join(f"user {user}\n" for user in redis.users(passwords["redis"]))
+    definitions = rabbitmq.definitions(logins["rabbitmq"], owner_password=owners["rabbitmq"])
+    users = "".join(f"user {user}\n" for user in redis.users(logins["redis"]))
     return {
         "postgres": {"postgres-password": owners["postgres"]},
         "logins": {
             "postgres-password": owners["postgres"],
-            "postgres.sql": postgres.script(passwords["postgres"]),
+            "postgres.sql": postgres.script(logins["postgres"]),
         },
         "rabbitmq": {
             "rabbitmq-password": owners["rabbitmq"],
@@ -110,7 +115,7 @@ def _server_files(
     }
 
 
-def _address(server: str, user: str, password: str) -> str:
+def _url(server: str, user: str, password: str) -> str:
     scheme, location = _SERVERS[server]
     return f"{scheme}://{user}:{password}@{location}"
 

@@ -63,21 +63,21 @@ class Release:
             yield f"{self.version} is not a version of three numbers"
         if tag is not None and tag != self.tag:
             yield f"the tag {tag} is not that of version {self.version}"
-        yield from self._other_versions()
-        yield from self._changelog()
-        yield from self._missing_images()
-        yield from self._git()
+        yield from self._version_problems()
+        yield from self._changelog_problems()
+        yield from self._image_problems()
+        yield from self._git_problems()
         if not (self.root / WORKFLOW).exists():
             yield f"there is no {WORKFLOW}"
 
-    def _other_versions(self) -> Iterator[str]:
+    def _version_problems(self) -> Iterator[str]:
         for pattern, expression in _PLACES:
             for path in sorted(self.root.glob(pattern)):
                 versions = set(re.findall(expression, path.read_text(encoding="utf-8")))
                 for other in sorted(versions - {self.version}):
                     yield f"{path.relative_to(self.root)} says {other}, not {self.version}"
 
-    def _changelog(self) -> Iterator[str]:
+    def _changelog_problems(self) -> Iterator[str]:
         if not self.notes:
             yield f"{CHANGELOG} has no entries under `## {self.version} - YYYY-MM-DD`"
         elif not self.date:
@@ -85,14 +85,14 @@ class Release:
         if _section((self.root / CHANGELOG).read_text(encoding="utf-8"), "Unreleased")[1]:
             yield f"{CHANGELOG} has entries under Unreleased: move them to {self.version}"
 
-    def _missing_images(self) -> Iterator[str]:
+    def _image_problems(self) -> Iterator[str]:
         names = {image.repository.rpartition("/")[2] for image in self.images}
         for file in _STACKS:
             for name in stack.read(self.root / file, {}).functions:
                 if name not in names:
                     yield f"{COMPOSE} does not build the image {name} of {file}"
 
-    def _git(self) -> Iterator[str]:
+    def _git_problems(self) -> Iterator[str]:
         if changed := _git(self.root, "status", "--porcelain").splitlines():
             and_more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             yield f"not committed: {changed[0].strip()}{and_more}"

@@ -103,15 +103,15 @@ class Stack(_Strict):
 
 
 def read(path: Path, environment: Mapping[str, str] = os.environ) -> Stack:
-    """The file with `${NAME:-default}` expanded as faas-cli does, in comments, too.
+    """The stack in a file, with `${NAME:-default}` expanded as faas-cli does, in comments, too.
 
     Raises:
         pydantic.ValidationError: a key is unknown, or OpenFaaS does not accept a value.
     """
-    text = expanded(path.read_text("utf-8"), environment)
+    text = expand_variables(path.read_text("utf-8"), environment)
     return Stack.model_validate(yaml.safe_load(text))
 
 
-def expanded(text: str, environment: Mapping[str, str]) -> str:
+def expand_variables(text: str, environment: Mapping[str, str]) -> str:
     """The text with `${NAME:-default}` replaced by the variable's value or the default."""
     return _VARIABLE.sub(lambda match: environment.get(match[1]) or match[2] or "", text)

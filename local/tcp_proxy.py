@@ -32,7 +32,7 @@ class Edge:
         self._host, self._port = host, port
         #: Addresses that did not accept the last attempt, tried last. The name has a container's
         #: address for a second before and after the container is reachable.
-        self._silent: set[str] = set()
+        self._unreachable: set[str] = set()
 
     async def connect(self) -> Stream | None:
         """A connection to any address; None if none accepts within WAIT_S."""
@@ -41,7 +41,7 @@ class Edge:
         for timeout_s in itertools.chain(_CONNECT_S, itertools.repeat(_CONNECT_S[-1])):
             with contextlib.suppress(OSError):
                 for address in await self._addresses():
-                    if stream := await self._try(address, timeout_s):
+                    if stream := await self._connect_to(address, timeout_s):
                         return stream
             if loop.time() >= deadline:
                 break
@@ -49,19 +49,19 @@ class Edge:
         return None
 
     async def _addresses(self) -> list[str]:
-        """The current addresses of the host name; silent ones come last."""
+        """The current addresses of the host name; those that did not accept come last."""
         loop = asyncio.get_running_loop()
         entries = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        return sorted((str(entry[4][0]) for entry in entries), key=self._silent.__contains__)
+        return sorted((str(entry[4][0]) for entry in entries), key=self._unreachable.__contains__)
 
-    async def _try(self, address: str, timeout_s: float) -> Stream | None:
+    async def _connect_to(self, address: str, timeout_s: float) -> Stream | None:
         try:
             async with asyncio.timeout(timeout_s):
                 stream = await asyncio.open_connection(address, self._port)
         except OSError:  # a TimeoutError, too
-            self._silent.add(address)
+            self._unreachable.add(address)
             return None
-        self._silent.discard(address)
+        self._unreachable.discard(address)
         return stream
 
 
@@ -94,8 +94,8 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 async def serve(edge: Edge, listen: int) -> None:
     """Forward until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
     connections: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -36,15 +36,15 @@ def main() -> int:
 
 
 async def _serve() -> None:
-    is_stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, is_stopped.set)
+    stopped = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
     app = build(Path(os.environ["LEADLINE_EDGE"]))
-    app.on_response_prepare.append(close_connections_once(is_stopped))
+    app.on_response_prepare.append(close_connections_once(stopped))
     runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S, handler_cancellation=True)
     await runner.setup()
     listener = await _listen(runner.server)
-    await is_stopped.wait()
+    await stopped.wait()
     listener.close()
     await _drain(runner.server)
     await runner.cleanup()

@@ -26,18 +26,18 @@ class Health:
     def __init__(self, config: ConfigFile, functions: Functions) -> None:
         self._config = config
         self._functions = functions
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
         self._began_at = ""
         self._parts: dict[str, Part] = {}
         self._served: dict[str, str] = {}
 
     async def handle(self, _request: web.Request) -> web.Response:
-        """200 when every part works; 503 with the names of those that don't.
+        """200 if every part works; 503 with the names of those that don't.
 
         The answer may be a second old, so that frequent requests cost the parts little.
         """
-        async with self._one_at_a_time:
+        async with self._lock:
             is_old = time.monotonic() - self._checked_at >= _CACHED_S
             if is_old or self._served != self._functions.served:
                 self._served = self._functions.served
@@ -69,26 +69,28 @@ async def _check_all(config: Config, functions: Mapping[str, str]) -> dict[str, 
 def _checks(
     config: Config, functions: Mapping[str, str], session: aiohttp.ClientSession
 ) -> dict[str, Awaitable[None]]:
-    checks_: dict[str, Awaitable[None]] = {
+    pending: dict[str, Awaitable[None]] = {
         name: checks.check_http(session, f"{url}/_/ready") for name, url in functions.items()
     }
-    database, amqp, redis = (secrets.get(n) for n in ("database-url", "amqp-url", "redis-url"))
+    database, amqp, redis = (
+        secrets.get(name) for name in ("database-url", "amqp-url", "redis-url")
+    )
     if database:
-        checks_["postgres"] = asyncio.to_thread(checks.check_postgres, database)
+        pending["postgres"] = asyncio.to_thread(checks.check_postgres, database)
     if amqp:
-        checks_["rabbitmq"] = asyncio.to_thread(checks.check_rabbitmq, amqp)
+        pending["rabbitmq"] = asyncio.to_thread(checks.check_rabbitmq, amqp)
     if redis:
-        checks_["redis"] = asyncio.to_thread(checks.check_redis, redis)
+        pending["redis"] = asyncio.to_thread(checks.check_redis, redis)
     if redis and config.workers:
-        checks_["worker"] = asyncio.to_thread(checks.check_workers, redis)
-        checks_["portal"] = asyncio.to_thread(checks.check_portal, redis)
+        pending["worker"] = asyncio.to_thread(checks.check_workers, redis)
+        pending["portal"] = asyncio.to_thread(checks.check_portal, redis)
     if config.connector:
-        checks_["connector"] = checks.check_http(session, f"{config.connector}/healthz")
+        pending["connector"] = checks.check_http(session, f"{config.connector}/healthz")
     if _is_emulated(config):
-        checks_["bitrix24"] = checks.check_http(session, f"{config.emulator}/_emulator/settings")
+        pending["bitrix24"] = checks.check_http(session, f"{config.emulator}/_emulator/settings")
     if config.relay:
-        checks_["relay"] = asyncio.to_thread(checks.check_relay, config.relay)
-    return checks_
+        pending["relay"] = asyncio.to_thread(checks.check_relay, config.relay)
+    return pending
 
 
 def _is_emulated(config: Config) -> bool:

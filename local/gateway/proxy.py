@@ -118,10 +118,12 @@ class Proxy:
         """Retry while a function is being replaced: without a connection, nothing was sent."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + RESTART_S
-        limits = chain(_CONNECT_S, repeat(_CONNECT_S[-1]))
+        time_limits = chain(_CONNECT_S, repeat(_CONNECT_S[-1]))
         while True:
             try:
-                return await self._exchange(request, url, headers, body, connect_s=next(limits))
+                return await self._exchange(
+                    request, url, headers, body, connect_s=next(time_limits)
+                )
             except _NOT_CONNECTED:
                 if loop.time() >= deadline:
                     raise

@@ -43,7 +43,8 @@ class RequestLog(AbstractAccessLogger):
         function = request.get(FUNCTION)
         call_id = response.headers.get(CALL_ID)
         path = loggable(request.raw_path, function)
-        (log.debug if path == HEALTH else log.info)(
+        write = log.debug if path == HEALTH else log.info
+        write(
             "request",
             method=request.method if request.method in _METHODS else "other",
             path=path,

@@ -41,21 +41,21 @@ async def http_errors_as_problems(
     """Turn aiohttp's plain-text errors (no route, body too large) into problem+json."""
     try:
         return await handler(request)
-    except web.HTTPException as refusal:
-        allow = refusal.headers.get("Allow", "")
-        return problem_response(HTTPStatus(refusal.status), refusal.reason, Allow=allow)
+    except web.HTTPException as error:
+        allow = error.headers.get("Allow", "")
+        return problem_response(HTTPStatus(error.status), error.reason, Allow=allow)
 
 
 def cross_site_guard(guard: Guard) -> Middleware:
     """Reject requests made by pages of other sites."""
 
     @web.middleware
-    async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def reject_cross_site(request: web.Request, handler: Handler) -> web.StreamResponse:
         if refusal := cross_site.refusal(guard, request):
             return problem_response(refusal.status, refusal.detail)
         return await handler(request)
 
-    return refuse_foreign
+    return reject_cross_site
 
 
 async def handle_expect_header(request: web.Request) -> web.StreamResponse | None:
@@ -73,12 +73,12 @@ async def handle_expect_header(request: web.Request) -> web.StreamResponse | Non
 
 
 def close_connections_once(
-    is_stopped: asyncio.Event,
+    stopped: asyncio.Event,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """A signal handler: once the edge stops, each response is its connection's last one."""
 
     async def close(_request: web.Request, response: web.StreamResponse) -> None:
-        if is_stopped.is_set():
+        if stopped.is_set():
             response.force_close()
             response.headers[hdrs.CONNECTION] = "close"
 

@@ -43,7 +43,7 @@ class Refusal:
 
 
 def route(method: str, raw: str) -> Target | Refusal:
-    """Decide by method and undecoded path, which is forwarded unchanged."""
+    """The function for a method and an undecoded path with its query, or why there is none."""
     path, mark, query = raw.partition("?")
     segments = path.split("/")[1:]
     if len(segments) >= 2 and segments[0] == "function" and segments[1]:

@@ -11,6 +11,8 @@ from local.runner.state import State
 from local.runner.stop import reset, stop
 from local.runner.terminal.console import Console
 
+_USAGE = "python -m local.runner [stop | reset]"
+
 
 def main() -> int:
     """Run, stop or reset the system; returns the exit code."""
@@ -19,7 +21,7 @@ def main() -> int:
     if sys.argv[1:]:
         command = commands.get(sys.argv[1])
         if command is None or sys.argv[2:]:
-            console.error(f"usage: {__doc__.partition('`')[2].partition('`')[0]}")
+            console.error(f"usage: {_USAGE}")
             return 2
         return command(State.default(), console)
     if loaded := env_file.load():

@@ -42,7 +42,7 @@ def acquire(state: State) -> IO[str]:
 def holder(state: State) -> int | None:
     """The pid of the runner in this state folder, or None.
 
-    Its own lock is shared and writes nothing, so that callers do not see each other.
+    This call takes a shared lock for a moment and writes nothing: callers do not see each other.
     """
     state.create()
     with state.lock_file.open("a+", encoding="ascii") as file:

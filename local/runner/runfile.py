@@ -21,7 +21,7 @@ class RunFile:
         if pids == self._pids:
             return
         self._pids = pids
-        # First: readers of run.json rely on it.
+        # Before run.json, whose readers rely on it.
         write_json(self._environment, system.connections())
         write_json(
             self._path,

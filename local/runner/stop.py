@@ -11,7 +11,7 @@ from local.runner.runfile import RunFile
 from local.runner.state import State
 from local.runner.terminal.console import Console
 
-_WITHIN_S = 15
+_STOPPED_WITHIN_S = 15
 
 
 def stop(state: State, console: Console) -> int:
@@ -19,7 +19,7 @@ def stop(state: State, console: Console) -> int:
     pid = lock.holder(state)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _WITHIN_S
+    deadline = time.monotonic() + _STOPPED_WITHIN_S
     while lock.holder(state) is not None:
         if time.monotonic() > deadline:
             console.error(f"the runner (process {pid}) does not stop")

@@ -58,7 +58,7 @@ class PrivateServer:
         eventually(self.server.make_ready, READY_WITHIN_S, f"{self.url.partition(':')[0]} is ready")
 
     def stop(self, within_s: float = 0) -> None:
-        """Stop it gracefully, then kill it after this time, or the one that its program allows."""
+        """Stop it gracefully; kill it after `within_s`, at least after its program's own time."""
         for process, program in zip(self._processes, self._programs, strict=True):
             process.send_signal(getattr(signal, f"SIG{program.stop_signal}"))
             process.send_signal(signal.SIGCONT)
@@ -73,7 +73,7 @@ class PrivateServer:
         return bool(self._processes) and self._processes[-1].poll() is None
 
     def kill(self, signal_: signal.Signals = signal.SIGKILL) -> None:
-        """Kill it as kill -9 does; `signal_` is sent to the server itself."""
+        """Kill it and its other processes as kill -9 does; the server itself gets `signal_`."""
         self._processes[-1].send_signal(signal_)
         self.thaw()
         for process in reversed(self._processes):
@@ -121,19 +121,19 @@ def private(name: str, folder: Path) -> PrivateServer:
     """A server by its name in run.json, not started, on free ports."""
     state = State(folder)
     state.create()
-    ports = Ports(state.ports(), with_defaults=False, reserved=_given)
+    ports = Ports(state.ports(), with_defaults=False, reserved=_ports_given_away)
     server = _FACTORIES[name](state, ports)
-    _given.extend(ports.chosen.values())
+    _ports_given_away.extend(ports.chosen.values())
     state.save_ports(ports.chosen)
     return PrivateServer(server, state)
 
 
-#: Ports that were given away, most of which nothing listens on yet, or not any more.
-_given: deque[int] = deque(maxlen=100)
+#: Ports that callers of this module have got, though nothing may listen on them yet or any more.
+_ports_given_away: deque[int] = deque(maxlen=100)
 
 
 def free_port() -> int:
-    """A port on which nothing listens, which no one else is given for now."""
-    port = Ports({}, with_defaults=False, reserved=_given).choose("any")
-    _given.append(port)
+    """A port on which nothing listens, and which the next calls do not return."""
+    port = Ports({}, with_defaults=False, reserved=_ports_given_away).choose("any")
+    _ports_given_away.append(port)
     return port

@@ -45,7 +45,7 @@ class Api:
         self._secrets = SecretFiles(config.secrets, config.secrets_mode)
         self._platform = config.platform
         self._deployed = DeployedFunctions(functions, deployments, self._secrets, self._platform)
-        self._streams = 0
+        self._open_streams = 0
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes; unknown paths and methods get errors in the same format."""
@@ -68,7 +68,7 @@ class Api:
             "/system/logs": {"GET": self._logs},
             "/system/info": {"GET": self._info},
             "/system/namespaces": {"GET": self._namespaces},
-            # Without a name: where faas-cli creates one.
+            # The name may be missing: faas-cli creates a namespace by a POST without one.
             "/system/namespace/{name:[^/]*}": {
                 "GET": self._namespace,
                 "POST": self._change_namespace,
@@ -170,13 +170,13 @@ class Api:
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         query = LogQuery.parse(request)
         self._deployed.check_served(query.name)
-        if self._streams >= STREAMS_MAX:
+        if self._open_streams >= STREAMS_MAX:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many logs are being read.")
-        self._streams += 1
+        self._open_streams += 1
         try:
             return await self._stream(request, query)
         finally:
-            self._streams -= 1
+            self._open_streams -= 1
 
     async def _stream(self, request: web.Request, query: LogQuery) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

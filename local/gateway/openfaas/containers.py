@@ -21,7 +21,7 @@ from local.gateway.openfaas.platform import Instances, LogLine, PlatformDown, Us
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 #: Label with compose's environment, from which the next deployment starts.
-_BASE = "leadline.environment"
+_COMPOSE_ENVIRONMENT = "leadline.environment"
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
 #: More than a function needs to finish its requests.
 _STOP_WITHIN_S = 10
@@ -155,8 +155,11 @@ async def _replace(
 def _config(description: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
     """The new container's configuration, from that of the old one."""
     config = dict(description["Config"])
-    base = json.loads(config["Labels"].get(_BASE) or json.dumps(config["Env"]))
-    environment = dict(variable.split("=", 1) for variable in base) | deployment.get("envVars", {})
+    compose_environment = json.loads(
+        config["Labels"].get(_COMPOSE_ENVIRONMENT) or json.dumps(config["Env"])
+    )
+    variables = dict(variable.split("=", 1) for variable in compose_environment)
+    environment = variables | deployment.get("envVars", {})
     networks = description["NetworkSettings"]["Networks"]
     # The default hostname is the old container's id.
     config.pop("Hostname", None)
@@ -164,7 +167,7 @@ def _config(description: dict[str, Any], deployment: dict[str, Any]) -> dict[str
         **config,
         "Image": deployment.get("image", config["Image"]),
         "Env": [f"{key}={value}" for key, value in environment.items()],
-        "Labels": {**config["Labels"], _BASE: json.dumps(base)},
+        "Labels": {**config["Labels"], _COMPOSE_ENVIRONMENT: json.dumps(compose_environment)},
         "HostConfig": description["HostConfig"],
         "NetworkingConfig": {
             "EndpointsConfig": {
@@ -178,9 +181,10 @@ def _usage_of(sample: dict[str, Any]) -> tuple[int, float]:
     """Bytes and millicores, as `docker stats` counts them."""
     memory, now, before = sample["memory_stats"], sample["cpu_stats"], sample["precpu_stats"]
     bytes_ = memory.get("usage", 0) - memory.get("stats", {}).get("inactive_file", 0)
-    seconds = now["cpu_usage"]["total_usage"] - before["cpu_usage"]["total_usage"]
+    used = now["cpu_usage"]["total_usage"] - before["cpu_usage"]["total_usage"]
     total = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
-    return bytes_, 1000 * now.get("online_cpus", 1) * seconds / total if total > 0 else 0.0
+    cores = now.get("online_cpus", 1) * used / total if total > 0 else 0.0
+    return bytes_, 1000 * cores
 
 
 async def _history(container: DockerContainer, options: dict[str, Any]) -> list[LogLine]:

@@ -36,7 +36,7 @@ class DeployedFunctions:
         self._deployments = deployments
         self._secrets = secrets
         self._platform = platform
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def all(self) -> list[dict[str, Any]]:
         """The FunctionStatus of each served function."""
@@ -75,11 +75,11 @@ class DeployedFunctions:
         Raises:
             Refused: 400, this run does not support it.
         """
-        self._check(deployment)
+        self._require_deployable(deployment)
         if reason := await self._platform.refusal(deployment.image):
             raise _refused(reason)
         name = deployment.service
-        async with self._one_at_a_time:
+        async with self._lock:
             now = dt.datetime.now(dt.UTC).isoformat()
             stored = deployment.model_dump(by_alias=True, exclude_none=True)
             self._deployments.save(name, Record(stored, now))
@@ -92,14 +92,15 @@ class DeployedFunctions:
         Raises:
             Refused: 404, it is not served.
         """
-        async with self._one_at_a_time:
+        async with self._lock:
             self.check_served(name)
             now = dt.datetime.now(dt.UTC).isoformat()
             self._deployments.save(name, Record(None, now))
             self._functions.refresh(name)
             await self._platform.stop(name)
 
-    def _check(self, deployment: Deployment) -> None:
+    def _require_deployable(self, deployment: Deployment) -> None:
+        """Raise Refused if this run cannot run the deployment."""
         names = ", ".join(self._functions.configured)
         name, image = deployment.service, function_of(deployment.image)
         if image not in self._functions.configured:
@@ -138,7 +139,9 @@ class DeployedFunctions:
 
 def _deployment_fields(record: Record | None) -> dict[str, Any]:
     """The fields of the deployment; empty if the API has not deployed the function."""
-    deployment = (record and record.deployment) or {}
+    if record is None or record.deployment is None:
+        return {}
+    deployment = record.deployment
     return {key: value for key, value in deployment.items() if key != "service"}
 
 

@@ -22,7 +22,7 @@ async def read(
     """
     growing = Tail(path, from_start=True)
     parser = _Parser(name, path)
-    texts = await asyncio.to_thread(lambda: [*_rotated_paths(path), *growing.new_lines()])
+    texts = await asyncio.to_thread(lambda: [*_rotated_lines(path), *growing.new_lines()])
     lines = [line for line in parser.lines(texts) if since is None or line.at >= since]
     for line in lines[-tail:] if tail else lines:
         yield line
@@ -32,8 +32,8 @@ async def read(
             yield line
 
 
-def _rotated_paths(path: Path) -> list[str]:
-    """The oldest first; supervisord appends .1 to the newest of them."""
+def _rotated_lines(path: Path) -> list[str]:
+    """The lines of the rotated files, oldest first; supervisord appends .1 to the newest file."""
     files = sorted(path.parent.glob(f"{path.name}.[0-9]"), reverse=True)
     return [
         line

@@ -45,7 +45,7 @@ class SupervisedPrograms:
 
     async def stop(self, name: str) -> None:
         """Send SIGTERM and wait for the exit."""
-        await self._call("stopProcess", f"{_GROUP}:{name}", accepted=_NOT_RUNNING)
+        await self._call("stopProcess", f"{_GROUP}:{name}", accepted_fault=_NOT_RUNNING)
 
     async def instances(self) -> dict[str, Instances]:
         """One instance of each function, since its last start."""
@@ -73,7 +73,9 @@ class SupervisedPrograms:
         async for line in read(path, name, since, tail, is_followed=is_followed):
             yield line
 
-    async def _call(self, method: str, *arguments: str | bool, accepted: int | None = None) -> Any:
+    async def _call(
+        self, method: str, *arguments: str | bool, accepted_fault: int | None = None
+    ) -> Any:
         body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
         connector = aiohttp.UnixConnector(str(self._socket))
         try:
@@ -86,7 +88,7 @@ class SupervisedPrograms:
         except (aiohttp.ClientError, TimeoutError, ExpatError) as error:
             raise PlatformDown("supervisord does not answer") from error
         except xmlrpc.client.Fault as fault:
-            if fault.faultCode != accepted:
+            if fault.faultCode != accepted_fault:
                 raise PlatformDown(f"supervisord rejects it: {fault.faultString}") from fault
             return None
         return result

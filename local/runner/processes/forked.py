@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-#: Words in front of a Python module's own: `nice -n NICENESS python -m MODULE`.
+#: A program's command line is `nice -n NICENESS python -m MODULE`, then the module's arguments.
 _NICE = ("nice", "-n")
-_MODULE = 5
+_MODULE = 5  # the index of MODULE
 
 
 def module_of(argv: Sequence[str]) -> str | None:
@@ -33,7 +33,7 @@ def run(module: str, argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
     _reset_signals()
     sys.argv = [module, *argv[_MODULE + 1 :]]
     sys.path[0] = str(Path.cwd())
-    _show(argv[len(_NICE) + 1 :])
+    _set_process_title(argv[len(_NICE) + 1 :])
     # As the interpreter ends: threads are joined, exit handlers run, output is flushed.
     ctypes.pythonapi.Py_Exit(ctypes.c_int(_exit_code(module)))
     raise AssertionError  # never reached
@@ -55,17 +55,17 @@ def _exit_code(module: str) -> int:
 
 def _reset_signals() -> None:
     """The handlers of a new interpreter: execve would reset supervisord's, a fork keeps them."""
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
+    for signal_number in signal.valid_signals():
+        if callable(signal.getsignal(signal_number)):
+            signal.signal(signal_number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _show(words: Sequence[str]) -> None:
+def _set_process_title(words: Sequence[str]) -> None:
     """Show these arguments in `ps`, cut to the length of supervisord's own (Linux only)."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        # proc(5): fields 48 and 49, arg_start and arg_end; these here begin with the third.
+        # proc(5): arg_start and arg_end are fields 48 and 49; `fields` begins with field 3.
         start, end = (int(field) for field in fields[45:47])
         text = b"\0".join(os.fsencode(word) for word in words)
         with Path("/proc/self/mem").open("r+b", buffering=0) as memory:

@@ -75,7 +75,7 @@ class Options(ServerOptions):  # type: ignore[misc] # supervisor has no types
     """supervisord's options, with another way to become a program."""
 
     def execve(self, filename: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        """Become this program, in a child: in this process if it is a Python module."""
+        """Become this program, called in a forked child; a Python module runs without an exec."""
         module = forked.module_of(argv)
         if module is None or _has_changed():
             super().execve(filename, argv, env)

@@ -57,9 +57,9 @@ class Console:
             portal = f"  leads     in your portal, {servers.bitrix24_origin()}"
         management = ""
         if servers.rabbitmq:
-            key = system.state.root / "passwords" / "rabbitmq"
+            password_file = system.state.root / "passwords" / "rabbitmq"
             url = servers.rabbitmq.management_url
-            management = f"  RabbitMQ  {url}   (user leadline, password in {key})\n"
+            management = f"  RabbitMQ  {url}   (user leadline, password in {password_file})\n"
         self.line(
             _BANNER.format(
                 edge=system.edge_url,
