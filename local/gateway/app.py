@@ -24,7 +24,7 @@ def build(config_path: Path) -> web.Application:
     deployments = Deployments(api.deployments) if api else None
     functions = Functions(config, deployments)
     health, proxy = Health(config, functions), Proxy(functions)
-    app = web.Application(middlewares=[http_errors_as_problems, cross_site_guard(Guard.read())])
+    app = web.Application(middlewares=[http_errors_as_problems, cross_site_guard(Guard.from_env())])
     app.on_startup.append(proxy.open)
     app.on_cleanup.append(proxy.close)
     app.router.add_get("/", front_page)

@@ -305,7 +305,9 @@ def _fill(text: str, variables: dict[str, str]) -> str:
 
 def test_edge_emulator_and_functions_accept_the_host_names_of_containers() -> None:
     for name in ("edge", "bitrix24", *STACK.functions):
-        guard = Guard.read({"ALLOWED_HOSTS": str(SERVICES[name]["environment"]["ALLOWED_HOSTS"])})
+        guard = Guard.from_env(
+            {"ALLOWED_HOSTS": str(SERVICES[name]["environment"]["ALLOWED_HOSTS"])}
+        )
         # The edge passes on the Host that it was called with.
         assert guard == Guard(frozenset({name, "edge"} if name in STACK.functions else {name}))
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from leadline.operations.bulk.jobs import Selection
 
 LetterId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
-#: A single line; Postgres rejects NUL.
-Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+#: Without control characters, among which are line breaks, and NUL, which Postgres rejects.
+OneLineText = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 RecordId = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
@@ -28,7 +28,7 @@ class Empty(Body):
 class Reason(Body):
     """The reason for a pause."""
 
-    reason: Line = ""
+    reason: OneLineText = ""
 
 
 class DeadLetterIds(Body):
@@ -54,7 +54,7 @@ class NewJob(Body):
     user_ids: list[RecordId] = Field([], max_length=1000)
     reason_id: str | None = Field(None, pattern=r"^[0-9a-f]{1,16}$")
     ids: list[LetterId] = Field([], max_length=1000)
-    queue: Line = ""
+    queue: OneLineText = ""
 
     @model_validator(mode="after")
     def _require_matching_selection(self) -> "NewJob":

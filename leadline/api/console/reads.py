@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Request
 from pydantic import Field
 
-from leadline.api.console.bodies import Body, Line
+from leadline.api.console.bodies import Body, OneLineText
 from leadline.api.paths import MAX_ID
 from leadline.errors import PathNotFound
 from leadline.runtime.http.endpoint import authorize, parse_query
@@ -30,7 +30,7 @@ class Trail(Body):
 
     before: UUID | None = None
     user_id: int | None = Field(None, ge=1, le=MAX_ID)
-    caller: Line | None = Field(None, min_length=1)
+    caller: OneLineText | None = Field(None, min_length=1)
     only_orders: bool = False
     limit: int = Field(50, ge=1, le=200)
 
@@ -90,7 +90,10 @@ def trail(request: Request) -> object:
 
 
 def dead_letters(_request: Request) -> object:
-    """The oldest dead letters of each queue, without contents, and their number by reason."""
+    """The oldest dead letters of each queue, without contents, and their number by reason.
+
+    `at_most` letters of a queue are listed, and `counted_at_most` are counted by reason.
+    """
     from leadline.operations.dead_letters import ALL, collect, summarize, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     letters = collect(ALL, summary, DEAD_LETTERS_COUNTED)

@@ -49,7 +49,7 @@ class Guard:
     names: frozenset[str]
 
     @classmethod
-    def read(cls, env: Mapping[str, str] = os.environ) -> "Guard":
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Guard":
         """A guard with the names in ALLOWED_HOSTS, separated by commas."""
         names = env.get("ALLOWED_HOSTS", "").split(",")
         return cls(frozenset(name.strip().lower() for name in names if name.strip()))

@@ -10,7 +10,7 @@ from leadline.runtime.telemetry.http_metrics import App, StartResponse
 
 def refuse_cross_site(app: App) -> App:
     """Middleware: refuse cross-site browser requests; used while authentication is off."""
-    guard = cross_site.Guard.read()
+    guard = cross_site.Guard.from_env()
 
     def middleware(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         refusal = guard.refusal(_head(environ))
