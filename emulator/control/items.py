@@ -85,6 +85,7 @@ async def restore(request: web.Request) -> web.Response:
 
 
 def _find(request: web.Request) -> tuple[Portal, Entity | None, Item | None]:
+    """The portal, and the type and object that the path names; None for what does not exist."""
     portal, entity = request.app[PORTAL], _entity(request)
     item_id = positive_int(request.match_info["id"])
     item = portal.store.get(entity, item_id) if entity and item_id else None

@@ -14,11 +14,13 @@ TABLES = (
     *(entity.table for entity in BUILT_IN),
 )
 
+#: The table of one type of object.
 _OBJECTS = """
 CREATE TABLE IF NOT EXISTS {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS {name}_origin ON {name} (json_extract(data, '$.ORIGIN_ID'));
 CREATE INDEX IF NOT EXISTS {name}_modified ON {name} (json_extract(data, '$.DATE_MODIFY'));
 """
+#: All other tables; `entity` and `owner_id` are the type and id of the object that a row is about.
 _SCHEMA = """
 CREATE INDEX IF NOT EXISTS lead_stage ON lead (json_extract(data, '$.STATUS_ID'));
 CREATE INDEX IF NOT EXISTS deal_lead ON deal (json_extract(data, '$.LEAD_ID'));

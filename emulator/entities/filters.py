@@ -21,7 +21,7 @@ from emulator.errors import RestError
 FILTER_KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
 #: The right side of IN, whose parameter is the list of values as JSON.
 BOUND_LIST = "(SELECT value FROM json_each(?))"
-#: A filter finds objects without a value by any of these, and by 0, which equals False.
+#: Values by which a filter finds fields that are empty; so does 0, which equals False.
 _EMPTY = (None, "", False)
 #: Groups may be nested as deep as this; deeper ones are ignored.
 _DEPTH_MAX = 20
@@ -129,6 +129,7 @@ def _not_allowed(name: str) -> RestError:
 
 
 def _add(clause: Where, operator: str, name: str, value: Any, names: FieldNames) -> None:
+    """Add the condition of one key of a filter; raises RestError for an unknown name."""
     if not names.is_item and name.upper() in MULTIFIELDS and names.schema.entity.has_multifields:
         _add_multifield(clause, operator, name.upper(), value, names.schema)
         return
@@ -150,12 +151,12 @@ def _add_condition(
         value = list(value.values())
     sent = value if isinstance(value, list) else [value]
     if "%" in operator:
-        expression = f"coalesce(json_extract(data, '$.{field.name}'), '')"
-        expression = expression if field.name != "ID" else "id"
+        stored_text = f"coalesce(json_extract(data, '$.{field.name}'), '')"
+        expression = "id" if field.name == "ID" else stored_text
         _add_like(clause, expression, [str(item) for item in sent], operator)
         return
     try:
-        values = [_value(field, item) for item in sent]
+        values = [_comparable_value(field, item) for item in sent]
     except InvalidValue:
         if not names.is_item:
             clause.add("0")
@@ -180,7 +181,7 @@ def _add_in(clause: Where, expression: str, values: list[Any]) -> None:
     if non_empty:
         either.add(f"{expression} IN {BOUND_LIST}", json.dumps(non_empty))
     if len(non_empty) < len(values):
-        either.add(_is_empty(expression))
+        either.add(_empty_condition(expression))
     if not values:
         either.add("0")  # an empty list finds nothing
     clause.add_group(either)
@@ -189,12 +190,13 @@ def _add_in(clause: Where, expression: str, values: list[Any]) -> None:
 def _add_not_in(clause: Where, expression: str, values: list[Any]) -> None:
     non_empty = [value for value in values if value not in _EMPTY]
     if len(non_empty) < len(values):
-        clause.add(f"NOT {_is_empty(expression)}")
+        clause.add(f"NOT {_empty_condition(expression)}")
     if non_empty:
         clause.add(f"coalesce({expression}, '') NOT IN {BOUND_LIST}", json.dumps(non_empty))
 
 
-def _is_empty(expression: str) -> str:
+def _empty_condition(expression: str) -> str:
+    """The SQL condition that an expression has no value."""
     empty = "0" if expression.startswith("CAST") else "''"
     return f"coalesce({expression}, {empty}) = {empty}"
 
@@ -211,6 +213,7 @@ def _add_like(clause: Where, expression: str, values: list[str], operator: str) 
 
 
 def _add_multiple(clause: Where, operator: str, field: Field, values: list[Any]) -> None:
+    """Add a condition on a field with several values: whether one of them is a sent one."""
     path = f"$.{field.name}"
     non_empty = [str(value) for value in values if value not in _EMPTY]
     verb = "NOT EXISTS" if operator.startswith("!") else "EXISTS"
@@ -238,7 +241,7 @@ def _add_multifield(clause: Where, operator: str, type_id: str, value: Any, sche
     )
 
 
-def _value(field: Field, value: Any) -> Any:
+def _comparable_value(field: Field, value: Any) -> Any:
     """A filter's value as `column` yields it: number, stored text, None; raises InvalidValue."""
     kind = field.kind
     if kind in {"double", "integer"} or kind in INTEGERS:
@@ -249,9 +252,10 @@ def _value(field: Field, value: Any) -> Any:
         return str(int(value)) if value in (0, 1, "0", "1") else str(value)
     if value in _EMPTY:
         return None
-    is_moment = kind == "datetime"
-    if is_moment or kind == "date" or field.is_user_field:
-        return to_stored(kind, value, is_user_field=is_moment or field.is_user_field)
+    if kind in {"date", "datetime"} or field.is_user_field:
+        # Only user fields with a time can be written, so only they have a conversion.
+        is_user_field = field.is_user_field or kind == "datetime"
+        return to_stored(kind, value, is_user_field=is_user_field)
     return str(value)
 
 

@@ -96,6 +96,7 @@ def _group_predicate(
 
 
 def _predicate(key: str, value: Any, names: Collection[str]) -> _Predicate:
+    """The predicate of one key of a filter; raises RestError for an unknown name."""
     match = FILTER_KEY.fullmatch(key)
     if match is None or match.group(2) not in names:
         text = (
@@ -111,6 +112,7 @@ def _predicate(key: str, value: Any, names: Collection[str]) -> _Predicate:
 
 
 def _comparison(operator: str, values: list[Any]) -> Callable[[Any], bool]:
+    """Whether a stored value compares with the sent ones; the operator has no `!`."""
     texts = {_text(value) for value in values}
     if "%" in operator:
         patterns = [value if "=" in operator else f"%{value}%" for value in texts]
@@ -127,6 +129,7 @@ def _comparison(operator: str, values: list[Any]) -> Callable[[Any], bool]:
 
 
 def _text(value: Any) -> str:
+    """A value as it is compared as text."""
     if isinstance(value, bool):
         return "Y" if value else "N"
     return "" if value is None else str(value)

@@ -36,5 +36,5 @@ class Stopwatch:
         if setting == "both":
             time["operating_reset_at"] = int(clock.wall_at(meter.reset_at))
         if setting != "none":
-            time["operating"] = meter.operating or 0
+            time["operating"] = meter.operating or 0  # as the portal writes it: 0, not 0.0
         return time

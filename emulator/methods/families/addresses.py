@@ -79,6 +79,7 @@ def _parameters(call: Call) -> tuple[Mapping[str, Any], dict[str, str]]:
 
 
 def _find(call: Call, key: Mapping[str, str]) -> tuple[int, Record] | None:
+    """The address with this type and owner, and its record's number; None if there is none."""
     for number, record in call.portal.records.all(_FAMILY).items():
         if all(record[name] == value for name, value in key.items()):
             return number, record
@@ -86,6 +87,7 @@ def _find(call: Call, key: Mapping[str, str]) -> tuple[int, Record] | None:
 
 
 def _existing(call: Call, key: Mapping[str, str]) -> tuple[int, Record]:
+    """As `_find`; raises RestError if there is none."""
     found = _find(call, key)
     if found is None:
         raise RestError("", "TypeAddress not found.")
@@ -93,6 +95,7 @@ def _existing(call: Call, key: Mapping[str, str]) -> tuple[int, Record]:
 
 
 def _values(sent: Mapping[str, Any]) -> Record:
+    """The columns that a client may change, in their stored form."""
     return {
         name: stored_value(kind, sent[name])
         for name, (kind, flags, _) in _COLUMNS.items()

@@ -162,6 +162,7 @@ def _currencies(call: Call) -> dict[str, tuple[int, Record]]:
 
 
 def _existing(call: Call) -> tuple[int, Record]:
+    """The currency that `id` names, with its record's number; raises RestError."""
     found = _currencies(call).get(str(call.argument("id") or ""))
     if found is None:
         raise not_found()
@@ -176,6 +177,7 @@ def _localized_currency(call: Call) -> tuple[int, Record]:
 
 
 def _code(sent: object) -> str:
+    """The code of a new currency; raises RestError if it is not three letters."""
     code = str(sent or "")
     if len(code) != 3 or not code.isascii() or not code.isalpha():
         raise RestError("ERROR_CORE", "Currency identifier must consist of 3 characters")
@@ -183,6 +185,7 @@ def _code(sent: object) -> str:
 
 
 def _with_changes(call: Call, record: Record, sent: Mapping[str, Any]) -> Record:
+    """The record with the sent values; raises RestError."""
     changed = {**record, "DATE_UPDATE": iso(call.portal.clock.wall())}
     for name in ("AMOUNT_CNT", "SORT"):
         if number := positive_int(sent.get(name)):
@@ -198,6 +201,7 @@ def _with_changes(call: Call, record: Record, sent: Mapping[str, Any]) -> Record
 
 
 def _languages(before: Record, sent: Mapping[str, Any]) -> Record:
+    """The formats by language, changed by the sent ones."""
     languages = dict(before)
     for language, values in list(sent.items())[:_LANGUAGES_MAX]:
         if isinstance(values, dict):

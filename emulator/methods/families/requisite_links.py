@@ -39,7 +39,7 @@ def link_register(call: Call) -> MethodResult:
         for column in (name, f"MC_{name}"):
             if record[column] != "0":
                 family.by_id(call, int(record[column]))
-    found = _link(call, record["ENTITY_TYPE_ID"], record["ENTITY_ID"])
+    found = _find_link(call, record["ENTITY_TYPE_ID"], record["ENTITY_ID"])
     if found:
         call.portal.records.put(_LINK, found[0], record)
     else:
@@ -49,12 +49,13 @@ def link_register(call: Call) -> MethodResult:
 
 def link_get(call: Call) -> MethodResult:
     """crm.requisite.link.get: the link of an object."""
-    kind, item_id = _object_key(call)
-    found = _link(call, kind, item_id)
+    type_id, item_id = _object_key(call)
+    found = _find_link(call, type_id, item_id)
     if found is None:
         raise RestError("", "Not found")
-    key = {"ENTITY_TYPE_ID": int(kind), "ENTITY_ID": int(item_id)}
-    return MethodResult({**found[1], **key})
+    _, link = found
+    key = {"ENTITY_TYPE_ID": int(type_id), "ENTITY_ID": int(item_id)}
+    return MethodResult({**link, **key})
 
 
 def link_list(call: Call) -> MethodResult:
@@ -65,13 +66,14 @@ def link_list(call: Call) -> MethodResult:
 
 def link_unregister(call: Call) -> MethodResult:
     """crm.requisite.link.unregister: true."""
-    found = _link(call, *_object_key(call))
+    found = _find_link(call, *_object_key(call))
     if found:
         call.portal.records.delete(_LINK, found[0])
     return MethodResult(result=True)
 
 
 def _object_key(call: Call) -> tuple[str, str]:
+    """The type and id of the object that a call names, as links store them; raises RestError."""
     numbers = []
     for name in ("entityTypeId", "entityId"):
         number = positive_int(call.argument(name))
@@ -81,9 +83,10 @@ def _object_key(call: Call) -> tuple[str, str]:
     return numbers[0], numbers[1]
 
 
-def _link(call: Call, kind: str, item_id: str) -> tuple[int, Record] | None:
+def _find_link(call: Call, type_id: str, item_id: str) -> tuple[int, Record] | None:
+    """The link of an object with its record's number, or None."""
     for number, record in call.portal.records.all(_LINK).items():
-        if (record["ENTITY_TYPE_ID"], record["ENTITY_ID"]) == (kind, item_id):
+        if (record["ENTITY_TYPE_ID"], record["ENTITY_ID"]) == (type_id, item_id):
             return number, record
     return None
 

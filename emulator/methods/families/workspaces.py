@@ -70,6 +70,7 @@ def _require_admin(call: Call) -> None:
 
 
 def _with_changes(call: Call, record: Record) -> Record:
+    """The record with the sent title and smart processes; raises RestError."""
     sent = call.argument("fields")
     fields = sent if isinstance(sent, dict) else {}
     changed = dict(record)
@@ -87,6 +88,7 @@ def _with_changes(call: Call, record: Record) -> Record:
 
 
 def _existing(call: Call) -> tuple[int, Record]:
+    """The workspace that `id` names, with its number; raises RestError."""
     require(call, ("id",))
     number = positive_int(call.argument("id"))
     record = call.portal.records.get(_FAMILY, number)

@@ -103,6 +103,7 @@ def clear(binding: Binding, call: Call) -> MethodResult:
 
 
 def _owner(binding: Binding, call: Call) -> Item:
+    """The object that `id` names, to which others are bound; raises RestError."""
     owner_id = positive_int(call.argument("id"))
     if owner_id is None:
         name = "ownerEntityID" if call.argument("fields") is None else "'ownerEntityID'"
@@ -121,6 +122,7 @@ def _not_found(binding: Binding) -> RestError:
 
 
 def _other(binding: Binding, call: Call) -> tuple[str, dict[str, Any]]:
+    """The id of the object to bind or unbind, and the sent fields; raises RestError."""
     sent = call.argument("fields")
     if not isinstance(sent, dict):
         raise RestError("", "The parameter 'fields' must be array.")
@@ -131,6 +133,7 @@ def _other(binding: Binding, call: Call) -> tuple[str, dict[str, Any]]:
 
 
 def _bound(binding: Binding, owner: Item) -> list[str]:
+    """The ids of the bound objects, the primary one first."""
     _, all_field = clients.field_names(binding.owner)
     return [str(item_id) for item_id in owner.data.get(all_field) or []]
 

@@ -116,6 +116,7 @@ def fields(_: Call) -> MethodResult:
 
 
 def _require(call: Call, name: str) -> Any:
+    """A parameter; raises RestError if it is missing."""
     sent = call.argument(name)
     if sent is None:
         raise RestError("100", f"Could not find value for parameter {{{name}}}")
@@ -123,6 +124,7 @@ def _require(call: Call, name: str) -> Any:
 
 
 def _owner(call: Call, sent: object) -> tuple[Entity, Item]:
+    """The object that `ownerType` and `ownerId` name, and its type; raises RestError."""
     fields = sent if isinstance(sent, Mapping) else {}
     for name in ("ownerId", "ownerType"):
         if fields.get(name) in (None, ""):
@@ -144,6 +146,7 @@ def _readable(call: Call, item: Item | None) -> Item:
 
 
 def _existing(call: Call) -> tuple[Entity, Item, int]:
+    """The type and object of the row that `id` names, and the row's id; raises RestError."""
     row_id = positive_int(_require(call, "id"))
     row = call.portal.store.db.execute(
         "SELECT entity, owner_id FROM product_row WHERE id = ?", (row_id,)

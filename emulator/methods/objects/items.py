@@ -77,6 +77,7 @@ def item_fields(call: Call, entity: Entity, sent: dict[str, Any]) -> dict[str, A
 def _existing(
     call: Call, denied_text: str, not_found_text: str = "Element not found"
 ) -> tuple[Entity, Item]:
+    """The type and object that a call names; raises RestError with these texts."""
     entity = entity_of(call)
     sent = call.argument("id")
     if sent is None:

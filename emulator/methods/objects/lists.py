@@ -49,6 +49,7 @@ def item_list(call: Call) -> MethodResult:
 def _page(
     call: Call, names: FieldNames, *, with_rows: bool = True
 ) -> tuple[list[Item], int, int | None]:
+    """The objects of a page, the number of all that are found, and the start of the next page."""
     query, store, entity = parse_query(call.params, names), call.portal.store, names.schema.entity
     if call.read_access != "all":
         call.restrict_to_readable(query.where)

@@ -62,6 +62,7 @@ def _entity(sent: dict[str, Any]) -> Entity:
 
 
 def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
+    """The objects that `entityIds` names, in this order; raises RestError."""
     ids = sent.get("entityIds")
     ids = list(ids.values()) if isinstance(ids, dict) else ids
     sent_ids = ids if isinstance(ids, list) else []

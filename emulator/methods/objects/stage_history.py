@@ -54,6 +54,7 @@ def list_(call: Call) -> MethodResult:
 
 
 def _entity(call: Call) -> Entity:
+    """The type of object that `entityTypeId` names, one with stages; raises RestError."""
     sent = call.argument("entityTypeId")
     entity = call.portal.types.get(positive_int(sent))
     if entity is None or entity is QUOTE or not entity.stage_field:
@@ -72,6 +73,7 @@ def _restrict_to_readable(call: Call, entity: Entity, where: Where) -> None:
 
 
 def _where(call: Call, columns: Mapping[str, str]) -> Where:
+    """The conditions of the filter; raises RestError."""
     clause, sent = Where(), call.argument("filter")
     for key, value in sent.items() if isinstance(sent, dict) else ():
         match = FILTER_KEY.match(key)
@@ -84,6 +86,7 @@ def _where(call: Call, columns: Mapping[str, str]) -> Where:
 
 
 def _add(clause: Where, operator: str, name: str, column: str, value: Any) -> None:
+    """Add the condition of one key of the filter."""
     sent = list(value.values()) if isinstance(value, dict) else value
     if "%" in operator:
         texts = [str(item) for item in (sent if isinstance(sent, list) else [sent])]
@@ -100,6 +103,7 @@ def _add(clause: Where, operator: str, name: str, column: str, value: Any) -> No
 
 
 def _value(name: str, column: str, value: Any) -> Any:
+    """A sent value as the column stores it; raises RestError."""
     if column in {"id", "kind", "owner_id", "category_id"}:
         text = str(value)
         if re.fullmatch(r"[0-9]{1,18}", text):

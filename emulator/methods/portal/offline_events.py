@@ -77,6 +77,7 @@ def error(call: Call) -> MethodResult:
 
 
 def _reserved(call: Call, *names: str) -> list[OfflineEvent]:
+    """The reserved events that a call names; `names`: the parameters that may list ids."""
     _require_admin(call)
     process_id = call.argument("process_id")
     if not isinstance(process_id, str) or not process_id:
@@ -86,11 +87,8 @@ def _reserved(call: Call, *names: str) -> list[OfflineEvent]:
         sent = list(sent.values())
     ids = None
     if sent is not None:
-        ids = [
-            number
-            for item in (sent if isinstance(sent, list) else [sent])
-            if (number := positive_int(item))
-        ]
+        sent_ids = sent if isinstance(sent, list) else [sent]
+        ids = [number for item in sent_ids if (number := positive_int(item))]
     return call.portal.offline.reserved(process_id, ids)
 
 

@@ -45,10 +45,12 @@ def require_application(call: Call) -> None:
 
 
 def _owner(family: str, call: Call) -> int:
+    """The user whose options they are; 0 for those of the application."""
     return call.user if family.startswith("user") else 0
 
 
 def _find_options(family: str, call: Call) -> tuple[int, dict[str, Any]]:
+    """The record's number and its options; 0 and no options if nothing was stored."""
     for number, record in call.portal.records.all(family).items():
         if record["user"] == _owner(family, call):
             return number, record["options"]

@@ -64,6 +64,7 @@ def profile(call: Call) -> MethodResult:
 
 
 def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
+    """A page of users, ordered and with the selected fields."""
     key, first = str(call.argument("sort") or "ID").upper(), first_row(call.params)
     is_descending = str(call.argument("order") or "ASC").upper() == "DESC"
     rows = ordered(found, {key: "DESC" if is_descending else "ASC"})
@@ -84,6 +85,7 @@ def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
 
 
 def _matches(user: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
+    """Whether a user meets all conditions of a filter."""
     for key, value in conditions.items():
         found = FILTER_KEY.match(str(key))
         if found is None:
@@ -98,6 +100,7 @@ def _matches(user: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
 
 
 def _compares(stored: Any, operator: str, value: Any) -> bool:
+    """Whether a stored value meets a condition; a list meets it if one of its values does."""
     is_negated, values = operator.startswith("!"), value if isinstance(value, list) else [value]
     stored_texts = [_text(value) for value in (stored if isinstance(stored, list) else [stored])]
     if operator in {">", ">=", "<", "<="}:

@@ -99,6 +99,7 @@ def _extras(call: Call) -> int:
 
 
 def _find(call: Call, key: list[Any]) -> tuple[int, list[Any]] | None:
+    """The record's number and the sections of a stored form, or None."""
     for record_id, record in call.portal.records.all(_FAMILY).items():
         if record["key"] == key:
             return record_id, record["sections"]
@@ -106,6 +107,7 @@ def _find(call: Call, key: list[Any]) -> tuple[int, list[Any]] | None:
 
 
 def _section(section_index: int, sent: Any) -> dict[str, Any]:
+    """A section as stored; raises RestError if it is invalid."""
     section = sent if isinstance(sent, dict) else {}
     if section.get("type") != "section":
         kind = str(section.get("type", ""))[:50]
@@ -138,6 +140,7 @@ def _element(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def _default_form(entity: Entity) -> list[dict[str, Any]]:
+    """The form of a type for which none was set."""
     main_fields = ("TITLE", "NAME", "LAST_NAME", entity.stage_field, "OPPORTUNITY", "CONTACT_ID")
     additional = ("TYPE_ID", "SOURCE_ID", "OPENED", "ASSIGNED_BY_ID", "OBSERVERS", "COMMENTS")
     names = {"OPPORTUNITY": "OPPORTUNITY_WITH_CURRENCY", "CONTACT_ID": "CLIENT"}

@@ -95,6 +95,7 @@ def _require_admin(call: Call) -> None:
 
 
 def _existing(call: Call, missing: str = "SPA not found") -> tuple[Entity, Category]:
+    """The type and pipeline that a call names; raises RestError."""
     entity = _entity(call, missing)
     sent = call.argument("id")
     category_id = 0 if sent in (0, "0") else positive_int(sent)
@@ -110,6 +111,7 @@ def _fields(call: Call) -> dict[str, Any]:
 
 
 def _with_changes(category: Category, sent: dict[str, Any]) -> Category:
+    """The pipeline with the sent values; invalid ones are ignored."""
     changes: dict[str, Any] = {}
     for name, attribute in (
         ("name", "name"),

@@ -105,6 +105,7 @@ def fields(_: Call) -> MethodResult:
 
 
 def _save(call: Call, process_id: int, settings: Mapping[str, Any]) -> MethodResult:
+    """Store the settings, and return the smart process as crm.type.get does."""
     process = call.portal.types.change(process_id, settings)
     call.portal.schemas.load()
     return MethodResult({"type": _full_row(process)})
@@ -147,6 +148,7 @@ def _free_type_id(call: Call, sent: object) -> int:
 
 
 def _with_changes(settings: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the sent ones; invalid ones are ignored."""
     changed = dict(settings)
     for name in ("title", "code"):
         if isinstance(sent.get(name), str):
@@ -165,6 +167,7 @@ def _with_changes(settings: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[
 
 
 def _relations(sent: object) -> list[dict[str, Any]]:
+    """The sent relations as stored; those without a type are left out."""
     rows = list(sent.values()) if isinstance(sent, dict) else sent
     return [
         {

@@ -133,6 +133,7 @@ def new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[
 
 
 def _name(call: Call, entity: Entity, sent: Mapping[str, Any]) -> str:
+    """The full name of a new field; raises RestError if it is invalid or in use."""
     name = sent.get("FIELD_NAME")
     if not isinstance(name, str) or not name.strip():
         raise RestError("", "The 'FIELD_NAME' field is not found.")
@@ -151,6 +152,7 @@ def _name(call: Call, entity: Entity, sent: Mapping[str, Any]) -> str:
 
 
 def _labels(value: Any, default: Any) -> dict[str, str]:
+    """A label by language, from a sent text or texts by language."""
     if isinstance(value, dict):
         return {language: str(value.get(language, default or "")) for language in LANGUAGES}
     text = value if value not in (None, "") else default

@@ -50,7 +50,7 @@ def bindings(call: Call) -> MethodResult:
     """crm.activity.binding.list: the objects of an activity."""
     _, record = _existing(call, "activityId", "Element not found")
     return MethodResult(
-        [{"entityTypeId": kind, "entityId": item_id} for kind, item_id in record["bindings"]]
+        [{"entityTypeId": type_id, "entityId": item_id} for type_id, item_id in record["bindings"]]
     )
 
 
@@ -120,6 +120,7 @@ def todo_color(call: Call) -> MethodResult:
 
 
 def _todo_save(call: Call, names: dict[str, str], code: str) -> MethodResult:
+    """Change a to-do; `names`: parameters and their columns, `code`: the error if it is done."""
     owner = list(owner_of(call))
     number, record = _existing(call, "id")
     if record.get("PROVIDER_ID") != _TODO or owner not in record["bindings"]:
@@ -134,6 +135,7 @@ def _todo_save(call: Call, names: dict[str, str], code: str) -> MethodResult:
 
 
 def _todo_changes(call: Call, names: dict[str, str]) -> Record:
+    """The columns of the parameters that were sent, with SETTINGS; raises RestError."""
     changes: Record = {}
     for name, column in names.items():
         value = call.argument(name)
@@ -154,6 +156,7 @@ def _todo_changes(call: Call, names: dict[str, str]) -> Record:
 
 
 def _existing(call: Call, name: str, missing: str = "Not found.") -> tuple[int, Any]:
+    """The activity that a parameter names; raises RestError."""
     require(call, (name,))
     number = positive_int(call.argument(name))
     record = call.portal.records.get(ACTIVITY.name, number)

@@ -97,11 +97,13 @@ def _require_admin_of_application(call: Call) -> None:
 
 
 def _find(call: Call, family: str, name: str, value: Any) -> tuple[int, Record] | None:
+    """The record whose column `name` has this value, with its number, or None."""
     rows = call.portal.records.all(family)
     return next(((number, row) for number, row in rows.items() if row[name] == value), None)
 
 
 def _existing_badge(call: Call) -> tuple[int, Record]:
+    """The badge that `code` names, with its record's number; raises RestError."""
     found = _find(call, _BADGE, "code", call.argument("code"))
     if found is None:
         raise RestError("NOT_FOUND", "Not found.")

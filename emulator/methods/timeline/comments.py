@@ -42,10 +42,10 @@ def add(call: Call) -> MethodResult:
     for name in _KEY:
         if sent.get(name) in (None, ""):
             raise RestError("100", f"Could not find value for parameter {{{name}}}")
-    kind = type_by_name(call, sent["ENTITY_TYPE"])
-    require_owner(call, kind, sent["ENTITY_ID"])
+    entity = type_by_name(call, sent["ENTITY_TYPE"])
+    require_owner(call, entity, sent["ENTITY_ID"])
     record = {
-        "bindings": [[str(sent["ENTITY_ID"]), kind.table if kind else ""]],
+        "bindings": [[str(sent["ENTITY_ID"]), entity.table if entity else ""]],
         "CREATED": iso(call.portal.clock.wall()),
         "COMMENT": _text(sent),
         "AUTHOR_ID": str(positive_int(sent.get("AUTHOR_ID")) or call.user),
@@ -149,8 +149,8 @@ def bindings(call: Call) -> MethodResult:
         raise RestError("", "OWNER_ID is not defined or invalid.")
     record = call.portal.records.get(_COMMENT, number)
     rows: list[dict[str, Any]] = [
-        {"OWNER_ID": str(number), "ENTITY_ID": item_id, "ENTITY_TYPE": kind}
-        for item_id, kind in (record["bindings"] if record else [])
+        {"OWNER_ID": str(number), "ENTITY_ID": item_id, "ENTITY_TYPE": type_name}
+        for item_id, type_name in (record["bindings"] if record else [])
     ]
     return MethodResult(rows, total=len(rows))
 
@@ -181,6 +181,7 @@ def _comment_to_change(call: Call) -> tuple[int, Record]:
 
 
 def _binding(call: Call) -> tuple[int, Record, list[str]]:
+    """The comment that a call names, and the id and type of the object; raises RestError."""
     sent = call.argument("fields")
     fields = sent if isinstance(sent, dict) else {}
     number = positive_int(fields.get("OWNER_ID"))
@@ -195,12 +196,12 @@ def _binding(call: Call) -> tuple[int, Record, list[str]]:
 
 
 def _row(number: int, record: Record, binding: list[str]) -> dict[str, Any]:
-    item_id, kind = binding
+    item_id, type_name = binding
     files = file_rows(record["FILES"], record["CREATED"], record["AUTHOR_ID"])
     return {
         "ID": str(number),
         "ENTITY_ID": item_id,
-        "ENTITY_TYPE": kind,
+        "ENTITY_TYPE": type_name,
         **{name: record[name] for name in ("CREATED", "COMMENT", "AUTHOR_ID")},
         **({"FILES": files} if files else {}),
     }

@@ -63,6 +63,7 @@ def _note(call: Call) -> tuple[list[int], tuple[int, Record] | None]:
 
 
 def _existing_note(call: Call) -> tuple[int, Record]:
+    """The note of the entry that a call names, with its record's number; raises RestError."""
     require(call, ("ownerTypeId", "ownerId", "itemType", "itemId"))
     _, stored = _note(call)
     if stored is None:
@@ -110,6 +111,7 @@ def log_delete(call: Call) -> MethodResult:
 
 
 def _existing_log(call: Call) -> tuple[int, Record]:
+    """The entry that `id` names, with its number; raises RestError."""
     require(call, ("id",))
     number = positive_int(call.argument("id"))
     record = call.portal.records.get(_LOG, number)

@@ -56,6 +56,7 @@ class Pictures:
         return MethodResult(result=True)
 
     def _own(self, call: Call) -> dict[str, int]:
+        """The record's number of each picture that was added, by code."""
         rows = call.portal.records.all(self.family)
         return {row["code"]: number for number, row in rows.items()}
 

@@ -76,6 +76,7 @@ class SupervisedPrograms:
     async def _call(
         self, method: str, *arguments: str | bool, accepted_fault: int | None = None
     ) -> Any:
+        """The result of a call to supervisord; None for `accepted_fault`. Raises PlatformDown."""
         body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
         connector = aiohttp.UnixConnector(str(self._socket))
         try:

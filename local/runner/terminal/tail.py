@@ -14,6 +14,7 @@ class Tail:
             self._offset = 0
 
     def _end(self) -> tuple[int, int]:
+        """The file's inode and size; zeros if there is none."""
         try:
             stat = self._path.stat()
         except FileNotFoundError:
