@@ -134,13 +134,13 @@ def test_after_a_fork_every_user_is_resynced_once(
     fork_history: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 3)
-    users = [create() for _ in range(7)]
-    settle_event(users[0])
+    events = [create() for _ in range(7)]
+    settle_event(events[0])
     fork_history()
-    move(users[3], "JUNK")  # a newer write is open; the lead may still show a lost state
+    move(events[3], "JUNK")  # a newer write is open; the lead may still show a lost state
     new_user = create()
     sweep_all_users()
-    assert sorted(resyncs()) == [(event.user.id, "synced") for event in users]
+    assert sorted(resyncs()) == [(event.user.id, "synced") for event in events]
     assert new_user.user.id not in {user for user, _ in resyncs()}
     before = len(resyncs())
     fork_resync.step()
@@ -152,11 +152,11 @@ def test_the_sweep_waits_while_clients_have_many_open_events(
     fork_history: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 3)
-    users = [create() for _ in range(5)]
+    events = [create() for _ in range(5)]
     fork_history()
     assert installation.ensure_history().is_sweeping
     assert fork_resync.step() == 0
-    for event in users[:3]:
+    for event in events[:3]:
         settle_event(event)
     assert fork_resync.step() == 1, "one more may be open"
     assert fork_resync.step() == 0
@@ -181,8 +181,8 @@ def test_concurrent_sweeps_do_not_resync_twice(
     fork_history: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 10)
-    users = [create() for _ in range(40)]
-    for event in users:
+    events = [create() for _ in range(40)]
+    for event in events:
         settle_event(event)
     fork_history()
     installation.ensure_history()
@@ -197,16 +197,16 @@ def test_a_fork_during_a_sweep_restarts_it(
     fork_history: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_resync, "MAX_OPEN", 2)
-    users = [create() for _ in range(3)]
-    for event in users:
+    events = [create() for _ in range(3)]
+    for event in events:
         settle_event(event)
     fork_history()
     installation.ensure_history()
     assert fork_resync.step() == 2
     fork_history()
     sweep_all_users()
-    assert {user for user, _ in resyncs()} == {event.user.id for event in users}
-    assert installation.stored().swept_to == users[-1].user.id
+    assert {user for user, _ in resyncs()} == {event.user.id for event in events}
+    assert installation.stored().swept_to == events[-1].user.id
 
 
 def test_a_tick_of_the_relay_notices_a_fork_and_resyncs(

@@ -75,8 +75,8 @@ def updated_at(event: Event) -> datetime:
     ],
 )
 def test_a_phone_is_found_in_any_notation(phone: str) -> None:
-    users = [create(), create(phone="+77001112234"), create(), create()]
-    assert list_ids(phone=phone) == [users[n].user.id for n in (0, 2, 3)]
+    first, _, third, fourth = create(), create(phone="+77001112234"), create(), create()
+    assert list_ids(phone=phone) == [event.user.id for event in (first, third, fourth)]
 
 
 def test_a_national_number_is_found_where_a_region_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

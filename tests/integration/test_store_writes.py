@@ -200,23 +200,22 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
             answers = pool.submit(in_greenlets, 20, create_and_move)
             eventually(is_a_statement_waiting, 60, "the first waits for the table")
-        answers_by_writer = dict(answers.result(60))
+        user_by_event = dict(answers.result(60))
     assert statements.count(CREATE) < 20
     stored = rows("SELECT id, user_id, full_name FROM events WHERE version = 1")
-    assert {
-        str(row["id"]): (row["user_id"], row["full_name"]) for row in stored
-    } == answers_by_writer
+    assert user_by_event == {str(row["id"]): (row["user_id"], row["full_name"]) for row in stored}
     assert len({row["user_id"] for row in stored}) == 20
 
 
 def test_a_write_that_postgres_rejects_does_not_affect_the_rest_of_its_group() -> None:
     users = [create().user.id for _ in range(8)]
-    refused = Changes.model_construct(full_name="")  # beyond what a client could send
+    invalid = Changes.model_construct(full_name="")  # a client's would be refused before
 
     def change_one(number: int) -> int:
+        """The version of the user after its change; every fourth change is invalid."""
         if number % 4 == 0:
             with pytest.raises(StatementError):
-                write.change(users[number], refused, None, None)
+                write.change(users[number], invalid, None, None)
             return 1
         return write.change(users[number], Changes(full_name="Bob"), None, None).event.version
 
