@@ -141,5 +141,5 @@ def test_conditional_writes_of_several_processes_form_a_chain() -> None:
         assert accepted[row["id"], row["version"]] == row["full_name"]
     conditional = [answer for answer in answers if answer.expected]
     succeeded = [answer for answer in conditional if answer.version is not None]
-    assert 20 < len(succeeded), "some guesses were right"
+    assert len(succeeded) > 20, "some guesses were right"
     assert len(succeeded) < len(conditional), "some guesses were wrong"
