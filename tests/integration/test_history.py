@@ -36,11 +36,11 @@ ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
 #: How many ids a new history skips, as the lost one may have assigned them.
 GAP = 1_000_000
 
-Use = Callable[[str], None]
+UseDatabase = Callable[[str], None]
 
 
 @pytest.fixture
-def use_database(monkeypatch: pytest.MonkeyPatch) -> Use:
+def use_database(monkeypatch: pytest.MonkeyPatch) -> UseDatabase:
     """Has this process use another database, as if it had lost its connections."""
 
     def use(url: str) -> None:
@@ -152,7 +152,7 @@ def check_lost(survivor: Event, lost_move: Event, lost_user: Event) -> None:
 
 
 def test_a_standby_without_the_newest_transactions_is_promoted(
-    tmp_path: Path, use_database: Use
+    tmp_path: Path, use_database: UseDatabase
 ) -> None:
     with running(tmp_path / "primary") as primary:
         migrate(primary.url)
@@ -180,7 +180,7 @@ def state_folder_with(folder: Path, data: Path, of: PrivateServer) -> Path:
 
 
 def test_a_dump_is_restored_into_another_database(
-    server: PrivateServer, fresh: str, use_database: Use, tmp_path: Path
+    server: PrivateServer, fresh: str, use_database: UseDatabase, tmp_path: Path
 ) -> None:
     use_database(functions_url(server, fresh))
     surviving = create()
@@ -195,7 +195,7 @@ def test_a_dump_is_restored_into_another_database(
 
 
 def test_a_dump_is_restored_in_place(
-    server: PrivateServer, fresh: str, use_database: Use, tmp_path: Path
+    server: PrivateServer, fresh: str, use_database: UseDatabase, tmp_path: Path
 ) -> None:
     use_database(functions_url(server, fresh))
     surviving = create()
@@ -208,7 +208,9 @@ def test_a_dump_is_restored_in_place(
 
 
 @pytest.fixture
-def restored_folder(tmp_path: Path, use_database: Use) -> Iterator[tuple[Event, Event, Event]]:
+def restored_folder(
+    tmp_path: Path, use_database: UseDatabase
+) -> Iterator[tuple[Event, Event, Event]]:
     """Replace Postgres' data folder by an older copy.
 
     Returns a user that the copy contains, and what it lacks: the user's move, and another user.

@@ -19,7 +19,7 @@ from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import CommandOutput, function_client
 from tests.integration.test_calls import put
 
-Forget = Callable[[], None]
+LoseHold = Callable[[], None]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def connected(
 
 
 @pytest.fixture(params=["emptied", "restarted without its last second"])
-def lose_hold(request: pytest.FixtureRequest) -> Forget:
+def lose_hold(request: pytest.FixtureRequest) -> LoseHold:
     """A function that makes Redis lose the hold together with its epoch."""
 
     def empty() -> None:
@@ -81,7 +81,7 @@ def is_held() -> bool:
 
 
 def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
-    lose_hold: Forget, portal: str
+    lose_hold: LoseHold, portal: str
 ) -> None:
     put(1)
     another_process().hold("a migration")
@@ -95,7 +95,7 @@ def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
     assert (state.is_manual_hold, state.reason) == (True, "a migration")
 
 
-def test_a_hold_outlives_several_losses(lose_hold: Forget) -> None:
+def test_a_hold_outlives_several_losses(lose_hold: LoseHold) -> None:
     circuit_breaker().hold("")
     for _ in range(3):
         assert circuit_breaker().restore_and_read()
@@ -103,7 +103,7 @@ def test_a_hold_outlives_several_losses(lose_hold: Forget) -> None:
     assert circuit_breaker().restore_and_read()
 
 
-def test_a_hold_resumed_after_the_loss_is_not_restored(lose_hold: Forget) -> None:
+def test_a_hold_resumed_after_the_loss_is_not_restored(lose_hold: LoseHold) -> None:
     worker = another_process()
     circuit_breaker().hold("")
     assert worker.restore_and_read()
@@ -113,7 +113,7 @@ def test_a_hold_resumed_after_the_loss_is_not_restored(lose_hold: Forget) -> Non
     assert worker.restore_and_read() is None
 
 
-def test_a_hold_resumed_before_the_loss_is_not_restored(lose_hold: Forget) -> None:
+def test_a_hold_resumed_before_the_loss_is_not_restored(lose_hold: LoseHold) -> None:
     worker = another_process()
     circuit_breaker().hold("")
     assert worker.restore_and_read()
@@ -123,7 +123,7 @@ def test_a_hold_resumed_before_the_loss_is_not_restored(lose_hold: Forget) -> No
     assert worker.restore_and_read() is None
 
 
-def test_only_holds_are_restored_not_an_open_circuit(lose_hold: Forget) -> None:
+def test_only_holds_are_restored_not_an_open_circuit(lose_hold: LoseHold) -> None:
     circuit_breaker().open(PortalDown("the plan has expired"))
     assert circuit_breaker().restore_and_read()
     lose_hold()
@@ -131,7 +131,7 @@ def test_only_holds_are_restored_not_an_open_circuit(lose_hold: Forget) -> None:
 
 
 def test_the_relay_restores_a_hold_that_no_worker_saw(
-    leadline: Callable[..., CommandOutput], tick: Callable[[], None], lose_hold: Forget
+    leadline: Callable[..., CommandOutput], tick: Callable[[], None], lose_hold: LoseHold
 ) -> None:
     assert leadline("portal", "pause", "--yes", "--reason", "a migration").code == 0
     lose_hold()
@@ -157,7 +157,7 @@ def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
     assert is_held()
 
 
-def test_the_start_of_a_hold_is_restored(lose_hold: Forget) -> None:
+def test_the_start_of_a_hold_is_restored(lose_hold: LoseHold) -> None:
     manual_hold.hold("")
     before, stored = another_process().restore_and_read(), stored_hold.load()
     assert before is not None
