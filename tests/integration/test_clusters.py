@@ -97,7 +97,7 @@ def test_with_one_node_left_messages_are_published_and_consumed(
 ) -> None:
     url = with_dead_hosts(amqp_url, free_port)
     connector = start(url)
-    eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+    connector.await_consuming()
     publisher = Publisher(url, topology.queues_of(topology.REQUESTS))
     with closing(publisher):
         assert publisher.publish([Message(topology.REQUESTS, b"{}", "one")], timeout_s=60) == [True]

@@ -92,6 +92,10 @@ class ConnectorProcess:
         except requests.ConnectionError:
             return 0
 
+    def await_consuming(self) -> None:
+        """Wait until the connector consumes its queue."""
+        eventually(lambda: self.health() == 200, 60, "the connector consumes")
+
     def stop(self) -> int:
         """Send SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -142,7 +146,7 @@ def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
 def running(start: Start, amqp_url: str) -> ConnectorProcess:
     """A connector that consumes."""
     connector = start(amqp_url)
-    eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+    connector.await_consuming()
     await_auxiliary_queues(amqp_url)
     return connector
 
@@ -253,7 +257,7 @@ def test_with_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
         peer = connection.channel()
         peer.queue_declare(QUEUE, durable=True)
         connector = start(amqp_url, LEADLINE_QUEUE_TYPE="classic", LEADLINE_PREFETCH="1")
-        eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+        connector.await_consuming()
         peer.queue_declare(QUEUE, durable=True)
         function.may_answer.clear()
         for number in range(3):
@@ -591,7 +595,7 @@ def test_a_batch_stays_within_the_body_limit(
 ) -> None:
     limit = 2000
     connector = start(amqp_url, LEADLINE_BODY_LIMIT=str(limit))
-    eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+    connector.await_consuming()
     hold(function, amqp_url)
     publish(amqp_url, *[b'{"n": "%s"}' % (b"x" * 300)] * 20)
     eventually(lambda: depth(amqp_url) == 0, 60, "the connector has all")
@@ -682,7 +686,7 @@ def test_unusable_auxiliary_queues_do_not_stop_consuming(
     start: Start, function: Function, amqp_url: str, mismatched: list[str], answer: int
 ) -> None:
     connector = start(amqp_url)
-    eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+    connector.await_consuming()
     function.answers = [answer]
     publish(amqp_url, b"held")
     await_requests(function, 1)
@@ -710,7 +714,7 @@ def test_a_held_message_returns_to_the_broker_when_the_connector_ends(
 ) -> None:
     assert mismatched
     connector = start(amqp_url)
-    eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+    connector.await_consuming()
     function.answers = [503] * 9
     publish(amqp_url, b"{}")
     await_requests(function, 2)
@@ -741,7 +745,7 @@ def test_delay_queues_of_earlier_versions_are_deleted_once_empty(
 
     def start_and_await_deletion(queue: str) -> None:
         connector = start(amqp_url)
-        eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+        connector.await_consuming()
         eventually(lambda: not exists(amqp_url, queue), 60, f"{queue} is deleted")
         assert connector.stop() == 0
 
@@ -785,7 +789,7 @@ def test_after_a_restart_of_the_broker_the_connector_consumes_again(
     start: Start, function: Function, broker: PrivateServer
 ) -> None:
     connector = start(broker.url)
-    eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+    connector.await_consuming()
     broker.stop()
     eventually(lambda: connector.health() == 503, 60, "the connector says that it does not consume")
     broker.start()

@@ -51,7 +51,7 @@ def test_any_node_may_be_killed_and_messages_are_published_consumed_and_delayed(
     nodes: Cluster, start: Start, function: Function, publish: Callable[[bytes], None]
 ) -> None:
     connector = start(nodes.url)
-    eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+    connector.await_consuming()
     publish(b"first")
     eventually(partial(is_served, function, b"first"), 60, "the first is consumed")
     # RabbitMQ 3.10 may lose a quorum queue whose node is killed right after its declaration.
