@@ -58,7 +58,8 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         # Reading the isolation level has made pg8000 begin a transaction.
         op.execute("COMMIT")
-        # Fail and be run again, rather than block every statement that queues behind this one.
+        # A statement that waits for a lock blocks all that queue behind it: rather fail, and be run
+        # again.
         op.execute("SET lock_timeout = '5s'")
         op.execute("ALTER TABLE events ALTER due_at DROP NOT NULL")
         for table, name, rule in RULES:

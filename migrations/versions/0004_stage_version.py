@@ -1,7 +1,8 @@
 """The version that set a user's stage: a later event carries it in case its own message was lost.
 
 An update that does not change the stage leaves the lead's stage as it is. If the message of an
-earlier move was lost, its success would settle that move as well, though the portal never saw it.
+earlier move was lost, the success of a later update would settle that move as well, although the
+portal never saw it.
 """
 
 from alembic import op

@@ -77,7 +77,7 @@ RESULTS = (
         accepted_to timestamptz NOT NULL
     )
     """,
-    # Without name and phone. In the order of `seq` for each user.
+    # Without name and phone. Each user's results are delivered in the order of `seq`.
     """
     CREATE TABLE IF NOT EXISTS results (
         seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -125,9 +125,10 @@ RESULTS = (
 )
 _RESULT_TABLES = "results_cursor, results, result_deliveries, result_endpoints"
 
-# A user is locked before its events, as when a reply is settled. Older events are closed: the
-# tombstone is the newest state. Their keys answer no more, but stay, so that a repeated request
-# does not create the person again. The trigger of 0007 queues the name for removal from searches.
+# A user is locked before its events, as when a reply is settled. Older events are superseded by the
+# tombstone, the newest state. Their idempotency keys lose their fingerprint, so that no request
+# matches them, and stay, so that a repeated request does not create the person again. The trigger
+# of 0007 queues the name for removal from searches.
 ERASE = """
 DECLARE
     former users%ROWTYPE;
@@ -175,6 +176,7 @@ BEGIN
     RETURN;
 END
 """
+#: The function with its parameters; then with their types only, as GRANT and DROP name it.
 _SIGNATURE = (
     "leadline_erase(person bigint, expected bigint, event uuid, asked_by text, correlation text,"
     " trace text, grace_s float8, OUT outcome text, OUT at_version bigint, OUT lead_id bigint,"
