@@ -243,7 +243,7 @@ def test_a_revoked_webhook_pauses_the_queue_and_spends_no_attempt(
     workers(3)
     eventually(portal_session.circuit_breaker().restore_and_read, 60, "the portal is paused")
     before = control("calls")["requests"]
-    eventually(lambda: control("calls")["requests"] >= before + 2, 60, "it is probed")
+    eventually(lambda: control("calls")["requests"] >= before + 2, 60, "the portal is probed")
     assert "crm.item.add" not in control("calls")["methods"]
     control("settings", "PUT", {"mode": "ok"})
     eventually(is_idle, 60, "all is settled")
@@ -390,7 +390,7 @@ def test_a_worker_frozen_after_its_lease_does_not_call(
         frozen.setattr("leadline.workqueue.queue.SEND_WITHIN_S", -1.0)
         job.call_bitrix24("main")
     assert control("calls")["requests"] == 0
-    eventually(lambda: job.call_bitrix24("main") == 1, 60, "it is synced as usual")
+    eventually(lambda: job.call_bitrix24("main") == 1, 60, "the next job calls")
     assert len(control("leads")) == 1
 
 

@@ -205,7 +205,7 @@ def test_only_the_failures_that_were_listed_are_resynced(
     assert leadline("jobs", "show", job["id"], "--json").json == job
     stored = rows("SELECT CAST(selection AS text) AS text FROM bulk_jobs")[0]["text"]
     assert "required" not in stored, "a reason may quote a person"
-    assert leadline("jobs", "cancel", job["id"]).code == 1, "it has ended"
+    assert leadline("jobs", "cancel", job["id"]).code == 1, "the job has ended"
     assert leadline("resync", "--all-failed", "--yes", "--json").json["asked_again"] == 2
     assert waiting_ids() == [old, first, second, other]
 

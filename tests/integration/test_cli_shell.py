@@ -149,7 +149,7 @@ def test_a_command_that_is_not_confirmed_does_nothing(answer: str) -> None:
 
 def test_answering_yes_runs_the_command() -> None:
     code, output = run_at_a_terminal("y\n", "portal", "pause")
-    assert (code, "REDIS_URL" in output) == (3, True), "it went on, and misses its server"
+    assert (code, "REDIS_URL" in output) == (3, True), "the command went on, and misses its server"
 
 
 def test_the_option_yes_skips_the_question(leadline: Leadline) -> None:

@@ -282,7 +282,9 @@ def test_the_log_says_why_the_broker_rejects_the_declaration_of_a_peers_queue(
         thread.start()
         try:
             eventually(
-                lambda: any(line.get("queue") == QUEUE for line in logged), 60, "it is refused"
+                lambda: any(line.get("queue") == QUEUE for line in logged),
+                60,
+                "the refusal is logged",
             )
         finally:
             connector.stop()
@@ -530,7 +532,7 @@ def test_unreadable_headers_do_not_close_the_connection(
     function.answers = [422]
     hostile = RawProperties(content_type=b"\xff", message_id=b"\xfe", headers=headers)
     publish_with_properties(amqp_url, b"hostile", hostile)
-    eventually(lambda: len(function.requests) == 1, 60, "it is delivered")
+    eventually(lambda: len(function.requests) == 1, 60, "the message is delivered")
     publish(amqp_url, b"next")
     eventually(lambda: len(function.requests) == 2, 60, "both are delivered, once each")
     assert [body for _, _, body in function.requests] == [b"hostile", b"next"]
@@ -719,7 +721,7 @@ def test_a_held_message_returns_to_the_broker_when_the_connector_ends(
     publish(amqp_url, b"{}")
     await_requests(function, 2)
     assert connector.stop() == 0
-    eventually(lambda: depth(amqp_url) == 1, 60, "it is in the queue")
+    eventually(lambda: depth(amqp_url) == 1, 60, "the message is in its queue")
 
 
 @pytest.mark.usefixtures("running")

@@ -68,7 +68,9 @@ def test_five_versions_of_a_user_create_one_lead_even_if_the_mode_was_unknown(
             job.call_bitrix24("main")
     # An update that found no lead is retried after two seconds, when the mode is known.
     eventually(
-        lambda: not job.call_bitrix24("main") and is_paused_for_simple_mode(), 60, "it is paused"
+        lambda: not job.call_bitrix24("main") and is_paused_for_simple_mode(),
+        60,
+        "calls are paused",
     )
     eventually(lambda: work_queue().depth().due, 60, "the update is due again")
     assert job.call_bitrix24("main") == 0
@@ -81,7 +83,7 @@ def test_a_worker_detects_simple_mode_before_its_first_call(control: Control) ->
     run_timer_once()
     assert is_paused_for_simple_mode()
     assert created_count(control) == 0
-    assert work_queue().depth().due == 1, "it waits, and no attempt is spent"
+    assert work_queue().depth().due == 1, "the user waits, and no attempt is spent"
 
 
 @pytest.mark.usefixtures("simple")
@@ -95,7 +97,9 @@ def test_a_pause_lasts_while_the_portal_answers_only_profile_requests(control: C
     portal_session.circuit_breaker().open(PortalDown("the plan has expired", code="ACCESS_DENIED"))
     put(1)
     eventually(
-        lambda: portal_session.probe_if_due() or is_paused_for_simple_mode(), 60, "it is probed"
+        lambda: portal_session.probe_if_due() or is_paused_for_simple_mode(),
+        60,
+        "the portal is probed",
     )
     assert is_paused_for_simple_mode(), "the newest reason is shown"
     assert job.call_bitrix24("main") == 0
@@ -110,7 +114,7 @@ def test_calls_resume_once_the_mode_is_classic_even_if_no_user_is_due(
     run_timer_once()
     assert is_paused_for_simple_mode()
     control("settings", "PUT", {"crm_mode": "classic"})
-    eventually(run_timer_once, 60, "it resumes")
+    eventually(run_timer_once, 60, "calls resume")
     put(1)
     call_until_idle()
     assert created_count(control) == 1

@@ -38,7 +38,7 @@ def _listens(port: int) -> bool:
 def _stop(process: subprocess.Popen[bytes], port: int) -> None:
     """Ask a process to stop; returns when it accepts no further connection."""
     process.send_signal(signal.SIGTERM)
-    eventually(lambda: not _listens(port), WITHIN_S, "it accepts no connection")
+    eventually(lambda: not _listens(port), WITHIN_S, "the process accepts no connection")
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def _running(command: list[str], port: int, **env: str) -> Iterator[subprocess.P
     """A process that listens; SIGTERM ends it with 0, unless the test has sent it already."""
     process = subprocess.Popen(command, env={**os.environ, **env}, cwd=CHECKOUT)
     try:
-        eventually(lambda: _listens(port), WITHIN_S, "it listens")
+        eventually(lambda: _listens(port), WITHIN_S, "the process listens")
         yield process
     finally:
         if _listens(port):  # a second signal would end it before its own exit

@@ -173,7 +173,7 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
     other = create(full_name="Bob", phone="+77012000001")
     pipeline.settle()
     refuse(control, f"{NAME} {PHONE} is not valid")
-    rename(user_id)  # it fails, and the portal quotes the person
+    rename(user_id)  # this write fails, and the portal quotes the person
     pipeline.settle()
     accept.change(user_id, Move(stage="IN_PROCESS"), None, None)
     pipeline.publish()
@@ -240,7 +240,7 @@ def test_a_worker_with_a_lease_does_not_restore_the_person(
     erase.erase(user_id)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
-    BatchCall(leased, work_queue()).run()  # it creates the lead, and may not record it
+    BatchCall(leased, work_queue()).run()  # creates the lead, and may not record it
     assert traces_in(all_redis_keys(in_redis)) == set()
     pipeline.settle()
     (lead,) = leads(control)

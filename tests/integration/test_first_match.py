@@ -315,7 +315,7 @@ def test_a_plan_matches_by_email_too(
     assert sorted(filter(None, origins.values())) == [str(ann), str(cid)]
     next_plan = leadline("plan", "--json")
     assert kinds(next_plan) == {bob: "ambiguous"}
-    assert "ambiguous" not in next_plan.err, "it is held"
+    assert "ambiguous" not in next_plan.err, "no warning, as a held user gets no lead of its own"
 
 
 @pytest.mark.usefixtures("paused")

@@ -114,7 +114,7 @@ def refused_count() -> float:
 
 
 def test_a_malformed_job_does_not_end_a_worker(enqueue: Callable[..., str]) -> None:
-    """It would end RQ's own worker, which a cluster then restarts with growing delays."""
+    """Such a job ends RQ's own worker, which a cluster then restarts with growing delays."""
     put_job(b"no-hash")
     put_job(b"no-job", data=b"\xff\x00", created_at=b"never", status=b"zap", timeout=b"x")
     put_job(b"\xff\xfe", data=b"x")

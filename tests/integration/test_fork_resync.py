@@ -49,7 +49,7 @@ def test_a_lead_reached_by_a_lost_write_is_resynced_once(fork_history: Fork, sta
     settle_event(event)
     lost_reply = reply_to(lost_event_of(event), status=status, reason="HTTP 500")
     before = resyncs()
-    for _ in range(3):  # it may be repeated
+    for _ in range(3):  # the reply may be repeated
         with pytest.raises(BadMessage, match="Postgres has lost"):
             settle.apply([lost_reply])
     assert resyncs() == [*before, (event.user.id, "open")]

@@ -138,7 +138,7 @@ def test_a_killed_fork_is_replaced(state: State, launch: Launch) -> None:
     facts(state, "one")
     killed = pid(supervisor, "one")
     os.kill(killed, signal.SIGKILL)
-    eventually(lambda: pid(supervisor, "one") not in {0, killed}, 60, "it is replaced")
+    eventually(lambda: pid(supervisor, "one") not in {0, killed}, 60, "the program is replaced")
 
 
 def test_signals_end_a_fork_like_any_other_program(state: State, launch: Launch) -> None:
@@ -146,7 +146,7 @@ def test_signals_end_a_fork_like_any_other_program(state: State, launch: Launch)
     facts(state, "one")
     os.kill(pid(supervisor, "one"), signal.SIGTERM)
     log = state.logs / "supervisord.log"
-    eventually(lambda: "terminated by SIGTERM" in log.read_text(), 60, "it is terminated")
+    eventually(lambda: "terminated by SIGTERM" in log.read_text(), 60, "the program is terminated")
 
 
 def test_a_fork_runs_exit_handlers_and_returns_its_exit_code(state: State, launch: Launch) -> None:

@@ -74,7 +74,7 @@ def test_a_slow_client_of_the_probes_is_disconnected(start: Start) -> None:
                 for connection in slow:
                     connection.sendall(b"G")
                 time.sleep(0.3)
-    eventually(lambda: status(f"{url}/_/health") == 200, 60, "it answers again")
+    eventually(lambda: status(f"{url}/_/health") == 200, 60, "the probes are answered again")
 
 
 def test_a_connector_without_a_broker_is_alive_and_not_ready(start: Start) -> None:
@@ -119,7 +119,9 @@ def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
         secret.write_text(invalid_webhook)
     url = start("leadline.sync.worker", log, LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(lambda: status(f"{url}/_/health") == 200, 60, "the worker is alive")
-    eventually(lambda: b"webhook" in log.read_bytes(), 60, "it reports why it does not work")
+    eventually(
+        lambda: b"webhook" in log.read_bytes(), 60, "the worker reports why it does not work"
+    )
     assert status(f"{url}/_/ready") == 503
     with redis.Redis.from_url(redis_url) as client:
         assert WorkerHeartbeats(client, prefix("main")).silence_s() is None, (

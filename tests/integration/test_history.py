@@ -322,7 +322,7 @@ def test_every_write_belongs_to_the_new_history(
     assert len(noticed) == 1
     assert history() > before
     (events,) = rows("SELECT count(*) AS events FROM events")
-    assert events == {"events": 2}, "it was written exactly once"
+    assert events == {"events": 2}, "the write was repeated, and counts once"
 
 
 def test_no_message_names_the_lost_history(fork_history: Fork, in_rabbitmq: str) -> None:
@@ -340,7 +340,7 @@ def test_no_message_names_the_lost_history(fork_history: Fork, in_rabbitmq: str)
 def test_an_event_older_than_its_user_does_not_name_the_new_history(
     fork_history: Fork, in_rabbitmq: str
 ) -> None:
-    """Its state would replace the newer one, which was applied before the fork and is not lost."""
+    """Under the new history, its state would replace the user's newer one, which is not lost."""
     older = create()
     fork_history()
     move(older, "JUNK")

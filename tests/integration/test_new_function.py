@@ -36,7 +36,7 @@ def test_a_function_from_the_template_is_served_without_further_files(
     planned = system.plan(state, Choices.read(GIVEN))
     assert planned.functions.keys() == {name}
     (program,) = (program for program in planned.programs if program.name == name)
-    assert not any("URL" in variable for variable in program.env), "it has no login"
+    assert not any("URL" in variable for variable in program.env), "the function has no login"
 
     url = planned.functions[name]
     process = subprocess.Popen(
@@ -47,7 +47,7 @@ def test_a_function_from_the_template_is_served_without_further_files(
         text=True,
     )
     try:
-        eventually(lambda: _is_up(url), 60, "it is served")
+        eventually(lambda: _is_up(url), 60, "the function is served")
         assert requests.post(url, json={}, timeout=60).json() == {"message": "It works."}
     finally:
         process.terminate()

@@ -152,7 +152,7 @@ def test_the_kind_of_outage_is_recorded_and_ends_with_the_next_answer(
     assert not portal_session.probe()
     later_state = portal_session.reachability().outage()
     assert later_state is not None
-    assert later_state.since == found.since, "it began with the first failure"
+    assert later_state.since == found.since, "the outage began with the first failure"
     assert portal_session.probe()
     assert portal_session.reachability().outage() is None
     assert healthz_status(in_redis) == "ok"
@@ -198,7 +198,9 @@ def test_a_portal_that_recovers_is_detected_even_if_no_user_is_due(
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 2}])
     assert not portal_session.probe()
     assert healthz_status(in_redis) != "ok"
-    eventually(lambda: run_timer_once() and healthz_status(in_redis) == "ok", 60, "it is noticed")
+    eventually(
+        lambda: run_timer_once() and healthz_status(in_redis) == "ok", 60, "the recovery is noticed"
+    )
 
 
 def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: str) -> None:

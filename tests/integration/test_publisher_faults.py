@@ -80,7 +80,7 @@ def test_a_frozen_broker_confirms_nothing_and_blocks_no_caller(
     for number in range(2, 50):
         message = Message(topology.REQUESTS, b"{}", f"m-{number}")
         publisher.offer(message, outcomes.append, timeout_s=3)
-    assert time.monotonic() - began < 48 * 3 / 4, "they have not waited for their time-outs"
+    assert time.monotonic() - began < 48 * 3 / 4, "offers do not wait for their time-outs"
     eventually(lambda: outcomes == [False] * 48, 60, "each message has been reported")
     broker.thaw()
     eventually(
@@ -118,7 +118,7 @@ def test_the_publisher_waits_for_a_broker_that_is_short_of_memory(
         assert time.monotonic() - began < 30
     finally:
         set_memory_limit(broker, "0.6")
-    eventually(lambda: publish(publisher, 3, 2), 60, "it continues once there is memory")
+    eventually(lambda: publish(publisher, 3, 2), 60, "messages are confirmed once there is memory")
 
 
 def test_a_killed_broker_is_used_again_once_it_is_back(
@@ -152,7 +152,7 @@ def test_no_message_is_forgotten_while_the_broker_dies_under_load(
     eventually(lambda: reported.count(False) > 20, 60, "messages are reported as not confirmed")
     broker.start()
     confirmed = reported.count(True)
-    eventually(lambda: reported.count(True) > confirmed + 200, 60, "it continues")
+    eventually(lambda: reported.count(True) > confirmed + 200, 60, "messages are confirmed again")
     stop.set()
     for thread in threads:
         thread.join()

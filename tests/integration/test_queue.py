@@ -265,7 +265,7 @@ def test_an_idle_user_is_kept_once_an_event_waits(
     with redis.Redis.from_url(redis_url) as client:
         assert client.ttl(f"{queue.prefix}user:7") > 0
         put(queue, 2, user=7)
-        assert client.ttl(f"{queue.prefix}user:7") == -1, "it never expires"
+        assert client.ttl(f"{queue.prefix}user:7") == -1, "the entry never expires"
         eventually(lambda: not client.exists(f"{queue.prefix}user:8"), 60, "idle users are deleted")
     entry = lease_one(queue)
     assert [event.event_id for event in entry.events] == ["7-2"]
@@ -395,7 +395,7 @@ def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     entry = lease_one(queue)
     queue.release([replace(settle_lookup(entry, found_lead(5), 0), delay_ms=1)])
     put(queue, 3)
-    eventually(lambda: queue.next_due_in_s() == 0, 60, "it continues")
+    eventually(lambda: queue.next_due_in_s() == 0, 60, "the user is due again")
     assert plan(lease_one(queue)) == Lookup()
 
 

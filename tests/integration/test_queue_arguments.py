@@ -125,7 +125,7 @@ def test_messages_published_during_the_migration_are_neither_refused_nor_lost(
 
 
 def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
-    """Its consumer may have messages that it has not acknowledged."""
+    """The queue's consumer may have messages that it has not acknowledged."""
     declare_old(channel)
     publish(channel, b"held")
     publish(channel, b"other")
@@ -134,7 +134,9 @@ def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
         consuming = consumer.channel()
         consuming.basic_qos(prefetch_count=1)
         consuming.basic_consume(MAIN, lambda *got: held.append(got[3]))
-        eventually(lambda: consumer.process_data_events(0.1) or held, 60, "it has a message")
+        eventually(
+            lambda: consumer.process_data_events(0.1) or held, 60, "the consumer has a message"
+        )
         with pytest.raises(queue_arguments.QueueInUse):
             queue_arguments.migrate(in_rabbitmq, MAIN)
         publish(channel, b"meanwhile")

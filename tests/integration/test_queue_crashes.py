@@ -146,7 +146,7 @@ def test_a_user_written_within_the_clock_tolerance_may_be_older_than_the_loss(
 def test_a_message_sent_before_a_flush_is_processed_only_when_republished(
     client: redis.Redis,
 ) -> None:
-    """Something newer may have been applied; open events are republished."""
+    """A newer state may have been applied before the flush; the ledger republishes open events."""
     queue = queue_of(client)
     client.flushall()
     queue.ensure_redis_epoch()

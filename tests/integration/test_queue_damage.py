@@ -115,7 +115,7 @@ def test_a_lookup_waits_for_a_call_recorded_only_in_the_damaged_entry(
 def test_an_older_copy_is_not_taken_for_the_newest_state(
     queue: WorkQueue, client: redis.Redis
 ) -> None:
-    """Something newer was applied and lost with the entry."""
+    """A newer state may have been applied, and is forgotten with the entry."""
     now_ms = int(time.time() * 1000)
     queue.put(enqueue_request(7, version=2))
     client.hset(USER, "state", "{")

@@ -62,7 +62,7 @@ def users_to_republish_after_tolerance(queue: WorkQueue, client: redis.Redis) ->
 def test_pending_events_wait_until_their_sender_repeats_them(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    """Otherwise an older version would be written over a newer one."""
+    """An event may be older than the state that the portal has got since."""
     queue = queue_of(client)
     lose_last_moments(server, client, queue)
     assert queue.lease(50).entries == []
@@ -105,7 +105,7 @@ def test_the_repeated_event_keeps_its_attempts(server: PrivateServer, client: re
 def test_events_that_no_sender_republishes_are_applied_after_a_loss(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    """They would be lost otherwise, even if events of the ledger wait with them."""
+    """Waiting would lose them, even if events of the ledger wait for the same user."""
     queue = queue_of(client)
     queue.put(enqueue_request(7))
     queue.put(vouched_request(8, 1))

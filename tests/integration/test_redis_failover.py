@@ -257,7 +257,9 @@ def test_a_worker_in_the_middle_of_a_job_survives_the_failover(
     eventually(worker.is_ready, SOON_S, "the worker continues")
     put(2)
     rq_jobs.enqueue()
-    eventually(lambda: not work_queue().pending_events(2)[0], SOON_S, "it runs the next job")
+    eventually(
+        lambda: not work_queue().pending_events(2)[0], SOON_S, "the worker runs the next job"
+    )
     assert worker.is_alive()
 
 

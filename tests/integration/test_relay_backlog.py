@@ -128,7 +128,7 @@ def test_an_unreachable_redis_only_delays_a_run(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(republication, "_checks", checks)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     make_outdated_due(relay.make_due)
-    assert not checks.claim(), "it is not checked again at once"
+    assert not checks.claim(), "Redis is not asked again at once"
 
 
 def test_an_event_that_waited_at_first_is_republished_once_it_is_lost(redis_url: str) -> None:

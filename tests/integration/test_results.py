@@ -256,7 +256,7 @@ def test_a_rejected_result_holds_up_its_own_user_only(
 def test_a_result_that_commits_late_is_not_missed(
     receiver: Receiver, use_endpoints: Callable[..., None], postgres: str
 ) -> None:
-    """Its transaction begins before a collection and ends after it."""
+    """The transaction that settles the event begins before a collection and ends after it."""
     use_endpoints(receiver.entry("crm"))
     event, other = create(), create()
     with postgres_connection(postgres) as late:
@@ -357,7 +357,7 @@ def test_status_names_a_receiver_that_has_not_accepted_a_result_for_a_minute(
         record_success(create())
     tick.run()
     attention = leadline("status", "--json").json["attention"]
-    assert "crm" not in str(attention), "it may just be restarting"
+    assert "crm" not in str(attention), "a receiver may just be restarting"
     execute("UPDATE results SET collected_at = now() - interval '70 seconds'")
     status_report = leadline("status", "--json").json
     expected = f"The endpoint crm did not accept a result (status {status}): 1 wait for it"

@@ -345,7 +345,7 @@ CROSS_SITE = [
 def test_without_keys_a_cross_site_page_cannot_use_a_function(
     create_user: FunctionServer, headers: dict[str, str]
 ) -> None:
-    """It may guess the port: cross-site request forgery, DNS rebinding."""
+    """A page may guess the port: cross-site request forgery, DNS rebinding."""
     status = 421 if "Host" in headers else 403
     for method in ("POST", "GET", "OPTIONS"):
         answer = requests.request(method, create_user.url, json=ANN, headers=headers, timeout=60)

@@ -175,7 +175,11 @@ def test_sentinels_and_the_master_that_they_name_are_verified(
 ) -> None:
     url = sentinel.replace("HOST", "localhost")
     eventually(lambda: _talks_to_redis(url), 60, "the Sentinel has found its master")
-    eventually(lambda: [node.role for node in redis_nodes.nodes(url)] != [""], 60, "it answers")
+    eventually(
+        lambda: [node.role for node in redis_nodes.nodes(url)] != [""],
+        60,
+        "the Sentinel names its master",
+    )
     assert not _talks_to_redis(sentinel.replace("HOST", "127.0.0.1"))
     assert not _talks_to_redis(url.replace("roots.pem", "others.pem"))
     assert not _talks_to_redis(url.replace("for-sentinels", "wrong"))

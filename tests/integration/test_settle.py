@@ -283,7 +283,7 @@ def resync_events() -> list[tuple[int, str, int | None]]:
 
 
 def test_a_newer_state_overwritten_by_an_older_one_is_resynced() -> None:
-    """This happens if Redis has lost all data, and a late message arrives."""
+    """As when Redis has lost all data, and a late message arrives."""
     events = write_versions(3)
     apply_with_fence(events[2], fence=30)
     apply_with_fence(events[1], fence=40)
@@ -296,7 +296,7 @@ def test_a_newer_state_overwritten_by_an_older_one_is_resynced() -> None:
 def test_the_stage_is_rewritten_only_if_the_older_write_may_have_set_it(
     older: str, stage_version: int | None, *, is_late: bool
 ) -> None:
-    """Otherwise a person may have set the lead's stage."""
+    """In all other cases a person may have set the lead's stage."""
     (first,) = write_versions(1)
     apply_with_fence(first, fence=10)
     change = Move(stage="JUNK") if older == "move" else Changes(full_name="Ann Lee")
