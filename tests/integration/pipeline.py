@@ -94,4 +94,4 @@ class Pipeline:
 
     def settle(self) -> None:
         """Run rounds until every event is settled."""
-        eventually(self.run_round, 120, "all is settled")
+        eventually(self.run_round, 120, "every event is settled")

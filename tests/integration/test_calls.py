@@ -103,7 +103,7 @@ def call_until_idle() -> None:
         job.call_bitrix24("main")
         return is_idle()
 
-    eventually(is_idle_after_a_job, 60, "all is settled")
+    eventually(is_idle_after_a_job, 60, "no user waits for a call")
 
 
 def take_replies(amqp_url: str) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ def test_waiting_users_share_full_batches(
     for user_id in range(1, 1001):
         put(user_id)
     workers(4)
-    eventually(is_idle, 60, "all is settled")
+    eventually(is_idle, 60, "no user waits for a call")
     calls = control("calls")
     assert calls["refused"] == 0
     assert calls["methods"]["crm.item.add"] == 1000
@@ -157,7 +157,7 @@ def test_users_that_arrive_one_by_one_share_calls_and_jobs(
         for user_id in range(1, 301):
             if put(user_id) is PutResult.WAKE_UP_CLAIMED:
                 rq_jobs.enqueue()
-        eventually(is_idle, 60, "all is settled")
+        eventually(is_idle, 60, "no user waits for a call")
         for _ in range(4):
             rq_queue.put(None)
         list(workers)  # raises what a worker has raised
@@ -205,7 +205,7 @@ def test_dropped_answers_create_no_duplicate_and_fail_no_user(
     for user_id in range(1, 301):
         put(user_id)
     workers(3)
-    eventually(is_idle, 60, "all is settled")
+    eventually(is_idle, 60, "no user waits for a call")
     assert control("duplicates") == []
     assert len(control("leads")) == 300
     assert [reply["status"] for reply in take_replies(amqp_url)] == ["success"] * 300
@@ -246,7 +246,7 @@ def test_a_revoked_webhook_pauses_the_queue_and_spends_no_attempt(
     eventually(lambda: control("calls")["requests"] >= before + 2, 60, "the portal is probed")
     assert "crm.item.add" not in control("calls")["methods"]
     control("settings", "PUT", {"mode": "ok"})
-    eventually(is_idle, 60, "all is settled")
+    eventually(is_idle, 60, "no user waits for a call")
     assert portal_session.circuit_breaker().restore_and_read() is None
     assert {reply["attempts"] for reply in take_replies(amqp_url)} == {1}
     assert len(control("leads")) == 100
@@ -267,7 +267,7 @@ def test_a_method_is_paused_before_the_portal_blocks_it(
     began = time.monotonic()
     with structlog.testing.capture_logs() as lines:
         workers(1)
-        eventually(is_idle, 90, "all is settled")
+        eventually(is_idle, 90, "no user waits for a call")
     took_s = time.monotonic() - began
     assert len(control("leads")) == 200
     assert control("duplicates") == []

@@ -261,7 +261,7 @@ def test_a_held_user_stays_held_when_redis_loses_all(
     (held_user,) = leadline("held", "--json").json["held"]
     assert (held_user["user_id"], held_user["lead_ids"]) == (held, doubles)
     assert leadline("held", held, "--link", doubles[0]).code == 0
-    eventually(run_after_republication, 60, "all is settled")
+    eventually(run_after_republication, 60, "every event is settled")
     assert all_leads(control)[doubles[0]]["ORIGIN_ID"] == str(held)
 
 
