@@ -4,9 +4,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from leadline.api.paths import MAX_ID
 from leadline.runtime.http.endpoint import IDEMPOTENCY_KEY_MAX
-from leadline.users.model import ExternalId
+from leadline.users.model import MAX_ID, ExternalId
 
 Json = dict[str, Any]
 

@@ -9,9 +9,7 @@ from flask import Request
 
 from leadline.errors import PathNotFound, UserNotFound
 from leadline.runtime.telemetry.http_metrics import ROUTE
-
-#: The largest bigint of Postgres.
-MAX_ID = 2**63 - 1
+from leadline.users.model import MAX_ID
 
 _FUNCTION_PREFIX = re.compile(r"^/function/[a-z0-9.-]+(?=/|$)")
 _EXTERNAL_ID_PATH = re.compile(r"^(?:/users)?/by-external-id/(.+)$", re.DOTALL)
@@ -52,6 +50,11 @@ def require_batch(request: Request) -> None:
     if path_of(request).rstrip("/") not in {"", *_BATCH}:
         raise PathNotFound
     request.environ[ROUTE] = "/users/batch"
+
+
+def parse_id(digits: str) -> int:
+    """The id in a path; an id beyond bigint becomes the largest one, which no record has."""
+    return min(int(digits), MAX_ID)
 
 
 def is_batch(path: str) -> bool:

@@ -22,7 +22,7 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     # It may have run.
     "internal_server_error": OutcomeUnknown,
     "error_unexpected_answer": OutcomeUnknown,
-    # The webhook, its rights, the plan or the portal: all calls fail.
+    # The webhook, its rights, the subscription or the portal itself: all calls fail.
     "overload_limit": PortalDown,
     "no_auth_found": PortalDown,
     "expired_token": PortalDown,
@@ -96,7 +96,7 @@ def _class_of(status: int, code: str, description: str) -> type[BitrixError]:
     if code in _BY_CODE:
         return _BY_CODE[code]
     if code == "access_denied":
-        # With 403 it concerns the plan, with any other status this one record.
+        # With 403 it concerns the portal's subscription, with any other status this one record.
         return PortalDown if status == HTTPStatus.FORBIDDEN else Rejected
     if code == "" and description == "not found":
         return LeadGone

@@ -1,6 +1,6 @@
 """Quiet imports create up to `LEADS_MAX` leads in one command, and start no robots.
 
-Not every portal plan and webhook allows them: a refusal is stored in Redis for an hour.
+Not every subscription and webhook allows them: a refusal is stored in Redis for an hour.
 https://apidocs.bitrix24.com/api-reference/crm/universal/import/crm-item-batch-import.html
 """
 
@@ -18,7 +18,7 @@ from leadline.runtime.redis import reachable
 METHOD = "crm.item.batchImport"
 #: Leads in a command.
 LEADS_MAX = 20
-#: After how long an import is tried again: rights and plans change.
+#: After how long an import is tried again: rights and subscriptions change.
 REFUSED_FOR_S = 3600
 
 

@@ -27,13 +27,13 @@ def create(new: NewUser, key: IdempotencyKey | None) -> AcceptedWrite:
 
 def change(
     user_id: UserId,
-    change: Changes | Move,
+    changes: Changes | Move,
     expected_version: int | None,
     key: IdempotencyKey | None,
 ) -> AcceptedWrite:
     """Change a user; raises as `write.change`, and InvalidRequest for an unknown stage."""
-    stages.check(change.stage)
-    return offer(write.change(user_id, change, expected_version, key))
+    stages.check(changes.stage)
+    return offer(write.change(user_id, changes, expected_version, key))
 
 
 def offer(accepted: AcceptedWrite) -> AcceptedWrite:

@@ -30,10 +30,10 @@ FROM (
 """
 
 
-# An erased user counts until its lead is done: it waits or has failed until then.
+# An erased user counts until its lead is erased, too: until then it is waiting or failed.
 _COUNTED = "(erased_at IS NULL OR sync_status <> 'synced')"
 
-# Synced users need no count: they are all that neither wait nor have failed.
+# Synced users need no count of their own: they are all others.
 _COUNTS = f"""
 SELECT :known + (SELECT count(*) FROM users WHERE id > :up_to AND {_COUNTED}) AS users, backlog.*
 FROM ({_BACKLOG}) AS backlog
@@ -56,17 +56,19 @@ RECOUNT_S = 600
 class Backlog:
     """The backlog: users and events that are not settled."""
 
-    #: Users whose last write is waiting for its reply, or has failed.
+    #: Users whose last write waits for its reply.
     waiting: int
+    #: Users whose last write has failed.
     failed: int
     #: Waiting users that are held for an operator.
     held: int
-    #: Events without a reply; and how many of these RabbitMQ has not confirmed yet.
+    #: Events without a reply.
     open_events: int
+    #: Open events that RabbitMQ has not confirmed yet.
     unpublished: int
     #: Failed events that are retried automatically.
     retrying: int
-    #: Age of the oldest event without a reply, held ones left out.
+    #: Age of the oldest event without a reply, other than those of held users.
     oldest_s: float | None
     #: How long the oldest due event has waited for the relay; negative or None if nothing is due.
     overdue_s: float | None
@@ -107,7 +109,9 @@ class CachedCounts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known, self._up_to, self._recount_at = 0, 0, 0.0
+        #: The number of users up to the id `_up_to`, which is final.
+        self._known, self._up_to = 0, 0
+        self._recount_at = 0.0
 
     def counts(self) -> Counts:
         """The current counts.

@@ -82,7 +82,7 @@ RETURNING 1 AS one
 """
 _ENTER_NEW, _ENTER_WITH_IDS = _ENTER.format(id=""), _ENTER.format(id="id,")
 
-# Without the lines that were imported before: their key or their id is known.
+# Leaves out lines that were imported before: their key or their id is known.
 _TAKEN_BY_OTHERS = """
 SELECT line.key FROM unnest(
     CAST(:keys AS text[]), CAST(:ids AS bigint[]), CAST(:values AS {kind}[])
@@ -99,7 +99,7 @@ SELECT setval(CAST(pg_get_serial_sequence('users', 'id') AS regclass),
 """
 
 
-def reserve(last_id: int) -> None:
+def reserve_ids(last_id: int) -> None:
     """Advance the id sequence past `last_id`, so that the HTTP API never assigns an imported id.
 
     Raises:

@@ -46,7 +46,7 @@ ON CONFLICT DO NOTHING
 _STATES = """
 SELECT state, count(*) AS events FROM events
 WHERE id >= CAST(:first AS uuid) AND (CAST(:last AS uuid) IS NULL OR id < CAST(:last AS uuid))
-  AND correlation_id = :call_id
+  AND correlation_id = :correlation_id
 GROUP BY state
 """
 #: By how much the clocks of functions and Postgres may differ.
@@ -70,8 +70,10 @@ def catch_up(until: float) -> int:
             return done
 
 
-def states(call_id: str, began_at: datetime, ended_at: datetime | None) -> dict[str, int]:
-    """The number of events with this correlation id, by state, among those of this time.
+def states(correlation_id: str, began_at: datetime, ended_at: datetime | None) -> dict[str, int]:
+    """The number of events with this correlation id, by state, accepted in this period.
+
+    `ended_at` is None for a period that has not ended.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -79,6 +81,6 @@ def states(call_id: str, began_at: datetime, ended_at: datetime | None) -> dict[
     first = first_at((began_at - _CLOCK_SKEW).timestamp())
     last = first_at((ended_at + _CLOCK_SKEW).timestamp()) if ended_at else None
     rows = database().run(
-        _STATES, call_id=call_id, first=str(first), last=str(last) if last else None
+        _STATES, correlation_id=correlation_id, first=str(first), last=str(last) if last else None
     )
     return {row["state"]: int(row["events"]) for row in rows}

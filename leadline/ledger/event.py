@@ -36,9 +36,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWrite:
-    """The event of a write; not `is_new` if an earlier request with the same key entered it."""
+    """An accepted write."""
 
     event: Event
+    #: False if an earlier request with the same idempotency key entered the event.
     is_new: bool
 
 

@@ -65,16 +65,17 @@ WHERE id IN (
 
 
 def to_message(event: Event, *, republished: bool = False) -> Message:
-    """The event as a message for `bitrix_queue`; `republished`: perhaps not the first copy."""
+    """The event as a message for `bitrix_queue`; `republished`: an earlier one may exist."""
     event_id, occurred_at = event.id, contract.timestamp(event.occurred_at)
     data = {"event_id": event_id, "version": event.version, "occurred_at": occurred_at}
     user = {**event.user.body(), "bitrix_lead_id": event.bitrix_lead_id}
     user |= further_fields.mapped(event.user.fields)
     if ERASE in event.changed:
-        data["erased"], user = True, {**user, "phone": None, "stage": None}
+        data["erased"] = True
+        user |= {"phone": None, "stage": None}
     body = contract.request_body(event.action, user, topology.REPLIES, data)
-    kind = f"leadline.{contract.PATTERNS[event.action]}"
-    headers = cloudevent_headers(kind, event_id, settings().source, occurred_at)
+    event_type = f"leadline.{contract.PATTERNS[event.action]}"
+    headers = cloudevent_headers(event_type, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent
     newest_at_ms = event.newest_at_ms or int(event.occurred_at.timestamp() * 1000)
     headers[f"ce-{SENT}"] = str(newest_at_ms)
@@ -160,7 +161,8 @@ class Outbox:
             log.warning(
                 "confirmed events not marked, the relay will republish them", events=len(ids)
             )
-        except Exception:  # edge of the thread: without it, every event would be published twice
+        except Exception:
+            # Edge of the thread: if it ended, every event would be published twice.
             UNMARKED.inc(by=len(ids))
             log.exception(
                 "confirmed events not marked, the relay will republish them", events=len(ids)
@@ -191,5 +193,5 @@ def outbox() -> Outbox:
 
 def offer(event: Event) -> None:
     """Queue the event for publishing, as part of the current trace."""
-    trace_context.current()
+    trace_context.current()  # begins a trace if there is none
     outbox().offer(event)

@@ -55,7 +55,7 @@ _TO_SEND = as_json("""
            -- revert the lead, if Redis has lost the applied version.
            claimed.due_at IS NOT NULL
                AND NOT (claimed.published_at IS NOT NULL AND has_newer) AS must_send,
-           -- NULL if there is a newer one: Redis may have applied that one and lost the record.
+           -- NULL if there is a newer open version: it may be applied although Redis does not know.
            CASE WHEN NOT has_newer
                 THEN CAST(extract(epoch FROM now()) * 1000 AS bigint) END AS newest_at_ms,
            claimed.published_at IS NOT NULL AND claimed.state = 'open' AS is_unanswered
@@ -91,7 +91,7 @@ UPDATE events SET due_at = {when} WHERE id IN (
 )
 """
 _RELEASE = _DUE.format(when="now()")
-# The delay doubles, as if it had been republished each time.
+# The delay doubles each time, as if the event had been republished.
 _POSTPONE = _DUE.format(
     when="""now() + LEAST(make_interval(secs => :resend_cap_s),
         GREATEST(make_interval(secs => :resend_after_s), now() - published_at))"""

@@ -73,7 +73,7 @@ DELETE FROM match_plans WHERE id IN (
 )
 RETURNING 1 AS one
 """
-_HELD = """
+_HELD_USERS = """
 DELETE FROM held_users WHERE user_id IN (
     SELECT user_id FROM held_users JOIN users ON users.id = user_id
     WHERE held_users.version <= synced_version AND since <= now() - make_interval(secs => :keep_s)
@@ -97,7 +97,7 @@ def run(until: float) -> int:
         + _delete(until, _AUDIT, keep_s=keep_s)
         + _delete(until, _JOBS, keep_s=keep_s)
         + _delete(until, _PLANS, keep_s=keep_s)
-        + _delete(until, _HELD, keep_s=keep_s)
+        + _delete(until, _HELD_USERS, keep_s=keep_s)
     )
 
 

@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from leadline.errors import BadMessage
-from leadline.ledger import held, settle_sql
+from leadline.ledger import held_users, settle_sql
 from leadline.ledger.erasure import receipts
 from leadline.ledger.resync import resync_events
 from leadline.ledger.resync.replies_to_lost_events import recover
@@ -47,7 +47,7 @@ LOST_EVENT = (
     " exists, its lead is compared with it"
 )
 
-#: Names of further fields, comma-separated, and the longest text that a map can lead to.
+#: Names of further fields, separated by commas, and more characters than any map's names have.
 _NAMES = re.compile(r"[a-z0-9_]+(?:,[a-z0-9_]+)*")
 _NAMES_MAX = 4000
 #: A reply as a JSON record of the statements in `settle_sql`.
@@ -67,7 +67,7 @@ class ReceivedReply:
     history: str | None = None
     #: The error is transient: the relay will retry the event.
     is_transient: bool = False
-    #: The attempts made, stored for the timeline.
+    #: The attempts made; stored for operators.
     attempt_log: AttemptLog | None = None
     #: The further fields that the lead could not take, separated by commas.
     open_fields: str | None = None
@@ -83,8 +83,8 @@ class ReceivedReply:
         return "superseded" if self.outcome == "superseded" else "synced"
 
     @property
-    def is_held(self) -> bool:
-        """Whether the event stays open until an operator decides."""
+    def holds_user(self) -> bool:
+        """Whether the user is held: the event stays open until an operator decides."""
         return self.reply.status == "error" and self.outcome == "held"
 
     @property
@@ -105,6 +105,7 @@ def apply(replies: Sequence[ReceivedReply]) -> None:
     """
     remaining = list(replies)
     while remaining:
+        # The last item of a key stays in a dictionary, so the order is reversed.
         first_by_user = {received.reply.user_id: received for received in reversed(remaining)}
         remaining = [
             received
@@ -116,10 +117,12 @@ def apply(replies: Sequence[ReceivedReply]) -> None:
 
 def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
     """Apply one reply per user; `replies` is by user id."""
-    to_hold = [received for received in replies.values() if received.is_held]
+    to_hold = [received for received in replies.values() if received.holds_user]
     if to_hold:
-        _hold(to_hold)
-        replies = {id_: reply for id_, reply in replies.items() if not reply.is_held}
+        _hold_users(to_hold)
+        replies = {
+            user_id: received for user_id, received in replies.items() if not received.holds_user
+        }
         if not replies:
             return
     params = {user_id: _reply_params(received) for user_id, received in replies.items()}
@@ -128,17 +131,17 @@ def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
     repeated = _run(settle_sql.REPEATED, unsettled) if unsettled else {}
     for user_id, row in {**settled, **repeated}.items():
         trace_context.resume(replies[user_id].trace)
-        _report(replies[user_id], params[user_id], row, is_repeated=user_id in repeated)
+        _follow_up(replies[user_id], params[user_id], row, is_repeated=user_id in repeated)
     unknown = replies.keys() - settled.keys() - repeated.keys()
     were_lost = [recover(replies[user_id].reply, replies[user_id].history) for user_id in unknown]
     if unknown:
         raise BadMessage(LOST_EVENT if any(were_lost) else UNKNOWN_EVENT)
 
 
-def _hold(replies: Sequence[ReceivedReply]) -> None:
+def _hold_users(replies: Sequence[ReceivedReply]) -> None:
     """Record that these users are held for an operator."""
-    users = held.record(
-        held.HeldReply(
+    users = held_users.record(
+        held_users.HeldReply(
             event_id=_reply_params(received)["event_id"],
             user_id=received.reply.user_id,
             reason=received.reply.reason or "",
@@ -170,10 +173,10 @@ def _run(sql: str, replies: Iterable[_ReplyParams], **params: object) -> dict[in
 def _reply_params(received: ReceivedReply) -> _ReplyParams:
     reply, state, reason = received.reply, received.state, received.reason
     is_failed = state == "failed"
-    log_ = received.attempt_log
-    journey = log_.with_final_error(reason).to_json() if log_ else None
+    attempts = received.attempt_log
+    journey = attempts.with_final_error(reason).to_json() if attempts else None
     return {
-        "event_id": _ledger_id(reply.event_id) if reply.event_id else _event_without_id(reply),
+        "event_id": _ledger_id(reply.event_id) if reply.event_id else _oldest_open_event(reply),
         "user_id": reply.user_id,
         "state": state,
         "reason": reason,
@@ -183,18 +186,20 @@ def _reply_params(received: ReceivedReply) -> _ReplyParams:
         "fence": number(received.fence),
         "is_transient": received.is_transient and is_failed,
         "journey": orjson.Fragment(journey) if journey else None,
-        "open_fields": _names(received.open_fields),
+        "open_fields": _valid_names(received.open_fields),
         "calls": attempt_log.calls_to_text(reply.calls) if settings().keep_calls_s else None,
     }
 
 
-def _names(text: str | None) -> str | None:
+def _valid_names(text: str | None) -> str | None:
     """Names of fields, as a worker sends them; None for anything else."""
     return text if text and len(text) <= _NAMES_MAX and _NAMES.fullmatch(text) else None
 
 
-def _report(received: ReceivedReply, params: _ReplyParams, row: Row, *, is_repeated: bool) -> None:
-    """Log and count a settled event, and resync its user after an overwrite."""
+def _follow_up(
+    received: ReceivedReply, params: _ReplyParams, row: Row, *, is_repeated: bool
+) -> None:
+    """Log and count a settled event, resync its user after an overwrite, record an erased lead."""
     reply = received.reply
     state = received.state if is_repeated else row["state"]
     if not is_repeated:
@@ -241,8 +246,8 @@ def _ledger_id(text: str) -> str:
         raise BadMessage(UNKNOWN_EVENT) from None
 
 
-def _event_without_id(reply: Reply) -> str:
-    """The id of the oldest open event: senders that leave out the event id reply in order.
+def _oldest_open_event(reply: Reply) -> str:
+    """The id of the user's oldest open event: senders that leave out the id reply in order.
 
     Raises:
         BadMessage: the user has no open event of this action.

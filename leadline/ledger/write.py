@@ -64,7 +64,7 @@ def create(new: NewUser, key: IdempotencyKey | None) -> AcceptedWrite:
 
 def change(
     user_id: UserId,
-    change: Changes | Move,
+    changes: Changes | Move,
     expected_version: int | None,
     key: IdempotencyKey | None,
 ) -> AcceptedWrite:
@@ -77,11 +77,11 @@ def change(
         ExternalIdTaken: another user has the given external id.
         IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `create`.
     """
-    values = change.model_dump(exclude_unset=True)
+    values = changes.model_dump(exclude_unset=True)
     changed = tuple(values)
-    action = "move_card" if isinstance(change, Move) else "update_card"
+    action = "move_card" if isinstance(changes, Move) else "update_card"
     condition = {"id": user_id, "expected_version": expected_version}
-    if isinstance(change, Changes) and (further := change.further()):
+    if isinstance(changes, Changes) and (further := changes.further()):
         values = {name: value for name, value in values.items() if name not in further}
         values["fields"] = further
     write = _params(action, changed, {**condition, **values})
@@ -144,22 +144,27 @@ _changes = Coalescer(
 def _write_grouped(
     group: Coalescer[_WriteParams, Event | None], single: str, write: _WriteParams
 ) -> AcceptedWrite | None:
-    """Write in a group commit, or if that failed with the SQL `single`; None: no row matched."""
-    event = group.submit(write) or next(iter(_run(single, [write]).values()), None)
+    """Write in a group commit, else alone with the SQL `single`; None: no row matched."""
+    event = group.submit(write)
+    if event is None:
+        event = next(iter(_run(single, [write]).values()), None)
     return AcceptedWrite(event, is_new=True) if event else None
 
 
 def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> AcceptedWrite | None:
     """Write under an idempotency key; None: no row matched."""
     params = {"caller": key.caller, "key": key.key}
+    events: dict[str, Event] = {}
     try:
-        for event in _run(sql, [write], **params, fingerprint=key.fingerprint).values():
-            return AcceptedWrite(event, is_new=True)
+        events = _run(sql, [write], **params, fingerprint=key.fingerprint)
     except DatabaseBusy:
         raise RequestInProgress from None
     except StatementError as error:
+        # Unless it is another constraint, the idempotency key exists.
         if error.code != UNIQUE_VIOLATION or error.constraint == write_sql.EXTERNAL_ID:
             raise
+    if events:
+        return AcceptedWrite(next(iter(events.values())), is_new=True)
     earlier = _first_response(key)
     if earlier is None and database().run(write_sql.FORGET_EXPIRED, **params):
         return _write_idempotent(sql, write, key)
@@ -167,6 +172,7 @@ def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> Acc
 
 
 def _run(sql: str, writes: Sequence[_WriteParams], **params: object) -> dict[str, Event]:
+    """Run the statement; returns the events of the writes that it applied, by id."""
     rows = query_json(
         sql,
         writes=orjson.dumps(writes).decode(),
@@ -178,6 +184,7 @@ def _run(sql: str, writes: Sequence[_WriteParams], **params: object) -> dict[str
 
 
 def _first_response(key: IdempotencyKey) -> AcceptedWrite | None:
+    """The write of the first request with this key; None if there was none in its lifetime."""
     rows = query_json(write_sql.FIRST_RESPONSE, caller=key.caller, key=key.key)
     if not rows:
         return None

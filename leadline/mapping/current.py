@@ -24,7 +24,7 @@ log = structlog.get_logger()
 #: How often the file is checked for changes.
 CHECK_EVERY_S = 2.0
 
-#: A new map is compared with the portal within this time.
+#: By when the relay has compared a new map with the portal.
 NEW_S = 60.0
 
 #: The file's version: its device and inode, its size and when it was modified.
@@ -79,7 +79,7 @@ def _read(path: Path) -> "FieldMap":
 
 
 def _version(path: Path) -> _Version | None:
-    """None if there is no such file."""
+    """The version of this file; None if there is no such file."""
     try:
         stat = os.stat(path)  # noqa: PTH116 - as in runtime/secrets.py
     except OSError:

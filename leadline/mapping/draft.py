@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from leadline.mapping.field_map import FIELDS_MAX, RESERVED
-from leadline.mapping.portal_fields import OWN, PortalField
+from leadline.mapping.portal_fields import WRITTEN_BY_LEADLINE, PortalField
 from leadline.mapping.targets import COLUMNS, MULTIFIELDS, is_user_field
 
 _HEAD = """\
@@ -12,7 +12,7 @@ _HEAD = """\
 # Written from the fields of the portal; remove what you don't need, and the `#` of what you do.
 # docs/mapping.md explains every key. Check the file with: leadline mapping check
 """
-#: Active in the draft: nearly every portal needs them.
+#: Active in the draft also where the portal does not require them: nearly everybody needs them.
 _COMMON = frozenset({"EMAIL"})
 #: Maximum number of a list's values that are written; the operator adds others.
 _LIST_VALUES_MAX = 50
@@ -28,7 +28,7 @@ def text(portal: Mapping[str, PortalField]) -> str:
             portal_field.is_required or portal_field.name in _COMMON
         ) and active < FIELDS_MAX
         active += is_active
-        lines = list(_lines(portal_field, _name(portal_field, names)))
+        lines = list(_lines(portal_field, _claim_name(portal_field, names)))
         parts.append("\n".join(line if is_active else _commented(line) for line in lines))
     parts.append(
         "# Columns that every new lead gets:\n"
@@ -38,16 +38,9 @@ def text(portal: Mapping[str, PortalField]) -> str:
 
 
 def _usable_in_order(fields: Iterable[PortalField]) -> list[PortalField]:
-    usable = [
-        field
-        for field in fields
-        if field.name not in OWN
-        and (field.name in MULTIFIELDS or (field.fitting_types and not field.is_multiple))
-        and (field.name in COLUMNS or field.name in MULTIFIELDS or is_user_field(field.name))
-        and field.name != "NAME"
-    ]
+    """The fields that a map can fill: required ones first, then common ones; user fields last."""
     return sorted(
-        usable,
+        filter(_is_usable, fields),
         key=lambda field: (
             not field.is_required,
             field.name not in _COMMON,
@@ -56,8 +49,18 @@ def _usable_in_order(fields: Iterable[PortalField]) -> list[PortalField]:
     )
 
 
-def _name(field: PortalField, names: set[str]) -> str:
-    """A name for the user's field, from the portal's."""
+def _is_usable(field: PortalField) -> bool:
+    # NAME holds the full name, unless the operator decides otherwise.
+    if field.name in WRITTEN_BY_LEADLINE or field.name == "NAME":
+        return False
+    if field.name in MULTIFIELDS:
+        return True
+    is_writable = field.name in COLUMNS or is_user_field(field.name)
+    return is_writable and bool(field.fitting_types) and not field.is_multiple
+
+
+def _claim_name(field: PortalField, names: set[str]) -> str:
+    """A name for the user's field, from the portal's, that is not among `names`; adds it there."""
     bare = re.sub(r"^UF_(?:CRM_)?", "", field.name).removesuffix("_ID").lower()
     name = re.sub(r"[^a-z0-9_]", "_", bare)[:38]
     if not name[:1].isalpha():
@@ -71,14 +74,14 @@ def _name(field: PortalField, names: set[str]) -> str:
 def _lines(field: PortalField, name: str) -> Iterator[str]:
     yield f"# {field.title}: {field.type}{', required by the portal' if field.is_required else ''}"
     yield f"[fields.{name}]"
-    kind = _kind(field)
-    yield f'type = "{kind}"'
+    map_type = _map_type(field)
+    yield f'type = "{map_type}"'
     yield f'lead = "{field.name}"'
     if field.name in MULTIFIELDS:
         yield 'value_type = "WORK"'
     if field.is_required:
         yield "required = true"
-    if kind == "one-of":
+    if map_type == "one-of":
         yield "# The user's value = the id of the entry in the portal's list"
         yield f"[fields.{name}.values]"
         for key, label in list(field.items.items())[:_LIST_VALUES_MAX]:
@@ -86,10 +89,11 @@ def _lines(field: PortalField, name: str) -> Iterator[str]:
     yield ""
 
 
-def _kind(field: PortalField) -> str:
+def _map_type(field: PortalField) -> str:
+    """The type that the map gives this field."""
     if field.name in MULTIFIELDS:
         return {"EMAIL": "email", "PHONE": "phone"}.get(field.name, "text")
-    types = [kind for kind in field.fitting_types if kind != "one-of" or field.items]
+    types = [type_ for type_ in field.fitting_types if type_ != "one-of" or field.items]
     return types[0] if types else "text"
 
 

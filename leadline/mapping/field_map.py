@@ -83,7 +83,7 @@ class FieldMap(BaseModel):
 
     @cached_property
     def digest(self) -> str:
-        """A short hash of its content."""
+        """A short hash of the map's content."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @cached_property
@@ -103,12 +103,12 @@ class FieldMap(BaseModel):
 
     @cached_property
     def name_is_full_name(self) -> bool:
-        """Whether NAME holds the full name, as TITLE always does: the map does not use it."""
+        """Whether NAME holds the full name, as TITLE always does: the map does not fill it."""
         return "NAME" not in self.by_target and "NAME" not in self.constants
 
     @cached_property
     def other_phone_types(self) -> frozenset[str]:
-        """The value types of phones that are not the user's own."""
+        """The value types of phones that are further fields."""
         kinds = (target.partition(":") for target in self.by_target)
         return frozenset(value_type for kind, _, value_type in kinds if kind == "PHONE")
 

@@ -25,6 +25,8 @@ _NO = frozenset({"n", "0", "false", "no"})
 _DECIMALS = 2
 #: Longer values of a lead are cut: no field of the map is that long.
 _VALUE_MAX = 65_536
+#: Numbers beyond 10^30 stay as they are written: no field holds them, and all digits could be many.
+_EXPONENT_MAX = 30
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -101,7 +103,7 @@ def as_sent(target: str, field_type: "FieldType", text: str | None) -> str:
     return text or ""
 
 
-def constant(name: str, value: str | float) -> str:
+def constant_as_sent(name: str, value: str | float) -> str:
     """A constant as a write sends it."""
     if isinstance(value, bool):
         return as_sent(name, "bool", "Y" if value else "N")
@@ -112,7 +114,7 @@ def from_lead(field: "UserField", raw: Any) -> str | None:
     """A value of a lead as the text of `to_lead`; None if it has none.
 
     Raises:
-        InvalidValue: it is no single value.
+        InvalidValue: the field holds several values.
     """
     if raw is None or raw in ("", [], {}):
         # PHP encodes an empty list, an empty table and a user field without a value alike.
@@ -124,8 +126,7 @@ def from_lead(field: "UserField", raw: Any) -> str | None:
     text = _text(str(raw)[:_VALUE_MAX])
     match field.type:
         case "bool":
-            lower = (text or "").lower()
-            return "Y" if lower in _YES else "N" if lower in _NO else text
+            return _yes_or_no(text)
         case "number":
             return _number(text)
         case "date":
@@ -137,9 +138,9 @@ def is_same(field: "UserField", text: str | None, other: str | None) -> bool:
     """Whether both are one value: a portal shows an empty number as 0, an empty yes/no as no."""
     if text == other:
         return True
-    blank = {"number": "0", "bool": "N"}.get(field.type)
-    if blank is not None and None in (text, other):
-        return blank in (text, other)
+    shown_for_empty = {"number": "0", "bool": "N"}.get(field.type)
+    if shown_for_empty is not None and None in (text, other):
+        return shown_for_empty in (text, other)
     return field.type == "email" and (text or "").casefold() == (other or "").casefold()
 
 
@@ -167,6 +168,13 @@ def _text(text: str) -> str | None:
     return text.replace("\r\n", "\n").strip() or None
 
 
+def _yes_or_no(text: str | None) -> str | None:
+    lower = (text or "").lower()
+    if lower in _YES:
+        return "Y"
+    return "N" if lower in _NO else text
+
+
 def _number(value: float | str | None) -> str | None:
     if value is None:
         return None
@@ -174,6 +182,6 @@ def _number(value: float | str | None) -> str | None:
         number = Decimal(str(value))
     except DecimalException:
         return str(value)
-    if not number.is_finite() or abs(number.adjusted()) > 30:
+    if not number.is_finite() or abs(number.adjusted()) > _EXPONENT_MAX:
         return str(value)
     return f"{number.normalize():f}"

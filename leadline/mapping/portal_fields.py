@@ -13,7 +13,7 @@ from leadline.mapping.targets import MULTIFIELDS
 from leadline.mapping.user_field import FieldType, UserField
 
 #: Fields that Leadline itself writes in every lead.
-OWN = frozenset({"TITLE", "PHONE", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID"})
+WRITTEN_BY_LEADLINE = frozenset({"TITLE", "PHONE", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID"})
 #: Longer titles and lists are cut.
 TITLE_MAX = 255
 ITEMS_MAX = 500
@@ -61,7 +61,7 @@ class PortalField:
     status_type: str = ""
     #: The names of its values by id; empty if it has no list.
     items: Mapping[str, str] = field(default_factory=dict)
-    #: Ids that the map names for it and that belong to no active user of the portal.
+    #: Ids that the map names for this field although no active user of the portal has them.
     unknown_people: frozenset[str] = frozenset()
 
     @property
@@ -170,10 +170,10 @@ def active_people(answer: Any) -> set[str]:
     return {str(row.get("ID")) for row in rows if row.get("ACTIVE") not in (False, "N", "false")}
 
 
-def without_people(
+def with_unknown_people(
     portal: Mapping[str, PortalField], ids: frozenset[str]
 ) -> dict[str, PortalField]:
-    """The fields, of which those that hold people have these ids as `unknown_people`."""
+    """The fields of the portal; those that hold people get these ids as `unknown_people`."""
     return {
         name: replace(portal_field, unknown_people=ids)
         if _is_person(portal, name)
@@ -184,31 +184,31 @@ def without_people(
 
 def misfits(field_map: FieldMap, portal: Mapping[str, PortalField]) -> list[Misfit]:
     """Parts of the map that the portal would refuse, and fields it requires that the map lacks."""
-    misfits = [
+    found = [
         Misfit(name, user_field.lead, problem)
         for name, user_field in field_map.fields.items()
         for problem in _field_problems(user_field, portal.get(user_field.lead))
     ]
-    misfits += [
+    found += [
         Misfit("constants", name, problem)
         for name, value in field_map.constants.items()
         for problem in _constant_problems(value, portal.get(name))
     ]
     covered = {
-        *OWN,
+        *WRITTEN_BY_LEADLINE,
         *field_map.constants,
         *(user_field.lead for user_field in field_map.fields.values()),
     }
     if field_map.name_is_full_name:
         covered.add("NAME")
-    misfits += [
+    found += [
         Misfit(
             "", name, f"the portal requires it ({portal_field.title}), and the map does not fill it"
         )
         for name, portal_field in portal.items()
         if portal_field.is_required and not portal_field.is_read_only and name not in covered
     ]
-    return misfits
+    return found
 
 
 def _field_problems(user_field: UserField, portal_field: PortalField | None) -> Iterator[str]:

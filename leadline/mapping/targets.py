@@ -29,8 +29,9 @@ OWN_PHONE = f"PHONE:{DEFAULT_VALUE_TYPE}"
 class Column:
     """A column of a lead that a client may write."""
 
-    #: In crm.lead.*, and in crm.item.*.
+    #: The name in crm.lead.*.
     name: str
+    #: The name in crm.item.*.
     item_name: str
     kind: Kind = "text"
     #: Bitrix24 may truncate or reject longer texts; None: no known limit.
@@ -90,8 +91,10 @@ def name_in(answer: Iterable[str], name: str) -> str | None:
     `ufCrm_1639669411830`, and drops underscores by undocumented rules.
     """
     item_key = item_name(name)
-    if item_key in answer or not is_user_field(name):
-        return item_key if item_key in answer else None
+    if item_key in answer:
+        return item_key
+    if not is_user_field(name):
+        return None
     bare = name.replace("_", "").lower()
     return next((key for key in answer if key.replace("_", "").lower() == bare), None)
 

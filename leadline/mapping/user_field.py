@@ -10,14 +10,14 @@ from leadline.mapping.targets import COLUMNS, DEFAULT_VALUE_TYPE, MULTIFIELDS, K
 
 FieldType = Literal["text", "email", "phone", "number", "bool", "date", "one-of"]
 
-#: Longest text that a map may allow, and the length if the map gives none.
+#: Maximum length that a map may give a text, and the one if it gives none.
 TEXT_MAX = 4000
 DEFAULT_LENGTH = 255
 #: The length of a value of a multi-field.
 MULTIFIELD_MAX = 250
 #: Largest absolute value of a number: a double holds its hundredths exactly.
 NUMBER_MAX = 10**13
-#: Entries of a list of values.
+#: Maximum entries of a list of values.
 VALUES_MAX = 500
 
 _FITTING: dict[Kind, frozenset[FieldType]] = {
@@ -53,7 +53,7 @@ class UserField(BaseModel):
     type: FieldType
     #: The column, user field or multi-field of the lead.
     lead: str
-    #: Of a multi-field: WORK, HOME, MOBILE, …
+    #: The value type, of a multi-field: WORK, HOME, MOBILE, …
     value_type: str | None = None
     #: Which side's value wins; with `crm` an existing value of the lead is never overwritten.
     owner: Literal["leadline", "crm"] = "leadline"
@@ -70,7 +70,7 @@ class UserField(BaseModel):
     min: int | float | date | None = None
     max: int | float | date | None = None
     integer: bool = False
-    #: Of `one-of`: the values, each with the id that the portal's list has for it.
+    #: The values of a `one-of`, each with the id that the portal's list has for it.
     values: dict[str, str] | None = None
 
     @field_validator("values", mode="before")
@@ -185,7 +185,7 @@ class UserField(BaseModel):
 
     @property
     def length(self) -> int:
-        """The longest text."""
+        """Maximum characters of a value."""
         if self.type == "one-of":
             return max(map(len, self.values or {"": ""}))
         if self.type in {"email", "phone"} or self.lead in MULTIFIELDS:
@@ -196,7 +196,7 @@ class UserField(BaseModel):
 
     @property
     def target(self) -> str:
-        """Where it lives: a column's name, or of a multi-field `EMAIL:WORK`."""
+        """Where the field lives in the lead: `SOURCE_ID`, or in a multi-field `EMAIL:WORK`."""
         if self.lead in MULTIFIELDS:
             return f"{self.lead}:{self.value_type or DEFAULT_VALUE_TYPE}"
         return self.lead

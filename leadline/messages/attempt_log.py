@@ -4,8 +4,8 @@ It is stored with the event in the work queue, and the reply carries it to the l
 Its size is bounded: a few attempts, with error texts cut to fit into a header.
 
 The calls (commands to Bitrix24 with their answers) are longer and contain name and phone. The reply
-carries them in its body, and the ledger stores them in a table of their own, as text, which any
-sender's content can be stored as.
+carries them in its body, and the ledger stores them in a table of their own, as text: a sender may
+write JSON that Postgres' jsonb rejects.
 """
 
 import base64
@@ -66,11 +66,11 @@ class AttemptLog:
         return replace(self, tries=(*self.tries[:-1], replace(self.tries[-1], error=reason)))
 
     def to_json(self) -> str:
-        """As JSON, without the calls."""
+        """The log as JSON, without the calls."""
         return orjson.dumps({"received_ms": self.received_ms, "tries": self.tries}).decode()
 
     def to_header(self) -> str | None:
-        """As a header value, in base64 so that no gateway alters it; None if it is too long."""
+        """The log as a header value, in base64 so that no gateway alters it; None if too long."""
         text = base64.urlsafe_b64encode(self.to_json().encode()).decode()
         return text if len(text) <= MAX_HEADER else None
 

@@ -35,6 +35,7 @@ PATTERNS: dict[str, str] = {
 }
 
 MISSING_PHONE = "Missing phone number"
+#: A bigint of Postgres.
 MAX_ID = 2**63 - 1
 #: A version counts the writes of one user: one write a second reaches this bound after 31 years.
 #: The work queue stores versions a million apart (`put.lua`) as doubles, exact up to 2^53: with
@@ -42,23 +43,29 @@ MAX_ID = 2**63 - 1
 MAX_VERSION = 10**9
 #: Maximum length of a reason, in characters; longer texts from a portal or another sender are cut.
 MAX_REASON = 1000
-#: The same for a reply that would otherwise exceed the message size limit.
+#: Maximum length of the reason in a reply that would otherwise exceed the message size limit.
 SHORT_REASON = 100
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Text = Annotated[str, StringConstraints(max_length=1000)]
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True, max_length=250)]
-#: Treats an empty or blank text as missing.
-Blank = BeforeValidator(
-    lambda value: (value.strip() or None) if isinstance(value, str) else value or None
-)
 #: Control characters, C0, DEL and C1: Postgres can't store NUL, and none belongs in a log line.
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 _NO_FIELDS: Mapping[str, Value] = {}
 #: The same pattern as in `mapping.field_map`.
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _none_if_blank(value: object) -> object:
+    if isinstance(value, str):
+        return value.strip() or None
+    return value or None
+
+
+#: Treats an empty or blank text as missing.
+BlankAsMissing = BeforeValidator(_none_if_blank)
 
 
 def readable(text: str, max_length: int = MAX_REASON) -> str:
@@ -85,8 +92,8 @@ class WireUser(_Message):
 
     id: Id
     full_name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    phone: Annotated[Trimmed | None, Blank] = None
-    stage: Annotated[Trimmed | None, Blank] = None
+    phone: Annotated[Trimmed | None, BlankAsMissing] = None
+    stage: Annotated[Trimmed | None, BlankAsMissing] = None
     bitrix_lead_id: Id | None = None
 
 
@@ -112,7 +119,7 @@ class Request(_Message):
     @model_validator(mode="before")
     @classmethod
     def _forget_erased(cls, data: Any) -> Any:
-        """Of an erased user, keep only the ids."""
+        """Keep only the ids of an erased user."""
         user = data.get("user") if isinstance(data, dict) else None
         if not isinstance(user, dict) or data.get("erased") is not True:
             return data
@@ -126,7 +133,7 @@ class Request(_Message):
         """
         if self.event_id is not None:
             return str(self.event_id)
-        # The reply carries it as an AMQP short string: at most 255 bytes.
+        # The reply carries the id as an AMQP short string: at most 255 bytes.
         if (
             message_id
             and len(message_id) <= 128
@@ -242,7 +249,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def _uuid8(custom: bytes) -> UUID:
-    """RFC 9562, 5.8; Python's UUID supports version 8 only from 3.14."""
+    """A UUID of version 8 (RFC 9562, 5.8), which Python's UUID makes only from 3.14."""
     number = int.from_bytes(custom) & ~(0xF << 76) & ~(0x3 << 62)
     return UUID(int=number | 8 << 76 | 2 << 62)
 

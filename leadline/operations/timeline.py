@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline.errors import BadConfiguration, QueueError
-from leadline.ledger import held
+from leadline.ledger import held_users
 from leadline.ledger.recent_events import last_events, last_states
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
@@ -60,7 +60,7 @@ def read(user_id: UserId) -> dict[str, Any]:
         "users_before": users_before,
         "events": events,
     }
-    held_rows = held.page(1, user_id=user_id) if sync["status"] == "waiting" else []
+    held_rows = held_users.page(1, user_id=user_id) if sync["status"] == "waiting" else []
     if held_rows:
         sync["held"] = {name: held_rows[0][name] for name in ("reason", "lead_ids", "contact_ids")}
     newest_steps = [step["step"] for step in events[0]["steps"]] if events else []

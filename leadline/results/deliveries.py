@@ -2,6 +2,8 @@
 
 An endpoint receives the results of a user in order: the next one is due once the previous one was
 delivered or given up. Users do not wait for each other, nor do endpoints.
+
+Each function raises DatabaseDown if Postgres can't be reached.
 """
 
 from collections.abc import Sequence
@@ -183,11 +185,11 @@ def undelivered() -> dict[str, dict[str, Any]]:
     Each has the number of `waiting` results, the time `oldest_s` that the oldest of them has waited
     (None if none waits), the number `given_up` within the last day, and the `problem`: why the
     endpoint can't be reached, else why it rejected a waiting result, else None.
-
-    Raises:
-        DatabaseDown: Postgres can't be reached.
     """
-    return {row.pop("endpoint"): row for row in database().run(_UNDELIVERED, counted=COUNT_MAX)}
+    rows = database().run(_UNDELIVERED, counted=COUNT_MAX)
+    return {
+        row["endpoint"]: {name: row[name] for name in row if name != "endpoint"} for row in rows
+    }
 
 
 def replay(endpoint: str, kinds: Sequence[str], age_s: float, user_id: int | None) -> int:

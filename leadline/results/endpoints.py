@@ -107,17 +107,14 @@ def _entry(number: int, parts: list[str]) -> Endpoint:
 
 
 def _is_safe(url: str) -> bool:
+    """Whether requests to this URL are encrypted or stay on this machine; it has no password."""
     try:
         parts = urlsplit(url)
+        is_complete = bool(parts.hostname) and parts.port != 0
         is_local = parts.scheme == "http" and is_loopback(parts)
-        has_login = "@" in parts.netloc
-        return (
-            bool(parts.hostname and parts.port != 0)
-            and not has_login
-            and (parts.scheme == "https" or is_local)
-        )
     except ValueError:
         return False
+    return is_complete and "@" not in parts.netloc and (parts.scheme == "https" or is_local)
 
 
 def _key(text: str) -> bytes:

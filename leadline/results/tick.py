@@ -1,4 +1,4 @@
-"""One run: collect results from the ledger, then deliver to each endpoint those that are due."""
+"""One run: collect results from the ledger, then deliver those that are due to each endpoint."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ BATCH = 50
 
 #: An invalid configuration is logged once a minute.
 _config_errors = Interval(60)
-#: Without endpoints there is rarely something to prune.
+#: Without endpoints there is rarely something to prune: once a minute is enough.
 _prunes_without_endpoints = Interval(60)
 
 
@@ -33,14 +33,14 @@ class Sender(Protocol):
         """An outcome for each result."""
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the sender's connections."""
 
 
 def run(budget_s: float = BUDGET_S) -> None:
     """Collect and deliver; the endpoints are served in parallel.
 
     An invalid configuration is logged, and loses nothing: results are collected once it is
-    corrected. Without endpoints, what waits for earlier ones is still given up and deleted in time.
+    corrected. Without endpoints, results for removed ones are still given up and deleted in time.
 
     Raises:
         DatabaseDown: Postgres can't be reached; what was delivered may be delivered again.
@@ -50,6 +50,7 @@ def run(budget_s: float = BUDGET_S) -> None:
         collect(receivers)
         until = time.monotonic() + budget_s
         with ThreadPoolExecutor(len(receivers), thread_name_prefix="endpoint") as threads:
+            # list() raises what a thread has raised.
             list(threads.map(lambda receiver: _deliver(receiver, until), receivers))
     elif not _prunes_without_endpoints.claim():
         return
@@ -111,9 +112,9 @@ def _settle(endpoint: Endpoint, results: list[Result], outcomes: list[Outcome]) 
 
 def _sender(endpoint: Endpoint) -> Sender:
     if endpoint.url is None:
-        from leadline.results.exchange import ExchangeSender  # noqa: PLC0415 - few have it
+        from leadline.results.exchange_sender import ExchangeSender  # noqa: PLC0415 - few installations use the exchange
 
         return ExchangeSender()
-    from leadline.results.webhooks import WebhookSender  # noqa: PLC0415 - requests is slow to import
+    from leadline.results.http_sender import HttpSender  # noqa: PLC0415 - requests is slow to import
 
-    return WebhookSender(endpoint)
+    return HttpSender(endpoint)

@@ -26,8 +26,8 @@ def groups() -> list[dict[str, Any]]:
     """Groups of all failed users, the largest first, `MAX_GROUPS` at most.
 
     Each has the `reason` of one of its users, the number of `users`, the number that are `retrying`
-    automatically, and the first (`since`) and `latest` time of a failure. The console polls it; the
-    command line's `failed_users.groups` also filters, and reads each event for what they share.
+    automatically, and the first (`since`) and `latest` time of a failure. The console polls this.
+    (The command line's `failed_users.groups` also filters, and reads the failed events themselves.)
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -25,13 +25,13 @@ def extend(model: type[Base], mapping: FieldMap) -> type[Base]:
     is_change, is_new = issubclass(model, Changes), issubclass(model, NewUser)
     definitions: dict[str, Any] = {}
     for name, field in mapping.fields.items():
-        kind = annotation(field)
+        field_type = annotation(field)
         if field.required and not is_change:
-            definitions[name] = (kind, ...)
+            definitions[name] = (field_type, ...)
         elif field.required:
-            definitions[name] = (kind, None)  # absent: unchanged; null is no value
+            definitions[name] = (field_type, None)  # absent: unchanged; null is no value
         else:
-            definitions[name] = (kind | None, field.default_value if is_new else None)
+            definitions[name] = (field_type | None, field.default_value if is_new else None)
     model_with_fields: type[Base] = create_model(model.__name__, __base__=model, **definitions)
     model_with_fields.__doc__ = model.__doc__
     model_with_fields.further_names = tuple(sorted(mapping.fields))
@@ -41,8 +41,8 @@ def extend(model: type[Base], mapping: FieldMap) -> type[Base]:
 def annotation(field: UserField) -> Any:
     """The type of this field in requests and in the API's schema."""
     description = Field(description=field.description) if field.description else None
-    kind = _KINDS[field.type](field)
-    return Annotated[kind, description] if description else kind
+    field_type = _TYPES[field.type](field)
+    return Annotated[field_type, description] if description else field_type
 
 
 def _text(field: UserField) -> Any:
@@ -115,7 +115,7 @@ def _one_of(field: UserField) -> Any:
     return Literal[tuple(field.values or ())]
 
 
-_KINDS = {
+_TYPES = {
     "text": _text,
     "email": _email,
     "phone": _phone,
@@ -139,7 +139,9 @@ def from_cell(field: UserField, cell: str) -> Value:
     text = cell.strip()
     if field.type == "bool":
         lower = text.lower()
-        return True if lower in _YES else False if lower in _NO else text
+        if lower in _YES or lower in _NO:
+            return lower in _YES
+        return text
     if field.type == "number":
         try:
             return int(text) if re.fullmatch(r"-?[0-9]+", text) else float(text)

@@ -17,7 +17,7 @@ from leadline.runtime import uuid7
 from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
-from leadline.users.model import LeadId, UserId
+from leadline.users.model import MAX_ID, LeadId, UserId
 from leadline.users.views import Query, SyncStatus
 
 
@@ -27,7 +27,7 @@ def _timestamp(column: str) -> str:
 
 
 class UserRow(NamedTuple):
-    """A row of COLUMNS; a page makes fifty of them, and dictionaries took six times as long."""
+    """A row of COLUMNS. A page has fifty: building them as dictionaries took six times as long."""
 
     id: UserId
     full_name: str
@@ -39,7 +39,7 @@ class UserRow(NamedTuple):
     updated_at: str
     version: int
     bitrix_lead_id: LeadId | None
-    #: Names, separated by commas.
+    #: Names of open fields, separated by commas.
     open_fields: str | None
     sync_status: SyncStatus
     sync_reason: str | None
@@ -53,7 +53,6 @@ GROWTH_FACTOR = 16
 COMMON = 2000
 #: For common filters, scanning this many ids usually fills a page.
 SCAN_IDS = 20_000
-_MAX_ID = 2**63 - 1
 #: Sorts after every other character.
 _LAST = chr(0x10FFFF)
 #: By how much the clocks of functions and Postgres may differ.
@@ -77,7 +76,7 @@ _MARKS = (
 )
 
 
-def plain(expression: str) -> str:
+def plain_sql(expression: str) -> str:
     """SQL of a text as searches compare it: in lower case, without accents; й stays.
 
     `user_terms` holds each term in this form (migration 0020).
@@ -88,13 +87,16 @@ def plain(expression: str) -> str:
     return f"replace({letters}, '\u00df', 'ss')"
 
 
-_FROM = plain("CAST(:name AS text)")
-_UP_TO = f"({_FROM} || CAST(:last AS text))"
+_NAME_MIN = plain_sql("CAST(:name AS text)")
+_NAME_END = f"({_NAME_MIN} || CAST(:last AS text))"
 # The operators of text_pattern_ops compare by character, like collation "C".
-_NAMED = f"{plain('full_name')} ~>=~ {_FROM} AND {plain('full_name')} ~<~ {_UP_TO}"
-_NAMES = (
-    f"SELECT user_id FROM user_terms WHERE kind = 'name' AND term >= {_FROM} AND term < {_UP_TO}"  # noqa: S608 - of constants; values are parameters
+_NAME_CONDITION = (
+    f"{plain_sql('full_name')} ~>=~ {_NAME_MIN} AND {plain_sql('full_name')} ~<~ {_NAME_END}"
 )
+_NAME_TERMS = f"""
+SELECT user_id FROM user_terms
+WHERE kind = 'name' AND term >= {_NAME_MIN} AND term < {_NAME_END}
+"""  # noqa: S608 - of constants; values are parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def _by_state(query: Query) -> Iterator[Filter]:
         yield _updated(query.updated_since)
     if query.name is not None:
         params = {"name": query.name, "last": _LAST}
-        yield Filter(_NAMED, params, (_NAMES, NOT_INDEXED_YET), may_be_common=True)
+        yield Filter(_NAME_CONDITION, params, (_NAME_TERMS, NOT_INDEXED_YET), may_be_common=True)
     if query.stage is not None:
         yield Filter("stage = :stage", {"stage": query.stage}, (_AT_STAGE, NOT_INDEXED_YET))
 
@@ -169,7 +171,7 @@ def select(limit: int, after: int, where: Sequence[Filter]) -> list[UserRow]:
         return scan_by_id(limit, after, where)
     chosen = next((filter_ for filter_ in narrowing if not _is_common(filter_)), None)
     if chosen is None:
-        nearby = Filter("id <= :last_near", {"last_near": min(after + SCAN_IDS, _MAX_ID)})
+        nearby = Filter("id <= :last_near", {"last_near": min(after + SCAN_IDS, MAX_ID)})
         rows = scan_by_id(limit, after, [nearby, *where])
         if len(rows) == limit:
             return rows
@@ -205,8 +207,8 @@ def scan_by_id(limit: int, after: int, where: Sequence[Filter]) -> list[UserRow]
     page = condition_of("id > :after", where) + " ORDER BY id"
     if where:
         return read(f"users WHERE {page}", limit, after=after, **params_of(where))
-    # With a bound that it knows, Postgres keeps the plan; it would make a new one for each `limit`,
-    # which takes half of the time.
+    # Postgres reuses the plan of a query whose LIMIT is a constant; planning it for each `limit`
+    # would take half of the time. So the constant is the next power of two.
     bound = 1 << limit.bit_length()
     return read(
         f"(SELECT * FROM users WHERE {page} LIMIT {bound}) AS users",  # noqa: S608 - of constants and a number; values are parameters
@@ -216,7 +218,7 @@ def scan_by_id(limit: int, after: int, where: Sequence[Filter]) -> list[UserRow]
 
 
 def condition_of(keyset: str, where: Sequence[Filter]) -> str:
-    """SQL: the users of the page that begins at this key, without erased ones, by all filters."""
+    """SQL of the condition for a page: its keyset condition, all filters, and no erased users."""
     return " AND ".join([keyset, "erased_at IS NULL", *(filter_.condition for filter_ in where)])
 
 

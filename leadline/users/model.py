@@ -1,4 +1,4 @@
-"""The user, and the bodies of the three write requests."""
+"""The user, and the bodies of the write requests."""
 
 import re
 import unicodedata
@@ -22,6 +22,9 @@ from leadline.users import phones
 
 UserId = NewType("UserId", int)
 LeadId = NewType("LeadId", int)
+
+#: The largest id: a bigint of Postgres.
+MAX_ID = 2**63 - 1
 
 #: The stages of a new portal (crm.status.list, ENTITY_ID=STATUS).
 DEFAULT_STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")

@@ -1,8 +1,8 @@
-"""Selects users newest first, by filters, for searches, of which few pages are read.
+"""Selects users newest first, by filters; for searches.
 
-Callers of `filters.select` read to the end: it takes candidates from a single index, so that each
-page costs the same. Here the first page must come quickly even if every filter is common:
-candidates are the intersection of those of all filters.
+Callers of `filters.select` read all pages: it takes candidates from a single index, so that each
+page costs the same. A search reads few pages, and its first one must come quickly even if every
+filter is common: candidates are the intersection of those of all filters.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,8 @@ from leadline.users.filters import (
     read,
 )
 
+#: A costly filter scans this many ids for each user of a page.
+_COSTLY_SCAN_FACTOR = 20
 # The newest id below the key is looked up first: ids may have gaps.
 _NEARBY = "id > (SELECT max(id) FROM users WHERE id < :before) - CAST(:scan_ids AS bigint)"
 
@@ -37,25 +39,27 @@ def select(limit: int, before: int, where: Sequence[Filter]) -> list[UserRow]:
         return _scan(limit, before, where)
     chosen = next((filter_ for filter_ in narrowing if not _is_common(filter_)), None)
     if chosen is not None:
-        return _among([chosen.candidates], limit, before, where, size=limit)
+        return _select_among([chosen.candidates], limit, before, where, size=limit)
     is_costly = any(filter_.is_costly for filter_ in where)
-    nearby = Filter(_NEARBY, {"scan_ids": limit * 20 if is_costly else SCAN_IDS})
+    nearby = Filter(_NEARBY, {"scan_ids": limit * _COSTLY_SCAN_FACTOR if is_costly else SCAN_IDS})
     rows = _scan(limit, before, [nearby, *where])
     if len(rows) == limit:
         return rows
     # The costly filter's query runs once; the others are looked up for each of its candidates.
     narrowing.sort(key=lambda filter_: not filter_.is_costly)
-    return _among([filter_.candidates for filter_ in narrowing], limit, before, where, size=COMMON)
+    return _select_among(
+        [filter_.candidates for filter_ in narrowing], limit, before, where, size=COMMON
+    )
 
 
 def _is_common(filter_: Filter) -> bool:
-    branch = "(SELECT * FROM ({}) AS branch LIMIT :few)".format
-    union = " UNION ALL ".join(map(branch, filter_.candidates))
+    branches = [f"(SELECT * FROM ({query}) AS branch LIMIT :few)" for query in filter_.candidates]  # noqa: S608 - of constants; values are parameters
+    union = " UNION ALL ".join(branches)
     sql = f"SELECT count(*) AS found FROM ({union}) AS candidate"  # noqa: S608 - of constants; values are parameters
     return int(database().run(sql, few=COMMON, **filter_.params)[0]["found"]) >= COMMON
 
 
-def _among(
+def _select_among(
     narrowing: Sequence[Sequence[str]],
     limit: int,
     before: int,

@@ -25,7 +25,7 @@ def e164(text: str, region: str) -> str:
     """The number in E.164; `region` (ISO 3166-1, or "") applies to numbers without country code.
 
     Raises:
-        ValueError: not a possible phone number; the text is meant for the client.
+        ValueError: not a possible phone number; the message is meant for the client.
     """
     if _is_canonical(text):
         return text
@@ -43,13 +43,13 @@ def e164(text: str, region: str) -> str:
     return formatted
 
 
-def possible(text: str, region: str) -> tuple[str, ...]:
+def possible_numbers(text: str, region: str) -> tuple[str, ...]:
     """The numbers in E.164 that this text may mean, to look users up by a phone in any notation.
 
     `region` as in `e164`. A number without `+` may also begin with its country code.
 
     Raises:
-        ValueError: it can't be a phone number; the text is meant for the client.
+        ValueError: the text can't be a phone number; the message is meant for the client.
     """
     notations = [text.strip()]
     if not notations[0].startswith("+"):
@@ -134,7 +134,7 @@ def is_similar(text: str, other: str) -> bool:
 def is_same(text: str, number: str) -> bool:
     """Whether a text in any notation means this number in E.164.
 
-    A text without country code is read as within the number's own country. A number that is not in
+    A text without country code is taken for a number of the same country. A `number` that is not in
     E.164, as some senders store them, is compared by its digits.
     """
     if text == number:
@@ -144,7 +144,7 @@ def is_same(text: str, number: str) -> bool:
     if not number.startswith("+"):
         return _digits(text) == _digits(number)
     try:
-        return number in possible(text, _region_of(number))
+        return number in possible_numbers(text, _region_of(number))
     except ValueError:
         return False
 
@@ -176,7 +176,7 @@ def _region_of(number: str) -> str:
     return region or phonenumbers.region_code_for_country_code(code) or ""
 
 
-class _Plan(NamedTuple):
+class _NumberingPlan(NamedTuple):
     """The numbering plan of a calling code."""
 
     lengths: Container[int]
@@ -189,17 +189,17 @@ def _is_canonical(text: str) -> bool:
     if not _PLAIN.fullmatch(text):
         return False
     for end in range(2, 2 + _MAX_CODE_DIGITS):  # no calling code is a prefix of another
-        plan = _plan(text[1:end])
+        plan = _numbering_plan(text[1:end])
         if plan:
             return len(text) - end in plan.lengths and not plan.prefix.match(text, end)
     return False
 
 
 @cache
-def _plan(code: str) -> _Plan | None:
+def _numbering_plan(code: str) -> _NumberingPlan | None:
     """The numbering plan of a calling code, None for an unknown code."""
     if code not in PLANS:
         return None
     lengths, prefix = PLANS[code]
     # In some countries a leading zero is part of the number; leave those to the parser.
-    return _Plan(lengths, re.compile(f"0|(?:{prefix or '0'})"))
+    return _NumberingPlan(lengths, re.compile(f"0|(?:{prefix or '0'})"))

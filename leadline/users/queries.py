@@ -48,11 +48,11 @@ def get(user_id: UserId) -> UserDetails:
         raise UserNotFound
     if row["is_erased"]:
         raise UserErased
-    user = with_sync(UserRow._make(row[name] for name in UserRow._fields))
-    history = cast("SyncHistory", {**user["sync"], "events": row["events"]})
+    user = summary_of(UserRow._make(row[name] for name in UserRow._fields))
+    sync = cast("SyncHistory", {**user["sync"], "events": row["events"]})
     if row["retry_at"] is not None:
-        history["retry_at"] = row["retry_at"]
-    return {**user, "sync": history}
+        sync["retry_at"] = row["retry_at"]
+    return {**user, "sync": sync}
 
 
 def _by_id(user_ids: Sequence[UserId]) -> list[Row | None]:
@@ -82,12 +82,12 @@ def page(query: Query) -> Page:
 
 def to_page(rows: list[UserRow], limit: int) -> Page:
     """A page from rows of `filters`; `limit` + 1 rows mean that there is a next page."""
-    items = [with_sync(row) for row in rows[:limit]]
+    items = [summary_of(row) for row in rows[:limit]]
     return {"items": items, "next": str(items[-1]["id"]) if len(rows) > limit else None}
 
 
-def with_sync(row: UserRow) -> UserSummary:
-    """A user as readers see it."""
+def summary_of(row: UserRow) -> UserSummary:
+    """The user of this row, as responses show it."""
     user: UserSummary = {
         "id": row.id,
         "full_name": row.full_name,
@@ -106,5 +106,6 @@ def with_sync(row: UserRow) -> UserSummary:
     }
     if row.open_fields:
         user["sync"]["open_fields"] = row.open_fields.split(",")
+    further = in_response(row.fields)
     # Further fields come from the map, so no static type has them.
-    return cast("UserSummary", {**user, **fields}) if (fields := in_response(row.fields)) else user
+    return cast("UserSummary", {**user, **further}) if further else user

@@ -7,11 +7,14 @@ from pydantic import AwareDatetime, Field
 from leadline.runtime import uuid7
 from leadline.users import failures, filters, newest_first, queries
 from leadline.users.filters import Filter, UserRow
+from leadline.users.model import MAX_ID
 from leadline.users.search_text import Meaning, meaning_of
 from leadline.users.views import Page, Query
 
-#: Above every id.
-_END = 2**63 - 1
+#: The key before which the first page begins: no user has this id.
+_END = MAX_ID
+#: A text may name a user exactly by its id, by its lead's id and by its external id.
+_EXACT_MAX = 3
 
 _ACTIVE = """EXISTS (
     SELECT FROM events WHERE user_id = users.id
@@ -62,7 +65,7 @@ def page(search: Search) -> Page:
         rows = newest_first.select(search.limit + 1, before, [*containing, *where, not_exact])
     result = queries.to_page(rows, search.limit)
     if not search.after:
-        result["items"][:0] = [queries.with_sync(row) for row in exact]
+        result["items"][:0] = [queries.summary_of(row) for row in exact]
     return result
 
 
@@ -70,7 +73,7 @@ def _exact(meaning: Meaning | None, where: list[Filter]) -> list[UserRow]:
     """The users that the text names exactly: by its id, its lead's, its external id."""
     if meaning is None or meaning.exact is None:
         return []
-    return newest_first.select(3, _END, [meaning.exact, *where])
+    return newest_first.select(_EXACT_MAX, _END, [meaning.exact, *where])
 
 
 def _filters(search: Search) -> list[Filter]:

@@ -8,7 +8,8 @@ from typing import Any
 from leadline.mapping.current import field_map
 from leadline.runtime.postgres.pool import database
 from leadline.users import phones
-from leadline.users.filters import NOT_INDEXED_YET, Filter, plain
+from leadline.users.filters import NOT_INDEXED_YET, Filter, plain_sql
+from leadline.users.model import MAX_ID
 
 #: Shorter parts of a phone match too many users; shorter texts can't be found by their trigrams.
 PART_MIN = 3
@@ -19,8 +20,7 @@ MAX_WORDS = 6
 NEWEST_EVENTS = 100_000
 #: Maximum number of users that a correlation id finds, those of its newest events; a bulk job may
 #: have more.
-CALL_USERS_MAX = 20_000
-_MAX_ID = 2**63 - 1
+CORRELATED_USERS_MAX = 20_000
 
 _NUMBER = re.compile(r"\+?[0-9() ./-]*[0-9][0-9() ./-]*")
 _HEX = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -31,8 +31,9 @@ _EXACT = "SELECT id + 0 AS user_id FROM users WHERE {}"
 _EXTERNAL = "external_id = :external_id"
 _NUMBERED = f"id = :number OR bitrix_lead_id = :number OR {_EXTERNAL}"
 _TERMS = "SELECT user_id FROM user_terms WHERE kind = '{}' AND term LIKE {}"
-_IN_FIELD = f"EXISTS (SELECT FROM jsonb_each_text(fields) WHERE {plain('value')} LIKE {{}})"
-# Ranges of the index; `:` follows the digits. `OFFSET 0` keeps the planner from another order.
+_IN_FIELD = f"EXISTS (SELECT FROM jsonb_each_text(fields) WHERE {plain_sql('value')} LIKE {{}})"
+# Ranges of the index, since `:` is the character after 9. `OFFSET 0` keeps the planner from
+# reordering the join.
 _DIALLED = """
 SELECT user_id FROM unnest(CAST(:dialled AS text[])) AS beginning, LATERAL (
     SELECT user_id FROM user_terms
@@ -40,20 +41,20 @@ SELECT user_id FROM unnest(CAST(:dialled AS text[])) AS beginning, LATERAL (
 ) AS dialled
 """
 _BY_EVENT = "SELECT user_id FROM events WHERE id = CAST(:event_id AS uuid)"
-_BY_CALL = """
+_BY_CORRELATION = """
 (
     SELECT user_id FROM events WHERE id IN (
         SELECT event_id FROM event_correlations
-        WHERE correlation = hashtextextended(CAST(:call_id AS text), 0)
+        WHERE correlation = hashtextextended(CAST(:correlation_id AS text), 0)
         ORDER BY event_id DESC LIMIT :users_max
-    ) AND correlation_id = :call_id
+    ) AND correlation_id = :correlation_id
 ) UNION (
     SELECT user_id FROM (
         SELECT user_id, correlation_id FROM events
         WHERE id >= COALESCE((SELECT event_id FROM event_correlations_to),
                              CAST('00000000-0000-0000-0000-000000000000' AS uuid))
         ORDER BY id DESC LIMIT :newest_events
-    ) AS newest WHERE correlation_id = :call_id
+    ) AS newest WHERE correlation_id = :correlation_id
 )
 """
 
@@ -79,18 +80,18 @@ def meaning_of(text: str) -> Meaning:
     if prefixed := _PREFIXED.fullmatch(text):
         return _PREFIXES[prefixed[1]](prefixed[2])
     if _HEX.fullmatch(text.lower()):
-        return _call(text)
+        return _by_event_or_correlation(text)
     if _NUMBER.fullmatch(text):
-        return _number(text)
+        return _by_number(text)
     by_external_id = Filter(_EXTERNAL, {"external_id": text}, (_EXACT.format(_EXTERNAL),))
-    return Meaning(by_external_id, _or_in_field(text, _named(text.split())))
+    return Meaning(by_external_id, _or_in_field(text, _by_name(text.split())))
 
 
 def _or_in_field(text: str, named: Filter | None) -> Filter | None:
     """Users whose name matches, or a further field contains the text."""
     if named is None or len(text) < PART_MIN or field_map() is None:
         return named
-    pattern = plain("CAST(:in_field AS text)")
+    pattern = plain_sql("CAST(:in_field AS text)")
     in_field = _IN_FIELD.format(pattern)
     return Filter(
         f"({named.condition} OR {in_field})",
@@ -99,10 +100,10 @@ def _or_in_field(text: str, named: Filter | None) -> Filter | None:
     )
 
 
-def _number(text: str) -> Meaning:
+def _by_number(text: str) -> Meaning:
     digits = re.sub(r"[^0-9]", "", text)
     is_international = text.startswith("+")
-    exact = None if is_international else _exact(_NUMBERED, digits)
+    exact = None if is_international else _by_id(_NUMBERED, digits)
     if len(digits) < PART_MIN:
         return Meaning(exact)
     like = "CAST(:phone AS text)"
@@ -119,9 +120,9 @@ def _number(text: str) -> Meaning:
     return Meaning(exact, Filter(condition, params, tuple(candidates)))
 
 
-def _exact(condition: str, digits: str) -> Filter | None:
-    """A filter by the number in these digits; None if they are not a valid id."""
-    if not digits.isascii() or not digits.isdigit() or int(digits) > _MAX_ID:
+def _by_id(condition: str, digits: str) -> Filter | None:
+    """A filter by an id, with this condition; None if the digits are not a valid id."""
+    if not digits.isascii() or not digits.isdigit() or int(digits) > MAX_ID:
         return None
     return Filter(
         f"({condition})",
@@ -130,36 +131,37 @@ def _exact(condition: str, digits: str) -> Filter | None:
     )
 
 
-def _call(text: str) -> Meaning:
+def _by_event_or_correlation(text: str) -> Meaning:
     """A filter by an event's id, or else by a correlation id."""
     rows = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
     if not rows:
         rows = database().run(
-            _BY_CALL, call_id=text, newest_events=NEWEST_EVENTS, users_max=CALL_USERS_MAX
+            _BY_CORRELATION,
+            correlation_id=text,
+            newest_events=NEWEST_EVENTS,
+            users_max=CORRELATED_USERS_MAX,
         )
     ids = {"user_ids": [row["user_id"] for row in rows]}
     by_id = "id = ANY (CAST(:user_ids AS bigint[]))"
     return Meaning(part=Filter(by_id, ids, (_EXACT.format(by_id),)))
 
 
-def _named(words: list[str]) -> Filter | None:
+def _by_name(words: list[str]) -> Filter | None:
     """A filter by words that the name contains; a short one must begin a word of the name."""
     if not words:
         return None
     words = words[:MAX_WORDS]
-    params = {f"word{at}": _escaped(word) for at, word in enumerate(words)}
-    patterns = [_patterns(at, word) for at, word in enumerate(words)]
-    name = plain("full_name")
+    params: dict[str, Any] = {f"word{i}": _escaped(word) for i, word in enumerate(words)}
+    patterns = [_patterns(f"word{i}", word) for i, word in enumerate(words)]
+    name = plain_sql("full_name")
     condition = " AND ".join(_matches(name, alternatives) for alternatives in patterns)
-    # The longest word has the fewest candidates; the term has the other words, too.
-    longest = max(range(len(words)), key=lambda at: len(words[at]))
-    others = [
-        f" AND {_matches('term', alternatives)}"
-        for at, alternatives in enumerate(patterns)
-        if at != longest
-    ]
-    names = [_TERMS.format("name", pattern) + "".join(others) for pattern in patterns[longest]]
-    return Filter(condition, dict(params), (*names, NOT_INDEXED_YET))
+    # A term is a whole name. Candidates are found by the longest word, which the fewest names have;
+    # their terms must contain the other words, too.
+    longest = max(range(len(words)), key=lambda i: len(words[i]))
+    others = [*patterns[:longest], *patterns[longest + 1 :]]
+    rest = "".join(f" AND {_matches('term', alternatives)}" for alternatives in others)
+    candidates = [_TERMS.format("name", pattern) + rest for pattern in patterns[longest]]
+    return Filter(condition, params, (*candidates, NOT_INDEXED_YET))
 
 
 def _matches(text: str, patterns: list[str]) -> str:
@@ -173,16 +175,16 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
-def _patterns(at: int, word: str) -> list[str]:
-    """SQL of the patterns for a word, one of which each name with this word matches."""
-    text = plain(f"CAST(:word{at} AS text)")
+def _patterns(param: str, word: str) -> list[str]:
+    """SQL of the patterns for the word in this parameter: a name with it matches one of them."""
+    text = plain_sql(f"CAST(:{param} AS text)")
     if len(word) < PART_MIN:
         return [f"{text} || '%'", f"'% ' || {text} || '%'"]
     return [f"'%' || {text} || '%'"]
 
 
 _PREFIXES: dict[str, Callable[[str], Meaning]] = {
-    "id": lambda number: Meaning(_exact("id = :number", number)),
-    "lead": lambda number: Meaning(_exact("bitrix_lead_id = :number", number)),
-    "call": _call,
+    "id": lambda number: Meaning(_by_id("id = :number", number)),
+    "lead": lambda number: Meaning(_by_id("bitrix_lead_id = :number", number)),
+    "call": _by_event_or_correlation,
 }

@@ -10,6 +10,7 @@ from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
 from leadline.users.model import DEFAULT_STAGES, NO_STAGE
 
+#: For how long a process uses its copy of the list.
 CACHE_S = 60.0
 
 
@@ -24,7 +25,7 @@ class _Cache:
     """The stages as they were last read."""
 
     def __init__(self) -> None:
-        #: When they were read (`time.monotonic`), and the stages; replaced together.
+        #: When the stages were read (`time.monotonic`), and the stages; replaced together.
         self.last: tuple[float, tuple[Stage, ...]] = (-CACHE_S, ())
 
 
@@ -106,7 +107,7 @@ def replace(stages: Iterable[Stage]) -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    read = list(stages)
+    listed = list(stages)
     database().run(
         """
         WITH gone AS (
@@ -120,6 +121,6 @@ def replace(stages: Iterable[Stage]) -> None:
             SET name = excluded.name, position = excluded.position, read_at = now()
         """,
         portal=settings().portal,
-        stages=[stage.id for stage in read],
-        names=[stage.name for stage in read],
+        stages=[stage.id for stage in listed],
+        names=[stage.name for stage in listed],
     )

@@ -18,23 +18,22 @@ from typing_extensions import TypedDict  # required by pydantic before Python 3.
 from leadline.runtime.http.problem import Problem
 from leadline.settings import settings
 from leadline.users import phones
-from leadline.users.model import ExternalId, Stage, UserId
+from leadline.users.model import MAX_ID, ExternalId, Stage, UserId
 
 Timestamp = Annotated[
     str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00.000Z"])
 ]
 _CLOSED = with_config(ConfigDict(extra="forbid"))
-_MAX_ID = 2**63 - 1
-
-
-#: Maximum length of a phone in any notation; the same in bodies.
+#: Maximum length of a phone in any notation, as in the bodies of writes.
 _PHONE_MAX = 40
 
 
 def _possible_phones(text: object) -> object:
-    if isinstance(text, str) and len(text) > _PHONE_MAX:
+    if not isinstance(text, str):
+        return text
+    if len(text) > _PHONE_MAX:
         raise ValueError(f"must have at most {_PHONE_MAX} characters")
-    return phones.possible(text, settings().phone_region) if isinstance(text, str) else text
+    return phones.possible_numbers(text, settings().phone_region)
 
 
 def _rfc_3339(text: object) -> object:
@@ -52,7 +51,7 @@ def _rfc_3339(text: object) -> object:
 class Query(BaseModel):
     """The query of GET /users: users that meet all of its conditions."""
 
-    # Built at its first use: the relay imports it, too.
+    # The validator is built at its first use: the relay imports this module, and needs none.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     stage: Stage | None = None
@@ -64,7 +63,7 @@ class Query(BaseModel):
         Field(description="In any notation.", examples=["+77001112233"]),
     ] = None
     external_id: ExternalId | None = None
-    bitrix_lead_id: int | None = Field(None, ge=1, le=_MAX_ID)
+    bitrix_lead_id: int | None = Field(None, ge=1, le=MAX_ID)
     name: Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
         | None,
@@ -79,7 +78,7 @@ class Query(BaseModel):
         ),
     ] = None
     limit: int = Field(50, ge=1, le=200)
-    after: int = Field(0, ge=0, le=_MAX_ID)
+    after: int = Field(0, ge=0, le=MAX_ID)
 
 
 @_CLOSED

@@ -21,7 +21,7 @@ from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.operations import gauges
-from leadline.results import collect, deliveries, endpoints, tick, webhooks
+from leadline.results import collect, deliveries, endpoints, http_sender, tick
 from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
@@ -332,7 +332,7 @@ def test_a_redirect_is_not_followed(
 def test_an_endpoint_that_hangs_ends_a_tick_after_one_time_out(
     receiver: Receiver, use_endpoints: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "ANSWER_S", 2)
+    monkeypatch.setattr(http_sender, "ANSWER_S", 2)
     receiver.wait_s = 60  # seconds until it answers
     use_endpoints(receiver.entry("crm"))
     for _ in range(20):

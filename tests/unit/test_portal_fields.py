@@ -121,7 +121,7 @@ def test_people_that_the_portal_lacks_are_named_with_those_who_have_left() -> No
     assert people == {"2", "3", "9"}
     answer = [{"ID": "2", "ACTIVE": True}, {"ID": "3", "ACTIVE": False}, {"ID": 5}, 7]
     missing = people - portal_fields.active_people(answer)
-    checked = portal_fields.without_people(fields, missing)
+    checked = portal_fields.with_unknown_people(fields, missing)
     problems = {
         misfit.lead: misfit.problem
         for misfit in portal_fields.misfits(mapping, checked)

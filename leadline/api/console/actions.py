@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Request
 
 from leadline.api.console.bodies import Choice, DeadLetterIds, Empty, NewJob, Reason
-from leadline.api.paths import MAX_ID
+from leadline.api.paths import parse_id
 from leadline.runtime.http.endpoint import parse
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def resync(request: Request, number: str) -> object:
     from leadline.operations.resync_users import resync_users  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
-    user_id = min(int(number), MAX_ID)
+    user_id = parse_id(number)
     with _audited("send again", user_ids=[user_id]) as record:
         requested, waiting, missing = resync_users([user_id])
         record["asked"] = requested
@@ -45,7 +45,7 @@ def sent_calls(request: Request, number: str) -> object:
     from leadline.users.model import UserId  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
-    user_id = min(int(number), MAX_ID)
+    user_id = parse_id(number)
     with _audited("read what was sent", user_ids=[user_id]) as record:
         events = timeline.last_calls(UserId(user_id))
         record["events"] = len(events)
@@ -74,7 +74,7 @@ def choose(request: Request, number: str) -> object:
     from leadline.operations.first_match import held_users  # noqa: PLC0415 - cold start: only this call needs it
 
     lead_id = parse(Choice, request).lead_id
-    user_id = min(int(number), MAX_ID)
+    user_id = parse_id(number)
     action = "link held user" if lead_id else "create lead of held user"
     with _audited(action, user_ids=[user_id], **({"lead": lead_id} if lead_id else {})):
         if lead_id:

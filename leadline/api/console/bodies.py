@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from leadline.api.paths import MAX_ID
+from leadline.users.model import MAX_ID
 
 if TYPE_CHECKING:
     from leadline.operations.bulk.jobs import Selection

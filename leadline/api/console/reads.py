@@ -7,9 +7,10 @@ from flask import Request
 from pydantic import Field
 
 from leadline.api.console.bodies import Body, OneLineText
-from leadline.api.paths import MAX_ID
+from leadline.api.paths import parse_id
 from leadline.errors import PathNotFound
 from leadline.runtime.http.endpoint import authorize, parse_query
+from leadline.users.model import MAX_ID
 
 #: Maximum number of dead letters of a queue that are listed, and that are counted by reason.
 DEAD_LETTERS_MAX = 200
@@ -61,7 +62,7 @@ def user(_request: Request, number: str) -> object:
     from leadline.operations import timeline  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.users.model import UserId  # noqa: PLC0415 - cold start: only this call needs it
 
-    return timeline.read(UserId(min(int(number), MAX_ID)))
+    return timeline.read(UserId(parse_id(number)))
 
 
 def failures(_request: Request) -> object:
@@ -73,10 +74,10 @@ def failures(_request: Request) -> object:
 
 def first_match(_request: Request) -> object:
     """Users held for an operator, and the newest plan with its first lines."""
-    from leadline.ledger import held  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.ledger import held_users  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.operations.first_match import overview  # noqa: PLC0415 - cold start: only this call needs it
 
-    return {"held": held.page(HELD_MAX), "plan": overview.newest(PLAN_LINES)}
+    return {"held": held_users.page(HELD_MAX), "plan": overview.newest(PLAN_LINES)}
 
 
 def trail(request: Request) -> object:

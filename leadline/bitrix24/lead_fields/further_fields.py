@@ -257,7 +257,7 @@ def _row(target: str, value: str) -> dict[str, str]:
 
 def _constants(mapping: "FieldMap", refused: frozenset[str]) -> dict[str, Any]:
     return {
-        targets.item_name(name): lead_values.constant(name, value)
+        targets.item_name(name): lead_values.constant_as_sent(name, value)
         for name, value in mapping.constants.items()
         if name not in refused
     }

@@ -69,7 +69,7 @@ def import_file(
     created = 0
     if good and not check and (skip_rejected or not bad):
         if validated.last_id:
-            bulk_import.reserve(validated.last_id)
+            bulk_import.reserve_ids(validated.last_id)
         checkpoint = Checkpoint.locate(f"import-{digest[:8]}", bookmark)
         with audit.recorded("import users", lines=good, file=digest) as record:
             record["created"] = created = _create(

@@ -7,7 +7,7 @@ import typer
 from leadline.cli.output import FINDINGS, Json, print_json, print_line, print_note, print_table
 from leadline.cli.users.listing import After, Limit
 from leadline.errors import InvalidRequest
-from leadline.ledger import held as held_users
+from leadline.ledger import held_users
 from leadline.operations import audit
 from leadline.operations.first_match import held_users as decisions
 from leadline.runtime.telemetry import trace_context

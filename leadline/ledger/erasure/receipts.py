@@ -50,7 +50,7 @@ def record_lead(user_id: int, lead: LeadOutcome) -> None:
 
 
 def not_erased(user_ids: Collection[int]) -> list[int]:
-    """The ids among these of users that exist and are not erased, sorted.
+    """The users with these ids that exist and are not erased: their ids, sorted.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

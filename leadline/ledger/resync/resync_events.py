@@ -15,7 +15,7 @@ from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import Row
 from leadline.runtime.telemetry import trace_context
 
-_ENTER = """{requested}, held AS (
+_ENTER = """{requested}, locked AS (
     -- In id order, so that statements cannot deadlock with each other.
     SELECT users.id, with_stage, event_id, lead_id
     FROM users JOIN requested ON requested.user_id = users.id
@@ -25,9 +25,9 @@ _ENTER = """{requested}, held AS (
     UPDATE users SET version = version + 1,
         stage_version = CASE WHEN with_stage THEN version + 1 ELSE stage_version END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
-        bitrix_lead_id = COALESCE(held.lead_id, bitrix_lead_id)
-    FROM held
-    WHERE users.id = held.id
+        bitrix_lead_id = COALESCE(locked.lead_id, bitrix_lead_id)
+    FROM locked
+    WHERE users.id = locked.id
     RETURNING users.id, version, full_name, phone, stage, fields, stage_version, synced_version,
               event_id,
               CASE WHEN erased_at IS NULL THEN :changed ELSE :erased END AS changed
@@ -76,9 +76,9 @@ class ResyncRequest:
     force: bool = False
     #: Enter the event even if the user is waiting.
     even_waiting: bool = False
-    #: The user's lead from now on.
+    #: The lead to link the user to; None: no change.
     lead_id: int | None = None
-    #: The line of a plan that this applies: its plan and number.
+    #: The line of a plan that this request applies: the plan's id, and the line's number.
     match_line: tuple[int, int] | None = None
 
 
@@ -97,7 +97,8 @@ def request(users: Iterable[ResyncRequest], *, also: Sequence[str] = ()) -> list
     lines = [resync.match_line for resync in requests if resync.match_line]
     line_params: dict[str, object] = {}
     if lines:
-        line_params = {"plan_ids": [id_ for id_, _ in lines], "numbers": [no for _, no in lines]}
+        plan_ids, numbers = zip(*lines, strict=True)
+        line_params = {"plan_ids": [*plan_ids], "numbers": [*numbers]}
     rows = enter_events(
         _REQUESTED_USERS,
         further_ctes=_MARK_LINES if lines else "",
@@ -117,11 +118,10 @@ def request(users: Iterable[ResyncRequest], *, also: Sequence[str] = ()) -> list
 def enter_events(
     requested: str, *, changed: str = LOOK, further_ctes: str = "", **params: object
 ) -> list[Row]:
-    """Enter resync events for the users in the CTE `requested`, defined by the given SQL.
+    """Enter resync events for the users that the SQL `requested` selects, as a CTE of this name.
 
-    `changed`: the instructions to the worker. `further_ctes` may use the CTE `entered`.
-
-    Returns rows of `user_id`.
+    `changed`: the instructions to the worker. `further_ctes`: SQL that may use the CTE `entered`.
+    Returns the `user_id` of each event that was entered.
 
     Raises:
         DatabaseDown: as `request`.

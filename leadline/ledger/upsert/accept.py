@@ -14,15 +14,16 @@ def accept_one(item: Item, key: IdempotencyKey | None) -> Outcome:
     """Create or change a user; returns the outcome.
 
     Raises:
-        ExternalIdTaken: it must be new, and its external id has a user.
-        VersionMismatch: its version is not the expected one, or it must exist and does not.
+        ExternalIdTaken: the item must be new, and its external id has a user.
+        VersionMismatch: the user's version is not the expected one, or the user must exist and does
+            not.
         InvalidRequest: unknown stage.
         IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `store.write`.
     """
     if key and (earlier := store.first_outcomes({0: item}, key)):
         return earlier[0]
     stages.check(item.stage)
-    outcome = _offered(store.write({0: item}, key))[0]
+    outcome = _offer_events(store.write({0: item}, key))[0]
     if outcome.kind == "taken":
         raise ExternalIdTaken
     if outcome.kind in ("stale", "missing"):
@@ -40,10 +41,11 @@ def accept_many(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[i
         return earlier
     allowed = (None, *stages.allowed())
     valid = {position: item for position, item in items.items() if item.stage in allowed}
-    return _offered(store.write(valid, key)) if valid else {}
+    return _offer_events(store.write(valid, key)) if valid else {}
 
 
-def _offered(outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
+def _offer_events(outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
+    """Offer the events of these outcomes to the outbox; returns the outcomes."""
     for outcome in outcomes.values():
         if outcome.event is not None:
             accept.offer(AcceptedWrite(outcome.event, is_new=True))

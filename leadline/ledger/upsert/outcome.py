@@ -8,7 +8,8 @@ from leadline.ledger.event import Event
 from leadline.mapping.targets import Value
 from leadline.users.model import User
 
-#: taken: must be new, and the external id has a user. stale, missing: the precondition failed.
+#: taken: the item must be new, and its external id has a user. stale, missing: the precondition
+#: failed, since the user has another version, or does not exist.
 Kind = Literal["created", "changed", "unchanged", "taken", "stale", "missing"]
 #: Kinds of accepted writes.
 ACCEPTED = ("created", "changed", "unchanged")
@@ -20,14 +21,15 @@ class Item:
 
     full_name: str
     phone: str
-    #: None: the first stage for a new user, no change of an existing one.
+    #: None: a new user gets the first stage, an existing user keeps its own.
     stage: str | None = None
     #: None: always a new user.
     external_id: str | None = None
-    #: The given values of further fields; None: none.
+    #: The given values of further fields; None if none are given.
     fields: Mapping[str, Value] | None = None
-    #: The precondition: None if any version is accepted.
+    #: The precondition; None: any version is accepted.
     expected_version: int | None = None
+    #: The user must exist already, or must not.
     must_exist: bool = False
     must_be_new: bool = False
 
@@ -37,8 +39,9 @@ class Outcome:
     """The outcome of an item."""
 
     kind: Kind
-    #: The user afterwards; None unless it was accepted.
+    #: The user after the write; None if the item was rejected.
     user: User | None = None
     version: int = 0
-    #: None unless this request wrote it: not if an earlier one with the same idempotency key did.
+    #: The event that this request entered; None if nothing changed, or if an earlier request with
+    #: the same idempotency key entered it.
     event: Event | None = None

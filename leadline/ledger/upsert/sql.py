@@ -17,7 +17,7 @@ WITH request AS (
 # Rows are locked in id order before any is inserted, and inserted in the order of external ids, so
 # that statements cannot deadlock. The array: see `write_sql`. A stage is set only if it differs:
 # a stage set in the CRM survives a client that always sends the one it knows.
-_HELD = """, held AS (
+_LOCKED = """, locked AS (
     SELECT request.*, users.id, users.version AS was_version, users.stage AS was_stage,
            users.fields AS were_fields,
            concat_ws(',', CASE WHEN users.full_name <> request.full_name THEN 'full_name' END,
@@ -32,10 +32,10 @@ _HELD = """, held AS (
     WHERE users.external_id = ANY (ARRAY (SELECT external_id FROM request))
     ORDER BY users.id FOR NO KEY UPDATE OF users
 ), known AS (
-    SELECT held.*, CASE WHEN must_be_new THEN 'taken'
+    SELECT locked.*, CASE WHEN must_be_new THEN 'taken'
                         WHEN expected_version <> was_version THEN 'stale'
                         WHEN changed = '' THEN 'unchanged' ELSE 'changed' END AS kind
-    FROM held
+    FROM locked
 ), fresh AS (
     SELECT request.*, COALESCE(stage, :first_stage) AS new_stage,
            COALESCE(external_id, '') AS own_id,
@@ -46,7 +46,7 @@ _HELD = """, held AS (
            ) AS copy_number
     FROM request
     WHERE NOT must_exist
-      AND NOT EXISTS (SELECT FROM held WHERE held.external_id = request.external_id)
+      AND NOT EXISTS (SELECT FROM locked WHERE locked.external_id = request.external_id)
 )"""
 
 # New users with equal content are interchangeable, unless they have an external id.
@@ -100,8 +100,8 @@ _OUTCOME = """, outcome AS (
     FROM known WHERE kind <> 'changed'
     UNION ALL
     SELECT position, 'missing', NULL, NULL, full_name, phone, stage, fields, external_id
-    FROM request
-    WHERE must_exist AND NOT EXISTS (SELECT FROM held WHERE held.external_id = request.external_id)
+    FROM request WHERE must_exist
+      AND NOT EXISTS (SELECT FROM locked WHERE locked.external_id = request.external_id)
 )"""
 
 # Nothing is stored for a rejected request: the client may correct it under the same key.
@@ -119,9 +119,9 @@ SELECT outcome.*, event_id, event.action, event.changed, event.stage_version, oc
 FROM outcome LEFT JOIN written USING (position) LEFT JOIN event USING (event_id)
 """)
 
-UPSERT = _REQUEST + _HELD + _WRITTEN + EVENT + _OUTCOME + _RESULT
+UPSERT = _REQUEST + _LOCKED + _WRITTEN + EVENT + _OUTCOME + _RESULT
 #: Under an idempotency key: an existing key rolls it all back.
-UPSERT_ONCE = _REQUEST + _HELD + _WRITTEN + EVENT + _OUTCOME + _KEY + _RESULT
+UPSERT_ONCE = _REQUEST + _LOCKED + _WRITTEN + EVENT + _OUTCOME + _KEY + _RESULT
 
 #: The outcomes under an idempotency key; NULL if it was used for a single write.
 FIRST_OUTCOMES = as_json(f"""

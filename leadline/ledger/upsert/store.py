@@ -21,7 +21,7 @@ from leadline.settings import settings
 from leadline.users import further_fields
 from leadline.users.model import DEFAULT_STAGES, User, UserId
 
-#: How often a statement is run if other requests create some of its users at the same time.
+#: How often the statement is tried while other requests create some of its users.
 ATTEMPTS = 10
 
 
@@ -43,7 +43,7 @@ def write(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Ou
             if error.code != UNIQUE_VIOLATION:
                 raise
             if not key or error.constraint == write_sql.EXTERNAL_ID:
-                continue  # another request has just created one of these users
+                continue  # another request has just created one of these users: it exists now
         earlier = first_outcomes(items, key)
         if earlier is not None:
             return earlier
@@ -54,7 +54,7 @@ def write(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Ou
 def _run(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Outcome]:
     trace = trace_context.current()
     params: dict[str, object] = {
-        "items": orjson.dumps([_params(*numbered) for numbered in items.items()]).decode(),
+        "items": orjson.dumps([_params(at, item) for at, item in items.items()]).decode(),
         "first_stage": DEFAULT_STAGES[0],
         "grace_s": settings().publish_grace_s,
         "correlation_id": trace.correlation_id,

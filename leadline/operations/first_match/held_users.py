@@ -1,7 +1,7 @@
 """An operator's decision about a held user: link it to a lead, or create a new one."""
 
 from leadline.errors import InvalidRequest
-from leadline.ledger import held
+from leadline.ledger import held_users
 from leadline.ledger.resync import resync_events
 from leadline.ledger.resync.resync_events import ResyncRequest
 from leadline.messages.attributes import CREATE
@@ -19,7 +19,7 @@ def link(user_id: int, lead_id: int) -> None:
         InvalidRequest: the user is not held, the lead was not found for it, or is another user's.
         DatabaseDown: the outcome is unknown; safe to repeat.
     """
-    held_rows = held.page(1, user_id=user_id)
+    held_rows = held_users.page(1, user_id=user_id)
     if not held_rows:
         raise InvalidRequest(NOT_HELD.format(user_id))
     if lead_id not in held_rows[0]["lead_ids"]:
@@ -34,7 +34,7 @@ def create(user_id: int) -> None:
         InvalidRequest: the user is not held.
         DatabaseDown: the outcome is unknown; safe to repeat.
     """
-    if not held.page(1, user_id=user_id):
+    if not held_users.page(1, user_id=user_id):
         raise InvalidRequest(NOT_HELD.format(user_id))
     _decide(user_id)
 

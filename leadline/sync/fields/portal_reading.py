@@ -36,7 +36,7 @@ def read(call: Call, mapping: FieldMap | None = None) -> dict[str, PortalField]:
         {status_type: portal_fields.parse_list(answer) for status_type, answer in lists.items()},
     )
     people = portal_fields.mapped_people(mapping, portal) if mapping else frozenset()
-    return portal_fields.without_people(portal, _unknown(call, people)) if people else portal
+    return portal_fields.with_unknown_people(portal, _unknown(call, people)) if people else portal
 
 
 def _unknown(call: Call, people: frozenset[str]) -> frozenset[str]:

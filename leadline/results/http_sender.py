@@ -1,4 +1,4 @@
-"""Posts results to an endpoint, signed.
+"""Posts results to an endpoint's URL, signed as Standard Webhooks specifies.
 
 No redirect is followed, an answer's body is read up to `ANSWER_MAX`, and each call ends within
 `CONNECT_S` and `ANSWER_S`, also if the receiver trickles its answer.
@@ -27,7 +27,7 @@ _HEADERS = {"Content-Type": "application/json", "User-Agent": "leadline"}
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-class WebhookSender:
+class HttpSender:
     """Posts to one endpoint over persistent connections."""
 
     def __init__(self, endpoint: Endpoint) -> None:

@@ -1,7 +1,7 @@
 """Users held for an operator: several leads or contacts match, so no lead was created.
 
 Their events stay open and are republished hourly: the duplicates may have been resolved in the CRM
-meanwhile. A row counts until its version of the user, or a later one, is synced.
+meanwhile. A row of `held_users` holds its user until that version of it, or a later one, is synced.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from leadline.runtime.postgres.pool import database
 #: After how long a held event is republished, which repeats the search.
 SEARCH_AGAIN_S = 3600.0
 
-_COUNTS = """
+_IS_HELD = """
 held_users.version > users.synced_version AND users.sync_status = 'waiting'
 AND users.erased_at IS NULL
 """
@@ -50,13 +50,13 @@ _PAGE = as_json(f"""
     SELECT users.id AS user_id, users.full_name, users.phone, held_users.version, since, reason,
            lead_ids, contact_ids
     FROM held_users JOIN users ON users.id = held_users.user_id
-    WHERE {_COUNTS} AND users.id > :after
+    WHERE {_IS_HELD} AND users.id > :after
       AND (CAST(:user_id AS bigint) IS NULL OR users.id = CAST(:user_id AS bigint))
     ORDER BY users.id LIMIT :limit
 """)  # noqa: S608 - of constants; values are parameters
 _COUNT = f"""
 SELECT count(*) AS users FROM held_users JOIN users ON users.id = held_users.user_id
-WHERE {_COUNTS}
+WHERE {_IS_HELD}
 """  # noqa: S608 - of constants; values are parameters
 
 
