@@ -3,7 +3,7 @@
 import functions_framework
 from flask import Request
 
-from leadline.api import write_headers
+from leadline.api import writes
 from leadline.api.paths import require_collection
 from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import cooperative
@@ -18,8 +18,8 @@ from leadline.users.model import NewUser
 def create_user(request: Request) -> RawResponse:
     """201 with the user and its Location; 409 if another user has its external id."""
     require_collection(request)
-    new = write_headers.parse_body(with_fields(NewUser), request)
-    key = write_headers.idempotency_key(request, "create", new)
+    new = writes.parse_body(with_fields(NewUser), request)
+    key = writes.idempotency_key(request, "create", new)
     if new.external_id is not None:
         # Cold start: few users have an external id.
         from leadline.ledger.upsert import accept as upserts  # noqa: PLC0415
@@ -33,5 +33,5 @@ def create_user(request: Request) -> RawResponse:
             new.further(),
             must_be_new=True,
         )
-        return write_headers.outcome_response(upserts.accept_one(item, key))
-    return write_headers.user_response(accept.create(new, key), created=True)
+        return writes.outcome_response(upserts.accept_one(item, key))
+    return writes.user_response(accept.create(new, key), created=True)

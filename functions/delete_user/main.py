@@ -5,7 +5,7 @@ from http import HTTPStatus
 import functions_framework
 from flask import Request
 
-from leadline.api import write_headers
+from leadline.api import writes
 from leadline.api.paths import user_id
 from leadline.ledger.erasure import erase
 from leadline.runtime.concurrency.greenlets import cooperative
@@ -19,6 +19,6 @@ from leadline.users.model import UserId
 def delete_user(request: Request) -> RawResponse:
     """204, also for a user that was erased before; 404 for an id that no user ever had."""
     user = UserId(user_id(request))
-    version = write_headers.expected_version(request, write_headers.version_reader(user))
+    version = writes.expected_version(request, writes.version_reader(user))
     erase.erase(user, version)
     return RawResponse(b"", HTTPStatus.NO_CONTENT, {})

@@ -23,7 +23,7 @@ from leadline.workqueue.republication import PendingEvents, make_outdated_due
 
 
 def _set_gauges() -> None:
-    from leadline.operations import gauges  # noqa: PLC0415 - imports three clients, of which a tick uses one
+    from leadline.operations import gauges  # noqa: PLC0415 - imports three clients, of which a tick without a scrape needs one
 
     gauges.refresh()
 
@@ -66,10 +66,10 @@ def outbox_relay(_request: Request) -> RawResponse:
     _restore_hold()
     postgres_rollback.check()
     lost_erasures.run()
-    jobs.advance(jobs.OF_USERS)
+    jobs.advance(jobs.OF_USERS)  # the relay then publishes the events that they enter
     make_outdated_due(relay.make_due)
     result = relay.run(PendingEvents().pending_among)
-    jobs.advance(jobs.OF_DEAD_LETTERS)
+    jobs.advance(jobs.OF_DEAD_LETTERS)  # needs RabbitMQ, which the relay has just reached
     _discard_dead_letters_of_erased()
     stage_sync.refresh()
     _check_fields()

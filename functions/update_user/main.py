@@ -3,7 +3,7 @@
 import functions_framework
 from flask import Request
 
-from leadline.api import write_headers
+from leadline.api import writes
 from leadline.api.paths import user_id
 from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import cooperative
@@ -18,7 +18,7 @@ from leadline.users.model import Changes, UserId
 def update_user(request: Request) -> RawResponse:
     """200 with the user; 404 if it does not exist, 412 if its version is not that of If-Match."""
     user = UserId(user_id(request))
-    changes = write_headers.parse_body(with_fields(Changes), request)
-    key = write_headers.idempotency_key(request, "update", user, changes)
-    version = write_headers.expected_version(request, write_headers.version_reader(user))
-    return write_headers.user_response(accept.change(user, changes, version, key))
+    changes = writes.parse_body(with_fields(Changes), request)
+    key = writes.idempotency_key(request, "update", user, changes)
+    version = writes.expected_version(request, writes.version_reader(user))
+    return writes.user_response(accept.change(user, changes, version, key))

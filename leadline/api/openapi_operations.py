@@ -89,13 +89,14 @@ OPERATIONS = (
         "All conditions must hold. `next` is the `after` of the next page. To follow changes, pass "
         "the newest `updated_at` of the last round, less ten seconds, as `updated_since`: a write "
         "may become visible that much later than its time. A `+` in a query must be sent as `%2B`.",
-        {"items": [_STORED], "next": None},
+        response_example={"items": [_STORED], "next": None},
         query=Query, response_headers=(), errors=(*_READ_ERRORS, 422),
     ),
     Operation(
         "POST", "/users", "createUser", "Create a user.", "write", User, "Users",
         "The lead is created soon after, also if RabbitMQ, Redis or Bitrix24 is down now.",
-        _USER, (201,), NewUser, {"full_name": _NAME, "phone": _PHONE},
+        response_example=_USER, statuses=(201,),
+        body=NewUser, body_example={"full_name": _NAME, "phone": _PHONE},
         headers=("Idempotency-Key",), response_headers=("ETag", "Location"), errors=_WRITE_ERRORS,
     ),
     Operation(
@@ -104,7 +105,7 @@ OPERATIONS = (
         "Each user is handled for itself, as `POST /users` does, or with an `external_id` as "
         "`PUT /users/by-external-id/{external_id}`: the status of the whole is 200 although some "
         "are rejected. One `external_id` may occur once. The rate limit counts users.",
-        {
+        response_example={
             "items": [
                 {"status": 201, "version": 1, "user": _USER_WITH_EXTERNAL_ID},
                 {"status": 422, "problem": _INVALID},
@@ -124,31 +125,35 @@ OPERATIONS = (
         "Create or change the user with this external id.", "write", User, "Own ids",
         "201 if it is new. Otherwise only what differs is changed; if nothing does, there is no "
         "new version. Concurrent requests create one user. With If-Match no user is created.",
-        _USER_WITH_EXTERNAL_ID, (200, 201), Upsert, {"full_name": _NAME, "phone": _PHONE},
+        response_example=_USER_WITH_EXTERNAL_ID, statuses=(200, 201),
+        body=Upsert, body_example={"full_name": _NAME, "phone": _PHONE},
         headers=("Idempotency-Key", "If-Match"), errors=(*_WRITE_ERRORS, 412),
     ),
     Operation(
         "GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read", UserDetails,
         "Users", "With the last ten writes of the last 30 days.",
-        {**_STORED, "sync": {**_SYNC, "events": [_EVENT]}}, errors=(*_READ_ERRORS, 404, 410),
+        response_example={**_STORED, "sync": {**_SYNC, "events": [_EVENT]}},
+        errors=(*_READ_ERRORS, 404, 410),
     ),
     Operation(
         "PATCH", "/users/{id}", "updateUser", "Change the given fields.", "write", User, "Users",
         "The other fields keep their values, and so does the stage of the lead unless it is given.",
-        {**_USER, "full_name": "Пётр Петров"}, body=Changes,
+        response_example={**_USER, "full_name": "Пётр Петров"}, body=Changes,
         body_example={"full_name": "Пётр Петров"}, headers=("Idempotency-Key", "If-Match"),
         errors=(*_WRITE_ERRORS, 404, 412),
     ),
     Operation(
         "POST", "/users/{id}/move", "moveUser", "Set the stage.", "write", User, "Users",
-        "Also if the lead was moved in the CRM meanwhile.", {**_USER, "stage": "IN_PROCESS"},
+        "Also if the lead was moved in the CRM meanwhile.",
+        response_example={**_USER, "stage": "IN_PROCESS"},
         body=Move, body_example={"stage": "IN_PROCESS"}, headers=("Idempotency-Key", "If-Match"),
         errors=(*_WRITE_ERRORS, 404, 412),
     ),
     Operation(
         "DELETE", "/users/{id}", "eraseUser", "Erase the person, for good.", "erase", None, "Users",
         "Name and phone are forgotten here and in Bitrix24; id and version stay. A repetition is "
-        "204, too.", None, (204,), headers=("If-Match",), response_headers=(),
+        "204, too.",
+        response_example=None, statuses=(204,), headers=("If-Match",), response_headers=(),
         errors=(*_READ_ERRORS, 404, 412, 429),
     ),
     Operation(
@@ -156,7 +161,10 @@ OPERATIONS = (
         "Stages",
         "Read from the portal hourly; before the first time, the stages of a new portal. May be "
         "cached for a minute.",
-        {"items": [{"id": "NEW", "name": "Unassigned"}, {"id": "JUNK", "name": None}]},
-        (200, 304), headers=("If-None-Match",), response_headers=("ETag-Of-List", "Cache-Control"),
+        response_example={
+            "items": [{"id": "NEW", "name": "Unassigned"}, {"id": "JUNK", "name": None}]
+        },
+        statuses=(200, 304),
+        headers=("If-None-Match",), response_headers=("ETag-Of-List", "Cache-Control"),
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Request
 from pydantic import BaseModel
 
-from leadline.api import write_headers
+from leadline.api import writes
 from leadline.errors import DuplicateExternalId, InvalidRequest, LeadlineError, VersionMismatch
 from leadline.ledger.upsert import accept
 from leadline.ledger.upsert.outcome import Item, Outcome
@@ -34,18 +34,18 @@ def put(request: Request, external_id: str) -> RawResponse:
         VersionMismatch: If-Match names another version, or there is no such user.
     """
     validate(_Path, {"external_id": external_id})
-    body = write_headers.parse_body(further_fields.with_fields(Upsert), request)
+    body = writes.parse_body(further_fields.with_fields(Upsert), request)
     item = Item(
         body.full_name,
         body.phone,
         body.stage,
         external_id,
         body.further(),
-        expected_version=write_headers.expected_version(request, _version_reader(external_id)),
+        expected_version=writes.expected_version(request, _version_reader(external_id)),
         must_exist="HTTP_IF_MATCH" in request.environ,
     )
-    key = write_headers.idempotency_key(request, "upsert", external_id, body)
-    return write_headers.outcome_response(accept.accept_one(item, key))
+    key = writes.idempotency_key(request, "upsert", external_id, body)
+    return writes.outcome_response(accept.accept_one(item, key))
 
 
 def _version_reader(external_id: str) -> Callable[[], int]:
@@ -72,7 +72,7 @@ def batch(request: Request) -> RawResponse:
     users = parse(Batch, request).users
     if caller := trace_context.caller():
         rate_limit.writes().acquire_more(caller, len(users))
-    key = write_headers.idempotency_key(request, "batch", users)
+    key = writes.idempotency_key(request, "batch", users)
     allowed = stages.allowed()
     items, rejected = _parse(users, allowed)
     outcomes = accept.accept_many(items, key)
@@ -115,7 +115,7 @@ def _accepted(outcome: Outcome) -> dict[str, object]:
     return {
         "status": status.value,
         "version": outcome.version,
-        "user": write_headers.body_of(outcome.user),
+        "user": writes.body_of(outcome.user),
     }
 
 

@@ -143,7 +143,8 @@ def blank(
     mapping = field_map()
     cleared = further_fields.blank_columns(lead_id, is_neutral=is_neutral)
     fields: dict[str, Any] = {**cleared, **_name(name, mapping)}
-    rows = (*(("PHONE", row) for row in phone_rows), *other_rows)
+    rows = [("PHONE", row) for row in phone_rows]
+    rows += other_rows
     if rows and is_neutral:
         fields["fm"] = neutral.rows(lead_id, rows)
     elif rows:

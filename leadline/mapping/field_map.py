@@ -3,7 +3,7 @@
 import hashlib
 import re
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -26,6 +26,13 @@ RESERVED = frozenset(
 )  # fmt: skip
 
 Constant = str | int | float | bool
+
+
+class NamedField(NamedTuple):
+    """A further field with its name."""
+
+    name: str
+    field: UserField
 
 
 class FieldMap(BaseModel):
@@ -87,9 +94,9 @@ class FieldMap(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @cached_property
-    def by_target(self) -> dict[str, tuple[str, UserField]]:
+    def by_target(self) -> dict[str, NamedField]:
         """Each field with its name, by where it lives in the lead."""
-        return {field.target: (name, field) for name, field in self.fields.items()}
+        return {field.target: NamedField(name, field) for name, field in self.fields.items()}
 
     @cached_property
     def email_names(self) -> tuple[str, ...]:

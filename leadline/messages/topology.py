@@ -77,13 +77,13 @@ def dead_letter_queue(name: str) -> Queue:
 
 def delay_queues(name: str) -> tuple[Queue, ...]:
     """The delay queues of a main queue; expired messages return to the main queue."""
-    kind = settings().queue_type
     arguments: dict[str, object] = {
-        "x-queue-type": kind,
+        "x-queue-type": settings().queue_type,
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": name,
-        **(_AT_LEAST_ONCE if kind == "quorum" else {}),
     }
+    if settings().queue_type == "quorum":
+        arguments |= _AT_LEAST_ONCE
     return tuple(
         Queue(
             delay_name(name, step), {**arguments, "x-message-ttl": step * 1000}, is_auxiliary=True

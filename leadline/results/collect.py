@@ -100,9 +100,12 @@ def collect(endpoints: Sequence[Endpoint]) -> int:
     """
     if database().run(_BEGIN):
         return 0
-    pairs = [(endpoint.name, kind) for endpoint in endpoints for kind in sorted(endpoint.kinds)]
-    kinds = {kind for _, kind in pairs}
-    params = {"names": [name for name, _ in pairs], "kinds": [kind for _, kind in pairs]}
+    names: list[str] = []
+    kinds: list[str] = []
+    for endpoint in endpoints:
+        kinds += sorted(endpoint.kinds)
+        names += [endpoint.name] * len(endpoint.kinds)
+    params = {"names": names, "kinds": kinds}
     # Accepted before settled: the order in which both happen to a write.
     accepted = _collect_all(_ACCEPTED, params) if "user.changed" in kinds else 0
     return accepted + _collect_all(_SETTLED, params)

@@ -186,10 +186,11 @@ def undelivered() -> dict[str, dict[str, Any]]:
     (None if none waits), the number `given_up` within the last day, and the `problem`: why the
     endpoint can't be reached, else why it rejected a waiting result, else None.
     """
-    rows = database().run(_UNDELIVERED, counted=COUNT_MAX)
-    return {
-        row["endpoint"]: {name: row[name] for name in row if name != "endpoint"} for row in rows
-    }
+    by_endpoint = {}
+    for row in database().run(_UNDELIVERED, counted=COUNT_MAX):
+        endpoint = row.pop("endpoint")
+        by_endpoint[endpoint] = row
+    return by_endpoint
 
 
 def replay(endpoint: str, kinds: Sequence[str], age_s: float, user_id: int | None) -> int:

@@ -90,9 +90,7 @@ def _settle(endpoint: Endpoint, results: list[Result], outcomes: list[Outcome]) 
     if delivered:
         deliveries.record_delivered(endpoint.name, [result.seq for result in delivered])
         DELIVERED.inc("delivered", by=len(delivered))
-    is_down = (
-        bool(failed) and not delivered and any(outcome.is_unreachable for _, outcome in failed)
-    )
+    is_down = not delivered and any(outcome.is_unreachable for _, outcome in failed)
     if is_down:
         problem = next(outcome.problem for _, outcome in failed if outcome.is_unreachable)
         deliveries.record_unreachable(endpoint.name, [result.seq for result, _ in failed], problem)

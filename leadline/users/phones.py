@@ -18,7 +18,10 @@ from leadline.users.numbering_plans import PLANS
 MAX_DIGITS = 15
 
 _PLAIN = re.compile(rf"\+[1-9][0-9]{{6,{MAX_DIGITS - 1}}}")
+#: Maximum digits of a calling code.
 _MAX_CODE_DIGITS = 3
+#: The prefix of a call to another country, in most countries.
+_INTERNATIONAL_PREFIX = "00"
 
 
 def e164(text: str, region: str) -> str:
@@ -53,7 +56,8 @@ def possible_numbers(text: str, region: str) -> tuple[str, ...]:
     """
     notations = [text.strip()]
     if not notations[0].startswith("+"):
-        notations.append("+" + re.sub("[^0-9]", "", text).removeprefix("00"))
+        digits = re.sub("[^0-9]", "", text)
+        notations.append(f"+{digits.removeprefix(_INTERNATIONAL_PREFIX)}")
     numbers: dict[str, None] = {}
     for notation in notations:
         with suppress(ValueError):
@@ -61,10 +65,6 @@ def possible_numbers(text: str, region: str) -> tuple[str, ...]:
     if not numbers:
         raise ValueError("must be a phone number with country code, like +77001112233")
     return tuple(numbers)
-
-
-#: The prefix of a call to another country, in most countries.
-_INTERNATIONAL_PREFIX = "00"
 
 
 def dialled(digits: str) -> tuple[str, ...]:
@@ -116,9 +116,9 @@ def canonical(text: str, region: str) -> str:
         return text
 
 
-#: How many trailing digits two notations of one phone have in common, without country and trunk
-#: codes.
-_SHARED_DIGITS = range(7, 11)
+#: How many trailing digits two notations of one phone have in common at least and at most: without
+#: country and trunk codes.
+_SHARED_DIGITS_MIN, _SHARED_DIGITS_MAX = 7, 10
 
 
 def is_similar(text: str, other: str) -> bool:
@@ -126,9 +126,9 @@ def is_similar(text: str, other: str) -> bool:
 
     Ignores the country, which suffices for a lead that is known by its id.
     """
-    digits = [_digits(phone).lstrip("0")[-_SHARED_DIGITS[-1] :] for phone in (text, other)]
-    shared = min(map(len, digits))
-    return shared in _SHARED_DIGITS and digits[0][-shared:] == digits[1][-shared:]
+    ends = [_digits(phone).lstrip("0")[-_SHARED_DIGITS_MAX:] for phone in (text, other)]
+    length = min(map(len, ends))
+    return length >= _SHARED_DIGITS_MIN and ends[0][-length:] == ends[1][-length:]
 
 
 def is_same(text: str, number: str) -> bool:

@@ -23,6 +23,7 @@ from leadline.users.model import MAX_ID, ExternalId, Stage, UserId
 Timestamp = Annotated[
     str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00.000Z"])
 ]
+SyncStatus = Literal["waiting", "synced", "failed"]
 _CLOSED = with_config(ConfigDict(extra="forbid"))
 #: Maximum length of a phone in any notation, as in the bodies of writes.
 _PHONE_MAX = 40
@@ -55,7 +56,7 @@ class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     stage: Stage | None = None
-    sync: Literal["waiting", "synced", "failed"] | None = None
+    sync: SyncStatus | None = None
     phone: Annotated[
         tuple[str, ...] | None,
         BeforeValidator(_possible_phones),
@@ -97,9 +98,6 @@ class Event(TypedDict):
     occurred_at: Timestamp
     published_at: Timestamp | None
     settled_at: Timestamp | None
-
-
-SyncStatus = Literal["waiting", "synced", "failed"]
 
 
 @_CLOSED

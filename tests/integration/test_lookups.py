@@ -10,7 +10,7 @@ import pytest
 from leadline.ledger import retention, settle, write
 from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
-from leadline.ledger.upsert import store
+from leadline.ledger.upsert import write as upsert_write
 from leadline.ledger.upsert.outcome import Item
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres.dsn import servers
@@ -95,7 +95,9 @@ def test_a_text_that_cannot_be_a_phone_is_422(phone: str) -> None:
 
 def test_users_are_found_by_external_id_and_by_lead() -> None:
     create()
-    event = store.write({0: Item("Bo", "+77001112233", external_id="Ключ 7+8")}, None)[0].event
+    event = upsert_write.upsert({0: Item("Bo", "+77001112233", external_id="Ключ 7+8")}, None)[
+        0
+    ].event
     assert event
     settle_synced(event, 4711)
     user = event.user.id

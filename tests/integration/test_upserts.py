@@ -18,7 +18,8 @@ from leadline import process
 from leadline.errors import DatabaseBusy, ExternalIdTaken, VersionMismatch
 from leadline.ledger import outbox, write
 from leadline.ledger.event import Event
-from leadline.ledger.upsert import accept, store
+from leadline.ledger.upsert import accept
+from leadline.ledger.upsert import write as upsert_write
 from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.settings import settings
 from leadline.users import stages
@@ -591,7 +592,7 @@ def race(seed: int, user: UserId) -> list[Conditional]:
         try:
             if number % 2:
                 item = replace(ITEM, full_name=name, expected_version=expected, must_exist=True)
-                outcome = store.write({0: item}, None)[0]
+                outcome = upsert_write.upsert({0: item}, None)[0]
                 return Conditional(expected, outcome.version if outcome.event else None)
             changes = Changes(full_name=name)
             return Conditional(expected, write.change(user, changes, expected, None).event.version)
@@ -620,7 +621,7 @@ def test_a_user_that_another_request_creates_meanwhile_is_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A statement conflicts with a row that was inserted after it began, and cannot see it."""
-    run = store._run  # noqa: SLF001 - the moment between two statements
+    run = upsert_write._run  # noqa: SLF001 - the moment between two statements
     statements: list[int] = []
 
     def run_while_another_inserts(items: Any, key: Any) -> Any:
@@ -632,8 +633,8 @@ def test_a_user_that_another_request_creates_meanwhile_is_changed(
             )
         return run(items, key)
 
-    monkeypatch.setattr(store, "_run", run_while_another_inserts)
+    monkeypatch.setattr(upsert_write, "_run", run_while_another_inserts)
     assert accept.accept_one(ITEM, None).kind == "changed"
-    monkeypatch.setattr(store, "ATTEMPTS", 0)
+    monkeypatch.setattr(upsert_write, "ATTEMPTS", 0)
     with pytest.raises(DatabaseBusy):
         accept.accept_one(ITEM, None)

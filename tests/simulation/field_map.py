@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from leadline.api import write_headers
+from leadline.api import writes
 from leadline.bitrix24.lead_fields import further_fields, further_parsing
 from leadline.ledger import accept
 from leadline.users.further_fields import with_fields
@@ -136,7 +136,7 @@ class MappedSystem(System):
         if write.stage is not None:
             fields["stage"] = STAGES[write.stage]
         key = f"key-{write.user}-{write.at_s}" if write.with_key else None
-        repeat = write_headers.bind_key("client", key, write, expected)
+        repeat = writes.bind_key("client", key, write, expected)
         if write.kind == "create":
             new = with_fields(NewUser).model_validate({"full_name": NAMES[0], **fields})
             return accept.create(new, repeat)

@@ -10,7 +10,7 @@ import orjson
 import pika
 import redis
 
-from leadline.api import write_headers
+from leadline.api import writes
 from leadline.connector.message import SERVED, Verdict
 from leadline.errors import BitrixError, DependencyDown, LeadlineError, QueueError
 from leadline.ledger import accept
@@ -376,7 +376,7 @@ class System:
         if write.stage is not None:
             fields["stage"] = STAGES[write.stage]
         key = f"key-{write.user}-{write.at_s}" if write.with_key else None
-        repeat = write_headers.bind_key("client", key, write, expected)
+        repeat = writes.bind_key("client", key, write, expected)
         if write.kind == "create":
             return accept.create(NewUser(**fields), repeat)
         change = Move(**fields) if write.kind == "move" else Changes(**fields)

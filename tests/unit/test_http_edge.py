@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
-from leadline.api import write_headers
+from leadline.api import writes
 from leadline.api.paths import require_collection, user_id
 from leadline.errors import (
     FieldError,
@@ -240,8 +240,8 @@ def version_3() -> int:
 )
 def test_if_match_names_versions(tag: str, version: int | None) -> None:
     request = request_for("/", **{"If-Match": tag})
-    assert write_headers.expected_version(request, version_3) == version
-    assert write_headers.expected_version(request_for("/"), version_3) is None
+    assert writes.expected_version(request, version_3) == version
+    assert writes.expected_version(request_for("/"), version_3) is None
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_an_impossible_etag_matches_no_version(tag: str) -> None:
     environ = EnvironBuilder(path="/").get_environ()
     environ["HTTP_IF_MATCH"] = tag
     with pytest.raises(VersionMismatch):
-        write_headers.expected_version(Request(environ), version_3)
+        writes.expected_version(Request(environ), version_3)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "nonsense"])
@@ -268,7 +268,7 @@ def test_a_compressed_body_is_answered_with_what_to_do(encoding: str) -> None:
 def test_an_idempotency_key_has_a_maximum_length(key: str) -> None:
     request = request_for("/", **{"Idempotency-Key": key})
     with pytest.raises(InvalidRequest) as caught:
-        write_headers.idempotency_key(request, "create")
+        writes.idempotency_key(request, "create")
     assert caught.value.status == HTTPStatus.BAD_REQUEST
 
 
@@ -276,7 +276,7 @@ def test_a_keys_fingerprint_depends_on_the_whole_request() -> None:
     def fingerprint(*parts: object, **headers: str) -> bytes:
         request = request_for("/", **{"Idempotency-Key": "k", **headers})
         trace_context.set_caller("me")
-        key = write_headers.idempotency_key(request, *parts)
+        key = writes.idempotency_key(request, *parts)
         assert key is not None
         return key.fingerprint
 
@@ -302,13 +302,11 @@ def test_a_keys_fingerprint_depends_on_the_whole_request() -> None:
 )
 def test_a_key_of_the_previous_version_is_recognised(body: object, text: str) -> None:
     """Two versions run side by side, and a repeat may reach the other one."""
-    key = write_headers.idempotency_key(
-        request_for("/", **{"Idempotency-Key": "k"}), "create", body
-    )
+    key = writes.idempotency_key(request_for("/", **{"Idempotency-Key": "k"}), "create", body)
     assert key
     assert key.fingerprint == hashlib.sha256(f"(None, 'create', {text})".encode()).digest()
     other = body.model_copy(update={"external_id": "a"})  # type: ignore[attr-defined]
-    recognised = write_headers.idempotency_key(
+    recognised = writes.idempotency_key(
         request_for("/", **{"Idempotency-Key": "k"}), "create", other
     )
     assert recognised

@@ -19,7 +19,8 @@ AUDITED_LETTERS_MAX = 200
 #: Maximum number of users in an export, and of users read at a time.
 EXPORT_MAX = 5000
 EXPORT_PAGE = 200
-#: Names of jobs in the audit trail. A resync has its name of earlier releases: stored rows have it.
+#: The kinds of jobs in the audit trail. Names of actions stay as they are stored: a resync is
+#: "send again", and the number of users or letters to process is "asked".
 JOB_ACTIONS = {
     "resync": "send failed again",
     "replay": "replay dead letters",
@@ -27,25 +28,25 @@ JOB_ACTIONS = {
 }
 
 
-def resync(request: Request, number: str) -> object:
+def resync(request: Request, digits: str) -> object:
     """Resync one user: the page's *Retry*."""
     from leadline.operations.resync_users import resync_users  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
-    user_id = parse_id(number)
+    user_id = parse_id(digits)
     with _audited("send again", user_ids=[user_id]) as record:
         requested, waiting, missing = resync_users([user_id])
         record["asked"] = requested
     return {"asked_again": requested, "waiting_already": waiting, "not_found": missing}
 
 
-def sent_calls(request: Request, number: str) -> object:
+def sent_calls(request: Request, digits: str) -> object:
     """The calls for a user's last events, with their answers: personal data, so it is audited."""
     from leadline.operations import timeline  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.users.model import UserId  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
-    user_id = parse_id(number)
+    user_id = parse_id(digits)
     with _audited("read what was sent", user_ids=[user_id]) as record:
         events = timeline.last_calls(UserId(user_id))
         record["events"] = len(events)
@@ -69,14 +70,15 @@ def export(request: Request) -> object:
     return {"items": users, "is_all": after is None}
 
 
-def choose(request: Request, number: str) -> object:
+def choose(request: Request, digits: str) -> object:
     """Link a held user to a lead, or have one created."""
     from leadline.operations.first_match import held_users  # noqa: PLC0415 - cold start: only this call needs it
 
     lead_id = parse(Choice, request).lead_id
-    user_id = parse_id(number)
+    user_id = parse_id(digits)
     action = "link held user" if lead_id else "create lead of held user"
-    with _audited(action, user_ids=[user_id], **({"lead": lead_id} if lead_id else {})):
+    details = {"lead": lead_id} if lead_id else {}
+    with _audited(action, user_ids=[user_id], **details):
         if lead_id:
             held_users.link(user_id, lead_id)
         else:

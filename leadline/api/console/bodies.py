@@ -58,10 +58,11 @@ class NewJob(Body):
 
     @model_validator(mode="after")
     def _require_matching_selection(self) -> "NewJob":
-        selects_letters = bool(self.ids or self.queue)
-        selects_users = bool(self.user_ids)
-        is_of_users = self.kind == "resync"
-        if (is_of_users and selects_letters) or (not is_of_users and selects_users):
+        if self.kind == "resync":
+            is_of_other_kind = bool(self.ids or self.queue)
+        else:
+            is_of_other_kind = bool(self.user_ids)
+        if is_of_other_kind:
             raise ValueError("the selection is not one for this kind of job")
         return self
 

@@ -57,12 +57,12 @@ def users(request: Request) -> object:
     return search.page(parse_query(search.Search, request))
 
 
-def user(_request: Request, number: str) -> object:
+def user(_request: Request, digits: str) -> object:
     """One user with the steps of its last events."""
     from leadline.operations import timeline  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.users.model import UserId  # noqa: PLC0415 - cold start: only this call needs it
 
-    return timeline.read(UserId(parse_id(number)))
+    return timeline.read(UserId(parse_id(digits)))
 
 
 def failures(_request: Request) -> object:
@@ -99,7 +99,8 @@ def dead_letters(_request: Request) -> object:
 
     letters = collect(ALL, summary, DEAD_LETTERS_COUNTED)
     items: list[dict[str, Any]] = []
-    for queue in sorted({letter["queue"] for letter in letters}):
+    queues = sorted({letter["queue"] for letter in letters})
+    for queue in queues:
         of_queue = [letter for letter in letters if letter["queue"] == queue]
         items += of_queue[:DEAD_LETTERS_MAX]
     return {

@@ -151,7 +151,7 @@ def needs_lookup(applied: AppliedFields, state: DesiredFields) -> bool:
     if mapping is None:
         return False
     for target, value in desired_values(state).items():
-        user_field = mapping.by_target[target][1]
+        user_field = mapping.by_target[target].field
         is_known = target in applied.values
         if user_field.owner == "crm" and not is_known and value is not None:
             return True
@@ -171,7 +171,7 @@ def _values_to_write(
     if mapping is None:
         return
     for target, value in desired_values(state).items():
-        user_field = mapping.by_target[target][1]
+        user_field = mapping.by_target[target].field
         if target not in applied.values:
             if user_field.owner == "leadline":
                 yield target, value
@@ -246,7 +246,7 @@ def as_written(applied: AppliedFields) -> AppliedFields:
 
 
 def _column(mapping: "FieldMap", target: str, value: str | None) -> dict[str, str]:
-    user_field = mapping.by_target[target][1]
+    user_field = mapping.by_target[target].field
     return {targets.item_name(target): lead_values.as_sent(target, user_field.type, value)}
 
 

@@ -74,7 +74,7 @@ def _parse_value(target: str, user_field: "UserField", raw: Any) -> LeadValues:
 
 
 def _item_rows(fm: Any) -> dict[str, list[Row]] | None:
-    """The rows by kind; None if one is unreadable: the lead's values are then unknown."""
+    """The rows of `fm`, all multi-fields, by multi-field; None if one is unreadable."""
     rows: dict[str, list[Row]] = {}
     if fm and not isinstance(fm, list):
         return None

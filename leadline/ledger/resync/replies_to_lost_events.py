@@ -26,6 +26,7 @@ def recover(reply: Reply, claimed_history: str | None) -> bool:
         installation.begin_history(lost=history)
     elif history == current:
         return False
+    # Otherwise the event belongs to an earlier history, whose end lost it.
     users = snapshots.by_ids([reply.user_id])
     resync_events.request(ResyncRequest(user.id, user.version) for user in users.values())
     return True

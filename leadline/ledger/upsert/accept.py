@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from leadline.errors import ExternalIdTaken, VersionMismatch
 from leadline.ledger import accept
 from leadline.ledger.event import AcceptedWrite, IdempotencyKey
-from leadline.ledger.upsert import store
+from leadline.ledger.upsert import write
 from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.users import stages
 
@@ -18,12 +18,12 @@ def accept_one(item: Item, key: IdempotencyKey | None) -> Outcome:
         VersionMismatch: the user's version is not the expected one, or the user must exist and does
             not.
         InvalidRequest: unknown stage.
-        IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `store.write`.
+        IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `write.upsert`.
     """
-    if key and (earlier := store.first_outcomes({0: item}, key)):
+    if key and (earlier := write.first_outcomes({0: item}, key)):
         return earlier[0]
     stages.check(item.stage)
-    outcome = _offer_events(store.write({0: item}, key))[0]
+    outcome = _offer_events(write.upsert({0: item}, key))[0]
     if outcome.kind == "taken":
         raise ExternalIdTaken
     if outcome.kind in ("stale", "missing"):
@@ -35,13 +35,13 @@ def accept_many(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[i
     """Create or change users; an item without an outcome has an unknown stage.
 
     Raises:
-        IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `store.write`.
+        IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `write.upsert`.
     """
-    if key and (earlier := store.first_outcomes(items, key)):
+    if key and (earlier := write.first_outcomes(items, key)):
         return earlier
     allowed = (None, *stages.allowed())
     valid = {position: item for position, item in items.items() if item.stage in allowed}
-    return _offer_events(store.write(valid, key)) if valid else {}
+    return _offer_events(write.upsert(valid, key)) if valid else {}
 
 
 def _offer_events(outcomes: dict[int, Outcome]) -> dict[int, Outcome]:

@@ -1,4 +1,4 @@
-"""Headers of the writing calls: preconditions, idempotency keys, and the response."""
+"""What the writing calls share: the body, If-Match, the idempotency key, and the response."""
 
 import hashlib
 from collections.abc import Callable

@@ -25,8 +25,8 @@ from leadline.users.model import DEFAULT_STAGES, User, UserId
 ATTEMPTS = 10
 
 
-def write(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Outcome]:
-    """Store users, each external id at most once; returns the outcome of each, by its position.
+def upsert(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Outcome]:
+    """Create or change users, each external id at most once; returns the outcomes, by position.
 
     Raises:
         IdempotencyKeyReused: the idempotency key was used for another request.
@@ -70,7 +70,7 @@ def _run(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Out
 
 
 def _params(position: int, item: Item) -> dict[str, object]:
-    new_fields = {**further_fields.defaults(), **(item.fields or {})} or None
+    new_fields = further_fields.defaults() | dict(item.fields or {})
     return {
         "position": position,
         "event_id": str(uuid7()),
@@ -79,7 +79,7 @@ def _params(position: int, item: Item) -> dict[str, object]:
         "phone": item.phone,
         "stage": item.stage,
         "fields": item.fields,
-        "new_fields": new_fields,
+        "new_fields": new_fields or None,
         "expected_version": item.expected_version,
         "must_exist": item.must_exist,
         "must_be_new": item.must_be_new,
