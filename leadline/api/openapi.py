@@ -165,7 +165,7 @@ def _parameter(schema: Json) -> Json:
     merged = {**schema, **non_null}
     merged.pop("anyOf", None)
     merged.pop("title", None)
-    if merged.get("default", ...) is None:
+    if "default" in merged and merged["default"] is None:
         del merged["default"]
     if "description" not in merged:
         return {"schema": merged}
@@ -174,18 +174,21 @@ def _parameter(schema: Json) -> Json:
 
 def _success(operation: Operation, status: int) -> Json:
     names = ("ETag", "Location") if status == HTTPStatus.CREATED else operation.response_headers
-    answer: Json = {"description": HTTPStatus(status).phrase, "headers": _header_references(names)}
+    response: Json = {
+        "description": HTTPStatus(status).phrase,
+        "headers": _header_references(names),
+    }
     if operation.response is None or status == HTTPStatus.NOT_MODIFIED:
-        return answer
+        return response
     content = {"schema": _reference(operation.response), "example": operation.response_example}
-    answer["content"] = {"application/json": content}
+    response["content"] = {"application/json": content}
     if operation.name == "createUser":
-        answer["links"] = {
+        response["links"] = {
             other.name: {"operationId": other.name, "parameters": {"id": "$response.body#/id"}}
             for other in OPERATIONS
             if "{id}" in other.path
         }
-    return answer
+    return response
 
 
 def _error(status: int) -> Json:

@@ -75,7 +75,7 @@ def version_reader(user: UserId) -> Callable[[], int]:
 
 
 def _is_version(tag: str) -> bool:
-    return tag.isascii() and tag.isdigit() and len(tag) <= 18
+    return tag.isascii() and tag.isdigit() and len(tag) <= 18  # fits a bigint
 
 
 def idempotency_key(request: Request, *parts: object) -> IdempotencyKey | None:

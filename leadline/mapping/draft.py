@@ -14,6 +14,8 @@ _HEAD = """\
 """
 #: Active in the draft also where the portal does not require them: nearly everybody needs them.
 _COMMON = frozenset({"EMAIL"})
+#: Maximum characters of a name without its number: a name may have 40.
+_BASE_MAX = 38
 #: Maximum number of a list's values that are written; the operator adds others.
 _LIST_VALUES_MAX = 50
 
@@ -62,11 +64,13 @@ def _is_usable(field: PortalField) -> bool:
 def _claim_name(field: PortalField, names: set[str]) -> str:
     """A name for the user's field, from the portal's, that is not among `names`; adds it there."""
     bare = re.sub(r"^UF_(?:CRM_)?", "", field.name).removesuffix("_ID").lower()
-    name = re.sub(r"[^a-z0-9_]", "_", bare)[:38]
-    if not name[:1].isalpha():
-        name = f"field_{name}"[:38]
+    base = re.sub(r"[^a-z0-9_]", "_", bare)[:_BASE_MAX]
+    if not base[:1].isalpha():
+        base = f"field_{base}"[:_BASE_MAX]
+    name, number = base, 1
     while name in names:
-        name = f"{name}_"
+        name = f"{base}_" if number == 1 else f"{base}{number}"
+        number += 1
     names.add(name)
     return name
 

@@ -198,3 +198,12 @@ def test_a_draft_is_a_map_that_fits() -> None:
     assert {"SOURCE_ID", "COMMENTS", "UF_CRM_CITY", "UF_CRM_VIP", "OPPORTUNITY"} <= targets
     assert not targets & {"UF_CRM_TAGS", "UF_CRM_FILE", "ID", "TITLE", "NAME", "PHONE"}
     assert portal_fields.misfits(field_map, portal()) == []
+
+
+def test_fields_with_the_same_beginning_get_different_names_of_allowed_length() -> None:
+    too_long_for_a_name = "UF_CRM_" + 45 * "A"
+    long_names = [f"{too_long_for_a_name}{number}" for number in range(12)]
+    required = {name: portal_field_of("string", isRequired=True) for name in long_names}
+    field_map = file.parse(draft.text(portal(**required)))
+    targets = {user_field.lead for user_field in field_map.fields.values()}
+    assert set(long_names) <= targets
