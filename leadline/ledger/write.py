@@ -127,6 +127,7 @@ def _run_group(sql: str, writes: Sequence[_WriteParams]) -> list[Event | None]:
 
     Of several writes to one user only the first to arrive is written; the others run alone.
     """
+    # The last item of a key stays in a dictionary, so the order is reversed.
     first_by_user = {write.get("id", write["event_id"]): write for write in reversed(writes)}
     try:
         events = _run(sql, list(first_by_user.values()))

@@ -33,8 +33,8 @@ _LOCKED = """, locked AS (
     ORDER BY users.id FOR NO KEY UPDATE OF users
 ), known AS (
     SELECT locked.*, CASE WHEN must_be_new THEN 'taken'
-                        WHEN expected_version <> was_version THEN 'stale'
-                        WHEN changed = '' THEN 'unchanged' ELSE 'changed' END AS kind
+                          WHEN expected_version <> was_version THEN 'stale'
+                          WHEN changed = '' THEN 'unchanged' ELSE 'changed' END AS kind
     FROM locked
 ), fresh AS (
     SELECT request.*, COALESCE(stage, :first_stage) AS new_stage,
