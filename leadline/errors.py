@@ -277,4 +277,4 @@ class LeadGone(Rejected):
 
 
 class PortalDown(BitrixError):
-    """The portal rejects every call: invalid webhook, expired plan, or it is gone."""
+    """The portal rejects every call: invalid webhook, expired subscription, or it is gone."""

@@ -72,7 +72,7 @@ def export(request: Request) -> object:
 
 def choose(request: Request, digits: str) -> object:
     """Link a held user to a lead, or have one created."""
-    from leadline.operations.first_match import held_users  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.first_match import decisions  # noqa: PLC0415 - cold start: only this call needs it
 
     lead_id = parse(Choice, request).lead_id
     user_id = parse_id(digits)
@@ -80,9 +80,9 @@ def choose(request: Request, digits: str) -> object:
     details = {"lead": lead_id} if lead_id else {}
     with _audited(action, user_ids=[user_id], **details):
         if lead_id:
-            held_users.link(user_id, lead_id)
+            decisions.link(user_id, lead_id)
         else:
-            held_users.create(user_id)
+            decisions.create(user_id)
     return {"user_id": user_id, "lead_id": lead_id}
 
 

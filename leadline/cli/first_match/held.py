@@ -9,7 +9,7 @@ from leadline.cli.users.listing import After, Limit
 from leadline.errors import InvalidRequest
 from leadline.ledger import held_users
 from leadline.operations import audit
-from leadline.operations.first_match import held_users as decisions
+from leadline.operations.first_match import decisions
 from leadline.runtime.telemetry import trace_context
 
 _COLUMNS = ("user_id", "full_name", "phone", "since", "lead_ids", "contact_ids", "reason")
