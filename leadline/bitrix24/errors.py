@@ -37,7 +37,7 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     "allowed_only_intranet_user": PortalDown,
     # The lead is gone: another one is looked up, or else created.
     "not_found": LeadGone,
-    # This record, or a mistake of ours: a retry fails too.
+    # This record is invalid, or we made a mistake: a retry fails too.
     "error_method_not_found": Rejected,
     "error_batch_length_exceeded": Rejected,
     "error_batch_method_not_allowed": Rejected,

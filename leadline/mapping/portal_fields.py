@@ -95,11 +95,11 @@ def parse(answer: Any, lists: Mapping[str, Mapping[str, str]]) -> dict[str, Port
                 str(name),
                 str(description.get("type", "")),
                 _title(description, str(name)),
-                description.get("isRequired") in (True, "Y"),
-                description.get("isReadOnly") in (True, "Y"),
-                description.get("isMultiple") in (True, "Y"),
-                status_type,
-                items,
+                is_required=description.get("isRequired") in (True, "Y"),
+                is_read_only=description.get("isReadOnly") in (True, "Y"),
+                is_multiple=description.get("isMultiple") in (True, "Y"),
+                status_type=status_type,
+                items=items,
             )
     return fields
 
@@ -117,17 +117,20 @@ def status_types(answer: Any) -> set[str]:
 
 def parse_list(answer: Any) -> dict[str, str]:
     """Parse the values of crm.status.list: their names by id."""
-    rows = [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+    rows = _rows(answer)
     return {
         str(row["STATUS_ID"]): str(row.get("NAME") or "") for row in rows if row.get("STATUS_ID")
     }
 
 
-def _items(rows: Any) -> dict[str, str]:
-    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return {
-        str(row["ID"]): str(row.get("VALUE") or "") for row in rows[:ITEMS_MAX] if row.get("ID")
-    }
+def _items(answer: Any) -> dict[str, str]:
+    rows = _rows(answer)[:ITEMS_MAX]
+    return {str(row["ID"]): str(row.get("VALUE") or "") for row in rows if row.get("ID")}
+
+
+def _rows(answer: Any) -> list[dict[str, Any]]:
+    """The objects in an array; none if the answer is no array."""
+    return [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
 
 
 def _title(description: Mapping[str, Any], name: str) -> str:
@@ -166,7 +169,7 @@ def may_read_people(answer: Any) -> bool:
 
 def active_people(answer: Any) -> set[str]:
     """Parse user.get: the ids of those who have not left."""
-    rows = [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+    rows = _rows(answer)
     return {str(row.get("ID")) for row in rows if row.get("ACTIVE") not in (False, "N", "false")}
 
 
@@ -219,13 +222,8 @@ def _field_problems(user_field: UserField, portal_field: PortalField | None) -> 
         types = ", ".join(portal_field.fitting_types)
         one_of = "one of " if "," in types else ""
         yield f"holds {portal_field.type} in the portal: type must be {one_of}{types}"
-    elif (
-        user_field.values
-        and portal_field.items
-        and (unknown := set(user_field.values.values()) - portal_field.items.keys())
-    ):
-        entries = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
-        yield f"the portal's list has no {', '.join(sorted(unknown))}: one of {entries}"
+    else:
+        yield from _list_problems(set((user_field.values or {}).values()), portal_field)
     yield from _people_problems(_mapped_ids(user_field), portal_field)
     if portal_field.is_required and not user_field.required and user_field.default is None:
         yield "is required by the portal: set `required = true`, or a default"
@@ -244,11 +242,16 @@ def _target_problems(portal_field: PortalField | None) -> Iterator[str]:
 
 def _constant_problems(value: str | float, portal_field: PortalField | None) -> Iterator[str]:
     yield from _target_problems(portal_field)
-    if portal_field is not None and portal_field.items and str(value) not in portal_field.items:
-        entries = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
-        yield f"the portal's list has no {value}: one of {entries}"
     if portal_field is not None:
+        yield from _list_problems({str(value)}, portal_field)
         yield from _people_problems({str(value)}, portal_field)
+
+
+def _list_problems(ids: set[str], portal_field: PortalField) -> Iterator[str]:
+    unknown = ids - portal_field.items.keys()
+    if portal_field.items and unknown:
+        entries = ", ".join(f"{key} ({text})" for key, text in portal_field.items.items())
+        yield f"the portal's list has no {', '.join(sorted(unknown))}: one of {entries}"
 
 
 def _people_problems(ids: set[str], portal_field: PortalField) -> Iterator[str]:
