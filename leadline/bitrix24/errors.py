@@ -56,7 +56,7 @@ _BY_STATUS: dict[int, type[BitrixError]] = {
     HTTPStatus.TOO_MANY_REQUESTS: Refused,
 }
 
-#: The longest reason that readers of our replies accept.
+#: Maximum characters of a portal's text and of its code.
 TEXT_MAX = 500
 CODE_MAX = 100
 
@@ -79,8 +79,9 @@ def bounded(value: object, length: int) -> str:
         value = str(value)
     if not isinstance(value, str):
         return ""
-    printable = (char if char.isprintable() else " " for char in value[: 4 * length])
-    return " ".join("".join(printable).split())[:length]
+    beginning = value[: 4 * length]  # more than is kept: white space is collapsed
+    printable = "".join(char if char.isprintable() else " " for char in beginning)
+    return " ".join(printable.split())[:length]
 
 
 def unreadable(status: int) -> BitrixError:

@@ -27,7 +27,7 @@ from leadline.messages.attributes import (
 )
 from leadline.process import per_process_closing
 from leadline.runtime import secrets
-from leadline.runtime.postgres.pool import database
+from leadline.runtime.postgres.pool import array_literal, database
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import metrics, trace_context
@@ -105,10 +105,9 @@ def mark_published(ids: list[str]) -> None:
     Raises:
         DatabaseDown: nothing was recorded; the relay will republish them.
     """
-    # An array literal: pg8000 would escape a list character by character, delaying other requests.
     database().run(
         _MARK,
-        ids=f"{{{','.join(ids)}}}",
+        ids=array_literal(ids),
         resend_after_s=settings().resend_after_s,
         resend_cap_s=settings().resend_cap_s,
     )

@@ -24,7 +24,7 @@ from leadline.ledger.resync import fork_resync
 from leadline.ledger.write import query_json
 from leadline.runtime.postgres import installation
 from leadline.runtime.postgres.json_rows import as_json
-from leadline.runtime.postgres.pool import Row, database
+from leadline.runtime.postgres.pool import Row, array_literal, database
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 from leadline.users import search_index
@@ -151,7 +151,7 @@ def make_due(users: Sequence[int]) -> None:
     Raises:
         DatabaseDown: nothing was changed.
     """
-    database().run(_MAKE_DUE, users=f"{{{','.join(map(str, users))}}}")
+    database().run(_MAKE_DUE, users=array_literal(users))
 
 
 def _publish_due(result: RunResult, pending_among: PendingFilter, until: float) -> None:

@@ -41,6 +41,7 @@ def text(portal: Mapping[str, PortalField]) -> str:
 
 def _usable_in_order(fields: Iterable[PortalField]) -> list[PortalField]:
     """The fields that a map can fill: required ones first, then common ones; user fields last."""
+    # False sorts first.
     return sorted(
         filter(_is_usable, fields),
         key=lambda field: (

@@ -5,7 +5,7 @@ from typing import cast
 
 from leadline.errors import UserErased, UserNotFound
 from leadline.runtime.concurrency.coalescing import Coalescer
-from leadline.runtime.postgres.pool import Row, database
+from leadline.runtime.postgres.pool import Row, array_literal, database
 from leadline.users import filters
 from leadline.users.filters import UserRow
 from leadline.users.further_fields import in_response
@@ -61,7 +61,7 @@ def _by_id(user_ids: Sequence[UserId]) -> list[Row | None]:
     if len(unique) == 1:
         rows = database().run(_ONE, id=user_ids[0])
     else:
-        rows = database().run(_SEVERAL, ids=f"{{{','.join(map(str, unique))}}}")
+        rows = database().run(_SEVERAL, ids=array_literal(unique))
     by_id = {row["id"]: row for row in rows}
     return [by_id.get(user_id) for user_id in user_ids]
 

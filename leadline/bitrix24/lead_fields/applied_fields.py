@@ -76,9 +76,12 @@ def _choose_row(
         for row in rows
         if row.value_type == value_type or row.row_id == applied_row_id or has_value(row)
     )
-    return min(
-        candidates, key=lambda row: (not has_value(row), row.row_id != applied_row_id), default=None
-    )
+
+    def rank(row: Row) -> tuple[bool, bool]:
+        # False sorts first.
+        return not has_value(row), row.row_id != applied_row_id
+
+    return min(candidates, key=rank, default=None)
 
 
 NO_FIELDS_APPLIED = AppliedFields()

@@ -104,15 +104,13 @@ def blank_columns(lead_id: int, *, is_neutral: bool = False) -> dict[str, str]:
     mapping = field_map()
     if mapping is None:
         return {}
-    return {
-        targets.item_name(target): (
-            neutral.column(user_field.type, lead_id)
-            if is_neutral or _may_be_mandatory(user_field)
-            else ""
-        )
-        for target, (_, user_field) in mapping.by_target.items()
-        if user_field.type in _PERSONAL and not is_multifield(target)
-    }
+    written = {}
+    for target, (_, user_field) in mapping.by_target.items():
+        if user_field.type in _PERSONAL and not is_multifield(target):
+            is_emptied = not is_neutral and not _may_be_mandatory(user_field)
+            value = "" if is_emptied else neutral.column(user_field.type, lead_id)
+            written[targets.item_name(target)] = value
+    return written
 
 
 def rows_of(found: FoundFields) -> list[str]:
@@ -157,8 +155,10 @@ def needs_lookup(applied: AppliedFields, state: DesiredFields) -> bool:
             return True
         if not is_multifield(target) or target in applied.rows:
             continue
-        has_row = not is_known or applied.values[target] is not None
-        if has_row and (not is_known or differs(user_field, applied.values[target], value)):
+        if not is_known:
+            return True
+        has_row = applied.values[target] is not None
+        if has_row and differs(user_field, applied.values[target], value):
             return True
     return False
 
