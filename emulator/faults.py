@@ -160,6 +160,7 @@ def _matches(rule: Rule, name: str, commands: Iterable[str]) -> bool:
 
 
 def _rule(index: int, sent: object) -> Rule:
+    """The rule at this index of the sent list; raises InvalidRule."""
     if not isinstance(sent, dict):
         raise InvalidRule(f"rule {index}: must be an object")
     hints = get_type_hints(Rule, include_extras=True)

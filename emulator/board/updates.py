@@ -63,6 +63,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
 async def _send_updates(
     portal: Portal, updates: asyncio.Queue[str], response: web.StreamResponse
 ) -> None:
+    """Send writes as they come and the statistics once a second, until the page disconnects."""
     loop = asyncio.get_running_loop()
     tick_due = loop.time()
     while True:
@@ -125,6 +126,7 @@ def _tick(portal: Portal) -> bytes:
 
 
 def _statistics(portal: Portal) -> dict[str, Any]:
+    """What the board shows besides the cards: counts, limits, faults and settings."""
     calls = portal.counts
     by_type = {str(entity.type_id): _counts_by_stage(portal, entity) for entity in _SHOWN_TYPES}
     return {

@@ -110,6 +110,7 @@ def _rejection_reason(sent: Any) -> str:
 
 
 def _write(entity: Entity, sent: dict[str, Any]) -> Write:
+    """The write of a change that was sent: by a person, or by the portal itself."""
     fields, is_system = sent["fields"], sent.get("system", False)
     return Write(
         entity,

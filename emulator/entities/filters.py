@@ -147,6 +147,7 @@ def _add(clause: Where, operator: str, name: str, value: Any, names: FieldNames)
 def _add_condition(
     clause: Where, operator: str, field: Field, value: Any, names: FieldNames
 ) -> None:
+    """Add a condition on a field; raises RestError if crm.item.list rejects the value."""
     if isinstance(value, dict):
         value = list(value.values())
     sent = value if isinstance(value, list) else [value]
@@ -176,6 +177,7 @@ def _add_condition(
 
 
 def _add_in(clause: Where, expression: str, values: list[Any]) -> None:
+    """Add a condition that the expression is one of these values, or has none if one is empty."""
     non_empty = [value for value in values if value not in _EMPTY]
     either = Where(logic="OR")
     if non_empty:
@@ -188,6 +190,7 @@ def _add_in(clause: Where, expression: str, values: list[Any]) -> None:
 
 
 def _add_not_in(clause: Where, expression: str, values: list[Any]) -> None:
+    """Add the opposite of `_add_in`."""
     non_empty = [value for value in values if value not in _EMPTY]
     if len(non_empty) < len(values):
         clause.add(f"NOT {_empty_condition(expression)}")

@@ -13,6 +13,7 @@ def like(pattern: str | None, value: object, escape: str = "\\") -> bool | None:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str, escape: str) -> re.Pattern[str]:
+    """The regular expression for a pattern of LIKE."""
     parts: list[str] = []
     characters = iter(pattern)
     for character in characters:

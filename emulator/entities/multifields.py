@@ -66,6 +66,7 @@ def _elements(value: object) -> list[Any]:
 
 
 def _upper_row(type_id: str, sent: object) -> RowChange | None:
+    """The change that an element of PHONE, EMAIL… asks for; None if it asks for none."""
     if not isinstance(sent, dict):
         return None
     value = _text(sent.get("VALUE"))
@@ -78,6 +79,7 @@ def _upper_row(type_id: str, sent: object) -> RowChange | None:
 
 
 def _item_row(key: str | None, sent: object) -> RowChange | None:
+    """The change that an element of `fm` asks for, by its key if it has one; None for none."""
     type_id = _text(sent.get("typeId")) if isinstance(sent, dict) else ""
     if not isinstance(sent, dict) or not type_id:
         return None  # without typeId the call succeeds and does nothing

@@ -77,6 +77,7 @@ def first_row(params: Params) -> int | None:
 
 
 def _order(order: Mapping[str, Any], names: FieldNames) -> str:
+    """The ORDER BY clause, with the id last; raises RestError if crm.item.list rejects it."""
     parts = []
     for name, direction in order.items():
         field, verb = names.field(name), str(direction).upper()

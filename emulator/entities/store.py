@@ -169,6 +169,7 @@ class Store:
             by_id[owner_id].rows.append(Row(*row))
 
     def _change_row(self, entity: Entity, item_id: int, change: RowChange) -> Row | None:
+        """Add, change or delete a row of this object; returns it if it was added."""
         row_of_item = (change.row_id, item_id, entity.type_id, change.type_id)
         if change.value is None:
             self.db.execute(

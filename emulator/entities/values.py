@@ -42,6 +42,7 @@ def writable_values(
 
 
 def _stored_list(field: Field, value: Any, settings: Settings, *, is_item: bool) -> list[str]:
+    """The stored values of a field with several; raises RejectedValue."""
     if isinstance(value, dict):
         value = list(value.values())
     if value in (None, "", False):
@@ -60,6 +61,7 @@ def _stored_list(field: Field, value: Any, settings: Settings, *, is_item: bool)
 
 
 def _stored_value(field: Field, value: Any, settings: Settings) -> str | None:
+    """A value in its stored form, cut to the field's length; raises RejectedValue."""
     try:
         if field.kind == "file":
             text = _file_name(value)

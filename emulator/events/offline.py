@@ -116,6 +116,7 @@ class OfflineQueue:
         )
 
     def _put(self, event: str, connector: str, owner_id: int, time: float, type_id: int) -> None:
+        """Queue an event in place of an equal one that is not reserved."""
         with self._store.transaction():
             self._store.db.execute(
                 "DELETE FROM offline_event WHERE process_id IS NULL"

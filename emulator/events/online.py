@@ -155,6 +155,7 @@ class EventSender:
         settings: Settings,
         user: int,
     ) -> None:
+        """Start the call of a handler: delayed, and after its previous call if order matters."""
         form = _form(handler, event, subject, settings.application_token, user)
         delay = settings.event_delay_ms / 1000 + self._penalties.get(handler.url, 0)
         if settings.event_order == "shuffled":
@@ -174,6 +175,7 @@ class EventSender:
         earlier: asyncio.Task[None] | None,
         settings: Settings,
     ) -> None:
+        """Call a handler after `delay` seconds and after the call `earlier`; count the outcome."""
         await self._clock.sleep(delay)
         if earlier is not None:
             await asyncio.wait([earlier])

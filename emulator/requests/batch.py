@@ -94,6 +94,7 @@ def require_allowed(index: int, entry: Command, faults: Mapping[int, Rule]) -> N
 async def _run_one(
     context: RequestContext, entry: Command, into: BatchResult, meter: Meter | None
 ) -> TimedResult:
+    """Run a command and enter its result in the maps; raises RestError."""
     params = substitute(entry.params, into.result)
     timed = await execute(context, entry.method, params, Stopwatch(context.portal), meter)
     into.result[entry.key] = timed.result.result

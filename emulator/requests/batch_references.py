@@ -36,6 +36,7 @@ def _as_text(match: re.Match[str], results: Mapping[str, Any]) -> str:
 
 
 def _look_up(path: str, results: Mapping[str, Any]) -> Any:
+    """The value at a path such as `[key][field]`, or _MISSING."""
     found: Any = results
     for step in _STEP.findall(path):
         if isinstance(found, Mapping) and step in found:

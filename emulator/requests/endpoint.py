@@ -47,6 +47,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
 
 
 async def _admit_and_run(portal: Portal, request: web.Request, request_id: str) -> web.Response:
+    """Check the request in the documented order and execute it; raises RestError, Dropped."""
     webhook, method = parse_path(request.path, portal)
     _require_free_bucket(portal, webhook, request.remote or "")
     _require_open_portal(portal)
@@ -61,6 +62,7 @@ def _parse(method: str, params: dict[str, object]) -> ParsedRequest:
 
 
 def _require_free_bucket(portal: Portal, webhook: Webhook, address: str) -> None:
+    """Raise RestError if the request exceeds the request limit; else it fills the bucket."""
     now = portal.clock.now()
     rate = portal.rates()[webhook.portal]
     if not portal.buckets.admit((address, webhook.portal), rate, now, portal.settings):
@@ -69,6 +71,7 @@ def _require_free_bucket(portal: Portal, webhook: Webhook, address: str) -> None
 
 
 def _require_open_portal(portal: Portal) -> None:
+    """Raise RestError if the portal's mode rejects all calls."""
     rejection = {
         "revoked": RestError("NO_AUTH_FOUND", "Wrong authorization data", 401),
         "plan_expired": RestError(

@@ -76,6 +76,7 @@ def _write(
     write: Write,
     rows: Sequence[RowChange] = (),
 ) -> Write:
+    """The write of an object that a lead becomes, with a link to the lead."""
     link = {"LEAD_ID": str(lead.id)}
     return Write(
         entity, "conversion", {**fields, **link}, fields, rows, write.connector, write.user, link

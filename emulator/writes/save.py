@@ -130,6 +130,7 @@ def _set_change(data: dict[str, Any], date: str, now: str, author: str, user: in
 
 
 def _stored_fields(portal: Portal, write: Write) -> dict[str, Any]:
+    """The writable fields of a write in their stored form; raises RestError."""
     schema = portal.schemas[write.entity]
     try:
         data = writable_values(schema, write.fields, portal.settings, is_item=write.is_item)

@@ -69,6 +69,7 @@ async def _check_all(config: Config, functions: Mapping[str, str]) -> dict[str, 
 def _checks(
     config: Config, functions: Mapping[str, str], session: aiohttp.ClientSession
 ) -> dict[str, Awaitable[None]]:
+    """A check for each part that this system has, by its name."""
     pending: dict[str, Awaitable[None]] = {
         name: checks.check_http(session, f"{url}/_/ready") for name, url in functions.items()
     }
@@ -99,6 +100,7 @@ def _is_emulated(config: Config) -> bool:
 
 
 async def _run(check: Awaitable[None]) -> Part:
+    """Run a check, and report its outcome."""
     try:
         await asyncio.wait_for(check, checks.TIMEOUT_S)
     except checks.CheckFailed as error:

@@ -86,6 +86,7 @@ class Proxy:
         return problem_response(status, detail, Retry_After="1", X_Call_Id=call_id)
 
     async def _forward(self, request: web.Request, call_id: str) -> web.StreamResponse:
+        """Answer what the edge itself can, and forward the rest; raises LeadlineError."""
         target = route(request.method, request.raw_path)
         if isinstance(target, Refusal):
             return problem_response(
@@ -138,6 +139,7 @@ class Proxy:
         *,
         connect_s: float,
     ) -> web.StreamResponse:
+        """Send the request and stream the response, in one attempt."""
         assert self._session  # noqa: S101 - opened at start
         async with self._session.request(
             request.method,

@@ -7,17 +7,17 @@ from collections.abc import Collection, Mapping
 
 #: Below the range for outgoing connections (32768 and up): a client that keeps
 #: connecting to a dead server inside that range may connect to itself and occupy the port.
-_FREE_RANGE = range(20000, 32000)
+_ALL_PORTS = range(20000, 32000)
 
 
-def _free_range() -> range:
-    """PORT_RANGE, such as `20000-21500`, or all: systems that start together need disjoint ranges.
+def _port_range() -> range:
+    """The ports of PORT_RANGE, such as `20000-21500`, else all.
 
-    A port is chosen seconds before its server listens, and two functions on one port would share
-    its requests (SO_REUSEPORT).
+    Systems that start together need disjoint ranges: a port is chosen seconds before its server
+    listens, and two functions on one port would share its requests (SO_REUSEPORT).
     """
     begin, _, end = os.environ.get("PORT_RANGE", "").partition("-")
-    return range(int(begin), int(end)) if begin else _FREE_RANGE
+    return range(int(begin), int(end)) if begin else _ALL_PORTS
 
 
 class PortTaken(Exception):
@@ -71,7 +71,7 @@ class Ports:
 
     def _random(self) -> int:
         while True:
-            port = random.choice(_free_range())  # noqa: S311 - no secret
+            port = random.choice(_port_range())  # noqa: S311 - no secret
             is_reserved = port in self._reserved or port in self._previous.values()
             if not is_reserved and self._is_usable(port):
                 return port

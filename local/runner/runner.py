@@ -46,6 +46,7 @@ def run(state: State, choices: Choices, console: Console) -> int:
 
 
 def _run(state: State, choices: Choices, console: Console) -> int:
+    """Run the system until a signal or a failure, then stop it; returns the exit code."""
     run_file = RunFile(state)
     run_file.remove()
     leftover_count = leftovers.end(state)

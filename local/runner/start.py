@@ -87,6 +87,7 @@ def wait_until(condition: Callable[[], bool], supervisor: Supervisor, within_s: 
 
 
 def _migrate(system: System) -> None:
+    """Migrate the database; raises NotStarted."""
     log = log_file(system.state, "migrate")
     with log.open("ab") as output:
         migration = subprocess.run(
@@ -102,6 +103,7 @@ def _migrate(system: System) -> None:
 
 
 def _await_all(system: System, supervisor: Supervisor) -> list[str]:
+    """Wait until every part works; returns those that do not in time, with reasons."""
     failing: dict[str, str] = {}
 
     def all_parts_work() -> bool:

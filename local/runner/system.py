@@ -202,6 +202,7 @@ def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Prog
 
 
 def _edge(state: State, port: int, config: Mapping[str, Any], gateway: object) -> Program:
+    """The edge, whose configuration is written here."""
     path = state.root / "edge.json"
     write_json(path, config)
     env = {

@@ -96,6 +96,7 @@ class PrivateServer:
             self._processes[-1].send_signal(signal.SIGCONT)
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
+        """Start a program; its output goes to its log."""
         with (self.state.logs / f"{program.name}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own server
                 tied_to_this_process(program),

@@ -71,6 +71,7 @@ def _double(value: Any) -> str | None:
 
 
 def _user_field_double(value: Any) -> str | None:
+    """A number as text, a whole one without decimals; raises InvalidValue."""
     if value in _EMPTY:
         return None
     try:
@@ -83,6 +84,7 @@ def _user_field_double(value: Any) -> str | None:
 
 
 def _user_field_integer(value: Any) -> str | None:
+    """A whole number as text; raises InvalidValue."""
     if value is None or value == "":
         return None
     text = str(value).strip()

@@ -91,7 +91,7 @@ def replace(binding: Binding, call: Call) -> MethodResult:
     if not isinstance(sent, list):
         raise RestError("", "The parameter items must be array.")
     rows = [row for row in sent if isinstance(row, dict) and positive_int(row.get(binding.name))]
-    rows.sort(key=lambda row: row.get("IS_PRIMARY") != "Y")
+    rows.sort(key=lambda row: row.get("IS_PRIMARY") != "Y")  # the primary one first
     _save(binding, call, owner, [str(positive_int(row[binding.name])) for row in rows])
     return MethodResult(result=True)
 
@@ -139,6 +139,7 @@ def _bound(binding: Binding, owner: Item) -> list[str]:
 
 
 def _save(binding: Binding, call: Call, owner: Item, bound: list[str]) -> None:
+    """Store the ids of all bound objects; the history shows every change of them as items.set."""
     _, all_field = clients.field_names(binding.owner)
     method = f"{binding.family}.items.set"
     fields = {all_field: bound}

@@ -66,6 +66,7 @@ def _not_found_on_delete(entity: Entity) -> RestError:
 
 
 def _existing(entity: Entity, call: Call, not_found_error: RestError) -> Item:
+    """The object that `id` names; raises RestError, `not_found_error` if there is none."""
     item_id = positive_int(call.argument("id"))
     if item_id is None:
         raise invalid_id()
@@ -78,6 +79,7 @@ def _existing(entity: Entity, call: Call, not_found_error: RestError) -> Item:
 
 
 def _write(entity: Entity, verb: str, call: Call) -> Write:
+    """The write that a call of add or update asks for; raises RestError."""
     for name in ("fields", "params"):
         _require_object(entity, call, name)
     argument: Any = call.argument("fields")

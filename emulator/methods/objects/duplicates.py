@@ -42,6 +42,7 @@ def find_by_comm(call: Call) -> MethodResult:
 
 
 def _ids(call: Call, entity: Entity, row_type: str, keys: list[str]) -> list[int]:
+    """The ids of the objects of a type with one of these keys that the user may read."""
     found = call.portal.store.db.execute(
         "SELECT DISTINCT owner_id FROM multifield"
         " WHERE type_id = ? AND digest IN (SELECT value FROM json_each(?)) AND entity = ?"

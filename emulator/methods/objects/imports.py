@@ -54,6 +54,7 @@ def import_many(call: Call) -> MethodResult:
 
 
 def _import(call: Call, entity: Entity, sent: Any) -> int:
+    """Add one object; returns its id, raises RestError."""
     sent_fields = sent if isinstance(sent, dict) else {}
     rows = from_item_fm(sent_fields.get("fm")) if entity.has_multifields else []
     write = Write(

@@ -64,6 +64,7 @@ def _page(
 def _selected_upper_row(
     schema: Schema, item: Item, names: list[str], types: set[str]
 ) -> dict[str, Any]:
+    """An object as crm.lead.list returns it, with these fields and multifields."""
     values = upper_row(schema, item)
     row = {name: values[name] for name in names}
     if types:
@@ -75,6 +76,7 @@ def _selected_upper_row(
 def _selected_item_row(
     schema: Schema, item: Item, selection: set[str], call: Call
 ) -> dict[str, Any]:
+    """An object as crm.item.list returns it, with the selected fields."""
     row = item_row(schema, item, original_names=call.keeps_original_names)
     if "*" in selection:
         return {**row, "fm": fm_rows(item)} if schema.entity.has_multifields else row

@@ -45,6 +45,7 @@ def replace(entity: Entity, call: Call) -> MethodResult:
 
 
 def _existing(entity: Entity, call: Call) -> Item:
+    """The object that `id` names; raises RestError."""
     item_id = positive_int(call.argument("id"))
     if item_id is None:
         raise RestError("", "The parameter id is invalid or not defined.")

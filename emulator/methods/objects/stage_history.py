@@ -117,6 +117,7 @@ def _value(name: str, column: str, value: Any) -> Any:
 
 
 def _order(call: Call, columns: Mapping[str, str]) -> str:
+    """The ORDER BY clause, with the id last; raises RestError."""
     sent, parts = call.argument("order"), []
     for name, direction in sent.items() if isinstance(sent, dict) else ():
         if name not in columns:

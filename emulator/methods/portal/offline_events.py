@@ -143,6 +143,7 @@ def _is_on(call: Call, name: str) -> bool:
 
 
 def _event_row(call: Call, event: OfflineEvent) -> dict[str, Any]:
+    """An event as event.offline.get returns it."""
     kind = {"ENTITY_TYPE_ID": str(event.type_id)} if event.type_id else {}
     has_fields = call.portal.settings.offline_event_data == "fields"
     return {
@@ -156,6 +157,7 @@ def _event_row(call: Call, event: OfflineEvent) -> dict[str, Any]:
 
 
 def _list_row(call: Call, event: OfflineEvent) -> dict[str, Any]:
+    """An event as event.offline.list returns it."""
     return {
         **_event_row(call, event),
         "PROCESS_ID": event.process_id or "",

@@ -168,6 +168,7 @@ def directory_descriptions(call: Call) -> dict[str, dict[str, Any]]:
 
 
 def _pipeline_description(call: Call, entity: Entity, category_id: int) -> dict[str, Any]:
+    """What the description of a pipeline's directory says of its stages."""
     stages = call.portal.directories.items(entity.directory(category_id))
     first_by_semantics = {stage.semantics: stage.status for stage in reversed(stages)}
     first = stages[0].status if stages else ""

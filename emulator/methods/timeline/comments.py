@@ -196,6 +196,7 @@ def _binding(call: Call) -> tuple[int, Record, list[str]]:
 
 
 def _row(number: int, record: Record, binding: list[str]) -> dict[str, Any]:
+    """A comment as the methods return it, for one of the objects that show it."""
     item_id, type_name = binding
     files = file_rows(record["FILES"], record["CREATED"], record["AUTHOR_ID"])
     return {

@@ -36,6 +36,7 @@ def _size(content: str) -> int:
 
 
 def _file_row(number: int, name: str, size: int, time: str, author: str) -> dict[str, Any]:
+    """A file as crm.timeline.comment.get returns it."""
     is_image = name.lower().endswith(_IMAGES)
     address = f"{number}/?&ncc=1&filename={name}"
     return {

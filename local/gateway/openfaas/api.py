@@ -81,6 +81,8 @@ class Api:
             router.add_route("*", path, self._guarded(methods), expect_handler=handle_expect_header)
 
     def _guarded(self, methods: Mapping[str, Handler]) -> Handler:
+        """A handler of all methods of a path, which checks login and namespace first."""
+
         async def guarded(request: web.Request) -> web.StreamResponse:
             if not access.is_allowed(request.headers.get("Authorization"), self._password):
                 detail = f"Log in as {access.USER}; docs/faas-cli.md says where the password is."

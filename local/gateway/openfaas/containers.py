@@ -197,6 +197,7 @@ async def _history(container: DockerContainer, options: dict[str, Any]) -> list[
 async def _merge(
     containers: list[DockerContainer], options: dict[str, Any]
 ) -> AsyncIterator[LogLine]:
+    """The lines of all containers as they arrive."""
     lines: asyncio.Queue[LogLine] = asyncio.Queue(1000)
 
     async def follow(container: DockerContainer) -> None:

@@ -123,6 +123,7 @@ class DeployedFunctions:
             )
 
     async def _status(self, name: str, instances: Instances) -> dict[str, Any]:
+        """FunctionStatus of the API."""
         record = self._deployments.find(name)
         is_ready = await _is_ready(self._functions.configured[name])
         return {

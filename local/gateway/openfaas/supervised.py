@@ -96,6 +96,7 @@ class SupervisedPrograms:
 
 
 def _usage(pid: int) -> Usage | None:
+    """The usage of a process and its descendants; None if it has ended."""
     import psutil  # noqa: PLC0415 - only `describe` needs it, and it would delay the start
 
     memory_bytes, seconds = 0, 0.0

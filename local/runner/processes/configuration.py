@@ -65,7 +65,7 @@ def socket(state: State) -> Path:
 def configuration(programs: Iterable[Program], state: State, socket: Path) -> str:
     """The whole configuration: groups in order, logs rotated by size, restarts without limit."""
     all_programs = list(programs)
-    paths = {"logs": _plain(state.logs), "root": _plain(state.root), "socket": _plain(socket)}
+    paths = {"logs": _escaped(state.logs), "root": _escaped(state.root), "socket": _escaped(socket)}
     user = "user = root" if os.geteuid() == 0 else ""
     sections = [_HEAD.format(user=user, **paths)]
     sections += [_program(program, paths["logs"]) for program in all_programs]
@@ -78,8 +78,8 @@ def _program(program: Program, logs: str) -> str:
     return _PROGRAM.format(
         name=program.name,
         niceness=program.niceness,
-        command=_plain(shlex.join(program.command)),
-        folder=_plain(program.folder),
+        command=_escaped(shlex.join(program.command)),
+        folder=_escaped(program.folder),
         environment=environment,
         autostart="true" if program.phase is StartPhase.SERVERS else "false",
         stop_signal=program.stop_signal,
@@ -93,12 +93,12 @@ def _group(group: Group, programs: list[Program]) -> str:
     return _GROUP.format(label=group.label, names=names, order=group.value) if names else ""
 
 
-def _plain(value: object) -> str:
-    """The value with % escaped: supervisord expands %(…)s in every value."""
+def _escaped(value: object) -> str:
+    """The value with % doubled: supervisord expands %(…)s in every value."""
     return str(value).replace("%", "%%")
 
 
 def _quoted(value: str) -> str:
     # Its parser knows no escapes: quote with the kind of quotes that the value lacks.
     quote = "'" if '"' in value else '"'
-    return f"{quote}{_plain(value)}{quote}"
+    return f"{quote}{_escaped(value)}{quote}"

@@ -40,6 +40,7 @@ def run(module: str, argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
 
 
 def _exit_code(module: str) -> int:
+    """Run the module, and translate how it ends as the interpreter does."""
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:

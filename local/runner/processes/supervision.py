@@ -141,6 +141,7 @@ class Supervisor:
         return True
 
     def _call(self, method: str, *arguments: object) -> Any:
+        """The result of a call by XML-RPC; raises SupervisorLost."""
         # A new transport for each call: one that failed once cannot be reused.
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         proxy: Any = xmlrpc.client.ServerProxy("http://localhost", transport)

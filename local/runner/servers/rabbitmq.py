@@ -102,6 +102,7 @@ class RabbitMQ:
         return self.state.password(f"rabbitmq-{login.name}")
 
     def _prepare(self, folder: Path) -> dict[str, str]:
+        """Write the broker's files; returns its environment."""
         passwords = {login.name: self._password(login) for login in LOGINS}
         definitions = folder / "definitions.json"
         owner = self.state.password("rabbitmq")
