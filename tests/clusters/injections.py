@@ -37,7 +37,9 @@ _LINK_FAULTS: dict[str, Break] = {
 
 
 def _register(target: str, name: str, seconds: tuple[float, float], inject: Injection) -> None:
-    FAULTS[name] = Fault(name, target, seconds, 1, "loss", inject)
+    FAULTS[name] = Fault(
+        name, target=target, seconds=seconds, weight=1, excuse="loss", inject=inject
+    )
 
 
 def _bench(scene: Scene) -> ClusterBench:

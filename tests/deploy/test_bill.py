@@ -26,8 +26,8 @@ def sbom() -> Any:
 def test_the_notices_are_those_of_the_lock() -> None:
     committed = (REQUIREMENTS.parent / "THIRD-PARTY.md").read_text(encoding="utf-8")
     assert bill("notices") == committed, "run `make notices`"
-    rows = re.findall(r"(?m)^\| ([\w.-]+) \| (\S+) \| (.+) \|$", committed)
-    assert {name: version for name, version, _ in rows[1:]} == PINNED
+    _header, *rows = re.findall(r"(?m)^\| ([\w.-]+) \| (\S+) \| (.+) \|$", committed)
+    assert {name: version for name, version, _ in rows} == PINNED
 
 
 def test_every_package_has_a_licence_and_none_is_under_the_gpl(sbom: Any) -> None:

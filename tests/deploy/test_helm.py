@@ -21,6 +21,7 @@ from tests.deploy.pod_security import violations
 from tests.deploy.test_monitoring import rules
 
 CHART = DEPLOY / "helm/leadline"
+#: The chart's value `home`, the platform of the functions: its namespace and its overlay.
 NAMESPACES = {"knative": "leadline", "openfaas": "openfaas-fn"}
 OVERLAYS = {"knative": "knative", "openfaas": "kubernetes"}
 #: Labels that only the chart sets.
@@ -164,8 +165,8 @@ def test_the_chart_may_be_installed_into_any_namespace(home: str) -> None:
 @pytest.mark.parametrize("home", NAMESPACES)
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
 def test_every_object_is_valid(values: dict[str, Any], home: str) -> None:
-    more = {"openfaas": {"functions": True}} if home == "openfaas" else {}
-    documents = _render(values | more, home)
+    with_functions = {"openfaas": {"functions": True}} if home == "openfaas" else {}
+    documents = _render(values | with_functions, home)
     for document in documents:
         custom = MODELS.get((document["apiVersion"], document["kind"]))
         if custom:
@@ -419,8 +420,8 @@ def test_routes_are_values(home: str) -> None:
     assert routes["leadline"]["spec"]["hostnames"] == ["leads.example.org"]
     assert routes["leadline"]["spec"]["parentRefs"] == [{"name": "edge", "namespace": "ingress"}]
     assert routes["leadline-operators"]["spec"]["hostnames"] == ["operators.leadline.example.com"]
-    none = {document["kind"] for document in _render({"route": {"enabled": False}}, home)}
-    assert not none & {"HTTPRoute", "ReferenceGrant"}
+    kinds = {document["kind"] for document in _render({"route": {"enabled": False}}, home)}
+    assert not kinds & {"HTTPRoute", "ReferenceGrant"}
 
 
 def test_prometheus_gets_our_rules_and_scrapes_as_our_example() -> None:
