@@ -15,8 +15,11 @@ from tests.system import CHECKOUT, System
 CLIENTS, BUILD = CHECKOUT / "clients", CHECKOUT / "build/clients"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLES = _BLOCK.findall((CHECKOUT / "docs/clients.md").read_text(encoding="utf-8"))
+#: Those that call the API by HTTP, without a generated client.
 WITHOUT_CLIENT = [
-    example for example in EXAMPLES if example[0] in {"sh", "js", "php"} or "requests" in example[1]
+    (language, text)
+    for language, text in EXAMPLES
+    if language in {"sh", "js", "php"} or "import requests" in text
 ]
 PROGRAMS = {"sh": "bash", "js": "node", "php": "php", "python": sys.executable}
 
@@ -66,9 +69,8 @@ def test_an_example_creates_the_user(
     if not program:
         pytest.skip(f"no {PROGRAMS[language]} on this machine")
     suffix = {"js": "mjs"}.get(language, language)
-    assert "crm-4711" in run(
-        system, program, write_example(system, example, tmp_path / f"it.{suffix}")
-    )
+    script = write_example(system, example, tmp_path / f"example.{suffix}")
+    assert "crm-4711" in run(system, program, script)
 
 
 @pytest.mark.slow("runs both generators; the first time, installs them")
@@ -86,7 +88,7 @@ def test_the_generated_clients_are_those_of_the_document(generated_clients: Path
 
 @pytest.mark.usefixtures("generated_clients")
 def test_the_python_client_works(system: System, tmp_path: Path) -> None:
-    script = write_example(system, client_example("leadline_client"), tmp_path / "it.py")
+    script = write_example(system, client_example("leadline_client"), tmp_path / "example.py")
     python = BUILD / "venv/bin/python"
     assert "crm-4711" in run(system, python, script, PYTHONPATH=str(CLIENTS / "python"))
 
@@ -98,7 +100,7 @@ def test_the_typescript_client_compiles_and_works(system: System, tmp_path: Path
     (tmp_path / "node_modules").symlink_to(BUILD / "node_modules")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     example = client_example("openapi-fetch")
-    right = write_example(system, example, tmp_path / "it.ts")
+    right = write_example(system, example, tmp_path / "right.ts")
     wrong = write_example(system, example.replace("full_name:", "name:"), tmp_path / "wrong.ts")
     types = BUILD / "node_modules/@types"
     options: tuple[str | Path, ...] = ("--strict", "--module", "nodenext", "--target", "es2022")
@@ -116,5 +118,5 @@ def test_the_typescript_client_compiles_and_works(system: System, tmp_path: Path
     assert errors, "a wrong name is an error"
     assert all("wrong.ts" in error for error in errors), result.stdout
     assert "full_name" in result.stdout
-    compiled = next((tmp_path / "made").rglob("it.js"))
+    compiled = next((tmp_path / "made").rglob("right.js"))
     assert "crm-4711" in run(system, "node", shutil.copy(compiled, tmp_path))

@@ -1,4 +1,4 @@
-"""Messages published by hand: the public keys suffice, and malformed ones harm only themselves."""
+"""Messages of other senders: the documented fields suffice, malformed ones harm no others."""
 
 from itertools import count
 from typing import Any
@@ -39,8 +39,8 @@ def _stranger(**extra: object) -> dict[str, Any]:
     }
 
 
-def _reply_to(amqp: AmqpClient, user_id: int, replies: int = 1) -> dict[str, Any]:
-    """The reply, taken from the dead letters: Postgres does not know this user."""
+def _reply_to(amqp: AmqpClient, user_id: int, *, replies: int = 1) -> dict[str, Any]:
+    """The last of this many replies; they are dead letters, since Postgres has no such user."""
     dead = amqp.await_messages(
         DEAD_REPLIES, lambda reply: _user_of(reply.content) == user_id, replies
     )
@@ -53,14 +53,16 @@ def _user_of(content: object) -> object:
     return content.get("user_id") if isinstance(content, dict) else None
 
 
-def test_a_message_with_only_the_public_keys_is_served(system: System, amqp: AmqpClient) -> None:
+def test_a_message_with_only_the_documented_fields_is_served(
+    system: System, amqp: AmqpClient
+) -> None:
     user = _stranger()
     amqp.publish(_message("create_card", user))
     reply = _reply_to(amqp, user["id"])
     lead = portal.lead_of(system, user["id"])
     assert portal.looks_like(lead, user)
-    public = {key: reply[key] for key in ("status", "action", "user", "user_id", "attempts")}
-    assert public == {
+    documented = {name: reply[name] for name in ("status", "action", "user", "user_id", "attempts")}
+    assert documented == {
         "status": "success",
         "action": "create_card",
         "user": user,
@@ -78,11 +80,11 @@ def test_messages_without_versions_count_in_order_of_arrival(
     _reply_to(amqp, user["id"])
     later = {**user, "full_name": "Кто Другой", "phone": "+77009998877"}
     amqp.publish(_message("update_card", later))
-    _reply_to(amqp, user["id"], 2)
+    _reply_to(amqp, user["id"], replies=2)
     assert portal.looks_like(portal.lead_of(system, user["id"]), later)
     moved = {**later, "stage": "IN_PROCESS"}
     amqp.publish(_message("move_card", moved))
-    _reply_to(amqp, user["id"], 3)
+    _reply_to(amqp, user["id"], replies=3)
     assert portal.looks_like(portal.lead_of(system, user["id"]), moved)
 
 
@@ -161,6 +163,7 @@ def _bad(**extra: object) -> dict[str, Any]:
     return _message("create_card", _stranger(), **extra)
 
 
+#: Malformed messages, each with a part of the reason for which it is a dead letter.
 _NONSENSE: dict[str, tuple[object, str]] = {
     "a foreign reply queue": (_bad(replyQueue="amq.rabbitmq.trace"), "replyQueue"),
     "our own queue as reply queue": (_bad(replyQueue="bitrix_queue"), "replyQueue"),
@@ -182,6 +185,7 @@ _NONSENSE: dict[str, tuple[object, str]] = {
     "no UTF-8": (b'{"pattern": "\xff"}', "not valid JSON"),
     "NUL bytes": (b"\0" * 100, "not valid JSON"),
     "deep lists": (b"[" * 50_000, "not a valid CloudEvent"),
+    # The reason depends on the depth that the JSON parser allows.
     "deep objects": (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, ""),
     "a hundred kilobytes": (b'"' + b"x" * 100_000 + b'"', "bytes"),
 }

@@ -68,7 +68,7 @@ def test_a_time_is_written_in_utc_whatever_time_zone_the_database_uses(
     assert abs(back - moment.replace(tzinfo=zone)) < timedelta(milliseconds=1)
 
 
-def test_a_request_with_only_the_public_keys_is_read() -> None:
+def test_a_request_with_only_the_documented_fields_is_read() -> None:
     request = contract.read_request(message())
     assert (request.action, request.user.id, request.user.stage) == ("create_card", 123, "NEW")
     assert (request.event_id, request.version) == (None, None)
