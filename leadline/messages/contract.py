@@ -1,7 +1,7 @@
 """The two messages: the request to sync a user, and its reply.
 
-Unknown fields are ignored; a request needs only the public keys (`pattern`, `data.action`,
-`data.user`, `data.replyQueue`).
+Unknown fields are ignored. A request needs no others than `pattern`, `data.action`, `data.user` and
+`data.replyQueue`.
 """
 
 import hashlib

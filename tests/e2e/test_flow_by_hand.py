@@ -1,4 +1,4 @@
-"""Messages of other senders: the documented fields suffice, malformed ones harm no others."""
+"""Messages of other senders: the required fields suffice, malformed ones harm no others."""
 
 from itertools import count
 from typing import Any
@@ -53,7 +53,7 @@ def _user_of(content: object) -> object:
     return content.get("user_id") if isinstance(content, dict) else None
 
 
-def test_a_message_with_only_the_documented_fields_is_served(
+def test_a_message_with_only_the_required_fields_is_served(
     system: System, amqp: AmqpClient
 ) -> None:
     user = _stranger()

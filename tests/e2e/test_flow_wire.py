@@ -122,7 +122,7 @@ def test_every_queue_is_durable_and_has_a_dead_letter_queue(
 def test_a_reply_of_a_foreign_service_is_accepted_in_either_envelope(
     system: System, amqp: AmqpClient, envelope: str
 ) -> None:
-    """An existing bitrix service answers with the public keys only, in order."""
+    """An existing bitrix service answers with the required fields only, in order."""
     with held_back(system, amqp):
         user = system.create("Чужой Ответ")
         amqp.await_messages(REQUESTS, _of_user(user["id"]))  # for their service to receive it

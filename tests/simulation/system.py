@@ -80,7 +80,7 @@ class System:
     store: Store
     world: World = field(init=False)
     answered: list[AnsweredWrite] = field(default_factory=list)
-    #: By user: the time and the state of each message of a sender that knows only the public keys.
+    #: By user: the time and the state of each message with the required fields only.
     foreign: dict[int, list[tuple[float, tuple[str, str, str]]]] = field(default_factory=dict)
     #: Log lines: time, process, level, text, and the text's arguments and facts.
     logs: list[tuple[float, str, str, str, tuple[object, ...], dict[str, Any]]] = field(
@@ -383,7 +383,7 @@ class System:
         return accept.change(UserId(user_id or 0), change, expected, repeat)
 
     def _send_foreign(self, write: Write) -> None:
-        """Send a message with only the public keys, as another sender does."""
+        """Send a message with only the required fields, as another sender does."""
         user_id = FOREIGN[write.user]
         name, phone, stage = (
             NAMES[write.name or 0],

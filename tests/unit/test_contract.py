@@ -17,7 +17,7 @@ EVENT = "01990000-0000-7000-8000-000000000001"
 
 
 def message(**extra: Any) -> dict[str, Any]:
-    """A request with the public keys, and these in its data."""
+    """A request with the required fields, and `extra` in its data."""
     user = {"id": 123, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
     data = {"action": "create_card", "user": user, "replyQueue": "bitrix.responses", **extra}
     return {"pattern": "user_created", "data": data}
@@ -68,7 +68,7 @@ def test_a_time_is_written_in_utc_whatever_time_zone_the_database_uses(
     assert abs(back - moment.replace(tzinfo=zone)) < timedelta(milliseconds=1)
 
 
-def test_a_request_with_only_the_documented_fields_is_read() -> None:
+def test_a_request_with_only_the_required_fields_is_read() -> None:
     request = contract.read_request(message())
     assert (request.action, request.user.id, request.user.stage) == ("create_card", 123, "NEW")
     assert (request.event_id, request.version) == (None, None)

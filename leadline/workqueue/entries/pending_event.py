@@ -59,7 +59,7 @@ class PendingEvent:
     #: The user as in the message, for the reply.
     user: dict[str, Any]
     reply_queue: str
-    #: As in the message; None if the message has only the public keys.
+    #: As in the message; None if the message has only the required fields.
     version: int | None
     correlation_id: str
     traceparent: str
