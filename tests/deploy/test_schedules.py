@@ -11,7 +11,7 @@ from tests.deploy.manifests import CHECKOUT, DEPLOY, of_kind, resources, stack, 
 #: Minutes, hours, days of the month, months, days of the week.
 _BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 _SECONDS = (0, 59)
-_NAMES = re.compile(r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b", re.IGNORECASE)
+_MONTHS = re.compile(r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b", re.IGNORECASE)
 _DAYS = re.compile(r"\b(?:sun|mon|tue|wed|thu|fri|sat)\b", re.IGNORECASE)
 _DESCRIPTORS = frozenset(
     {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
@@ -45,7 +45,7 @@ def _is_field(field: str, bounds: tuple[int, int]) -> bool:
 
 
 def _number_names(text: str) -> str:
-    return _DAYS.sub("1", _NAMES.sub("1", text))
+    return _DAYS.sub("1", _MONTHS.sub("1", text))
 
 
 def _is_range(text: str, bounds: tuple[int, int]) -> bool:

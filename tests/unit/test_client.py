@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadline.bitrix24.client import PortalClient
+from leadline.bitrix24.client import OPERATING_STEP_S, PortalClient
 from leadline.bitrix24.command import Command
 from leadline.errors import (
     BadConfiguration,
@@ -35,7 +35,9 @@ class Answering:
         self.status = 200
         self.body = b"{}"
         self.headers: dict[str, str] = {}
+        #: How many bytes each answer lacks at its end.
         self.cut = 0
+        #: The path and the body of each request.
         self.asked: list[tuple[str, Any]] = []
         self.url = ""
 
@@ -248,7 +250,7 @@ def test_an_implausible_time_does_not_pause_a_method_for_long(
 def test_a_reset_time_alone_is_ignored(portal: PortalClient, answering: Answering) -> None:
     times = {"u1": {"operating": 1.5, "operating_reset_at": 1757425271}}
     answering.says({"result": {"result": {"u1": 1}, "result_time": times}})
-    assert portal.call(COMMANDS).timings["crm.item.add"].reset_in_s == 60
+    assert portal.call(COMMANDS).timings["crm.item.add"].reset_in_s == OPERATING_STEP_S
 
 
 def json_of(floats: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:

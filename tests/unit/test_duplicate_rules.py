@@ -111,8 +111,8 @@ def test_the_one_open_lead_is_linked() -> None:
 def test_closed_owned_and_other_leads_do_not_count(other: FoundLead) -> None:
     settled = rules.settle_read(leased_entry(finished_search()), [BY_HAND, other], [], NOW_MS)
     assert settled.fields["lacks_origin"] == 1
-    none = rules.settle_read(leased_entry(finished_search()), [other], [], NOW_MS)
-    assert Search.loads(bytes(none.fields["search"])).is_read  # type: ignore[arg-type]
+    unlinked = rules.settle_read(leased_entry(finished_search()), [other], [], NOW_MS)
+    assert Search.loads(bytes(unlinked.fields["search"])).is_read  # type: ignore[arg-type]
 
 
 def outcome(event: PendingEvent) -> str | None:
@@ -152,8 +152,10 @@ def test_the_one_contact_is_attached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(write, Write)
     assert write.command.params["fields"]["contactId"] == 31
     twice = [contact, replace(contact, lead_id=32)]
-    none = rules.settle_read(leased_entry(finished_search(contact_ids=(31, 32))), [], twice, NOW_MS)
-    assert Search.loads(bytes(none.fields["search"])).contact_id is None  # type: ignore[arg-type]
+    unlinked = rules.settle_read(
+        leased_entry(finished_search(contact_ids=(31, 32))), [], twice, NOW_MS
+    )
+    assert Search.loads(bytes(unlinked.fields["search"])).contact_id is None  # type: ignore[arg-type]
 
 
 def test_a_lead_that_another_user_takes_is_left_out() -> None:
@@ -165,8 +167,8 @@ def test_a_lead_that_another_user_takes_is_left_out() -> None:
     settled = rules.settle_taken(linked)
     search = Search.loads(bytes(settled.fields["search"]))  # type: ignore[arg-type]
     assert (search.taken, settled.fields["agreed"], settled.events) == ((8,), "", ())
-    none = rules.settle_read(leased_entry(search), [BY_HAND], [], NOW_MS)
-    assert Search.loads(bytes(none.fields["search"])).is_read  # type: ignore[arg-type]
+    unlinked = rules.settle_read(leased_entry(search), [BY_HAND], [], NOW_MS)
+    assert Search.loads(bytes(unlinked.fields["search"])).is_read  # type: ignore[arg-type]
 
 
 def test_a_claim_of_a_sender_fails_if_another_user_takes_the_lead() -> None:
@@ -227,8 +229,8 @@ def test_a_lead_that_the_portal_rejects_in_an_import_fails_alone() -> None:
     ]
     (key,) = request.commands
     settled = [interpret.settle(step, {key: {"items": items}}, NOW_MS) for step in request.steps]
-    outcomes = [event.outcome for settlement in settled for event in settlement.events]
-    assert [reply and reply.status for reply in outcomes] == ["synced", "failed", None]
-    assert outcomes[0] is not None
-    assert outcomes[0].lead_id == 71
+    events = [event for settlement in settled for event in settlement.events]
+    assert [outcome(event) for event in events] == ["synced", "failed", None]
+    assert events[0].outcome is not None
+    assert events[0].outcome.lead_id == 71
     assert settled[2].fields["doubt"] == 1, "the answer lacks it: it is looked up first"
