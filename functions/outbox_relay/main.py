@@ -17,7 +17,7 @@ from leadline.results import endpoints
 from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 from leadline.runtime.telemetry import metrics
 from leadline.sync import stage_sync
-from leadline.sync.reconcile import portal_check
+from leadline.sync.reconcile import unknown_leads
 from leadline.workqueue import postgres_rollback
 from leadline.workqueue.republication import PendingEvents, make_outdated_due
 
@@ -39,7 +39,7 @@ def _restore_hold() -> None:
 def _discard_dead_letters_of_erased() -> None:
     from leadline.operations.erasure import dead_letters  # noqa: PLC0415 - imports the connector's client, and few ticks need it
 
-    dead_letters.discard_due()
+    dead_letters.discard_if_due()
 
 
 def _deliver_results() -> None:
@@ -51,9 +51,9 @@ def _deliver_results() -> None:
 
 def _check_fields() -> None:
     if field_map() is not None:
-        from leadline.sync.fields import portal_check as fields_check  # noqa: PLC0415 - few installations have a map
+        from leadline.sync.fields import map_check  # noqa: PLC0415 - few installations have a map
 
-        fields_check.refresh()
+        map_check.run()
 
 
 metrics.on_scrape(_set_gauges)
@@ -64,15 +64,15 @@ metrics.on_scrape(_set_gauges)
 def outbox_relay(_request: Request) -> RawResponse:
     """200 with the counts of a tick; 503 while Postgres or RabbitMQ can't be reached."""
     _restore_hold()
-    postgres_rollback.check()
-    lost_erasures.run()
-    jobs.advance(jobs.OF_USERS)  # the relay then publishes the events that they enter
+    postgres_rollback.detect()
+    lost_erasures.repeat()
+    jobs.advance(jobs.USER_KINDS)  # the relay then publishes the events that they enter
     make_outdated_due(relay.make_due)
     result = relay.run(PendingEvents().pending_among)
-    jobs.advance(jobs.OF_DEAD_LETTERS)  # needs RabbitMQ, which the relay has just reached
+    jobs.advance(jobs.DEAD_LETTER_KINDS)  # needs RabbitMQ, which the relay has just reached
     _discard_dead_letters_of_erased()
     stage_sync.refresh()
     _check_fields()
-    portal_check.run()
+    unknown_leads.run()
     _deliver_results()
     return json_response({"published": result.published, "pruned": result.pruned})

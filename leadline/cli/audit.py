@@ -36,7 +36,7 @@ def audit(
         leadline audit --user 4300
         leadline audit --caller crm-form --json
     """
-    page = trail.page(limit, before=_id(before), user_id=user, caller=caller, only_orders=orders)
+    page = trail.page(limit, before=_id(before), user_id=user, caller=caller, only_actions=orders)
     if json:
         print_json(page)
         return

@@ -24,7 +24,7 @@ from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
 from leadline.messages import topology
 from leadline.operations import audit
-from leadline.operations.dead_letters import Selection, apply, collect, content, summary, url
+from leadline.operations.dead_letters import Selection, amqp_url, apply, collect, content, summary
 
 LIST_MAX = 1000
 #: Maximum number of ids in an entry of the audit trail.
@@ -54,7 +54,7 @@ def show_list(
     """
     selection = Selection(frozenset(), queue, reason)
     names = [topology.dead_letter_name(name) for name in selection.queues()]
-    queue_depths = depths(url(), names).values()
+    queue_depths = depths(amqp_url(), names).values()
     letters = collect(selection, summary, limit)
     unread = sum(max(0, depth.messages - limit) for depth in queue_depths if depth)
     if json:
@@ -180,9 +180,10 @@ def _end(number: int, not_found: list[str], participle: str, *, json: bool) -> N
 
 
 def _print_done(participle: str, number: int, not_found: list[str], *, json: bool) -> None:
-    print_json({participle: number, "not_found": not_found}) if json else print_line(
-        f"{participle}: {number}"
-    )
+    if json:
+        print_json({participle: number, "not_found": not_found})
+    else:
+        print_line(f"{participle}: {number}")
 
 
 def _selection(ids: list[str] | None, queue: str, reason: str, *, everything: bool) -> Selection:

@@ -88,13 +88,13 @@ def erased(
         leadline erased
         leadline erased 42 --json
     """
-    receipts_ = receipts.by_ids(user_ids) if user_ids else receipts.page(after, limit)
+    rows = receipts.by_ids(user_ids) if user_ids else receipts.page(after, limit)
     if json:
-        print_json({"erasures": receipts_})
+        print_json({"erasures": rows})
     else:
-        print_table(_COLUMNS, [[receipt[name] for name in _COLUMNS] for receipt in receipts_])
-        if not user_ids and len(receipts_) == limit:
-            print_note(f"more: --after {receipts_[-1]['user_id']}")
-    if not_erased := set(user_ids or ()) - {receipt["user_id"] for receipt in receipts_}:
+        print_table(_COLUMNS, [[receipt[name] for name in _COLUMNS] for receipt in rows])
+        if not user_ids and len(rows) == limit:
+            print_note(f"more: --after {rows[-1]['user_id']}")
+    if not_erased := set(user_ids or ()) - {receipt["user_id"] for receipt in rows}:
         print_error(f"not erased: {', '.join(map(str, sorted(not_erased)))}")
         raise typer.Exit(FINDINGS)

@@ -42,11 +42,11 @@ def check(*, json: Json = False) -> None:
     if json:
         print_json({**report, "trouble": problems})
     else:
-        lists = (
+        facts = [
             (name, ", ".join(value) if isinstance(value, list) else value)
             for name, value in report.items()
-        )
-        print_facts([*lists, *(("trouble", text) for text in problems)])
+        ]
+        print_facts([*facts, *(("trouble", text) for text in problems)])
     if problems:
         raise typer.Exit(FINDINGS)
 
@@ -107,7 +107,7 @@ def probe() -> tuple[dict[str, Any], list[str]]:
         "originator_id": current.originator_id or "the installation's own: leadline doctor",
     }
     try:
-        # Also while calls are paused: after fixing the webhook, an operator checks it at once.
+        # Even while calls are paused: after fixing the webhook, an operator checks it at once.
         portal_session.probe_or_raise()
         pause = portal_session.circuit_breaker().restore_and_read()
         if pause is not None and pause.is_manual_hold:
@@ -121,7 +121,7 @@ def probe() -> tuple[dict[str, Any], list[str]]:
 
 
 def _probes() -> dict[str, Command]:
-    """One command for each question; they name the field map's columns, so they need settings."""
+    """The commands whose answers make the report; built late, as `leads` reads the field map."""
     return {
         "rights": Command("scope", {}),
         "mode": crm_mode.COMMAND,

@@ -31,7 +31,7 @@ from leadline.workqueue.worker_heartbeats import SILENT_S
 
 #: The names in the text output of JSON keys that keep an earlier name.
 _LABELS = {"users_due": "ready", "users_delayed": "delayed", "users_in_a_call": "in_flight"}
-#: Ages and spans; a clock that differs must not make one negative.
+#: Ages and spans; a clock that differs must not make them negative.
 _AGES = ("oldest_s", "overdue_s", "next_call_in_s", "worker_seen_s_ago")
 #: Results that wait for longer need attention; the same as in the alert LeadlineResultsLate.
 LATE_S = 3600
@@ -88,7 +88,7 @@ def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
         if is_watch and sys.stdout.isatty():
             sys.stdout.write(_CLEAR)
         head_lines = [
-            ("verdict", verdict.line(current[0])),
+            ("verdict", verdict.as_text(current[0])),
             *(("attention", text) for text in attention),
         ]
         print_facts([*head_lines, *_flat(snapshot)])
@@ -144,10 +144,8 @@ def _attention(snapshot: Snapshot) -> Iterator[str]:
     if portal.get("reachable") is False:
         kind, reason = portal["unreachable_kind"], portal["unreachable_reason"]
         yield f"Bitrix24 is unreachable, {kind}: {reason}; leadline portal check"
-    if "error" not in work and (seen_s := work["worker_seen_s_ago"]) is None:
-        yield "no worker has reported within the last hour: nothing is called; leadline doctor"
-    elif "error" not in work and seen_s > SILENT_S:
-        yield f"no worker has reported for {span(seen_s)}: nothing is called; leadline doctor"
+    if "error" not in work:
+        yield from _workers_attention(work["worker_seen_s_ago"])
     if is_relay_late(ledger.get("overdue_s")):
         yield f"the relay is late by {span(ledger['overdue_s'])}; leadline doctor"
     yield from _users_attention(ledger)
@@ -160,11 +158,18 @@ def _attention(snapshot: Snapshot) -> Iterator[str]:
         yield f"results have waited for {span(late_s)}; leadline results list"
 
 
+def _workers_attention(silence_s: float | None) -> Iterator[str]:
+    if silence_s is None:
+        yield "no worker has reported within the last hour: nothing is called; leadline doctor"
+    elif silence_s > SILENT_S:
+        yield f"no worker has reported for {span(silence_s)}: nothing is called; leadline doctor"
+
+
 def _users_attention(ledger: dict[str, Any]) -> Iterator[str]:
-    if users := ledger.get("held", 0):
-        yield f"{_counted(users, 'user')} held for an operator; leadline held"
-    if final := ledger.get("failed", 0):
-        yield f"{_counted(final, 'user')} failed; leadline failed --group"
+    if held := ledger.get("held", 0):
+        yield f"{_counted(held, 'user')} held for an operator; leadline held"
+    if failed := ledger.get("failed", 0):
+        yield f"{_counted(failed, 'user')} failed; leadline failed --group"
 
 
 def _findings_attention(current: list[verdict.Finding]) -> Iterator[str]:
@@ -193,11 +198,13 @@ def _flat(snapshot: Snapshot) -> list[tuple[str, Any]]:
         is_paused = snapshot["portal"].get("paused")
         line = "unknown while calls are paused" if is_paused else _forecast_line(estimate)
         head_lines = [("forecast", line)]
-    return head_lines + [
-        (f"{part}: {_LABELS.get(name, name)}", value)
-        for part, values in snapshot.items()
-        for name, value in values.items()
-        if (value or ".delay." not in name)
-        and not (part == "forecast" and head_lines)
-        and name != "refusing"  # an attention line of its own
-    ]
+    lines = []
+    for part, values in snapshot.items():
+        if part == "forecast" and head_lines:
+            continue
+        for name, value in values.items():
+            is_empty_delay_queue = ".delay." in name and not value
+            # Endpoints that refuse results have an attention line.
+            if name != "refusing" and not is_empty_delay_queue:
+                lines.append((f"{part}: {_LABELS.get(name, name)}", value))
+    return head_lines + lines

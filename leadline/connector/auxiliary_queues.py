@@ -2,7 +2,7 @@
 
 This work has its own thread and connections. So consuming is not blocked by a queue that is
 unavailable (its nodes are down, or it exists with other arguments) or confirms nothing: the
-connector keeps the messages for that queue unacknowledged.
+connector holds the messages for that queue, which means that it keeps them unacknowledged.
 """
 
 import threading
@@ -64,7 +64,7 @@ class AuxiliaryQueues:
         self._declared.wait(timeout_s)
 
     def put(self, message: Message, on_done: Done) -> None:
-        """Publish a message to one of the queues, then call `on_done`: was it confirmed?"""
+        """Publish a message to one of the queues, then call `on_done` with True if confirmed."""
         name = message.queue
         if name not in self._usable:
             on_done(False)  # noqa: FBT003

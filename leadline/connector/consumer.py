@@ -93,8 +93,8 @@ class Connector:
                 logger.exception("connector failed")
             failures = 0 if self.is_consuming else failures + 1
             self.is_consuming = False
-            wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
-            self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            wait_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+            self._stopping.wait(wait_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
         self._auxiliary.close()
         # A declaration that outlives this connector may coincide with a deletion of its queue; then
         # RabbitMQ 3.10 answers each later declaration of that queue with 541, until it restarts.
@@ -140,7 +140,7 @@ class Connector:
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        attempt = attempt_of(properties, redelivered=method.redelivered)
+        attempt = attempt_of(properties, is_redelivered=method.redelivered)
         tag = method.delivery_tag
         deliveries.add(ReceivedMessage(channel, tag, self.queue, properties, body, attempt))
 

@@ -30,9 +30,10 @@ from leadline.settings import settings
 _DEATH_HEADERS = frozenset(
     {"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER}
 )
-#: How long a walk waits until RabbitMQ has requeued what it keeps, which a command that follows is
-#: to see; another walk may have fetched some of it.
-_REQUEUED_WITHIN_S, _LOOK_EVERY_S = 2.0, 0.02
+#: How long a walk waits at its end until RabbitMQ has requeued what it kept, so that the operator's
+#: next command sees it. Not longer: another walk may have fetched some of it.
+_REQUEUED_WITHIN_S = 2.0
+_LOOK_EVERY_S = 0.02
 #: Maximum length of a displayed reason, in characters; RabbitMQ's own may quote the sender.
 REASON_MAX = 1000
 
@@ -162,7 +163,7 @@ def _dead_letters(
         method, properties, body = channel.basic_get(dead_letter_queue)
         if method is None or properties is None or body is None:
             break  # another walk holds or has removed the rest
-        if not fetched:  # the first one tells how many follow; a declaration may lag behind
+        if not fetched:  # the first answer has the number that follow; a declaration may lag
             ready = method.message_count + 1
             count = ready if limit is None else min(ready, limit)
         yield DeadLetter(queue, properties, body), channel, method.delivery_tag

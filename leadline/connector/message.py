@@ -163,11 +163,11 @@ def _headers_that_fit(headers: dict[str, Any]) -> dict[str, Any]:
     return headers if encode_table([], headers) <= HEADERS_MAX_BYTES else {}
 
 
-def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:
+def attempt_of(properties: pika.BasicProperties, *, is_redelivered: bool) -> int:
     """The delivery attempt of a message; 1 only if it cannot have been delivered before."""
     headers = properties.headers or {}
     counted = headers.get(ATTEMPT_HEADER, 1)
     # Capped: a larger number may overflow the header once incremented.
     is_number = isinstance(counted, int) and counted > 0
     attempt = min(counted, MAX_DELIVERY_ATTEMPTS) if is_number else 1
-    return attempt + 1 if redelivered else attempt
+    return attempt + 1 if is_redelivered else attempt

@@ -1,7 +1,9 @@
 """The audit trail: each write and each action of an operator, with caller, time and outcome.
 
 A write records its caller in its event; an operator's action is a row of `audit`, entered before
-the action starts. Both have time-ordered ids (UUIDv7) and the same retention.
+the action starts. Both have time-ordered ids (UUIDv7) and the same retention. The column `about`
+has an action's details, and once it has ended, its results, too; on the wire, the kind of an action
+is `order`.
 """
 
 from collections.abc import Iterator
@@ -26,10 +28,10 @@ _MAX_USER_IDS = 100
 
 _BEGIN = """
 INSERT INTO audit (id, caller, action, about)
-VALUES (CAST(:id AS uuid), :caller, :action, CAST(:about AS jsonb))
+VALUES (CAST(:id AS uuid), :caller, :action, CAST(:details AS jsonb))
 """
 _END = """
-UPDATE audit SET outcome = :outcome, about = about || CAST(:found AS jsonb)
+UPDATE audit SET outcome = :outcome, about = about || CAST(:results AS jsonb)
 WHERE id = CAST(:id AS uuid)
 """
 
@@ -55,8 +57,8 @@ SELECT CAST(id AS text) AS id, at, caller, action, user_id, version, outcome, re
 FROM trail WHERE CAST(:caller AS text) IS NULL OR caller = CAST(:caller AS text)
 ORDER BY id DESC LIMIT :limit
 """
-_OF_ALL = _TRAIL.format(of_user="")
-_OF_USER = _TRAIL.format(of_user="AND user_id = CAST(:user_id AS bigint)")
+_TRAIL_OF_ALL = _TRAIL.format(of_user="")
+_TRAIL_OF_USER = _TRAIL.format(of_user="AND user_id = CAST(:user_id AS bigint)")
 
 
 @contextmanager
@@ -99,22 +101,23 @@ def page(
     before: str | None = None,
     user_id: int | None = None,
     caller: str | None = None,
-    only_orders: bool = False,
+    only_actions: bool = False,
 ) -> dict[str, Any]:
     """A page of writes and actions, newest first; `next` is the `before` of the next page.
 
-    `only_orders`: actions without writes. A search by `caller` scans the newest 100,000 writes.
+    `only_actions`: operators' actions, no writes. A search by `caller` scans the newest 100,000
+    writes.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    scanned = 0 if only_orders else limit + 1 if caller is None else _SCANNED_WRITES
+    scanned = limit + 1 if caller is None else _SCANNED_WRITES
     rows = database().run(
-        _OF_ALL if user_id is None else _OF_USER,
+        _TRAIL_OF_ALL if user_id is None else _TRAIL_OF_USER,
         before=before,
         user_id=user_id,
         caller=caller,
-        scanned=scanned,
+        scanned=0 if only_actions else scanned,
         limit=limit + 1,
     )
     items = [_to_item(row) for row in rows[:limit]]
@@ -122,24 +125,21 @@ def page(
 
 
 def _to_item(row: dict[str, Any]) -> dict[str, Any]:
-    details = orjson.loads(row["about"]) if row["about"] else {}
-    kind = "order" if row["changed"] is None else "write"
-    item = {**row, "kind": kind, "about": details}
-    if kind == "write":
-        item["about"] = {"changed": row["changed"].split(",")}
-    del item["changed"]
-    return item
+    item = {name: value for name, value in row.items() if name != "changed"}
+    if row["changed"] is not None:
+        return {**item, "kind": "write", "about": {"changed": row["changed"].split(",")}}
+    return {**item, "kind": "order", "about": orjson.loads(row["about"]) if row["about"] else {}}
 
 
 def _begin(action: str, details: dict[str, object]) -> str | None:
-    """Insert the entry; returns its id, None if it could not be stored."""
+    """Insert the row of an action; returns its id, None if it could not be stored."""
     if secrets.get("database-url") is None:
         log.error("not in the audit trail: no database is set", what=action)
         return None
     entry_id, caller = str(uuid7()), trace_context.caller() or None
-    params_json = orjson.dumps(details).decode()
+    details_json = orjson.dumps(details).decode()
     is_stored = _try_run(
-        _BEGIN, action, id=entry_id, caller=caller, action=action, about=params_json
+        _BEGIN, action, id=entry_id, caller=caller, action=action, details=details_json
     )
     return entry_id if is_stored else None
 
@@ -147,7 +147,7 @@ def _begin(action: str, details: dict[str, object]) -> str | None:
 def _end(action: str, entry_id: str | None, outcome: str, results: dict[str, object]) -> None:
     if entry_id is not None:
         results_json = orjson.dumps(results).decode()
-        _try_run(_END, action, id=entry_id, outcome=outcome, found=results_json)
+        _try_run(_END, action, id=entry_id, outcome=outcome, results=results_json)
 
 
 def _try_run(sql: str, what: str, **params: object) -> bool:

@@ -23,9 +23,10 @@ class Dashboard:
     """All parts of the dashboard, cached for this process."""
 
     def __init__(self) -> None:
-        users = CachedCounts()
+        user_counts = CachedCounts()
+        # For how many seconds at least a part stays fresh: more for parts that cost more.
         self._parts = {
-            "ledger": _cached(lambda: status.ledger(users.counts), 1),
+            "ledger": _cached(lambda: status.ledger(user_counts.counts), 1),
             "work": _cached(status.work, 1),
             "portal": _cached(status.portal, 1),
             "rate": _cached(status.rate, 1),
@@ -34,7 +35,7 @@ class Dashboard:
             "rabbitmq": _cached(status.rabbitmq, 3),
             "throughput": _cached(_throughput, 3),
             "results": _cached(status.results, 10),
-            "jobs": _cached(jobs.overview, 1),
+            "jobs": _cached(jobs.advance_and_list, 1),
             "hour": _cached(lambda: settled_since("1h"), 3),
         }
         self._failures = _cached(lambda: {"groups": failures.groups()}, 3)
@@ -106,4 +107,5 @@ def _forecast(parts: dict[str, Part], now: datetime) -> Part | None:
 
 
 def _cached(load: Callable[[], Part], min_fresh_s: float) -> StaleCache[Part]:
+    """A cache of this part, which has its error instead if its server fails."""
     return StaleCache(lambda: status.or_error(load), min_fresh_s)

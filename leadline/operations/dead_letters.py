@@ -32,9 +32,9 @@ class Selection:
 
     def matches(self, letter: DeadLetter) -> bool:
         """Whether a dead letter is selected."""
-        is_named = not self.ids or letter.id in self.ids
-        is_reason = not self.reason_id or letter.reason_id == self.reason_id
-        return is_named and is_reason and self.reason in letter.reason
+        has_id = not self.ids or letter.id in self.ids
+        has_reason = not self.reason_id or letter.reason_id == self.reason_id
+        return has_id and has_reason and self.reason in letter.reason
 
     def queues(self) -> tuple[str, ...]:
         """The main queues whose dead letters to search.
@@ -64,8 +64,8 @@ def apply(
 ) -> tuple[int, list[str]]:
     """Apply a decision to the selected dead letters; returns their number and the ids not found.
 
-    `at_most`: further ones stay. Repeats the walk for up to 1.5 s until it has found `at_least`
-    this number and all ids that `selection` names.
+    At most `at_most` are handled; the rest stays. Repeats the walk for up to 1.5 s until it has
+    found `at_least` as many, and all ids that `selection` names.
 
     Raises:
         BrokerDown: RabbitMQ can't be reached or did not confirm a replay; earlier ones are done.
@@ -85,8 +85,8 @@ def apply(
         return remaining is not None and remaining <= 0
 
     number = 0
-    for _ in _walks():
-        number += walk(url(), decide, selection.queues(), is_enough=is_enough)[decision]
+    for _ in _repeated_walks():
+        number += walk(amqp_url(), decide, selection.queues(), is_enough=is_enough)[decision]
         if is_enough() or (number >= at_least and found_ids >= selection.ids):
             break
     return number, sorted(selection.ids - found_ids)
@@ -97,7 +97,8 @@ def collect(
 ) -> list[Result]:
     """The results of `read` for each selected dead letter; the letters themselves are not kept.
 
-    Repeats the walk for up to 1.5 s until it has found all ids that `selection` names.
+    `limit`: maximum number of dead letters read of each queue. Repeats the walk for up to 1.5 s
+    until it has found all ids that `selection` names.
     """
     results: list[Result] = []
     found_ids: set[str] = set()
@@ -108,15 +109,15 @@ def collect(
             found_ids.add(letter.id)
         return Decision.KEEP
 
-    for _ in _walks():
+    for _ in _repeated_walks():
         results.clear()
-        walk(url(), decide, selection.queues(), limit=limit)
+        walk(amqp_url(), decide, selection.queues(), limit=limit)
         if found_ids >= selection.ids:
             break
     return results
 
 
-def _walks() -> Iterator[None]:
+def _repeated_walks() -> Iterator[None]:
     """Yield once for each walk, with a pause before each repetition."""
     yield
     for _ in range(REPEATS):
@@ -139,8 +140,8 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def summarize(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Summaries of dead letters grouped by queue and reason, with number and times; most first."""
+def group_by_reason(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Group summaries of dead letters by queue and reason, with number and times; most first."""
     counts = Counter((letter["queue"], letter["reason_id"], letter["reason"]) for letter in letters)
     times: dict[tuple[str, str], list[datetime]] = {}
     for letter in letters:
@@ -179,7 +180,7 @@ def content(letter: DeadLetter) -> dict[str, Any]:
 def _json(body: bytes) -> Any:
     """The parsed body; fails if it is nested too deeply to be serialised in the response."""
     parsed = orjson.loads(body)
-    orjson.dumps([[[[parsed]]]])
+    orjson.dumps([[[[parsed]]]])  # as deep as in the response
     return parsed
 
 
@@ -196,6 +197,6 @@ def _to_json(value: Any) -> Any:
     return value if isinstance(value, float | str | bool | None) else str(value)
 
 
-def url() -> str:
+def amqp_url() -> str:
     """The URL of RabbitMQ."""
     return secrets.require("amqp-url")

@@ -91,14 +91,14 @@ def refresh() -> None:
         if time.monotonic() - last_refresh.at < MAX_AGE_S:
             return
         with ThreadPoolExecutor(2) as pool:
-            pool.submit(_part, "rabbitmq", _rabbitmq, _FROM_RABBITMQ)
-            pool.submit(_part, "redis", _redis, _FROM_REDIS)
+            pool.submit(_refresh_part, "rabbitmq", _rabbitmq, _FROM_RABBITMQ)
+            pool.submit(_refresh_part, "redis", _redis, _FROM_REDIS)
             # In this thread: it already has a connection.
-            _part("postgres", _postgres, _FROM_POSTGRES)
+            _refresh_part("postgres", _postgres, _FROM_POSTGRES)
         last_refresh.at = time.monotonic()
 
 
-def _part(server: str, load: Callable[[], None], gauges: tuple[Gauge, ...]) -> None:
+def _refresh_part(server: str, load: Callable[[], None], gauges: tuple[Gauge, ...]) -> None:
     """Refresh the gauges of one server; if it fails, they are omitted."""
     try:
         load()
@@ -124,7 +124,6 @@ def _postgres() -> None:
     OVERDUE.set(max(0.0, current.overdue_s or 0.0))
     stored = installation.stored()
     SWEEP.set(max(0, stored.sweep_to - stored.swept_to))
-
     _results()
 
 
@@ -165,6 +164,6 @@ def _redis() -> None:
     LIMIT.set(settings().operating_limit_s)
     usage = portal_state.operating_budget().usage(leads.METHODS)
     USED.replace({(method,): used.used_s for method, used in usage.items()})
-    last_check_ = last_check.load() if field_map() is not None else None
-    MISFITS.set(len(last_check_.misfits) if last_check_ else 0)
+    check = last_check.load() if field_map() is not None else None
+    MISFITS.set(len(check.misfits) if check else 0)
     DEFECT.set(int(defect() is not None))

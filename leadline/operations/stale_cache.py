@@ -23,9 +23,11 @@ class StaleCache(Generic[Value]):
         self._min_fresh_s = min_fresh_s
         self._executor = ThreadPoolExecutor(1)
         self._lock = threading.Lock()
+        #: In a tuple: the value itself may be None.
         self._last: tuple[Value] | None = None
         self._fresh_until = 0.0
         self._pending: Future[Value] | None = None
+        #: Grows with each `invalidate`: a load begun before is of an earlier generation.
         self._generation = 0
 
     def get(self) -> Value:

@@ -9,7 +9,7 @@ from leadline.errors import BadConfiguration, QueueError
 from leadline.ledger import held_users
 from leadline.ledger.recent_events import last_events, last_states
 from leadline.messages import attempt_log
-from leadline.messages.attempt_log import AttemptLog
+from leadline.messages.attempt_log import AttemptLog, Call
 from leadline.operations import calls
 from leadline.operations.diagnosis.why import Why, why
 from leadline.users import queries
@@ -46,14 +46,7 @@ def read(user_id: UserId) -> dict[str, Any]:
     except (QueueError, BadConfiguration) as down:
         error = str(down)
     calls_by_event = calls.by_event(user_id, pending)
-    events = [
-        {
-            **event,
-            "steps": list(steps(event, pending.get(event["event_id"]) or _stored(journey))),
-            "calls": [calls.masked(call) for call in calls_by_event.get(event["event_id"], [])],
-        }
-        for event, journey in ((event, event.pop("journey")) for event in last_events(user_id))
-    ]
+    events = [_with_steps(event, pending, calls_by_event) for event in last_events(user_id)]
     sync = {
         **user["sync"],
         "next_try_at": _at(due_ms),
@@ -90,8 +83,17 @@ def last_calls(user_id: UserId) -> list[dict[str, Any]]:
     ]
 
 
-def _stored(journey: Any) -> AttemptLog:
-    return attempt_log.parse(journey) if journey else AttemptLog()
+def _with_steps(
+    event: dict[str, Any], pending: dict[str, AttemptLog], calls_by_event: dict[str, list[Call]]
+) -> dict[str, Any]:
+    """An event with `steps` and masked `calls` in place of its stored attempt log, the journey."""
+    event_id, journey = event["event_id"], event.pop("journey")
+    stored_log = attempt_log.parse(journey) if journey else AttemptLog()
+    return {
+        **event,
+        "steps": list(steps(event, pending.get(event_id) or stored_log)),
+        "calls": [calls.masked(call) for call in calls_by_event.get(event_id, [])],
+    }
 
 
 def steps(event: dict[str, Any], log: AttemptLog) -> Iterator[Step]:

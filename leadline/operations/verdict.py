@@ -16,7 +16,7 @@ from leadline.operations.verdict_reasons import REASONS, State
 from leadline.workqueue.worker_heartbeats import SILENT_S
 
 Part = Mapping[str, Any]
-#: Text, number, seconds (`ago`), or time (`at`).
+#: Text, number, seconds (only as `ago`), or time (only as `at`).
 Value = str | int | float | datetime
 
 #: If the oldest write has waited longer than this, the system is slowed, for any cause.
@@ -82,7 +82,7 @@ def as_json(findings: list[Finding]) -> dict[str, Any]:
     return {**verdict.as_json(), "also": [finding.as_json() for finding in other_findings]}
 
 
-def line(verdict: Finding) -> str:
+def as_text(verdict: Finding) -> str:
     """The verdict in one line of text."""
     since = f" Since {_time(verdict.since)}." if verdict.since else ""
     return f"{verdict.state}: {verdict.sentence}{since} {verdict.next}"
@@ -201,7 +201,7 @@ def _oldest_s(parts: Mapping[str, Part]) -> float:
     return parts["ledger"].get("oldest_s") or 0.0
 
 
-def _held(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
+def _held_users(parts: Mapping[str, Part], _now: datetime) -> Iterator[Finding]:
     if users := parts["ledger"].get("held"):
         yield Finding("users_held", {"n": users})
 
@@ -213,7 +213,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Part], datetime], Iterator[Finding]], ...]
     _limits,
     _fields,
     _results,
-    _held,
+    _held_users,
 )
 #: Texts in place of an empty value.
 _UNKNOWN = {"who": "an operator", "why": "none given"}

@@ -22,7 +22,7 @@ class Node:
     server: str = ""
 
 
-def silent(address: str, reason: str) -> Node:
+def silent_node(address: str, reason: str) -> Node:
     """A node that does not answer."""
     return Node(address, "", f"does not answer: {reason}")
 

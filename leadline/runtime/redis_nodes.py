@@ -6,7 +6,7 @@ import redis
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import sentinel
-from leadline.runtime.hosts import Node, silent
+from leadline.runtime.hosts import Node, silent_node
 
 MASTER, UNGUARDED_MASTER = "master", "master that accepts writes without a replica"
 REPLICA = "replica"
@@ -27,7 +27,7 @@ def _node(url: str, host: str, port: int) -> Node:
         ) as client:
             info: dict[str, Any] = client.info("replication")
     except (redis.RedisError, BadConfiguration) as error:
-        return silent(address, type(error).__name__)
+        return silent_node(address, type(error).__name__)
     if info["role"] != "master":
         is_linked = info.get("master_link_status") == "up"
         return Node(address, REPLICA) if is_linked else Node(address, "", "cut off from its master")

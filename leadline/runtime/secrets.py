@@ -46,7 +46,7 @@ def get(name: str) -> str | None:
         except OSError:
             continue
     value = "" if other_file else os.environ.get(variable, "").strip()
-    if value and value not in _read:
+    if value and value not in _parts_by_value:
         _remember(value)
     return value or None
 
@@ -107,7 +107,8 @@ _ENTRY = re.compile(r"(?:[\w.-]+:)?(?:read|write|operate|,)+:(?:[^:]*:[^:]*:)?([
 _SIGNING_KEY = "whsec_"
 #: Maximum number of values that are remembered, the last ones: rotations must not accumulate.
 _MAX_READ = 32
-_read: dict[str, set[str]] = {}
+#: The confidential parts of each value that was read.
+_parts_by_value: dict[str, set[str]] = {}
 _confidential: tuple[str, ...] = ()
 _lock = threading.Lock()
 
@@ -118,11 +119,11 @@ def _remember(value: str) -> None:
         parts = {part for part in _parts(value) if len(part) >= _MIN_LENGTH}
         # Log lines may quote them in escaped forms.
         quoted = {json.dumps(part, ensure_ascii=False)[1:-1] for part in parts}
-        _read[value] = parts | quoted | {repr(part)[1:-1] for part in parts}
-        if len(_read) > _MAX_READ:
-            del _read[next(iter(_read))]
+        _parts_by_value[value] = parts | quoted | {repr(part)[1:-1] for part in parts}
+        if len(_parts_by_value) > _MAX_READ:
+            del _parts_by_value[next(iter(_parts_by_value))]
         # The longest first, since one may be a part of another.
-        _confidential = tuple(sorted(set().union(*_read.values()), key=len, reverse=True))
+        _confidential = tuple(sorted(set().union(*_parts_by_value.values()), key=len, reverse=True))
 
 
 def _parts(value: str) -> Iterator[str]:
@@ -132,9 +133,8 @@ def _parts(value: str) -> Iterator[str]:
         password, is_url = url.password, bool(url.scheme and url.hostname)
     except ValueError:
         password, is_url = None, False
-    if _SIGNING_KEY in value:  # endpoints of results: their keys, and their URLs as a whole
-        for text in value.split():
-            yield from text.split(",") if _SIGNING_KEY in text else [text] if "//" in text else []
+    if _SIGNING_KEY in value:
+        yield from _parts_of_endpoints(value)
         return
     if not is_url:
         for text in value.split():
@@ -150,3 +150,12 @@ def _parts(value: str) -> Iterator[str]:
     segments = [segment for segment in url.path.split("/") if segment]
     if len(segments) > 1:  # a webhook's code; a server's URL has at most a database name
         yield segments[-1]
+
+
+def _parts_of_endpoints(value: str) -> Iterator[str]:
+    """Of the endpoints of results: their keys, and their URLs as a whole."""
+    for text in value.split():
+        if _SIGNING_KEY in text:
+            yield from text.split(",")
+        elif "//" in text:
+            yield text

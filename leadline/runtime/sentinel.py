@@ -15,7 +15,7 @@ import redis
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.hosts import Node, each_host, order_from, silent, with_first_host
+from leadline.runtime.hosts import Node, each_host, order_from, silent_node, with_first_host
 from leadline.runtime.secrets import UrlSource
 
 PORT = 26379
@@ -38,11 +38,11 @@ def redis_url(url: str) -> str:
     Raises:
         ValueError: the URL names no master.
     """
-    if not _name(url):
+    if not _master_name(url):
         raise ValueError("no name of a master")
     parts = with_first_host(url)
     database = parts.path.strip("/").partition("/")[2]
-    return _plain(parts)._replace(path=f"/{database}").geturl()
+    return _as_redis_url(parts)._replace(path=f"/{database}").geturl()
 
 
 def server_url(url: str, host: str, port: int) -> str:
@@ -106,13 +106,13 @@ class Sentinels:
         sentinel_urls = each_host(url)
         for index in order_from(self._last, len(sentinel_urls)):
             try:
-                master = _ask(sentinel_urls[index])
+                master = _ask_for_master(sentinel_urls[index])
             except redis.RedisError:
                 continue
             if master is not None:
                 self._last = index
                 host, port = master
-                scheme = _plain(with_first_host(url)).scheme
+                scheme = _as_redis_url(with_first_host(url)).scheme
                 cleartext.require_tls("redis", f"{scheme}://{_url_host(host)}")
                 self._master = host, port
                 return host, port
@@ -129,8 +129,8 @@ def server_addresses(url: str) -> list[tuple[str, int]]:
     addresses: set[tuple[str, int]] = set()
     for sentinel_url in each_host(url):
         with suppress(redis.RedisError), _client(sentinel_url) as client:
-            master: Any = client.sentinel_master(_name(url))
-            replicas: Any = client.sentinel_slaves(_name(url))
+            master: Any = client.sentinel_master(_master_name(url))
+            replicas: Any = client.sentinel_slaves(_master_name(url))
             addresses |= {(str(node["ip"]), int(node["port"])) for node in (master, *replicas)}
     return sorted(addresses)
 
@@ -139,18 +139,18 @@ def _node(url: str) -> Node:
     parts = urlsplit(url)
     address = f"{parts.hostname}:{parts.port or PORT}"
     try:
-        master = _ask(url)
+        master = _ask_for_master(url)
     except redis.RedisError as error:
-        return silent(address, type(error).__name__)
+        return silent_node(address, type(error).__name__)
     if master is None:
-        return Node(address, "", f"it watches no master {_name(url)!r}")
+        return Node(address, "", f"it watches no master {_master_name(url)!r}")
     return Node(address, f"the master is {master[0]}:{master[1]}")
 
 
-def _ask(url: str) -> tuple[str, int] | None:
+def _ask_for_master(url: str) -> tuple[str, int] | None:
     """Host and port of the master that this Sentinel names; None if it watches no such master."""
     with _client(url) as client:
-        master: Any = client.sentinel_get_master_addr_by_name(_name(url))
+        master: Any = client.sentinel_get_master_addr_by_name(_master_name(url))
     return master and (str(master[0]), int(master[1]))
 
 
@@ -158,14 +158,15 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _name(url: str) -> str:
+def _master_name(url: str) -> str:
+    """The name under which the Sentinels watch the master."""
     return with_first_host(url).path.strip("/").partition("/")[0]
 
 
 def _client(url: str) -> redis.Redis:
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
-    plain = _plain(parts)._replace(path="")
+    plain = _as_redis_url(parts)._replace(path="")
     if parts.port is None:
         plain = plain._replace(netloc=f"{plain.netloc}:{PORT}")
     return redis.Redis.from_url(
@@ -178,8 +179,8 @@ def _client(url: str) -> redis.Redis:
     )
 
 
-def _plain(parts: SplitResult) -> SplitResult:
-    """The `redis` or `rediss` URL without credentials or Sentinel options."""
+def _as_redis_url(parts: SplitResult) -> SplitResult:
+    """The parts as those of a `redis` or `rediss` URL, without credentials and Sentinel options."""
     query = [pair for pair in parse_qsl(parts.query) if pair[0] not in (_USERNAME, _PASSWORD)]
     host = parts.netloc.rpartition("@")[2]
     scheme = parts.scheme.removesuffix(_SUFFIX)

@@ -73,7 +73,7 @@ class BatchCall:
         took_s = time.monotonic() - started_at
         portal_session.operating_budget().record(reserved, batch.timings, took_s)
         self._request_ms = int(took_s * 1000)
-        self._field_check = _field_check(allowed, batch)
+        self._field_check = _field_check_if_refused(allowed, batch)
         settlements = [
             self._settle(step, batch, allowed.commands)
             if allowed.covers(step)
@@ -104,7 +104,8 @@ class BatchCall:
         return has_quiet_users and not portal_session.quiet_import().is_refused()
 
     def _settle(self, step: Step, batch: BatchResponse, commands: dict[str, Command]) -> Settlement:
-        if step.position is not None and isinstance(batch.results[step.keys[0]], Rejected):
+        if step.is_import and isinstance(batch.results[step.keys[0]], Rejected):
+            # The next call creates the lead by a command of its own.
             if portal_session.quiet_import().record_refusal():
                 self._observer.imports_refused(batch.results[step.keys[0]])
             return Settlement(step.entry, delay_ms=AHEAD_MS)
@@ -124,7 +125,7 @@ class BatchCall:
         """The commands for this user with their answers, for operators."""
         entry, error = step.entry, self._error
         # The commands of a search, and imports, hold other persons' data.
-        is_shared = isinstance(step.plan, Find | Read) or step.position is not None
+        is_shared = isinstance(step.plan, Find | Read) or step.is_import
         if entry.erased or is_shared or not step.keys or not settings().keep_calls_s:
             return []
         status = error.http_status if error else batch.http_status
@@ -159,14 +160,14 @@ class BatchCall:
             self._observer.settled(settlement)
 
 
-def _field_check(request: BatchRequest, batch: BatchResponse) -> FieldCheck:
-    """The last check of the field map, if a field may be the reason of a refused write."""
+def _field_check_if_refused(request: BatchRequest, batch: BatchResponse) -> FieldCheck:
+    """Read the last check of the field map if a field may be the reason of a refused write."""
     is_needed = any(
         refusals.may_concern(step.entry, step.plan, batch.results.get(key))
         for step in request.steps
         for key in step.keys
     )
-    return last_check.after_refusal() if is_needed else NO_CHECK
+    return last_check.request_and_read() if is_needed else NO_CHECK
 
 
 def _plan(entry: Entry) -> Plan:
@@ -175,9 +176,9 @@ def _plan(entry: Entry) -> Plan:
 
 
 def _for_release(settlement: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:
-    """The settlement that releases a user: it deletes only the events whose reply is confirmed.
+    """The settlement that releases a user; it deletes only events whose reply is confirmed.
 
-    The other replies are retried later.
+    The other replies are sent again at the user's next call.
     """
     user_id, delay_ms = settlement.entry.user_id, settlement.delay_ms
     to_reply = [event for event in settlement.events if event.outcome]

@@ -10,6 +10,7 @@ from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
 from leadline.sync.decide import Find, Lookup, Plan, Read, Write, originator_of
 from leadline.sync.duplicates import commands as searches
+from leadline.sync.duplicates.commands import CommandsByUser
 from leadline.workqueue.entries.entry import Entry
 
 
@@ -23,6 +24,11 @@ class Step:
     keys: tuple[str, ...]
     #: Position of its lead within an import command; None: it has a command of its own.
     position: int | None = None
+
+    @property
+    def is_import(self) -> bool:
+        """Whether its lead is created by an import command, which other users share."""
+        return self.position is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,12 @@ def build(
     writes beyond the batch wait for the next one. If a user needs its own request, all others wait.
     """
     plans = [(entry, decide(entry)) for entry in entries]
-    builders: dict[type[Plan], Callable[[list[Entry]], dict[int, dict[str, Command]]]] = {
+    builders: dict[type[Plan], Callable[[list[Entry]], CommandsByUser]] = {
         Lookup: _lookups,
         Find: searches.find_commands,
         Read: searches.read_commands,
     }
-    reads: dict[int, dict[str, Command]] = {}
+    reads: CommandsByUser = {}
     for kind, build_commands in builders.items():
         reads |= build_commands([entry for entry, planned in plans if isinstance(planned, kind)])
     commands: dict[str, Command] = {}
@@ -80,7 +86,7 @@ def build(
     commands |= {
         step.keys[0]: step.plan.command
         for step in writes
-        if isinstance(step.plan, Write) and step.position is None
+        if isinstance(step.plan, Write) and not step.is_import
     }
     writes_by_user = {step.entry.user_id: step for step in writes}
     steps = [
@@ -88,15 +94,15 @@ def build(
         or Step(entry, planned, tuple(reads.get(entry.user_id, ())))
         for entry, planned in plans
     ]
-    solitary = next((step for step in steps if step.entry.needs_own_request and step.keys), None)
-    if solitary:
-        commands = {key: commands[key] for key in solitary.keys}
+    alone = next((step for step in steps if step.entry.needs_own_request and step.keys), None)
+    if alone:
+        commands = {key: commands[key] for key in alone.keys}
     return BatchRequest(steps, dict(islice(commands.items(), MAX_COMMANDS)))
 
 
-def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
-    """The commands that look up each user, by user id; several users share them."""
-    by_user: dict[int, dict[str, Command]] = {}
+def _lookups(entries: list[Entry]) -> CommandsByUser:
+    """The commands that look up each user; several users share them."""
+    by_user: CommandsByUser = {}
     for number, group in enumerate(_lookup_groups(entries)):
         users = [entry.user_id for entry in group]
         commands = {f"origins{number}": leads.list_by_origins(users, originator_of(group[0]))}

@@ -40,7 +40,7 @@ def settle(
     """
     entry = step.entry
     try:
-        values = [_value(results[key]) for key in step.keys]
+        values = [_value_or_raise(results[key]) for key in step.keys]
         if isinstance(step.plan, Write):
             return _settle_write(step, step.plan, values[0]).with_attempt(now_ms)
         if isinstance(step.plan, Lookup):
@@ -68,8 +68,8 @@ def _settle_write(step: Step, write: Write, answer: CommandResult) -> Settlement
     if entry.erased:
         return erasure.settle_written(entry)
     if step.position is not None:
-        answer = quiet_import.parse(answer, step.position)
-    last_applied = lead_parsing.parse_written(answer, write.command, _state(entry))
+        answer = quiet_import.parse(answer, step.position)  # the part about this lead
+    last_applied = lead_parsing.parse_written(answer, write.command, _state_or_raise(entry))
     return settle_applied(entry, last_applied, is_create=write.is_create)
 
 
@@ -101,8 +101,8 @@ def _settle_lookup(
 
 def _settle_search(step: Step, values: list[CommandResult], now_ms: int) -> Settlement:
     answers = dict(zip(step.keys, values, strict=True))
-    lead_pages = [answers[key] for key in step.keys if searches.lists(key, searches.LEADS)]
-    contact_pages = [answers[key] for key in step.keys if searches.lists(key, searches.CONTACTS)]
+    lead_pages = [answers[key] for key in step.keys if searches.is_for(key, searches.LEADS)]
+    contact_pages = [answers[key] for key in step.keys if searches.is_for(key, searches.CONTACTS)]
     if isinstance(step.plan, Find):
         leads_found = merge([parse_found(page, "LEAD") for page in lead_pages])
         contacts_found = merge([parse_found(page, "CONTACT") for page in contact_pages])
@@ -114,13 +114,13 @@ def _settle_search(step: Step, values: list[CommandResult], now_ms: int) -> Sett
     return duplicates.settle_read(step.entry, leads_read, contacts_read, now_ms)
 
 
-def _value(result: CommandResult) -> CommandResult:
+def _value_or_raise(result: CommandResult) -> CommandResult:
     if isinstance(result, BitrixError):
         raise result
     return result
 
 
-def _state(entry: Entry) -> leads.DesiredState:
+def _state_or_raise(entry: Entry) -> leads.DesiredState:
     if entry.state is None:
         raise OutcomeUnknown("an entry without a state was written")
     return entry.state

@@ -89,15 +89,15 @@ def portal_client() -> PortalClient:
         BadConfiguration: the webhook is missing or invalid.
     """
     try:
-        return _clients()(secrets.require("bitrix-webhook-url"))
+        return _client_of()(secrets.require("bitrix-webhook-url"))
     except BadConfiguration as error:
         _record(error)
         raise
 
 
 @per_process
-def _clients() -> Callable[[str], PortalClient]:
-    """The client of the current webhook."""
+def _client_of() -> Callable[[str], PortalClient]:
+    """Returns the client of a webhook; keeps that of the current one."""
     return lru_cache(maxsize=1)(_RecordingClient)
 
 

@@ -37,6 +37,7 @@ logger = structlog.get_logger()
 
 #: How long RQ keeps a worker registered; an idle one renews this 15 s earlier.
 WORKER_TTL_S = 60
+#: Interval of RQ's clean-up, after which abandoned jobs count as failed; by default ten minutes.
 MAINTENANCE_S = 60
 #: How long an idle worker waits for a job with one command, and how much later Redis counts as
 #: silent. RQ would wait 45 and 10 s, and a master that is frozen or cut off ends no connection.

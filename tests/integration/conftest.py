@@ -34,7 +34,7 @@ from leadline.runtime.postgres.connection import Session
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
-from leadline.sync.fields import portal_check
+from leadline.sync.fields import map_check
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import free_port as find_free_port
 from tests.servers import postgres_connection
@@ -161,8 +161,8 @@ def check_fields(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Has the relay check the field map against the portal, however recent its last check is."""
 
     def refresh() -> None:
-        monkeypatch.setattr(portal_check, "_looks", Interval(0))
-        portal_check.refresh()
+        monkeypatch.setattr(map_check, "_runs", Interval(0))
+        map_check.run()
 
     return refresh
 

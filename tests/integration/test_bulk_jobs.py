@@ -61,7 +61,7 @@ def begin(**selection: Any) -> str:
 
 
 def shown_job(job_id: str) -> dict[str, Any]:
-    return next(item for item in jobs.overview()["items"] if item["id"] == job_id)
+    return next(item for item in jobs.advance_and_list()["items"] if item["id"] == job_id)
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ def test_a_job_waits_for_dead_letters_that_another_walk_has_fetched(
         connection.process_data_events(seconds)
 
     monkeypatch.setattr("leadline.operations.dead_letters.time.sleep", end_the_other_walk)
-    jobs.advance(jobs.OF_DEAD_LETTERS, budget_s=30)
+    jobs.advance(jobs.DEAD_LETTER_KINDS, budget_s=30)
     connection.close()
     assert pauses, "the job has waited"
     assert job_state(begun["id"]) == "done"
@@ -324,4 +324,4 @@ def test_a_login_that_may_not_change_jobs_still_sees_the_rest_of_the_console(
         raise StatementError(INSUFFICIENT_PRIVILEGE, "")
 
     monkeypatch.setattr(jobs, "advance", refuse)
-    assert INSUFFICIENT_PRIVILEGE in jobs.overview()["error"]
+    assert INSUFFICIENT_PRIVILEGE in jobs.advance_and_list()["error"]

@@ -239,7 +239,7 @@ def test_a_refusal_is_understood_by_the_changed_maps_check(
 ) -> None:
     check_fields()
     for _ in range(2):  # the second time from this process's cache, which lasts a minute
-        assert last_check.after_refusal().digest
+        assert last_check.request_and_read().digest
     add_userfield("SIZE", "enumeration", LIST=[{"VALUE": "Small"}])
     field_map(MAP + 'UF_CRM_SIZE = "999"\n')
     check_fields()

@@ -12,7 +12,7 @@ from leadline.ledger import write
 from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import installation
 from leadline.sync import portal_session
-from leadline.sync.reconcile import portal_check
+from leadline.sync.reconcile import unknown_leads
 from leadline.sync.reconcile.originator import originator_id
 from leadline.users.model import NewUser
 from tests.integration.conftest import CommandOutput, rows
@@ -30,7 +30,7 @@ def connected(
     assert in_postgres
     assert in_redis
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setattr(portal_check, "_checks", Interval(0))
+    monkeypatch.setattr(unknown_leads, "_checks", Interval(0))
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def hold_reason() -> str | None:
 def test_an_empty_database_with_existing_leads_of_its_origin_makes_no_calls() -> None:
     create_lead(5)
     with structlog.testing.capture_logs() as logs:
-        portal_check.run()
+        unknown_leads.run()
     assert "leadline restored" in (hold_reason() or "")
     assert OURS in (hold_reason() or "")
     assert [line["event"] for line in logs if line["log_level"] == "error"]
     portal_session.circuit_breaker().resume()
-    portal_check.run()
+    unknown_leads.run()
     assert hold_reason(), "resume alone is not enough: the next check would hold again"
 
 
@@ -73,12 +73,12 @@ def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
         create_lead(no_id)
     create_lead(9_000_000, "another")
     before = installation.stored().history
-    portal_check.run()
+    unknown_leads.run()
     output = leadline("restored", "--yes", "--json")
     assert (output.code, output.json["calls_resumed"]) == (0, True)
     assert output.json["greatest_id_on_a_lead"] == 2_000_012
     assert hold_reason() is None
-    portal_check.run()
+    unknown_leads.run()
     assert hold_reason() is None
     assert installation.stored().history > before
     assert 2_000_012 < write.create(ANN, None).event.user.id < 9_000_000
@@ -99,7 +99,7 @@ def test_restored_reads_any_number_of_leads(leadline: Leadline) -> None:
 def test_an_operators_own_hold_is_left_in_place(leadline: Leadline) -> None:
     portal_session.circuit_breaker().hold("maintenance")
     create_lead(5)
-    portal_check.run()
+    unknown_leads.run()
     output = leadline("restored", "--yes", "--json")
     assert (output.code, output.json["calls_resumed"]) == (0, False)
     assert hold_reason() == "maintenance"
@@ -110,7 +110,7 @@ def test_restored_names_the_server_that_is_down_and_can_be_repeated(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, webhook_url: str
 ) -> None:
     create_lead(5)
-    portal_check.run()
+    unknown_leads.run()
     monkeypatch.setattr("leadline.sync.reconcile.throttled_reads.RETRY_DELAYS_S", ())
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/geheim/")
     output = leadline("restored", "--yes")
@@ -127,12 +127,12 @@ def test_leads_of_existing_users_pause_nothing_and_are_checked_once(portal: str)
     event = write.create(ANN, None).event
     create_lead(event.user.id)
     create_lead("")
-    portal_check.run()
+    unknown_leads.run()
     assert hold_reason() is None
     assert installation.stored().is_portal_checked
     calls = requests.get(f"{portal}/_emulator/calls", timeout=60).json()["requests"]
     create_lead(77)  # as when a person copies a lead later
-    portal_check.run()
+    unknown_leads.run()
     assert hold_reason() is None
     assert requests.get(f"{portal}/_emulator/calls", timeout=60).json()["requests"] == calls + 1
 
@@ -141,7 +141,7 @@ def test_an_installation_without_a_configured_originator_has_its_own() -> None:
     """A second installation at the same portal then neither adopts leads nor is held."""
     create_lead(1, "leadline")
     create_lead(2, "leadline-0badcafe")
-    portal_check.run()
+    unknown_leads.run()
     assert hold_reason() is None
     assert installation.stored().is_portal_checked
     assert originator_id() not in {"leadline", "leadline-0badcafe"}
@@ -153,10 +153,10 @@ def test_an_unreadable_portal_is_checked_later(
 ) -> None:
     create_lead(5)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/x/")
-    portal_check.run()
+    unknown_leads.run()
     assert hold_reason() is None
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    portal_check.run()
+    unknown_leads.run()
     assert hold_reason()
 
 

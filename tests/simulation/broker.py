@@ -198,7 +198,7 @@ class Channel:
     def _received(self, stored: StoredMessage) -> ReceivedMessage:
         tag, self.next_tag = self.next_tag, self.next_tag + 1
         self.unsettled[tag] = stored
-        attempt = attempt_of(stored.properties, redelivered=stored.redelivered)
+        attempt = attempt_of(stored.properties, is_redelivered=stored.redelivered)
         channel: Any = self
         return ReceivedMessage(
             channel, tag, self.queue, copy(stored.properties), stored.body, attempt

@@ -213,7 +213,7 @@ def test_a_delivery_counts_as_first_only_if_no_function_can_have_seen_the_messag
     attempt: int,
 ) -> None:
     properties = pika.BasicProperties(headers=headers)
-    assert attempt_of(properties, redelivered=redelivered) == attempt
+    assert attempt_of(properties, is_redelivered=redelivered) == attempt
 
 
 def test_dead_letters_exist_before_the_queue_that_sends_to_them() -> None:

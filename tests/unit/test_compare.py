@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from leadline.bitrix24.lead_parsing import FoundLead
-from leadline.sync.reconcile.compare import DIFFERENCES, Finding, compare
+from leadline.sync.reconcile.compare import DRIFT, Finding, compare
 from leadline.users.snapshots import UserSnapshot
 from tests.unit.entries import found_lead
 
@@ -70,7 +70,7 @@ def test_another_phone_next_to_ours_is_not_drift() -> None:
 def test_a_stage_set_in_the_crm_is_kept() -> None:
     finding = finding_for(USER, replace(LEAD, stage="JUNK"))
     assert finding == Finding("moved", 7, (55,), is_moved=True, version=3)
-    assert finding.kind not in DIFFERENCES
+    assert finding.kind not in DRIFT
 
 
 def test_a_stage_that_never_reached_the_crm_is_drift() -> None:

@@ -125,6 +125,6 @@ def test_leads_that_match_a_user_share_a_match_key_with_it() -> None:
     by_email = replace(found_lead(), phones=(), further=FoundFields({}, rows))
     by_phone = replace(found_lead(8), phones=(("701-111-22-33", 9),))
     other = replace(found_lead(9), phones=(("+77011112244", 9),))
-    shared = match_keys.sharing(user, match_keys.group_by_key([by_email, by_phone, other]))
+    shared = match_keys.sharing_key(user, match_keys.group_by_key([by_email, by_phone, other]))
     assert shared == [by_phone, by_email]
     assert all(-(2**31) <= key < 2**31 for key in match_keys.of_user(user)), "Postgres' integer"

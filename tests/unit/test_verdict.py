@@ -143,7 +143,7 @@ def test_a_hold_names_who_paused_why_and_since_when() -> None:
     assert "ops.anna" in found.sentence
     assert "leads are imported" in found.sentence
     assert found.since == SINCE
-    line = verdict.line(found)
+    line = verdict.as_text(found)
     assert line.startswith("stopped: Calls to Bitrix24 are paused by ops.anna.")
     assert "Since " in line
     (unknown,) = judge(parts(portal=held_pause()), NOW)

@@ -86,8 +86,8 @@ def trail(request: Request) -> object:
 
     authorize(request, "operate")
     query = parse_query(Trail, request).model_dump()
-    before = query.pop("before")
-    return audit.page(**query, before=str(before) if before else None)
+    before, only_actions = query.pop("before"), query.pop("only_orders")
+    return audit.page(**query, before=str(before) if before else None, only_actions=only_actions)
 
 
 def dead_letters(_request: Request) -> object:
@@ -95,7 +95,7 @@ def dead_letters(_request: Request) -> object:
 
     `at_most` letters of a queue are listed, and `counted_at_most` are counted by reason.
     """
-    from leadline.operations.dead_letters import ALL, collect, summarize, summary  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.dead_letters import ALL, collect, group_by_reason, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     letters = collect(ALL, summary, DEAD_LETTERS_COUNTED)
     items: list[dict[str, Any]] = []
@@ -105,7 +105,7 @@ def dead_letters(_request: Request) -> object:
         items += of_queue[:DEAD_LETTERS_MAX]
     return {
         "items": items,
-        "groups": summarize(letters),
+        "groups": group_by_reason(letters),
         "at_most": DEAD_LETTERS_MAX,
         "counted_at_most": DEAD_LETTERS_COUNTED,
     }

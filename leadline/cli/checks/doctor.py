@@ -52,12 +52,12 @@ def doctor(*, json: Json = False) -> None:
 def _settings() -> Iterator[Check]:
     current = settings()
     region = current.phone_region
-    is_region = not region or region in phonenumbers.SUPPORTED_REGIONS
+    is_valid_region = not region or region in phonenumbers.SUPPORTED_REGIONS
     yield Check(
         "LEADLINE_PHONE_REGION",
-        is_region,
+        is_valid_region,
         region or "none: phones need a country code",
-        "" if is_region else "an ISO 3166 code such as KZ",
+        "" if is_valid_region else "an ISO 3166 code such as KZ",
     )
     cleartext = ", ".join(sorted(current.cleartext))
     result = (
@@ -71,14 +71,14 @@ def _settings() -> Iterator[Check]:
 
 def _field_map() -> Check:
     try:
-        map_ = field_map()
+        current_map = field_map()
         mistake = defect()
     except BadConfiguration as error:
-        map_, mistake = None, str(error)
-    if map_ is None or mistake:
+        current_map, mistake = None, str(error)
+    if current_map is None or mistake:
         fix = "correct the file; leadline mapping check FILE --offline"
         return Check("LEADLINE_MAPPING", is_ok=False, result=str(mistake), fix=fix)
-    result = f"{len(map_.fields)} fields, {len(map_.constants)} constants"
+    result = f"{len(current_map.fields)} fields, {len(current_map.constants)} constants"
     return Check("LEADLINE_MAPPING", is_ok=True, result=result)
 
 
@@ -206,10 +206,12 @@ def _portal() -> Iterator[Check]:
 def _misfits() -> Iterator[Check]:
     """Parts of the field map that the portal would refuse now."""
     try:
-        map_ = field_map()
-    except BadConfiguration:  # named above
+        current_map = field_map()
+    except BadConfiguration:  # a finding of `_field_map`
         return
-    for misfit in portal_fields.misfits(map_, mapping.read_portal(map_)) if map_ else ():
+    if current_map is None:
+        return
+    for misfit in portal_fields.misfits(current_map, mapping.read_portal(current_map)):
         fix = "change the map or the portal; leadline mapping check"
         name = f"field {misfit.field or misfit.lead}"
         yield Check(name, is_ok=False, result=f"{misfit.lead}: {misfit.problem}", fix=fix)

@@ -19,7 +19,7 @@ class Checkpoint:
 
     @classmethod
     def locate(cls, name: str, path: Path | None) -> "Checkpoint":
-        """The one at this path, else in the state folder if it exists, else in the current one."""
+        """The checkpoint at this path, else in the state folder, else in the current folder."""
         if path is not None:
             return cls(path)
         folder = state_folder()

@@ -12,9 +12,9 @@ import re
 from typing import Any
 
 _SIGNS = "=+\\-@\0\t\r\n＝＋－＠"  # noqa: RUF001 - some spreadsheets take the wide ones too
-#: Also cells that begin with apostrophes already: otherwise `unescape` would remove one of theirs.
+#: Also a cell that itself begins with apostrophes: otherwise `unescape` would remove one of them.
 _NEEDS_APOSTROPHE = re.compile(rf"'*[{_SIGNS}]")
-_HAS_APOSTROPHE = re.compile(rf"''*[{_SIGNS}]")
+_HAS_APOSTROPHE = re.compile(rf"'+[{_SIGNS}]")
 _PHONE = re.compile(r"\+[0-9]+")
 
 

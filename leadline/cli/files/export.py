@@ -38,7 +38,7 @@ def export(
         columns = (*_COLUMNS, *further_fields.in_response({}))
         if not json:
             writer.writerow((*columns, *_SYNC))
-        for number, user in enumerate(_all(Query(sync=sync, limit=_PAGE)), 1):
+        for number, user in enumerate(_all_users(Query(sync=sync, limit=_PAGE)), 1):
             record["users"] = number
             bar.update(task, advance=1)
             if json:
@@ -49,7 +49,7 @@ def export(
                 writer.writerow(map(escape, row))
 
 
-def _all(query: Query) -> Iterator[Mapping[str, Any]]:
+def _all_users(query: Query) -> Iterator[Mapping[str, Any]]:
     while True:
         page = queries.page(query)
         yield from page["items"]

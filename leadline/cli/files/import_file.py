@@ -19,8 +19,9 @@ from leadline.users.field_models import from_cell
 from leadline.users.further_fields import with_fields
 from leadline.users.model import NewUser
 
-#: Matched by name; ids of another system only if `--map` names their columns.
+#: Fields of a user, which are found in the columns of the same names.
 FIELDS = tuple(NewUser.model_fields)
+#: Ids of another system, which are found only if `--map` names their columns.
 IDS = tuple(Line.model_fields.keys() - NewUser.model_fields.keys())
 #: Column of a rejected line with its error.
 ERROR = "error"
@@ -72,7 +73,8 @@ class File:
         earlier = _Earlier(frozenset(stages.allowed()))
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                for line, content in self._json(file) if self.is_json else self._csv(file):
+                lines = self._read_json(file) if self.is_json else self._read_csv(file)
+                for line, content in lines:
                     record = self._record(line, content, earlier)
                     if record.user:
                         earlier.add(record.user)
@@ -80,7 +82,7 @@ class File:
         except UnicodeDecodeError:
             raise InvalidRequest(f"{self.path} is not UTF-8") from None
 
-    def _csv(self, file: TextIO) -> Iterator[tuple[int, Any]]:
+    def _read_csv(self, file: TextIO) -> Iterator[tuple[int, Any]]:
         header = file.readline()
         delimiter = max(",;\t", key=header.count)
         file.seek(0)
@@ -104,7 +106,7 @@ class File:
                 f"{self.path} is no CSV after line {reader.line_num}: {error}"
             ) from None
 
-    def _json(self, file: TextIO) -> Iterator[tuple[int, Any]]:
+    def _read_json(self, file: TextIO) -> Iterator[tuple[int, Any]]:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:

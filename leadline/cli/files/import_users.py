@@ -104,7 +104,7 @@ class _Validated:
     good: int
     bad: int
     last_id: int
-    #: Lines whose lead belongs to another user already.
+    #: Lines whose lead or external id belongs to another user already.
     conflicts: frozenset[int]
 
 
@@ -114,7 +114,7 @@ def _validate(source: File, digest: str, rejected: RejectedFile) -> _Validated:
     conflicts = set[int]()
     with progress_bar() as bar:
         task = bar.add_task("checking", total=None)
-        for record in _without_conflicts(source.records(), digest):
+        for record in _with_conflicts_marked(source.records(), digest):
             bar.update(task, advance=1)
             if not record.error and record.user is not None:
                 good += 1
@@ -129,18 +129,20 @@ def _validate(source: File, digest: str, rejected: RejectedFile) -> _Validated:
     return _Validated(good, rejected.count, last_id, frozenset(conflicts))
 
 
-def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Record]:
-    """The records; a valid one with another user's lead or external id gets an error."""
+def _with_conflicts_marked(records: Iterator[Record], digest: str) -> Iterator[Record]:
+    """The records; a valid record with another user's lead or external id gets an error."""
     while batch := list(islice(records, BATCH)):
         users = [(_key(digest, record.line), record.user) for record in batch if record.user]
         leads = bulk_import.taken_by_others(users, "bitrix_lead_id")
         external_ids = bulk_import.taken_by_others(users, "external_id")
         for record in batch:
             key = _key(digest, record.line)
-            field = (
-                "bitrix_lead_id" if key in leads else "external_id" if key in external_ids else None
-            )
-            yield replace(record, error=f"{field}: another user has it") if field else record
+            if key in leads:
+                yield replace(record, error="bitrix_lead_id: another user has it")
+            elif key in external_ids:
+                yield replace(record, error="external_id: another user has it")
+            else:
+                yield record
 
 
 def _key(digest: str, line: int) -> str:

@@ -25,7 +25,7 @@ from leadline.users import snapshots
 #: Exit code: done, and `apply` would write something.
 WOULD_CHANGE = 2
 #: A warning while calls may still be paused, so that the setting can be changed in time.
-NOT_HELD = (
+AMBIGUOUS_NOT_HELD = (
     "{} ambiguous: users of these that wait get their own lead once calls resume; to hold them"
     " for an operator, set LEADLINE_DUPLICATES=hold for the workers, and here"
 )
@@ -48,8 +48,7 @@ def plan(
     create: no lead · update: its lead differs · match: one open lead without origin has its phone
     or e-mail · ambiguous: several may be meant, or several users the same lead · foreign: its lead
     belongs to another installation, or a lead of ours to no user · linked: counted only, nothing to
-    write.
-    Exit code 2: `leadline apply` would write something.
+    write. Exit code 2: `leadline apply` would write something.
 
     It writes nothing to Bitrix24, shares its limits with the workers and yields to them, and also
     reads while calls are paused. When interrupted, the same command resumes.
@@ -70,7 +69,7 @@ def plan(
     }
     summary |= {kind: counts[kind] for kind in KINDS}
     if counts["ambiguous"] and "hold" not in settings().duplicates:
-        print_note(NOT_HELD.format(counts["ambiguous"]))
+        print_note(AMBIGUOUS_NOT_HELD.format(counts["ambiguous"]))
     if json:
         print_json({"summary": summary})
     else:
@@ -107,10 +106,11 @@ def _make(*, restart: bool) -> Plan:
     return current
 
 
-def _print_lines(plan_: Plan, *, json: bool) -> Counter[str]:
+def _print_lines(current: Plan, *, json: bool) -> Counter[str]:
+    """Print the lines of a plan; returns the number of each kind."""
     counts: Counter[str] = Counter()
     after = 0
-    while lines := plans.lines(plan_, PAGE, after):
+    while lines := plans.lines(current, PAGE, after):
         for line in lines:
             counts[line["kind"]] += 1
             print_json(_as_json(line)) if json else print_line(_as_text(line))

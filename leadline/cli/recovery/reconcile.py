@@ -1,6 +1,7 @@
 """`leadline reconcile`: compare every user with its lead, and repair differences."""
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.sync.reconcile import scan
-from leadline.sync.reconcile.compare import DIFFERENCES, Finding
+from leadline.sync.reconcile.compare import DRIFT, Finding
 from leadline.sync.reconcile.scan import Part, Position
 from leadline.users import snapshots
 
@@ -64,6 +65,7 @@ class _Reconciliation:
             if finding.kind not in _NOT_LISTED:
                 self._report(finding)
         if self._repair:
+            # Named as in the summary of earlier releases.
             self.counts["asked_again"] += len(resync_events.request(self._repairs(part)))
         self.position = part.next
         self._checkpoint.store(
@@ -74,16 +76,12 @@ class _Reconciliation:
             }
         )
 
-    def _repairs(self, part: Part) -> list[ResyncRequest]:
-        return [
-            ResyncRequest(
-                finding.user_id,
-                finding.version,
-                with_stage="stage" in finding.fields or (self._stages and finding.is_moved),
-            )
-            for finding in part.findings
-            if finding.user_id and (finding.is_repairable or (self._stages and finding.is_moved))
-        ]
+    def _repairs(self, part: Part) -> Iterator[ResyncRequest]:
+        for finding in part.findings:
+            overwrites_stage = self._stages and finding.is_moved
+            if finding.user_id and (finding.is_repairable or overwrites_stage):
+                with_stage = "stage" in finding.fields or overwrites_stage
+                yield ResyncRequest(finding.user_id, finding.version, with_stage=with_stage)
 
     def _report(self, finding: Finding) -> None:
         if self._json:
@@ -143,7 +141,7 @@ def reconcile(
         _scan(run, stack.enter_context(progress_bar()))
     checkpoint.delete()
     _print_summary(run.counts, json=json)
-    if any(run.counts[kind] for kind in DIFFERENCES):
+    if any(run.counts[kind] for kind in DRIFT):
         raise typer.Exit(FINDINGS)
 
 
@@ -161,7 +159,7 @@ def _seen_users(counts: Counter[str]) -> int:
 
 
 def _print_summary(counts: Counter[str], *, json: bool) -> None:
-    kinds = ("ok", "waiting", "moved", *sorted(DIFFERENCES), "asked_again")
+    kinds = ("ok", "waiting", "moved", *sorted(DRIFT), "asked_again")
     summary = {kind: counts[kind] for kind in kinds}
     if json:
         print_json({"summary": summary})

@@ -42,7 +42,7 @@ def begin_history() -> dict[str, Any]:
         greatest = max(our_leads.highest_user_ids(), default=0)
         installation.reserve_ids(greatest)
         installation.mark_portal_checked()
-        was_held = our_leads.release_hold(originator_id())
+        was_held = our_leads.end_hold(originator_id())
     return {
         "history_since": datetime.fromtimestamp(history / 1000, UTC),
         "greatest_id_on_a_lead": greatest,

@@ -71,14 +71,14 @@ def _resync_failed(failed: FailedFilter, *, yes: bool, json: bool) -> None:
     """Resync the failed users of a filter, as a job."""
     if number := failed_users.count(failed):
         confirm(f"Resync {number} failed users?", yes=yes)
-    groups = failed_users.by_group(failed)
+    groups = failed_users.without_text(failed)
     is_all = groups == FailedFilter()
     action = "send all failed again" if is_all else "send failed again"
     with audit.recorded(action) as record:
         selection = Selection(reason_ids=groups.reason_ids, since=groups.since)
-        job_ = jobs.begin("resync", selection)
-        record["job"], record["asked"] = job_["id"], job_["total"]
-    job = follow(job_)
+        begun = jobs.begin("resync", selection)
+        record["job"], record["asked"] = begun["id"], begun["total"]
+    job = follow(begun)
     if json:
         print_json({"asked_again": job["changed"], "job": job["id"], "state": job["state"]})
         return

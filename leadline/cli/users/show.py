@@ -130,7 +130,7 @@ def _system(sync: Mapping[str, Any]) -> list[tuple[str, object]]:
     if sync["status"] != "waiting":
         return []
     worst = findings({})[0]
-    return [] if worst.state == "healthy" else [("system", verdict.line(worst))]
+    return [] if worst.state == "healthy" else [("system", verdict.as_text(worst))]
 
 
 def _cell(event: Mapping[str, Any], name: str) -> object:

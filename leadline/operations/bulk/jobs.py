@@ -1,8 +1,9 @@
 """Bulk jobs: begin, advance step by step, cancel and list them.
 
 A job is stored in Postgres, so it survives every restart. The relay's tick, each poll of a
-console and the command that began it advance it. A step is claimed for `CLAIM_S`. A killed step is
-repeated, which is harmless: it skips users that wait already and dead letters that are gone.
+console and the command that began the job advance it. A process claims a job for `CLAIM_S` and
+carries out its next steps. A step that was killed is repeated, which is harmless: it skips users
+that already wait and dead letters that are gone.
 """
 
 import time
@@ -21,10 +22,10 @@ from leadline.runtime.telemetry import trace_context
 
 __all__ = ["Selection"]
 
-#: Kinds that need no RabbitMQ; the others do.
-OF_USERS: tuple[Kind, ...] = ("resync",)
-OF_DEAD_LETTERS: tuple[Kind, ...] = ("replay", "discard")
-ALL_KINDS = OF_USERS + OF_DEAD_LETTERS
+#: Kinds of jobs on users, which need no RabbitMQ, and of jobs on dead letters, which do.
+USER_KINDS: tuple[Kind, ...] = ("resync",)
+DEAD_LETTER_KINDS: tuple[Kind, ...] = ("replay", "discard")
+ALL_KINDS = USER_KINDS + DEAD_LETTER_KINDS
 #: Longer than any step takes.
 CLAIM_S = 60
 #: Pause of a job after a failed step.
@@ -49,14 +50,14 @@ UPDATE bulk_jobs SET claimed_until = now() + make_interval(secs => :claim_s) WHE
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING {_FIELDS}
 """  # noqa: S608 - of constants; values are parameters
-# Only from the position that the step began at: a step whose claim has expired changes nothing. One
-# during which the job was cancelled is counted, as it was carried out.
+# Only from the position at which the step began: a step whose claim has expired changes nothing. A
+# step during which the job was cancelled is counted, as it was carried out.
 _PROGRESS = f"""
 UPDATE bulk_jobs SET done = done + :done, changed = changed + :changed, cursor = :cursor,
     problem = NULL, claimed_until = now() + make_interval(secs => :claim_s),
     state = CASE WHEN :is_last AND state = 'running' THEN 'done' ELSE state END,
     ended_at = CASE WHEN :is_last THEN COALESCE(ended_at, now()) ELSE ended_at END
-WHERE id = CAST(:id AS uuid) AND state <> 'done' AND cursor = :before RETURNING {_FIELDS}
+WHERE id = CAST(:id AS uuid) AND state <> 'done' AND cursor = :cursor_before RETURNING {_FIELDS}
 """  # noqa: S608 - of constants; values are parameters
 _RELEASE = """
 UPDATE bulk_jobs SET problem = :problem, claimed_until =
@@ -67,7 +68,7 @@ _CANCEL = f"""
 UPDATE bulk_jobs SET state = 'cancelled', ended_at = now()
 WHERE id = CAST(:id AS uuid) AND state = 'running' RETURNING {_FIELDS}
 """  # noqa: S608 - of constants; values are parameters
-_ONE = f"SELECT {_FIELDS} FROM bulk_jobs WHERE id = CAST(:id AS uuid)"  # noqa: S608 - of constants; values are parameters
+_FIND = f"SELECT {_FIELDS} FROM bulk_jobs WHERE id = CAST(:id AS uuid)"  # noqa: S608 - of constants; values are parameters
 _NEWEST = f"SELECT {_FIELDS} FROM bulk_jobs ORDER BY bulk_jobs.id DESC LIMIT :limit"  # noqa: S608 - of constants; values are parameters
 
 
@@ -103,8 +104,8 @@ def cancel(job_id: str) -> dict[str, Any]:
     return _as_json(rows[0])
 
 
-def advance(kinds: Iterable[Kind] = OF_USERS, budget_s: float = 1.0) -> int:
-    """Carry out steps of running jobs for this long; returns how many users or letters are done.
+def advance(kinds: Iterable[Kind] = USER_KINDS, budget_s: float = 1.0) -> int:
+    """Carry out steps of running jobs for `budget_s`; returns how many users or letters are done.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -115,7 +116,7 @@ def advance(kinds: Iterable[Kind] = OF_USERS, budget_s: float = 1.0) -> int:
         if not rows:
             break
         with _on_behalf_of(rows[0]):
-            done += _advance(rows[0], until)
+            done += _run_steps(rows[0], until)
     return done
 
 
@@ -126,14 +127,14 @@ def find(job_id: str) -> dict[str, Any]:
         PathNotFound: there is no such job.
         DatabaseDown: Postgres can't be reached.
     """
-    rows = database().run(_ONE, id=job_id)
+    rows = database().run(_FIND, id=job_id)
     if not rows:
         raise PathNotFound("There is no such job.")
-    return _with_outcome(_as_json(rows[0]))
+    return _add_outcome(_as_json(rows[0]))
 
 
-def overview() -> dict[str, Any]:
-    """Advance the running jobs a little, and list the newest ones.
+def advance_and_list() -> dict[str, Any]:
+    """Advance the running jobs for half a second, and list the newest ones as `items`.
 
     Has only an `error` if this login has no rights, or before the migration.
 
@@ -141,14 +142,10 @@ def overview() -> dict[str, Any]:
         DatabaseDown: Postgres can't be reached.
     """
     try:
-        return _overview()
+        advance(ALL_KINDS, budget_s=0.5)
+        return {"items": newest()}
     except StatementError as error:
         return {"error": f"jobs can't be read: {error}"}
-
-
-def _overview() -> dict[str, Any]:
-    advance(ALL_KINDS, budget_s=0.5)
-    return {"items": newest()}
 
 
 def newest() -> list[dict[str, Any]]:
@@ -159,11 +156,12 @@ def newest() -> list[dict[str, Any]]:
     """
     jobs = [_as_json(row) for row in database().run(_NEWEST, limit=LIST_MAX)]
     for job in [job for job in jobs if job["kind"] == "resync"][:OUTCOMES_MAX]:
-        _with_outcome(job)
+        _add_outcome(job)
     return jobs
 
 
-def _with_outcome(job: dict[str, Any]) -> dict[str, Any]:
+def _add_outcome(job: dict[str, Any]) -> dict[str, Any]:
+    """Add the states of the events that a resync has entered."""
     if job["kind"] == "resync":
         job["outcome"] = correlations.states(
             _call_id(job["id"]), job["created_at"], job["ended_at"]
@@ -171,8 +169,11 @@ def _with_outcome(job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
-def _advance(job: Row, until: float) -> int:
-    """Steps of one claimed job, until it ends, is cancelled, fails or the time is over."""
+def _run_steps(job: Row, until: float) -> int:
+    """Run steps of a claimed job until it ends, is cancelled or fails, or the time is over.
+
+    Returns how many users or letters are done.
+    """
     selection, done = Selection.model_validate_json(job["selection"]), 0
     cursor, problem = job["cursor"], None
     while True:
@@ -192,12 +193,12 @@ def _advance(job: Row, until: float) -> int:
     return done
 
 
-def _record(job_id: str, before: int, step: Step) -> bool:
+def _record(job_id: str, cursor_before: int, step: Step) -> bool:
     """Record a step; returns False if the job was cancelled or claimed by another meanwhile."""
     rows = database().run(
         _PROGRESS,
         id=job_id,
-        before=before,
+        cursor_before=cursor_before,
         done=step.done,
         changed=step.changed,
         cursor=step.cursor,

@@ -30,8 +30,9 @@ class Selection(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     user_ids: tuple[int, ...] = ()
-    #: Failed users of these groups (`users.failures`), and only those that failed since.
+    #: Failed users of these groups (`users.failures`).
     reason_ids: tuple[str, ...] = ()
+    #: Users that failed at this time or later.
     since: datetime | None = None
     #: Dead letters by id, or by queue and reason (`DeadLetter.reason_id`).
     ids: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class Selection(BaseModel):
 
     @property
     def chosen(self) -> tuple[object, ...]:
-        """The ids of users or dead letters that it lists."""
+        """The ids of users or dead letters, if the selection lists ids."""
         return self.user_ids or self.ids
 
     @property
@@ -60,9 +61,11 @@ class Selection(BaseModel):
 class Step:
     """The result of a step, and where the next one begins."""
 
-    #: Users or dead letters handled; those of them that were resynced, replayed or discarded.
+    #: Number of users or dead letters handled.
     done: int
+    #: How many of them were resynced, replayed or discarded.
     changed: int
+    #: Where the next step begins: the number of ids or dead letters handled, or the last user's id.
     cursor: int
     is_last: bool
 
@@ -84,13 +87,13 @@ def count(kind: Kind, selection: Selection) -> int:
 
 
 def run(kind: Kind, selection: Selection, cursor: int, total: int) -> Step:
-    """One step from this cursor; `total` as counted when the job began.
+    """Run one step from this cursor; `total` as counted when the job began.
 
     Raises:
         DatabaseDown, BrokerDown: a server can't be reached; the step may be repeated.
     """
     if kind != "resync":
-        return _dead_letters(kind, selection, cursor, total)
+        return _handle_dead_letters(kind, selection, cursor, total)
     if user_ids := selection.user_ids:
         part = user_ids[cursor : cursor + BATCH]
         cursor += len(part)
@@ -103,7 +106,7 @@ def _resync(user_ids: Any) -> int:
     return resync_users(user_ids)[0] if user_ids else 0
 
 
-def _dead_letters(kind: Kind, selection: Selection, cursor: int, total: int) -> Step:
+def _handle_dead_letters(kind: Kind, selection: Selection, cursor: int, total: int) -> Step:
     from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - users' jobs need no AMQP
     from leadline.operations import dead_letters  # noqa: PLC0415 - users' jobs need no AMQP
 
@@ -111,5 +114,6 @@ def _dead_letters(kind: Kind, selection: Selection, cursor: int, total: int) -> 
     number, _ = dead_letters.apply(
         selection.letters, Decision(kind), at_most=LETTERS_MAX, at_least=min(remaining, LETTERS_MAX)
     )
+    # More dead letters than were counted may be selected by now: only a step that is not full ends.
     is_last = number == 0 or (number < LETTERS_MAX and number >= remaining)
     return Step(number, number, cursor + number, is_last=is_last)

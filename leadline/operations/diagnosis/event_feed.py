@@ -84,14 +84,14 @@ class EventFeed:
                 step
                 for row in accepted
                 if _accepted_at(row) <= until
-                for step in self._steps_until_confirm(row)
+                for step in self._new_steps_until_confirm(row)
             ),
-            *(step for row in awaited for step in self._steps_until_confirm(row)),
+            *(step for row in awaited for step in self._new_steps_until_confirm(row)),
             *(
                 step
                 for row in settled
                 if row["settled_at"] <= until
-                for step in self._outcome_steps(row)
+                for step in self._new_outcome(row)
             ),
         ]
         self._continue_after(until, now, is_behind=bool(ends))
@@ -107,28 +107,31 @@ class EventFeed:
         is_stuck = is_behind and begin - self._read_from < timedelta(milliseconds=1)
         self._page = self._page * 2 if is_stuck else PAGE
         self._read_from, self.is_behind = begin, is_behind
-        _limit(self._awaited, AWAITED_MAX)
-        _limit(self._reported, REPORTED_MAX)
+        _drop_oldest(self._awaited, AWAITED_MAX)
+        _drop_oldest(self._reported, REPORTED_MAX)
 
-    def _steps_until_confirm(self, row: Row) -> Iterator[Step]:
-        """The new steps of an event up to its confirm."""
+    def _new_steps_until_confirm(self, row: Row) -> Iterator[Step]:
+        """Report the new steps of an event up to its confirm, and await the confirm if it lacks."""
         if row["published_at"] is None and row["state"] == "open":
             self._awaited[row["event_id"]] = None
         else:
             self._awaited.pop(row["event_id"], None)
-        yield from self._unreported(row, "accepted", row["occurred_at"])
-        yield from self._unreported(row, "published", row["published_at"])
+        yield from self._report_once(row, "accepted", row["occurred_at"])
+        yield from self._report_once(row, "published", row["published_at"])
 
-    def _outcome_steps(self, row: Row) -> Iterator[Step]:
-        """The outcome of an event, if it is new."""
+    def _new_outcome(self, row: Row) -> Iterator[Step]:
+        """Report the outcome of an event, if it is new."""
         outcome = {"attempts": row["attempts"], "reason": row["reason"]}
-        for step in self._unreported(row, row["state"], row["settled_at"]):
+        for step in self._report_once(row, row["state"], row["settled_at"]):
             yield step | outcome
 
-    def _unreported(self, row: Row, step: str, taken_at: datetime | None) -> Iterator[Step]:
+    def _report_once(self, row: Row, step: str, taken_at: datetime | None) -> Iterator[Step]:
+        """The step, unless it was not taken yet, before `since`, or was reported before."""
+        if taken_at is None or taken_at < self._since:
+            return
         key = (row["event_id"], step, taken_at)
-        if taken_at is not None and taken_at >= self._since and key not in self._reported:
-            self._reported[(row["event_id"], step, taken_at)] = None
+        if key not in self._reported:
+            self._reported[key] = None
             yield _step(row, step, taken_at)
 
 
@@ -158,7 +161,7 @@ def _accepted_at(row: Row) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _limit(keys: dict[Any, None], number: int) -> None:
-    """Delete the oldest keys beyond this number."""
-    for key in list(keys)[: max(0, len(keys) - number)]:
+def _drop_oldest(keys: dict[Any, None], max_keys: int) -> None:
+    """Delete the oldest keys beyond this number; a dict keeps the order of insertion."""
+    for key in list(keys)[: max(0, len(keys) - max_keys)]:
         del keys[key]

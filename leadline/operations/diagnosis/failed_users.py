@@ -15,7 +15,7 @@ from leadline.users.failures import REASON, REASON_ID
 from leadline.users.filters import Filter
 from leadline.users.views import Query
 
-#: Maximum number of reasons that a text may select.
+#: Maximum number of groups that a text in their reason may select.
 MAX_REASONS = 1000
 
 _CONTAINS = f"strpos(lower({REASON}), lower(CAST(:reason AS text))) > 0"
@@ -131,10 +131,10 @@ def ids(selection: FailedFilter, limit: int, after: int) -> list[int]:
     return [int(row["id"]) for row in _run(_IDS, selection, limit=limit, after=after)]
 
 
-def by_group(selection: FailedFilter) -> FailedFilter:
-    """The same selection by the ids of its groups, since a text may quote a person.
+def without_text(selection: FailedFilter) -> FailedFilter:
+    """The same selection by the ids of its groups, without the text, which may quote a person.
 
-    Leaves out reasons that appear later.
+    Groups that appear later are not selected.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -47,14 +47,14 @@ class Why:
     #: Why calls are paused or the user is held; "" if an operator gave no reason.
     reason: str = ""
 
-    def sentence(self, shown: Callable[[datetime], str]) -> str:
-        """The sentence, in English; `shown` formats its time."""
-        at = shown(self.at) if self.at else ""
+    def sentence(self, format_time: Callable[[datetime], str]) -> str:
+        """The sentence, in English."""
+        at = format_time(self.at) if self.at else ""
         return SENTENCES[self.code].format(at=at, why=self.reason or SENTENCES[BY_OPERATOR])
 
 
 def why(sync: Mapping[str, Any], steps: Iterable[str], paused: str | None) -> Why:
-    """Why this user is in its state.
+    """Diagnose why this user is in its state.
 
     `sync`: its `sync` block with `next_try_at`. `steps`: names of the steps that its newest event
     has taken. `paused`: why calls are paused ("": no reason was given), None if they are not.
@@ -63,7 +63,7 @@ def why(sync: Mapping[str, Any], steps: Iterable[str], paused: str | None) -> Wh
         return Why(ALL_WELL)
     if sync["status"] == "failed":
         retry_at = sync.get("retry_at")
-        return Why("whyTransient", _moment(retry_at)) if retry_at else Why("whyPermanent")
+        return Why("whyTransient", _parse_time(retry_at)) if retry_at else Why("whyPermanent")
     taken = set(steps)
     if paused is not None:
         return Why("whyPaused", reason=paused)
@@ -75,5 +75,5 @@ def why(sync: Mapping[str, Any], steps: Iterable[str], paused: str | None) -> Wh
     return Why("whyTried" if "attempt" in taken else "whyUntried", sync["next_try_at"])
 
 
-def _moment(moment: datetime | str) -> datetime:
-    return datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+def _parse_time(time: datetime | str) -> datetime:
+    return datetime.fromisoformat(time) if isinstance(time, str) else time

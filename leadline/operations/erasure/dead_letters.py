@@ -15,7 +15,8 @@ import structlog
 
 from leadline.connector.dead_letters import DeadLetter, Decision
 from leadline.errors import BrokerDown
-from leadline.operations.dead_letters import ALL, Selection, apply, collect
+from leadline.operations import dead_letters
+from leadline.operations.dead_letters import ALL, Selection
 from leadline.runtime.postgres.pool import database
 
 log = structlog.get_logger()
@@ -45,16 +46,16 @@ WHERE sweep_at <= now()
 
 
 @dataclass(frozen=True, slots=True)
-class _Letter:
-    """A dead letter, and the ids by which its user is known."""
+class _LetterIds:
+    """The id of a dead letter, and the ids by which its user is recognised."""
 
     id: str
     message_id: str | None
     user_id: int | None
 
 
-def discard_due() -> int:
-    """Discard the dead letters of erased users if a search is due; returns how many.
+def discard_if_due() -> int:
+    """Search for dead letters of erased users if that is due, and discard them; returns how many.
 
     If RabbitMQ can't be read, the search stays due.
 
@@ -64,12 +65,13 @@ def discard_due() -> int:
     if not database().run(_IS_DUE):
         return 0
     try:
-        owners = _owners_of_erased(collect(ALL, _letter, SEARCH_MAX))
-        number = apply(Selection(frozenset(owners)), Decision.DISCARD)[0] if owners else 0
+        erased = _only_of_erased(dead_letters.collect(ALL, _ids_of, SEARCH_MAX))
+        selection = Selection(frozenset(erased))
+        number = dead_letters.apply(selection, Decision.DISCARD)[0] if erased else 0
     except BrokerDown as error:
         log.warning("dead letters of erased users not searched", reason=str(error))
         return 0
-    users = Counter(owners.values())
+    users = Counter(erased.values())
     database().run(_COUNT, user_ids=[*users], letters=[*users.values()])
     database().run(_NEXT)
     if number:
@@ -77,8 +79,8 @@ def discard_due() -> int:
     return number
 
 
-def _owners_of_erased(letters: list[_Letter]) -> dict[str, int]:
-    """The ids of the dead letters of erased users, each with its user."""
+def _only_of_erased(letters: list[_LetterIds]) -> dict[str, int]:
+    """The dead letters of erased users: the user id by the id of each."""
     rows = database().run(
         _OF_ERASED,
         message_ids=[letter.message_id for letter in letters if letter.message_id],
@@ -93,7 +95,7 @@ def _owners_of_erased(letters: list[_Letter]) -> dict[str, int]:
     }
 
 
-def _letter(letter: DeadLetter) -> _Letter:
+def _ids_of(letter: DeadLetter) -> _LetterIds:
     content = _content(letter.body)
     user = content.get("user")
     user_id = content.get("user_id") or (user.get("id") if isinstance(user, dict) else None)
@@ -101,7 +103,7 @@ def _letter(letter: DeadLetter) -> _Letter:
     # The message of an erasure has no personal data; an operator may want to know why it failed.
     is_erasure = content.get("erased") is True
     message_id = None if is_erasure else _uuid(letter.properties.message_id)
-    return _Letter(letter.id, message_id, user_id if is_id and not is_erasure else None)
+    return _LetterIds(letter.id, message_id, user_id if is_id and not is_erasure else None)
 
 
 def _content(body: bytes) -> dict[str, Any]:

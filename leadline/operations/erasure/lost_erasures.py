@@ -26,7 +26,7 @@ COMPARE_EVERY_S = 60.0
 _comparisons = Interval(COMPARE_EVERY_S)
 
 
-def run() -> int:
+def repeat() -> int:
     """Erase the users that are erased in Redis but not in Postgres; returns how many.
 
     Compares once a minute, since the message of a lost erasure may reach Redis late, and at each
@@ -37,11 +37,11 @@ def run() -> int:
     """
     if secrets.get("redis-url") is None:
         return 0
-    present = installation.ensure_history()
-    if not (_comparisons.claim() or present.is_sweeping):
+    stored = installation.ensure_history()
+    if not (_comparisons.claim() or stored.is_sweeping):
         return 0
     try:
-        lost = _lost(settings().originator_id or present.originator_id)
+        lost = _find(settings().originator_id or stored.originator_id)
     except (QueueError, BadConfiguration) as error:
         log.warning("erasures not compared with Redis", error=type(error).__name__)
         return 0
@@ -53,7 +53,7 @@ def run() -> int:
     return len(lost)
 
 
-def _lost(originator: str) -> list[int]:
+def _find(originator: str) -> list[int]:
     """The users that are erased in Redis but not in Postgres."""
     # A relay is ready to serve without Redis' client, see test_cold_start.
     from leadline.workqueue.queue import work_queue  # noqa: PLC0415

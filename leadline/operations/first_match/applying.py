@@ -6,7 +6,6 @@ for any write. Lines whose user or lead changed since the plan was made are skip
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from leadline.ledger.resync import resync_events
 from leadline.ledger.resync.resync_events import ResyncRequest
@@ -14,7 +13,7 @@ from leadline.messages.attributes import QUIET
 from leadline.operations.first_match import comparison, plans
 from leadline.operations.first_match.comparison import Candidates
 from leadline.operations.first_match.lines import APPLIED, Line
-from leadline.operations.first_match.plans import Plan
+from leadline.operations.first_match.plans import Plan, StoredLine
 from leadline.runtime.postgres.pool import UNIQUE_VIOLATION, StatementError
 from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
@@ -34,7 +33,7 @@ class AppliedLines:
 
 
 def steps(plan: Plan, *, quiet: bool = False) -> Iterator[AppliedLines]:
-    """Apply the lines that were not applied yet, some at a time.
+    """Apply the lines that have no outcome yet, a batch at a time.
 
     `quiet`: new leads start no robots, if the portal allows imports.
 
@@ -44,28 +43,26 @@ def steps(plan: Plan, *, quiet: bool = False) -> Iterator[AppliedLines]:
     """
     while batch := plans.lines(plan, BATCH, kinds=APPLIED, only_open=True):
         yield _apply(plan, batch, (QUIET,) if quiet else ())
-    plans.end(plan)
+    plans.mark_applied(plan)
 
 
-def _apply(plan: Plan, batch: Sequence[dict[str, Any]], attributes: Sequence[str]) -> AppliedLines:
-    number_of = {line["user_id"]: line["number"] for line in batch}
-    snapshots_by_id = snapshots.by_ids(list(number_of))
-    # An erased user has no line any more, and one that was written since is left out.
+def _apply(plan: Plan, batch: Sequence[StoredLine], attributes: Sequence[str]) -> AppliedLines:
+    versions = {line["user_id"]: line["version"] for line in batch}
+    # A user that was erased since has no snapshot.
     unchanged_users = [
-        snapshots_by_id[line["user_id"]]
-        for line in batch
-        if line["user_id"] in snapshots_by_id
-        and snapshots_by_id[line["user_id"]].version == line["version"]
+        user
+        for user in snapshots.by_ids(list(versions)).values()
+        if user.version == versions[user.id]
     ]
     new_lines = comparison.lines_of(unchanged_users, lambda users: _candidates(users, batch))
     valid = [line for line in batch if _is_unchanged(line, new_lines.get(line["user_id"]))]
     entered = _enter(plan, valid, attributes)
-    plans.mark(plan, [number for id_, number in number_of.items() if id_ not in entered], "changed")
-    changed = sorted(number_of.keys() - entered)
-    return AppliedLines(sorted(entered), changed)
+    skipped = [line for line in batch if line["user_id"] not in entered]
+    plans.store_outcome(plan, [line["number"] for line in skipped], "changed")
+    return AppliedLines(sorted(entered), sorted(line["user_id"] for line in skipped))
 
 
-def _candidates(users: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) -> Candidates:
+def _candidates(users: Sequence[UserSnapshot], batch: Sequence[StoredLine]) -> Candidates:
     """The candidates that the portal finds now, and the plan's: a full read finds more phones."""
     candidates = comparison.find_in_portal(users)
     lead_ids = {lead_id for line in batch for lead_id in line["lead_ids"]}
@@ -75,7 +72,7 @@ def _candidates(users: Sequence[UserSnapshot], batch: Sequence[dict[str, Any]]) 
     )
 
 
-def _is_unchanged(stored: dict[str, Any], new: Line | None) -> bool:
+def _is_unchanged(stored: StoredLine, new: Line | None) -> bool:
     return new is not None and (
         new.kind,
         new.lead_id,
@@ -84,7 +81,7 @@ def _is_unchanged(stored: dict[str, Any], new: Line | None) -> bool:
     ) == (stored["kind"], stored["lead_id"], stored["contact_ids"], stored["changes"])
 
 
-def _enter(plan: Plan, valid: Sequence[dict[str, Any]], attributes: Sequence[str]) -> set[int]:
+def _enter(plan: Plan, valid: Sequence[StoredLine], attributes: Sequence[str]) -> set[int]:
     """Enter the events of these lines and mark them, in one statement; returns the users.
 
     If another user got one of the leads in the meantime, the statement fails, and each line is
@@ -101,7 +98,7 @@ def _enter(plan: Plan, valid: Sequence[dict[str, Any]], attributes: Sequence[str
     return {user_id for line in valid for user_id in _enter(plan, [line], attributes)}
 
 
-def _request(plan: Plan, line: dict[str, Any]) -> ResyncRequest:
+def _request(plan: Plan, line: StoredLine) -> ResyncRequest:
     return ResyncRequest(
         line["user_id"],
         line["version"],

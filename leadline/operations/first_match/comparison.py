@@ -40,36 +40,40 @@ def lines_of(
     by_origin = scan.fetch_by_origin([user.id for user in users], ignore_hold=True)
     not_found = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
     by_id = scan.fetch_by_id(not_found, ignore_hold=True)
-    without_lead = [
-        user
+    without_lead = {
+        user.id: user
         for user in users
         if not compare.leads_of(
             user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator
         )
-    ]
-    candidate_ids = find(without_lead)
-    leads = match_keys.group_by_key(_free_leads(candidate_ids.lead_ids))
-    contacts = match_keys.group_by_key(_fetch_contacts(candidate_ids.contact_ids))
-    ids_without_lead = {user.id for user in without_lead}
+    }
+    found = find([*without_lead.values()])
+    leads = match_keys.group_by_key(_free_leads(found.lead_ids))
+    contacts = match_keys.group_by_key(_fetch_contacts(found.contact_ids))
     lines: dict[int, Line | None] = {}
     for user in users:
-        lacks_lead = user.id in ids_without_lead
-        candidates = matching(user, match_keys.sharing(user, leads)) if lacks_lead else []
+        lacks_lead = user.id in without_lead
+        candidates = matching(user, match_keys.sharing_key(user, leads)) if lacks_lead else []
         named_lead = by_id.get(user.lead_id or 0)
         line = line_for(user, by_origin.get(user.id, ()), named_lead, candidates, originator)
         if line is not None and lacks_lead:
-            details = ContactDetails.of(user)
-            sharing = match_keys.sharing(user, contacts)
-            contact_ids = [
-                contact.lead_id for contact in sharing if contact.contact_details.matches(details)
-            ]
-            line = replace(line, contact_ids=tuple(contact_ids))
+            line = replace(line, contact_ids=_matching_contacts(user, contacts))
         lines[user.id] = line
     return lines
 
 
+def _matching_contacts(user: UserSnapshot, contacts: dict[int, list[FoundLead]]) -> tuple[int, ...]:
+    """The ids of the contacts that have the user's phone or one of its e-mails."""
+    details = ContactDetails.of(user)
+    return tuple(
+        contact.lead_id  # a contact's id: contacts are parsed like leads
+        for contact in match_keys.sharing_key(user, contacts)
+        if contact.contact_details.matches(details)
+    )
+
+
 def find_in_portal(users: Sequence[UserSnapshot]) -> Candidates:
-    """Find leads and contacts by the portal's search.
+    """Find leads and contacts of these users by the portal's search.
 
     Raises:
         BitrixError, QueueDown: as `lines_of`.

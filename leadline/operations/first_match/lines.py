@@ -1,4 +1,4 @@
-"""The line of a plan for one user: the changes that would be written. Pure rules, no I/O."""
+"""The lines of a plan: for each user, the changes that would be written. Pure rules, no I/O."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ from leadline.users.snapshots import UserSnapshot
 #: installation's, or a lead of ours has no user.
 Kind = Literal["create", "update", "match", "ambiguous", "foreign"]
 KINDS: tuple[Kind, ...] = ("create", "update", "match", "ambiguous", "foreign")
-#: The kinds that `apply` writes.
+#: The kinds that `leadline apply` writes.
 APPLIED: tuple[Kind, ...] = ("create", "update", "match")
 
-#: By field: as the lead has it, as the user has it.
+#: For each field, two values: the lead's, and the user's.
 Changes = dict[str, list[Any]]
 
 

@@ -31,7 +31,7 @@ def group_by_key(entities: Iterable[FoundLead]) -> dict[int, list[FoundLead]]:
     return by_key
 
 
-def sharing(user: UserSnapshot, by_key: dict[int, list[FoundLead]]) -> list[FoundLead]:
+def sharing_key(user: UserSnapshot, by_key: dict[int, list[FoundLead]]) -> list[FoundLead]:
     """The leads or contacts that share a key with this user, each once, oldest first."""
     matches = {entity.lead_id: entity for key in of_user(user) for entity in by_key.get(key, ())}
     return [matches[entity_id] for entity_id in sorted(matches)]

@@ -15,7 +15,7 @@ from leadline.sync.reconcile.originator import originator_id
 from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
 
-_read = partial(throttled_reads.read_all, ignore_hold=True)
+_read_all = partial(throttled_reads.read_all, ignore_hold=True)
 
 
 def steps(plan: Plan) -> Iterator[Plan]:
@@ -40,16 +40,18 @@ def steps(plan: Plan) -> Iterator[Plan]:
 
 
 def _read_leads(after: int) -> Progress:
-    page = scan.fetch_next_pages(after, _read, leads.list_all_after)
+    page = scan.fetch_next_pages(after, _read_all, leads.list_all_after)
     if not page:
         return Progress("contacts" if finds_contacts() else "users", 0)
     last = page[-1].lead_id
     free = [lead for lead in page if lead.is_free]
-    return Progress("leads", last, leads=len(page), lines=_without_user(page), keys=_keys(free))
+    return Progress(
+        "leads", last, leads=len(page), lines=_lines_without_user(page), keys=_keys(free)
+    )
 
 
-def _without_user(page: Sequence[FoundLead]) -> list[Line]:
-    """Lines for our leads whose user this database does not have."""
+def _lines_without_user(page: Sequence[FoundLead]) -> list[Line]:
+    """A line for each of our leads whose user this database does not have."""
     originator = originator_id()
     own_leads = [lead for lead in page if lead.originator == originator]
     claimed = {int(lead.origin) for lead in own_leads if scan.is_user_id(lead.origin)}
@@ -62,7 +64,7 @@ def _without_user(page: Sequence[FoundLead]) -> list[Line]:
 
 
 def _read_contacts(after: int) -> Progress:
-    page = scan.fetch_next_pages(after, _read, duplicates.list_contacts_after)
+    page = scan.fetch_next_pages(after, _read_all, duplicates.list_contacts_after)
     if not page:
         return Progress("users", 0)
     last = page[-1].lead_id

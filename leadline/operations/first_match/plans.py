@@ -16,6 +16,9 @@ from leadline.settings import settings
 
 Reading = Literal["leads", "contacts", "users", "done"]
 
+#: A line as stored: the fields of `Line`, its `number`, by which lines are ordered, and `outcome`.
+StoredLine = dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -73,25 +76,25 @@ WITH plan AS (
     UPDATE match_plans SET reading = :reading, position = :position, leads = leads + :leads,
         contacts = contacts + :contacts, linked = linked + :linked,
         ready_at = CASE WHEN :reading = 'done' THEN now() END
-    WHERE id = :id AND reading = :before_reading AND position = :before
+    WHERE id = :id AND reading = :reading_before AND position = :position_before
     RETURNING *
 ), new_keys AS (
     INSERT INTO match_keys (plan_id, key, entity, entity_id)
-    SELECT plan.id, one.key, :entity, one.entity_id
+    SELECT plan.id, pair.key, :entity, pair.entity_id
     FROM plan, unnest(CAST(:keys AS integer[]), CAST(:entity_ids AS bigint[]))
-        AS one (key, entity_id)
+        AS pair (key, entity_id)
     ON CONFLICT DO NOTHING
 ), present AS (
     -- The lock makes a concurrent erasure wait for the line, whose changes it then removes.
     SELECT id FROM users WHERE erased_at IS NULL AND id IN (
-        SELECT user_id FROM json_to_recordset(CAST(:lines AS json)) AS one (user_id bigint)
+        SELECT user_id FROM json_to_recordset(CAST(:lines AS json)) AS line (user_id bigint)
     ) ORDER BY id FOR SHARE
 ), new_lines AS (
     INSERT INTO match_lines (plan_id, kind, user_id, version, lead_id, lead_ids, contact_ids,
                              changes)
     SELECT plan.id, kind, user_id, version, lead_id, lead_ids, contact_ids,
            CASE WHEN user_id IN (SELECT id FROM present) THEN changes END
-    FROM plan, json_to_recordset(CAST(:lines AS json)) AS one (
+    FROM plan, json_to_recordset(CAST(:lines AS json)) AS line (
         kind text, user_id bigint, version bigint, lead_id bigint, lead_ids bigint[],
         contact_ids bigint[], changes jsonb
     )
@@ -159,8 +162,8 @@ def store(plan: Plan, progress: Progress) -> Plan:
     rows = database().run(
         _PROGRESS,
         id=plan.id,
-        before_reading=plan.reading,
-        before=plan.position,
+        reading_before=plan.reading,
+        position_before=plan.position,
         reading=progress.reading,
         position=progress.position,
         leads=progress.leads,
@@ -194,8 +197,8 @@ def lines(
     *,
     kinds: Sequence[str] | None = None,
     only_open: bool = False,
-) -> list[dict[str, Any]]:
-    """The next lines by number; `only_open`: those that were not applied.
+) -> list[StoredLine]:
+    """The next lines by number; `only_open`: those without an outcome.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -213,7 +216,7 @@ def lines(
 
 
 def counts(plan: Plan) -> dict[tuple[str, str], int]:
-    """How many lines have each kind and outcome ("": not applied).
+    """How many lines have each kind and outcome ("": none yet).
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -222,7 +225,9 @@ def counts(plan: Plan) -> dict[tuple[str, str], int]:
     return {(row["kind"], row["outcome"]): int(row["lines"]) for row in rows}
 
 
-def mark(plan: Plan, numbers: Sequence[int], outcome: Literal["entered", "changed"]) -> None:
+def store_outcome(
+    plan: Plan, numbers: Sequence[int], outcome: Literal["entered", "changed"]
+) -> None:
     """Record the outcome of lines.
 
     `entered`: an event was stored; `changed`: the user or the lead has changed since, so the line
@@ -235,7 +240,7 @@ def mark(plan: Plan, numbers: Sequence[int], outcome: Literal["entered", "change
         database().run(_MARK, id=plan.id, numbers=list(numbers), outcome=outcome)
 
 
-def end(plan: Plan) -> None:
+def mark_applied(plan: Plan) -> None:
     """Record that the plan was applied.
 
     Raises:

@@ -87,6 +87,7 @@ def parse(entry: str) -> Key:
         case [scopes, key]:
             return _with_scopes(_plain(key), scopes)
         case [name, scopes, key]:
+            # An empty name is replaced by one that is invalid, too: else it would get a default.
             return _with_scopes(_plain(key, name or ":"), scopes)
         case [name, scopes, prefix, expires, digest]:
             return _with_scopes(_hashed(name, prefix, expires, digest), scopes)
@@ -122,7 +123,7 @@ def digest_of(key: bytes) -> bytes:
 def prefix_of(key: str) -> str:
     """The beginning of a key, which identifies its holder; "" if the text is too short for a key.
 
-    The rest still has 100 bits or more.
+    A character has at most 6 bits. What the prefix leaves out still has 100 bits or more.
     """
     prefix = key[: min(_PREFIX_LENGTH, len(key) // 4)] if len(key) >= _MIN_BITS // 6 else ""
     return prefix if prefix.isascii() and prefix.isprintable() else ""

@@ -99,7 +99,7 @@ def _split(netloc: str) -> SplitResult:
     """Host and port; without a name if it is malformed."""
     try:
         parts = urlsplit(f"//{netloc}")
-        _ = parts.port
+        _ = parts.port  # raises if it is no number
     except ValueError:
         return urlsplit("")
     return parts

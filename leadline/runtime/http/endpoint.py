@@ -40,9 +40,8 @@ class RawResponse:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Respond as a WSGI app (PEP 3333)."""
         headers = [*self.headers.items()]
-        if (
-            self.status is not HTTPStatus.NOT_MODIFIED
-        ):  # RFC 9110, 8.6: it would be the length of a 200
+        # RFC 9110, 8.6: in a 304 it would be the length of the 200.
+        if self.status is not HTTPStatus.NOT_MODIFIED:
             headers.append(("Content-Length", str(len(self.body))))
         start_response(f"{self.status.value} {self.status.phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
@@ -72,9 +71,8 @@ def endpoint(
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)
         def guarded(request: Request) -> Response | RawResponse:
-            environ = (
-                request.environ
-            )  # reading Flask's headers takes as long as the rest of this function
+            # Reading Flask's headers takes as long as the rest of this function.
+            environ = request.environ
             trace = trace_context.begin(
                 environ.get("HTTP_X_CALL_ID"), environ.get("HTTP_TRACEPARENT")
             )

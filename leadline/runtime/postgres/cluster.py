@@ -11,7 +11,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.hosts import Node, order_from, silent
+from leadline.runtime.hosts import Node, order_from, silent_node
 from leadline.runtime.postgres.connection import ANSWER_CHECK_S, Session, sqlstate
 from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.secrets import UrlSource
@@ -75,10 +75,9 @@ class Cluster:
         return session.server in (None, self._last)
 
     def _check_superseded(self, index: int) -> bool:
-        """Return whether another server accepts writes, and search for one in a thread.
+        """Return whether another server has replaced this one, and search for one in a thread.
 
-        Called while this one does not answer; searches once in `ANSWER_CHECK_S`.
-
+        Called while the server with this index does not answer; searches once in `ANSWER_CHECK_S`.
         A server that is frozen or cut off ends no connection: each statement would wait for its
         time-out, and so would its client.
         """
@@ -126,5 +125,5 @@ def _node(options: Mapping[str, Any]) -> Node:
         finally:
             session.close()
     except (DatabaseError, InterfaceError, OSError) as error:
-        return silent(address, type(error).__name__)
+        return silent_node(address, type(error).__name__)
     return Node(address, str(row["role"]), server=str(row["server"]))

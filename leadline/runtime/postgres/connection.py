@@ -28,6 +28,8 @@ CHECK_AFTER_S = 0.05
 
 #: https://www.postgresql.org/docs/current/catalog-pg-type.html
 _TIMESTAMPTZ_OID = 1184
+#: https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest
+_SSL_REQUEST_LENGTH, _SSL_REQUEST_CODE = 8, 80877103
 
 
 class _Socket(socket.socket):
@@ -191,8 +193,13 @@ def fields(error: DatabaseError) -> dict[str, str]:
 
 
 def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> TlsSocket:
-    """Start TLS (https://www.postgresql.org/docs/current/protocol-flow.html, SSLRequest)."""
-    plain.sendall(struct.pack("!ii", 8, 80877103))
+    """Start TLS (https://www.postgresql.org/docs/current/protocol-flow.html, SSLRequest).
+
+    Raises:
+        ConnectionRefusedError: the server has no TLS.
+        ssl.SSLError: such as an invalid certificate.
+    """
+    plain.sendall(struct.pack("!ii", _SSL_REQUEST_LENGTH, _SSL_REQUEST_CODE))
     if plain.recv(1) != b"S":
         log.error("Postgres refuses TLS")
         raise ConnectionRefusedError

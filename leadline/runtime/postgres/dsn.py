@@ -38,7 +38,7 @@ def servers(url: str) -> Servers:
     try:
         nodes = [urlsplit(node) for node in each_host(url)]
         addresses = [(node.hostname or "", node.port or 5432) for node in nodes]
-    except ValueError:  # its text would quote the URL
+    except ValueError:  # its text would quote the URL, so the URL counts as empty
         nodes, addresses = [urlsplit("")], [("", 0)]
     parts = nodes[0]
     if parts.scheme not in {"postgresql", "postgres"} or not all(host for host, _ in addresses):

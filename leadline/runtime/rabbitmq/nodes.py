@@ -4,7 +4,7 @@ import pika
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
-from leadline.runtime.hosts import Node, silent
+from leadline.runtime.hosts import Node, silent_node
 from leadline.runtime.rabbitmq.connection import parameters, reason_of
 
 _NODE_TIMEOUT_S = 3.0
@@ -24,5 +24,5 @@ def _node(options: pika.URLParameters) -> Node:
     try:
         pika.BlockingConnection(options).close()
     except (AMQPError, AMQPConnectorException, OSError) as error:
-        return silent(address, reason_of(error))
+        return silent_node(address, reason_of(error))
     return Node(address, ANSWERS)

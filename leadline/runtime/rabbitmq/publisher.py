@@ -179,7 +179,7 @@ class Publisher:
             if self._is_closing:
                 break
             try:
-                await self._serve_connection()
+                await self._run_connection()
             except Exception:  # the edge of the task: an error must not end all publishing
                 log.exception("publisher failed")
             self._confirms.fail_all()
@@ -201,12 +201,12 @@ class Publisher:
         self._wake.set()
         self._connection.close()
 
-    async def _serve_connection(self) -> None:
+    async def _run_connection(self) -> None:
         """Connect and publish until the connection is lost or closed."""
         self._last_confirm_at = time.monotonic()
         timer = asyncio.get_running_loop().create_task(self._run_timer())
         try:
-            await self._connection.serve()
+            await self._connection.run_until_lost()
         finally:
             timer.cancel()
             self._is_drain_scheduled = False

@@ -33,7 +33,7 @@ _ACCESS_REFUSED, _NOT_FOUND = 403, 404
 
 
 class PublisherConnection:
-    """Connects each time `serve` is called; declares missing queues and exchanges."""
+    """Connects each time `run_until_lost` is called; declares missing queues and exchanges."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class PublisherConnection:
         """Whether messages can be published."""
         return self._is_ready
 
-    async def serve(self) -> None:
-        """Connect to the first node that accepts it, and wait until the connection ends.
+    async def run_until_lost(self) -> None:
+        """Connect to the first node that accepts a connection, and wait until it ends.
 
         The node of the last connection is tried last: it may have failed.
         """
@@ -82,11 +82,11 @@ class PublisherConnection:
         for node in sorted(nodes, key=lambda node: (node.host, node.port) == self._last_node):
             self._has_opened = False
             self._last_node = node.host, node.port
-            await self._serve_node(node)
+            await self._run_on_node(node)
             if self._has_opened or self._is_closing:
                 return
 
-    async def _serve_node(self, node: pika.URLParameters) -> None:
+    async def _run_on_node(self, node: pika.URLParameters) -> None:
         loop = asyncio.get_running_loop()
         self._lost = loop.create_future()
         self._connection = CorkedConnection(

@@ -66,7 +66,7 @@ def rsgi_app(
         if _has_body(environ):
             try:
                 async with asyncio.timeout(BODY_TIMEOUT_S):
-                    body = await _body(environ, protocol, limit_of(scope.path))
+                    body = await _read_body(environ, protocol, limit_of(scope.path))
             except TimeoutError:
                 environ[TIMED_OUT] = True
         environ["wsgi.input"] = io.BytesIO(body)
@@ -92,7 +92,8 @@ def _call(app: App, environ: dict[str, Any]) -> _Response:
     try:
         return int(status[:3]), headers, b"".join(chunks)
     finally:
-        getattr(chunks, "close", bool)()  # PEP 3333
+        if close := getattr(chunks, "close", None):  # PEP 3333
+            close()
 
 
 def _environ(scope: _Scope) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def _has_body(environ: dict[str, Any]) -> bool:
     return "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
 
 
-async def _body(environ: dict[str, Any], protocol: Any, limit: int) -> bytes:
-    """The body; if it is over the limit, its first `limit` + 1 bytes or nothing."""
+async def _read_body(environ: dict[str, Any], protocol: Any, limit: int) -> bytes:
+    """Read the body; of one over the limit, the first `limit` + 1 bytes or nothing."""
     length = environ.get("CONTENT_LENGTH", "")
     if length.isdigit():
         body: bytes = await protocol() if 0 < int(length) <= limit else b""

@@ -81,6 +81,7 @@ class Span:
         from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - only if traces are on
 
         for key, value in attributes.items():
+            # Names of OpenTelemetry's conventions have dots, which a keyword argument can't have.
             self._span.set_attribute(key.replace("__", "."), value)
         if name:
             self._span.update_name(name)

@@ -8,7 +8,9 @@ from leadline.workqueue.queue import WorkQueue
 
 
 def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[Settlement]]:
-    """The request without the users that may not be linked now, and their settlements.
+    """Claim the leads to which this request links users.
+
+    Returns the request without the users that may not be linked now, and their settlements.
 
     Raises:
         QueueDown: Redis can't be reached.

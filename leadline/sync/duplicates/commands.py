@@ -9,10 +9,10 @@ from leadline.bitrix24.lead_fields.contact_details import ContactDetails
 from leadline.settings import settings
 from leadline.workqueue.entries.entry import Entry
 
-#: Leads or contacts that a shared `Read` lists: fewer than a page.
+#: Maximum number of leads or contacts that users share a `Read` of: fewer than a page.
 READ_MAX = leads.PAGE - 1
 
-#: The commands of each user, by user id and key; the key names the kind of entity that is listed.
+#: The commands of each user, by user id and key; a search's key ends in the kind of entity.
 CommandsByUser = dict[int, dict[str, Command]]
 LEADS, CONTACTS = "leads", "contacts"
 
@@ -74,8 +74,8 @@ def read_commands(entries: Sequence[Entry]) -> CommandsByUser:
     return by_user
 
 
-def lists(key: str, entity: str) -> bool:
-    """Whether the command with this key lists leads, or contacts."""
+def is_for(key: str, entity: str) -> bool:
+    """Whether the command with this key is for this kind of entity, LEADS or CONTACTS."""
     return key.rstrip("0123456789").endswith(entity)
 
 

@@ -20,8 +20,8 @@ from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import Outcome, PendingEvent
 from leadline.workqueue.entries.settlement import Settlement
 
-#: How long a result may be used: a lead may be linked, closed or created meanwhile. Longer than a
-#: call, for which a step may have to wait.
+#: How long the result of a search may be used: leads may be linked, closed or created meanwhile.
+#: Longer than a call, for which the next step may have to wait.
 FRESH_MS = 120_000
 SEVERAL_LEADS = "several open leads have this {}: {}"
 SEVERAL_CONTACTS = "several contacts have this {}: {}"
@@ -32,8 +32,8 @@ def plan(entry: Entry, planned: Plan) -> Plan:
     if not isinstance(planned, Write):
         return planned
     if planned.is_create:
-        is_searched = settings().duplicates and not entry.creates_anyway
-        return _plan_create(entry, planned) if is_searched else planned
+        searches_first = settings().duplicates and not entry.creates_anyway
+        return _plan_create(entry, planned) if searches_first else planned
     is_stale = entry.leased_at_ms - entry.linked_at_ms > FRESH_MS
     return Lookup() if entry.lacks_origin and is_stale else planned
 
@@ -81,7 +81,7 @@ def settle_read(
     ]
     ids = tuple(lead.lead_id for lead in free)
     if len(free) > 1 and "hold" in settings().duplicates:
-        return _held(entry, _reason(SEVERAL_LEADS, free, details), ids, ())
+        return _hold(entry, _reason(SEVERAL_LEADS, free, details), ids, ())
     if len(free) == 1 and finds_leads():
         linked = decide.settle_lookup(entry, free[0], now_ms)
         fields = linked.fields | {"search": replace(search, linked=ids[0]).dumps()}
@@ -89,13 +89,13 @@ def settle_read(
     matching = [contact for contact in contacts_read if contact.contact_details.matches(details)]
     contact_ids = tuple(contact.lead_id for contact in matching)
     if len(matching) > 1 and "hold" in settings().duplicates:
-        return _held(entry, _reason(SEVERAL_CONTACTS, matching, details), (), contact_ids)
+        return _hold(entry, _reason(SEVERAL_CONTACTS, matching, details), (), contact_ids)
     contact_id = contact_ids[0] if len(matching) == 1 else None
     return _due_at_once(entry, replace(search, is_read=True, contact_id=contact_id))
 
 
 def settle_taken(entry: Entry) -> Settlement:
-    """Another user is being linked to this user's lead: search without it, or reject its claim."""
+    """Settle a user whose lead is another's: search for another lead, or reject the claim of it."""
     lead_id = entry.known_lead_id
     search = entry.search
     if search is None or lead_id is None or search.linked != lead_id:
@@ -118,12 +118,12 @@ def _reason(text: str, entities: Sequence[FoundLead], details: ContactDetails) -
     return text.format(detail, ", ".join(str(entity.lead_id) for entity in entities))
 
 
-def _held(
+def _hold(
     entry: Entry, reason: str, lead_ids: tuple[int, ...], contact_ids: tuple[int, ...]
 ) -> Settlement:
     """Hold the user for an operator: its events stay open in the ledger."""
 
-    def held(event: PendingEvent) -> PendingEvent:
+    def after_hold(event: PendingEvent) -> PendingEvent:
         if event.outcome is not None:
             return event
         outcome = Outcome(
@@ -137,4 +137,4 @@ def _held(
         return replace(event, outcome=outcome)
 
     # The duplicates may be resolved in the CRM: the next event searches again.
-    return Settlement(entry, {"search": "", "alone": ""}, tuple(map(held, entry.events)))
+    return Settlement(entry, {"search": "", "alone": ""}, tuple(map(after_hold, entry.events)))

@@ -66,14 +66,15 @@ def plan(entry: Entry) -> NoCall | Lookup | Write:
 
 
 def settle_lookup(entry: Entry, leads_found: Sequence[FoundLead], now_ms: int) -> Settlement:
-    """Settle a lookup that found these leads of the user; the first that needs a write is next."""
+    """Settle a lookup that found these leads; the first that needs a write is written next."""
     if not leads_found and entry.wait_until_ms > now_ms:
         # A lost create may still run.
         remaining_ms = entry.wait_until_ms - now_ms
         return Settlement(entry, delay_ms=min(remaining_ms, LOOKUP_RETRY_MS))
-    lead = next((lead for lead in leads_found if not _is_done(lead)), next(iter(leads_found), None))
-    if lead is not None and not _is_done(lead) and lead.lead_id in entry.erased_leads:
+    unfinished = next((lead for lead in leads_found if not _is_done(lead)), None)
+    if unfinished is not None and unfinished.lead_id in entry.erased_leads:
         return settle_failure(entry, OutcomeUnknown(STILL_THERE), now_ms)
+    lead = unfinished or next(iter(leads_found), None)
     rows = [str(row) for _, row in lead.phones] if lead else []
     fields: Fields = {
         "agreed": _last_applied(lead) if lead else "",
@@ -137,7 +138,7 @@ def settle_done(entry: Entry) -> Settlement:
     lead_id = entry.known_lead_id if is_kept else applied_id
     outcome = _outcome(entry, lead_id)
     newest = max((event.seq for event in entry.events if event.outcome is None), default=0)
-    events = tuple(_succeed(entry, event, lead_id, outcome, newest) for event in entry.events)
+    events = tuple(_after_success(entry, event, lead_id, outcome, newest) for event in entry.events)
     return Settlement(entry, fields, events)
 
 
@@ -147,7 +148,7 @@ def _outcome(entry: Entry, lead_id: int | None) -> LeadOutcome:
     return "kept" if settings().erase_lead == "keep" else "blanked"
 
 
-def _succeed(
+def _after_success(
     entry: Entry,
     event: PendingEvent,
     lead_id: int | None,
@@ -181,7 +182,10 @@ def _is_blank(lead: LastApplied) -> bool:
 
 
 def _last_applied(lead: FoundLead) -> str | bytes | int:
-    """The lead to store: with its name and phone replaced by marks that it has them."""
+    """The lead as stored, without the person's data.
+
+    Instead of a name that is not blank it has None, and an empty phone if it has other data.
+    """
     name = ERASED_NAME if _is_blank_name(lead) else None
     phone = "" if _has_other_data(lead) else None
     return dump_last_applied(LastApplied(lead.lead_id, name, phone), None)["agreed"]

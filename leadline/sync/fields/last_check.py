@@ -31,13 +31,13 @@ class FieldCheck:
 
     #: Unix seconds.
     checked_at: float
-    #: Of the map that was checked.
+    #: Digest of the map that was checked.
     digest: str
     misfits: Sequence[Misfit] = ()
     #: The portal's titles of all its fields by name, as its errors quote them.
     titles: Mapping[str, str] = field(default_factory=dict)
-    #: It is of an earlier map, and one of the current map follows soon: a refusal that it does not
-    #: explain is no reason to give up.
+    #: The check is of an earlier map, and a check of the current map follows soon: a refusal that
+    #: this check does not explain is no reason to give up.
     is_outdated: bool = False
 
 
@@ -68,11 +68,11 @@ def _recent() -> _Recent:
     return _Recent()
 
 
-def after_refusal() -> FieldCheck:
-    """The last check, for interpreting a refused write; also requests another check.
+def request_and_read() -> FieldCheck:
+    """Request another check, and read the last one, by which a refused write is interpreted.
 
-    A check of the current map is up to a minute old. Without Redis, returns the one that this
-    process has read last, and requests none.
+    What is returned may be up to a minute old if it is of the current map. Without Redis, requests
+    nothing, and returns the check that this process read last.
     """
     try:
         request()
@@ -112,9 +112,9 @@ def store(check: FieldCheck) -> None:
 class ResyncProgress:
     """The progress of the resync of users with open fields after a check."""
 
-    #: The result of that check.
+    #: What the check found: the digest of the map, and its misfits.
     result: str = ""
-    #: The last user; None: all are done.
+    #: Id of the last user resynced; None: all are done.
     after: int | None = 0
 
 

@@ -45,7 +45,7 @@ def settle(entry: Entry, plan: Plan, error: BitrixError, check: FieldCheck) -> S
 
 
 def _written_fields(plan: Plan) -> set[str]:
-    """The columns and multi-fields of the map that this command writes, by their map's names."""
+    """The columns and multi-fields that this command writes, as the map names them."""
     mapping = field_map()
     if mapping is None or not isinstance(plan, Write) or plan.command.method not in {ADD, UPDATE}:
         return set()
@@ -56,11 +56,9 @@ def _written_fields(plan: Plan) -> set[str]:
         for row in (rows.values() if isinstance(rows, dict) else rows)
     }
     names = {*mapping.by_target, *mapping.constants}
-    return {
-        name
-        for name in names
-        if (name in kinds if targets.is_multifield(name) else targets.item_name(name) in fields)
-    }
+    multifields = {name for name in names if targets.is_multifield(name)}
+    columns = {name for name in names - multifields if targets.item_name(name) in fields}
+    return columns | (multifields & kinds)
 
 
 def _is_named(name: str, titles: Mapping[str, str], text: str) -> bool:

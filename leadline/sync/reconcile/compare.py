@@ -15,7 +15,7 @@ from leadline.users.snapshots import UserSnapshot
 Kind = Literal["ok", "waiting", "missing", "doubled", "unlinked", "drifted", "moved", "foreign"]
 
 #: The kinds that count as drift; `moved` does not, since people may set stages in the CRM.
-DIFFERENCES: frozenset[Kind] = frozenset({"missing", "doubled", "unlinked", "drifted", "foreign"})
+DRIFT: frozenset[Kind] = frozenset({"missing", "doubled", "unlinked", "drifted", "foreign"})
 
 
 @dataclass(frozen=True, slots=True)

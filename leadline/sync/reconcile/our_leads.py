@@ -21,15 +21,14 @@ UNKNOWN = (
     " Then give it its own LEADLINE_ORIGINATOR_ID"
 )
 
-
-#: A higher id on a lead counts as an error: new ids after it would run out.
+#: A higher user id on a lead counts as an error: the ids after it would soon be used up.
 HIGHEST_ID = 2**62
 
 
-def check_known(originator: str) -> bool | None:
-    """Check the first page of our leads, and hold all calls if one belongs to no user.
+def hold_if_unknown(originator: str) -> bool | None:
+    """Read the first page of our leads, and hold all calls if one belongs to no user.
 
-    Returns whether all users exist; None if the portal is paused or can't be read now.
+    Returns whether it has placed a hold; None if the portal is paused or can't be read now.
     """
     try:
         if portal_session.circuit_breaker().restore_and_read() is not None:
@@ -46,7 +45,7 @@ def check_known(originator: str) -> bool | None:
     except (BitrixError, QueueError) as error:
         log.warning("leads of our origin not read", reason=type(error).__name__)
         return None
-    return not unknown
+    return bool(unknown)
 
 
 def unknown_origins(page: list[FoundLead]) -> list[int]:
@@ -70,8 +69,8 @@ def highest_user_ids() -> Iterator[int]:
         yield max((user_id for user_id in ids if user_id <= HIGHEST_ID), default=0)
 
 
-def release_hold(originator: str) -> bool:
-    """Release a hold that `check_known` placed; False if there is none."""
+def end_hold(originator: str) -> bool:
+    """End a hold that `hold_if_unknown` has placed; False if there is none."""
     outage = portal_session.circuit_breaker().restore_and_read()
     if (
         outage is None

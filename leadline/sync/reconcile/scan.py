@@ -29,6 +29,7 @@ PAGES_PER_CALL = 10
 class Position:
     """The progress of a run: its current pass, and the last user or lead compared in it."""
 
+    #: The current pass; named as in checkpoints.
     walk: Literal["users", "leads", "done"] = "users"
     after: int = 0
 
@@ -63,20 +64,20 @@ def _scan_users(after: int) -> Part:
     if not users:
         return Part([], 0, Position("leads"))
     findings = _compare_users([user for user in users if user.status != "waiting"])
-    read_first = {user.id: user for user in users}
-    read_last = snapshots.by_ids(
-        [finding.user_id for finding in findings if finding.kind != "ok" and finding.user_id]
-    )
-    # If the user was written meanwhile, the comparison proves nothing.
-    valid = [
-        finding
-        if finding.kind == "ok"
-        or finding.user_id is None
-        or read_last.get(finding.user_id) == read_first[finding.user_id]
-        else Finding("waiting", finding.user_id)
-        for finding in findings
-    ]
+    read_before = {user.id: user for user in users}
+    to_confirm = [finding.user_id for finding in findings if finding.kind != "ok"]
+    read_after = snapshots.by_ids([user_id for user_id in to_confirm if user_id is not None])
+
+    def confirmed(finding: Finding) -> Finding:
+        """The finding, unless the user was written meanwhile: then it proves nothing."""
+        user_id = finding.user_id
+        if finding.kind == "ok" or user_id is None:
+            return finding
+        is_unchanged = read_after.get(user_id) == read_before[user_id]
+        return finding if is_unchanged else Finding("waiting", user_id)
+
     waiting = [Finding("waiting", user.id) for user in users if user.status == "waiting"]
+    valid = map(confirmed, findings)
     return Part([*valid, *waiting], len(users), Position("users", users[-1].id))
 
 
@@ -161,7 +162,8 @@ def fetch_next_pages(
 ) -> list[FoundLead]:
     """The leads of consecutive pages, fetched in one call, as far as each follows the previous one.
 
-    A page is ignored if its start refers to a page that was not full: it has arbitrary leads.
+    The start of a page refers to the last lead of the previous page. If that was not full, the page
+    has arbitrary leads and is ignored.
     `list_after` makes the command of a page; by default, of our leads.
     """
     answers = read(_page_commands(after, list_after or _list_ours_after))

@@ -35,7 +35,7 @@ def run() -> None:
     from leadline.sync.reconcile import our_leads  # noqa: PLC0415
 
     originator = originator_id()
-    is_known = our_leads.check_known(originator)
-    if is_known:
+    is_held = our_leads.hold_if_unknown(originator)
+    if is_held is False:
         installation.mark_portal_checked()
         log.info("the portal has no leads of ours without a user", originator_id=originator)

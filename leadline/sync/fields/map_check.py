@@ -20,33 +20,33 @@ log = structlog.get_logger()
 #: Age at which a check is repeated; sooner after misfits, as an operator may be fixing them.
 MAX_AGE_S = 3600.0
 MAX_AGE_WITH_MISFITS_S = 300.0
-#: How often a process looks whether a check is due.
-LOOK_EVERY_S = 15.0
+#: How often a process runs this.
+RUN_EVERY_S = 15.0
 
-_looks = Interval(LOOK_EVERY_S)
+_runs = Interval(RUN_EVERY_S)
 
 
-def refresh() -> None:
+def run() -> None:
     """Check the map if that is due or was requested; resync users whose open fields fit now.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if field_map() is None or not _looks.claim():
+    if field_map() is None or not _runs.claim():
         return
     try:
         if last_check.claim_requested() or is_due():
             check()
-        if check_ := last_check.load():
-            _resync(check_)
+        if last := last_check.load():
+            _resync(last)
     except (BitrixError, BadConfiguration, QueueError) as error:
         log.warning("field map not checked", reason=type(error).__name__)
 
 
-def _resync(check_: FieldCheck) -> None:
+def _resync(last: FieldCheck) -> None:
     """Resync users whose open fields fit now: once after each check with another result."""
-    misfits = sorted({misfit.field for misfit in check_.misfits})
-    result = ",".join([check_.digest, *misfits])
+    misfits = sorted({misfit.field for misfit in last.misfits})
+    result = ",".join([last.digest, *misfits])
     progress = last_check.resync_progress()
     after = progress.after if progress.result == result else 0
     if after is None:
@@ -62,11 +62,11 @@ def is_due() -> bool:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    mapping, check_ = field_map(), last_check.load()
-    if mapping is None or check_ is None or check_.digest != mapping.digest:
+    mapping, last = field_map(), last_check.load()
+    if mapping is None or last is None or last.digest != mapping.digest:
         return mapping is not None
-    max_age_s = MAX_AGE_WITH_MISFITS_S if check_.misfits else MAX_AGE_S
-    return time.time() - check_.checked_at > max_age_s
+    max_age_s = MAX_AGE_WITH_MISFITS_S if last.misfits else MAX_AGE_S
+    return time.time() - last.checked_at > max_age_s
 
 
 def check() -> None:
