@@ -9,8 +9,12 @@ from leadline.cli.output import Json, print_json, print_note, print_table
 from leadline.errors import InvalidRequest
 from leadline.operations import audit as trail
 
-#: The names in the table of actions that are stored under an earlier name.
-_LABELS = {"send again": "resync", "send all failed again": "resync all failed"}
+#: Names, in the table, of actions that are stored under the names of earlier releases.
+_LABELS = {
+    "send again": "resync",
+    "send failed again": "resync failed",
+    "send all failed again": "resync all failed",
+}
 _COLUMNS = ("at", "caller", "action", "user_id", "version", "outcome", "about")
 
 

@@ -14,6 +14,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 #: The line of a docstring after which its examples begin.
 _EXAMPLES = "\nExamples:\n"
 
+#: The panels under which the list of commands shows them.
 _LOOK = "Look"
 _FIX = "Fix"
 _DATA = "Data"
@@ -25,8 +26,9 @@ class Entry:
     """The module of a command, and its description in the list of commands."""
 
     module: str
-    #: A function, or the Typer application of a group.
+    #: The name of a function, or of the Typer application of a group.
     attribute: str
+    #: The heading under which it is listed.
     panel: str
     #: The first sentence of its help.
     summary: str

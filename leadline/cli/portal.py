@@ -15,7 +15,7 @@ from leadline.settings import settings
 from leadline.sync import portal_session
 from leadline.sync.reconcile import throttled_reads
 
-#: crm.settings.mode.get
+#: The CRM's modes as crm.settings.mode.get returns them.
 _MODES = {1: "classic", crm_mode.SIMPLE: "simple"}
 
 PAUSED_BY_OPERATOR = "an operator has paused all calls: leadline portal resume"
@@ -114,8 +114,9 @@ def probe() -> tuple[dict[str, Any], list[str]]:
             return {"alive": True, **report}, [PAUSED_BY_OPERATOR]
         answers = throttled_reads.read_each(_probes())
     except BitrixError as error:
-        is_simple = error.code == crm_mode.SIMPLE_MODE
-        return {"alive": is_simple, **report}, [error.detail]
+        # A portal in simple CRM mode accepts calls, but keeps no leads.
+        is_alive = error.code == crm_mode.SIMPLE_MODE
+        return {"alive": is_alive, **report}, [error.detail]
     report = {"alive": True, **report, **_facts(answers)}
     return report, _problems(report, answers)
 

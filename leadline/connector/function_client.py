@@ -31,6 +31,7 @@ BATCHES = metrics.Histogram(
 
 #: Longer than the sum of any function's time-outs, shorter than a gateway's 60 s.
 TIMEOUT = urllib3.Timeout(connect=3.0, read=50.0)
+#: Maximum length of a verdict's reason, in characters.
 REASON_MAX = 500
 #: Maximum number of bytes read of a response; a problem document has at most 8 kB.
 RESPONSE_MAX = 64 * 1024

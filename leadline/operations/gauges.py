@@ -55,11 +55,13 @@ SILENCE = Gauge(
 )
 TOKENS = Gauge("leadline_bitrix24_tokens", "Requests that can be sent at once: tokens left")
 USED = Gauge(
-    "leadline_bitrix24_operating_seconds", "Execution time used within ten minutes", "method"
+    "leadline_bitrix24_operating_seconds",
+    "Execution time that a method has used of its operating budget, within ten minutes",
+    "method",
 )
 LIMIT = Gauge(
     "leadline_bitrix24_operating_limit_seconds",
-    "Execution time that a method may use within ten minutes",
+    "Operating budget: the execution time that a method may use within ten minutes",
 )
 MISFITS = Gauge("leadline_field_misfits", "Fields of the map that the portal would refuse")
 DEFECT = Gauge(

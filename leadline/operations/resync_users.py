@@ -6,6 +6,7 @@ from leadline.ledger.resync import resync_events
 from leadline.ledger.resync.resync_events import ResyncRequest
 from leadline.users import snapshots
 
+#: Maximum number of users that callers resync at a time.
 BATCH = 500
 
 

@@ -85,7 +85,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "operating_budget": Reason(
         "slowed",
-        "The execution-time budget of {method} is used up: {used} of {limit} s in ten minutes.",
+        "The operating budget of {method} is used up: {used} of {limit} s in ten minutes.",
         "Its calls continue not before {at}, when the oldest minute leaves the window.",
     ),
     "request_limit": Reason(

@@ -171,7 +171,7 @@ def _field_check_if_refused(request: BatchRequest, batch: BatchResponse) -> Fiel
 
 
 def _plan(entry: Entry) -> Plan:
-    """Decide the plan for a user, erased or not."""
+    """Decide what the call does for a user, erased or not."""
     return erasure.plan(entry) if entry.erased else duplicates.plan(entry, plan(entry))
 
 

@@ -29,7 +29,7 @@ LEADERSHIP_MS = 10_000
 
 
 @contextmanager
-def batch_leader(queue: WorkQueue) -> Iterator[str | None]:
+def lead_batch(queue: WorkQueue) -> Iterator[str | None]:
     """Lead the next batch: yields the leader's name; None if another one leads or no user is due.
 
     Raises:
@@ -71,7 +71,7 @@ def _linger(queue: WorkQueue, limit: int) -> None:
     started_at = time.monotonic()
     while True:
         waited_s, depth = time.monotonic() - started_at, queue.depth()
-        is_quiet = depth.due <= 1 and not depth.is_busy
-        if is_quiet or depth.due >= limit or waited_s >= LINGER_S:
+        is_single = depth.due <= 1 and not depth.is_busy
+        if is_single or depth.due >= limit or waited_s >= LINGER_S:
             return
         time.sleep(max(_MIN_POLL_S, (LINGER_S - waited_s) / 2))

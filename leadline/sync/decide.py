@@ -1,4 +1,4 @@
-"""Decides the plan for a leased user, and its settlement after a call. Pure rules, no I/O.
+"""Decides what a call does for a leased user, and its settlement after it. Pure rules, no I/O.
 
 To apply an event is to make the lead match its state, unless something newer was applied. So the
 desired state is compared with last applied, and all events of an entry get their outcome together,
@@ -66,6 +66,7 @@ class Read:
     """Read the leads and contacts that were found."""
 
 
+#: What the next call does for one user.
 Plan = NoCall | Lookup | Write | Find | Read
 
 #: Fields of an entry once it is certain which lead is the user's, or that there is none.
@@ -89,7 +90,7 @@ def originator_of(entry: Entry) -> str:
 
 
 def plan(entry: Entry) -> Plan:
-    """Decide the plan for this user."""
+    """Decide what the next call does for this user."""
     if entry.state is None or all(event.outcome is not None for event in entry.events):
         return NoCall()
     if _must_look_up(entry, entry.state):

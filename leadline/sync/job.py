@@ -3,7 +3,7 @@
 from leadline.errors import BitrixError
 from leadline.sync import portal_session
 from leadline.sync.batch_call import BatchCall
-from leadline.sync.batching import batch_leader, lease_batch
+from leadline.sync.batching import lead_batch, lease_batch
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import WorkQueue, work_queue
 
@@ -26,7 +26,7 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - RQ's list of jobs shows
 def _run(queue: WorkQueue) -> int:
     if portal_session.claim_requested_probe() and portal_session.check_webhook():
         portal_session.probe()
-    with batch_leader(queue) as leader:
+    with lead_batch(queue) as leader:
         if leader is None or not portal_session.probe_if_due():
             return 0
         leased = lease_batch(queue, leader)

@@ -39,8 +39,9 @@ logger = structlog.get_logger()
 WORKER_TTL_S = 60
 #: Interval of RQ's clean-up, after which abandoned jobs count as failed; by default ten minutes.
 MAINTENANCE_S = 60
-#: How long an idle worker waits for a job with one command, and how much later Redis counts as
-#: silent. RQ would wait 45 and 10 s, and a master that is frozen or cut off ends no connection.
+#: How long one blocking command of an idle worker waits for a job, and how much later a Redis that
+#: has not answered counts as silent. RQ's 45 and 10 s are too long for a master that is frozen or
+#: cut off: it ends no connection.
 DEQUEUE_S = 5
 SILENT_AFTER_S = 3
 #: How long RQ retries a command that a replica rejects, and how long it waits between attempts to

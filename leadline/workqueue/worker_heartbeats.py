@@ -10,6 +10,7 @@ import redis
 
 from leadline.runtime.redis import reachable
 
+#: A worker that is silent for longer than this is forgotten.
 FORGET_AFTER_S = 3600
 #: Each worker sends a heartbeat every second, also during a call; one silent for longer than this
 #: counts as gone.

@@ -199,6 +199,7 @@ def test_only_the_failures_that_were_listed_are_resynced(
     assert waiting_ids() == [first, second]
     (action,) = leadline("audit", "--orders", "--json").json["items"]
     assert action["about"] == {"job": output.json["job"], "asked": 2}, "no text of a reason"
+    assert "resync failed" in leadline("audit", "--orders").out.decode(), "not its stored name"
     (job,) = leadline("jobs", "list", "--json").json["jobs"]
     assert (job["state"], job["done"], job["changed"]) == ("done", 2, 2)
     assert job["outcome"] == {"open": 2}

@@ -10,7 +10,7 @@ def results() -> Iterator[Check]:
     """A check of each endpoint."""
     if not endpoints.is_configured():
         return
-    statuses = {delivery["endpoint"]: delivery for delivery in deliveries.status()}
+    statuses = {status["endpoint"]: status for status in deliveries.status()}
     undelivered = deliveries.undelivered()
     for endpoint in endpoints.endpoints():
         unreachable = statuses.get(endpoint.name, {}).get("unreachable")

@@ -9,14 +9,15 @@ from leadline.cli.output import print_line
 from leadline.errors import InvalidRequest
 
 
-def _names(incomplete: str) -> list[str]:
+def _complete(incomplete: str) -> list[str]:
+    """The commands that begin with what was typed so far."""
     return [name for name in COMMANDS if name.startswith(incomplete)]
 
 
 def help_command(
     ctx: typer.Context,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]...", autocompletion=_names)
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", autocompletion=_complete)
     ] = None,
 ) -> None:
     """Show the help of a command.

@@ -16,7 +16,7 @@ Reason = Annotated[
 ]
 
 _COLUMNS = ("id", "failed_at", "attempts", "bitrix_lead_id", "retry_at", "reason")
-_GROUP = ("users", "first_at", "last_at", "retrying", "common", "user", "reason")
+_GROUP_COLUMNS = ("users", "first_at", "last_at", "retrying", "common", "user", "reason")
 
 
 def failed(
@@ -44,14 +44,15 @@ def failed(
     """
     selection = FailedFilter(parse_moment(since) if since else None, reason)
     if group:
-        is_any = _print_groups(selection, limit, since, json=json)
+        has_failed = _print_groups(selection, limit, since, json=json)
     else:
-        is_any = _print_page(selection, limit, after, json=json)
-    if is_any:
+        has_failed = _print_page(selection, limit, after, json=json)
+    if has_failed:
         raise typer.Exit(FINDINGS)
 
 
 def _print_page(selection: FailedFilter, limit: int, after: int, *, json: bool) -> bool:
+    """Print a page of users; returns whether there are any."""
     page = failed_users.page(selection, limit, after)
     if json:
         print_json(page)
@@ -64,13 +65,14 @@ def _print_page(selection: FailedFilter, limit: int, after: int, *, json: bool) 
 
 
 def _print_groups(selection: FailedFilter, limit: int, since: str | None, *, json: bool) -> bool:
+    """Print the groups by reason; returns whether there are any."""
     groups = failed_users.groups(selection, limit)
     if json:
         print_json({"groups": groups})
         return bool(groups)
     for group in groups:
         group["common"] = ", ".join(f"{name} {value}" for name, value in group["common"].items())
-    print_table(_GROUP, [[group[name] for name in _GROUP] for group in groups])
+    print_table(_GROUP_COLUMNS, [[group[name] for name in _GROUP_COLUMNS] for group in groups])
     if groups:
         options = [
             *(["--since", since] if since else []),

@@ -53,6 +53,7 @@ def resync(
         selection = FailedFilter(parse_moment(since) if since else None, reason)
         _resync_failed(selection, yes=yes, json=json)
         return
+    # A resync is stored, and named in JSON, as in earlier releases.
     with audit.recorded("send again", user_ids=audit.first_user_ids(user_ids or [])) as record:
         requested, waiting, not_found = resync_users(user_ids or [])
         record["asked"] = requested
@@ -73,7 +74,7 @@ def _resync_failed(failed: FailedFilter, *, yes: bool, json: bool) -> None:
         confirm(f"Resync {number} failed users?", yes=yes)
     groups = failed_users.without_text(failed)
     is_all = groups == FailedFilter()
-    action = "send all failed again" if is_all else "send failed again"
+    action = "send all failed again" if is_all else "send failed again"  # as earlier releases
     with audit.recorded(action) as record:
         selection = Selection(reason_ids=groups.reason_ids, since=groups.since)
         begun = jobs.begin("resync", selection)

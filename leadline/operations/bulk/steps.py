@@ -46,12 +46,12 @@ class Selection(BaseModel):
 
     @property
     def failed(self) -> FailedFilter:
-        """The failed users, if no ids are listed."""
+        """The failed users of a job that is about users and lists none by id."""
         return FailedFilter(self.since, reason_ids=self.reason_ids)
 
     @property
     def letters(self) -> "dead_letters.Selection":
-        """The dead letters."""
+        """The dead letters of a job that is about those."""
         from leadline.operations import dead_letters  # noqa: PLC0415 - users' jobs need no AMQP
 
         return dead_letters.Selection(frozenset(self.ids), self.queue, reason_id=self.reason_id)

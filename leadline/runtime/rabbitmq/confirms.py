@@ -74,21 +74,17 @@ class Confirms:
 
     def resolve(self, method: Any) -> bool:
         """Complete the messages of an Ack or Nack; returns whether any was confirmed."""
-        acked = is_ack(method)
-        tag = method.delivery_tag
-        tags = [tag]
-        if method.multiple:
-            tags = [
-                unconfirmed_tag
-                for unconfirmed_tag in self._unconfirmed
-                if unconfirmed_tag <= tag or tag == 0
-            ]
+        was_acked = is_ack(method)
+        last_tag = method.delivery_tag
+        tags = [last_tag]
+        if method.multiple:  # all up to this tag; 0: all (AMQP 0-9-1, basic.ack)
+            tags = [tag for tag in self._unconfirmed if tag <= last_tag or last_tag == 0]
         was_confirmed = False
-        for confirmed_tag in tags:
-            item = self._unconfirmed.pop(confirmed_tag, None)
+        for tag in tags:
+            item = self._unconfirmed.pop(tag, None)
             if item is None:
                 continue
-            if acked and not self._forget_return(item.message):
+            if was_acked and not self._forget_return(item.message):
                 was_confirmed = True
                 PUBLISHED.inc("confirmed")
                 item.done(True)  # noqa: FBT003

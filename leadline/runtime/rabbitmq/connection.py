@@ -70,10 +70,10 @@ def parameters(url: str) -> list[pika.URLParameters]:
     """
     cleartext.require_tls("rabbitmq", url)
     nodes = each_host(url)
-    return [_node(node) for node in random.sample(nodes, len(nodes))]
+    return [_node_parameters(node) for node in random.sample(nodes, len(nodes))]
 
 
-def _node(url: str) -> pika.URLParameters:
+def _node_parameters(url: str) -> pika.URLParameters:
     try:
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query))
@@ -89,8 +89,8 @@ def _node(url: str) -> pika.URLParameters:
         raise BadConfiguration("AMQP_URL has TLS options, but is not amqps://")
     params.heartbeat = HEARTBEAT_S
     params.socket_timeout = CONNECT_TIMEOUT_S
-    params.stack_timeout = CONNECT_TIMEOUT_S * 2
-    params.blocked_connection_timeout = 60
+    params.stack_timeout = CONNECT_TIMEOUT_S * 2  # for TCP, TLS and AMQP together
+    params.blocked_connection_timeout = 60  # while the broker is short of memory or disk
     params.connection_attempts = 1
     return params
 

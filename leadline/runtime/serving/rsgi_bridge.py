@@ -109,12 +109,12 @@ def _environ(scope: _Scope) -> dict[str, Any]:
         "REMOTE_ADDR": scope.client.rpartition(":")[0],
         "wsgi.url_scheme": scope.scheme,
     }
-    without_headers = len(environ)
+    count_before = len(environ)
     for header, value in scope.headers.items():
         key = _key(header)
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     names = scope.headers.keys()
-    if len(environ) - without_headers < len(names):  # granian leaves out a value that is not ASCII
+    if len(environ) - count_before < len(names):  # granian leaves out a value that is not ASCII
         for header in names:
             environ.setdefault(_key(header), "")
     return environ

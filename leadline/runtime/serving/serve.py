@@ -177,7 +177,8 @@ def _read_body(environ: dict[str, Any], limit: int) -> bytes | None:
     return body if len(body) <= limit else None
 
 
-def _load(folder: Path, drain: Drain) -> Callable[..., Any]:
+def _load_app(folder: Path, drain: Drain) -> Callable[..., Any]:
+    """The RSGI app of the function in this folder, ready to serve."""
     function = _load_function(folder)
     app = _with_middleware(function, _name(folder))
     cold_start.freeze()
@@ -223,7 +224,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
     drain = Drain()
-    app = _load(Path(folder), drain)
+    app = _load_app(Path(folder), drain)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(app, drain))
         process.current().close()  # messages in flight are confirmed on this loop

@@ -66,12 +66,12 @@ def caller() -> str:
 
 
 def is_correlation_id(text: str) -> bool:
-    """Whether this text fits into an AMQP short string (255 bytes) and a header."""
+    """Whether this text is at most 128 characters that a header and an AMQP property can hold."""
     return len(text) <= 128 and text.isascii() and text.isprintable()
 
 
 def _is_traceparent(text: str) -> bool:
     parts = text.split("-")
-    if [len(part) for part in parts[:4]] != [2, 32, 16, 2] or len(parts) != 4:
+    if [len(part) for part in parts] != [2, 32, 16, 2]:
         return False
     return all(c in "0123456789abcdef" for part in parts for c in part) and parts[0] != "ff"

@@ -28,7 +28,7 @@ SEVERAL_CONTACTS = "several contacts have this {}: {}"
 
 
 def plan(entry: Entry, planned: Plan) -> Plan:
-    """The plan for this user; `planned` is the plan by the rules without a search."""
+    """Decide as `decide.plan`, which returned `planned`, but with a search before a create."""
     if not isinstance(planned, Write):
         return planned
     if planned.is_create:

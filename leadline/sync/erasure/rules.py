@@ -44,7 +44,7 @@ def without_contacts(text: str) -> str:
 
 
 def plan(entry: Entry) -> NoCall | Lookup | Write:
-    """Decide the plan for this erased user."""
+    """Decide what the next call does for the leads of this erased user."""
     if settings().erase_lead == "keep" or all(event.outcome for event in entry.events):
         return NoCall()
     lead = entry.last_applied

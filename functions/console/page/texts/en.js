@@ -91,7 +91,7 @@ export const TEXTS = {
   verdict_no_relay_next: "Call outbox-relay every few seconds.",
   verdict_postgres_slow_why: "Postgres took longer than 5 s to count the users: how many wait is unknown.",
   verdict_postgres_slow_next: "Writes and calls continue. Look at what else Postgres does: docs/postgres.md.",
-  verdict_operating_budget_why: "The execution-time budget of {method} is used up: {used} of {limit} s in ten minutes.",
+  verdict_operating_budget_why: "The operating budget of {method} is used up: {used} of {limit} s in ten minutes.",
   verdict_operating_budget_next: "Its calls continue not before {at}, when the oldest minute leaves the window.",
   verdict_request_limit_why: "{n} users are ready, and requests go out at Bitrix24's limit of {limit} a second.",
   verdict_request_limit_next: "The backlog is worked off at that rate.",
