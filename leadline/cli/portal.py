@@ -83,7 +83,8 @@ def resume(*, json: Json = False) -> None:
         leadline portal resume
     """
     with audit.recorded("resume calls") as record:
-        record["was_paused"] = was_paused = manual_hold.resume()
+        was_paused = manual_hold.resume()
+        record["was_paused"] = was_paused
     if json:
         print_json({"paused": False, "was_paused": was_paused})
     else:

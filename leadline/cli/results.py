@@ -62,5 +62,6 @@ def replay(
     details = {"endpoint": endpoint, "hours": hours, "user_ids": [user] if user else []}
     with audit.recorded("replay results", **details) as record:
         kinds = sorted(receivers[endpoint].kinds)
-        record["results"] = number = deliveries.replay(endpoint, kinds, hours * 3600, user)
+        number = deliveries.replay(endpoint, kinds, hours * 3600, user)
+        record["results"] = number
     print_json({"replayed": number}) if json else print_line(f"to be delivered again: {number}")

@@ -36,7 +36,10 @@ def read(user_id: UserId) -> dict[str, Any]:
     """
     user = queries.get(user_id)
     pending: dict[str, AttemptLog] = {}
-    due_ms, paused, error, users_before = None, None, None, None
+    due_ms: int | None = None
+    users_before: int | None = None
+    paused: str | None = None
+    error: str | None = None
     try:
         entry_events, due_ms = work_queue().pending_events(user_id)
         pending = {event.event_id: event.journey for event in entry_events}
@@ -66,7 +69,7 @@ def read(user_id: UserId) -> dict[str, Any]:
 
 
 def last_calls(user_id: UserId) -> list[dict[str, Any]]:
-    """The states that the last events carried to Bitrix24, each with its `calls`, unmasked.
+    """The last events: the state that each carried to Bitrix24, and its `calls`, unmasked.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -64,22 +64,19 @@ def build(
     """Build a batch: one command per user to write, and a few shared ones for all lookups.
 
     `decide` returns the plan for a user. `imports`: the portal supports imports, which create the
-    leads of quiet users, many in a command. Lookups come first, as a user may need two of them;
-    writes beyond the batch wait for the next one. If a user needs its own request, all others wait.
+    leads of quiet users, many in a command. Lookups come first, as a user may need two commands for
+    one; writes beyond the batch wait for the next. If a user needs its own request, others wait.
     """
     plans = [(entry, decide(entry)) for entry in entries]
-    builders: dict[type[Plan], Callable[[list[Entry]], CommandsByUser]] = {
-        Lookup: _lookups,
-        Find: searches.find_commands,
-        Read: searches.read_commands,
-    }
-    reads: CommandsByUser = {}
-    for kind, build_commands in builders.items():
-        reads |= build_commands([entry for entry, planned in plans if isinstance(planned, kind)])
+    reads = _reads(plans)
     commands: dict[str, Command] = {}
     for shared_commands in reads.values():
         commands |= shared_commands
-    writes = [Step(entry, planned, _write_keys(entry)) for entry, planned in _writes(plans)]
+    writes = [
+        Step(entry, planned, _write_keys(entry))
+        for entry, planned in plans
+        if isinstance(planned, Write)
+    ]
     if imports:
         writes, imported = _imports(writes)
         commands |= imported
@@ -98,6 +95,19 @@ def build(
     if alone:
         commands = {key: commands[key] for key in alone.keys}
     return BatchRequest(steps, dict(islice(commands.items(), MAX_COMMANDS)))
+
+
+def _reads(plans: list[tuple[Entry, Plan]]) -> CommandsByUser:
+    """The commands of all plans but writes, by user; several users share them."""
+    builders: dict[type[Plan], Callable[[list[Entry]], CommandsByUser]] = {
+        Lookup: _lookups,
+        Find: searches.find_commands,
+        Read: searches.read_commands,
+    }
+    reads: CommandsByUser = {}
+    for kind, build_commands in builders.items():
+        reads |= build_commands([entry for entry, planned in plans if isinstance(planned, kind)])
+    return reads
 
 
 def _lookups(entries: list[Entry]) -> CommandsByUser:
@@ -125,10 +135,6 @@ def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:
             yield group[start : start + leads.LOOKUP_MAX]
 
 
-def _writes(plans: list[tuple[Entry, Plan]]) -> Iterator[tuple[Entry, Write]]:
-    yield from ((entry, planned) for entry, planned in plans if isinstance(planned, Write))
-
-
 def _imports(writes: list[Step]) -> tuple[list[Step], dict[str, Command]]:
     """The steps, of which quiet users' share import commands, and these commands."""
     quiet = [
@@ -147,5 +153,6 @@ def _imports(writes: list[Step]) -> tuple[list[Step], dict[str, Command]]:
 
 
 def _write_keys(entry: Entry) -> tuple[str]:
+    """The key of a user's own command, as the keys of a step."""
     # Not a bare number: for a batch with such keys the portal returns a list.
     return (f"u{entry.user_id}",)

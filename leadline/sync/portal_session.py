@@ -73,12 +73,12 @@ class _RecordingClient(PortalClient):
         except LeaseTooShort:
             raise  # nothing was sent, so it says nothing about the portal
         except (Unavailable, OutcomeUnknown) as error:
-            _record(error)
+            _record_failure(error)
             raise
         except BitrixError:
-            _record(None)
+            _record_answer()
             raise
-        _record(None)
+        _record_answer()
         return batch
 
 
@@ -91,7 +91,7 @@ def portal_client() -> PortalClient:
     try:
         return _client_of()(secrets.require("bitrix-webhook-url"))
     except BadConfiguration as error:
-        _record(error)
+        _record_failure(error)
         raise
 
 
@@ -101,13 +101,16 @@ def _client_of() -> Callable[[str], PortalClient]:
     return lru_cache(maxsize=1)(_RecordingClient)
 
 
-def _record(error: BitrixError | BadConfiguration | None) -> None:
-    # A call that was made must be settled, even if Redis can't record this.
+def _record_answer() -> None:
+    """Record an answer if Redis can be reached; if not, the call must still be settled."""
     with contextlib.suppress(QueueError):
-        if error is None:
-            reachability().record_answer()
-        else:
-            reachability().record_failure(error)
+        reachability().record_answer()
+
+
+def _record_failure(error: BitrixError | BadConfiguration) -> None:
+    """Record a failure if Redis can be reached."""
+    with contextlib.suppress(QueueError):
+        reachability().record_failure(error)
 
 
 def wait_for_token() -> None:

@@ -21,8 +21,8 @@ RETRY_S = 60.0
 _checks = Interval(CHECK_EVERY_S)
 
 
-def check() -> None:
-    """Begin a new history if Postgres is behind its position in Redis; then store the new one.
+def detect() -> None:
+    """Begin a new history if Postgres is behind its position in Redis; then store its position.
 
     Without Redis nothing is detected.
 
@@ -32,13 +32,13 @@ def check() -> None:
     if secrets.get("redis-url") is None or not _checks.claim():
         return
     try:
-        _compare()
+        _begin_history_if_behind()
     except (QueueError, BadConfiguration) as error:
         log.warning("last position of Postgres unknown", error=type(error).__name__)
         _checks.reschedule(RETRY_S)
 
 
-def _compare() -> None:
+def _begin_history_if_behind() -> None:
     # A relay is ready to serve without Redis' client, see test_cold_start.
     from leadline.runtime.redis import client, reachable  # noqa: PLC0415
     from leadline.workqueue.queue import work_queue  # noqa: PLC0415

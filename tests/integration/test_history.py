@@ -219,14 +219,14 @@ def restored_folder(
         migrate(server.url)
         use_database(functions_url(server))
         surviving = create()
-        postgres_rollback.check()
+        postgres_rollback.detect()
         server.stop()
         data, copy = server.state.root / "postgres", tmp_path / "copy"
         shutil.copytree(data, copy)
         server.start()
         use_database(functions_url(server))
         lost_move, lost_user = move(surviving, "JUNK"), create()
-        postgres_rollback.check()
+        postgres_rollback.detect()
         server.stop()
         shutil.rmtree(data)
         copy.rename(data)
@@ -246,7 +246,7 @@ def test_a_data_folder_is_restored_and_redis_knows_newer_versions(
     restored_folder: tuple[Event, Event, Event],
 ) -> None:
     survivor, lost_move, lost_user = restored_folder
-    postgres_rollback.check()
+    postgres_rollback.detect()
     moved, new_user = move(survivor, "PROCESSED"), create()
     assert moved.version == lost_move.version
     assert (moved.history or 0) > (lost_move.history or 0)

@@ -72,9 +72,8 @@ def import_file(
             bulk_import.reserve_ids(validated.last_id)
         checkpoint = Checkpoint.locate(f"import-{digest[:8]}", bookmark)
         with audit.recorded("import users", lines=good, file=digest) as record:
-            record["created"] = created = _create(
-                source, validated, digest, checkpoint, quiet=quiet
-            )
+            created = _create(source, validated, digest, checkpoint, quiet=quiet)
+            record["created"] = created
     report = {"in_order": good, "rejected": bad, "created": created}
     if json:
         print_json({**report, "rejected_file": str(rejected_file) if bad else None})

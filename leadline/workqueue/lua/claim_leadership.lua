@@ -4,6 +4,6 @@
 local due, leases, leader, wakeup = unpack(KEYS)
 -- The enqueued job has begun: a user that is put from here on finds a leader, or needs a new wake-up.
 redis.call('DEL', wakeup)
-if count_due(due, leases) == 0 or marked(leader) then return 0 end
-mark(leader, tonumber(ARGV[2]), ARGV[1])
+if count_due(due, leases) == 0 or read_mark(leader) then return 0 end
+set_mark(leader, tonumber(ARGV[2]), ARGV[1])
 return 1

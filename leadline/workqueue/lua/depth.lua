@@ -13,6 +13,6 @@ return {
   count_due(due, leases),
   redis.call('ZCARD', leases) - expired,
   wait,
-  marked(recent) and 1 or 0,
+  read_mark(recent) and 1 or 0,
   redis.call('ZCOUNT', due, '(' .. now, '+inf'),
 }

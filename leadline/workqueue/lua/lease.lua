@@ -76,5 +76,5 @@ for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 
   if is_readable then leased[#leased + 1] = leased_user
   else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user, call_ms) end
 end
-if #leased > 1 then mark(KEYS[4], args.recent_ms) end
+if #leased > 1 then set_mark(KEYS[4], args.recent_ms) end
 return {#expired, leased, now, epoch}
