@@ -26,6 +26,7 @@ from leadline.messages import topology
 from leadline.operations import audit
 from leadline.operations.dead_letters import Selection, amqp_url, apply, collect, content, summary
 
+#: By default, `list` reads this many messages of each queue.
 LIST_MAX = 1000
 #: Maximum number of ids in an entry of the audit trail.
 AUDITED_IDS_MAX = 200

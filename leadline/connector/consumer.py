@@ -49,7 +49,9 @@ CONSUMING = metrics.Gauge(
     "leadline_connector_consuming", "1 while this connector consumes the queue", "queue"
 )
 
+#: Waits before reconnecting, the last one repeats; shorter by a random part of up to a half.
 _BACKOFF_S = (0.2, 0.5, 1)
+#: How often a waiting thread looks whether it must stop, or a batch can be posted.
 _POLL_S = 0.5
 #: How long to wait for the auxiliary queues: at the start, before consuming without them; at the
 #: end, for a declaration that is under way.

@@ -21,6 +21,7 @@ DEAD = metrics.Counter(
     "leadline_messages_died_total", "Messages moved to the dead letters, by queue", "queue"
 )
 
+#: After this many failed deliveries a message goes to the dead letters.
 MAX_DELIVERY_ATTEMPTS = 20
 #: Maximum size of a sender's headers, half of a frame (RabbitMQ's frame_max).
 HEADERS_MAX_BYTES = 64 * 1024

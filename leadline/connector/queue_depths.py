@@ -11,6 +11,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from leadline.errors import BrokerDown
 from leadline.runtime.rabbitmq.connection import parameters
 
+#: RabbitMQ's code if a queue or an exchange does not exist.
 NOT_FOUND = 404
 
 

@@ -26,6 +26,7 @@ from leadline.runtime.http import auth
 from leadline.runtime.serving import cold_start
 from leadline.runtime.telemetry import log
 
+#: Longer than a tick lasts, and shorter than a gateway's 60 s.
 _TIMEOUT_S = 55
 
 logger = structlog.get_logger()

@@ -15,6 +15,7 @@ _UNMASKED = frozenset(
     {"id", "entitytypeid", "typeid", "valuetype", "type_id", "value_type"}
     | {"stageid", "status_id", "originid", "originatorid", "origin_id", "originator_id"}
 )
+#: Deeper values are masked as a whole.
 _MAX_DEPTH = 8
 
 

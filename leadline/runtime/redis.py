@@ -31,11 +31,13 @@ else:
 
 log = structlog.get_logger()
 
+#: Time-outs for connecting and for each response.
 CONNECT_TIMEOUT_S = 3
 RESPONSE_TIMEOUT_S = 5
 #: How long a command that a replica rejects is repeated, until the URL resolves to a master.
 FAILOVER_S = 2.0
 _FAILOVER_STEP_S = 0.25
+#: Codes of the errors of a server that is no longer the master.
 _DEMOTED = ("READONLY", "UNBLOCKED", "NOREPLICAS")
 
 

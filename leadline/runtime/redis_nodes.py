@@ -10,6 +10,7 @@ from leadline.runtime.hosts import Node, silent_node
 
 MASTER, UNGUARDED_MASTER = "master", "master that accepts writes without a replica"
 REPLICA = "replica"
+#: For connecting to a server, and for its answer.
 _NODE_TIMEOUT_S = 3.0
 
 

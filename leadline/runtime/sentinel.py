@@ -18,6 +18,7 @@ from leadline.runtime import cleartext, secrets
 from leadline.runtime.hosts import Node, each_host, order_from, silent_node, with_first_host
 from leadline.runtime.secrets import UrlSource
 
+#: Sentinel's default port.
 PORT = 26379
 #: Time-out for connecting to a Sentinel, and for its answer: a dead one must not delay a failover.
 TIMEOUT_S = 1.0

@@ -31,6 +31,7 @@ from leadline.workqueue.queue import work_queue
 
 log = structlog.get_logger()
 
+#: The version of the write that created a user.
 FIRST_VERSION = 1
 
 EVENTS_RECEIVED = metrics.Counter(

@@ -1,7 +1,7 @@
 """Which events the relay republishes, as far as the work queue knows.
 
-It republishes unanswered events, except those that are pending in the work queue; and the events of
-users for which Redis may have lost a newer event.
+The relay republishes unanswered events, except those that are pending in the work queue, and the
+open events of users for which Redis may have lost a newer event.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class PendingEvents:
         """The ids of those (user id, event id) that will be answered without being republished."""
         if not events or not self._is_redis_usable:
             return set()
-        # A tick that finds nothing unanswered needs no Redis, whose import is slow.
+        # A tick that finds nothing unanswered does not need Redis' client, which is slow to import.
         from leadline.workqueue.portal_state import worker_heartbeats  # noqa: PLC0415
         from leadline.workqueue.queue import work_queue  # noqa: PLC0415
 

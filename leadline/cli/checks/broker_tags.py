@@ -12,6 +12,7 @@ import pika
 
 from leadline.runtime.rabbitmq import connection as broker
 
+#: RabbitMQ's default ports of the management API.
 PORT, TLS_PORT = 15672, 15671
 _TIMEOUT_S = 3
 #: The response for a user without tags.

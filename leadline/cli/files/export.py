@@ -14,6 +14,7 @@ from leadline.operations import audit
 from leadline.users import further_fields, queries, snapshots
 from leadline.users.views import Query
 
+#: Number of users read at a time.
 _PAGE = 200
 _COLUMNS = ("id", "full_name", "phone", "stage", "external_id", "created_at", "updated_at")
 _SYNC = ("status", "reason", "bitrix_lead_id", "version")

@@ -16,6 +16,7 @@ from leadline.ledger import bulk_import
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 
+#: Number of lines that are checked, and stored, in one statement.
 BATCH = 1000
 #: Maximum number of rejected lines that are printed; the file has all of them.
 _PRINT_MAX = 20

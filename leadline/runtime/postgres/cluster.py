@@ -108,6 +108,7 @@ SELECT CASE WHEN pg_is_in_recovery() THEN '{STANDBY}'
             ELSE '{SYNCHRONOUS_PRIMARY}' END AS role,
        concat_ws(' ', inet_server_addr(), inet_server_port(), pg_postmaster_start_time()) AS server
 """
+#: For connecting to a node whose role is asked, and for its answer.
 _NODE_TIMEOUT_S = 3.0
 
 

@@ -18,6 +18,7 @@ from leadline.runtime.concurrency import greenlets
 
 log = structlog.get_logger()
 
+#: Time-outs for connecting, for a statement, and for a lock that it waits for.
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 3

@@ -7,6 +7,7 @@ from pika.exceptions import AMQPError
 from leadline.runtime.hosts import Node, silent_node
 from leadline.runtime.rabbitmq.connection import parameters, reason_of
 
+#: For connecting to a node.
 _NODE_TIMEOUT_S = 3.0
 ANSWERS = "answers"
 

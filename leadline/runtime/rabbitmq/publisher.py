@@ -27,12 +27,12 @@ from leadline.runtime.telemetry import metrics
 
 log = structlog.get_logger()
 
-LAG = metrics.Gauge(
-    "leadline_publisher_messages", "Messages not confirmed yet", "state"
-)  # waiting, unconfirmed
+#: By state: waiting, or unconfirmed.
+LAG = metrics.Gauge("leadline_publisher_messages", "Messages not confirmed yet", "state")
 
 #: After this time without a confirm, a message counts as not published; the ledger has the event.
 CONFIRM_TIMEOUT_S = 5.0
+#: Maximum number of messages that wait to be sent; further ones count as not published at once.
 MAX_WAITING = 10_000
 #: Linger: the first message after a pause is sent at once; under load the next ones wait this long,
 #: so that they share system calls, and the broker's disk writes and confirms. Unlike in group
@@ -41,6 +41,7 @@ MAX_WAITING = 10_000
 LINGER_S = 0.02
 #: Interval of a timer that fails messages past their deadline and publishes the waiting ones.
 _TIMER_S = 0.5
+#: Waits before reconnecting, the last one repeats; shorter by a random part of up to a half.
 _BACKOFF_S = (0.1, 0.5, 1, 2, 5)
 
 

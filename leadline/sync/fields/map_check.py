@@ -62,9 +62,12 @@ def is_due() -> bool:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    mapping, last = field_map(), last_check.load()
-    if mapping is None or last is None or last.digest != mapping.digest:
-        return mapping is not None
+    mapping = field_map()
+    if mapping is None:
+        return False
+    last = last_check.load()
+    if last is None or last.digest != mapping.digest:
+        return True
     max_age_s = MAX_AGE_WITH_MISFITS_S if last.misfits else MAX_AGE_S
     return time.time() - last.checked_at > max_age_s
 
