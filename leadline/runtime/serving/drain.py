@@ -17,14 +17,17 @@ _TRANSIT_S = 0.5
 
 
 class Drain:
-    """Which connections of a server may still carry a request."""
+    """Closes the connections of a server once it stops, without losing a request on one."""
 
     def __init__(self) -> None:
         self._is_stopping = False
         self._last_kept_open_at = float("-inf")
 
-    def headers(self, headers: Headers) -> Headers:
-        """A response's headers; once the server stops, they close its connection."""
+    def before_response(self, headers: Headers) -> Headers:
+        """Call with the headers of each response; returns those to send.
+
+        Until the server stops, the connection stays open; then the headers close it.
+        """
         if self._is_stopping:
             return [*headers, ("Connection", "close")]
         self._last_kept_open_at = time.monotonic()

@@ -80,7 +80,7 @@ def rsgi_app(
             status, headers, body = await refusals.delay((status, headers, body))
         # Responses of one loop iteration are sent in a row, which wakes granian's thread only once.
         await asyncio.sleep(0)
-        protocol.response_bytes(status, drain.headers(headers), body)
+        protocol.response_bytes(status, drain.before_response(headers), body)
 
     return serve
 

@@ -88,7 +88,7 @@ def _with_middleware(function: Function, name: str) -> App:
     app = limit_body(_wsgi_app(function), body_limit_of(function, settings().body_limit))
     if settings().auth == "off":
         # Cold start: functions in use have authentication.
-        from leadline.runtime.serving.same_site import refuse_cross_site  # noqa: PLC0415
+        from leadline.runtime.serving.cross_site_middleware import refuse_cross_site  # noqa: PLC0415
 
         app = refuse_cross_site(app)
     if tracing.is_enabled():
