@@ -41,8 +41,7 @@ MAX_WAITING = 10_000
 LINGER_S = 0.02
 #: Interval of a timer that fails messages past their deadline and publishes the waiting ones.
 _TIMER_S = 0.5
-#: Waits before reconnecting, the last one repeats; shorter by a random part of up to a half.
-_BACKOFF_S = (0.1, 0.5, 1, 2, 5)
+_BACKOFF_S = (0.1, 0.5, 1, 2, 5)  # waits before reconnecting; the last one repeats
 
 
 class Publisher:
