@@ -147,7 +147,7 @@ def discard(
     if not yes:
         selection = _confirmed(selection, "Discard {} dead letters permanently?")
         if not selection.ids:
-            _end(0, sorted(ids or ()), "discarded", json=json)
+            _report(0, sorted(ids or ()), "discarded", json=json)
             return
     _apply(selection, Decision.DISCARD, "discarded", json=json)
 
@@ -169,10 +169,10 @@ def _apply(selection: Selection, decision: Decision, participle: str, *, json: b
     with audit.recorded(f"{decision.value} dead letters", **details) as record:
         number, not_found = apply(selection, decision)
         record["done"] = number
-    _end(number, not_found, participle, json=json)
+    _report(number, not_found, participle, json=json)
 
 
-def _end(number: int, not_found: list[str], participle: str, *, json: bool) -> None:
+def _report(number: int, not_found: list[str], participle: str, *, json: bool) -> None:
     """Print what was done, and which ids were not found."""
     _print_done(participle, number, not_found, json=json)
     if not_found:

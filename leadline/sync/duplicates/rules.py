@@ -60,7 +60,8 @@ def settle_found(
     lead_ids = found_leads.ids if found_leads else ()
     contact_ids = found_contacts.ids if found_contacts else ()
     taken = entry.search.taken if entry.search else ()
-    search = Search(now_ms, lead_ids, contact_ids, not (lead_ids or contact_ids), taken=taken)
+    nothing_to_read = not (lead_ids or contact_ids)
+    search = Search(now_ms, lead_ids, contact_ids, is_read=nothing_to_read, taken=taken)
     return _due_at_once(entry, search)
 
 
@@ -108,6 +109,7 @@ def settle_taken(entry: Entry) -> Settlement:
 
 
 def _due_at_once(entry: Entry, search: Search) -> Settlement:
+    """Store the search; the user's next step comes before the calls of other users."""
     return Settlement(entry, {"search": search.dumps(), "alone": ""}, delay_ms=AHEAD_MS)
 
 
