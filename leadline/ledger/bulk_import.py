@@ -32,7 +32,7 @@ CALLER = "leadline import"
 
 
 class Line(NewUser):
-    """A user to import, with its existing ids if any."""
+    """A line of the file: a user to import, with its existing ids if any."""
 
     id: Id | None = Field(None, strict=False)
     bitrix_lead_id: Id | None = Field(None, strict=False)
@@ -41,6 +41,7 @@ class Line(NewUser):
 #: Fields with a value unique to each user, and their types.
 Unique = Literal["bitrix_lead_id", "external_id"]
 _UNIQUE: dict[Unique, str] = {"bitrix_lead_id": "bigint", "external_id": "text"}
+#: Unique indexes of users, and what another user has if an insert violates one.
 _TAKEN = {"users_unique_lead": "a lead", EXTERNAL_ID: "an external id"}
 
 _ENTER = """
@@ -170,9 +171,9 @@ def create(users: Sequence[tuple[str, Line]], *, quiet: bool = False) -> int:
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION or error.constraint not in _TAKEN:
             raise
-        what = _TAKEN[error.constraint]
+        taken = _TAKEN[error.constraint]
         raise InvalidRequest(
-            f"{what} in this file was just assigned to another user: start again to recheck all"
+            f"{taken} in this file was just assigned to another user: start again to recheck all"
         ) from None
     return len(rows)
 

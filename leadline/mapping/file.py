@@ -14,7 +14,7 @@ from leadline.mapping.user_field import UserField
 
 #: Larger files are rejected.
 MAX_BYTES = 256 * 1024
-#: A longer value is not quoted.
+#: Maximum characters of a value that is quoted.
 _SHORT = 40
 #: A validator's message may begin with the key that it is about: `[fields.city]: …`.
 _PLACE = re.compile(r"\[([^\]]+)\]: ")
@@ -64,7 +64,8 @@ def parse(text: str) -> FieldMap:
 
 
 def _mistake(lines: list[str], error: Any) -> str:
-    # For a union of types, the path goes on with the type: drop it.
+    """Where pydantic found this error: line, table and key; and what was expected."""
+    # `fields`, a name and a key. For a union of types the path goes on with the type.
     keys = [str(part) for part in error["loc"]][:3]
     if keys[:1] == ["constants"]:
         keys = keys[:2]
@@ -80,7 +81,8 @@ def _mistake(lines: list[str], error: Any) -> str:
 
 def _message(error: Any, keys: list[str]) -> str:
     """What was expected, and the value in its place if it is short."""
-    kind, message = error["type"], error["msg"].removeprefix("Value error, ")
+    kind: str = error["type"]
+    message: str = error["msg"].removeprefix("Value error, ")
     if kind == "missing":
         return "is required"
     if kind == "extra_forbidden":
@@ -88,7 +90,9 @@ def _message(error: Any, keys: list[str]) -> str:
         return f"is no key here: one of {', '.join(model.model_fields)}"
     value = error["input"]
     is_short = isinstance(value, str | int | float) and len(str(value)) <= _SHORT
-    return f"{message}, found {value!r}" if is_short and kind != "value_error" else message
+    if kind == "value_error" or not is_short:  # our own validators quote what they need
+        return message
+    return f"{message}, found {value!r}"
 
 
 def _line_of(lines: Iterable[str], keys: list[str]) -> int | None:

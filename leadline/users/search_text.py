@@ -101,16 +101,17 @@ def _or_in_field(text: str, named: Filter | None) -> Filter | None:
 
 
 def _by_number(text: str) -> Meaning:
+    """A filter by an id that is this number, and one by a phone with these digits."""
     digits = re.sub(r"[^0-9]", "", text)
     is_international = text.startswith("+")
     exact = None if is_international else _by_id(_NUMBERED, digits)
     if len(digits) < PART_MIN:
         return Meaning(exact)
-    like = "CAST(:phone AS text)"
-    pattern = f"+{digits}%" if is_international else f"%{digits}%"
-    condition = f"phone LIKE {like}"
-    params: dict[str, Any] = {"phone": pattern}
-    candidates = [_TERMS.format("phone", like), NOT_INDEXED_YET]
+    pattern = "CAST(:phone AS text)"
+    condition = f"phone LIKE {pattern}"
+    params: dict[str, Any] = {"phone": f"+{digits}%" if is_international else f"%{digits}%"}
+    candidates = [_TERMS.format("phone", pattern), NOT_INDEXED_YET]
+    # The number may also be written as it is dialled within a country.
     if not is_international and (dialled := phones.dialled(digits)):
         lengths = sorted({len(beginning) for beginning in dialled})
         begins = (f"left(phone, {length}) = ANY (CAST(:dialled AS text[]))" for length in lengths)
@@ -165,6 +166,7 @@ def _by_name(words: list[str]) -> Filter | None:
 
 
 def _matches(text: str, patterns: list[str]) -> str:
+    """SQL of the condition that a text matches one of these patterns."""
     if len(patterns) == 1:  # an index can't be used with ANY
         return f"{text} LIKE {patterns[0]}"
     return f"{text} LIKE ANY (ARRAY[{', '.join(patterns)}])"
