@@ -257,9 +257,9 @@ def test_the_doctor_reports_logins_with_too_many_rights(
     }
     monkeypatch.setenv("DATABASE_URL", postgres)
     close_idle_connections()
-    is_well, told = logins()["login at Postgres"]
+    is_well, result = logins()["login at Postgres"]
     assert not is_well
-    assert {"superuser", "owns the tables"} <= set(told.partition(": ")[2].split(", "))
+    assert {"superuser", "owns the tables"} <= set(result.partition(": ")[2].split(", "))
 
 
 def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(

@@ -24,7 +24,7 @@ def create(name: str = "Ann", phone: str = "+77001112233") -> int:
 
 
 def make_older(user_id: int) -> None:
-    """Make a user older than the minute in which cached counts count it anew each time."""
+    """Make a user older than a minute: then cached counts remember that it is counted."""
     sql = "UPDATE users SET created_at = now() - interval '2 minutes' WHERE id = :id"
     execute(sql, id=user_id)
 

@@ -60,6 +60,7 @@ class ExpectedUser:
 
 
 def catch_up() -> None:
+    """Index all users written so far."""
     search_index.catch_up(time.monotonic() + 60)
 
 
@@ -71,7 +72,8 @@ def change(event: Event, request: Changes | Move) -> Event:
     return write.change(event.user.id, request, None, None).event
 
 
-def answer(event: Event, *, is_synced: bool) -> None:
+def settle_event(event: Event, *, is_synced: bool) -> None:
+    """Settle an event with a success or a permanent failure."""
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     success = {"status": "success", "bitrix_lead_id": event.user.id}
     outcome = success if is_synced else {"status": "error"}
@@ -79,7 +81,7 @@ def answer(event: Event, *, is_synced: bool) -> None:
 
 
 def find_ids(**query: object) -> list[int]:
-    """The ids on all pages."""
+    """The ids of the users on all pages of a search, the newest first."""
     ids: list[int] = []
     after: str | None = "0"
     while after is not None:
@@ -119,9 +121,9 @@ class Machine(RuleBasedStateMachine):
             user.event, user.sync = change(user.event, request), "waiting"
 
     @rule(data=st.data(), is_synced=st.booleans())
-    def answer(self, data: st.DataObject, *, is_synced: bool) -> None:
+    def settle(self, data: st.DataObject, *, is_synced: bool) -> None:
         for user in self._any_user(data):
-            answer(user.event, is_synced=is_synced)
+            settle_event(user.event, is_synced=is_synced)
             if user.sync != "synced":  # a later failure changes no success
                 user.sync = "synced" if is_synced else "failed"
 
@@ -171,7 +173,9 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.slow("searches in fourteen ways after each of hundreds of steps")
 @pytest.mark.parametrize(
-    ("common", "scan_ids", "growth"), [(2000, 20_000, 16), (1, 1, 1)], ids=["few", "many"]
+    ("common", "scan_ids", "growth"),
+    [(2000, 20_000, 16), (1, 1, 1)],
+    ids=["rare terms", "common terms"],
 )
 def test_users_are_found_by_their_current_values_after_any_steps(
     common: int, scan_ids: int, growth: int, monkeypatch: pytest.MonkeyPatch, postgres: str
@@ -187,7 +191,7 @@ def test_users_are_found_by_their_current_values_after_any_steps(
         )
 
 
-@pytest.mark.parametrize("common", [1, 2000], ids=["many", "few"])
+@pytest.mark.parametrize("common", [1, 2000], ids=["common terms", "rare terms"])
 def test_a_name_is_found_without_its_accents(common: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(newest_first, "COMMON", common)
     names = (
@@ -266,7 +270,7 @@ def test_nothing_is_lost_with_concurrent_writes_and_indexing() -> None:
             elif number < 4:
                 change(user, Changes(full_name=f"N{(turn + number) % 3}", stage="JUNK"))
             else:
-                answer(change(user, Move(stage="NEW")), is_synced=number % 2 == 0)
+                settle_event(change(user, Move(stage="NEW")), is_synced=number % 2 == 0)
 
     in_threads(6, work)
     catch_up()
@@ -305,7 +309,7 @@ def test_a_user_deleted_by_hand_is_not_found(in_postgres: str, postgres: str) ->
 
 def test_rows_that_bypassed_the_triggers_do_not_stop_writes(postgres: str) -> None:
     event = create()
-    answer(event, is_synced=True)
+    settle_event(event, is_synced=True)
     with _owner(postgres) as owner:
         owner.run("INSERT INTO unsynced_users VALUES ('waiting', :id)", id=event.user.id)
     assert change(event, Move(stage="JUNK")).version == 2
@@ -329,10 +333,10 @@ def test_a_write_and_its_reply_update_no_index_of_users(request_: Changes | Move
     users".
     """
     event = create()
-    answer(event, is_synced=True)  # the first reply brings the lead's id, which is indexed
+    settle_event(event, is_synced=True)  # the first reply brings the lead's id, which is indexed
     execute("BEGIN")  # the statements that follow use the same connection
     before = _updates()
-    answer(change(event, request_), is_synced=True)
+    settle_event(change(event, request_), is_synced=True)
     after = _updates()
     execute("COMMIT")
     assert {name: after[name] - before[name] for name in after} == {"all": 2, "in_place": 2}

@@ -120,7 +120,7 @@ def test_users_are_found_by_the_beginning_of_their_name() -> None:
     assert list_ids(name="4711") == []
 
 
-@pytest.mark.parametrize("common", [1, filters.COMMON], ids=["many", "few"])
+@pytest.mark.parametrize("common", [1, filters.COMMON], ids=["common names", "rare names"])
 def test_common_names_and_recent_users_are_found_on_all_pages(
     common: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

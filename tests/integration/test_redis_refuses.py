@@ -29,29 +29,29 @@ REFUSALS: dict[str, type[LeadlineError]] = {"NOPERM": QueueDefect, "OOM": QueueD
 
 
 class RefusingRedis:
-    """A Redis that refuses commands on request, through an administrator's connection."""
+    """A Redis that can be made to refuse the commands of all clients but its administrator."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._admin = redis.Redis.from_url(url)
 
     def refuse(self, kind: str) -> None:
-        """Refuse every write, and with NOPERM every command but AUTH."""
+        """Refuse from now on, by "OOM" every write, by "NOPERM" every command but AUTH."""
         if kind == "OOM":
             self._admin.config_set("maxmemory", 1)
         else:
             self._admin.execute_command("ACL", "SETUSER", "leadline", "-@all", "+auth")  # type: ignore[no-untyped-call]
 
     def accept(self) -> None:
-        """Accept everything."""
+        """Accept every command again."""
         self._admin.config_set("maxmemory", 0)
         self._admin.execute_command("ACL", "SETUSER", "leadline", "+@all")  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         self._admin.close()
 
-    def grant(self) -> str:
-        """The URL of a login whose rights can be taken away."""
+    def create_login(self) -> str:
+        """Create the login whose rights `refuse` takes away; returns its URL."""
         self._admin.execute_command(  # type: ignore[no-untyped-call]
             "ACL", "SETUSER", "leadline", "on", ">secret", "~*", "&*", "+@all"
         )
@@ -74,7 +74,7 @@ def refusing(
     server: RefusingRedis, amqp_url: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RefusingRedis]:
     """The Redis of this process, which accepts everything until the test makes it refuse."""
-    monkeypatch.setenv("REDIS_URL", server.grant())
+    monkeypatch.setenv("REDIS_URL", server.create_login())
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     monkeypatch.setenv("LEADLINE_AUTH", "off")
