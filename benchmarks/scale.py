@@ -26,11 +26,13 @@ class Scale:
     #: Idle seconds before the footprint is measured, and while it is measured.
     idle_before_s: int
     idle_s: int
+    #: Users that wait when the section `drain` begins, and users of one burst.
     drain_users: int
     burst_users: int
     #: Bare RQ jobs, and messages in each queue, of the section `queues`.
     rq_jobs: int
     messages: int
+    #: Counted starts of each function and of a worker.
     cold_starts: int
     #: Users in the tables, from the smallest to the largest database.
     growth_users: tuple[int, ...]

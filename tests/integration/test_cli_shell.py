@@ -128,6 +128,7 @@ def run_at_a_terminal(answer: str, *words: str) -> tuple[int, str]:
 
 
 def _read_until_closed(terminal: int) -> Iterator[str]:
+    """Yield what is written to a terminal, for at most a minute."""
     until = time.monotonic() + 60
     while time.monotonic() < until and select.select([terminal], [], [], 60)[0]:
         try:

@@ -25,7 +25,7 @@ def connected(
 
 
 @pytest.fixture(params=["converted", "gone"])
-def simple(request: pytest.FixtureRequest, control: Control) -> Iterator[None]:
+def simple_mode(request: pytest.FixtureRequest, control: Control) -> Iterator[None]:
     """Switch the portal to simple mode; the parameters choose what becomes of new leads."""
     control("settings", "PUT", {"crm_mode": "simple", "simple_mode_leads": request.param})
     yield
@@ -33,6 +33,7 @@ def simple(request: pytest.FixtureRequest, control: Control) -> Iterator[None]:
 
 
 def created_count(control: Control) -> int:
+    """How many calls that create an item has the portal got?"""
     return int(control("calls")["methods"].get("crm.item.add", 0))
 
 
@@ -44,9 +45,9 @@ def is_paused_for_simple_mode() -> bool:
 def run_jobs() -> None:
     """Run all enqueued jobs, as RQ's workers would."""
     while jobs_left := rq_jobs.rq_queue().jobs:
-        for waiting in jobs_left:
-            rq_jobs.rq_queue().remove(waiting)
-            waiting.perform()
+        for rq_job in jobs_left:
+            rq_jobs.rq_queue().remove(rq_job)
+            rq_job.perform()
 
 
 def run_timer_once() -> bool:
@@ -77,7 +78,7 @@ def test_five_versions_of_a_user_create_one_lead_even_if_the_mode_was_unknown(
     assert created_count(control) == 1
 
 
-@pytest.mark.usefixtures("simple")
+@pytest.mark.usefixtures("simple_mode")
 def test_a_worker_detects_simple_mode_before_its_first_call(control: Control) -> None:
     put(1)
     run_timer_once()
@@ -86,13 +87,13 @@ def test_a_worker_detects_simple_mode_before_its_first_call(control: Control) ->
     assert work_queue().depth().due == 1, "the user waits, and no attempt is spent"
 
 
-@pytest.mark.usefixtures("simple")
+@pytest.mark.usefixtures("simple_mode")
 def test_reading_the_stages_detects_simple_mode() -> None:
     stage_sync.read_portal_stages()
     assert is_paused_for_simple_mode()
 
 
-@pytest.mark.usefixtures("simple")
+@pytest.mark.usefixtures("simple_mode")
 def test_a_pause_lasts_while_the_portal_answers_only_profile_requests(control: Control) -> None:
     portal_session.circuit_breaker().open(PortalDown("the plan has expired", code="ACCESS_DENIED"))
     put(1)
@@ -120,7 +121,7 @@ def test_calls_resume_once_the_mode_is_classic_even_if_no_user_is_due(
     assert created_count(control) == 1
 
 
-@pytest.mark.usefixtures("simple")
+@pytest.mark.usefixtures("simple_mode")
 def test_resuming_by_hand_creates_no_leads_in_simple_mode(control: Control) -> None:
     stage_sync.read_portal_stages()
     put(1)

@@ -200,7 +200,7 @@ def test_a_name_is_found_without_its_accents(common: int, monkeypatch: pytest.Mo
     )  # fmt: skip
     ids = [create(name).user.id for name in names]
     for is_indexed in (False, True):
-        for text, found_names in (
+        for text, found_indexes in (
             ("петр", (1, 0)),
             ("ПЁТР", (1, 0)),
             ("королев пёт", (0,)),
@@ -215,7 +215,8 @@ def test_a_name_is_found_without_its_accents(common: int, monkeypatch: pytest.Mo
             ("γιώργος", (6,)),
             ("ё", ()),
         ):
-            assert find_ids(find=text) == [ids[at] for at in found_names], (text, is_indexed)
+            found_ids = [ids[index] for index in found_indexes]
+            assert find_ids(find=text) == found_ids, (text, is_indexed)
         catch_up()
 
 
@@ -239,10 +240,10 @@ def test_a_rare_word_saves_reading_the_users_with_a_common_one(
 def _users_read() -> int:
     """How many rows of `users` this transaction has read."""
     (read,) = rows(
-        "SELECT CAST(seq_tup_read + idx_tup_fetch AS bigint) AS rows"
+        "SELECT CAST(seq_tup_read + idx_tup_fetch AS bigint) AS users_read"
         " FROM pg_stat_xact_user_tables WHERE relname = 'users'"
     )
-    return int(read["rows"])
+    return int(read["users_read"])
 
 
 def test_former_values_are_not_found() -> None:
