@@ -48,7 +48,8 @@ def update(call: Call) -> MethodResult:
         if "o" in flags or "i" in flags:
             raise RestError("INVALID_ARG_VALUE", f"Field '{name}' is not available for update")
     stored_row = rows_of(call.portal.store, entity, item.id)[row_id]
-    row = _stored_row({**{name: stored_row.get(upper_name(name)) for name in _FIELDS}, **sent})
+    stored_fields = {name: stored_row.get(upper_name(name)) for name in _FIELDS}
+    row = _stored_row({**stored_fields, **sent})
     call.portal.store.db.execute(
         "UPDATE product_row SET data = ? WHERE id = ?",
         (json.dumps(row, ensure_ascii=False), row_id),
@@ -130,7 +131,8 @@ def _owner(call: Call, sent: object) -> tuple[Entity, Item]:
         if fields.get(name) in (None, ""):
             raise RestError("100", f"Could not find value for parameter {{{name}}}")
     code = str(fields["ownerType"])
-    entity = next((kind for kind in call.portal.types.all() if kind.prefix == code), None)
+    types = call.portal.types.all()
+    entity = next((entity for entity in types if entity.prefix == code), None)
     if entity is None or "OPPORTUNITY" not in entity.field_names:
         text = f"Working with objects of the type '{code[:20]}' is not supported"
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", text)
@@ -138,6 +140,7 @@ def _owner(call: Call, sent: object) -> tuple[Entity, Item]:
 
 
 def _readable(call: Call, item: Item | None) -> Item:
+    """The object; raises RestError if there is none, or the user may not read it."""
     if item is None:
         raise RestError("OWNER_NOT_FOUND", "Owner was not found")
     if not call.may_read(item):

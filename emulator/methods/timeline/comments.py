@@ -42,10 +42,10 @@ def add(call: Call) -> MethodResult:
     for name in _KEY:
         if sent.get(name) in (None, ""):
             raise RestError("100", f"Could not find value for parameter {{{name}}}")
-    entity = type_by_name(call, sent["ENTITY_TYPE"])
-    require_owner(call, entity, sent["ENTITY_ID"])
+    named_type = type_by_name(call, sent["ENTITY_TYPE"])
+    entity = require_owner(call, named_type, sent["ENTITY_ID"])
     record = {
-        "bindings": [[str(sent["ENTITY_ID"]), entity.table if entity else ""]],
+        "bindings": [[str(sent["ENTITY_ID"]), entity.table]],
         "CREATED": iso(call.portal.clock.wall()),
         "COMMENT": _text(sent),
         "AUTHOR_ID": str(positive_int(sent.get("AUTHOR_ID")) or call.user),

@@ -15,13 +15,14 @@ def type_by_name(call: Call, name: Any) -> Entity | None:
     return next((entity for entity in call.portal.types.all() if entity.table == lower_name), None)
 
 
-def require_owner(call: Call, entity: Entity | None, item_id: Any) -> None:
-    """Raise RestError unless the object exists and the user may see it."""
+def require_owner(call: Call, entity: Entity | None, item_id: Any) -> Entity:
+    """The type of an object; raises RestError unless it exists and the user may read it."""
     item = call.item(entity, positive_int(item_id)) if entity else None
-    if item is None:
+    if entity is None or item is None:
         raise RestError("OWNER_NOT_FOUND", "Owner was not found")
     if not call.may_read(item):
         raise RestError("ACCESS_DENIED", "Access denied.")
+    return entity
 
 
 def owner_of(
@@ -29,7 +30,7 @@ def owner_of(
 ) -> tuple[int, int]:
     """The type and id of the object that two parameters name; raises RestError."""
     require(call, (type_name, id_name))
-    entity = call.portal.types.get(positive_int(call.argument(type_name)))
+    named_type = call.portal.types.get(positive_int(call.argument(type_name)))
     item_id = positive_int(call.argument(id_name)) or 0
-    require_owner(call, entity, item_id)
-    return (entity.type_id if entity else 0), item_id
+    entity = require_owner(call, named_type, item_id)
+    return entity.type_id, item_id

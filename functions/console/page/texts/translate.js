@@ -15,7 +15,7 @@ export const t = (name, values = {}) => Object.entries(values).reduce(
 export const number = (value, digits = 0) => value === null || value === undefined
   ? "–" : value.toLocaleString(language, { maximumFractionDigits: digits });
 
-// A duration in its largest sensible unit: 1.5 s, 12 min, 3 h.
+// A duration such as 1.5 s, 12 min or 3 h: minutes from 100 s on, hours from 100 min, days from 48 h.
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const [s, min, h, d] = TEXTS[language].unit;
