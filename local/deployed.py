@@ -17,8 +17,10 @@ from leadline.runtime.serving import serve
 from local.deployments import Deployments
 
 #: Removed from the environment: a function has only the secrets that it names, as on OpenFaaS.
-_KEYS = ("API_KEYS", "INTERNAL_KEY")
-_SECRETS = (*_KEYS, "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
+_SECRETS = (
+    *("API_KEYS", "INTERNAL_KEY"),
+    *("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL"),
+)
 
 
 def main() -> None:

@@ -21,9 +21,11 @@ _SECTIONS_MAX = 100
 def get(entity: Entity | None, call: Call) -> MethodResult:
     """The form that was set, or the default form."""
     entity_type = _type_of_form(entity, call)
-    key = _key(entity_type, call)
-    stored = _find(call, key)
-    return MethodResult(stored[1] if stored else _default_form(entity_type))
+    stored = _find(call, _key(entity_type, call))
+    if stored is None:
+        return MethodResult(_default_form(entity_type))
+    _, sections = stored
+    return MethodResult(sections)
 
 
 def replace(entity: Entity | None, call: Call) -> MethodResult:

@@ -24,7 +24,7 @@ _ANSWERS_WITHIN_S = 60
 #: Maximum age of a status.
 _ASK_EVERY_S = 2.0
 #: http://supervisord.org/subprocess.html#process-states: all others soon change.
-_SETTLED = {"RUNNING", "STOPPED"}
+_STEADY_STATES = {"RUNNING", "STOPPED"}
 #: Module of the daemon, shown in its arguments.
 DAEMON = "local.runner.processes.supervisord"
 
@@ -64,7 +64,7 @@ class Statuses:
         if time.monotonic() > self._asked_at + _ASK_EVERY_S:
             return True
         return any(
-            status.state not in _SETTLED or (status.pid and not psutil.pid_exists(status.pid))
+            status.state not in _STEADY_STATES or (status.pid and not psutil.pid_exists(status.pid))
             for status in self._last
         )
 

@@ -12,13 +12,13 @@ async def main() -> None:
     bx24.url(sys.argv[1])
     bx24.timeout(0)
     added = (await bx24.request("crm.lead.add", {"fields": {"TITLE": "Lead & Co"}})).json()
-    simple = (await bx24.request("crm.lead.get", {"id": 1}, is_query_complex=True)).json()
+    lead = (await bx24.request("crm.lead.get", {"id": 1}, is_query_complex=True)).json()
     queries = [
         BatchQuery("get", "crm.lead.get", {"id": 1}),
         BatchQuery("move", "crm.lead.update", {"id": 1, "fields": {"STATUS_ID": "JUNK"}}),
     ]
     batch = (await bx24.batch_request(queries)).json()["result"]["result"]
-    results = {"added": added["result"], "title": simple["result"]["TITLE"], "batch": batch}
+    results = {"added": added["result"], "title": lead["result"]["TITLE"], "batch": batch}
     json.dump(results, sys.stdout)
 
 

@@ -34,12 +34,12 @@ export async function show(status) {
   if (found && !found.error) showSettled(found, new Date(status.now));
 }
 
-function showRate({ limit_per_s: limit, burst, slot_s: slot, sent }, left, now) {
+function showRate({ limit_per_s: limit, burst, slot_s: slot, sent }, freePart, now) {
   const perSecond = sent.map((count) => count / slot);
-  // The newest slot is still being filled.
+  // The mean of three slots, without the newest one, which is still being filled.
   const recent = perSecond.slice(-4, -1).reduce((sum, count) => sum + count, 0) / 3;
   setText("rate-words", limit
-    ? t("rateWords", { now: number(recent, 1), limit: number(limit, 1), burst, left: number(left * 100) })
+    ? t("rateWords", { now: number(recent, 1), limit: number(limit, 1), burst, left: number(freePart * 100) })
     : t("rateFree", { now: number(recent, 1) }));
   const axis = scale(Math.max(limit * 1.2, ...perSecond, 0.5));
   const end = Math.floor(now / 1000 / slot) * slot + slot;
@@ -81,10 +81,14 @@ function drawOutcomes(slots, slotCount, at, slot) {
 
 function drawTimes(slots, slotCount, at) {
   const axis = scale(Math.max(1, ...[...slots.values()].map((bucket) => bucket.p95_s)));
-  const line = (kind, value) => svgElement("polyline", { class: kind, points: [...slots].map(([index, bucket]) => `${x(index + 0.5, slotCount)},${y(bucket[value] / axis.most)}`).join(" ") });
+  const line = (kind, name) => {
+    const points = [...slots].map(([index, bucket]) => `${x(index + 0.5, slotCount)},${y(bucket[name] / axis.most)}`);
+    return svgElement("polyline", { class: kind, points: points.join(" ") });
+  };
   // A line needs two points: one slot alone is a bar.
   const singleBar = [...(slots.size === 1 ? slots : [])].map(([index, bucket]) => bar(index, slotCount, 0, bucket.median_s / axis.most));
-  draw("lead", [line("slow", "p95_s"), line("usual", "median_s"), ...singleBar], axis.ticks.map((value) => [value / axis.most, span(value)]), t("leadUnit"), at, slotCount, (index) => {
+  const ticks = axis.ticks.map((value) => [value / axis.most, span(value)]);
+  draw("lead", [line("slow", "p95_s"), line("usual", "median_s"), ...singleBar], ticks, t("leadUnit"), at, slotCount, (index) => {
     const bucket = slots.get(index);
     return bucket ? t("leadAt", { at: time(at(index)), median: span(bucket.median_s), p95: span(bucket.p95_s) }) : `${time(at(index))}: –`;
   });
