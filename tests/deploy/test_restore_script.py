@@ -1,7 +1,7 @@
 """scripts/restore: what it starts, and what it leaves stopped, when a step fails.
 
-`docker` is a program that notes how it is called. That a dump is restored at all is a container
-test.
+Here `docker` is a script that records how it is called. The real restore of a dump is shown by
+tests/containers.
 """
 
 import os
@@ -28,7 +28,7 @@ START = "up -d --wait"
 
 
 def restore(folder: Path, *, fails: str, running: str) -> tuple[int, list[str]]:
-    """Its exit code and its calls of docker compose, of which one may fail."""
+    """The script's exit code and its calls of docker compose; those with the text `fails` fail."""
     docker, dump, calls = folder / "docker", folder / "leadline.dump", folder / "calls"
     docker.write_text(_DOCKER, encoding="utf-8")
     docker.chmod(0o755)

@@ -38,17 +38,19 @@ def imported_user(system: System, tmp_path: Path) -> Line:
 
 
 def test_an_imported_user_keeps_id_and_lead(system: System, imported_user: Line) -> None:
+    user_id, lead_id = imported_user.id, imported_user.bitrix_lead_id
+    assert user_id
     with portal.in_order(system):
-        user = system.user(imported_user.id or 0)
-        assert user["sync"]["status"] == "synced"
-        assert user["sync"]["bitrix_lead_id"] == imported_user.bitrix_lead_id
+        imported = system.user(user_id)
+        assert imported["sync"]["status"] == "synced"
+        assert imported["sync"]["bitrix_lead_id"] == lead_id
         before = len(system.leads())
-        system.request("PATCH", f"/users/{imported_user.id}", json={"full_name": "Анна Новая"})
+        system.request("PATCH", f"/users/{user_id}", json={"full_name": "Анна Новая"})
         # Longer where the Redis epoch is still young.
-        now = system.await_synced(imported_user.id or 0, within_s=120)
-        assert now["sync"]["bitrix_lead_id"] == imported_user.bitrix_lead_id
+        updated = system.await_synced(user_id, within_s=120)
+        assert updated["sync"]["bitrix_lead_id"] == lead_id
         leads = system.leads()
-        lead = next(lead for lead in leads if int(lead["ID"]) == imported_user.bitrix_lead_id)
-        assert portal.looks_like(lead, now)
+        lead = next(lead for lead in leads if int(lead["ID"]) == lead_id)
+        assert portal.looks_like(lead, updated)
         assert len(leads) == before
-        assert system.create()["id"] > (imported_user.id or 0)
+        assert system.create()["id"] > user_id

@@ -23,12 +23,14 @@ class Write:
     """A client's request."""
 
     at_s: float
+    #: `foreign`: a message of a sender without versions; `poison`: one that can't be read.
     kind: Literal["create", "update", "move", "foreign", "poison"]
     #: The index of the user.
     user: int
-    #: The index of the API process that serves it.
+    #: The index of the API process that serves it; of a poison message: of its queue.
     api: int = 0
-    #: Indices of the values in `NAMES`, `PHONES` and `STAGES`; None: not changed.
+    #: Indices of the values in `NAMES`, `PHONES` and `STAGES`; None: not changed. The name of a
+    #: poison message: the index of its body.
     name: int | None = None
     phone: int | None = None
     stage: int | None = None
@@ -244,8 +246,14 @@ def _writes(random: Random) -> list[Write]:
             at_s += _gap(random)
             writes.append(_change(random, at_s, user, states, is_foreign=is_foreign))
     if random.random() < 0.04:
-        writes.append(Write(random.uniform(0, 5), "poison", 0, random.randrange(8)))
+        writes.append(_poison(random))
     return writes
+
+
+def _poison(random: Random) -> Write:
+    """A message that can't be read: `api` selects its queue, `name` its body."""
+    at_s, choice = random.uniform(0, 5), random.randrange(8)
+    return Write(at_s, "poison", user=0, api=choice, name=choice)
 
 
 def _change(
@@ -340,13 +348,20 @@ def _pair(random: Random) -> list[Fault]:
     )
     delay_s = 0.0 if kind == "kill worker" else random.choice((0.0, random.uniform(0, 0.9)))
     choice = random.randrange(12)
-    loss = Fault(kind, None, "portal sent", nth, delay_s, random.uniform(0.2, 1.2), choice)
+    loss = Fault(
+        kind,
+        moment="portal sent",
+        nth=nth,
+        delay_s=delay_s,
+        amount=random.uniform(0.2, 1.2),
+        choice=choice,
+    )
     if random.random() < 0.75:
         return [call, loss]
     # A delayed message: later messages are served before it.
     moment = random.choice(("redis put asked", "redis put asked", "publish bitrix_queue asked"))
     held_s = random.uniform(0.2, 8)
-    return [call, loss, Fault("freeze other", None, moment, 1, 0.0, held_s)]
+    return [call, loss, Fault("freeze other", moment=moment, amount=held_s)]
 
 
 def _trouble(random: Random) -> Fault:
@@ -364,7 +379,9 @@ def _at_moment(
 ) -> Fault:
     moment: str = random.choices(*zip(*moments, strict=True))[0]
     nth = random.choices((1, 2, 3, 4, 5), (6, 5, 3, 2, 1))[0]
-    return Fault(kind, None, moment, nth, delay_s, amount, random.randrange(12))
+    return Fault(
+        kind, moment=moment, nth=nth, delay_s=delay_s, amount=amount, choice=random.randrange(12)
+    )
 
 
 def _amount(random: Random, trouble: str) -> float:

@@ -50,7 +50,7 @@ def entry(*events: PendingEvent, **extra: Any) -> Entry:
 
 def known_entry(*events: PendingEvent, **extra: Any) -> Entry:
     """A leased user whose lead 55 was last applied at version 1."""
-    last_applied = LastApplied(55, STATE.full_name, STATE.phone, 9)
+    last_applied = LastApplied(55, STATE.full_name, STATE.phone, phone_row=9)
     before = {"last_applied": last_applied, "applied_seq": MILLION, "applied_stage_seq": MILLION}
     return entry(*events, **{**before, **extra})
 
