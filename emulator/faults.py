@@ -165,7 +165,8 @@ def _rule(index: int, sent: object) -> Rule:
         raise InvalidRule(f"rule {index}: must be an object")
     hints = get_type_hints(Rule, include_extras=True)
     for name in sent:
-        if not hasattr(hints.get(name), "__metadata__"):  # no key of Rule, or only a count
+        is_settable = hasattr(hints.get(name), "__metadata__")  # counters have no annotation
+        if not is_settable:
             raise InvalidRule(f"rule {index}: {name}: no such key")
     for name in ("method", "action"):
         if name not in sent:

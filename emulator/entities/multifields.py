@@ -26,6 +26,7 @@ class RowChange:
     """A row to add (`row_id` None), change, or delete (`value` None).
 
     A change of a row that the object does not have adds one if `adds_if_gone`, else does nothing.
+    Without a `value_type` a changed row keeps its own.
     """
 
     type_id: str
@@ -53,7 +54,7 @@ def from_item_fm(fm: object) -> list[RowChange]:
     """
     if isinstance(fm, dict) and list(fm) != [str(index) for index in range(len(fm))]:
         changes = [_item_row(key, sent) for key, sent in fm.items()]
-    else:  # a text saves the record without phones, and no error
+    else:  # the portal ignores a text, without an error
         changes = [_item_row(None, sent) for sent in _elements(fm)]
     return [change for change in changes if change is not None]
 

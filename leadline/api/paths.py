@@ -78,7 +78,9 @@ def external_id(request: Request) -> str:
 
 
 def user_id(request: Request, suffix: str = "") -> int:
-    """The user's id from `/users/1`, `/1` or `?id=1`; `suffix` may be `/move`.
+    """The user's id from `/users/1`, `/1` or `?id=1`.
+
+    `suffix`, such as `/move`, may follow in the path: the function is also called without the edge.
 
     Raises:
         UserNotFound: no valid user id.

@@ -234,6 +234,6 @@ def _name(full_name: str, mapping: "FieldMap | None") -> dict[str, Any]:
 
 
 def name_is_full_name() -> bool:
-    """Whether NAME holds the full name, as TITLE always does: the map does not fill it."""
+    """Whether NAME holds the full name: the map stores no other field there."""
     mapping = field_map()
     return mapping is None or mapping.name_is_full_name

@@ -1,9 +1,9 @@
 """The relay: publish unconfirmed events, republish unanswered ones, retry transient failures.
 
-`due_at` says when an event is due: an open event until its reply is recorded; one with a transient
-failure until it succeeds, its user has a newer version, or its retry period ends. Of a user's
-published open events only the newest is republished; its success settles the older ones. An event
-that is still pending in the work queue is not republished: otherwise a long backlog would be
+`due_at` says when an event is due next. An open event has it until its reply is recorded; one with
+a transient failure until it succeeds, its user has a newer version, or its retry period ends. Of a
+user's published open events only the newest is republished; its success settles the older ones. An
+event that is still pending in the work queue is not republished: otherwise a long backlog would be
 published again and again.
 
 Any number of relays may run at once: each claims its rows for `CLAIM_S` (`SKIP LOCKED`), and the
@@ -50,12 +50,13 @@ _TO_SEND = as_json("""
            -- NULL for an older version: with a history, it would count as newer than all versions
            -- before a fork, and revert the lead.
            CASE WHEN claimed.version = users.version THEN history END AS history, originator_id,
-           users.stage_version AS stage_set,
+           users.stage_version AS stage_set, -- the version that set the user's current stage
            -- A newer open version contains the older state. Republishing the older one could only
            -- revert the lead, if Redis has lost the applied version.
            claimed.due_at IS NOT NULL
                AND NOT (claimed.published_at IS NOT NULL AND has_newer) AS must_send,
-           -- NULL if there is a newer open version: it may be applied although Redis does not know.
+           -- NULL if there is a newer open version: the lead may have it already, unknown to Redis,
+           -- so that nothing older may be vouched for.
            CASE WHEN NOT has_newer
                 THEN CAST(extract(epoch FROM now()) * 1000 AS bigint) END AS newest_at_ms,
            claimed.published_at IS NOT NULL AND claimed.state = 'open' AS is_unanswered

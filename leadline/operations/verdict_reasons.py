@@ -71,7 +71,7 @@ REASONS: Mapping[str, Reason] = {
     "portal_unreachable": Reason(
         "stopped",
         "Bitrix24 is unreachable ({kind}): {why}.",
-        "Calls continue, and failed ones are retried automatically.",
+        "Calls are still tried, and go through by themselves once Bitrix24 answers.",
     ),
     "no_relay": Reason(
         "slowed",

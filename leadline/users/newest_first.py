@@ -1,8 +1,8 @@
 """Selects users newest first, by filters; for searches.
 
-Callers of `filters.select` read all pages: it takes candidates from a single index, so that each
-page costs the same. A search reads few pages, and its first one must come quickly even if every
-filter is common: candidates are the intersection of those of all filters.
+`filters.select` is for callers that read all pages: its candidates come from a single index, so
+that each page costs the same. A search reads few pages, and its first page must come quickly even
+if every filter is common: its candidates may be the intersection of those of all filters.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from leadline.users.filters import (
 
 #: A costly filter scans this many ids for each user of a page.
 _COSTLY_SCAN_FACTOR = 20
-# The newest id below the key is looked up first: ids may have gaps.
+# The newest id below `before` is looked up first: ids may have gaps.
 _NEARBY = "id > (SELECT max(id) FROM users WHERE id < :before) - CAST(:scan_ids AS bigint)"
 
 
 def select(limit: int, before: int, where: Sequence[Filter]) -> list[UserRow]:
     """The newest `limit` users with an id below `before` that match all filters.
 
-    Candidates come from the first filter that is not common; if all are, from the intersection of
-    their candidates.
+    Candidates come from the first filter that is not common. If all filters are common, the newest
+    ids are scanned; if these don't fill the page, candidates are the intersection of the filters'.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -20,7 +20,8 @@ def definitions(
     owner_password: str | None = None,
     reply_queues: str = "",
 ) -> dict[str, Any]:
-    """A definitions file with all logins; passwords by login, `reply_queues` as the setting.
+    """A definitions file with all logins; passwords by login, `reply_queues` separated by
+    commas, as in the setting.
 
     https://www.rabbitmq.com/docs/definitions. With the owner's password it is complete for a new
     node: only the owner has a tag, and thus access to the management page.
@@ -53,9 +54,9 @@ def credential_secrets(passwords: Mapping[str, str]) -> str:
     """Kubernetes Secrets that the Users of the Messaging Topology Operator import, as YAML.
 
     https://www.rabbitmq.com/kubernetes/operator/using-topology-operator#users-permissions. They
-    have no namespace: the release's. The operator reads Secrets with its label only, and its
-    webhook refuses a User whose Secret has none (`TopologyOperatorLabel` in api/v1beta1/labels.go
-    of https://github.com/rabbitmq/messaging-topology-operator).
+    name no namespace, so they get the release's. The operator reads Secrets with its label only,
+    and its webhook refuses a User whose Secret has none (`TopologyOperatorLabel` in
+    api/v1beta1/labels.go of https://github.com/rabbitmq/messaging-topology-operator).
     """
     secrets = [
         {
@@ -77,6 +78,7 @@ def _with_replies(login: str, rights: Permissions, foreign_queues: list[str]) ->
     """The rights of a login, extended if replies may go to queues other than ours.
 
     Those belong to another system and have no exchange of ours: only the default one reaches them.
+    Operators, the command line and erasures also read their dead letters.
     """
     if foreign_queues and login == "worker":
         return replace(rights, write=rf"^({re.escape(REPLIES)}|amq\.default)$")

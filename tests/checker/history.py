@@ -1,9 +1,9 @@
 """A run of the whole system as observed from outside, a history: the checker's input.
 
-The history of Postgres, which a fork ends, is `history_number` here. Plain data, filled in by the
-simulation and by the laboratory. Every `at` is a time of the observer (the harness), in seconds;
-times by clocks of the system under test have no place here. A field that a harness cannot know
-keeps its default, and the rules then judge the rest.
+The history of Postgres, which a fork ends, is `history_number` in `History`, and `history` in all
+other classes. Plain data, filled in by the simulation and by the laboratory. Every `at` is a time
+of the observer (the harness), in seconds; times by clocks of the system under test have no place
+here. A field that a harness cannot know keeps its default, and the rules then judge the rest.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,7 +45,7 @@ class ClientWrite:
     user: int | None = None
     if_match: int | None = None
     key: str | None = None
-    #: Version and user in the answer; None if the write did not succeed.
+    #: The version and the user's fields in the answer; None if the write did not succeed.
     version: int | None = None
     answered: State | None = None
     answered_at: float | None = None
@@ -210,7 +210,7 @@ class Lead:
     user: int
     #: Its final state; meaningless once it is deleted.
     title: str = ""
-    #: The short name; None where the harness does not read it.
+    #: Its NAME, the full name cut to NAME's length; None where the harness does not read it.
     name: str | None = None
     phones: tuple[str, ...] = ()
     stage: str = ""
@@ -248,7 +248,7 @@ class InjectedFaults:
     forks: tuple[Fork, ...] = ()
     #: Reasons for which the portal was made to reject permanently; nothing else may end as failed.
     rejections: frozenset[str] = frozenset()
-    #: Ids of unprocessable messages, by the dead letter queue in which they belong.
+    #: The dead letter queue in which each unprocessable message belongs, by the message's id.
     poison: Mapping[str, str] = field(default_factory=dict)
     #: The broker lost queues together with any messages in them.
     messages_were_lost: bool = False

@@ -44,11 +44,11 @@ class Portal(Bitrix24):
 class ClusterBench(Bench):
     """The bench of the fault laboratory on clusters.
 
-    `clocks_apart_s`: how far the clock of Postgres' second node is ahead of all others: each of its
-    failovers changes the time.
+    `clocks_apart_s`: how far the clock of Postgres' second node is ahead of all others: a failover
+    of Postgres changes the time.
 
-    Its clients' URLs only work on a host: call it from inside(host). Methods that must answer
-    whatever the network does enter the node that they ask.
+    The URLs that clients use only work on a host: call clients from inside(host). Methods that must
+    work even while the network is disturbed run inside the node that they ask.
     """
 
     command = "make clusters SEED={}"
@@ -62,7 +62,8 @@ class ClusterBench(Bench):
         clocks_apart_s: int = 0,
         **env: str,
     ) -> None:
-        self.published, self.is_broker_complete = PublishedMessages(), False
+        self.published = PublishedMessages()
+        self.is_broker_complete = False
         self._passwords = folder / "passwords"
         self._folder, self._env = folder, env
         self.network = Network()
@@ -206,7 +207,8 @@ class ClusterWorkload(Workload):
     def record(self, write: ClientWrite) -> None:
         """Record what a client observed."""
         answered_at = write.answered_at or 0
-        super().record(replace(write, era=sum(at < answered_at for at in self.forked_at)))
+        forks_before = sum(forked_at < answered_at for forked_at in self.forked_at)
+        super().record(replace(write, era=forks_before))
         if write.is_acknowledged:
             self.acknowledged[whereabouts()].append(time.time())
 

@@ -31,7 +31,7 @@ _BREAKS: dict[str, Break] = {
 }
 _DISK_FAULTS: dict[str, Break] = {"out_of_disk": lambda bench, node: bench.redises.fill_disk(node)}
 _LINK_FAULTS: dict[str, Break] = {
-    "lossy": lambda bench, node: bench.network.lose(node.name, 20),
+    "lossy": lambda bench, node: bench.network.lose(node.name, percent=20),
     "slow": lambda bench, node: bench.network.slow(node.name),
 }
 
@@ -105,7 +105,10 @@ _register("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_
 
 
 def delay_queue_leader_killed(scene: Scene) -> Iterator[None]:
-    """Kill the leader of a delay queue with messages: a host without Redis has published them."""
+    """Kill the leader of a delay queue in which messages wait.
+
+    A host is cut off from Redis for so long that its messages get there: their deliveries fail.
+    """
     bench = _bench(scene)
     host = scene.dice.choice(list(bench.hosts))
     bench.network.part(host.name, [node.name for node in bench.redises.nodes])
@@ -151,6 +154,7 @@ def _add_redis_fault(role: str, name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         master = bench.redises.master()
+        # Drawn for both roles, so that a seed gives the same faults afterwards.
         node = scene.dice.choice([node for node in bench.redises.nodes if node is not master])
         if role == "master":
             node = master
@@ -278,7 +282,7 @@ def host_lossy(scene: Scene) -> Iterator[None]:
     """Lose packets between one host and all servers."""
     bench = _bench(scene)
     host = scene.dice.choice(list(bench.hosts))
-    bench.network.lose(host.name, 10)
+    bench.network.lose(host.name, percent=10)
     yield
     host.heal()
 

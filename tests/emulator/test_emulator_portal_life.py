@@ -14,12 +14,12 @@ def as_manager(emulator: Emulator, method: str, params: object = None) -> reques
 
 
 def history(emulator: Emulator, **params: Any) -> list[tuple[int, str]]:
-    """Kind and stage of each entry in the stage history of leads."""
+    """The type of each entry (1 created, 2 moved, 3 ended) and its stage."""
     items = emulator.result("crm.stagehistory.list", {"entityTypeId": 1, **params})["items"]
     return [(item["TYPE_ID"], item["STATUS_ID"]) for item in items]
 
 
-def test_moves_are_recorded_with_growing_ids(emulator: Emulator) -> None:
+def test_the_stage_history_of_leads_has_their_creation_and_moves(emulator: Emulator) -> None:
     """Documentation: crm/crm-stage-history-list.md."""
     emulator.add()
     emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "x"}})

@@ -94,7 +94,7 @@ def test_reading_the_stages_detects_simple_mode() -> None:
 
 
 @pytest.mark.usefixtures("simple_mode")
-def test_a_pause_lasts_while_the_portal_answers_only_profile_requests(control: Control) -> None:
+def test_a_probe_that_finds_simple_mode_keeps_calls_paused(control: Control) -> None:
     portal_session.circuit_breaker().open(PortalDown("the plan has expired", code="ACCESS_DENIED"))
     put(1)
     eventually(

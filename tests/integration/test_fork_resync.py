@@ -98,9 +98,9 @@ def test_a_reply_to_a_pruned_event_does_not_mean_a_fork() -> None:
     before = history()
     settle_event(move(event, "JUNK"))
     pruned = replace(event, id=str(uuid4()))
-    for lost in (pruned, replace(pruned, version=2)):
+    for unknown in (pruned, replace(pruned, version=2)):
         with pytest.raises(BadMessage, match="answers no event"):
-            settle.apply([reply_to(lost)])
+            settle.apply([reply_to(unknown)])
     assert (history(), resyncs()) == (before, [])
 
 
@@ -119,7 +119,7 @@ def test_a_reply_about_an_unknown_user_writes_nothing(fork_history: Fork) -> Non
 
 
 def sweep_all_users() -> None:
-    """Run ticks of the relay and answer its events until the sweep is done."""
+    """Run steps of the sweep and answer all open events until it is done."""
     while installation.ensure_history().is_sweeping:
         fork_resync.step()
         for row in rows("SELECT id, user_id, version FROM events WHERE state = 'open'"):

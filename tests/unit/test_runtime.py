@@ -1,4 +1,4 @@
-"""Secrets, keys, settings and traces: the state of a process before it serves."""
+"""Secrets, settings and traces: the state of a process before it serves."""
 
 import os
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_a_missing_secret_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_secret_that_the_processes_user_may_not_read_is_an_error_of_its_own(folder: Path) -> None:
-    """The user of the images is not the one who created the folder, as `local-run` does."""
+    """As with `faas-cli local-run`: its caller owns the folder, and the image has another user."""
     (folder / "amqp-url").write_text("amqp://mq/")
     user_id = os.geteuid()
     folder.chmod(0)
@@ -100,7 +100,7 @@ def test_a_secret_that_the_processes_user_may_not_read_is_an_error_of_its_own(fo
         {"originator_id": ""},
         {"originator_id": "x" * 256},
         {"rate_per_s": "-1"},
-        {"burst": "2"},
+        {"burst": "2"},  # at least 3
         {"burst": "many"},
     ],
 )

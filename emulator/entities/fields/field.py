@@ -117,7 +117,10 @@ def parent_field(type_id: int, title: str) -> Field:
 
 
 def my_company(where: str = "di") -> Field:
-    """The field with the portal's own company, as a client's counterpart."""
+    """The field with the portal owner's company in a deal or invoice; `where` as in `Field`.
+
+    The old `….fields` methods ("f") describe it without settings.
+    """
     settings = {"isMyCompany": True, "parentEntityTypeId": 4, "isEmbeddedEditorEnabled": True}
     extra = {} if "f" in where else {"settings": settings}
     return Field(

@@ -85,30 +85,31 @@ def _given_times_and_authors(call: Call, entity: Entity, sent: Mapping[str, Any]
             raise _invalid_value(call, entity, name)
         found[name] = time or str(author)
     _require_order(call, entity, found)
+    if created := found.get("DATE_CREATE"):
+        found.setdefault("DATE_MODIFY", created)
+        if entity.stage_field:
+            found.setdefault("MOVED_TIME", created)
     return found
 
 
-def _require_order(call: Call, entity: Entity, history: dict[str, str]) -> None:
-    """Raise RestError unless created ≤ moved ≤ updated ≤ now, and no other was created later.
+def _require_order(call: Call, entity: Entity, given: Mapping[str, str]) -> None:
+    """Raise RestError unless created ≤ moved ≤ updated ≤ now, and nothing was created later.
 
-    Times that were not sent follow from the creation.
+    An object without a time of creation is created now.
     """
     now = iso(call.portal.clock.wall())
-    created = history.get("DATE_CREATE")
+    created = given.get("DATE_CREATE")
+    earliest = created or now
     if created is not None:
         last = call.portal.store.find(entity, "ORDER BY id DESC LIMIT 1", (), with_rows=False)
         if created > now or (last and created < (last[0].data.get("DATE_CREATE") or "")):
             raise _invalid_value(call, entity, "DATE_CREATE")
-    updated = history.get("DATE_MODIFY")
-    if updated is not None and not (created or now) <= updated <= now:
+    updated = given.get("DATE_MODIFY")
+    if updated is not None and not earliest <= updated <= now:
         raise _invalid_value(call, entity, "DATE_MODIFY")
-    moved = history.get("MOVED_TIME")
-    if moved is not None and not (created or now) <= moved <= (updated or now):
+    moved = given.get("MOVED_TIME")
+    if moved is not None and not earliest <= moved <= (updated or now):
         raise _invalid_value(call, entity, "MOVED_TIME")
-    if created is not None:
-        history.setdefault("DATE_MODIFY", created)
-        if entity.stage_field:
-            history.setdefault("MOVED_TIME", created)
 
 
 def _invalid_value(call: Call, entity: Entity, name: str) -> RestError:

@@ -13,7 +13,7 @@ from emulator.methods.descriptions import Column, describe
 from emulator.methods.result import Call, MethodResult
 from emulator.methods.rows import matching, ordered
 
-#: The longest codes of stages, and of other list_directory.
+#: Maximum length of a stage's code, by directory; `_CODE_MAX`: of the codes of all others.
 _STAGE_CODE_MAX = {LEAD.stage_directory: 21, DEAL.stage_directory: 22}
 _STAGE_CODE = re.compile(r"[A-Za-z0-9_:-]+")
 _CODE_MAX = 50
@@ -74,7 +74,7 @@ def add(call: Call) -> MethodResult:
         str(sent["NAME"])[:100],
         positive_int(sent.get("SORT")) or 10,
         str(sent.get("COLOR") or ""),
-        str(sent.get("SEMANTICS") or "").upper()[:1].replace("P", ""),
+        str(sent.get("SEMANTICS") or "").upper()[:1].replace("P", ""),  # in progress: stored empty
         system=False,
         category_id=_type_and_pipeline(call, entity_id)[1] or None,
     )
@@ -149,7 +149,7 @@ def directory_descriptions(call: Call) -> dict[str, dict[str, Any]]:
     }
     found[DEAL.stage_directory] |= _pipeline_description(call, DEAL, 0)
     found[QUOTE.stage_directory] |= {
-        "SEMANTIC_INFO": _semantic_info("DRAFT", "APPROVED", "DECLAINED"),
+        "SEMANTIC_INFO": _semantic_info("DRAFT", "APPROVED", "DECLAINED"),  # as Bitrix24 spells it
         "ENTITY_TYPE_ID": QUOTE.type_id,
     }
     with_pipelines = [type_ for type_ in call.portal.types.all() if type_.has_stages_per_pipeline]

@@ -47,7 +47,7 @@ class FoundDetails:
 
     @classmethod
     def of(cls, numbers: Iterable[str], rows: Mapping[str, Sequence[Row]]) -> "FoundDetails":
-        """The details of a lead with these numbers and rows of the map's multi-fields."""
+        """The details of a lead with these phones and these rows of the map's multi-fields."""
         other_numbers = (row.value for row in rows.get("PHONE", ()))
         emails = frozenset(normalized(row.value) for row in rows.get("EMAIL", ()))
         return cls(tuple(dict.fromkeys((*numbers, *other_numbers))), emails)

@@ -60,7 +60,7 @@ class Guard:
         Links from other sites are accepted, since a GET changes nothing.
         """
         host = None if head.host is None else _split(head.host)
-        if host and not self._is_this_server(host, head.own_address):
+        if host is not None and not self._is_this_server(host, head.own_address):
             detail = "This server does not accept this host name; ALLOWED_HOSTS may add it."
             return Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail)
         if self._is_cross_origin(head, host) and not _is_link(head):

@@ -18,12 +18,14 @@ def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[S
     links = [step for step in request.steps if _is_link(step) and request.covers(step)]
     if not links:
         return request, []
-    claimed = queue.claim_leads(
+    # For each link: 0 if the lead was claimed, the time to wait while it can't be known whether
+    # another user has it, None if another user has claimed it.
+    waits_ms = queue.claim_leads(
         [(step.entry.user_id, step.entry.known_lead_id or 0) for step in links],
         fresh_ms=rules.FRESH_MS,
     )
     settlements = []
-    for step, wait_ms in zip(links, claimed, strict=True):
+    for step, wait_ms in zip(links, waits_ms, strict=True):
         if wait_ms is None:
             settlements.append(rules.settle_taken(step.entry))
         elif wait_ms > 0:

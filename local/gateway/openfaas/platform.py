@@ -21,7 +21,7 @@ class Instances:
 
 @dataclass(frozen=True)
 class Usage:
-    """The resources of a function's processes: memory now, CPU since they started."""
+    """The resources of a function's processes: memory now, mean CPU since they started."""
 
     memory_bytes: int
     millicores: float

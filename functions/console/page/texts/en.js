@@ -86,7 +86,7 @@ export const TEXTS = {
   verdict_no_connector_why: "No connector consumes {queue}: its messages wait in RabbitMQ.",
   verdict_no_connector_next: "Start the connector; it delivers everything that waits.",
   verdict_portal_unreachable_why: "Bitrix24 is unreachable ({kind}): {why}.",
-  verdict_portal_unreachable_next: "Calls continue, and failed ones are retried automatically.",
+  verdict_portal_unreachable_next: "Calls are still tried, and go through by themselves once Bitrix24 answers.",
   verdict_no_relay_why: "No relay has run for {ago}: unpublished and failed events are not published again.",
   verdict_no_relay_next: "Call outbox-relay every few seconds.",
   verdict_postgres_slow_why: "Postgres took longer than 5 s to count the users: how many wait is unknown.",

@@ -99,8 +99,8 @@ function scale(most) {
   const roughStep = most / 4;
   const power = 10 ** Math.floor(Math.log10(roughStep));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= roughStep);
-  const ticks = [0, 1, 2, 3, 4].map((factor) => factor * step).filter((value) => value <= most * 1.3);
-  return { most: ticks.at(-1), ticks };
+  const stepCount = Math.ceil(most / step);
+  return { most: stepCount * step, ticks: Array.from({ length: stepCount + 1 }, (_, factor) => factor * step) };
 }
 
 // Coordinates: of a slot by its index, of a value by its part of the axis.
