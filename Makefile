@@ -56,9 +56,9 @@ test-clusters: setup ## a round of faults on clusters of servers; needs Linux an
 clusters: setup ## random faults on clusters for MINUTES (10), starting at SEED; SEED alone repeats one round; FAULT=... one alone; DRAIN=10000 users while nodes are gone
 	@$(RUN) tests.clusters.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT)) $(if $(DRAIN),--drain $(DRAIN)) $(if $(ASYNCHRONOUS),--asynchronous)
 
-coverage: setup ## the branches that no unit or integration test takes
+coverage: setup ## the branches that no quick unit, integration or emulator test takes
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@$(RUN) coverage run -m pytest $(SIDE_BY_SIDE) -q tests/unit tests/integration tests/emulator
+	@$(RUN) coverage run -m pytest $(SIDE_BY_SIDE) -q -m "not slow and not long" tests/unit tests/integration tests/emulator
 	@$(RUN) coverage combine -q && $(RUN) coverage report
 
 mutants: setup ## break the code on purpose: tests must fail, see tests/mutations/README.md

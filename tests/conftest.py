@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 
 from leadline.messages import topology
 from local.runner.servers.postgres import Postgres
+from tests.forks import Forks
 from tests.leaks import leaking, log_lines
 from tests.servers import PrivateServer, postgres_connection, private
 
@@ -243,6 +244,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with _running("redis", tmp_path_factory.mktemp("redis")) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Starts processes of Leadline, as `python -m` does, without the CPU time of their imports."""
+    with Forks() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

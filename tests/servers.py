@@ -14,6 +14,7 @@ import redis
 
 from local.sandbox.servers import PrivateServer, free_port, private
 from local.sandbox.waiting import eventually
+from tests.forks import Fork
 
 __all__ = [
     "PrivateServer",
@@ -47,7 +48,7 @@ def family(pid: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def exit_code_of(process: subprocess.Popen[bytes], within_s: float = 60) -> int:
+def exit_code_of(process: subprocess.Popen[bytes] | Fork, within_s: float = 60) -> int:
     """The exit code of a process that is about to end.
 
     Raises:

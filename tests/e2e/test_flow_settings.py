@@ -18,7 +18,7 @@ from rq.serializers import JSONSerializer
 
 from local.runner.state import State
 from tests.e2e.arguments import Arguments
-from tests.emulator.browser import Browser
+from tests.emulator.browser import Chromium
 from tests.faults import portal, system_logs
 from tests.faults.amqp_client import DEAD_REQUESTS, REPLIES, AmqpClient, connect
 from tests.servers import eventually
@@ -183,7 +183,7 @@ def test_every_call_conforms_to_the_document(system: System, tmp_path: Path) -> 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 def test_the_page_shows_every_call_and_can_try_it(system: System, tmp_path: Path) -> None:
-    with Browser(CHROMIUM, tmp_path / "profile") as browser:
+    with Chromium(CHROMIUM, tmp_path / "profile") as chromium, chromium.window() as browser:
         browser.open(f"{system.url('edge')}/docs")
         browser.wait_for("document.querySelectorAll('.opblock').length === 9")
         script = """fetch("users?limit=1").then(answer => window.status = String(answer.status))"""

@@ -3,12 +3,11 @@
 import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.emulator.browser import Browser
+from tests.emulator.browser import Chromium, Window
 from tests.emulator.emulator_process import Emulator
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
@@ -62,16 +61,22 @@ def test_the_snapshot_contains_the_newest_cards_of_each_stage(emulator: Emulator
     assert sorted(card["id"] for card in board["cards"]) == newest_60_and_the_other
 
 
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with Chromium(CHROMIUM, tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
 @pytest.fixture
-def page(emulator: Emulator, tmp_path: Path) -> Iterator[tuple[Emulator, Browser]]:
-    with Browser(CHROMIUM, tmp_path / "profile") as browser:
+def page(emulator: Emulator, chromium: Chromium) -> Iterator[tuple[Emulator, Window]]:
+    with chromium.window() as browser:
         browser.open(emulator.base + "/")
         browser.wait_for("document.querySelectorAll('.column').length === 6")
         yield emulator, browser
         assert browser.problems == []
 
 
-def center(browser: Browser, selector: str) -> Any:
+def center(browser: Window, selector: str) -> Any:
     box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
     return browser.wait_for(
         f"document.querySelector({json.dumps(selector)}) && (() => {{ const b = {box};"
@@ -80,7 +85,7 @@ def center(browser: Browser, selector: str) -> Any:
 
 
 @needs_chromium
-def test_a_person_watches_and_moves_leads(page: tuple[Emulator, Browser]) -> None:
+def test_a_person_watches_and_moves_leads(page: tuple[Emulator, Window]) -> None:
     emulator, browser = page
     emulator.add(TITLE="<img src=x onerror=alert(1)>", PHONE=[{"VALUE": "+7700"}])
     card = browser.wait_for("document.querySelector('.card')?.innerText")
@@ -107,7 +112,7 @@ def test_a_person_watches_and_moves_leads(page: tuple[Emulator, Browser]) -> Non
 
 @needs_chromium
 def test_the_address_of_a_lead_in_bitrix24_opens_it_on_the_board(
-    page: tuple[Emulator, Browser],
+    page: tuple[Emulator, Window],
 ) -> None:
     emulator, browser = page
     emulator.add(TITLE="Gleb")
@@ -118,7 +123,7 @@ def test_the_address_of_a_lead_in_bitrix24_opens_it_on_the_board(
 
 
 @needs_chromium
-def test_the_board_can_be_switched_to_russian(page: tuple[Emulator, Browser]) -> None:
+def test_the_board_can_be_switched_to_russian(page: tuple[Emulator, Window]) -> None:
     _, browser = page
     browser.eval("document.querySelector('[data-language=ru]').click()")
     browser.wait_for("document.querySelector('.column h2')?.innerText === 'Не обработан'")
@@ -133,7 +138,7 @@ def test_the_board_can_be_switched_to_russian(page: tuple[Emulator, Browser]) ->
 
 
 @needs_chromium
-def test_arrow_keys_move_a_card_and_keep_the_focus(page: tuple[Emulator, Browser]) -> None:
+def test_arrow_keys_move_a_card_and_keep_the_focus(page: tuple[Emulator, Window]) -> None:
     emulator, browser = page
     emulator.add()
     browser.wait_for("document.querySelector('.card')")
@@ -145,7 +150,7 @@ def test_arrow_keys_move_a_card_and_keep_the_focus(page: tuple[Emulator, Browser
 
 
 @needs_chromium
-def test_buttons_add_and_clear_faults(page: tuple[Emulator, Browser]) -> None:
+def test_buttons_add_and_clear_faults(page: tuple[Emulator, Window]) -> None:
     emulator, browser = page
 
     def click(name: str) -> None:
@@ -181,7 +186,7 @@ def test_each_type_has_a_board(emulator: Emulator) -> None:
 
 
 @needs_chromium
-def test_a_person_edits_and_deletes_a_card(page: tuple[Emulator, Browser]) -> None:
+def test_a_person_edits_and_deletes_a_card(page: tuple[Emulator, Window]) -> None:
     emulator, browser = page
     emulator.add(TITLE="Gleb", NAME="Gleb", PHONE=[{"VALUE": "+7700"}])
     browser.wait_for("document.querySelector('.card')")
@@ -210,7 +215,7 @@ def test_a_person_edits_and_deletes_a_card(page: tuple[Emulator, Browser]) -> No
 
 
 @needs_chromium
-def test_deals_and_contacts_are_shown_live(page: tuple[Emulator, Browser]) -> None:
+def test_deals_and_contacts_are_shown_live(page: tuple[Emulator, Window]) -> None:
     emulator, browser = page
     browser.eval("document.querySelector('[data-type=\"2\"]').click()")
     browser.wait_for("document.querySelectorAll('.column').length === 8")
@@ -228,7 +233,7 @@ def test_deals_and_contacts_are_shown_live(page: tuple[Emulator, Browser]) -> No
 
 
 @needs_chromium
-def test_robots_are_switched_on_and_off(page: tuple[Emulator, Browser]) -> None:
+def test_robots_are_switched_on_and_off(page: tuple[Emulator, Window]) -> None:
     emulator, browser = page
     browser.wait_for("document.getElementById('robots')?.ariaPressed === 'false'")
     browser.eval("document.getElementById('robots').click()")

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from leadline.connector.deliveries import Deliveries
 from leadline.connector.message import ATTEMPT_HEADER, MAX_DELIVERY_ATTEMPTS, ReceivedMessage
 from leadline.messages import topology
 from leadline.settings import settings
+from tests.forks import Fork, Forks
 from tests.raw_properties import HOSTILE, RawProperties
 from tests.servers import PrivateServer, eventually, exit_code_of, private
 
@@ -82,7 +82,7 @@ def function() -> Iterator[Function]:
 class ConnectorProcess:
     """A connector in its own process."""
 
-    process: subprocess.Popen[bytes]
+    process: Fork
     port: int
 
     def health(self) -> int:
@@ -106,15 +106,15 @@ Start = Callable[..., ConnectorProcess]
 
 
 @pytest.fixture
-def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
+def start(function: Function, free_port: Callable[[], int], forks: Forks) -> Iterator[Start]:
     """Starts a connector for the broker at this URL."""
     started: list[ConnectorProcess] = []
 
     def run(url: str, **env: str) -> ConnectorProcess:
         port = free_port()
         routes = json.dumps({QUEUE: function.url})
-        process = subprocess.Popen(
-            [sys.executable, "-m", "leadline.connector.consumer"],
+        process = forks.start(
+            "leadline.connector.consumer",
             env={
                 **os.environ,
                 "AMQP_URL": url,
@@ -123,7 +123,6 @@ def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
                 "PORT": str(port),
                 **env,
             },
-            stdout=subprocess.DEVNULL,
         )
         started.append(ConnectorProcess(process, port))
         return started[-1]
@@ -139,7 +138,7 @@ def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
             connector.process.wait(60)
         except subprocess.TimeoutExpired:
             connector.process.kill()
-            connector.process.wait()
+            connector.process.wait(60)
 
 
 @pytest.fixture

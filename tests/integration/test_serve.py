@@ -26,6 +26,7 @@ import requests
 from leadline.messages import topology
 from leadline.runtime.serving import cold_start, rsgi_bridge, serve
 from leadline.runtime.serving.drain import KEEP_ALIVE_S
+from tests.forks import Fork, Forks
 from tests.servers import eventually, exit_code_of
 from tests.servers import free_port as find_free_port
 
@@ -45,20 +46,29 @@ Start = Callable[..., "FunctionServer"]
 
 
 class FunctionServer:
-    """A process that serves one function."""
+    """A process that serves one function: started by Python, or a fork."""
 
     def __init__(
-        self, folder: str, port: int, env: dict[str, str], output: IO[str] | None = None
+        self,
+        folder: str,
+        port: int,
+        env: dict[str, str],
+        output: IO[str] | None = None,
+        forks: Forks | None = None,
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.port = port
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "leadline.runtime.serving.serve", folder],
-            cwd=CHECKOUT,
-            env={**os.environ, **UNREACHABLE, "PORT": str(port), **env},
-            stdout=output or subprocess.DEVNULL,
-            stderr=output,
-        )
+        module = "leadline.runtime.serving.serve"
+        env = {**os.environ, **UNREACHABLE, "PORT": str(port), **env}
+        stdout, stderr = (output.fileno(),) * 2 if output else (subprocess.DEVNULL, 2)
+        self.process: subprocess.Popen[bytes] | Fork
+        if forks:
+            self.process = forks.start(module, folder, env=env, stdout=stdout, stderr=stderr)
+        else:
+            command = [sys.executable, "-m", module, folder]
+            self.process = subprocess.Popen(
+                command, cwd=CHECKOUT, env=env, stdout=stdout, stderr=stderr
+            )
 
     def is_up(self) -> bool:
         try:
@@ -68,13 +78,13 @@ class FunctionServer:
 
 
 @pytest.fixture
-def start(free_port: Callable[[], int]) -> Iterator[Start]:
+def start(free_port: Callable[[], int], forks: Forks) -> Iterator[Start]:
     """Starts to serve a function, without waiting."""
     started: list[FunctionServer] = []
 
     def run(name: str, output: IO[str] | None = None, **env: str) -> FunctionServer:
         env = {"LEADLINE_AUTH": "off", **env}
-        server = FunctionServer(f"functions/{name}", free_port(), env, output)
+        server = FunctionServer(f"functions/{name}", free_port(), env, output, forks)
         started.append(server)
         return server
 
@@ -85,7 +95,7 @@ def start(free_port: Callable[[], int]) -> Iterator[Start]:
             server.process.wait(60)
         except subprocess.TimeoutExpired:
             server.process.kill()
-            server.process.wait()
+            server.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -601,11 +611,9 @@ def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amq
         assert connection.channel().queue_purge(topology.REQUESTS).method.message_count == 1
 
 
-def test_a_function_is_served_by_the_process_that_was_started(start: Start) -> None:
+def test_a_function_is_served_by_the_process_that_was_started(create_user: FunctionServer) -> None:
     """A killed parent would leave an orphan that answers requests for the next server."""
-    server = start("create_user")
-    eventually(server.is_up, 60, "the function is served")
-    assert psutil.Process(server.process.pid).children(recursive=True) == []
+    assert psutil.Process(create_user.process.pid).children(recursive=True) == []
 
 
 def test_the_relay_does_not_run_on_a_get(start: Start) -> None:

@@ -2,10 +2,12 @@
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +45,10 @@ class Result:
         )
 
 
+#: An environment variable: a Postgres cluster of `save_cluster`, which new players copy.
+CLUSTER = "SIMULATION_CLUSTER"
+
+
 class Player:
     """Plays histories, one after the other, on one Redis and one Postgres."""
 
@@ -53,9 +59,11 @@ class Player:
         folder = Path(self._folder.name)
         folder.chmod(0o755)
         port = _free_port()
-        self._postgres, url = postgres_model.start(folder, port)
+        cluster = os.environ.get(CLUSTER)
+        self._postgres, url = postgres_model.start(folder, port, Path(cluster) if cluster else None)
         os.environ["DATABASE_URL"] = url
-        migrate.migrate(url)
+        if not cluster:
+            migrate.migrate(url)
         self._server = redis_model.start(folder / "redis")
         self._store = postgres_model.Store(url, port)
         patches.install(self._server.raw)
@@ -76,6 +84,12 @@ class Player:
         """CPU time of this process and of its servers so far."""
         return _cpu_s(self._server.process, self._postgres)
 
+    def stop_postgres(self) -> Path:
+        """Stop Postgres; returns its cluster, which exists until `close`."""
+        self._postgres.send_signal(signal.SIGINT)
+        self._postgres.wait()
+        return Path(self._folder.name) / "postgres"
+
     def close(self) -> None:
         """End the servers."""
         self._server.process.kill()
@@ -83,6 +97,12 @@ class Player:
         self._server.process.wait()
         self._postgres.wait()
         self._folder.cleanup()
+
+
+def save_cluster(target: Path) -> None:
+    """Save a migrated Postgres cluster without users: creating one takes seconds of CPU time."""
+    with closing(Player()) as player:
+        shutil.copytree(player.stop_postgres(), target)
 
 
 def _free_port() -> int:

@@ -53,21 +53,19 @@ _SETTINGS = (
 ORIGINATOR = "simulated"
 
 
-def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a server without durability; returns the URL of an empty database."""
+def start(
+    folder: Path, port: int, cluster: Path | None = None
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a server without durability on a copy of this cluster, by default on an empty one.
+
+    Returns its process and the URL of its database.
+    """
     data = folder / "postgres"
-    data.mkdir(parents=True)
-    unprivileged.give_ownership(data)
-    subprocess.run(
-        unprivileged.command(
-            data,
-            *(binary("initdb"), "-D", str(data), "-U", "sim", "--auth=trust", "--no-sync"),
-            *("--encoding=UTF8", "--locale=C.UTF-8"),
-        ),
-        check=True,
-        capture_output=True,
-        cwd=data,
-    )
+    if cluster:
+        shutil.copytree(cluster, data)
+        unprivileged.give_ownership(data)
+    else:
+        _create_cluster(data)
     settings = {
         "unix_socket_directories": "",
         "fsync": "off",
@@ -101,18 +99,35 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
                 database="postgres",
                 ssl_context=False,
             ) as admin:
-                admin.run("CREATE DATABASE sim")
-                # Column defaults bind to the function when tables are created.
-                admin.run("ALTER DATABASE sim SET search_path = sim, public, pg_catalog")
+                if not cluster:
+                    admin.run("CREATE DATABASE sim")
+                    # Column defaults bind to the function when tables are created.
+                    admin.run("ALTER DATABASE sim SET search_path = sim, public, pg_catalog")
             break
         except (pg8000.native.InterfaceError, pg8000.native.DatabaseError):
             time.sleep(0.05)
     url = f"postgresql://sim@127.0.0.1:{port}/sim"
-    with _connected(port) as connection:
-        connection.run("CREATE SCHEMA sim")
-        for function in _OWN:
-            connection.run(function)
+    if not cluster:
+        with _connected(port) as connection:
+            connection.run("CREATE SCHEMA sim")
+            for function in _OWN:
+                connection.run(function)
     return server, url
+
+
+def _create_cluster(data: Path) -> None:
+    data.mkdir(parents=True)
+    unprivileged.give_ownership(data)
+    subprocess.run(
+        unprivileged.command(
+            data,
+            *(binary("initdb"), "-D", str(data), "-U", "sim", "--auth=trust", "--no-sync"),
+            *("--encoding=UTF8", "--locale=C.UTF-8"),
+        ),
+        check=True,
+        capture_output=True,
+        cwd=data,
+    )
 
 
 def _connected(port: int) -> pg8000.native.Connection:

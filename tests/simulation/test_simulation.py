@@ -3,10 +3,11 @@
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.simulation import bugs, parallel
+from tests.simulation import bugs, parallel, play
 from tests.simulation.shrinking import kinds
 from tests.simulation.traces import traces
 
@@ -16,16 +17,25 @@ SEEDS = range(1, 501)
 ENOUGH = 2000
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated Postgres cluster, of which each player uses a copy."""
+    target = tmp_path_factory.mktemp("simulation") / "cluster"
+    with _processes(1) as pool:
+        pool.submit(play.save_cluster, target).result()
+    return target
+
+
 @pytest.fixture(autouse=True)
-def _same_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all processes that play order sets of strings alike."""
+def _as_all_players(monkeypatch: pytest.MonkeyPatch, cluster: Path) -> None:
+    """Let all processes that play order sets of strings alike and begin with the same cluster."""
     monkeypatch.setenv("PYTHONHASHSEED", "0")
+    monkeypatch.setenv(play.CLUSTER, str(cluster))
 
 
 @pytest.fixture
 def pool_of_players() -> Iterator[ProcessPoolExecutor]:
-    """Separate processes, as playing replaces the foundations of our modules."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with _processes(2) as pool:
         yield pool
 
 
@@ -95,6 +105,11 @@ def test_a_reintroduced_mistake_is_detected(mistake: str) -> None:
 @pytest.mark.parametrize("mistake", bugs.ALL)
 def test_every_mistake_is_detected(mistake: str) -> None:
     assert _failures(mistake), f"{ENOUGH} seeds do not detect {mistake}"
+
+
+def _processes(count: int) -> ProcessPoolExecutor:
+    """Separate processes, as playing replaces the foundations of our modules."""
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _failures(mistake: str, jobs: int = 0) -> Sequence[parallel.FailedSeed]:

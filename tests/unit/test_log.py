@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.forks import Forks
 
 BEGIN = """
 import logging, structlog
@@ -20,30 +21,47 @@ def fail():
 """
 
 
-def run(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """The result of a Python process with these arguments."""
-    return subprocess.run(
-        [sys.executable, *words],
-        env={**os.environ, **settings},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
+class Program:
+    """A program that logs, in a fresh process."""
+
+    def __init__(self, forks: Forks, folder: Path) -> None:
+        self._forks, self._folder = forks, folder
+
+    def run(
+        self, code: str, module: str = "program", **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """The result of this code, or of another module."""
+        (self._folder / "program.py").write_text(code, encoding="utf-8")
+        texts = [self._folder / name for name in ("stdout", "stderr")]
+        with texts[0].open("wb") as out, texts[1].open("wb") as err:
+            fork = self._forks.start(
+                module,
+                env={**os.environ, **settings},
+                folder=self._folder,
+                stdout=out.fileno(),
+                stderr=err.fileno(),
+            )
+            code_of_exit = fork.wait(60)
+        stdout, stderr = (text.read_text(encoding="utf-8") for text in texts)
+        return subprocess.CompletedProcess((module,), code_of_exit, stdout, stderr)
+
+    def output(self, code: str, **settings: str) -> str:
+        """What this code prints after `BEGIN`."""
+        result = self.run(BEGIN + code, **settings)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def lines(self, code: str, **settings: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.output(code, **settings).splitlines()]
 
 
-def output_of(code: str, **settings: str) -> str:
-    """The output of a process that runs this code."""
-    result = run("-c", BEGIN + code, **settings)
-    result.check_returncode()
-    return result.stdout
+@pytest.fixture
+def program(forks: Forks, tmp_path: Path) -> Program:
+    return Program(forks, tmp_path)
 
 
-def lines(code: str, **settings: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in output_of(code, **settings).splitlines()]
-
-
-def test_a_log_line_contains_time_service_and_event() -> None:
-    (line,) = lines("logger.info('write accepted', user_id=7)")
+def test_a_log_line_contains_time_service_and_event(program: Program) -> None:
+    (line,) = program.lines("logger.info('write accepted', user_id=7)")
     assert line["event"] == "write accepted"
     assert (line["user_id"], line["level"], line["service"]) == (7, "info", "some-service")
     assert line["correlation_id"] == "call-1"
@@ -51,16 +69,16 @@ def test_a_log_line_contains_time_service_and_event() -> None:
     assert line["pid"] > 0
 
 
-def test_an_exception_is_logged_with_its_stack_and_never_with_its_text() -> None:
-    (line,) = lines("try: fail()\nexcept ValueError: logger.exception('unexpected error')")
+def test_an_exception_is_logged_with_its_stack_and_never_with_its_text(program: Program) -> None:
+    (line,) = program.lines("try: fail()\nexcept ValueError: logger.exception('unexpected error')")
     assert line["exception"][0] == "ValueError"
     assert line["exception"][-1].endswith(" fail")
     assert "Ivanka" not in json.dumps(line)
 
 
-def test_a_librarys_exception_is_logged_without_its_text_too() -> None:
+def test_a_librarys_exception_is_logged_without_its_text_too(program: Program) -> None:
     statement = "logging.getLogger('some.library').exception('it broke')"
-    (line,) = lines(f"try: fail()\nexcept ValueError: {statement}")
+    (line,) = program.lines(f"try: fail()\nexcept ValueError: {statement}")
     assert (line["event"], line["level"], line["logger"]) == ("it broke", "error", "some.library")
     assert "Ivanka" not in json.dumps(line)
 
@@ -68,8 +86,8 @@ def test_a_librarys_exception_is_logged_without_its_text_too() -> None:
 @pytest.mark.parametrize(
     "end", ["fail()", "import threading; threading.Thread(target=fail).start()"]
 )
-def test_an_uncaught_exception_is_one_line_without_its_text(end: str) -> None:
-    result = run("-c", BEGIN + end)
+def test_an_uncaught_exception_is_one_line_without_its_text(program: Program, end: str) -> None:
+    result = program.run(BEGIN + end)
     line = json.loads(result.stdout)
     assert (line["event"], line["level"]) == ("uncaught exception", "critical")
     assert line["exception"][0] == "ValueError"
@@ -78,33 +96,35 @@ def test_an_uncaught_exception_is_one_line_without_its_text(end: str) -> None:
     assert result.stderr == ""
 
 
-def test_a_process_that_cannot_start_logs_the_setting_that_is_wrong() -> None:
-    result = run("-m", "leadline.sync.worker", REDIS_URL="http://127.0.0.1:6379/0")
+def test_a_process_that_cannot_start_logs_the_setting_that_is_wrong(program: Program) -> None:
+    result = program.run("", "leadline.sync.worker", REDIS_URL="http://127.0.0.1:6379/0")
     line = json.loads(result.stdout)
     assert result.returncode == 1
     assert line["event"] == "uncaught exception"
     assert line["reason"].startswith("REDIS_URL must look like redis://")
 
 
-def test_libraries_log_from_warning_on() -> None:
+def test_libraries_log_from_warning_on(program: Program) -> None:
     quiet = "for name in ('some.library', 'pika.connection'): logging.getLogger(name).info('no')"
-    assert lines(quiet) == []
-    assert lines("logging.getLogger('pika.connection').error('no')") == []
+    assert program.lines(quiet) == []
+    assert program.lines("logging.getLogger('pika.connection').error('no')") == []
 
 
-def test_below_the_level_nothing_is_written() -> None:
-    assert lines("logger.debug('details')") == []
-    assert lines("logger.warning('hm')", LEADLINE_LOG_LEVEL="ERROR") == []
-    assert len(lines("logger.debug('details')", LEADLINE_LOG_LEVEL="DEBUG")) == 1
+def test_below_the_level_nothing_is_written(program: Program) -> None:
+    assert program.lines("logger.debug('details')") == []
+    assert program.lines("logger.warning('hm')", LEADLINE_LOG_LEVEL="ERROR") == []
+    assert len(program.lines("logger.debug('details')", LEADLINE_LOG_LEVEL="DEBUG")) == 1
 
 
-def test_a_value_of_any_type_can_be_logged() -> None:
-    (line,) = lines("logger.info('odd', one=object, two={1, 2}, three=b'\\xff', four=float('nan'))")
+def test_a_value_of_any_type_can_be_logged(program: Program) -> None:
+    (line,) = program.lines(
+        "logger.info('odd', one=object, two={1, 2}, three=b'\\xff', four=float('nan'))"
+    )
     assert line["event"] == "odd"
 
 
-def test_the_console_form_is_readable_text() -> None:
-    text = output_of("logger.info('retry in %d ms', 2000, user_id=7)", LEADLINE_LOG="console")
+def test_the_console_form_is_readable_text(program: Program) -> None:
+    text = program.output("logger.info('retry in %d ms', 2000, user_id=7)", LEADLINE_LOG="console")
     assert "retry in 2000 ms" in text
     assert "user_id=7" in text
 
@@ -144,15 +164,19 @@ def secrets_in(text: str) -> list[str]:
         "try: raise ValueError(*read)\nexcept ValueError: logger.exception('odd')",
     ],
 )
-def test_a_secret_that_was_read_is_redacted_in_every_line(statement: str, form: str) -> None:
-    text = output_of(READ + statement, LEADLINE_LOG=form, **SECRETS)
+def test_a_secret_that_was_read_is_redacted_in_every_line(
+    program: Program, statement: str, form: str
+) -> None:
+    text = program.output(READ + statement, LEADLINE_LOG=form, **SECRETS)
     assert "odd" in text or "bad" in text
     assert secrets_in(text) == []
     if form == "json":
         assert [json.loads(line)["service"] for line in text.splitlines()] == ["some-service"]
 
 
-def test_a_secret_from_a_file_is_redacted_even_after_it_was_replaced(tmp_path: Path) -> None:
+def test_a_secret_from_a_file_is_redacted_even_after_it_was_replaced(
+    program: Program, tmp_path: Path
+) -> None:
     replaced = """
 from pathlib import Path
 from leadline.runtime import secrets
@@ -163,29 +187,33 @@ for code in ("firstc0de", "secondc0de"):
     secrets.get("bitrix-webhook-url")
     logger.info("codes firstc0de secondc0de")
 """
-    first, second = lines(replaced, LEADLINE_SECRETS_DIR=str(tmp_path))
+    first, second = program.lines(replaced, LEADLINE_SECRETS_DIR=str(tmp_path))
     assert first["event"] == "codes [hidden] secondc0de"
     assert second["event"] == "codes [hidden] [hidden]"
 
 
-def test_anything_like_a_webhook_is_redacted_even_if_it_was_never_read() -> None:
-    (line,) = lines("logger.info('moved', url='https://portal.example/rest/1/abc/batch.json?x=1')")
+def test_anything_like_a_webhook_is_redacted_even_if_it_was_never_read(program: Program) -> None:
+    (line,) = program.lines(
+        "logger.info('moved', url='https://portal.example/rest/1/abc/batch.json?x=1')"
+    )
     assert line["url"] == "https://portal.example/rest/1/[hidden]/batch.json?x=1"
 
 
-def test_libraries_that_quote_addresses_do_not_warn() -> None:
+def test_libraries_that_quote_addresses_do_not_warn(program: Program) -> None:
     names = "('urllib3.connectionpool', 'redis', 'requests')"
     statement = f"for name in {names}: logging.getLogger(name).{{}}"
-    assert lines(statement.format("warning('Failed to parse headers (url=%s)', 1)")) == []
-    assert len(lines(statement.format("error('it broke')"))) == 3
+    assert program.lines(statement.format("warning('Failed to parse headers (url=%s)', 1)")) == []
+    assert len(program.lines(statement.format("error('it broke')"))) == 3
 
 
-def test_a_line_without_secrets_stays_as_it_is() -> None:
+def test_a_line_without_secrets_stays_as_it_is(program: Program) -> None:
     """A password as short as a word, or equal to the user's name, is no secret."""
     weak = {
         "DATABASE_URL": "postgresql://leadline:leadline@db/leadline",
         "REDIS_URL": "redis://:pass@r",
     }
-    (line,) = lines(READ + "logger.info('leadline: pass', count=7, share=0.5, on=True)", **weak)
+    (line,) = program.lines(
+        READ + "logger.info('leadline: pass', count=7, share=0.5, on=True)", **weak
+    )
     assert line["event"] == "leadline: pass"
     assert (line["count"], line["share"], line["on"]) == (7, 0.5, True)
