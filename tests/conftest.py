@@ -53,6 +53,7 @@ settings.load_profile("leadline")
 
 @contextmanager
 def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
+    """A private server; afterwards, checks that its logs contain no personal data."""
     server = private(name, folder)
     try:
         server.start()
@@ -60,13 +61,14 @@ def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
     finally:
         server.stop()
     if name == "bitrix24":
-        return  # the emulator prints its webhook when it starts
+        return  # the emulator prints its webhook when it starts, which would count as a leak
     logs = "".join(path.read_text("utf-8", "replace") for path in server.state.logs.iterdir())
     leaks = leaking(logs.splitlines())
     assert not leaks, leaks[:5]
 
 
-#: Groups that take a minute or more start first, so that no process ends up alone with one of them.
+#: Groups that take a minute or more. They start first: begun late, one of them would keep a single
+#: process busy while the others have nothing left to do.
 LONGEST = (
     "api and flows",
     "operations",
@@ -117,7 +119,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> tuple[int, bool, Path]:
         return (
             places.get(_group(item.nodeid), len(LONGEST)),
-            item.nodeid.startswith(_LIFE[-1]),
+            item.nodeid.startswith(
+                _LIFE[-1]
+            ),  # in its group, the file that ends the system is last
             item.path,
         )
 
@@ -317,14 +321,14 @@ def redis_url(redis_server: str) -> str:
 
 @pytest.fixture
 def portal(emulator: str) -> str:
-    """The URL of an emulated portal without leads, faults or counts."""
+    """The URL of an emulated portal without leads, faults or counted calls."""
     requests.post(f"{emulator}/_emulator/reset", timeout=60).raise_for_status()
     return emulator
 
 
 @pytest.fixture
 def webhook_url(portal: str) -> str:
-    """The webhook of that portal."""
+    """The webhook of an emulated portal without leads, faults or counted calls."""
     return f"{portal}/rest/1/local-webhook-code/"
 
 

@@ -20,26 +20,27 @@ from typing import NoReturn, Self
 from local.runner.processes import forked, supervisord
 from local.runner.processes.program import CHECKOUT
 
-#: The size of a request: module, folder, environment.
+#: The maximum size of a request in bytes: module, its arguments, environment and folder.
 _REQUEST_MAX = 100_000
+#: With each request: stdout, stderr, and the pipe to which the exit code is written.
 _DESCRIPTORS = 3
 
 
 class Fork:
     """A forked process, with the methods of `subprocess.Popen` that tests use."""
 
-    def __init__(self, pid: int, exit_code: int) -> None:
-        """`exit_code`: the descriptor from which its exit code can be read once it has ended."""
+    def __init__(self, pid: int, exit_code_pipe: int) -> None:
+        """`exit_code_pipe`: the descriptor from which the exit code of an ended process is read."""
         self.pid = pid
         self.returncode: int | None = None
-        self._exit_code = exit_code
+        self._exit_code_pipe = exit_code_pipe
 
     def poll(self) -> int | None:
-        """Its exit code; None while it runs."""
+        """The exit code of the process; None while it runs."""
         return self._read_exit_code(0)
 
     def wait(self, timeout: float) -> int:
-        """Wait for its end; returns its exit code.
+        """Wait until the process has ended; returns its exit code.
 
         Raises:
             subprocess.TimeoutExpired: it still runs.
@@ -50,7 +51,7 @@ class Fork:
         return code
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -63,9 +64,10 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
     def _read_exit_code(self, timeout_s: float) -> int | None:
-        if self.returncode is None and select.select([self._exit_code], [], [], timeout_s)[0]:
-            self.returncode = int(os.read(self._exit_code, 100))
-            os.close(self._exit_code)
+        pipe = self._exit_code_pipe
+        if self.returncode is None and select.select([pipe], [], [], timeout_s)[0]:
+            self.returncode = int(os.read(pipe, 100))
+            os.close(pipe)
         return self.returncode
 
 
@@ -80,7 +82,7 @@ class Forks:
                 cwd=CHECKOUT,
                 pass_fds=[other.fileno()],
             )
-        self._socket.recv(1)  # it has imported them
+        self._socket.recv(1)  # sent once the packages are imported
 
     def start(
         self,
@@ -89,18 +91,18 @@ class Forks:
         env: Mapping[str, str],
         folder: Path = CHECKOUT,
         stdout: int = subprocess.DEVNULL,
-        stderr: int = 2,
+        stderr: int = 2,  # this process's own
     ) -> Fork:
-        """Start `python -m module words`; `stdout` and `stderr` are descriptors."""
+        """Start `python -m module words`; `stdout` and `stderr` are descriptors of this process."""
         request = json.dumps([module, words, dict(env), str(folder)]).encode()
         with contextlib.ExitStack() as opened:
             if stdout == subprocess.DEVNULL:
                 stdout = os.open(os.devnull, os.O_WRONLY)
                 opened.callback(os.close, stdout)
-            exit_code, report = os.pipe()
+            exit_code_pipe, report = os.pipe()
             opened.callback(os.close, report)
             socket.send_fds(self._socket, [request], [stdout, stderr, report])
-            return Fork(int(self._socket.recv(100)), exit_code)
+            return Fork(int(self._socket.recv(100)), exit_code_pipe)
 
     def close(self) -> None:
         """End all forks and their parent."""
@@ -115,9 +117,13 @@ class Forks:
 
 
 def _serve(requests: socket.socket) -> None:
-    """Fork a program for each request and report its exit code, until the tests have ended."""
+    """Fork a program for each request and report its exit code, until the tests have ended.
+
+    Then kill the programs that still run.
+    """
+    # By the pidfd of each program: its pid, and the pipe to which its exit code is written.
     running: dict[int, tuple[int, int]] = {}
-    requests.send(b".")
+    requests.send(b".")  # ready
     while True:
         readable, _, _ = select.select([requests.fileno(), *running], [], [])
         for ended in running.keys() & set(readable):
@@ -139,6 +145,7 @@ def _serve(requests: socket.socket) -> None:
 
 
 def _report(pidfd: int, pid: int, report: int) -> None:
+    """Write the exit code of an ended program into its pipe."""
     os.close(pidfd)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with contextlib.suppress(BrokenPipeError):  # no test waits for it any more
@@ -152,7 +159,7 @@ def _become(  # noqa: PLR0917 - what a process consists of
     """Become this program."""
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    os.closerange(3, 1000)
+    os.closerange(3, 1000)  # the descriptors of the parent
     os.chdir(folder)
     forked.run(module, ("nice", "-n", "0", sys.executable, "-m", module, *words), env)
 

@@ -4,6 +4,7 @@ import struct
 
 import pika
 
+#: The flag of each property, in the order in which AMQP encodes them.
 _FLAGS = {
     "content_type": pika.BasicProperties.FLAG_CONTENT_TYPE,
     "headers": pika.BasicProperties.FLAG_HEADERS,
@@ -40,19 +41,23 @@ def nested_tables(depth: int) -> bytes:
     """A header table with tables inside each other, this many levels deep."""
     table = b""
     for _ in range(depth):
-        table = header(b"a", b"F", struct.pack(">I", len(table)) + table)
+        table = header(
+            b"a",
+            b"F",  # a table
+            struct.pack(">I", len(table)) + table,
+        )
     return table
 
 
 def nested_lists(depth: int) -> bytes:
     """A header table with lists inside each other, this many levels deep."""
-    value = b"V"
+    value = b"V"  # no value
     for _ in range(depth):
-        value = b"A" + struct.pack(">I", len(value)) + value
-    return b"\x01a" + value
+        value = b"A" + struct.pack(">I", len(value)) + value  # a list
+    return b"\x01a" + value  # the length of the name, the name "a", its value
 
 
-#: Headers that RabbitMQ accepts and pika cannot read, or that cannot be copied.
+#: Headers that RabbitMQ accepts, and that pika cannot read or cannot write again.
 HOSTILE = {
     "a timestamp beyond every calendar": header(b"t", b"T", struct.pack(">Q", 2**62)),
     "tables without end": nested_tables(5000),

@@ -26,7 +26,7 @@ class System(PrivateSystem):
     # Requests
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """A request to the edge, with any answer."""
+        """Send a request to the edge, and note the names and phones in it; returns any answer."""
         body = options.get("json")
         if isinstance(body, dict):
             personal = (body.get("full_name"), body.get("phone"))
@@ -73,19 +73,20 @@ class System(PrivateSystem):
     def await_relay_run(self) -> None:
         """Wait until a run of the relay that began after this call has ended.
 
-        That is the second one to end: the first may have begun before.
+        That is the second run to end: the first may have begun before.
         """
         for _ in range(2):
             self._await_tick((self.state.root / "relay.tick").stat().st_mtime_ns)
 
-    def _await_tick(self, last: int) -> None:
+    def _await_tick(self, last_mtime_ns: int) -> None:
+        """Wait until the relay has touched its file, whose time was `last_mtime_ns`."""
         tick = self.state.root / "relay.tick"
-        eventually(lambda: tick.stat().st_mtime_ns != last, 120, "the relay has run")
+        eventually(lambda: tick.stat().st_mtime_ns != last_mtime_ns, 120, "the relay has run")
 
     # Faults
 
     def kill(self, name: str) -> int:
-        """Kill -9 the process of this name, or the next if it has just ended; returns its pid."""
+        """Kill -9 the process of this name, or its successor if it just ended; returns the pid."""
         killed: list[int] = []
 
         def is_killed() -> bool:

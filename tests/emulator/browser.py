@@ -36,7 +36,7 @@ class Connection:
 
     async def _connect(self) -> None:
         self._session = aiohttp.ClientSession()
-        self._socket = await self._session.ws_connect(self._address, max_msg_size=0)
+        self._socket = await self._session.ws_connect(self._address, max_msg_size=0)  # any size
 
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
         self._calls += 1

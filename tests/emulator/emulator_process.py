@@ -33,7 +33,7 @@ class Emulator:
         return self.base + WEBHOOK
 
     def post(self, method: str, params: object = None, **kwargs: Any) -> requests.Response:
-        """A REST call with a JSON body; any answer."""
+        """Make a REST call with a JSON body; returns any answer, also an error."""
         options = {"timeout": 60, "allow_redirects": False, **kwargs}
         return self.session.post(self.webhook + method, json=params or {}, **options)
 
@@ -126,7 +126,7 @@ def start(state: Path, *options: str) -> Emulator:
         ],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONWARNINGS": ""},
+        env={**os.environ, "PYTHONWARNINGS": ""},  # the default, whatever the test run has
     )
     assert process.stdout is not None
     _, _, webhook, *_ = process.stdout.readline().split()  # Bitrix24 emulator: http://…/  board: …

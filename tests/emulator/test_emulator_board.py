@@ -77,6 +77,7 @@ def page(emulator: Emulator, chromium: Chromium) -> Iterator[tuple[Emulator, Win
 
 
 def center(browser: Window, selector: str) -> Any:
+    """The coordinates of the middle of an element, once there is one."""
     box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
     return browser.wait_for(
         f"document.querySelector({json.dumps(selector)}) && (() => {{ const b = {box};"

@@ -59,11 +59,11 @@ def test_b24pysdk_is_refused_as_by_the_real_portal(b24: tuple[Emulator, Any]) ->
 
 @pytest.fixture
 def fast(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bitrix]:
-    # It logs all that it sends, and an earlier test may have redirected logs of libraries to
-    # stdout.
+    # The client logs all that it sends, and an earlier test may have redirected logs of libraries
+    # to stdout.
     monkeypatch.setattr(logging.getLogger("fast_bitrix24"), "disabled", True)
     with asyncio.Runner() as runner:
-        # It takes the thread's loop; without one it makes a loop that it never closes.
+        # The client takes the thread's loop; without one it makes a loop that it never closes.
         asyncio.set_event_loop(runner.get_loop())
         yield Bitrix(emulator.webhook, verbose=False)
 

@@ -26,7 +26,7 @@ def test_every_key_of_a_fault_is_documented() -> None:
 
 
 def test_every_method_is_documented() -> None:
-    count = f"{len(METHODS) + 1} methods"
+    count = f"{len(METHODS) + 1} methods"  # and `batch`
     assert count in PAGE
     assert count in (Path(__file__).parents[2] / "emulator/README.md").read_text(encoding="utf-8")
     for name in METHODS:

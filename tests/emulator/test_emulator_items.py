@@ -105,7 +105,7 @@ def test_a_missing_item_is_not_found(emulator: Emulator, method: str) -> None:
     assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
 
 
-def test_other_entity_types_are_refused(emulator: Emulator) -> None:
+def test_an_unknown_or_missing_entity_type_is_refused(emulator: Emulator) -> None:
     response = emulator.post("crm.item.add", {"entityTypeId": 1030, "fields": {}})
     assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
     response = emulator.post("crm.item.add", {"fields": {}})

@@ -95,8 +95,7 @@ def test_selecting_all_fields_of_a_list_does_not_include_phones(
 
 
 def test_pages_hold_fifty(emulator: Emulator) -> None:
-    for start in (1, 51):
-        count = 50 if start == 1 else 20
+    for count in (50, 20):
         emulator.batch({f"c{number}": "crm.lead.add" for number in range(count)})
     first = emulator.call("crm.lead.list")
     assert (len(first["result"]), first["next"], first["total"]) == (50, 50, 70)

@@ -101,8 +101,8 @@ def test_any_parameters_get_a_proper_answer(emulator: Emulator, methods: list[st
 
     @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(bodies, st.booleans())
-    def attempt(body: dict[str, Any], lead: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
-        params = {**body, "entityTypeId": 1, "id": 1} if lead else body
+    def attempt(body: dict[str, Any], is_of_lead: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
+        params = {**body, "entityTypeId": 1, "id": 1} if is_of_lead else body
         data = json.dumps(params).encode()
         headers = {"Content-Type": "application/json"}
         for method in methods:

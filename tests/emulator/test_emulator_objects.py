@@ -16,15 +16,15 @@ def add(emulator: Emulator, entity: str, **fields: Any) -> int:
 
 @pytest.mark.parametrize("entity", ["lead", "deal", "contact", "company"])
 def test_all_types_are_added_changed_listed_and_deleted(emulator: Emulator, entity: str) -> None:
-    number = add(emulator, entity, TITLE="T", NAME="N", COMMENTS="a")
-    change = {"id": number, "fields": {"COMMENTS": "b"}}
+    object_id = add(emulator, entity, TITLE="T", NAME="N", COMMENTS="a")
+    change = {"id": object_id, "fields": {"COMMENTS": "b"}}
     assert emulator.result(f"crm.{entity}.update", change) is True
-    assert emulator.result(f"crm.{entity}.get", {"id": number})["COMMENTS"] == "b"
+    assert emulator.result(f"crm.{entity}.get", {"id": object_id})["COMMENTS"] == "b"
     listed = emulator.call(f"crm.{entity}.list", {"filter": {"COMMENTS": "b"}, "select": ["ID"]})
     assert (listed["result"], listed["total"]) == ([{"ID": "1"}], 1)
     assert emulator.result(f"crm.{entity}.fields")["ID"]["isReadOnly"] is True
-    assert emulator.result(f"crm.{entity}.delete", {"id": number}) is True
-    assert emulator.post(f"crm.{entity}.get", {"id": number}).json() == {
+    assert emulator.result(f"crm.{entity}.delete", {"id": object_id}) is True
+    assert emulator.post(f"crm.{entity}.get", {"id": object_id}).json() == {
         "error": "",
         "error_description": "Not found",
     }
@@ -46,8 +46,8 @@ def test_the_universal_methods_see_the_same_objects(
 
 def test_each_type_counts_its_own_ids_and_has_its_own_title(emulator: Emulator) -> None:
     for entity, title in (("lead", "Lead #1"), ("deal", "Deal #1"), ("company", "Company #1")):
-        number = add(emulator, entity)
-        assert emulator.result(f"crm.{entity}.get", {"id": number})["TITLE"] == title
+        object_id = add(emulator, entity)
+        assert emulator.result(f"crm.{entity}.get", {"id": object_id})["TITLE"] == title
 
 
 @pytest.mark.parametrize(
@@ -186,26 +186,26 @@ def test_a_batch_import_answers_for_each_item(emulator: Emulator) -> None:
 def test_items_of_a_directory_are_added_changed_and_deleted(emulator: Emulator) -> None:
     """Documentation: crm/status/."""
     fields = {"ENTITY_ID": "STATUS", "STATUS_ID": "CALL_LATER", "NAME": "Later", "SORT": 45}
-    number = emulator.result("crm.status.add", {"fields": fields})
-    status = emulator.result("crm.status.get", {"id": number})
+    object_id = emulator.result("crm.status.add", {"fields": fields})
+    status = emulator.result("crm.status.get", {"id": object_id})
     assert (status["STATUS_ID"], status["SYSTEM"], status["SORT"]) == ("CALL_LATER", "N", "45")
     emulator.add(STATUS_ID="CALL_LATER")
     repeat = emulator.post("crm.status.add", {"fields": fields})
     assert repeat.json()["error"] == "ERROR_CORE"
-    rename = {"id": number, "fields": {"NAME": "Much later"}}
+    rename = {"id": object_id, "fields": {"NAME": "Much later"}}
     assert emulator.result("crm.status.update", rename) is True
     items = emulator.result("crm.status.entity.items", {"entityId": "STATUS"})
     assert {"NAME": "Much later", "SORT": 45, "STATUS_ID": "CALL_LATER"} in items
-    used = emulator.post("crm.status.delete", {"id": number})
+    used = emulator.post("crm.status.delete", {"id": object_id})
     assert used.json()["error_description"] == "There are active items in this status."
     emulator.result("crm.lead.delete", {"id": 1})
-    assert emulator.result("crm.status.delete", {"id": number}) is True
+    assert emulator.result("crm.status.delete", {"id": object_id}) is True
     system_item = emulator.post("crm.status.delete", {"id": 1})
     assert system_item.status_code == 400
     assert system_item.json()["error_description"].startswith(
         "CRM System Status can be deleted only"
     )
-    missing = emulator.post("crm.status.get", {"id": number})
+    missing = emulator.post("crm.status.get", {"id": object_id})
     assert missing.json()["error_description"] == "Status is not found."
     types = emulator.result("crm.status.entity.types")
     assert {"STATUS", "SOURCE", "DEAL_STAGE"} <= {type_["ID"] for type_ in types}

@@ -26,9 +26,9 @@ BLOCKED = {
 
 
 def spend(emulator: Emulator, method: str = "crm.lead.add", seconds: float = 1) -> None:
-    """One call that costs this many simulated seconds, at a hundred times the speed.
+    """One call that costs this many emulated seconds, at a hundred times the speed.
 
-    A basket's ten minutes last six real seconds at this speed.
+    The ten minutes after which the call no longer counts last six real seconds at this speed.
     """
     emulator.set(command_ms=seconds * 1000, speed=100)
     emulator.result(method, {"id": 1})
@@ -179,7 +179,7 @@ def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
 
 def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
     """A setting makes the portal not interrupt requests."""
-    # It is cut after a second, and would continue for half a minute.
+    # The batch is cut after a second, and would continue for half a minute.
     emulator.set(command_ms=40_000, speed=60, cut="finish", operating_limit_s=10_000)
     response = emulator.post(
         "batch", {"cmd": {f"c{number}": "crm.lead.add" for number in range(50)}}
@@ -187,4 +187,4 @@ def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
     assert response.status_code == 504
     assert len(emulator.leads()) < 50
     emulator.set(speed=10_000)
-    eventually(lambda: len(emulator.leads()) == 50, 60, "it has finished")
+    eventually(lambda: len(emulator.leads()) == 50, 60, "the batch has finished")

@@ -65,11 +65,10 @@ def test_the_client_pybitrix24_works(emulator_over_tls: tuple[Emulator, Path]) -
 
 @pytest.mark.usefixtures("clients")
 def test_the_client_bitrix24_rest_works(emulator_over_tls: tuple[Emulator, Path]) -> None:
-    """It reads 60 leads in two pages, the second by itself."""
+    """The client reads 60 leads: it asks for the second page by itself."""
     program = python("with_bitrix24_rest.py")
-    results = run(
-        emulator_over_tls, *program, emulator_over_tls[0].webhook, rate_per_s=None
-    )  # it does not wait
+    # Without a limit, as this client does not keep to one.
+    results = run(emulator_over_tls, *program, emulator_over_tls[0].webhook, rate_per_s=None)
     assert results["added"] == list(range(1, 61))
     assert results["contact"]["item"]["name"] == "A"
     assert [int(row["ID"]) for row in results["listed"]] == list(range(1, 61))

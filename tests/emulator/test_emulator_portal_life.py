@@ -9,6 +9,7 @@ from tests.emulator.emulator_process import Emulator
 
 
 def as_manager(emulator: Emulator, method: str, params: object = None) -> requests.Response:
+    """A call by the webhook of user 2, who is no administrator."""
     url = f"{emulator.base}/rest/2/manager-webhook-code/{method}"
     return emulator.session.post(url, json=params or {}, timeout=60)
 

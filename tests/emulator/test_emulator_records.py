@@ -11,7 +11,8 @@ def error_of(emulator: Emulator, method: str, params: object) -> tuple[Any, str]
     return response.json()["error"], response.json()["error_description"]
 
 
-def requisite(emulator: Emulator) -> int:
+def add_requisite(emulator: Emulator) -> int:
+    """Add a requisite, and the company to which it belongs; returns its id."""
     emulator.result("crm.company.add", {"fields": {"TITLE": "x"}})
     fields = {"ENTITY_TYPE_ID": 4, "ENTITY_ID": 1, "PRESET_ID": 1, "NAME": "Main", "RQ_INN": "17"}
     return int(emulator.result("crm.requisite.add", {"fields": fields}))
@@ -19,11 +20,11 @@ def requisite(emulator: Emulator) -> int:
 
 def test_requisites_belong_to_a_company(emulator: Emulator) -> None:
     """Documentation: crm/requisites/universal/."""
-    number = requisite(emulator)
-    stored = emulator.result("crm.requisite.get", {"id": number})
+    requisite_id = add_requisite(emulator)
+    stored = emulator.result("crm.requisite.get", {"id": requisite_id})
     names = ("ENTITY_ID", "RQ_INN", "ACTIVE", "SORT", "DATE_MODIFY", "MODIFY_BY_ID", "RQ_KPP")
     assert [stored[name] for name in names] == ["1", "17", "Y", "500", "", None, None]
-    change = {"id": number, "fields": {"RQ_KPP": "5", "ENTITY_ID": 9}}
+    change = {"id": requisite_id, "fields": {"RQ_KPP": "5", "ENTITY_ID": 9}}
     assert emulator.result("crm.requisite.update", change) is True
     query = {"filter": {"RQ_KPP": "5"}, "select": ["ID", "ENTITY_ID"]}
     found = emulator.call("crm.requisite.list", query)
@@ -33,15 +34,15 @@ def test_requisites_belong_to_a_company(emulator: Emulator) -> None:
     assert text == "Entity not found."
     text = error_of(emulator, "crm.requisite.add", {"fields": {"ENTITY_TYPE_ID": 4}})[1]
     assert text == "ENTITY_ID is not defined or invalid."
-    assert emulator.result("crm.requisite.delete", {"id": number}) is True
-    text = error_of(emulator, "crm.requisite.get", {"id": number})[1]
+    assert emulator.result("crm.requisite.delete", {"id": requisite_id}) is True
+    text = error_of(emulator, "crm.requisite.get", {"id": requisite_id})[1]
     assert text == "The Requisite with ID '1' is not found"
 
 
 def test_bank_details_and_links_refer_to_requisites(emulator: Emulator) -> None:
     """Documentation: crm/requisites/bank-detail/, crm/requisites/links/."""
-    number = requisite(emulator)
-    bank = {"ENTITY_ID": number, "NAME": "Superbank", "RQ_BIK": "044525225"}
+    requisite_id = add_requisite(emulator)
+    bank = {"ENTITY_ID": requisite_id, "NAME": "Superbank", "RQ_BIK": "044525225"}
     assert emulator.result("crm.requisite.bankdetail.add", {"fields": bank}) == 1
     assert emulator.result("crm.requisite.bankdetail.get", {"id": 1})["RQ_BIK"] == "044525225"
     emulator.result("crm.item.add", {"entityTypeId": 31, "fields": {}})
@@ -75,7 +76,7 @@ def test_a_template_has_fields_of_its_own(emulator: Emulator) -> None:
 
 def test_an_object_has_one_address_of_a_type(emulator: Emulator) -> None:
     """Documentation: crm/requisites/addresses/."""
-    key = {"TYPE_ID": 1, "ENTITY_TYPE_ID": 8, "ENTITY_ID": requisite(emulator)}
+    key = {"TYPE_ID": 1, "ENTITY_TYPE_ID": 8, "ENTITY_ID": add_requisite(emulator)}
     address = {"fields": {**key, "CITY": "Riga"}}
     assert emulator.result("crm.address.add", address) is True
     assert error_of(emulator, "crm.address.add", address)[1] == "TypeAddress exists."

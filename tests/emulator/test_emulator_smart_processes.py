@@ -130,17 +130,17 @@ def test_an_invoice_is_an_item_with_a_number(emulator: Emulator) -> None:
 
 
 def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
-    number = emulator.result("crm.quote.add", {"fields": {"TITLE": "Furniture"}})
-    estimate = emulator.result("crm.quote.get", {"id": number})
+    quote_id = emulator.result("crm.quote.add", {"fields": {"TITLE": "Furniture"}})
+    estimate = emulator.result("crm.quote.get", {"id": quote_id})
     assert (estimate["QUOTE_NUMBER"], estimate["STATUS_ID"], estimate["CLOSED"]) == (
         "1",
         "DRAFT",
         "N",
     )
-    sent = {"id": number, "fields": {"STATUS_ID": "APPROVED"}}
+    sent = {"id": quote_id, "fields": {"STATUS_ID": "APPROVED"}}
     assert emulator.result("crm.quote.update", sent) is True
-    typed = emulator.result("crm.item.get", {"entityTypeId": 7, "id": number})["item"]
-    assert (typed["stageId"], typed["closed"]) == ("APPROVED", "Y")
+    item = emulator.result("crm.item.get", {"entityTypeId": 7, "id": quote_id})["item"]
+    assert (item["stageId"], item["closed"]) == ("APPROVED", "Y")
     answer = emulator.post("crm.quote.update", {"id": 9, "fields": {}}).json()
     assert answer["error_description"] == "Quote is not found"
     assert error_code(emulator, "crm.quote.delete", {"id": 9}) == "ERROR_CORE"
@@ -155,8 +155,8 @@ def test_product_rows_of_an_item_have_rounded_prices(emulator: Emulator) -> None
     prices = {name: row[name] for name in ("priceExclusive", "priceNetto", "priceBrutto")}
     assert prices == {"priceExclusive": 66666.67, "priceNetto": 83333.34, "priceBrutto": 100000.01}
     assert (row["discountSum"], row["measureCode"], row["customized"]) == (16666.67, 796, "Y")
-    typed = emulator.result("crm.item.get", {"entityTypeId": 2, "id": deal})["item"]
-    assert typed["opportunity"] == 160000
+    item = emulator.result("crm.item.get", {"entityTypeId": 2, "id": deal})["item"]
+    assert item["opportunity"] == 160000
     change = {"id": row["id"], "fields": {"price": 90000, "discountRate": 10, "taxRate": 10}}
     row = emulator.result("crm.item.productrow.update", change)["productRow"]
     assert (row["priceNetto"], row["priceBrutto"], row["quantity"]) == (90909.09, 100000, 2)
@@ -175,8 +175,8 @@ def test_product_rows_are_listed_replaced_and_deleted(emulator: Emulator) -> Non
     assert ([row["id"] for row in found["result"]["productRows"]], found["total"]) == ([1], 1)
     assert emulator.result("crm.item.productrow.delete", {"id": 1}) is None
     assert error_code(emulator, "crm.item.productrow.get", {"id": 1}) == "NOT_FOUND"
-    typed = emulator.result("crm.item.get", {"entityTypeId": 31, "id": owner["ownerId"]})["item"]
-    assert typed["opportunity"] == 30
+    item = emulator.result("crm.item.get", {"entityTypeId": 31, "id": owner["ownerId"]})["item"]
+    assert item["opportunity"] == 30
     missing = {"fields": {"ownerType": "D", "ownerId": 99}}
     assert error_code(emulator, "crm.item.productrow.add", missing) == "OWNER_NOT_FOUND"
     assert error_code(emulator, "crm.item.productrow.list", {"filter": {}}) == "INVALID_ARG_VALUE"

@@ -116,17 +116,17 @@ def test_lists_can_filter_by_and_select_user_fields(portal: Emulator) -> None:
 
 
 def test_a_mandatory_field_is_required_when_a_lead_is_added_or_moved(portal: Emulator) -> None:
-    number = portal.add()
+    lead_id = portal.add()
     add_field(portal, "CITY", "string", MANDATORY="Y")
     assert portal.result("crm.lead.fields")["UF_CRM_CITY"]["isRequired"] is True
     response = portal.post("crm.item.add", {"entityTypeId": 1, "fields": {}})
     assert response.json()["error"] == "CRM_FIELD_ERROR_REQUIRED"
-    assert portal.result("crm.lead.update", {"id": number, "fields": {"NAME": "x"}}) is True
-    move = {"id": number, "fields": {"STATUS_ID": "IN_PROCESS"}}
+    assert portal.result("crm.lead.update", {"id": lead_id, "fields": {"NAME": "x"}}) is True
+    move = {"id": lead_id, "fields": {"STATUS_ID": "IN_PROCESS"}}
     assert portal.post("crm.lead.update", move).status_code == 400
     move["fields"] = {"STATUS_ID": "IN_PROCESS", "UF_CRM_CITY": "Almaty"}
     assert portal.result("crm.lead.update", move) is True
-    clear = {"id": number, "fields": {"UF_CRM_CITY": ""}}
+    clear = {"id": lead_id, "fields": {"UF_CRM_CITY": ""}}
     assert portal.post("crm.lead.update", clear).status_code == 400
     portal.set(required_userfields="ignore")
     assert portal.add() == 2
@@ -193,7 +193,7 @@ def test_a_bad_definition_is_refused(emulator: Emulator, fields: Any, code: str)
     assert (response.status_code, response.json()["error"]) == (400, code)
 
 
-def test_user_fields_survive_a_restart_but_not_a_reset(portal: Emulator) -> None:
+def test_a_reset_deletes_user_fields(portal: Emulator) -> None:
     portal.control("POST", "reset")
     assert portal.result("crm.lead.userfield.list") == []
     assert "UF_CRM_WISH" not in portal.result("crm.lead.fields")

@@ -59,12 +59,13 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
         for held in own_process.objects():
             if isinstance(held, Publisher):
-                held.close(0.5)
+                held.close(timeout_s=0.5)
     # Other threads, such as the outbox's, also hold connections, and Python warns about open ones.
     for object_ in gc.get_objects():
         # Not isinstance: it asks weak proxies for the class of an object that may be gone.
         if issubclass(type(object_), Session):
-            # Without a socket its thread is about to connect: the next test closes it.
+            # A session without a socket is about to connect, in its thread: closed after the next
+            # test.
             with contextlib.suppress(AttributeError):
                 object_.close()
     del own_process
@@ -121,7 +122,8 @@ def pipeline(amqp_url: str) -> Iterator["Pipeline"]:
     from tests.integration.pipeline import Pipeline  # noqa: PLC0415 - as above
 
     parameters = pika.URLParameters(amqp_url)
-    parameters.heartbeat = 0  # the connection answers none while the test waits for something else
+    # No heartbeats: the connection answers none while the test does something else.
+    parameters.heartbeat = 0
     with pika.BlockingConnection(parameters) as connection:
         yield Pipeline(connection.channel())
 

@@ -18,11 +18,12 @@ from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import execute, function_client, rows
 from tests.servers import eventually
 
+#: The function of each queue.
 ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"}
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, webhook_url: str, state: Path) -> None:
-    """Configure no keys, no limits, short waits for retries, and none for a call that may run.
+    """Configure no keys, no limits, short waits for retries, and no wait for a lost call to end.
 
     The real waits for retries are checked in tests/unit/test_decide_outcomes.py.
     """
@@ -51,7 +52,7 @@ class Pipeline:
         self._functions = {queue: function_client(name) for queue, name in ROUTES.items()}
 
     def publish(self) -> None:
-        """Have the relay publish every event that no function has yet."""
+        """Have the relay publish every unpublished event, also those that are due later."""
         execute(
             "UPDATE events SET due_at = now() WHERE due_at IS NOT NULL AND published_at IS NULL"
         )
@@ -76,7 +77,7 @@ class Pipeline:
     @staticmethod
     def call() -> None:
         """Make one call to Bitrix24."""
-        with contextlib.suppress(BitrixError):  # its users are due again, or have failed
+        with contextlib.suppress(BitrixError):  # the call's users are due again, or have failed
             job.call_bitrix24("main")
 
     def run_round(self) -> bool:
@@ -88,7 +89,7 @@ class Pipeline:
         return not rows("SELECT FROM events WHERE state = 'open'")
 
     def run_rounds(self, times: int) -> None:
-        """Run enough rounds to see that some events stay open."""
+        """Run this many rounds, where some events stay open, so that `settle` would not return."""
         for _ in range(times):
             self.run_round()
 

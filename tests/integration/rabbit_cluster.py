@@ -47,7 +47,7 @@ class Cluster:
         self.url = nodes[0].url.replace(f":{self._ports[0]}/", f":{self.proxy.port}/")
 
     def route_to(self, number: int) -> None:
-        """Route the address to this node, for all clients."""
+        """Route the address to this node, and cut the connections of all clients."""
         self.proxy.retarget(self._ports[number])
         self.proxy.cut()
 

@@ -25,8 +25,8 @@ from tests.integration.conftest import (
 
 Leadline = Callable[..., CommandOutput]
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
-SITE, SITE_ENTRY = api_keys.create("site", frozenset({"read", "write"}), None)
-OPS, OPS_ENTRY = api_keys.create("ops.anna", frozenset({"read", "operate"}), None)
+SITE, SITE_ENTRY = api_keys.create("site", frozenset({"read", "write"}), days=None)
+OPS, OPS_ENTRY = api_keys.create("ops.anna", frozenset({"read", "operate"}), days=None)
 ME = f"{getpass.getuser()}@{socket.gethostname()}"
 
 
@@ -244,7 +244,7 @@ def test_audit_rows_are_pruned_like_events() -> None:
     )
     with audit.recorded("new"):
         pass
-    retention.run(0)
+    retention.run(until=0)
     assert [row["action"] for row in rows("SELECT action FROM audit")] == ["new"]
 
 
@@ -262,7 +262,7 @@ def test_a_rotated_key_keeps_the_idempotency_keys_of_its_holder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = create(**{"Idempotency-Key": "one"})
-    new, entry = api_keys.create("site", frozenset({"write"}), 30)
+    new, entry = api_keys.create("site", frozenset({"write"}), days=30)
     monkeypatch.setenv("API_KEYS", entry)
     answer = function_client("create_user").post(
         "/users", json=ANN, headers=authorized_by(new, **{"Idempotency-Key": "one"})

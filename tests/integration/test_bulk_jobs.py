@@ -29,7 +29,7 @@ def create_failed_users(number: int, reason: str = "no such field") -> list[int]
     """Users whose first write has failed."""
     phone = "+77001112233"
     ids: list[int] = [
-        write.create(NewUser(full_name="Ann", phone=phone), None).event.user.id
+        write.create(NewUser(full_name="Ann", phone=phone), key=None).event.user.id
         for _ in range(number)
     ]
     execute(
@@ -94,7 +94,7 @@ def test_a_job_concerns_one_reason_or_chosen_users() -> None:
     begin(reason_ids=(groups[2]["reason_id"],))
     jobs.advance(budget_s=30)
     assert waiting_ids() == other_users
-    begin(user_ids=(first, third, 10**9))
+    begin(user_ids=(first, third, 10**9))  # the last id is no user's
     jobs.advance(budget_s=30)
     assert waiting_ids() == [first, third, *other_users]
     assert shown_job(begin(user_ids=(second,)))["total"] == 1
@@ -302,7 +302,7 @@ def test_old_jobs_are_deleted_and_running_ones_kept() -> None:
     jobs.cancel(ended)
     execute("UPDATE bulk_jobs SET created_at = now() - interval '40 days'")
     execute("UPDATE bulk_jobs SET ended_at = now() - interval '31 days' WHERE state = 'cancelled'")
-    retention.run(0)
+    retention.run(until=0)
     assert [row["id"] for row in rows("SELECT CAST(id AS text) AS id FROM bulk_jobs")] == [running]
 
 

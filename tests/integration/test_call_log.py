@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("connected")
 
 
 def create(name: str = ANN, phone: str = PHONE) -> UserId:
-    return accept.create(NewUser(full_name=name, phone=phone), None).event.user.id
+    return accept.create(NewUser(full_name=name, phone=phone), key=None).event.user.id
 
 
 def calls_in_console(user_id: UserId) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def newest_calls(user_id: UserId) -> list[dict[str, Any]]:
 
 
 def fault(control: Control, action: str, **extra: Any) -> None:
-    """Have the portal answer its next create with this fault."""
+    """Have the portal answer its next create, or the next `count`, with this fault."""
     control("faults", "POST", [{"method": "crm.item.add", "action": action, "count": 1} | extra])
 
 
@@ -142,7 +142,7 @@ def test_a_shared_lookup_shows_each_user_only_its_own_lead(
 
 def test_a_call_for_several_writes_is_logged_with_the_newest(pipeline: Pipeline) -> None:
     user_id = create()
-    accept.change(user_id, Changes(full_name="Ann Second"), None, None)
+    accept.change(user_id, Changes(full_name="Ann Second"), expected_version=None, key=None)
     pipeline.settle()
     newest, older = timeline.last_calls(user_id)
     assert newest["calls"][0]["params"]["fields"]["title"] == "Ann Second"
@@ -209,10 +209,12 @@ def test_an_erasure_deletes_the_calls_and_a_late_reply_restores_none(
     user_id = create()
     other = create(BOB, "+77012223344")
     pipeline.settle()
-    event = accept.change(user_id, Changes(full_name="Ann Second"), None, None).event
+    event = accept.change(
+        user_id, Changes(full_name="Ann Second"), expected_version=None, key=None
+    ).event
     assert len(stored_calls()) == 2
     erase.erase(user_id)
-    assert [ANN in text for text in stored_calls()] == [False]
+    assert [ANN in text for text in stored_calls()] == [False], "only those for Bob are left"
     reply = {"action": event.action, "user_id": user_id, "event_id": str(event.id)}
     call = {"at_ms": 1, "ms": 1, "status": 200, "method": "x", "params": {"title": ANN}}
     settle.apply([ReceivedReply(Reply(status="success", bitrix_lead_id=9, calls=[call], **reply))])
@@ -234,7 +236,7 @@ for _ in range(5000):
     ids=("text", "map", "empty", "numbers", "nul", "surrogate", "deep", "many"),
 )
 def test_a_reply_with_any_list_of_calls_settles_and_can_be_shown(hostile: Any) -> None:
-    event = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
+    event = write.create(NewUser(full_name=ANN, phone=PHONE), key=None).event
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     settle.apply(
         [ReceivedReply(Reply(status="success", bitrix_lead_id=5, calls=hostile, **fields))]
@@ -265,7 +267,7 @@ def test_the_command_line_masks_calls_and_audits_their_disclosure(
 def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    event = write.create(NewUser(full_name=ANN, phone=PHONE), None).event
+    event = write.create(NewUser(full_name=ANN, phone=PHONE), key=None).event
     execute("UPDATE events SET correlation_id = 'mine'")
 
     def found_ids() -> list[int]:
@@ -284,5 +286,5 @@ def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
     assert found_ids() == [], "an indexed event is found by the index only"
 
 
-def test_the_console_reveals_to_operators_only() -> None:
+def test_without_keys_calls_are_revealed_to_the_consoles_own_page_only() -> None:
     assert function_client("console").post("/api/users/1/sent", json={}).status_code == 403

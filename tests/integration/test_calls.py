@@ -320,7 +320,7 @@ def test_a_user_with_a_full_page_of_leads_does_not_affect_the_others(
 ) -> None:
     fields = {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2", "TITLE": "Copy"}
     copy = Command("crm.lead.add", {"fields": fields})
-    for _ in range(2):
+    for _ in range(2):  # 60 leads: more than a page, and than a batch takes
         portal_session.portal_client().call({f"c{number}": copy for number in range(30)})
     work_queue().call_ms = 0  # as if Redis had been up for longer than any call
     for user_id in range(1, 6):
@@ -404,7 +404,7 @@ def test_an_unconfirmed_reply_is_sent_later_and_the_lead_is_left_alone(
     job.call_bitrix24("main")
     assert len(take_replies(amqp_url)) == 1
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
-    connection.channel().queue_delete(topology.REPLIES)  # replaced later, too late for this reply
+    connection.channel().queue_delete(topology.REPLIES)  # the next reply finds no queue
     connection.close()
     put(2)
     job.call_bitrix24("main")

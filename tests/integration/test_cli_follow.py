@@ -72,7 +72,7 @@ def interrupt(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def create() -> int:
-    return write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event.user.id
+    return write.create(NewUser(full_name="Ann", phone="+77001112233"), key=None).event.user.id
 
 
 def test_the_status_is_repeated_until_it_is_interrupted() -> None:

@@ -114,15 +114,15 @@ def test_a_file_that_cannot_be_written_is_named(leadline: Leadline, write: Write
     assert "none/rejected.csv: No such file" in error["message"]
 
 
-@pytest.mark.parametrize(("number", "output"), [(20, "rejected lines, and why"), (23, "3 more")])
+@pytest.mark.parametrize(("number", "note"), [(20, "rejected lines, and why"), (23, "3 more")])
 def test_every_rejected_line_is_shown_or_the_rest_is_counted(
-    leadline: Leadline, write: Write, tmp_path: Path, number: int, output: str
+    leadline: Leadline, write: Write, tmp_path: Path, number: int, note: str
 ) -> None:
     file = write("people.csv", "full_name,phone\n" + "Bo,wrong\n" * number)
     answer = leadline("import", file)
     assert answer.code == 1
     assert answer.err.count("phone:") == 20
-    assert output in answer.err
+    assert note in answer.err
     with (tmp_path / "people.rejected.csv").open(encoding="utf-8") as rejected:
         assert len(list(csv.DictReader(rejected))) == number
 
@@ -230,7 +230,7 @@ LEADS = "SELECT id, bitrix_lead_id, sync_status, stage FROM users ORDER BY id"
 def test_users_of_another_system_keep_their_ids_and_leads(
     leadline: Leadline, write: Write, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", postgres)
+    monkeypatch.setenv("DATABASE_URL", postgres)  # the owner's: only the owner may choose ids
     file = write("people.csv", EXISTING)
     assert leadline("import", file, *KEEP_IDS, "--json").json["created"] == 2
     assert [tuple(row.values()) for row in rows(LEADS)] == [

@@ -89,6 +89,7 @@ def test_comments_and_other_entries_stay_as_they_are(leadline: Leadline, file: P
 def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, file: Path) -> None:
     plain = "plain-key-of-the-tests-of-128-bits"
     expired = "gone:read:ll_abcde:2020-01-31:" + "a" * 64
+    # The second is too short, the third has expired, the fourth names no scope.
     file.write_text(f"{plain}\nhunter2\n{expired}\nraed:{plain}\n")
     create(leadline, "crm-form", "--scope", "write", "--days", 1, "--file", file)
     output = leadline("keys", "list", "--json")
@@ -103,7 +104,7 @@ def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, fi
 
 
 def test_a_line_with_a_second_key_is_left_alone(leadline: Leadline, file: Path) -> None:
-    lines = [api_keys.create(name, frozenset({"read"}), None)[1] for name in ("one", "two")]
+    lines = [api_keys.create(name, frozenset({"read"}), days=None)[1] for name in ("one", "two")]
     file.write_text(" ".join(lines))
     output = leadline("keys", "revoke", "one")
     assert (output.code, "put each on its own line" in output.err) == (2, True)

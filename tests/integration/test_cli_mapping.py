@@ -125,7 +125,7 @@ def test_an_import_takes_the_fields_and_an_export_writes_them(
     output = leadline("import", people, *mapped)
     assert output.code == 1
     assert "budget" in (tmp_path / "people.rejected.csv").read_text()
-    assert leadline("import", people, *mapped, "--skip-rejected").code in {0, 1}
+    assert leadline("import", people, *mapped, "--skip-rejected").code == 1
     stored = rows("SELECT full_name, fields FROM users ORDER BY id")
     assert [row["fields"] for row in stored] == [{"email": "ann@example.com", "budget": 12.5}, None]
     exported = leadline("export").out.decode().splitlines()

@@ -55,14 +55,14 @@ def dump(ann: UserId, tmp_path: Path) -> Path:
         check=True,
         timeout=60,
     )
-    write.change(ann, Move(stage="JUNK"), None, None)
+    write.change(ann, Move(stage="JUNK"), expected_version=None, key=None)
     create(BOB)
     disconnect()
     return file
 
 
 def create(user: NewUser) -> UserId:
-    return write.create(user, None).event.user.id
+    return write.create(user, key=None).event.user.id
 
 
 def disconnect() -> None:

@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "functions/console/page"
 
 
 def create(name: str = "Ann", phone: str = "+77001112233") -> int:
-    return write.create(NewUser(full_name=name, phone=phone), None).event.user.id
+    return write.create(NewUser(full_name=name, phone=phone), key=None).event.user.id
 
 
 def make_older(user_id: int) -> None:
@@ -138,6 +138,7 @@ def test_a_user_is_found_by_its_external_id() -> None:
 @pytest.mark.usefixtures("in_postgres")
 def test_users_are_filtered_by_the_time_of_their_last_activity() -> None:
     old, settled, written = create(), create(), create()
+    # An event's id begins with its time; the last digit is added below.
     long_ago = "00000000-0001-7000-8000-00000000000"
     for number, user_id in enumerate((old, settled), 1):
         execute(

@@ -17,7 +17,7 @@ from tests.integration.conftest import CommandOutput, execute, function_client
 
 Leadline = Callable[..., CommandOutput]
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
-OPS, OPS_ENTRY = api_keys.create("ops.anna", frozenset({"read", "operate"}), None)
+OPS, OPS_ENTRY = api_keys.create("ops.anna", frozenset({"read", "operate"}), days=None)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def status() -> Any:
 
 
 def record_worker_heartbeat() -> None:
-    worker_heartbeats().beat("worker", "https://example.bitrix24.com")
+    worker_heartbeats().beat("worker", site="https://example.bitrix24.com")
 
 
 @pytest.mark.usefixtures("in_redis")
@@ -79,10 +79,10 @@ def test_without_a_worker_or_a_connector_the_verdict_is_stopped() -> None:
 def test_the_verdict_shows_a_used_up_budget_and_when_it_frees() -> None:
     record_worker_heartbeat()
     assert status()["verdict"]["state"] == "healthy"
-    write.create(NewUser(full_name="Ann", phone="+77001112233"), None)
+    write.create(NewUser(full_name="Ann", phone="+77001112233"), key=None)
     reserved = operating_budget().reserve(Counter({leads.ADD: 1}))
     timing = Timing(commands=1, seconds=2.0, used_s=469.5, reset_in_s=90.0)
-    operating_budget().record(reserved, {leads.ADD: timing}, 2.0)
+    operating_budget().record(reserved, {leads.ADD: timing}, spent_s=2.0)
     found = status()
     assert (found["verdict"]["state"], found["verdict"]["reason"]) == ("slowed", "operating_budget")
     values = found["verdict"]["values"]
@@ -131,7 +131,7 @@ def test_the_status_shows_the_portals_site_and_nothing_else_of_the_webhook() -> 
 def test_the_forecast_uses_the_measured_rates() -> None:
     record_worker_heartbeat()
     for _ in range(4):
-        write.create(NewUser(full_name="Ann", phone="+77001112233"), None)
+        write.create(NewUser(full_name="Ann", phone="+77001112233"), key=None)
     execute(
         "UPDATE events SET state = 'synced', attempts = 1, due_at = NULL,"
         " settled_at = now() - interval '2 minutes' WHERE user_id <= 2"

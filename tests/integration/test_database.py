@@ -103,8 +103,8 @@ def test_a_stopped_server_is_down_and_recovers(db: Database, server: PrivateServ
 def test_a_hanging_connection_is_given_up_and_not_reused(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", -1)  # clients wait 2 s longer
-    # Without this, the server would set a limit itself, and answer in time.
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", -1)  # clients add 2 s: they wait for 1 s
+    # New connections must not send `SET statement_timeout`: the server itself would end statements.
     monkeypatch.setattr("pg8000.native.Connection.run", lambda *_: None)
     (row,) = db.run("SELECT pg_backend_pid() AS pid")
     os.kill(row["pid"], signal.SIGSTOP)
@@ -220,6 +220,6 @@ def test_concurrent_migrations_apply_each_step_once(server: PrivateServer) -> No
     assert as_admin(url, "SELECT count(*) FROM users") == [[1]]
 
 
-def test_an_up_to_date_database_is_recognised_without_the_migration_tool() -> None:
+def test_the_newest_migration_is_known_without_the_migration_tool() -> None:
     scripts = ScriptDirectory(str(MIGRATIONS))
     assert scripts.get_current_head() == newest()

@@ -30,7 +30,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 @pytest.fixture(scope="module")
 def roots(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The CA file that signed the server's certificate."""
-    authority, folder = trustme.CA(), tmp_path_factory.mktemp("roots")
+    authority = trustme.CA()
+    folder = tmp_path_factory.mktemp("roots")
     certificate = authority.issue_cert("localhost")
     data = server.state.root / "postgres"
     certificate.private_key_pem.write_to_path(str(data / "server.key"))
@@ -118,15 +119,15 @@ def test_migrations_connect_by_the_same_rules(server: PrivateServer, roots: Path
     with pytest.raises(DatabaseDown):
         migrate(url(server, sslmode="verify-full", sslrootcert=roots))
     plain = Database(server.url)
-    data = server.state.root / "postgres" / "pg_hba.conf"
-    rules = data.read_text(encoding="utf-8")
+    rules_file = server.state.root / "postgres" / "pg_hba.conf"
+    rules = rules_file.read_text(encoding="utf-8")
     try:
-        data.write_text(f"hostnossl all leadline all reject\n{rules}", encoding="utf-8")
+        rules_file.write_text(f"hostnossl all leadline all reject\n{rules}", encoding="utf-8")
         plain.run("SELECT pg_reload_conf()")
         eventually(lambda: _is_refused(server), 60, "clients without TLS are refused")
         migrate(url(server, "localhost", sslmode="verify-full", sslrootcert=roots))
     finally:
-        data.write_text(rules, encoding="utf-8")
+        rules_file.write_text(rules, encoding="utf-8")
         plain.run("SELECT pg_reload_conf()")
         plain.close()
 

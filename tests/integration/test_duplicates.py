@@ -41,7 +41,7 @@ def national_phone(number: int) -> str:
 
 def create_user(number: int, name: str = "") -> UserId:
     new_user = NewUser(full_name=name or f"User {number}", phone=phone(number))
-    return accept.create(new_user, None).event.user.id
+    return accept.create(new_user, key=None).event.user.id
 
 
 def call_portal(method: str, **params: object) -> Any:
@@ -95,7 +95,7 @@ def test_a_user_is_linked_to_the_one_open_lead_with_its_phone(
     assert commands_sent(control, FIND) == 1, "five users share a command"
     linked_users = rows("SELECT bitrix_lead_id FROM users ORDER BY id LIMIT 3")
     assert [row["bitrix_lead_id"] for row in linked_users] == ids
-    accept.change(users[0], Changes(full_name="Renamed"), None, None)
+    accept.change(users[0], Changes(full_name="Renamed"), expected_version=None, key=None)
     pipeline.settle()
     assert commands_sent(control, FIND) == 1, "an update is not preceded by a search"
 
@@ -120,7 +120,7 @@ def emails(field_map: Callable[[str], None]) -> None:
 
 def create_with_emails(number: int, **emails: str) -> UserId:
     new_user = with_fields(NewUser)(full_name=f"User {number}", phone=phone(number), **emails)
-    return accept.create(new_user, None).event.user.id
+    return accept.create(new_user, key=None).event.user.id
 
 
 def email_rows(*values: str) -> list[dict[str, str]]:
@@ -207,6 +207,7 @@ def test_a_claim_that_another_user_holds_is_respected(control: Control, pipeline
     """Two workers have read the same lead, and both are about to link it."""
     by_hand = add_lead(1)
     user_id = create_user(1)
+    # User 900 has claimed the lead, for ten minutes.
     client().set(f"{work_queue().prefix}claim:{by_hand}", "900", px=600_000)
     pipeline.settle()
     found = all_leads(control)
@@ -298,7 +299,7 @@ def test_a_held_user_is_synced_with_its_newest_write(
     second = add_lead(1)
     held = create_user(1)
     pipeline.run_rounds(6)
-    accept.change(held, Changes(full_name="Newer"), None, None)
+    accept.change(held, Changes(full_name="Newer"), expected_version=None, key=None)
     pipeline.run_rounds(6)
     assert leadline("held", "--json").json["held"][0]["version"] == 2
     leadline("held", held, "--link", second)
@@ -313,7 +314,7 @@ def test_a_lead_closed_after_the_search_is_not_linked(control: Control, pipeline
     user_id = create_user(1)
     pipeline.publish()
     pipeline.deliver("bitrix_queue")
-    pipeline.call()  # found
+    pipeline.call()  # finds the lead
     call_portal("crm.lead.update", id=by_hand, fields={"STATUS_ID": "JUNK"})
     pipeline.settle()
     found = all_leads(control)
@@ -407,7 +408,7 @@ def test_a_new_lead_is_attached_to_the_contact_with_its_phone(
         for origin, lead_id in lead_ids.items()
     }
     assert int(attached[str(users[0])]) == contact_id
-    assert [attached[str(user_id)] or 0 for user_id in users[1:]] == [0, 0]
+    assert [attached[str(user_id)] or 0 for user_id in users[1:]] == [0, 0], "two contacts, or none"
 
 
 def test_several_contacts_hold_a_user(

@@ -49,7 +49,7 @@ def _running(command: list[str], port: int, **env: str) -> Iterator[subprocess.P
         eventually(lambda: _listens(port), WITHIN_S, "the process listens")
         yield process
     finally:
-        if _listens(port):  # a second signal would end it before its own exit
+        if _listens(port):  # a second signal would end the process before its own exit
             process.terminate()
         assert exit_code_of(process) == 0
 
@@ -118,7 +118,7 @@ def test_an_address_that_does_not_answer_is_tried_last_from_then_on(
     async def peers(port: int) -> list[str]:
         edge = tcp_proxy.Edge("edge", port)
         found = [await edge.connect()]
-        # From now on, waiting for it would fail the test.
+        # From now on, waiting for the silent address would fail the test.
         monkeypatch.setattr(tcp_proxy, "_CONNECT_S", (10 * WITHIN_S,))
         found += [await asyncio.wait_for(edge.connect(), WITHIN_S) for _ in range(3)]
         for connection in found:
@@ -185,7 +185,8 @@ def test_a_stopping_edge_serves_its_open_connections_once_more(
     free_port: FreePort, tmp_path: Path
 ) -> None:
     """A request may be on its way, and a client can't know whether it was processed."""
-    port, config = free_port(), tmp_path / "edge.json"
+    port = free_port()
+    config = tmp_path / "edge.json"
     config.write_text(json.dumps({"functions": {}}))
     command = [sys.executable, "-m", "local.gateway"]
     env = {"PORT": str(port), "LEADLINE_AUTH": "off", "LEADLINE_EDGE": str(config)}

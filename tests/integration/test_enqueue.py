@@ -24,12 +24,13 @@ pytestmark = pytest.mark.usefixtures("in_redis")
 
 
 def delivery(
-    user: int, *, name: str = "Ann", call: str = "call", queue: str = topology.REPLIES
+    user: int, *, name: str = "Ann", correlation_id: str = "call", queue: str = topology.REPLIES
 ) -> Delivery:
     state = {"id": user, "full_name": name, "phone": "+77001112233", "stage": "NEW"}
     data = {"action": "create_card", "user": state, "replyQueue": queue}
-    trace = trace_context.trace_from_headers(call, None)
-    return Delivery({"pattern": "user_created", "data": data}, f"m-{user}-{name}", {}, trace)
+    trace = trace_context.trace_from_headers(correlation_id, None)
+    body = {"pattern": "user_created", "data": data}
+    return Delivery(body, message_id=f"m-{user}-{name}", attributes={}, trace=trace)
 
 
 def lease_waiting_events() -> dict[int, list[tuple[str, str]]]:
@@ -47,7 +48,7 @@ def test_many_events_are_enqueued_at_once_and_wake_one_worker(
     processors: list[Any] = [add_context, logged]
     bound = structlog.wrap_logger(None, processors)
     monkeypatch.setattr(enqueue, "log", bound)
-    enqueue.enqueue_events([delivery(user, call=f"call-{user}") for user in range(1, 21)])
+    enqueue.enqueue_events([delivery(user, correlation_id=f"call-{user}") for user in range(1, 21)])
     assert rq_jobs.rq_queue().count == 1
     received = [line for line in logged.entries if line["event"] == "event received"]
     assert [line["correlation_id"] for line in received] == [
@@ -68,7 +69,7 @@ def test_a_batch_with_an_unprocessable_event_enqueues_none() -> None:
 
 def test_events_of_one_user_without_versions_keep_their_order() -> None:
     names = ("Ann", "Bob", "Cid")
-    enqueue.enqueue_events([delivery(7, name=name, call=name) for name in names])
+    enqueue.enqueue_events([delivery(7, name=name, correlation_id=name) for name in names])
     (entry,) = work_queue().lease(50).entries
     assert entry.state is not None
     assert entry.state.full_name == "Cid"
@@ -81,7 +82,7 @@ def our_message(version: int, *, name: str = "Ann", stage: str = "NEW", **sent: 
     action = "create_card" if version == 1 else "update_card"
     fields = {"version": version, "occurred_at": datetime.now(UTC).isoformat()}
     data = {"action": action, "user": user, "replyQueue": topology.REPLIES, **fields}
-    return Delivery(data, f"m-{version}", sent)
+    return Delivery(data, message_id=f"m-{version}", attributes=sent)
 
 
 @pytest.fixture
@@ -106,7 +107,9 @@ def mark_applied(version: int) -> None:
     """Make this version, which set all fields, the last applied state of user 7."""
     enqueue.enqueue_events([our_message(version, **{CHANGED: "full_name,phone,stage"})])
     written = settle_applied(
-        lease_one(), LastApplied(5, "Ann", "+77001112233", 9), is_create=version == 1
+        lease_one(),
+        LastApplied(lead_id=5, full_name="Ann", phone="+77001112233", phone_row=9),
+        is_create=version == 1,
     )
     assert work_queue().release([written]) == [True]
 

@@ -63,11 +63,13 @@ def log_lines() -> Iterator[list[Any]]:
 
 def create(**extra: str) -> UserId:
     new = NewUser(**{"full_name": NAME, "phone": PHONE, **extra})
-    return accept.create(new, None).event.user.id
+    return accept.create(new, key=None).event.user.id
 
 
 def rename(user_id: UserId) -> None:
-    accept.change(user_id, Changes(full_name=RENAMED, phone=SECOND_PHONE), None, None)
+    accept.change(
+        user_id, Changes(full_name=RENAMED, phone=SECOND_PHONE), expected_version=None, key=None
+    )
 
 
 def delete(user_id: int, **headers: str) -> Any:
@@ -118,7 +120,7 @@ def all_messages(url: str) -> str:
         for queue in topology.all_queues():
             while (got := channel.basic_get(queue.name))[0] is not None:
                 found.append(repr(got))
-        channel.basic_nack(0, multiple=True, requeue=True)
+        channel.basic_nack(0, multiple=True, requeue=True)  # 0: all that were fetched
     return "\n".join(found)
 
 
@@ -167,7 +169,7 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
     log_lines: list[Any],
 ) -> None:
     """Erased amid a failed write, an unpublished one, waiting replies and two dead letters."""
-    key = IdempotencyKey("a client", "k1", b"hash")
+    key = IdempotencyKey(caller="a client", key="k1", fingerprint=b"hash")
     new = NewUser(full_name=NAME, phone=PHONE)
     user_id = accept.create(new, key).event.user.id
     other = create(full_name="Bob", phone="+77012000001")
@@ -175,12 +177,12 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
     refuse(control, f"{NAME} {PHONE} is not valid")
     rename(user_id)  # this write fails, and the portal quotes the person
     pipeline.settle()
-    accept.change(user_id, Move(stage="IN_PROCESS"), None, None)
+    accept.change(user_id, Move(stage="IN_PROCESS"), expected_version=None, key=None)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
     pipeline.call()  # its reply waits in bitrix.responses
     rename(user_id)
-    accept.change(user_id, Changes(full_name=NAME), None, None)
+    accept.change(user_id, Changes(full_name=NAME), expected_version=None, key=None)
     pipeline.publish()  # these wait in bitrix_queue
     unreadable = f"{work_queue().prefix}unreadable:{user_id}"
     client().hset(unreadable, "agreed", f"{NAME} {PHONE}")
@@ -480,7 +482,7 @@ def test_a_precondition_holds_for_an_erasure() -> None:
 
 
 def test_a_repeated_request_does_not_create_the_user_again() -> None:
-    key = IdempotencyKey("a client", "k1", b"hash")
+    key = IdempotencyKey(caller="a client", key="k1", fingerprint=b"hash")
     new = NewUser(full_name=NAME, phone=PHONE)
     user_id = accept.create(new, key).event.user.id
     erase.erase(user_id)

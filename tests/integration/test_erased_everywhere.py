@@ -182,15 +182,17 @@ def test_an_erasure_removes_the_person_from_each_place(  # noqa: PLR0917 - fixtu
     pipeline.settle()
     quoted = f"{NAME} ({EMAIL}, {SECOND_PHONE}) is not valid"  # also a former name
     refuse(control, "crm.item.update", quoted)
-    accept.change(user_id, Changes(full_name=RENAMED, phone=SECOND_PHONE), None, None)
+    accept.change(
+        user_id, Changes(full_name=RENAMED, phone=SECOND_PHONE), expected_version=None, key=None
+    )
     pipeline.settle()
     function_client("outbox_relay").post("/")
     assert leadline("plan", "--json").code == 2
-    accept.change(user_id, Move(stage="IN_PROCESS"), None, None)
+    accept.change(user_id, Move(stage="IN_PROCESS"), expected_version=None, key=None)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
     client().hset(f"{work_queue().prefix}unreadable:{user_id}", "agreed", f"{NAME} {PHONE}")
-    accept.change(user_id, Changes(full_name=NAME), None, None)
+    accept.change(user_id, Changes(full_name=NAME), expected_version=None, key=None)
     assert tables_with_traces() == PERSONAL
     assert traces_in(all_redis_keys(in_redis))
     assert key_names() <= PERSONAL_KEYS | IMPERSONAL_KEYS

@@ -87,7 +87,7 @@ def mapped(connected: None, field_map: Callable[[str], None]) -> None:
 
 def create(number: int, fields: dict[str, Any]) -> None:
     content = {"full_name": f"User {number}", "phone": f"+7700111220{number}"}
-    accept.create(with_fields(NewUser).model_validate({**content, **fields}), None)
+    accept.create(with_fields(NewUser).model_validate({**content, **fields}), key=None)
 
 
 def stored_users() -> list[dict[str, Any]]:

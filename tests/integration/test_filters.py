@@ -65,11 +65,11 @@ def catch_up() -> None:
 
 
 def create(name: str = "Ann", stage: str = "NEW") -> Event:
-    return write.create(NewUser(full_name=name, phone=PHONE, stage=stage), None).event
+    return write.create(NewUser(full_name=name, phone=PHONE, stage=stage), key=None).event
 
 
 def change(event: Event, request: Changes | Move) -> Event:
-    return write.change(event.user.id, request, None, None).event
+    return write.change(event.user.id, request, expected_version=None, key=None).event
 
 
 def settle_event(event: Event, *, is_synced: bool) -> None:
@@ -159,7 +159,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def failed_users_are_listed(self) -> None:
         failed = [user.event.user.id for user in self.users if user.sync == "failed"]
-        assert failed_users.ids(FailedFilter(), 100, 0) == failed
+        assert failed_users.ids(FailedFilter(), limit=100, after=0) == failed
 
     def _any_user(self, data: st.DataObject) -> list[ExpectedUser]:
         """Any one of the users; an empty list if there is none."""

@@ -23,7 +23,7 @@ from tests.integration.pipeline import Pipeline
 pytestmark = pytest.mark.usefixtures("connected")
 
 Leadline = Callable[..., CommandOutput]
-#: Methods that change something in the portal.
+#: How the names of methods end that change something in the portal.
 WRITING = ("add", "update", "delete", "Import", "import")
 
 
@@ -33,7 +33,7 @@ def phone(number: int) -> str:
 
 def create_user(number: int, name: str = "") -> UserId:
     new_user = NewUser(full_name=name or f"User {number}", phone=phone(number))
-    return accept.create(new_user, None).event.user.id
+    return accept.create(new_user, key=None).event.user.id
 
 
 def create_failed_user(number: int) -> int:
@@ -163,7 +163,7 @@ def test_users_changed_since_the_plan_are_skipped_and_reported(
     renamed, moved, claimed, late, gone, unchanged = (create_user(n) for n in range(1, 7))
     ids = {number: add_lead(number) for number in (2, 3, 5)}
     assert leadline("plan", "--json").code == 2
-    accept.change(renamed, Changes(full_name="Another"), None, None)
+    accept.change(renamed, Changes(full_name="Another"), expected_version=None, key=None)
     call_portal("crm.lead.update", id=ids[2], fields={"STATUS_ID": "JUNK"})
     call_portal("crm.lead.update", id=ids[3], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
     add_lead(4)
@@ -185,8 +185,8 @@ def test_changes_after_apply_create_no_duplicate(
     ids = {number: add_lead(number) for number in range(1, 6)}
     assert leadline("plan").code == 2
     assert leadline("apply", "--yes", "--json").json["entered"] == 5
-    accept.change(renamed, Changes(full_name="Another"), None, None)
-    accept.change(moved, Changes(phone=phone(99)), None, None)
+    accept.change(renamed, Changes(full_name="Another"), expected_version=None, key=None)
+    accept.change(moved, Changes(phone=phone(99)), expected_version=None, key=None)
     call_portal("crm.lead.delete", id=ids[3])
     call_portal("crm.lead.update", id=ids[4], fields={"ORIGINATOR_ID": "x", "ORIGIN_ID": "1"})
     erase.erase(erased)
@@ -291,7 +291,7 @@ def test_a_plan_matches_by_email_too(
     def create_with_email(number: int, email: str) -> int:
         content = {"full_name": f"User {number}", "phone": phone(number), "email": email}
         new_user = with_fields(NewUser).model_validate(content)
-        return accept.create(new_user, None).event.user.id
+        return accept.create(new_user, key=None).event.user.id
 
     ann, bob, cid = (create_with_email(n, f"{n}@example.com") for n in (1, 2, 3))
     by_email = add_lead(900, EMAIL=[{"VALUE": "other@example.com"}, {"VALUE": " 1@EXAMPLE.com"}])

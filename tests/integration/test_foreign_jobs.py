@@ -94,6 +94,7 @@ def test_callbacks_and_webhooks_of_a_job_are_not_called(
     ours: list[Any] = [JOB, None, [], {"portal": "main"}]
     enqueue(ours, webhooks=hooks, **dict.fromkeys(names, callback))
     work()
+    # `print` would print its arguments, of which a job is the first.
     assert "<CallJob" not in capfd.readouterr().out
     assert FailedJobRegistry(queue=rq_jobs.rq_queue()).get_job_ids() == []
 
@@ -120,10 +121,10 @@ def test_a_malformed_job_does_not_end_a_worker(enqueue: Callable[..., str]) -> N
     put_job(b"\xff\xfe", data=b"x")
     enqueue([JOB, None, [], {"portal": "main"}])
     refused = refused_count()
-    ran = Worker(
+    worker = Worker(
         [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
-    assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
+    assert worker.work(burst=True, logging_level="CRITICAL"), "ours has run"
     assert refused_count() == refused + 3
 
 
@@ -136,10 +137,10 @@ def test_a_malformed_registry_entry_does_not_end_a_worker(
     client().set("rq:job:no-hash", "no hash")
     client().rpush(f"rq:queue:{JOBS}:intermediate", b"\xff\xfe", "no-hash")
     enqueue([JOB, None, [], {"portal": "main"}])
-    ran = Worker(
+    worker = Worker(
         [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
-    assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
+    assert worker.work(burst=True, logging_level="CRITICAL"), "ours has run"
 
 
 def test_a_malformed_registry_entry_does_not_delay_a_retry(

@@ -126,7 +126,7 @@ def sweep_all_users() -> None:
             fields = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
             fields |= {"status": "success", "bitrix_lead_id": 5 + row["user_id"]}
             reply = Reply(**fields, event_id=str(row["id"]))
-            settle.apply([ReceivedReply(reply, "synced")])
+            settle.apply([ReceivedReply(reply, outcome="synced")])
 
 
 @pytest.mark.usefixtures("in_postgres")

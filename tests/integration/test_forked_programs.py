@@ -72,7 +72,7 @@ def launch(state: State) -> Iterator[Launch]:
         return supervisor
 
     yield launch_programs
-    supervisor.stop(10)
+    supervisor.stop(within_s=10)
 
 
 def program(state: State, name: str, module: str, *words: str, **env: str) -> Program:
@@ -120,7 +120,7 @@ def test_a_forked_program_sees_the_same_environment_as_one_started_by_python(
         started.kill()
         started.communicate()
     assert found.pop("random") != expected.pop("random")
-    assert found == expected
+    assert found == expected, "nothing else differs"
     parent = psutil.Process(pid(supervisor, "one")).parent()
     assert parent
     assert "supervisord" in " ".join(parent.cmdline())

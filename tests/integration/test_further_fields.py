@@ -62,8 +62,9 @@ def servers(
     field_map(MAP)
 
 
-def send(name: str, path: str, body: object, method: str = "POST", **headers: str) -> Any:
-    return function_client(name).open(path, method=method, json=body, headers=headers)
+def send(function: str, path: str, body: object, method: str = "POST", **headers: str) -> Any:
+    """The answer of a function to this request."""
+    return function_client(function).open(path, method=method, json=body, headers=headers)
 
 
 def create_with_fields(**extra: Any) -> dict[str, Any]:
@@ -185,7 +186,9 @@ def test_new_users_of_a_batch_get_their_own_fields() -> None:
     stored = rows("SELECT id, fields FROM users ORDER BY id")
     by_id = {item["user"]["id"]: item["user"]["budget"] for item in answer[:5]}
     assert {row["id"]: row["fields"].get("budget") for row in stored} == by_id
-    assert len(rows("SELECT FROM events JOIN users USING (fields)")) >= 5
+    assert len(rows("SELECT FROM events JOIN users USING (fields)")) >= 5, (
+        "the events have them, too"
+    )
 
 
 @pytest.mark.parametrize("write", ["create", "upsert", "batch", "change"])
@@ -321,7 +324,7 @@ def test_an_erased_person_leaves_no_field_behind(settle: Callable[[], None]) -> 
     lead = lead_of(user)
     assert (lead["EMAIL"], lead["COMMENTS"], lead["BIRTHDATE"]) == ([], "", "")
     remaining_rows = rows("SELECT fields FROM users UNION ALL SELECT fields FROM events")
-    assert [row["fields"] for row in remaining_rows] == [None] * 3
+    assert [row["fields"] for row in remaining_rows] == [None] * 3, "a user and its two events"
     assert "ann@example.com" not in json.dumps(rows("SELECT * FROM user_terms"), default=str)
 
 
@@ -556,7 +559,7 @@ def test_a_search_finds_a_user_by_any_part_of_a_field(
     for _ in range(2):
         found = search.page(search.Search(find=text))["items"]
         assert [item["id"] for item in found] == [user["id"]]
-        search_index.catch_up(0)
+        search_index.catch_up(until=0)
     patch_user(user, email="c@d.ee", city="Astana")
-    search_index.catch_up(0)
+    search_index.catch_up(until=0)
     assert search.page(search.Search(find=text))["items"] == []

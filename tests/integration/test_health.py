@@ -48,6 +48,7 @@ def start(free_port: Callable[[], int]) -> Iterator[Start]:
 
 
 def status(url: str) -> int:
+    """The status of the answer, 0 if there is none."""
     try:
         return requests.get(url, timeout=60).status_code
     except requests.ConnectionError:

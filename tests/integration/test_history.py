@@ -112,11 +112,11 @@ def fresh(server: PrivateServer) -> Iterator[str]:
 
 
 def create() -> Event:
-    return write.create(ANN, None).event
+    return write.create(ANN, key=None).event
 
 
 def move(event: Event, stage: str) -> Event:
-    return write.change(event.user.id, Move(stage=stage), None, None).event
+    return write.change(event.user.id, Move(stage=stage), expected_version=None, key=None).event
 
 
 def run_tool(server: PrivateServer, name: str, *words: str) -> None:
@@ -157,19 +157,19 @@ def test_a_standby_without_the_newest_transactions_is_promoted(
     with running(tmp_path / "primary") as primary:
         migrate(primary.url)
         use_database(functions_url(primary))
-        surviving = create()
+        survivor = create()
         run_tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(tmp_path / "copy"))
         with running(
             state_folder_with(tmp_path / "standby", tmp_path / "copy", primary)
         ) as standby:
             standby.stop()
-            lost_move, lost_user = move(surviving, "JUNK"), create()
+            lost_move, lost_user = move(survivor, "JUNK"), create()
             primary.kill(signal.SIGQUIT)
             standby.start()
             with owner_connection(standby) as connection:
                 assert connection.run("SELECT pg_is_in_recovery(), pg_promote()") == [[True, True]]
             use_database(functions_url(standby))
-            check_lost(surviving, lost_move, lost_user)
+            check_lost(survivor, lost_move, lost_user)
 
 
 def state_folder_with(folder: Path, data: Path, of: PrivateServer) -> Path:
@@ -183,28 +183,28 @@ def test_a_dump_is_restored_into_another_database(
     server: PrivateServer, fresh: str, use_database: UseDatabase, tmp_path: Path
 ) -> None:
     use_database(functions_url(server, fresh))
-    surviving = create()
+    survivor = create()
     dump = str(tmp_path / "dump")
     run_tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
-    lost_move, lost_user = move(surviving, "JUNK"), create()
+    lost_move, lost_user = move(survivor, "JUNK"), create()
     with owner_connection(server) as connection:
         connection.run("CREATE DATABASE restored")
     run_tool(server, "pg_restore", "--exit-on-error", "-d", "restored", dump)
     use_database(functions_url(server, "restored"))
-    check_lost(surviving, lost_move, lost_user)
+    check_lost(survivor, lost_move, lost_user)
 
 
 def test_a_dump_is_restored_in_place(
     server: PrivateServer, fresh: str, use_database: UseDatabase, tmp_path: Path
 ) -> None:
     use_database(functions_url(server, fresh))
-    surviving = create()
+    survivor = create()
     dump = str(tmp_path / "dump")
     run_tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
-    lost_move, lost_user = move(surviving, "JUNK"), create()
+    lost_move, lost_user = move(survivor, "JUNK"), create()
     restore_options = ("--clean", "--if-exists", "--exit-on-error", "--single-transaction")
     run_tool(server, "pg_restore", *restore_options, "-d", fresh, dump)
-    check_lost(surviving, lost_move, lost_user)
+    check_lost(survivor, lost_move, lost_user)
 
 
 @pytest.fixture
@@ -218,21 +218,21 @@ def restored_folder(
     with running(tmp_path / "postgres") as server:
         migrate(server.url)
         use_database(functions_url(server))
-        surviving = create()
+        survivor = create()
         postgres_rollback.detect()
         server.stop()
         data, copy = server.state.root / "postgres", tmp_path / "copy"
         shutil.copytree(data, copy)
         server.start()
         use_database(functions_url(server))
-        lost_move, lost_user = move(surviving, "JUNK"), create()
+        lost_move, lost_user = move(survivor, "JUNK"), create()
         postgres_rollback.detect()
         server.stop()
         shutil.rmtree(data)
         copy.rename(data)
         server.start()
         use_database(functions_url(server))
-        yield surviving, lost_move, lost_user
+        yield survivor, lost_move, lost_user
 
 
 @pytest.fixture
@@ -280,7 +280,9 @@ def reply_to(event: Event, **extra: Any) -> ReceivedReply:
     fields = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
     success = {"status": "success", "bitrix_lead_id": 5, "version": event.version}
     history = extra.pop("history", event.history)
-    return ReceivedReply(Reply(**{**fields, **success, **extra}), "synced", history=str(history))
+    return ReceivedReply(
+        Reply(**{**fields, **success, **extra}), outcome="synced", history=str(history)
+    )
 
 
 # --- Every kind of write ------------------------------------------------------------------------
@@ -295,12 +297,19 @@ def history() -> int:
 
 WRITES: dict[str, Callable[[Event], object]] = {
     "create": lambda _: create(),
-    "create under a key": lambda _: write.create(ANN, IdempotencyKey("a", "k", b"f")),
+    "create under a key": lambda _: write.create(
+        ANN, IdempotencyKey(caller="a", key="k", fingerprint=b"f")
+    ),
     "change": lambda event: move(event, "JUNK"),
     "change under a key": lambda event: write.change(
-        event.user.id, Move(stage="JUNK"), 1, IdempotencyKey("a", "k", b"f")
+        event.user.id,
+        Move(stage="JUNK"),
+        expected_version=1,
+        key=IdempotencyKey(caller="a", key="k", fingerprint=b"f"),
     ),
-    "resync": lambda event: resync_events.request([ResyncRequest(event.user.id, 1, force=True)]),
+    "resync": lambda event: resync_events.request(
+        [ResyncRequest(event.user.id, version=1, force=True)]
+    ),
     "import": lambda _: bulk_import.create(
         [("one", bulk_import.Line(full_name="A", phone="+77001112233"))]
     ),

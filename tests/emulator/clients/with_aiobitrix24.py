@@ -10,7 +10,7 @@ from aiobitrix24._builders import BatchQuery
 
 async def main() -> None:
     bx24.url(sys.argv[1])
-    bx24.timeout(0)
+    bx24.timeout(0)  # no pause before each request
     added = (await bx24.request("crm.lead.add", {"fields": {"TITLE": "Lead & Co"}})).json()
     lead = (await bx24.request("crm.lead.get", {"id": 1}, is_query_complex=True)).json()
     queries = [

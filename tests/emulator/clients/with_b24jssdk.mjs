@@ -1,4 +1,5 @@
-// The official JavaScript SDK adds, reads, lists and batches; prints what it got. Argument: the webhook.
+// The official JavaScript SDK adds, reads, lists and batches; prints what it got.
+// Arguments: the folder in which it is installed, the webhook.
 import { createRequire } from 'node:module'
 
 const require = createRequire(process.argv[2])
