@@ -27,8 +27,8 @@ SHARE = 0.98
 PROBE_COMMANDS = 5
 #: Share of the portal's request limit that a batch should stay below.
 BATCH_SHARE = 2 / 3
-#: After how long an unreturned reservation counts as lost: longer than a lease, so its worker died.
-LOST_S = 90
+#: How long after the end of a lease a reservation made during it counts as lost: its worker died.
+LOST_MARGIN_S = 10.0
 #: Accounts in addition to those of the methods: one for the seconds per command of any method, one
 #: for portals that bill a batch as a whole.
 ANY = "any"
@@ -62,13 +62,26 @@ class OperatingBudget:
     """Execution time used by all workers together, in Redis."""
 
     def __init__(
-        self, client: redis.Redis, prefix: str, *, limit_s: float, request_limit_s: float = 60
+        self,
+        client: redis.Redis,
+        prefix: str,
+        *,
+        limit_s: float,
+        lease_s: float,
+        request_limit_s: float = 60,
     ) -> None:
+        """Keep the accounts under `prefix` in Redis.
+
+        `limit_s` is the execution time that the portal allows a method in ten minutes, and
+        `request_limit_s` what it allows a request. `lease_s` is the length of a worker's lease,
+        which no living worker's reservation outlasts.
+        """
         self._redis = client
         self._prefix = f"{prefix}operating:"
         self._epoch = f"{prefix}memory"
         self._limit_s = limit_s * SHARE
         self._batch_s = request_limit_s * BATCH_SHARE
+        self._lost_after_s = lease_s + LOST_MARGIN_S
         self._reserve = lua.script(client, _LUA, "reserve")
         self._record = lua.script(client, _LUA, "record")
 
@@ -121,7 +134,10 @@ class OperatingBudget:
     def _reserve_method(self, method: str, count: int, reservation: Reservation) -> int:
         """Reserve time for commands of one method; returns how many of them are allowed."""
         args = lua.arguments(
-            wanted=count, limit_s=self._limit_s, probe=PROBE_COMMANDS, lost_after_s=LOST_S
+            wanted=count,
+            limit_s=self._limit_s,
+            probe=PROBE_COMMANDS,
+            lost_after_s=self._lost_after_s,
         )
         allowed, reserved_us, wait_ms = self._reserve(keys=self._keys(method), args=args)
         reservation.reserved_us[method] = reserved_us

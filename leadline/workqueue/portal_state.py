@@ -34,6 +34,7 @@ def operating_budget() -> OperatingBudget:
         client(),
         work_queue().prefix,
         limit_s=settings().operating_limit_s,
+        lease_s=work_queue().lease_ms / 1000,
         request_limit_s=settings().request_limit_s,
     )
 

@@ -6,9 +6,17 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from leadline import process
 from leadline.bitrix24.client import Timing
-from leadline.bitrix24.operating_budget import BATCH, PROBE_COMMANDS, OperatingBudget
-from leadline.workqueue.queue import WorkQueue
+from leadline.bitrix24.operating_budget import (
+    BATCH,
+    LOST_MARGIN_S,
+    PROBE_COMMANDS,
+    OperatingBudget,
+)
+from leadline.settings import settings
+from leadline.workqueue import portal_state
+from leadline.workqueue.queue import WorkQueue, work_queue
 
 LIMIT_S = 480.0
 METHOD = "crm.item.add"
@@ -19,7 +27,7 @@ def budget(redis_url: str) -> Iterator[OperatingBudget]:
     with redis.Redis.from_url(redis_url) as client:
         queue = WorkQueue(client, "test")
         queue.begin_first_epoch()
-        yield OperatingBudget(client, queue.prefix, limit_s=LIMIT_S)
+        yield OperatingBudget(client, queue.prefix, limit_s=LIMIT_S, lease_s=queue.lease_ms / 1000)
 
 
 def record_answer(budget: OperatingBudget, used_s: float) -> None:
@@ -57,6 +65,29 @@ def test_an_unused_reservation_is_returned(budget: OperatingBudget) -> None:
     budget.record(reserved, {}, 0)
     budget.record(reserved, {}, 0)  # returns nothing twice
     assert allowed_commands(budget, 40) == 40
+
+
+@pytest.mark.usefixtures("in_redis")
+def test_a_reservation_counts_until_the_lease_of_its_worker_has_ended(
+    monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    monkeypatch.setenv("LEADLINE_REQUEST_LIMIT_S", "3600")
+    process.forget(settings)
+    budget = portal_state.operating_budget()
+    lease_s = work_queue().lease_ms / 1000
+    record_answer(budget, LIMIT_S - 60)
+    assert allowed_commands(budget, 40) == 40
+    # Half a lease of an hour: far more than this test takes, and than the default lease.
+    _age_reservations(redis_url, lease_s / 2)
+    assert allowed_commands(budget, 40) < 40, "the worker may still be waiting for its answer"
+    _age_reservations(redis_url, lease_s + LOST_MARGIN_S)
+    assert allowed_commands(budget, 40) == 40, "the worker died"
+
+
+def _age_reservations(redis_url: str, seconds: float) -> None:
+    """Make the last reservation of METHOD older."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.hincrbyfloat(f"{work_queue().prefix}operating:{METHOD}", "until", -seconds)
 
 
 @pytest.mark.parametrize(

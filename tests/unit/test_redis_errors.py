@@ -63,4 +63,4 @@ def _bucket(client: redis.Redis) -> TokenBucket:
 
 
 def _budget(client: redis.Redis) -> OperatingBudget:
-    return OperatingBudget(client, "p:", limit_s=480)
+    return OperatingBudget(client, "p:", limit_s=480, lease_s=80)
