@@ -3,7 +3,7 @@
 LeadlineError
 ├── InvalidRequest            400, 413, 415, 422: the client must change the request
 │   ├── IdempotencyKeyReused  422: the key was used for another request
-│   └── DuplicateExternalId   422: an earlier user of the batch has it
+│   └── DuplicateExternalId   422: an earlier user of the batch has the same external id
 ├── Unauthorized              401: no key was sent
 ├── Forbidden                 403: the key is unknown
 │   ├── ExpiredKey            403: the key has expired
@@ -13,7 +13,7 @@ LeadlineError
 ├── PathNotFound              404: no route
 ├── MethodNotAllowed          405
 ├── RequestInProgress         409: the same idempotency key is in use, repeat soon
-├── ExternalIdTaken           409: another user has it
+├── ExternalIdTaken           409: another user has this external id
 ├── VersionMismatch           412: the precondition failed
 ├── TooManyRequests           429: over the rate limit of this key, or of refused callers
 ├── DependencyDown            503: safe to repeat
@@ -30,7 +30,7 @@ LeadlineError
     │   └── LeaseTooShort     our own check: the lease could end before the call does
     ├── Unavailable           nothing ran: retry
     ├── OutcomeUnknown        may have run: look the lead up first
-    ├── RequestRejected       one of its records is at fault: send each alone
+    ├── RequestRejected       one record of the request is at fault: send each alone
     ├── Rejected              this record is invalid: do not retry
     │   └── LeadGone          the portal has no such lead any more
     └── PortalDown            concerns the whole portal: open the circuit breaker
@@ -51,7 +51,7 @@ class FieldError(TypedDict):
 class LeadlineError(Exception):
     """An error whose class says how to handle it; the docstring is the default text."""
 
-    #: The stable name of its problem type, for clients (docs/problems.md).
+    #: The stable name of the error's problem type, for clients (docs/problems.md).
     problem = "internal_error"
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     retry_after_s: int | None = None

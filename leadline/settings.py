@@ -24,7 +24,7 @@ def _split_names(text: str) -> frozenset[str]:
 
 
 _NAMES = BeforeValidator(_split_names)
-#: `never`: none of them. `hold` implies `link` for a user whom a single lead matches.
+#: `never`: none of the three choices. `hold` implies `link` for a user whom a single lead matches.
 _DUPLICATES = BeforeValidator(lambda text: frozenset() if text == "never" else _split_names(text))
 
 
@@ -49,7 +49,8 @@ class Settings(BaseModel):
     body_limit: int = Field(64 * 1024, ge=1024)
 
     #: Rate limit of writes for each key and serving process: per second, and burst; 0: unlimited.
-    #: The default is what a portal accepts (2 requests of 50 a second): no client starves others.
+    #: The default is what a portal accepts, 2 requests a second of 50 users each: no client starves
+    #: others.
     write_rate_per_s: float = Field(100, ge=0)
     write_burst: int = Field(500, ge=1)
 
@@ -88,6 +89,7 @@ class Settings(BaseModel):
     #: for an operator if there are several, attach the new lead to the `contact`; comma-separated.
     duplicates: Annotated[frozenset[Literal["link", "hold", "contact"]], _DUPLICATES] = frozenset()
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
+    #: Rate 0: unlimited. The token bucket leaves 2 of the burst unused: at least 3.
     rate_per_s: float = Field(2, ge=0)
     burst: int = Field(50, ge=3)
     #: Operating budget of a method in ten minutes (same page).

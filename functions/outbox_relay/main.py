@@ -1,8 +1,8 @@
 """The relay, called by a schedule: publish the events that are due, and do periodic checks.
 
 It also republishes the events that a Redis which lost data may have forgotten, restores an
-operator's manual hold in Redis, advances bulk jobs, removes what is left of erased users, and
-delivers results to other systems.
+operator's manual hold in Redis, advances bulk jobs, repeats erasures that were lost, removes what
+is left of erased users, and delivers results to other systems.
 """
 
 import functions_framework

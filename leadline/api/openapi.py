@@ -83,6 +83,7 @@ def document() -> bytes:
 
 @lru_cache(maxsize=2)
 def _document(with_keys: bool, _: "FieldMap | None") -> bytes:  # noqa: FBT001 - a key of the cache
+    """The document; built again after a change of the map, which is only a key of the cache."""
     return orjson.dumps(build(with_keys=with_keys))
 
 

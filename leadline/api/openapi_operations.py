@@ -85,26 +85,31 @@ class Operation:
 
 OPERATIONS = (
     Operation(
-        "GET", "/users", "listUsers", "List users by id, a page at a time.", "read", Page, "Users",
-        "All conditions must hold. `next` is the `after` of the next page. To follow changes, pass "
-        "the newest `updated_at` of the last round, less ten seconds, as `updated_since`: a write "
-        "may become visible that much later than its time. A `+` in a query must be sent as `%2B`.",
+        "GET", "/users", "listUsers", summary="List users by id, a page at a time.",
+        scope="read", response=Page, tag="Users",
+        description="All conditions must hold. `next` is the `after` of the next page. To follow "
+        "changes, pass the newest `updated_at` of the last round, less ten seconds, as "
+        "`updated_since`: a write may become visible that much later than its time. A `+` in a "
+        "query must be sent as `%2B`.",
         response_example={"items": [_STORED], "next": None},
         query=Query, response_headers=(), errors=(*_READ_ERRORS, 422),
     ),
     Operation(
-        "POST", "/users", "createUser", "Create a user.", "write", User, "Users",
-        "The lead is created soon after, also if RabbitMQ, Redis or Bitrix24 is down now.",
+        "POST", "/users", "createUser", summary="Create a user.",
+        scope="write", response=User, tag="Users",
+        description="The lead is created soon after, also if RabbitMQ, Redis or Bitrix24 is down "
+        "now.",
         response_example=_USER, statuses=(201,),
         body=NewUser, body_example={"full_name": _NAME, "phone": _PHONE},
         headers=("Idempotency-Key",), response_headers=("ETag", "Location"), errors=_WRITE_ERRORS,
     ),
     Operation(
-        "POST", "/users/batch", "batchUsers", "Create or change up to 1,000 users.", "write",
-        BatchAnswer, "Own ids",
-        "Each user is handled for itself, as `POST /users` does, or with an `external_id` as "
-        "`PUT /users/by-external-id/{external_id}`: the status of the whole is 200 although some "
-        "are rejected. One `external_id` may occur once. The rate limit counts users.",
+        "POST", "/users/batch", "batchUsers", summary="Create or change up to 1,000 users.",
+        scope="write", response=BatchAnswer, tag="Own ids",
+        description="Each user is handled for itself, as `POST /users` does, or with an "
+        "`external_id` as `PUT /users/by-external-id/{external_id}`: the status of the whole is "
+        "200 although some are rejected. One `external_id` may occur once. The rate limit counts "
+        "users.",
         response_example={
             "items": [
                 {"status": 201, "version": 1, "user": _USER_WITH_EXTERNAL_ID},
@@ -122,45 +127,52 @@ OPERATIONS = (
     ),
     Operation(
         "PUT", "/users/by-external-id/{external_id}", "upsertUser",
-        "Create or change the user with this external id.", "write", User, "Own ids",
-        "201 if it is new. Otherwise only what differs is changed; if nothing does, there is no "
-        "new version. Concurrent requests create one user. With If-Match no user is created.",
+        summary="Create or change the user with this external id.",
+        scope="write", response=User, tag="Own ids",
+        description="201 if it is new. Otherwise only what differs is changed; if nothing does, "
+        "there is no new version. Concurrent requests create one user. With If-Match no user is "
+        "created.",
         response_example=_USER_WITH_EXTERNAL_ID, statuses=(200, 201),
         body=Upsert, body_example={"full_name": _NAME, "phone": _PHONE},
         headers=("Idempotency-Key", "If-Match"), errors=(*_WRITE_ERRORS, 412),
     ),
     Operation(
-        "GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read", UserDetails,
-        "Users", "With the last ten writes of the last 30 days.",
+        "GET", "/users/{id}", "getUser", summary="Show a user and its sync status.",
+        scope="read", response=UserDetails, tag="Users",
+        description="With the last ten writes of the last 30 days.",
         response_example={**_STORED, "sync": {**_SYNC, "events": [_EVENT]}},
         errors=(*_READ_ERRORS, 404, 410),
     ),
     Operation(
-        "PATCH", "/users/{id}", "updateUser", "Change the given fields.", "write", User, "Users",
-        "The other fields keep their values, and so does the stage of the lead unless it is given.",
+        "PATCH", "/users/{id}", "updateUser", summary="Change the given fields.",
+        scope="write", response=User, tag="Users",
+        description="The other fields keep their values, and so does the stage of the lead unless "
+        "it is given.",
         response_example={**_USER, "full_name": "Пётр Петров"}, body=Changes,
         body_example={"full_name": "Пётр Петров"}, headers=("Idempotency-Key", "If-Match"),
         errors=(*_WRITE_ERRORS, 404, 412),
     ),
     Operation(
-        "POST", "/users/{id}/move", "moveUser", "Set the stage.", "write", User, "Users",
-        "Also if the lead was moved in the CRM meanwhile.",
+        "POST", "/users/{id}/move", "moveUser", summary="Set the stage.",
+        scope="write", response=User, tag="Users",
+        description="Also if the lead was moved in the CRM meanwhile.",
         response_example={**_USER, "stage": "IN_PROCESS"},
         body=Move, body_example={"stage": "IN_PROCESS"}, headers=("Idempotency-Key", "If-Match"),
         errors=(*_WRITE_ERRORS, 404, 412),
     ),
     Operation(
-        "DELETE", "/users/{id}", "eraseUser", "Erase the person, for good.", "erase", None, "Users",
-        "Name and phone are forgotten here and in Bitrix24; id and version stay. A repetition is "
-        "204, too.",
+        "DELETE", "/users/{id}", "eraseUser", summary="Erase the person, for good.",
+        scope="erase", response=None, tag="Users",
+        description="Name and phone are forgotten here and in Bitrix24; id and version stay. A "
+        "repetition is 204, too.",
         response_example=None, statuses=(204,), headers=("If-Match",), response_headers=(),
         errors=(*_READ_ERRORS, 404, 412, 429),
     ),
     Operation(
-        "GET", "/stages", "listStages", "List the stages that a user can have.", "read", StageList,
-        "Stages",
-        "Read from the portal hourly; before the first time, the stages of a new portal. May be "
-        "cached for a minute.",
+        "GET", "/stages", "listStages", summary="List the stages that a user can have.",
+        scope="read", response=StageList, tag="Stages",
+        description="Read from the portal hourly; before the first time, the stages of a new "
+        "portal. May be cached for a minute.",
         response_example={
             "items": [{"id": "NEW", "name": "Unassigned"}, {"id": "JUNK", "name": None}]
         },

@@ -80,7 +80,8 @@ def external_id(request: Request) -> str:
 def user_id(request: Request, suffix: str = "") -> int:
     """The user's id from `/users/1`, `/1` or `?id=1`.
 
-    `suffix`, such as `/move`, may follow in the path: the function is also called without the edge.
+    `suffix`: what may follow the id in the paths of the calling function, such as `/move`; a call
+    that bypasses the edge may leave it out.
 
     Raises:
         UserNotFound: no valid user id.

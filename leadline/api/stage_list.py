@@ -9,7 +9,8 @@ from flask import Request
 from leadline.runtime.http.endpoint import RawResponse
 from leadline.users import stages
 
-#: As long as a function may use its own copy: a write may name a stage that is newer.
+#: How long clients may cache the list: as long as a function uses its own copy of the stages. A
+#: write may name a stage that is newer than either.
 MAX_AGE_S = int(stages.CACHE_S)
 
 

@@ -23,6 +23,8 @@ BATCH_BODY_LIMIT = 1024 * 1024
 
 
 class _Path(BaseModel):
+    """The part of a path that is validated."""
+
     external_id: ExternalId
 
 
@@ -70,7 +72,7 @@ def batch(request: Request) -> RawResponse:
         TooManyRequests: over the rate limit, which counts users.
     """
     users = parse(Batch, request).users
-    if caller := trace_context.caller():
+    if caller := trace_context.caller():  # "" without keys, and then without a rate limit
         rate_limit.writes().acquire_more(caller, len(users))
     key = writes.idempotency_key(request, "batch", users)
     allowed = stages.allowed()

@@ -44,8 +44,8 @@ def parse_body(model: type[Model], request: Request) -> Model:
 def expected_version(request: Request, current: Callable[[], int]) -> int | None:
     """The version in If-Match (RFC 9110, 13.1.1); None if any version is accepted.
 
-    If several versions are accepted, it is the current one, which `current` reads. A weak tag
-    accepts no version.
+    If the header names several versions, the current one of the user is returned, provided that it
+    is among them; `current` reads it. A weak tag accepts no version.
 
     Raises:
         VersionMismatch: no value is a version of ours, or none of several is the current one.
@@ -63,13 +63,13 @@ def expected_version(request: Request, current: Callable[[], int]) -> int | None
     return versions.pop()
 
 
-def version_reader(user: UserId) -> Callable[[], int]:
+def version_reader(user_id: UserId) -> Callable[[], int]:
     """A function that reads the version of this user."""
 
     def read() -> int:
         from leadline.users import queries  # noqa: PLC0415 - cold start: few requests name several versions
 
-        return queries.get(user)["sync"]["version"]
+        return queries.get(user_id)["sync"]["version"]
 
     return read
 

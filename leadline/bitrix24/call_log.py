@@ -45,6 +45,7 @@ def to_json(
         text = readable(result.detail, MAX_ERROR)
         call["error"] = {"kind": type(result).__name__, "code": result.code, "text": text}
     elif command.method == LIST:
+        # The text "None", for an unknown lead, is no lead's id.
         call["answer"] = _own_leads(result, str(user_id), str(lead_id))
     else:
         call["answer"] = _written_fields(command, result)

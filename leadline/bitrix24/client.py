@@ -31,6 +31,7 @@ from leadline.settings import settings
 CONNECT_TIMEOUT_S = 3.0
 #: Added to the portal's own limit for a request: hanging up earlier leaves the outcome unknown.
 READ_MARGIN_S = 5.0
+#: Maximum number of commands in a batch, set by the portal.
 MAX_COMMANDS = 50
 #: The window over which the portal adds up a method's execution time.
 OPERATING_WINDOW_S = 600.0
@@ -94,6 +95,7 @@ class PortalClient:
         """
         cmd = {key: command.as_query() for key, command in commands.items()}
         try:
+            # halt 0: a failed command does not keep the others from running.
             response = self._post("batch", {"halt": 0, "cmd": cmd}, send_until)
         except Rejected as error:
             raise _error_of_batch(error, len(commands)) from None
@@ -147,7 +149,10 @@ def _parse(response: HttpResponse) -> dict[str, Any]:
 
 
 def _error_of_batch(error: Rejected, commands: int) -> BitrixError:
-    """The error of a rejected batch; with one command, it is that command's own."""
+    """The error of a rejected batch; with one command, it is that command's own.
+
+    Except `LeadGone`: a batch that was not found says nothing about a lead.
+    """
     if commands == 1 and not isinstance(error, LeadGone):
         return error
     rejection = RequestRejected(error.detail, code=error.code)
@@ -157,7 +162,8 @@ def _error_of_batch(error: Rejected, commands: int) -> BitrixError:
 
 def _host(redirect: HttpResponse) -> str:
     try:
-        return errors.bounded(urlsplit(redirect.location).hostname, 253)
+        host_length_max = 253  # as in DNS
+        return errors.bounded(urlsplit(redirect.location).hostname, host_length_max)
     except ValueError:
         raise errors.unreadable(redirect.status) from None
 

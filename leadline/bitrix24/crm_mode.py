@@ -15,6 +15,7 @@ from leadline.runtime.redis import reachable
 
 #: https://apidocs.bitrix24.com/api-reference/crm/how-to-add-objects-with-crm-mode.html
 COMMAND = Command("crm.settings.mode.get", {})
+#: The answer of a portal in simple mode; in classic mode it is 1.
 SIMPLE = 2
 #: Our error code for a portal in simple mode; Bitrix24 has none.
 SIMPLE_MODE = "SIMPLE_CRM_MODE"

@@ -81,7 +81,10 @@ def values_of(details: ContactDetails, kind: Kind) -> tuple[str, ...]:
 
 
 def group_by_command(values: Sequence[tuple[str, ...]]) -> list[range]:
-    """Group consecutive users, each with these values, by shared commands; returns positions."""
+    """Group consecutive users so that the users of a group share a command.
+
+    `values` has each user's values to search for. Returns the positions of each group's users.
+    """
     groups: list[range] = []
     size = 0
     for position, user_values in enumerate(values):

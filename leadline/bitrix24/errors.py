@@ -1,7 +1,7 @@
 """Maps Bitrix24's errors to our classes.
 
 Sources: https://apidocs.bitrix24.com/error-codes.html, …/limits.html and the CRM methods' pages.
-Codes come in upper or lower case; the lead methods send `""` with a sentence.
+Codes come in upper or lower case; the lead methods send the code `""` with a sentence.
 """
 
 from http import HTTPStatus
@@ -62,7 +62,7 @@ CODE_MAX = 100
 
 
 def classify(status: int, code: object, description: object) -> BitrixError:
-    """Map the error of a JSON answer to a class of ours; with an unknown code, it may have run.
+    """Map the error of a JSON answer to a class of ours; an unknown code is OutcomeUnknown.
 
     `status` is the HTTP status; 400 for a command of a batch, which has none.
     """

@@ -16,6 +16,7 @@ _ID_DIGITS_MAX = 18
 #: Longer names of stages are cut.
 STAGE_NAME_MAX = 255
 
+#: A number, and the id of its row in the lead.
 Phone = tuple[str, int]
 
 
@@ -34,7 +35,7 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
         raise OutcomeUnknown("the answer names no lead")
     _check_identity(item, lead_id, command)
     rows = _phones(item.get("fm"), "typeId", "value", "id", "valueType")
-    phone, row = _choose_phone(rows or (), state.phone, None) or (state.phone, None)
+    phone, row = _choose_phone(rows or (), state.phone, previous=None) or (state.phone, None)
     title, name = _text(item, "title"), _text(item, "name")
     full_name = _full_name(
         state.full_name if title is None else title,
@@ -54,7 +55,7 @@ def _check_identity(item: dict[str, Any], lead_id: int, command: Command) -> Non
 
 @dataclass(frozen=True, slots=True)
 class FoundLead:
-    """A lead that a lookup found."""
+    """A lead that a lookup found; or a contact, which is read in the same form."""
 
     lead_id: int
     title: str
@@ -82,7 +83,7 @@ class FoundLead:
 
     @property
     def contact_details(self) -> FoundDetails:
-        """All its phones and e-mails; of a lead or a contact."""
+        """All phones and e-mails of this lead or contact."""
         return FoundDetails.of([number for number, _ in self.phones], self.further.rows)
 
     @property
@@ -206,7 +207,7 @@ def _words(text: str) -> tuple[str, ...]:
 def _phones(
     rows: Any, kind: str, value: str, row_id: str, value_type: str
 ) -> tuple[Phone, ...] | None:
-    """Parse the phones of a lead, whose rows have these keys; None if one is unreadable.
+    """Parse the phones of a lead, whose rows have these keys; None if a row is unreadable.
 
     A lead without phones has no such field, an empty text or null. Leaves out phones that are
     further fields.

@@ -52,7 +52,7 @@ class LastApplied:
     """The state of a lead that both sides last agreed on, as the portal has it."""
 
     lead_id: int
-    #: None: unknown.
+    #: None: unknown, or the lead's title and name differ.
     full_name: str | None = None
     #: None: it has no phone.
     phone: str | None = None

@@ -16,7 +16,10 @@ Fields = dict[str, str | bytes | int]
 
 
 def dump_last_applied(lead: LastApplied, before: LastApplied | None) -> Fields:
-    """The fields that store what was last applied; further fields apart, for earlier releases."""
+    """The fields that store what was last applied; further fields apart, for earlier releases.
+
+    `before`: what the entry stores so far. Its further fields are deleted if `lead` has none.
+    """
     core_fields = {
         "lead_id": lead.lead_id,
         "full_name": lead.full_name,

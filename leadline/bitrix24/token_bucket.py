@@ -24,7 +24,7 @@ COUNTED_S = 300
 
 
 class TokenBucket:
-    """Spaces out the requests of all workers on all machines."""
+    """Spaces out the requests of all workers on all machines; with a rate of 0 it does nothing."""
 
     def __init__(self, client: redis.Redis, prefix: str, *, rate_per_s: float, burst: int) -> None:
         self._redis = client

@@ -38,7 +38,7 @@ class WebhookUrl:
             # An invalid host or port raises ValueError, whose text quotes the URL.
             host, port = (parts.hostname or "").encode("idna").decode(), parts.port
         except ValueError:
-            parts, host, port = urlsplit(""), "", None
+            parts, host, port = urlsplit(""), "", None  # rejected below
         path = _PATH.fullmatch(parts.path)
         is_host = _HOST.fullmatch(host) and "@" not in parts.netloc
         if parts.scheme not in _PORTS or not is_host or path is None:

@@ -38,7 +38,7 @@ class Line(NewUser):
     bitrix_lead_id: Id | None = Field(None, strict=False)
 
 
-#: Fields with a value unique to each user, and their types.
+#: Fields with a value unique to each user, and their types in Postgres.
 Unique = Literal["bitrix_lead_id", "external_id"]
 _UNIQUE: dict[Unique, str] = {"bitrix_lead_id": "bigint", "external_id": "text"}
 #: Unique indexes of users, and what another user has if an insert violates one.

@@ -15,6 +15,7 @@ BATCH = 2000
 #: Longer than any statement lasts (5 s) and clocks differ (10 s) together.
 OVERLAP_S = 60
 
+# The one row of `event_correlations_to` says up to which event id the index reaches.
 _ENTER = """
 WITH entered_to AS (
     SELECT event_id FROM event_correlations_to FOR NO KEY UPDATE SKIP LOCKED
@@ -36,7 +37,8 @@ SELECT count(*) AS events FROM found
 """
 
 
-# The migration begins with the events that it finds.
+# If that row is missing, the index begins with the first event. The migration enters the row where
+# it finds events.
 _BEGIN = """
 INSERT INTO event_correlations_to (event_id) VALUES ('00000000-0000-0000-0000-000000000000')
 ON CONFLICT DO NOTHING
@@ -62,7 +64,8 @@ def catch_up(until: float) -> int:
         DatabaseDown: Postgres can't be reached.
     """
     database().run(_BEGIN)
-    before, done = str(first_at(time.time() - OVERLAP_S)), 0
+    before = str(first_at(time.time() - OVERLAP_S))
+    done = 0
     while True:
         events = int(database().run(_ENTER, before=before, batch=BATCH)[0]["events"])
         done += events

@@ -1,7 +1,7 @@
 """Users held for an operator: several leads or contacts match, so no lead was created.
 
 Their events stay open and are republished hourly: the duplicates may have been resolved in the CRM
-meanwhile. A row of `held_users` holds its user until that version of it, or a later one, is synced.
+meanwhile. A row of `held_users` holds its user until the row's version, or a later one, is synced.
 """
 
 from collections.abc import Iterable, Sequence

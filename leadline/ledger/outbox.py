@@ -77,7 +77,9 @@ def to_message(event: Event, *, republished: bool = False) -> Message:
     event_type = f"leadline.{contract.PATTERNS[event.action]}"
     headers = cloudevent_headers(event_type, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent
-    newest_at_ms = event.newest_at_ms or int(event.occurred_at.timestamp() * 1000)
+    newest_at_ms = event.newest_at_ms
+    if newest_at_ms is None:
+        newest_at_ms = int(event.occurred_at.timestamp() * 1000)
     headers[f"ce-{SENT}"] = str(newest_at_ms)
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)
     if event.stage_version and event.action == "update_card":
@@ -133,7 +135,7 @@ class Outbox:
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _on_confirm(self, event_id: str) -> Callable[[bool], None]:
-        def on_confirm(confirmed: bool) -> None:  # noqa: FBT001
+        def on_confirm(confirmed: bool) -> None:  # noqa: FBT001 - as the publisher calls it
             if not confirmed:
                 return
             if self._confirmed.qsize() < MAX_CONFIRMED:

@@ -8,6 +8,7 @@ from leadline.runtime.postgres.pool import database
 #: Periods that the console plots: the length of each and of its slots, in seconds.
 PERIODS = {"1h": (3600, 60), "24h": (86_400, 900), "7d": (604_800, 7200)}
 
+# The totals are the last row: their slot is NULL.
 _SETTLED = """
 SELECT slot * CAST(:slot_s AS bigint) AS at_s,
        count(*) FILTER (WHERE state = 'synced') AS synced,

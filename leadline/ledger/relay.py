@@ -122,7 +122,7 @@ class RunResult:
 def run(pending_among: PendingFilter = lambda _: (), budget_s: float = BUDGET_S) -> RunResult:
     """Publish due events until none is left or `budget_s` is used up, then do housekeeping.
 
-    Housekeeping updates the search index and deletes expired rows. Events that `pending_among`
+    Housekeeping updates the search indexes and deletes expired rows. Events that `pending_among`
     returns are postponed. After a fork of Postgres, each run does a step of the sweep.
 
     Raises:

@@ -47,8 +47,9 @@ LOST_EVENT = (
     " exists, its lead is compared with it"
 )
 
-#: Names of further fields, separated by commas, and more characters than any map's names have.
+#: Names of further fields, separated by commas.
 _NAMES = re.compile(r"[a-z0-9_]+(?:,[a-z0-9_]+)*")
+#: Maximum characters of such a text: more than the names of any map have together.
 _NAMES_MAX = 4000
 #: A reply as a JSON record of the statements in `settle_sql`.
 _ReplyParams = dict[str, object]
@@ -59,11 +60,11 @@ class ReceivedReply:
     """A reply with the attributes of its message."""
 
     reply: Reply
-    #: The outcome attribute ("superseded"); None from other senders.
+    #: The outcome attribute, such as "superseded"; None: the sender is not one of our workers.
     outcome: str | None = None
     #: The fencing token of the lease that applied the event.
     fence: str | None = None
-    #: The history of Postgres that the event belongs to; None from other senders.
+    #: The history of Postgres that the event belongs to; None: as for the outcome.
     history: str | None = None
     #: The error is transient: the relay will retry the event.
     is_transient: bool = False
@@ -204,7 +205,7 @@ def _follow_up(
     state = received.state if is_repeated else row["state"]
     if not is_repeated:
         _count_settled(row, state, reply.action)
-    if state != received.state:
+    if state != received.state:  # the statement has made a success a failure
         log.error("lead belongs to another user", user_id=reply.user_id)
     if row["overwrites"]:
         with_stage = row["overwrites_stage"]

@@ -120,8 +120,8 @@ RETURNING users.id, users.version, {_OVERWRITES} AS overwrites,
     (SELECT count(*) FROM older WHERE older.user_id = users.id) AS older
 """  # noqa: S608 - of constants; values are parameters
 
-# A settled version may have been written again since, over a newer one that has no reply yet: its
-# later fencing token counts.
+# A settled version may have been written again since, over a newer one that has no reply yet: the
+# fencing token of that second write counts.
 REPEATED = f"""{_REPLIES_AS.format(name="valid_reply")}, owner AS (
     SELECT id, version, synced_version, applied_fence FROM users
     WHERE id = ANY (ARRAY (SELECT user_id FROM valid_reply))

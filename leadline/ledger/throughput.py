@@ -27,6 +27,7 @@ class Throughput:
 
     #: Settled by a call, over each of `PERIODS_MIN`.
     settled: tuple[float, ...]
+    #: Over the last ACCEPTED_MIN.
     accepted: float
 
 

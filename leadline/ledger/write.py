@@ -57,7 +57,7 @@ def create(new: NewUser, key: IdempotencyKey | None) -> AcceptedWrite:
         accepted = _write_grouped(_creates, write_sql.CREATE, write)
     else:
         accepted = _write_idempotent(write_sql.CREATE_ONCE, write, key)
-    if accepted is None:
+    if accepted is None:  # another request has just removed the same expired key: repeat
         raise DatabaseDown
     return accepted
 
@@ -127,7 +127,7 @@ def _run_group(sql: str, writes: Sequence[_WriteParams]) -> list[Event | None]:
 
     Of several writes to one user only the first to arrive is written; the others run alone.
     """
-    # The last item of a key stays in a dictionary, so the order is reversed.
+    # The last item of a key stays in a dictionary, so the order is reversed. A new user has no id.
     first_by_user = {write.get("id", write["event_id"]): write for write in reversed(writes)}
     try:
         events = _run(sql, list(first_by_user.values()))
@@ -167,8 +167,10 @@ def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> Acc
     if events:
         return AcceptedWrite(next(iter(events.values())), is_new=True)
     earlier = _first_response(key)
-    if earlier is None and database().run(write_sql.FORGET_EXPIRED, **params):
-        return _write_idempotent(sql, write, key)
+    if earlier is None:
+        has_forgotten = bool(database().run(write_sql.FORGET_EXPIRED, **params))
+        if has_forgotten:  # the key can be used again
+            return _write_idempotent(sql, write, key)
     return earlier
 
 

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 #: How often the file is checked for changes.
 CHECK_EVERY_S = 2.0
 
-#: By when the relay has compared a new map with the portal.
+#: How long after a process has read a new map the relay has compared it with the portal, at most.
 NEW_S = 60.0
 
 #: The file's version: its device and inode, its size and when it was modified.

@@ -96,8 +96,10 @@ def _message(error: Any, keys: list[str]) -> str:
 
 
 def _line_of(lines: Iterable[str], keys: list[str]) -> int | None:
-    """The line of this key, else that of the innermost table around it that has one."""
-    line_number, depth, table = None, 0, list[str]()
+    """The line of this key, else of the innermost table around it that the file contains."""
+    line_number: int | None = None
+    depth = 0
+    table: list[str] = []
     for number, line in enumerate(lines, 1):
         if header := _HEADER.match(line):
             table = [_bare(part) for part in header[1].split(".")]

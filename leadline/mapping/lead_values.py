@@ -1,7 +1,7 @@
 """Values of further fields in the form of the lead: texts that can be compared.
 
 `to_lead` converts a user's value. `from_lead` converts what the portal answers, in the notation of
-either API, to the same text. None is a field without a value.
+crm.lead.* or of crm.item.*, to the same text. None is a field without a value.
 """
 
 import re
@@ -25,7 +25,8 @@ _NO = frozenset({"n", "0", "false", "no"})
 _DECIMALS = 2
 #: Longer values of a lead are cut: no field of the map is that long.
 _VALUE_MAX = 65_536
-#: Numbers beyond 10^30 stay as they are written: no field holds them, and all digits could be many.
+#: Numbers beyond 10^30 stay as they are written: no field holds them, and their digits could fill
+#: the memory.
 _EXPONENT_MAX = 30
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -153,7 +154,8 @@ def is_rounded(field: "UserField", lead_value: str | None, value: str | None) ->
         if not stored.is_finite():  # a text field of the portal may have "NaN"
             return False
         decimals = max(_DECIMALS, -int(stored.as_tuple().exponent))
-        return abs(stored - wanted) <= Decimal(5).scaleb(-decimals - 1)
+        half_a_unit = Decimal(5).scaleb(-decimals - 1)  # of the last decimal
+        return abs(stored - wanted) <= half_a_unit
     except DecimalException:
         return False
 

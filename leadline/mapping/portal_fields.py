@@ -20,7 +20,9 @@ ITEMS_MAX = 500
 #: How many people of the portal are checked: one page.
 PEOPLE_MAX = 50
 _PEOPLE_SCOPES = frozenset({"user", "user_brief", "user_basic"})
+#: The map's types whose values a field for texts can hold.
 _TEXTS: tuple[FieldType, ...] = ("text", "email", "phone", "number", "date", "one-of")
+#: The map's types that fit each type of the portal, the best first.
 _FITTING: dict[str, tuple[FieldType, ...]] = {
     "string": _TEXTS,
     "url": ("text",),
@@ -112,7 +114,7 @@ def status_types(answer: Any) -> set[str]:
         for description in descriptions
         if isinstance(description, dict)
     }
-    return types - {"", "STATUS"}
+    return types - {"", "STATUS"}  # STATUS: the stages, which no map fills
 
 
 def parse_list(answer: Any) -> dict[str, str]:

@@ -20,6 +20,7 @@ NUMBER_MAX = 10**13
 #: Maximum entries of a list of values.
 VALUES_MAX = 500
 
+#: The types of further fields that a column of each kind can hold.
 _FITTING: dict[Kind, frozenset[FieldType]] = {
     "text": frozenset({"text", "email", "phone", "number", "date", "one-of"}),
     "number": frozenset({"number", "one-of"}),
@@ -160,6 +161,7 @@ class UserField(BaseModel):
                 choices = self.values or {}
                 return None if value in choices else f"must be one of {', '.join(choices)}"
             case "date":
+                # `default` itself: in `value`, a date is a text already.
                 if not isinstance(self.default, date):
                     return "must be a date like 2026-01-31, without quotes"
                 return self._why_out_of_range(self.default)
@@ -187,7 +189,8 @@ class UserField(BaseModel):
     def length(self) -> int:
         """Maximum characters of a value."""
         if self.type == "one-of":
-            return max(map(len, self.values or {"": ""}))
+            values = self.values or {"": ""}  # without values the map is rejected
+            return max(map(len, values))
         if self.type in {"email", "phone"} or self.lead in MULTIFIELDS:
             return min(self.max_length or MULTIFIELD_MAX, MULTIFIELD_MAX)
         column = COLUMNS.get(self.lead)

@@ -88,7 +88,7 @@ def parse(value: object) -> AttemptLog:
 
 
 def calls_to_text(calls: object) -> str | None:
-    """The calls of a reply as the ledger stores them; None if there are none, or too many."""
+    """The calls of a reply as the ledger stores them; None if none, too many or too long."""
     if not isinstance(calls, list) or not 0 < len(calls) <= MAX_CALLS:
         return None
     try:

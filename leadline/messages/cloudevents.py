@@ -64,6 +64,7 @@ def receive(request: Request) -> list[Delivery]:
 
 def _single(request: Request, body: bytes) -> Delivery:
     event = _event(from_http, dict(request.headers), body)
+    # The library leaves data that is not JSON as it is; parsing it again raises BadMessage.
     return _delivery(event, event.data if isinstance(event.data, dict) else _json(body))
 
 

@@ -133,7 +133,8 @@ class Request(_Message):
         """
         if self.event_id is not None:
             return str(self.event_id)
-        # The reply carries the id as an AMQP short string: at most 255 bytes.
+        # The reply carries the id as an AMQP short string, of at most 255 bytes; 128 is the limit
+        # of correlation ids, too.
         if (
             message_id
             and len(message_id) <= 128

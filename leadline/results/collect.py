@@ -71,7 +71,7 @@ _SETTLED = _COLLECT.format(
     ORDER BY settled_at LIMIT :batch""",  # noqa: S608 - of constants; values are parameters
     cursor="settled_to",
 )
-# A UUIDv7 begins with its unix milliseconds in 48 bits.
+# A UUIDv7 begins with its unix milliseconds in 48 bits. A resync (`look`) changes no field.
 _ACCEPTED = _COLLECT.format(
     reason=_REASON,
     found=f"""

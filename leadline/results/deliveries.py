@@ -152,7 +152,7 @@ def record_rejected(endpoint: str, results: Sequence[tuple[Result, str]]) -> Non
 
 
 def record_unreachable(endpoint: str, seqs: Sequence[int], problem: str) -> None:
-    """Begin or prolong the endpoint's back-off; no attempt is counted."""
+    """Release the claims, and begin or prolong the endpoint's back-off; no attempt is counted."""
     database().run(_RELEASE, endpoint=endpoint, seqs=list(seqs))
     waits = [float(wait) for wait in BACKOFF_S]
     database().run(_BACK_OFF, endpoint=endpoint, first_s=waits[0], waits=waits, problem=problem)
@@ -194,7 +194,10 @@ def undelivered() -> dict[str, dict[str, Any]]:
 
 
 def replay(endpoint: str, kinds: Sequence[str], age_s: float, user_id: int | None) -> int:
-    """Deliver the results of the last `age_s` seconds again; returns how many."""
+    """Deliver the results of the last `age_s` seconds again, of one user or of all (None).
+
+    Returns how many there are.
+    """
     rows = database().run(
         _REPLAY, endpoint=endpoint, kinds=list(kinds), age_s=age_s, user_id=user_id
     )

@@ -54,7 +54,7 @@ class ExchangeSender:
 def _properties(result: Result) -> pika.BasicProperties:
     return pika.BasicProperties(
         content_type="application/json",
-        delivery_mode=2,
+        delivery_mode=2,  # persistent
         message_id=result.id,
         headers={
             "ce-specversion": "1.0",

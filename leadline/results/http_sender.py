@@ -32,7 +32,7 @@ class HttpSender:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._url = endpoint.url or ""
+        self._url = endpoint.url or ""  # only the exchange has no URL, and another sender
         self._session = requests.Session()
         self._session.trust_env = False
         for scheme in ("https://", "http://"):
@@ -51,7 +51,9 @@ class HttpSender:
     def _post(self, result: Result) -> Outcome:
         body = result.body()
         signed = headers(result, body, self._endpoint.keys, int(time.time()))
-        exchange = Exchange(CONNECT_S, ANSWER_S, None, self._tls)
+        exchange = Exchange(
+            connect_s=CONNECT_S, response_s=ANSWER_S, send_until=None, tls=self._tls
+        )
         token = timed_connection.current_exchange.set(exchange)
         try:
             with self._session.post(

@@ -20,6 +20,7 @@ from leadline.messages.contract import timestamp
 class Result:
     """The outcome of a write, without personal data."""
 
+    #: Grows with each result that is collected: the order of delivery.
     seq: int
     kind: str
     event_id: str

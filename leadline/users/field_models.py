@@ -54,6 +54,7 @@ def _text(field: UserField) -> Any:
 
 
 def _lines(text: str) -> str:
+    """A text of printable lines, in which tabs are allowed; raises ValueError."""
     for line in text.replace("\r\n", "\n").split("\n"):
         printable(line.replace("\t", " "))
     return text

@@ -33,6 +33,7 @@ _STAGE = r"^[A-Z0-9_:]{1,50}$"
 #: The message for a stage that no portal can have.
 NO_STAGE = "must be one of the portal's stages, which GET /stages lists"
 
+#: Unicode categories: control characters, surrogates, separators of lines and of paragraphs.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 # The rule of full_name as a JSON Schema pattern (ECMA-262): leading and trailing whitespace is

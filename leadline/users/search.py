@@ -55,7 +55,8 @@ def page(search: Search) -> Page:
     meaning = meaning_of(text) if text else None
     where = _filters(search)
     exact = _exact(meaning, where)
-    before = search.after or _END
+    is_first_page = search.after == 0
+    before = _END if is_first_page else search.after
     rows: list[UserRow] = []
     if meaning is None or meaning.part is not None:
         containing = [meaning.part] if meaning and meaning.part else []
@@ -64,7 +65,7 @@ def page(search: Search) -> Page:
         )
         rows = newest_first.select(search.limit + 1, before, [*containing, *where, not_exact])
     result = queries.to_page(rows, search.limit)
-    if not search.after:
+    if is_first_page:
         result["items"][:0] = [queries.summary_of(row) for row in exact]
     return result
 

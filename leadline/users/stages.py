@@ -26,6 +26,7 @@ class _Cache:
 
     def __init__(self) -> None:
         #: When the stages were read (`time.monotonic`), and the stages; replaced together.
+        #: At first they have expired.
         self.last: tuple[float, tuple[Stage, ...]] = (-CACHE_S, ())
 
 

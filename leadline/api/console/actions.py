@@ -19,8 +19,8 @@ AUDITED_LETTERS_MAX = 200
 #: Maximum number of users in an export, and of users read at a time.
 EXPORT_MAX = 5000
 EXPORT_PAGE = 200
-#: The kinds of jobs in the audit trail. Names of actions stay as they are stored: a resync is
-#: "send again", and the number of users or letters to process is "asked".
+#: What the audit trail calls the start of each kind of job. Names in the trail stay as they were
+#: first stored: there a resync is "send again", and the number of users or letters is "asked".
 JOB_ACTIONS = {
     "resync": "send failed again",
     "replay": "replay dead letters",
@@ -57,7 +57,7 @@ def export(request: Request) -> object:
     """The users that match a search, for a file; `is_all` is false if there are more."""
     from leadline.users import search  # noqa: PLC0415 - cold start: only this call needs it
 
-    query = parse(search.Search, request).model_copy(update={"limit": EXPORT_PAGE, "after": 0})
+    query = parse(search.Search, request).model_copy(update={"limit": EXPORT_PAGE})
     users: list[UserSummary] = []
     after: str | None = "0"
     filters = {"sync": query.sync, "stage": query.stage, "is_search": bool(query.find)}
@@ -76,13 +76,13 @@ def choose(request: Request, digits: str) -> object:
 
     lead_id = parse(Choice, request).lead_id
     user_id = parse_id(digits)
-    action = "link held user" if lead_id else "create lead of held user"
-    details = {"lead": lead_id} if lead_id else {}
+    action = "create lead of held user" if lead_id is None else "link held user"
+    details = {} if lead_id is None else {"lead": lead_id}
     with _audited(action, user_ids=[user_id], **details):
-        if lead_id:
-            decisions.link(user_id, lead_id)
-        else:
+        if lead_id is None:
             decisions.create(user_id)
+        else:
+            decisions.link(user_id, lead_id)
     return {"user_id": user_id, "lead_id": lead_id}
 
 
@@ -134,7 +134,7 @@ def resume(request: Request) -> object:
 
 
 def decide_dead_letters(request: Request, action: str) -> object:
-    """Replay or discard dead letters at once."""
+    """Replay or discard the named dead letters now, without a bulk job."""
     from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - cold start: only this call needs it
     from leadline.operations.dead_letters import Selection, apply  # noqa: PLC0415 - cold start: only this call needs it
 

@@ -1,4 +1,7 @@
-"""Queries of the console's page: scope `read`, or `operate` for audit trail and messages."""
+"""Queries of the console's page.
+
+The scope is `read`; for the audit trail and the content of a dead letter it is `operate`.
+"""
 
 from typing import Any, Literal
 from uuid import UUID
@@ -97,7 +100,7 @@ def dead_letters(_request: Request) -> object:
     """
     from leadline.operations.dead_letters import ALL, collect, group_by_reason, summary  # noqa: PLC0415 - cold start: only this call needs it
 
-    letters = collect(ALL, summary, DEAD_LETTERS_COUNTED)
+    letters = collect(ALL, summary, limit=DEAD_LETTERS_COUNTED)
     items: list[dict[str, Any]] = []
     queues = sorted({letter["queue"] for letter in letters})
     for queue in queues:

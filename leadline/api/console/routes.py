@@ -1,6 +1,7 @@
 """The routes of the console's API.
 
-Handlers import what they need when first called: the page itself needs no server.
+Handlers import what they need when first called: to serve the page itself, neither Postgres nor
+RabbitMQ nor Redis is needed.
 """
 
 import re
@@ -30,18 +31,20 @@ def subpath(request: Request) -> str:
 
 
 def serve(request: Request, path: str) -> RawResponse:
-    """Serve a query or an action of the page.
+    """Serve a query or an action of the page. `endpoint` has checked the scope of actions already.
 
     Raises:
         PathNotFound, MethodNotAllowed: no such endpoint.
-        Forbidden: without keys, an action that another page may have sent.
+        Unauthorized, Forbidden: no key, or one without the scope `read`, for a query; without keys,
+            an action that another page may have sent.
         InvalidRequest: invalid parameters.
-        DependencyDown: a server that it needs can't be reached.
+        DependencyDown: a server that the handler needs can't be reached.
     """
     method = "GET" if request.method == "HEAD" else request.method
+    is_without_keys = not trace_context.caller()  # a key would have named its caller
     if method == "GET":
         authorize(request, "read")
-    elif not trace_context.caller() and OWN_HEADER not in request.headers:
+    elif is_without_keys and OWN_HEADER not in request.headers:
         raise Forbidden(f"Without keys, an action needs the header {OWN_HEADER}.")
     for verb, pattern, handle in _ROUTES:
         match = re.fullmatch(pattern, path)

@@ -14,6 +14,7 @@ class Row:
 
     value: str
     row_id: int
+    #: WORK, HOME, …
     value_type: str
 
 
@@ -31,6 +32,7 @@ class AppliedFields:
 class FoundFields:
     """The columns and multi-fields of the map as a lookup found them in a lead."""
 
+    #: By column.
     values: Mapping[str, str | None] = field(default_factory=dict)
     #: By multi-field: EMAIL, PHONE, …
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
@@ -66,7 +68,7 @@ def _choose_row(
     rows: Sequence[Row], target: str, value: str | None, applied_row_id: int | None
 ) -> Row | None:
     """The row with this value, else the row last applied, else the first of this value type."""
-    value_type = target.partition(":")[2]
+    value_type = target.partition(":")[2]  # of `EMAIL:WORK`
 
     def has_value(row: Row) -> bool:
         return row.value.casefold() == (value or "").casefold()

@@ -80,7 +80,10 @@ def of_new_lead(state: DesiredFields) -> tuple[dict[str, Any], list[dict[str, st
 def to_update(
     applied: AppliedFields, state: DesiredFields
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """The fields that differ from last applied, and the multi-field rows, by row id."""
+    """The fields that differ from last applied, and the multi-field rows, by row id.
+
+    New rows have the ids n1, n2, …; an empty value deletes its row.
+    """
     fields: dict[str, Any] = {}
     rows: dict[str, dict[str, str]] = {}
     mapping = field_map()

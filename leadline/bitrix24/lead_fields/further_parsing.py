@@ -56,7 +56,9 @@ def parse_row(row: Mapping[str, Any]) -> FoundFields | None:
     rows: dict[str, Sequence[Row]] = {}
     for target, (_, user_field) in mapping.by_target.items():
         if is_multifield(target):
-            field_rows = _rows(row.get(user_field.lead), "VALUE", "ID", "VALUE_TYPE")
+            field_rows = _rows(
+                row.get(user_field.lead), value="VALUE", row_id="ID", value_type="VALUE_TYPE"
+            )
             if field_rows is None:
                 return None
             rows[user_field.lead] = field_rows
@@ -79,15 +81,15 @@ def _item_rows(fm: Any) -> dict[str, list[Row]] | None:
     if fm and not isinstance(fm, list):
         return None
     for row in fm or ():
-        parsed = _rows([row], "value", "id", "valueType")
+        parsed = _rows([row], value="value", row_id="id", value_type="valueType")
         if parsed is None:
             return None
         rows.setdefault(str(row.get("typeId")), []).extend(parsed)
     return rows
 
 
-def _rows(rows: Any, value: str, row_id: str, value_type: str) -> tuple[Row, ...] | None:
-    """The rows that have a value; None if one is unreadable."""
+def _rows(rows: Any, *, value: str, row_id: str, value_type: str) -> tuple[Row, ...] | None:
+    """The rows that have a value, parsed by these keys; None if a row is unreadable."""
     if not rows:
         return ()
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

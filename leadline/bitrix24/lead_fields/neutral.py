@@ -12,6 +12,7 @@ from leadline.messages.contract import ERASED_NAME
 if TYPE_CHECKING:
     from leadline.mapping.user_field import FieldType
 
+#: Values of multi-fields, in addition to phones and e-mails.
 _ROWS = {"WEB": "https://erased.invalid", "IM": ERASED_NAME}
 
 

@@ -58,7 +58,7 @@ def _event(event_id: str, user_id: UserId, row: Row) -> Event:
     return Event(
         id=event_id,
         action="update_card",
-        user=User(user_id, "", "", ""),
+        user=User(user_id, full_name="", phone="", stage=""),
         version=row["at_version"],
         bitrix_lead_id=None if row["lead_id"] is None else LeadId(row["lead_id"]),
         changed=(ERASE,),

@@ -36,6 +36,7 @@ def _is_ahead(reply: Reply) -> bool:
     """Whether the event is newer than its user, or the user id was never assigned here."""
     users = snapshots.by_ids([reply.user_id])
     if users:
-        return (reply.version or 0) > users[reply.user_id].version
+        # A reply without a version proves nothing.
+        return reply.version is not None and reply.version > users[reply.user_id].version
     (row,) = database().run("SELECT COALESCE(max(id), 0) AS newest FROM users")
     return reply.user_id > int(row["newest"])

@@ -39,7 +39,7 @@ def accept_many(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[i
     """
     if key and (earlier := write.first_outcomes(items, key)):
         return earlier
-    allowed = (None, *stages.allowed())
+    allowed = (None, *stages.allowed())  # None: no stage is given
     valid = {position: item for position, item in items.items() if item.stage in allowed}
     return _offer_events(write.upsert(valid, key)) if valid else {}
 

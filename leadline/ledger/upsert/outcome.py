@@ -41,6 +41,7 @@ class Outcome:
     kind: Kind
     #: The user after the write; None if the item was rejected.
     user: User | None = None
+    #: The user's version after the write; 0 if the item was rejected.
     version: int = 0
     #: The event that this request entered; None if nothing changed, or if an earlier request with
     #: the same idempotency key entered it.

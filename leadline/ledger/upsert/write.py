@@ -44,6 +44,7 @@ def upsert(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, O
                 raise
             if not key or error.constraint == write_sql.EXTERNAL_ID:
                 continue  # another request has just created one of these users: it exists now
+        # The idempotency key exists: it has outcomes, or has expired.
         earlier = first_outcomes(items, key)
         if earlier is not None:
             return earlier
@@ -54,7 +55,9 @@ def upsert(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, O
 def _run(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Outcome]:
     trace = trace_context.current()
     params: dict[str, object] = {
-        "items": orjson.dumps([_params(at, item) for at, item in items.items()]).decode(),
+        "items": orjson.dumps(
+            [_params(position, item) for position, item in items.items()]
+        ).decode(),
         "first_stage": DEFAULT_STAGES[0],
         "grace_s": settings().publish_grace_s,
         "correlation_id": trace.correlation_id,
