@@ -16,7 +16,7 @@ from emulator.http.certificate import Certificate, make_certificate
 from emulator.portal import Portal
 from emulator.telemetry.journal import Journal
 
-#: What requests in flight get at a shutdown: a test that stops the emulator does not wait long.
+#: How long requests in flight may take at a shutdown: a test that stops the emulator waits.
 _SHUTDOWN_S = 0.3
 
 
@@ -56,11 +56,12 @@ async def _serve(options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
-    store, journal = Store(options.state), Journal(options.journal)
+    store = Store(options.state)
+    journal = Journal(options.journal)
     runner = web.AppRunner(
         build(Portal(store, journal)),
         access_log=None,
-        keepalive_timeout=30,  # aiohttp also gives the head of a request so many seconds
+        keepalive_timeout=30,  # seconds; aiohttp waits as long for the head of a request
         shutdown_timeout=_SHUTDOWN_S,
         handler_cancellation=False,  # as on a real portal, a disconnect does not stop a request
     )

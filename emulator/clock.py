@@ -58,7 +58,7 @@ def iso(unix_s: float) -> str:
 
 
 def portal_iso(text: str) -> str | None:
-    """A client's time of day as the portal writes it; None if the text is none."""
+    """A client's time of day as the portal writes it; None if the text is not a time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

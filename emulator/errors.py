@@ -32,5 +32,5 @@ def invalid_id() -> RestError:
 
 
 def access_denied() -> RestError:
-    """Their error for an object that the user may not read."""
+    """The error of crm.lead.* and the like for an object that the user may not read."""
     return RestError("", "Access denied.")

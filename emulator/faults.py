@@ -58,9 +58,11 @@ class Rule:
     code: Annotated[str, Text(200)] = "INTERNAL_SERVER_ERROR"
     description: Annotated[str | None, Text(200_000, is_optional=True)] = None
     delay_ms: Annotated[float, Number(0, 1e7)] = 0
-    #: The probability to apply; how often at most; how many matching calls pass first.
+    #: The probability with which the rule applies to a matching call.
     share: Annotated[float, Number(0, 1)] = 1
+    #: How often the rule applies at most.
     count: Annotated[int | None, Whole(0, 10**12, is_optional=True)] = None
+    #: How many matching calls pass before the rule may apply.
     skip: Annotated[int, Whole(0, 10**12)] = 0
     #: `drop_after`: how many commands of the batch run.
     after_commands: Annotated[int | None, Whole(0, 10**6, is_optional=True)] = None
@@ -71,7 +73,7 @@ class Rule:
     #: `redirect`: the new URL.
     location: Annotated[str, Text(2000)] = ""
 
-    #: How many matching calls there were, and to how many of them the rule applied.
+    #: How many matching calls there were, and to how many of them the rule was applied.
     seen: int = 0
     bitten: int = 0
 

@@ -58,7 +58,10 @@ class Portal:
         self.latencies = random.Random(0)  # noqa: S311 (repeatable, not secret)
 
     def configure(self, changes: Mapping[str, Any]) -> None:
-        """Change settings; raises InvalidSetting and changes nothing if one is invalid."""
+        """Change settings, and apply a new speed or seed.
+
+        Raises InvalidSetting and changes nothing if one is invalid.
+        """
         before, self.settings = self.settings, self.settings.with_changes(changes)
         if self.settings.speed != before.speed:
             self.clock.set_speed(self.settings.speed)

@@ -26,9 +26,9 @@ _UPDATE_SECONDS = 3
 
 
 async def snapshot(request: web.Request) -> web.Response:
-    """GET: the stages of a type (`?type=`, leads), their newest cards, and the statistics."""
+    """GET: the stages of a type (`?type=`, by default leads), their newest cards, statistics."""
     portal = request.app[PORTAL]
-    type_id = positive_int(request.query.get("type", "1"))
+    type_id = positive_int(request.query.get("type", str(LEAD.type_id)))
     entity = next((kind for kind in _SHOWN_TYPES if kind.type_id == type_id), None)
     if entity is None:
         return problem(404, "no such board")
@@ -41,7 +41,7 @@ async def snapshot(request: web.Request) -> web.Response:
             "cards": cards,
             "seconds": [list(row) for row in portal.counts.seconds][-_SNAPSHOT_SECONDS:],
             **_statistics(portal),
-            "counts": counts,
+            "counts": counts,  # of this type; those of `_statistics` are of leads
         }
     )
 
@@ -131,7 +131,7 @@ def _statistics(portal: Portal) -> dict[str, Any]:
     by_type = {str(entity.type_id): _counts_by_stage(portal, entity) for entity in _SHOWN_TYPES}
     return {
         "now": int(portal.clock.wall()),
-        "counts": by_type["1"],
+        "counts": by_type[str(LEAD.type_id)],
         "by_type": by_type,
         "calls": {
             "requests": calls.requests,

@@ -23,7 +23,8 @@ _ITEMS_MAX = 200
 
 async def items(request: web.Request) -> web.Response:
     """GET: the newest objects of a type; with `?after=`, those after this id."""
-    portal, entity = request.app[PORTAL], _entity(request)
+    portal = request.app[PORTAL]
+    entity = _entity(request)
     if entity is None:
         return problem(404, "no such type")
     after = positive_int(request.query.get("after"))
@@ -64,7 +65,7 @@ async def delete(request: web.Request) -> web.Response:
     portal, entity, item = _find(request)
     if entity is None or item is None:
         return problem(404, "no such object")
-    save.delete(portal, item, Write(entity, "user", {}, {}))
+    save.delete(portal, item, Write(entity, "user", sent={}, fields={}))
     return json_response({"deleted": item.id})
 
 
@@ -80,13 +81,22 @@ async def restore(request: web.Request) -> web.Response:
     found = portal.bin.take(number) if number else None
     if found is None:
         return problem(404, "not in the bin")
-    write = Write(found.entity, "restore", {}, {}, found.rows, system=found.data, runs_robots=False)
+    write = Write(
+        found.entity,
+        "restore",
+        sent={},
+        fields={},
+        rows=found.rows,
+        system=found.data,
+        runs_robots=False,
+    )
     return json_response(_view(portal, found.entity, save.add(portal, write)))
 
 
 def _find(request: web.Request) -> tuple[Portal, Entity | None, Item | None]:
     """The portal, and the type and object that the path names; None for what does not exist."""
-    portal, entity = request.app[PORTAL], _entity(request)
+    portal = request.app[PORTAL]
+    entity = _entity(request)
     item_id = positive_int(request.match_info["id"])
     item = portal.store.get(entity, item_id) if entity and item_id else None
     return portal, entity, item
@@ -111,13 +121,14 @@ def _rejection_reason(sent: Any) -> str:
 
 def _write(entity: Entity, sent: dict[str, Any]) -> Write:
     """The write of a change that was sent: by a person, or by the portal itself."""
-    fields, is_system = sent["fields"], sent.get("system", False)
+    fields = sent["fields"]
+    is_system = sent.get("system", False)
     return Write(
         entity,
         "system" if is_system else "user",
-        fields,
-        fields,
-        from_upper_fields(fields) if entity.has_multifields else (),
+        sent=fields,
+        fields=fields,
+        rows=from_upper_fields(fields) if entity.has_multifields else (),
         user=sent.get("user", 1),
         is_system=is_system,
     )

@@ -33,12 +33,13 @@ async def leads(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     opening = "["
     while remaining > 0:
-        found = _slice(store, schema, origin_id, after, min(remaining, _SLICE))
+        limit = min(remaining, _SLICE)
+        found = _slice(store, schema, origin_id, after, limit)
         if found:
             await response.write((opening + ",\n".join(found)).encode())
             await asyncio.sleep(0)  # a write that fits the buffer does not yield
             opening = ",\n"
-        if len(found) < min(remaining, _SLICE):
+        if len(found) < limit:
             break
         remaining -= len(found)
         after = int(json.loads(found[-1])["ID"])
@@ -61,7 +62,7 @@ async def move(request: web.Request) -> web.Response:
     if item is None:
         return problem(404, "no such lead")
     try:
-        lead = update(portal, item, Write(LEAD, "user", sent, sent))
+        lead = update(portal, item, Write(LEAD, "user", sent=sent, fields=sent))
     except RestError as error:
         return problem(422, error.description)
     return json_response(

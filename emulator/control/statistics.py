@@ -9,12 +9,14 @@ from emulator.entities.entity import LEAD
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL
 
+#: Origins that several leads have, with the ids of these leads.
 _DUPLICATES = """
 SELECT json_extract(data, '$.ORIGINATOR_ID'), json_extract(data, '$.ORIGIN_ID') AS origin,
        group_concat(id) FROM lead
 WHERE coalesce(json_extract(data, '$.ORIGIN_ID'), '') <> ''
 GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1, 2
 """
+#: How many leads (entity 1) have how many phones.
 _PHONE_ROWS = """
 SELECT rows, count(*) FROM (
     SELECT count(multifield.id) AS rows FROM lead

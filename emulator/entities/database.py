@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, data TE
 CREATE INDEX IF NOT EXISTS {name}_origin ON {name} (json_extract(data, '$.ORIGIN_ID'));
 CREATE INDEX IF NOT EXISTS {name}_modified ON {name} (json_extract(data, '$.DATE_MODIFY'));
 """
-#: All other tables; `entity` and `owner_id` are the type and id of the object that a row is about.
+#: All other tables; `entity` and `owner_id` are the type and id of the object that a row is about,
+#: `connector` is the application (`auth_connector`) that an offline event is queued for.
 _SCHEMA = """
 CREATE INDEX IF NOT EXISTS lead_stage ON lead (json_extract(data, '$.STATUS_ID'));
 CREATE INDEX IF NOT EXISTS deal_lead ON deal (json_extract(data, '$.LEAD_ID'));

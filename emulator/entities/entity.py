@@ -36,7 +36,7 @@ class Entity:
     has_editable_pipelines: bool = False
     #: The field that holds the number of a new object.
     number_field: str = ""
-    #: The id of the smart process, which names its user fields.
+    #: The id of the smart process, which names its user fields; 0 for all other types.
     process_id: int = 0
 
     @cached_property
@@ -60,13 +60,13 @@ class Entity:
         return f"CRM_{self.process_id or self.name}"
 
     def directory(self, category: object) -> str:
-        """The directory of its stages in a pipeline."""
+        """The directory of its stages in a pipeline; the general one has that of the type."""
         if not self.has_stages_per_pipeline or category in (None, "", 0, "0"):
             return self.stage_directory
         return f"{self.stage_directory}_{category}"
 
     def stage_prefix(self, category: int) -> str:
-        """The prefix of the codes of a pipeline's stages."""
+        """The prefix of the codes of a pipeline's stages; the general pipeline (0) has none."""
         if not category:
             return ""
         return f"DT{self.type_id}_{category}:" if self.is_dynamic else f"C{category}:"

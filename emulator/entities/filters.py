@@ -160,7 +160,7 @@ def _add_condition(
         values = [_comparable_value(field, item) for item in sent]
     except InvalidValue:
         if not names.is_item:
-            clause.add("0")
+            clause.add("0")  # finds nothing
             return
         text = f"Invalid filter: field '{field.camel}' has invalid value"
         raise RestError("INVALID_ARG_VALUE", text) from None
@@ -233,7 +233,7 @@ def _add_multiple(clause: Where, operator: str, field: Field, values: list[Any])
 
 
 def _add_multifield(clause: Where, operator: str, type_id: str, value: Any, schema: Schema) -> None:
-    """Multi-fields match exactly with any operator (crm/contacts/crm-contact-list)."""
+    """Multifields match exactly with any operator (crm/contacts/crm-contact-list)."""
     values = [str(item) for item in (value if isinstance(value, list) else [value])]
     verb = "NOT IN" if operator.startswith("!") else "IN"
     clause.add(

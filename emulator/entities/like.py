@@ -5,7 +5,10 @@ from functools import lru_cache
 
 
 def like(pattern: str | None, value: object, escape: str = "\\") -> bool | None:
-    """Whether `value` matches; SQLite's own LIKE ignores the case of Latin letters only."""
+    """Whether `value` matches; None, as in SQL, if a side is None.
+
+    SQLite's own LIKE ignores the case of Latin letters only.
+    """
     if pattern is None or value is None:
         return None
     return _compiled(str(pattern), escape).fullmatch(str(value)) is not None

@@ -114,5 +114,5 @@ def digest(type_id: str, value: str) -> str:
     """The key by which duplicates are found: the digits of a phone, else the lower-case text."""
     if type_id != "PHONE":
         return value.strip().lower()
-    number = value.lower().partition("ext")[0].partition(";")[0]
+    number = value.lower().partition("ext")[0].partition(";")[0]  # without the extension
     return "".join(character for character in number if character.isdigit())

@@ -61,8 +61,8 @@ def argument(params: Params, name: str) -> Any:
     return next((value for key, value in params.items() if key.lower() == name.lower()), None)
 
 
-def connector(params: Params) -> str:
-    """The `auth_connector` of a call, which owns offline events; empty if absent."""
+def calling_application(params: Params) -> str:
+    """The `auth_connector` by which an application names itself in a call; empty if absent."""
     sent = argument(params, "auth_connector")
     return sent if isinstance(sent, str) else ""
 
@@ -73,14 +73,15 @@ def first_row(params: Params) -> int | None:
         number = int(argument(params, "start"))
     except (TypeError, ValueError, OverflowError):
         return 0
-    return None if number < 0 else min(number, 2**40)
+    return None if number < 0 else min(number, 2**40)  # far within SQLite's integers
 
 
 def _order(order: Mapping[str, Any], names: FieldNames) -> str:
     """The ORDER BY clause, with the id last; raises RestError if crm.item.list rejects it."""
     parts = []
     for name, direction in order.items():
-        field, verb = names.field(name), str(direction).upper()
+        field = names.field(name)
+        verb = str(direction).upper()
         if names.is_item and field is None:
             raise _invalid(f"field '{name}' is not allowed in order")
         if names.is_item and verb not in {"ASC", "DESC"}:

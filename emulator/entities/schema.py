@@ -51,10 +51,10 @@ class Schema:
         """The result of crm.lead.fields and the like."""
         required = set(mandatory)
         own_fields = [field for field in self.own if "f" in field.where]
-        many = _multifields() if self.entity.has_multifields else []
+        multifields = _multifields() if self.entity.has_multifields else []
         return {
             field.name: field.description(is_required=field.name in required)
-            for field in [*own_fields, *many, *self.user_fields.values()]
+            for field in [*own_fields, *multifields, *self.user_fields.values()]
         }
 
     def item_descriptions(

@@ -24,7 +24,8 @@ def writable_values(
     """The known, writable fields of `sent` in their stored form; raises RejectedValue.
 
     `sent` is by upper-case name. crm.item.* (`is_item`) requires a list for a field of several
-    values; the older methods also accept a single value.
+    values; the older methods also accept a single value. An object or list for a field of one value
+    is rejected in a user field, and ignored in any other.
     """
     found: dict[str, Any] = {}
     fields = schema.fields
@@ -70,7 +71,7 @@ def _stored_value(field: Field, value: Any, settings: Settings) -> str | None:
     except InvalidValue:
         raise _invalid_value(field) from None
     _require_listed(field, text)
-    if text is None and field.default is not None:
+    if text is None and field.default is not None:  # emptied; only a field never set has a default
         return "0.00" if field.kind == "double" else ""
     if text is None or field.max_length is None or len(text) <= field.max_length:
         return text

@@ -8,6 +8,9 @@ from emulator.entities.fields.kinds import as_item, as_upper
 from emulator.entities.schema import Schema
 from emulator.entities.store import Item
 
+#: What the messenger rows of open channels begin with.
+_OPEN_CHANNEL = "imol|"
+
 
 def upper_row(schema: Schema, item: Item) -> dict[str, Any]:
     """All single-valued fields and user fields, as crm.lead.get and the like return them."""
@@ -20,7 +23,7 @@ def upper_row(schema: Schema, item: Item) -> dict[str, Any]:
     if schema.entity.has_multifields:
         values["HAS_PHONE"] = _has_row(item, "PHONE")
         values["HAS_EMAIL"] = _has_row(item, "EMAIL")
-        values["HAS_IMOL"] = _has_row(item, "IM", "imol|")
+        values["HAS_IMOL"] = _has_row(item, "IM", _OPEN_CHANNEL)
     return values
 
 
@@ -53,7 +56,7 @@ def item_row(schema: Schema, item: Item, *, original_names: bool = False) -> dic
     if schema.entity.has_multifields:
         values["hasPhone"] = _has_row(item, "PHONE")
         values["hasEmail"] = _has_row(item, "EMAIL")
-        values["hasImol"] = _has_row(item, "IM", "imol|")
+        values["hasImol"] = _has_row(item, "IM", _OPEN_CHANNEL)
         values.update(_row_texts(item))
     if original_names:
         for field in schema.user_fields.values():

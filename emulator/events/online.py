@@ -15,6 +15,7 @@ import aiohttp
 from emulator.clock import Clock
 from emulator.entities.store import Store
 from emulator.settings import Settings
+from emulator.users import ADMIN
 
 _Object = tuple[int, int]  # id and type of the object that an event is about; 0: none
 
@@ -59,7 +60,7 @@ class EventSender:
         self.load()
 
     def load(self) -> None:
-        """Read the handlers again."""
+        """Read the handlers from the store."""
         rows = self._store.db.execute(
             "SELECT id, event, url, auth_type, min_timeout FROM handler ORDER BY id"
         )
@@ -120,13 +121,12 @@ class EventSender:
         await self._clock.sleep(due - self._clock.now())
         self._announced.discard(handler.id)
         self._announced_at[handler.id] = self._clock.now()
-        form = _form(
-            handler, OFFLINE_EVENT, (0, 0), settings.application_token, handler.auth_type or 1
-        )
-        await self._post(handler.url, form, 0, None, settings)
+        user = handler.auth_type or ADMIN
+        form = _form(handler, OFFLINE_EVENT, (0, 0), settings.application_token, user)
+        await self._post(handler.url, form, delay=0, earlier=None, settings=settings)
 
     async def stop(self) -> None:
-        """Cancel events that are not sent yet."""
+        """Cancel events that are not sent yet, forget all delays and counts, and disconnect."""
         tasks = [*self._tasks]
         for task in tasks:
             task.cancel()
@@ -202,7 +202,7 @@ class EventSender:
 def _form(
     handler: Handler, event: str, subject: _Object, application_token: str, user: int
 ) -> dict[str, str]:
-    """The form that is posted; only handlers of applications (with an id) get a user's token."""
+    """The form that is posted; the outgoing webhook (handler 0) gets no user's token."""
     owner_id, type_id = subject
     form = {
         "event": event,

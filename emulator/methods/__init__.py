@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.families import (
     addresses,
     currencies,
@@ -24,7 +25,6 @@ from emulator.methods.objects import (
     stage_history,
 )
 from emulator.methods.portal import event_handlers, offline_events, options, portal_info, users
-from emulator.methods.result import Call, MethodResult
 from emulator.methods.setup import (
     card_forms,
     categories,

@@ -4,7 +4,7 @@ Documentation: crm/timeline/activities/events/, crm/timeline/comments/events/,
 crm/requisites/events/, crm/universal/events/type/.
 """
 
-from emulator.methods.result import Call
+from emulator.methods.call import Call
 
 #: What the names of the events say of the record: ONCRM…ADD.
 NAMES = ("ACTIVITY", "TIMELINECOMMENT", "REQUISITE", "BANKDETAIL", "TYPE")
@@ -13,7 +13,8 @@ EVENTS = tuple(f"ONCRM{name}{verb}" for name in NAMES for verb in ("ADD", "UPDAT
 
 def send_record_event(call: Call, name: str, verb: str, record_id: int) -> None:
     """Send the event of a change to handlers and offline queues."""
-    portal, event = call.portal, f"ONCRM{name}{verb}"
-    if portal.offline.add(event, record_id, call.connector, portal.clock.wall()):
+    portal = call.portal
+    event = f"ONCRM{name}{verb}"
+    if portal.offline.add(event, record_id, call.application, portal.clock.wall()):
         portal.events.announce_offline_events(portal.settings)
     portal.events.send(event, record_id, portal.settings, call.user)

@@ -25,7 +25,8 @@ async def serve(request: web.Request) -> web.StreamResponse:
     """Respond to any request under /rest; raises no exception whatever a client sends."""
     portal = request.app[PORTAL]
     counts = portal.counts
-    request_id, arrived_at = portal.journal.new_request_id(), portal.clock.wall()
+    request_id = portal.journal.new_request_id()
+    arrived_at = portal.clock.wall()
     counts.count_request(request.method, arrived_at)
     code = "".join(request.path.split("/")[3:4])  # of /rest/{user}/{code}/…, if the path has one
     portal.journal.note("arrived", request_id, arrived_at, address=request.remote, code=code)

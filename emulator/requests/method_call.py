@@ -7,7 +7,7 @@ from emulator.errors import RestError
 from emulator.http.params import Params
 from emulator.limits.operating import Meter
 from emulator.methods import METHODS, is_allowed
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 from emulator.requests.request_context import RequestContext
 from emulator.requests.stopwatch import Stopwatch
 
@@ -52,7 +52,7 @@ async def execute(
 
 
 async def _show_late_rows(context: RequestContext) -> None:
-    """Show others the phones of new objects some time after the objects themselves."""
+    """Show the phones of new objects `phones_after_ms` later, and answer only then."""
     portal = context.portal
     added, portal.late_rows = portal.late_rows, []
     await context.work(portal.settings.phones_after_ms / 1000)

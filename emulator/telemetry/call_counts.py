@@ -13,8 +13,10 @@ class CallCounts:
     """Counts since the start or the last reset.
 
     `requests` are HTTP requests under /rest, including refused ones; `commands` are method calls
-    that ran, alone or in a batch; a batch itself is in `methods` but not in `commands`. `seconds`
-    has a row for each second with traffic: unix time, requests, refusals, commands.
+    that ran, alone or in a batch; a batch itself is in `methods` but not in `commands`. `http`
+    counts requests by verb, `statuses` responses by status, `late_commits` the requests that the
+    fault `late_commit` let run. `times` are when requests arrived. `seconds` has a row for
+    each second with traffic: unix time, requests, refusals, commands.
     """
 
     requests: int = 0

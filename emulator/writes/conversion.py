@@ -46,7 +46,9 @@ async def convert_later(
         return
     fields = {LEAD.stage_field: CONVERTED}
     try:
-        moved = update(portal, lead, Write(LEAD, "conversion", fields, fields, user=write.user))
+        moved = update(
+            portal, lead, Write(LEAD, "conversion", sent=fields, fields=fields, user=write.user)
+        )
     except RestError:
         return  # a mandatory field is missing: the lead stays a lead
     convert(portal, moved, write, add)
@@ -79,5 +81,12 @@ def _write(
     """The write of an object that a lead becomes, with a link to the lead."""
     link = {"LEAD_ID": str(lead.id)}
     return Write(
-        entity, "conversion", {**fields, **link}, fields, rows, write.connector, write.user, link
+        entity,
+        "conversion",
+        sent={**fields, **link},
+        fields=fields,
+        rows=rows,
+        application=write.application,
+        user=write.user,
+        system=link,
     )

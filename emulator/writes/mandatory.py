@@ -61,7 +61,10 @@ def _require(
     data: Mapping[str, Any],
     row_types: set[str],
 ) -> None:
-    """Raise RestError for the first required field without a value; `row_types`: of multifields."""
+    """Raise RestError for the first required field without a value.
+
+    `row_types`: the types of the multifield rows that the object has.
+    """
     for name in required:
         is_present = name in row_types if name in MULTIFIELDS else data.get(name) not in _EMPTY
         if not is_present:

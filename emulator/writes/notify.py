@@ -11,7 +11,7 @@ def notify(portal: Portal, verb: str, entity: Entity, item: Item, write: Write) 
     """Send a write's event (`verb`: ADD, UPDATE, DELETE) to handlers, queues and the board."""
     event = entity.event_name(verb)
     type_id = entity.type_id if entity.is_dynamic else 0
-    if portal.offline.add(event, item.id, write.connector, portal.clock.wall(), type_id):
+    if portal.offline.add(event, item.id, write.application, portal.clock.wall(), type_id):
         portal.events.announce_offline_events(portal.settings)
     portal.events.send(event, item.id, portal.settings, write.acting_user, type_id)
     if portal.stream.has_subscribers:

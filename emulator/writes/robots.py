@@ -23,8 +23,8 @@ def react(portal: Portal, item: Item, write: Write, verb: str, update: Callable[
             reaction = Write(
                 write.entity,
                 ROBOT,
-                rule["set"],
-                rule["set"],
+                sent=rule["set"],
+                fields=rule["set"],
                 user=rule.get("user", 1),
                 runs_robots=False,
             )
@@ -34,6 +34,7 @@ def react(portal: Portal, item: Item, write: Write, verb: str, update: Callable[
 
 
 def _matches(rule: dict[str, object], entity: Entity, item: Item, verb: str) -> bool:
+    """Whether a write starts a robot; a move is an update, too."""
     if rule["entityTypeId"] != entity.type_id:
         return False
     stage = rule.get("stage")

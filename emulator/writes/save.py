@@ -37,7 +37,7 @@ def add(portal: Portal, write: Write) -> Item:
     converts_later = converts and portal.settings.conversion_delay_ms > 0
     if converts and not converts_later:
         data[entity.stage_field] = conversion.CONVERTED
-    stages.set_first_stage(portal, entity, data, now)
+    stages.set_dates_and_stage(portal, entity, data, now)
     data.update(write.system)
     mandatory.require_on_add(portal, write, data)
     with portal.store.transaction():

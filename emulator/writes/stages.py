@@ -22,8 +22,8 @@ def directory(entity: Entity, data: Mapping[str, Any]) -> str:
     return entity.directory(data.get("CATEGORY_ID"))
 
 
-def set_first_stage(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
-    """Give a new object its stage, by default the first one of its pipeline."""
+def set_dates_and_stage(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
+    """Give a new object dates, a pipeline and a stage, by default the first one of the pipeline."""
     if "CLOSEDATE" in entity.field_names:
         _set_dates(data, now)
     if entity.has_stages_per_pipeline and entity is not DEAL and not data.get("CATEGORY_ID"):
@@ -45,7 +45,8 @@ def _set_dates(data: dict[str, Any], now: str) -> None:
 
 def set_stage_fields(portal: Portal, entity: Entity, data: dict[str, Any], now: str) -> None:
     """Set the fields that depend on the stage: its group, and when and whether it is closed."""
-    stage, names = data[entity.stage_field] or "", entity.field_names
+    stage = data[entity.stage_field] or ""
+    names = entity.field_names
     meaning = portal.directories.semantics(directory(entity, data), stage)
     data[entity.semantics_field] = meaning
     if "DATE_CLOSED" in names:

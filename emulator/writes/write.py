@@ -18,7 +18,8 @@ class Write:
 
     `method` and `sent` are what the object's history shows: a REST method with the client's
     parameter, or `user`, `robot` and so on with the fields. `fields` are by upper-case name.
-    `connector` names the application that writes, whose offline queue does not get the event.
+    `application` is the one that writes, by its `auth_connector` ("" if it sent none); its own
+    offline queue does not get the event.
     """
 
     entity: Entity
@@ -26,7 +27,7 @@ class Write:
     sent: Any
     fields: Mapping[str, Any]
     rows: Sequence[RowChange] = ()
-    connector: str = ""
+    application: str = ""
     user: int = 1
     #: Read-only fields, which only an import or the portal itself may set, by upper-case name.
     system: Mapping[str, Any] = field(default_factory=dict)

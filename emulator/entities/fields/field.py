@@ -19,6 +19,7 @@ INTEGERS = frozenset(
         "crm_entity",
     ]
 )
+#: What crm.item.fields, and crm.lead.fields and the like, call some types.
 _ITEM_TYPES = {"char": "boolean"}
 _UPPER_TYPES = {"text": "string"}
 
@@ -147,7 +148,7 @@ MULTIFIELDS = {
     "IM": "Messenger",
     "LINK": "Open Channel user",
 }
-#: Fields of crm.item.get with the first multifield row of a type and a value type ("": any).
+#: Fields of crm.item.get that show the first multifield row of a type and value type ("": any).
 ROW_OF_FIELD = {
     "phoneMobile": ("PHONE", "MOBILE"),
     "phoneWork": ("PHONE", "WORK"),

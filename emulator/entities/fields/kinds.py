@@ -1,4 +1,4 @@
-"""Conversion of values by their field's type: a client's to the stored form, that to each API's.
+"""Conversion of values by the type of their field: as sent, to stored, to what each API returns.
 
 A value is stored as text, or as a list of texts in a field with several values; an empty one is
 `""` or None.

@@ -17,7 +17,7 @@ from emulator.entities.store import Store
 
 @dataclass(frozen=True)
 class Category:
-    """A pipeline; 0 is the general one of deals, which cannot be deleted."""
+    """A pipeline; the one with id 0 is the general one of deals, which cannot be deleted."""
 
     id: int
     name: str
@@ -118,4 +118,5 @@ class Categories:
 
 
 def _table(type_id: int) -> str:
+    """The table of a type's pipelines, each of which numbers its rows."""
     return "category" if type_id == DEAL.type_id else "pipeline"

@@ -99,7 +99,7 @@ def _entity(process_id: int, settings: Mapping[str, Any]) -> Entity:
         type_id,
         name,
         str(settings["title"]),
-        f"T{type_id:x}",
+        f"T{type_id:x}",  # the prefix: as on real portals, the type in hexadecimal
         fields(settings, f"{name}_STAGE_{settings.get('categoryId') or 0}"),
         stage_field="STAGE_ID" if has_stages else "",
         semantics_field="STAGE_SEMANTIC_ID" if has_stages else "",

@@ -133,7 +133,8 @@ class UserField:
 
     def as_field(self) -> Field:
         """The user field as a field of its entity."""
-        kind, is_multiple = self.definition["USER_TYPE_ID"], self.definition["MULTIPLE"] == "Y"
+        kind = self.definition["USER_TYPE_ID"]
+        is_multiple = self.definition["MULTIPLE"] == "Y"
         extra: dict[str, Any] = {}
         if kind == "enumeration":
             extra["items"] = [

@@ -10,11 +10,11 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row, selected_names
 from emulator.entities.records import Record
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.family import stored_value, texts
 from emulator.methods.families.requisites import REQUISITE
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_lead_list
+from emulator.methods.in_memory_lists import page, select_as_lead_list
 
 _FAMILY = "crm.address"
 #: The ENTITY_TYPE_ID of an address of requisites.
@@ -69,7 +69,8 @@ def list_(call: Call) -> MethodResult:
 
 def _parameters(call: Call) -> tuple[Mapping[str, Any], dict[str, str]]:
     """The parameters of a call, and the type and owner of the address that they name."""
-    sent, key = call.require_fields(), {}
+    sent = call.require_fields()
+    key = {}
     for name in _KEY:
         number = positive_int(sent.get(name))
         if number is None:

@@ -11,9 +11,9 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row
 from emulator.entities.records import Record
 from emulator.errors import RestError, not_found
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_lead_list
+from emulator.methods.in_memory_lists import page, select_as_lead_list
 
 _FAMILY = "crm.currency"
 _LOCALIZATION: dict[str, Column] = {
@@ -56,7 +56,7 @@ _INITIAL_CURRENCIES = (("USD", "US dollar", "$#", "1.0000"), ("EUR", "Euro", "#â
 
 def add(call: Call) -> MethodResult:
     """crm.currency.add: the code of the new currency."""
-    _require_admin(call)
+    call.require_admin(code="")
     sent = call.require_fields()
     code = _code(sent.get("CURRENCY"))
     if sent.get("AMOUNT") in (None, ""):
@@ -70,7 +70,7 @@ def add(call: Call) -> MethodResult:
 
 def update(call: Call) -> MethodResult:
     """crm.currency.update: true."""
-    _require_admin(call)
+    call.require_admin(code="")
     number, record = _existing(call)
     call.portal.records.put(_FAMILY, number, _with_changes(call, record, call.require_fields()))
     return MethodResult(result=True)
@@ -90,7 +90,7 @@ def list_(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.currency.delete: true; the base currency cannot be deleted."""
-    _require_admin(call)
+    call.require_admin(code="")
     number, record = _existing(call)
     if record["BASE"] == "Y":
         raise RestError("", "Cannot delete base currency.")
@@ -106,7 +106,7 @@ def base(call: Call) -> MethodResult:
 
 def set_base(call: Call) -> MethodResult:
     """crm.currency.base.set: true."""
-    _require_admin(call)
+    call.require_admin(code="")
     chosen, _ = _existing(call)
     for number, record in _currencies(call).values():
         record["BASE"] = "Y" if number == chosen else "N"
@@ -122,7 +122,7 @@ def localizations(call: Call) -> MethodResult:
 
 def set_localizations(call: Call) -> MethodResult:
     """crm.currency.localizations.set: true."""
-    _require_admin(call)
+    call.require_admin(code="")
     number, record = _localized_currency(call)
     sent = call.argument("localizations")
     record["LANG"] = _languages(record["LANG"], sent if isinstance(sent, dict) else {})
@@ -132,7 +132,7 @@ def set_localizations(call: Call) -> MethodResult:
 
 def delete_localizations(call: Call) -> MethodResult:
     """crm.currency.localizations.delete: true."""
-    _require_admin(call)
+    call.require_admin(code="")
     number, record = _localized_currency(call)
     sent = call.argument("lids")
     deleted = sent if isinstance(sent, list) else [sent]
@@ -141,10 +141,6 @@ def delete_localizations(call: Call) -> MethodResult:
     }
     call.portal.records.put(_FAMILY, number, record)
     return MethodResult(result=True)
-
-
-def _require_admin(call: Call) -> None:
-    call.require_admin(400)
 
 
 def _currencies(call: Call) -> dict[str, tuple[int, Record]]:

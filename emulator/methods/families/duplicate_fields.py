@@ -9,9 +9,8 @@ from typing import Any
 from emulator.entities.entity import COMPANY, CONTACT, LEAD, Entity
 from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.families.family import require
-from emulator.methods.result import Call, MethodResult
-from emulator.users import ADMIN
 
 _FAMILY = "crm.duplicate.volatiletype"
 _TYPES = {entity.type_id: entity for entity in (LEAD, CONTACT, COMPANY)}
@@ -20,7 +19,7 @@ _REGISTERED_MAX = 7
 
 def fields(call: Call) -> MethodResult:
     """crm.duplicate.volatileType.fields: the fields that may be registered."""
-    _require_admin(call)
+    call.require_admin("Access denied")
     type_id = positive_int(call.argument("entityTypeId"))
     rows: list[dict[str, Any]] = [
         {"entityTypeId": entity.type_id, "fieldCode": code, "fieldTitle": title}
@@ -33,14 +32,14 @@ def fields(call: Call) -> MethodResult:
 
 def list_(call: Call) -> MethodResult:
     """crm.duplicate.volatileType.list: the registered fields."""
-    _require_admin(call)
+    call.require_admin("Access denied")
     rows = call.portal.records.all(_FAMILY)
     return MethodResult([{"id": number, **record} for number, record in rows.items()])
 
 
 def register(call: Call) -> MethodResult:
     """crm.duplicate.volatileType.register: the id of the registered field."""
-    _require_admin(call)
+    call.require_admin("Access denied")
     require(call, ("entityTypeId", "fieldCode"))
     entity = _TYPES.get(positive_int(call.argument("entityTypeId")) or 0)
     code = str(call.argument("fieldCode"))
@@ -57,18 +56,13 @@ def register(call: Call) -> MethodResult:
 
 def unregister(call: Call) -> MethodResult:
     """crm.duplicate.volatileType.unregister: true."""
-    _require_admin(call)
+    call.require_admin("Access denied")
     require(call, ("id",))
     number = positive_int(call.argument("id"))
     if number is None or call.portal.records.get(_FAMILY, number) is None:
         raise RestError("TYPE_IS_NOT_ASSIGNED", "This type is not assigned")
     call.portal.records.delete(_FAMILY, number)
     return MethodResult(result=True)
-
-
-def _require_admin(call: Call) -> None:
-    if call.user != ADMIN:
-        raise RestError("ACCESS_DENIED", "Access denied")
 
 
 def _available(call: Call, entity: Entity) -> dict[str, str]:

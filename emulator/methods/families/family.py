@@ -13,13 +13,14 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row, selected_names
 from emulator.entities.records import Record
 from emulator.errors import RestError, invalid_id
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
+from emulator.methods.in_memory_lists import page, select_as_lead_list
 from emulator.methods.record_events import send_record_event
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_lead_list
 
 Check = Callable[[Call, Record], None]
-_TEXT_MAX = 65_535
+#: The longest text that is stored: that of a column of type TEXT in MySQL.
+TEXT_MAX = 65_535
 _INTEGERS = {"integer", "int", "user", "crm_enum_ownertype", "crm_enum_activitytype"}
 
 
@@ -55,7 +56,8 @@ class Family:
         for name in self.ids:
             if positive_int(sent.get(name)) is None:
                 raise RestError("", f"{name} is not defined or invalid.")
-        now, author = iso(call.portal.clock.wall()), str(call.user)
+        now = iso(call.portal.clock.wall())
+        author = str(call.user)
         record = {**self.initial, **self.stored_record(sent, is_new=True)}
         record |= {self.stamps[0]: now, self.authors[0]: author}
         self.check(call, record)
@@ -66,7 +68,8 @@ class Family:
     def update(self, call: Call) -> MethodResult:
         """Change a record; returns true."""
         record_id, record = self.existing(call)
-        now, author = iso(call.portal.clock.wall()), str(call.user)
+        now = iso(call.portal.clock.wall())
+        author = str(call.user)
         changed = {**record, **self.stored_record(call.require_fields(), is_new=False)}
         changed |= {self.stamps[1]: now, self.authors[1]: author}
         self.check(call, changed)
@@ -82,7 +85,8 @@ class Family:
         """The records that a filter finds."""
         records = call.portal.records.all(self.name)
         rows = [self.row(record_id, record) for record_id, record in records.items()]
-        found, selection = select_as_lead_list(rows, call), selected_names(call.params)
+        found = select_as_lead_list(rows, call)
+        selection = selected_names(call.params)
         rows, total, following = page(found, first_row(call.params))
         if "*" not in selection:
             rows = [{name: row[name] for name in row if name in selection} for row in rows]
@@ -129,8 +133,8 @@ class Family:
 
     def row(self, record_id: int, record: Record) -> dict[str, Any]:
         """A record as `get` returns it."""
-        empty = {self.stamps[1]: ""}
-        values = {**empty, **record, "ID": str(record_id)}
+        never_changed = {self.stamps[1]: ""}
+        values = {**never_changed, **record, "ID": str(record_id)}
         return {name: values.get(name) for name in self.columns if name not in self.hidden}
 
     def methods(self, *verbs: str) -> dict[str, Callable[[Call], MethodResult]]:
@@ -147,7 +151,7 @@ class Family:
 
 
 def stored_value(kind: str, value: Any) -> Any:
-    """A client's value as text; an object or list unchanged, if the column is not one of texts."""
+    """A client's value as text; an object or list as it is, or None in a column of plain values."""
     if value is None:
         return None
     if isinstance(value, dict | list):
@@ -156,7 +160,7 @@ def stored_value(kind: str, value: Any) -> Any:
         return "Y" if value else "N"
     if kind in {"date", "datetime"}:
         return portal_iso(str(value)) or ""
-    return str(value)[:_TEXT_MAX]
+    return str(value)[:TEXT_MAX]
 
 
 def texts(*columns: str, kind: str = "string") -> dict[str, Column]:

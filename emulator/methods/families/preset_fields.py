@@ -10,9 +10,9 @@ from typing import Any
 from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.families.family import Family
 from emulator.methods.families.requisites import PRESET, REQUISITE_COLUMNS
-from emulator.methods.result import Call, MethodResult
 
 _COUNTRIES = (
     *((1, "RU", "Russia"), (4, "BY", "Belarus"), (6, "KZ", "Kazakhstan"), (14, "UA", "Ukraine")),

@@ -9,10 +9,10 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row
 from emulator.entities.records import Record
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.requisites import BANK_DETAIL, REQUISITE
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_lead_list
+from emulator.methods.in_memory_lists import page, select_as_lead_list
 
 _LINK = "crm.requisite.link"
 _LINK_COLUMNS: dict[str, Column] = {

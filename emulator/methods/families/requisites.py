@@ -10,9 +10,9 @@ from emulator.entities.entity import COMPANY, CONTACT
 from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column
 from emulator.methods.families.family import Family, texts
-from emulator.methods.result import Call, MethodResult
 
 _DATES: dict[str, Column] = {
     "DATE_CREATE": ("datetime", "o", "Created"),

@@ -10,11 +10,10 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row
 from emulator.entities.records import Record
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.family import require
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_item_list
-from emulator.users import ADMIN
+from emulator.methods.in_memory_lists import page, select_as_item_list
 
 _FAMILY = "crm.automatedsolution"
 _COLUMNS: dict[str, Column] = {
@@ -26,14 +25,14 @@ _COLUMNS: dict[str, Column] = {
 
 def add(call: Call) -> MethodResult:
     """crm.automatedsolution.add: the new workspace."""
-    _require_admin(call)
+    call.require_admin("Insufficient permissions")
     record = _with_changes(call, {"typeIds": []})
     return _result(call.portal.records.add(_FAMILY, record), record)
 
 
 def update(call: Call) -> MethodResult:
     """crm.automatedsolution.update: the changed workspace."""
-    _require_admin(call)
+    call.require_admin("Insufficient permissions")
     number, record = _existing(call)
     changed = _with_changes(call, record)
     call.portal.records.put(_FAMILY, number, changed)
@@ -55,18 +54,13 @@ def list_(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.automatedsolution.delete: null; refused while the workspace has smart processes."""
-    _require_admin(call)
+    call.require_admin("Insufficient permissions")
     number, record = _existing(call)
     if record["typeIds"]:
         text = "Cannot delete the workplace that has SPAs. Move them to another workplace"
         raise RestError("HAS_BOUND_TYPES", text)
     call.portal.records.delete(_FAMILY, number)
     return MethodResult(None)
-
-
-def _require_admin(call: Call) -> None:
-    if call.user != ADMIN:
-        raise RestError("ACCESS_DENIED", "Insufficient permissions")
 
 
 def _with_changes(call: Call, record: Record) -> Record:

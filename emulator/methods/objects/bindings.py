@@ -13,8 +13,8 @@ from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.store import Item
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
-from emulator.methods.result import Call, MethodResult
 from emulator.writes import clients, save
 from emulator.writes.write import Write
 
@@ -86,7 +86,8 @@ def items(binding: Binding, call: Call) -> MethodResult:
 
 def replace(binding: Binding, call: Call) -> MethodResult:
     """Bind these objects and no others."""
-    owner, sent = _owner(binding, call), call.argument("items")
+    owner = _owner(binding, call)
+    sent = call.argument("items")
     sent = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(sent, list):
         raise RestError("", "The parameter items must be array.")
@@ -143,7 +144,14 @@ def _save(binding: Binding, call: Call, owner: Item, bound: list[str]) -> None:
     _, all_field = clients.field_names(binding.owner)
     method = f"{binding.family}.items.set"
     fields = {all_field: bound}
-    write = Write(binding.owner, method, fields, fields, (), call.connector, call.user)
+    write = Write(
+        binding.owner,
+        method,
+        sent=fields,
+        fields=fields,
+        application=call.application,
+        user=call.user,
+    )
     save.update(call.portal, owner, write)
 
 

@@ -13,7 +13,7 @@ from emulator.entities.multifields import RowChange, from_upper_fields, positive
 from emulator.entities.store import Item
 from emulator.entities.views import multifields, upper_row
 from emulator.errors import RestError, access_denied, invalid_id, not_found
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 from emulator.writes import mandatory, save
 from emulator.writes.write import Write
 
@@ -40,7 +40,8 @@ def get(entity: Entity, call: Call) -> MethodResult:
 def delete(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.delete: true."""
     item = _existing(entity, call, _not_found_on_delete(entity))
-    write = Write(entity, f"crm.{entity.table}.delete", {}, {}, (), call.connector, call.user)
+    method = f"crm.{entity.table}.delete"
+    write = Write(entity, method, sent={}, fields={}, application=call.application, user=call.user)
     save.delete(call.portal, item, write)
     return MethodResult(result=True, lead=_journal_lead(entity, item))
 
@@ -53,8 +54,11 @@ def fields(entity: Entity, call: Call) -> MethodResult:
 
 def _not_found_on_update(entity: Entity) -> RestError:
     """The error for a missing object, whose text differs by type (crm-contact-update.md…)."""
-    texts = {CONTACT: "Contact is not found", COMPANY: "Company is not found"}
-    texts[QUOTE] = "Quote is not found"
+    texts = {
+        CONTACT: "Contact is not found",
+        COMPANY: "Company is not found",
+        QUOTE: "Quote is not found",
+    }
     return RestError("", texts[entity]) if entity in texts else not_found()
 
 
@@ -92,7 +96,7 @@ def _write(entity: Entity, verb: str, call: Call) -> Write:
         raise RestError("", 'Invalid value for the "Currency" field')
     method = f"crm.{entity.table}.{verb}"
     sent: Any = {} if argument is None else argument
-    return Write(entity, method, sent, fields, rows, call.connector, call.user)
+    return Write(entity, method, sent, fields, rows, call.application, call.user)
 
 
 def _require_email_addresses(rows: list[RowChange]) -> None:

@@ -8,7 +8,7 @@ import json
 from emulator.entities.entity import COMPANY, CONTACT, LEAD, Entity
 from emulator.entities.multifields import digest
 from emulator.errors import RestError
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 
 _VALUES_MAX = 20
 #: With this many results of one type, the types after it are not searched.

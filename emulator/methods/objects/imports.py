@@ -11,8 +11,8 @@ from emulator.clock import iso, portal_iso
 from emulator.entities.entity import LEAD, Entity
 from emulator.entities.multifields import from_item_fm, positive_int
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.objects.items import entity_of, item_fields
-from emulator.methods.result import Call, MethodResult
 from emulator.users import ADMIN
 from emulator.writes import save
 from emulator.writes.write import Write
@@ -63,18 +63,21 @@ def _import(call: Call, entity: Entity, sent: Any) -> int:
         sent,
         item_fields(call, entity, sent_fields),
         rows,
-        call.connector,
+        call.application,
         call.user,
-        _given_times_and_authors(call, entity, sent_fields),
+        system=_given_times_and_authors(call, entity, sent_fields),
         runs_robots=False,
     )
     return save.add(call.portal, write).id
 
 
 def _given_times_and_authors(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, str]:
-    """The times and authors that were sent, by upper-case name; raises RestError."""
+    """The times and authors that were sent, by upper-case name; raises RestError.
+
+    The times of the last change and move that were not sent are that of the creation.
+    """
     is_admin = call.user == ADMIN
-    found: dict[str, str] = {}
+    given: dict[str, str] = {}
     for camel, name in {**_TIMES, **_AUTHORS}.items():
         value = sent.get(camel)
         if value in (None, "") or (camel.startswith("moved") and not entity.stage_field):
@@ -83,13 +86,13 @@ def _given_times_and_authors(call: Call, entity: Entity, sent: Mapping[str, Any]
         author = positive_int(value) if camel in _AUTHORS else None
         if not is_admin or (time is None and author is None):
             raise _invalid_value(call, entity, name)
-        found[name] = time or str(author)
-    _require_order(call, entity, found)
-    if created := found.get("DATE_CREATE"):
-        found.setdefault("DATE_MODIFY", created)
+        given[name] = time or str(author)
+    _require_order(call, entity, given)
+    if created := given.get("DATE_CREATE"):
+        given.setdefault("DATE_MODIFY", created)
         if entity.stage_field:
-            found.setdefault("MOVED_TIME", created)
-    return found
+            given.setdefault("MOVED_TIME", created)
+    return given
 
 
 def _require_order(call: Call, entity: Entity, given: Mapping[str, str]) -> None:

@@ -13,7 +13,9 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row
 from emulator.entities.store import Item
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
+from emulator.methods.in_memory_lists import page, select_as_item_list
 from emulator.methods.objects.product_row import (
     ROWS_MAX,
     insert_row,
@@ -22,8 +24,6 @@ from emulator.methods.objects.product_row import (
     replace_rows,
     rows_of,
 )
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_item_list
 
 #: Units of measure by their code.
 _MEASURES = {6: "m", 112: "l", 163: "g", 166: "kg", 796: "pcs"}

@@ -10,7 +10,7 @@ from emulator.entities.multifields import from_item_fm, positive_int
 from emulator.entities.store import Item
 from emulator.entities.views import fm_rows, item_row
 from emulator.errors import RestError
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 from emulator.writes import mandatory, save
 from emulator.writes.write import Write
 
@@ -36,7 +36,9 @@ def get(call: Call) -> MethodResult:
 def delete(call: Call) -> MethodResult:
     """crm.item.delete: an empty list."""
     entity, item = _existing(call, "Access denied", "Item not found")
-    write = Write(entity, "crm.item.delete", {}, {}, (), call.connector, call.user)
+    write = Write(
+        entity, "crm.item.delete", sent={}, fields={}, application=call.application, user=call.user
+    )
     save.delete(call.portal, item, write)
     return MethodResult([], lead=item.id if entity is LEAD else None)
 
@@ -109,7 +111,7 @@ def _write(entity: Entity, method: str, call: Call) -> Write:
     camel_fields = sent if isinstance(sent, dict) else {}
     rows = from_item_fm(camel_fields.get("fm")) if entity.has_multifields else []
     fields = item_fields(call, entity, camel_fields)
-    return Write(entity, method, sent, fields, rows, call.connector, call.user)
+    return Write(entity, method, sent, fields, rows, call.application, call.user)
 
 
 METHODS = {

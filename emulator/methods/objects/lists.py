@@ -11,8 +11,8 @@ from emulator.entities.query import PAGE, parse_query, selected_names
 from emulator.entities.schema import Schema
 from emulator.entities.store import Item
 from emulator.entities.views import fm_rows, item_row, multifields, upper_row
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.objects.items import entity_of
-from emulator.methods.result import Call, MethodResult
 
 
 def object_list(entity: Entity, call: Call) -> MethodResult:
@@ -20,7 +20,8 @@ def object_list(entity: Entity, call: Call) -> MethodResult:
 
     `UF_*` selects the user fields; ID is always included (crm/leads/crm-lead-list.md).
     """
-    selection, schema = selected_names(call.params), call.portal.schemas[entity]
+    selection = selected_names(call.params)
+    schema = call.portal.schemas[entity]
     names = FieldNames(schema, ignores_iso_dates=call.portal.settings.date_filter == "not_iso")
     with_rows = bool(selection & {*MULTIFIELDS, "HAS_PHONE", "HAS_EMAIL", "HAS_IMOL", "*"})
     items, total, following = _page(call, names, with_rows=with_rows)
@@ -50,7 +51,9 @@ def _page(
     call: Call, names: FieldNames, *, with_rows: bool = True
 ) -> tuple[list[Item], int, int | None]:
     """The objects of a page, the number of all that are found, and the start of the next page."""
-    query, store, entity = parse_query(call.params, names), call.portal.store, names.schema.entity
+    query = parse_query(call.params, names)
+    store = call.portal.store
+    entity = names.schema.entity
     if call.read_access != "all":
         call.restrict_to_readable(query.where)
     items = store.find(entity, query.page_clause, query.where.values, with_rows=with_rows)

@@ -1,6 +1,6 @@
 """crm.entity.mergeBatch: several objects become the first of them; the others are deleted.
 
-Fills the empty fields of the first one, and adds the multi-field values that it lacks. If a field
+Fills the empty fields of the first one, and adds the multifield rows that it lacks. If a field
 has two different values, nothing changes: the answer is CONFLICT.
 
 Documentation: crm/duplicates/crm-entity-merge-batch.md.
@@ -15,7 +15,7 @@ from emulator.entities.multifields import RowChange, digest, positive_int
 from emulator.entities.schema import Schema
 from emulator.entities.store import Item
 from emulator.errors import RestError
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 from emulator.writes import save
 from emulator.writes.write import Write
 
@@ -41,11 +41,13 @@ def merge(call: Call) -> MethodResult:
         return MethodResult({"STATUS": "CONFLICT", "ENTITY_IDS": []})
     method = "crm.entity.mergebatch"
     write = Write(
-        entity, method, sent, fields, _missing_rows(first, others), call.connector, call.user
+        entity, method, sent, fields, _missing_rows(first, others), call.application, call.user
     )
     save.update(call.portal, first, write)
     for other in others:
-        deletion = Write(entity, method, {}, {}, (), call.connector, call.user)
+        deletion = Write(
+            entity, method, sent={}, fields={}, application=call.application, user=call.user
+        )
         save.delete(call.portal, other, deletion)
     result = {"STATUS": "SUCCESS", "ENTITY_IDS": [other.id for other in others]}
     return MethodResult(result, lead=first.id if entity is LEAD else None)
@@ -72,7 +74,8 @@ def _items(call: Call, sent: dict[str, Any]) -> list[Item]:
         raise RestError(0, "The parameter entityIds does not contains valid elements.")
     if len(numbers) == 1:
         raise RestError(0, "The parameter entityIds must contains at least two elements.")
-    entity, items = _entity(sent), []
+    entity = _entity(sent)
+    items = []
     for number in numbers[:_ITEMS_MAX]:
         item = call.item(entity, number)
         if item is None:
@@ -104,7 +107,7 @@ def _inherited_fields(schema: Schema, first: Item, others: list[Item]) -> dict[s
 
 
 def _missing_rows(first: Item, others: list[Item]) -> list[RowChange]:
-    """The multi-field values that the first object does not have yet."""
+    """The multifield rows whose value the first object does not have yet."""
     existing = {(row.type_id, digest(row.type_id, row.value)) for row in first.rows}
     added = []
     for row in itertools.chain.from_iterable(other.rows for other in others):

@@ -12,7 +12,7 @@ from emulator.entities.entity import Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.store import Item, Store
 from emulator.errors import RestError
-from emulator.methods.result import Call
+from emulator.methods.call import Call
 from emulator.writes import save
 from emulator.writes.write import Write
 
@@ -56,7 +56,9 @@ def recalculate_amount(call: Call, entity: Entity, item: Item, method: str, sent
     if item.data.get("IS_MANUAL_OPPORTUNITY") != "Y":
         rows = rows_of(call.portal.store, entity, item.id).values()
         amount = {"OPPORTUNITY": sum(row["PRICE"] * row["QUANTITY"] for row in rows)}
-        write = Write(entity, method, sent, amount, (), call.connector, call.user)
+        write = Write(
+            entity, method, sent, fields=amount, application=call.application, user=call.user
+        )
         save.update(call.portal, item, write)
 
 
@@ -65,7 +67,8 @@ def product_row(sent: Mapping[str, Any]) -> dict[str, Any]:
 
     NETTO is the price without both, BRUTTO with tax only, EXCLUSIVE with the discount only.
     """
-    price, tax = _number(sent.get("PRICE"), 0), sent.get("TAX_RATE")
+    price = _number(sent.get("PRICE"), 0)
+    tax = sent.get("TAX_RATE")
     exclusive = price / (1 + _number(tax, 0) / 100)
     kind, rate, netto = _discount(sent, exclusive)
     return {

@@ -11,6 +11,7 @@ from emulator.entities.entity import DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.store import Item
 from emulator.errors import RestError, access_denied, not_found
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.objects.product_row import (
     ROWS_MAX,
     product_row,
@@ -18,7 +19,6 @@ from emulator.methods.objects.product_row import (
     replace_rows,
     rows_of,
 )
-from emulator.methods.result import Call, MethodResult
 
 
 def get(entity: Entity, call: Call) -> MethodResult:
@@ -34,7 +34,8 @@ def get(entity: Entity, call: Call) -> MethodResult:
 
 def replace(entity: Entity, call: Call) -> MethodResult:
     """Replace the rows of an object by the sent ones; returns true."""
-    item, sent = _existing(entity, call), call.argument("rows")
+    item = _existing(entity, call)
+    sent = call.argument("rows")
     sent = list(sent.values()) if isinstance(sent, dict) else sent
     if not isinstance(sent, list):
         raise RestError("", "The parameter rows must be array.")

@@ -15,7 +15,7 @@ from emulator.entities.filters import BOUND_LIST, FILTER_KEY, Where
 from emulator.entities.multifields import positive_int
 from emulator.entities.query import PAGE, first_row, selected_names
 from emulator.errors import RestError
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 
 _COMMON = {"ID": "id", "TYPE_ID": "kind", "OWNER_ID": "owner_id", "CREATED_TIME": "time"}
 #: Further columns, of leads and of all other types.
@@ -27,10 +27,12 @@ def list_(call: Call) -> MethodResult:
     """crm.stagehistory.list: the entries that a filter finds, 50 a page."""
     entity = _entity(call)
     columns = {**_COMMON, **(_OF_LEADS if entity is LEAD else _OF_OTHERS)}
-    where, first = _where(call, columns), first_row(call.params)
+    where = _where(call, columns)
+    first = first_row(call.params)
     where.restrict("entity = ?", entity.type_id)
     _restrict_to_readable(call, entity, where)
-    db, names = call.portal.store.db, list(columns)
+    db = call.portal.store.db
+    names = list(columns)
     rows = db.execute(
         f"SELECT {', '.join(columns.values())} FROM stage_history {where.sql}"  # noqa: S608
         f" ORDER BY {_order(call, columns)} LIMIT {PAGE} OFFSET {first or 0}",
@@ -74,7 +76,8 @@ def _restrict_to_readable(call: Call, entity: Entity, where: Where) -> None:
 
 def _where(call: Call, columns: Mapping[str, str]) -> Where:
     """The conditions of the filter; raises RestError."""
-    clause, sent = Where(), call.argument("filter")
+    clause = Where()
+    sent = call.argument("filter")
     for key, value in sent.items() if isinstance(sent, dict) else ():
         match = FILTER_KEY.match(key)
         name = match.group(2).upper() if match else key
@@ -118,7 +121,8 @@ def _value(name: str, column: str, value: Any) -> Any:
 
 def _order(call: Call, columns: Mapping[str, str]) -> str:
     """The ORDER BY clause, with the id last; raises RestError."""
-    sent, parts = call.argument("order"), []
+    sent = call.argument("order")
+    parts = []
     for name, direction in sent.items() if isinstance(sent, dict) else ():
         if name not in columns:
             raise RestError(

@@ -7,24 +7,26 @@ from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
 from emulator.events.online import OFFLINE_EVENT
 from emulator.methods import record_events
-from emulator.methods.result import Call, MethodResult
-from emulator.users import ADMIN
+from emulator.methods.call import Call, MethodResult
 from emulator.validators import is_web_address
 
 
 def bind(call: Call) -> MethodResult:
     """event.bind: true; a real portal allows it to applications only (setting `event_bind`)."""
-    event, url, portal = _event(call), call.argument("handler"), call.portal
+    event = _event(call)
+    url = call.argument("handler")
+    portal = call.portal
     if call.argument("event_type") == "offline":
-        _require_admin(call, "Offline events binding requires administrator access rights")
-        portal.offline.bind(event, call.connector)
+        text = "Access denied! Offline events binding requires administrator access rights"
+        call.require_admin(text, status=403)
+        portal.offline.bind(event, call.application)
         return MethodResult(result=True)
     if not is_web_address(url):
         raise RestError("ERROR_ARGUMENT", "Argument 'handler' is null or empty")
     auth_type = _auth_type(call) or 0
     if auth_type not in (0, call.user):
-        text = "Event binding with AUTH_TYPE requires administrator access rights"
-        _require_admin(call, text)
+        text = "Access denied! Event binding with AUTH_TYPE requires administrator access rights"
+        call.require_admin(text, status=403)
     bound = (
         (handler.event, handler.url, handler.auth_type) for handler in portal.events.handlers()
     )
@@ -36,10 +38,12 @@ def bind(call: Call) -> MethodResult:
 
 def unbind(call: Call) -> MethodResult:
     """event.unbind: the number of handlers removed."""
-    event, url = _event(call), call.argument("handler")
+    event = _event(call)
+    url = call.argument("handler")
     if call.argument("event_type") == "offline":
-        _require_admin(call, "Offline events unbinding requires administrator access rights")
-        return MethodResult({"count": call.portal.offline.unbind(event, call.connector)})
+        text = "Access denied! Offline events unbinding requires administrator access rights"
+        call.require_admin(text, status=403)
+        return MethodResult({"count": call.portal.offline.unbind(event, call.application)})
     address = url if isinstance(url, str) else None
     count = call.portal.events.unbind(event, address, _auth_type(call))
     return MethodResult({"count": count})
@@ -59,8 +63,8 @@ def get(call: Call) -> MethodResult:
         for handler in handlers
     ]
     offline = [
-        {"event": event, "connector_id": name, "offline": 1}
-        for event, name in call.portal.offline.handlers()
+        {"event": event, "connector_id": application, "offline": 1}
+        for event, application in call.portal.offline.handlers()
     ]
     return MethodResult([*online, *offline])
 
@@ -77,7 +81,7 @@ def require_events_allowed(call: Call) -> None:
 
 
 def _auth_type(call: Call) -> int | None:
-    """The user whose token a handler gets; 0: the author of the write; None if not given."""
+    """The user whose token a handler gets; 0: the author of the write; None: not sent."""
     sent = call.argument("auth_type")
     return None if sent is None else positive_int(sent) or 0
 
@@ -94,11 +98,6 @@ def _event(call: Call) -> str:
     if event not in (*EVENTS, *record_events.EVENTS, OFFLINE_EVENT):
         raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found")
     return event
-
-
-def _require_admin(call: Call, text: str) -> None:
-    if call.user != ADMIN:
-        raise RestError("ACCESS_DENIED", f"Access denied! {text}", 403)
 
 
 METHODS: dict[str, Callable[[Call], MethodResult]] = {

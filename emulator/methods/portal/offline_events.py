@@ -11,9 +11,8 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import PAGE, first_row
 from emulator.errors import RestError
 from emulator.events.offline import OfflineEvent
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.portal.event_handlers import require_events_allowed
-from emulator.methods.result import Call, MethodResult
-from emulator.users import ADMIN
 
 #: How many events a call returns by default; it may ask for ten times as many.
 _LIMIT = 50
@@ -30,8 +29,9 @@ def get(call: Call) -> MethodResult:
     With `process_id` it returns the events that this process has reserved, with `error` also events
     that were marked as failed.
     """
-    _require_admin(call)
-    where, process_id = _where(call, _COLUMNS), call.argument("process_id")
+    _require_access(call)
+    where = _where(call, _COLUMNS)
+    process_id = call.argument("process_id")
     if isinstance(process_id, str) and process_id:
         where.add("process_id = ?", process_id)
     else:
@@ -39,10 +39,13 @@ def get(call: Call) -> MethodResult:
         where.add(f"({is_free} OR error = 1)" if _is_on(call, "error") else is_free)
     if not _is_on(call, "error"):
         where.add("error = 0")
-    queue, reserves = call.portal.offline, call.argument("clear") in (0, "0", False)
+    queue = call.portal.offline
+    reserves = call.argument("clear") in (0, "0", False)
     with call.portal.store.transaction():
         limit = min(positive_int(call.argument("limit")) or _LIMIT, 10 * _LIMIT)
-        found = queue.read(call.connector, where, _order(call, _COLUMNS, "time"), f"LIMIT {limit}")
+        found = queue.read(
+            call.application, where, _order(call, _COLUMNS, default="time"), page=f"LIMIT {limit}"
+        )
         reserved = None
         if reserves:
             reserved = str(process_id) if process_id else queue.reserve(found)
@@ -55,9 +58,12 @@ def get(call: Call) -> MethodResult:
 
 def list_(call: Call) -> MethodResult:
     """event.offline.list: the queue as it is; nothing is reserved or removed."""
-    _require_admin(call)
-    where, first = _where(call, _LIST_COLUMNS), first_row(call.params) or 0
-    found = call.portal.offline.read(call.connector, where, _order(call, _LIST_COLUMNS, "id"))
+    _require_access(call)
+    where = _where(call, _LIST_COLUMNS)
+    first = first_row(call.params) or 0
+    found = call.portal.offline.read(
+        call.application, where, _order(call, _LIST_COLUMNS, default="id")
+    )
     following = first + PAGE if first + PAGE < len(found) else None
     rows = [_list_row(call, event) for event in found[first : first + PAGE]]
     return MethodResult(rows, len(found), following)
@@ -78,7 +84,7 @@ def error(call: Call) -> MethodResult:
 
 def _reserved(call: Call, *names: str) -> list[OfflineEvent]:
     """The reserved events that a call names; `names`: the parameters that may list ids."""
-    _require_admin(call)
+    _require_access(call)
     process_id = call.argument("process_id")
     if not isinstance(process_id, str) or not process_id:
         raise RestError("PROCESS_ID_REQUIRED", "Process ID is required")
@@ -92,14 +98,15 @@ def _reserved(call: Call, *names: str) -> list[OfflineEvent]:
     return call.portal.offline.reserved(process_id, ids)
 
 
-def _require_admin(call: Call) -> None:
+def _require_access(call: Call) -> None:
+    """Raise RestError unless an administrator calls, and the portal allows events to webhooks."""
     require_events_allowed(call)
-    if call.user != ADMIN:
-        raise RestError("ACCESS_DENIED", "Access denied!", 403)
+    call.require_admin("Access denied!", status=403)
 
 
 def _where(call: Call, columns: Mapping[str, str]) -> Where:
-    clause, sent = Where(), call.argument("filter")
+    clause = Where()
+    sent = call.argument("filter")
     for key, value in sent.items() if isinstance(sent, dict) else ():
         match = _KEY.match(key)
         column = columns.get(match.group(2).upper()) if match else None
@@ -124,7 +131,7 @@ def _value(column: str, value: Any) -> Any:
         return datetime.fromisoformat(moment).timestamp() if moment else None
     if column in {"id", "error"}:
         text = str(value)
-        return int(text) if text.isdecimal() and len(text) < 19 else -1
+        return int(text) if text.isdecimal() and len(text) < 19 else -1  # -1 finds nothing
     return str(value).upper() if column == "event" else str(value)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from emulator.errors import RestError
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 
 _OPTIONS_MAX = 100
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from emulator.clock import iso
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import describe
-from emulator.methods.result import Call, MethodResult
 
+#: Types that crm.enum.ownertype names and the emulator does not have: id, title, name, prefix.
 _OTHER_TYPES = (
     (5, "Invoice (old)", "INVOICE", "I"),
     (8, "Requisites", "REQUISITE", "RQ"),

@@ -6,8 +6,8 @@ from typing import Any
 from emulator.entities.filters import FILTER_KEY
 from emulator.entities.like import like
 from emulator.entities.query import PAGE, first_row
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.rows import ordered, sort_key
+from emulator.methods.call import Call, MethodResult
+from emulator.methods.filter_and_sort import ordered, sort_key
 from emulator.users import ADMIN, CURRENT_USER_FIELDS, USER_FIELDS, USERS
 
 _SEARCHED = ("NAME", "LAST_NAME", "WORK_POSITION")
@@ -65,7 +65,8 @@ def profile(call: Call) -> MethodResult:
 
 def _page(call: Call, found: list[dict[str, Any]]) -> MethodResult:
     """A page of users, ordered and with the selected fields."""
-    key, first = str(call.argument("sort") or "ID").upper(), first_row(call.params)
+    key = str(call.argument("sort") or "ID").upper()
+    first = first_row(call.params)
     is_descending = str(call.argument("order") or "ASC").upper() == "DESC"
     rows = ordered(found, {key: "DESC" if is_descending else "ASC"})
     select = call.argument("select")
@@ -101,12 +102,17 @@ def _matches(user: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
 
 def _compares(stored: Any, operator: str, value: Any) -> bool:
     """Whether a stored value meets a condition; a list meets it if one of its values does."""
-    is_negated, values = operator.startswith("!"), value if isinstance(value, list) else [value]
+    is_negated = operator.startswith("!")
+    values = value if isinstance(value, list) else [value]
     stored_texts = [_text(value) for value in (stored if isinstance(stored, list) else [stored])]
     if operator in {">", ">=", "<", "<="}:
         number, limit = sort_key(stored_texts[0]), sort_key(_text(value))
-        results = {"<": number < limit, "<=": number <= limit, ">": number > limit}
-        return results.get(operator, number >= limit)
+        return {
+            "<": number < limit,
+            "<=": number <= limit,
+            ">": number > limit,
+            ">=": number >= limit,
+        }[operator]
     if "%" in operator:
         patterns = [str(text) if "=" in operator else f"%{text}%" for text in values]
         is_found = any(like(pattern, text) for pattern in patterns for text in stored_texts)

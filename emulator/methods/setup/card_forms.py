@@ -11,7 +11,7 @@ from typing import Any
 from emulator.entities.entity import COMPANY, CONTACT, DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 from emulator.users import ADMIN
 
 _FAMILY = "card_form"
@@ -39,7 +39,8 @@ def replace(entity: Entity | None, call: Call) -> MethodResult:
     if isinstance(sent, dict):
         raise RestError("", "The data must be indexed array.")
     sections = [_section(index, section) for index, section in enumerate(sent[:_SECTIONS_MAX])]
-    stored, records = _find(call, key), call.portal.records
+    stored = _find(call, key)
+    records = call.portal.records
     record = {"key": key, "sections": sections}
     if stored:
         records.put(_FAMILY, stored[0], record)
@@ -59,8 +60,7 @@ def reset(entity: Entity | None, call: Call) -> MethodResult:
 def force_common(entity: Entity | None, call: Call) -> MethodResult:
     """Delete all personal forms, so that everyone sees the common one; returns true."""
     entity_type = _type_of_form(entity, call)
-    if call.user != ADMIN:
-        raise RestError("", "Access denied.")
+    call.require_admin(code="")
     for record_id, record in call.portal.records.all(_FAMILY).items():
         type_id, scope, _, extras = record["key"]
         if [type_id, scope, extras] == [entity_type.type_id, "P", _extras(call)]:

@@ -11,9 +11,8 @@ from emulator.entities.entity import DEAL, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.categories import Category
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import describe
-from emulator.methods.result import Call, MethodResult
-from emulator.users import ADMIN
 
 #: What crm.category.list and update say of an unknown type, unlike the other methods.
 _MISSING = "Smart process not found"
@@ -34,7 +33,7 @@ def get(call: Call) -> MethodResult:
 
 def add(call: Call) -> MethodResult:
     """crm.category.add: the new pipeline."""
-    _require_admin(call)
+    call.require_admin("Access denied")
     entity, sent = _entity(call), _fields(call)
     if not entity.has_editable_pipelines:
         raise RestError("ADDING_DISABLED", "Adding a system category is prohibited")
@@ -46,7 +45,7 @@ def add(call: Call) -> MethodResult:
 
 def update(call: Call) -> MethodResult:
     """crm.category.update: the changed pipeline."""
-    _require_admin(call)
+    call.require_admin("Access denied")
     _, category = _existing(call, _MISSING)
     changed = _with_changes(category, _fields(call))
     call.portal.categories.put(changed)
@@ -55,7 +54,7 @@ def update(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.category.delete: null; neither the default pipeline nor one with deals can be deleted."""
-    _require_admin(call)
+    call.require_admin("Access denied")
     entity, category = _existing(call)
     condition = "WHERE json_extract(data, '$.CATEGORY_ID') = ?"
     is_used = call.portal.store.count(entity, condition, (str(category.id),)) > 0
@@ -87,11 +86,6 @@ def _entity(call: Call, missing: str = "SPA not found") -> Entity:
     if not entity.has_stages_per_pipeline:
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {entity.name} is not supported")
     return entity
-
-
-def _require_admin(call: Call) -> None:
-    if call.user != ADMIN:
-        raise RestError("ACCESS_DENIED", "Access denied")
 
 
 def _existing(call: Call, missing: str = "SPA not found") -> tuple[Entity, Category]:

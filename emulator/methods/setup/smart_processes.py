@@ -12,11 +12,10 @@ from emulator.entities.query import first_row
 from emulator.entities.setup.categories import Category
 from emulator.entities.setup.types import SmartProcess
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
+from emulator.methods.in_memory_lists import page, select_as_item_list
 from emulator.methods.record_events import send_record_event
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_item_list
-from emulator.users import ADMIN
 
 #: User fields of other modules that may link to a smart process; the last one is off by default.
 _LINKED = ("CALENDAR_EVENT|UF_CRM_CAL_EVENT", "TASKS_TASK|UF_CRM_TASK")
@@ -25,8 +24,9 @@ _LINKED_BUT_OFF = "TASKS_TASK_TEMPLATE|UF_CRM_TASK"
 
 def add(call: Call) -> MethodResult:
     """crm.type.add: the new smart process, with its own pipeline."""
-    _require_admin(call)
-    sent, portal = _fields(call), call.portal
+    call.require_admin("Access denied")
+    sent = _fields(call)
+    portal = call.portal
     type_id = _free_type_id(call, sent.get("entityTypeId"))
     now = iso(portal.clock.wall())
     defaults: dict[str, Any] = {
@@ -53,8 +53,9 @@ def add(call: Call) -> MethodResult:
 
 def update(call: Call) -> MethodResult:
     """crm.type.update: the changed smart process."""
-    _require_admin(call)
-    process, sent = _existing(call), _fields(call)
+    call.require_admin("Access denied")
+    process = _existing(call)
+    sent = _fields(call)
     changes = {"updatedTime": iso(call.portal.clock.wall()), "updatedBy": call.user}
     saved = _save(call, process.id, _with_changes({**process.settings, **changes}, sent))
     send_record_event(call, "TYPE", "UPDATE", process.id)
@@ -87,8 +88,9 @@ def list_(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.type.delete: an empty list; a smart process with items cannot be deleted."""
-    _require_admin(call)
-    process, portal = _existing(call), call.portal
+    call.require_admin("Access denied")
+    process = _existing(call)
+    portal = call.portal
     if portal.store.count(process.entity, "", ()):
         raise RestError("BX_ERROR", "You cannot delete an entity type that has elements")
     for category in portal.categories.all(process.entity):
@@ -109,11 +111,6 @@ def _save(call: Call, process_id: int, settings: Mapping[str, Any]) -> MethodRes
     process = call.portal.types.change(process_id, settings)
     call.portal.schemas.load()
     return MethodResult({"type": _full_row(process)})
-
-
-def _require_admin(call: Call) -> None:
-    if call.user != ADMIN:
-        raise RestError("ACCESS_DENIED", "Access denied")
 
 
 def _fields(call: Call) -> Mapping[str, Any]:

@@ -9,9 +9,9 @@ from emulator.entities.entity import DEAL, LEAD, QUOTE, Entity
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.directory_item import DirectoryItem
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.rows import matching, ordered
+from emulator.methods.filter_and_sort import matching, ordered
 
 #: Maximum length of a stage's code, by directory; `_CODE_MAX`: of the codes of all others.
 _STAGE_CODE_MAX = {LEAD.stage_directory: 21, DEAL.stage_directory: 22}
@@ -50,7 +50,7 @@ def get(call: Call) -> MethodResult:
 
 def add(call: Call) -> MethodResult:
     """crm.status.add: the new item's id."""
-    call.require_admin(400)
+    call.require_admin(code="")
     sent = call.require_fields()
     missing = [
         f"The field {name} is required."
@@ -59,7 +59,8 @@ def add(call: Call) -> MethodResult:
     ]
     if missing:
         raise RestError("", " ".join(missing))
-    directories, entity_id = call.portal.directories, str(sent["ENTITY_ID"])
+    directories = call.portal.directories
+    entity_id = str(sent["ENTITY_ID"])
     if entity_id not in directory_descriptions(call):
         raise RestError("", "Specified entity type is not supported.")
     if not sent.get("NAME"):
@@ -84,8 +85,9 @@ def add(call: Call) -> MethodResult:
 
 def update(call: Call) -> MethodResult:
     """crm.status.update: true; only name, sorting and color can change."""
-    call.require_admin(400)
-    status, sent = _existing(call), call.require_fields()
+    call.require_admin(code="")
+    status = _existing(call)
+    sent = call.require_fields()
     changes: dict[str, Any] = {
         attribute: str(sent[name])
         for name, attribute in (("NAME", "name"), ("COLOR", "color"))
@@ -101,8 +103,9 @@ def update(call: Call) -> MethodResult:
 
 def delete(call: Call) -> MethodResult:
     """crm.status.delete: true; a system item only with FORCED."""
-    call.require_admin(400)
-    status, params = _existing(call), call.argument("params")
+    call.require_admin(code="")
+    status = _existing(call)
+    params = call.argument("params")
     is_forced = isinstance(params, dict) and params.get("FORCED") == "Y"
     if status.system and not is_forced:
         raise RestError(
@@ -170,6 +173,7 @@ def directory_descriptions(call: Call) -> dict[str, dict[str, Any]]:
 def _pipeline_description(call: Call, entity: Entity, category_id: int) -> dict[str, Any]:
     """What the description of a pipeline's directory says of its stages."""
     stages = call.portal.directories.items(entity.directory(category_id))
+    # Reversed: of several stages with the same semantics, the first one stays.
     first_by_semantics = {stage.semantics: stage.status for stage in reversed(stages)}
     first = stages[0].status if stages else ""
     success, failure = first_by_semantics.get("S", ""), first_by_semantics.get("F", "")
@@ -203,7 +207,8 @@ def _existing(call: Call) -> DirectoryItem:
 def _code(call: Call, entity_id: str, sent: str) -> str:
     """The code as stored, with the pipeline's prefix if it has one; raises RestError."""
     entity, category = _type_and_pipeline(call, entity_id)
-    prefix, code = entity.stage_prefix(category) if entity else "", sent
+    prefix = entity.stage_prefix(category) if entity else ""
+    code = sent
     if not code.startswith(prefix):
         code = prefix + code
     limit = _STAGE_CODE_MAX.get(entity_id, _CODE_MAX)

@@ -13,8 +13,8 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import argument, first_row
 from emulator.entities.setup.userfields import LABELS, UserField
 from emulator.errors import RestError
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_item_list
+from emulator.methods.call import Call, MethodResult
+from emulator.methods.in_memory_lists import page, select_as_item_list
 from emulator.methods.setup.userfields import change, new_definition
 from emulator.users import ADMIN
 
@@ -30,8 +30,7 @@ _CAMEL_NAMES = tuple(camel_name(name) for name in _FIELD_NAMES)
 def add(call: Call) -> MethodResult:
     """userfieldconfig.add: the new field."""
     sent = _require_field(call)
-    if call.user != ADMIN:
-        raise RestError("", "Access denied")
+    call.require_admin("Access denied", code="")
     entity = _entity(call, sent)
     if entity is None:
         raise RestError("", "You cannot create custom fields")
@@ -45,7 +44,7 @@ def update(call: Call) -> MethodResult:
     """userfieldconfig.update: the changed field."""
     field = _existing(call, "You cannot change the settings of the user field", writes=True)
     change(call, field, _with_upper_names(_require_field(call)))
-    changed = _existing(call, "")
+    changed = _existing(call, denial="")  # it exists, so no error is raised
     return MethodResult({"field": _full_row(changed)})
 
 

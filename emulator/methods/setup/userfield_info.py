@@ -8,7 +8,7 @@ from typing import Any
 from emulator.entities.fields.kinds import USER_FIELD_TYPES
 from emulator.entities.setup.userfields import SETTINGS
 from emulator.errors import RestError
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
 
 
 def types(_: Call) -> MethodResult:

@@ -8,7 +8,7 @@ from typing import Any
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.userfields import UserField, generated_xml_id
 from emulator.errors import RestError
-from emulator.methods.result import Call
+from emulator.methods.call import Call
 
 _LIST_KEYS = ("SORT", "VALUE", "DEF", "XML_ID")
 

@@ -13,8 +13,8 @@ from emulator.entities.fields.kinds import USER_FIELD_TYPES
 from emulator.entities.multifields import positive_int
 from emulator.entities.setup.userfields import LABELS, LANGUAGES, SETTINGS, UserField
 from emulator.errors import RestError, invalid_id
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.rows import matching, ordered
+from emulator.methods.call import Call, MethodResult
+from emulator.methods.filter_and_sort import matching, ordered
 from emulator.methods.setup.userfield_lists import changed_list, flag, new_list
 
 _NAME_MAX = 50
@@ -33,7 +33,7 @@ _UNCHANGEABLE = {"FIELD_NAME", "USER_TYPE_ID", "MULTIPLE", "ENTITY_ID"}
 
 def add(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.add: the new field's id."""
-    call.require_admin()
+    call.require_admin(code="", status=403)
     sent = call.require_fields()
     definition = new_definition(call, entity, sent)
     return MethodResult(call.portal.schemas.add(entity, definition))
@@ -41,7 +41,7 @@ def add(entity: Entity, call: Call) -> MethodResult:
 
 def update(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.update: true; settings not sent stay, labels are replaced."""
-    call.require_admin()
+    call.require_admin(code="", status=403)
     change(call, _existing(entity, call), call.require_fields())
     return MethodResult(result=True)
 
@@ -74,7 +74,7 @@ def get(entity: Entity, call: Call) -> MethodResult:
 
 def delete(entity: Entity, call: Call) -> MethodResult:
     """crm.lead.userfield.delete: true; the values in all objects are lost."""
-    call.require_admin()
+    call.require_admin(code="", status=403)
     call.portal.schemas.delete(_existing(entity, call))
     return MethodResult(result=True)
 
@@ -104,7 +104,8 @@ def _existing(entity: Entity, call: Call) -> UserField:
 
 def new_definition(call: Call, entity: Entity, sent: Mapping[str, Any]) -> dict[str, Any]:
     """The definition of a new field; raises RestError."""
-    name, kind = _name(call, entity, sent), sent.get("USER_TYPE_ID")
+    name = _name(call, entity, sent)
+    kind = sent.get("USER_TYPE_ID")
     if not isinstance(kind, str) or not kind:
         raise RestError("", "The 'USER_TYPE_ID' field is not found.")
     if kind not in USER_FIELD_TYPES:

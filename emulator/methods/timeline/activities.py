@@ -11,11 +11,11 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row, selected_names
 from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
 from emulator.methods.families.family import Family, texts
+from emulator.methods.in_memory_lists import page, select_as_lead_list
 from emulator.methods.record_events import send_record_event
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_lead_list
 from emulator.methods.timeline.communications import (
     CALL,
     COMMUNICATION,
@@ -133,7 +133,8 @@ def add(call: Call) -> MethodResult:
 
 def store_activity(call: Call, owner: tuple[int, int], record: Record) -> int:
     """Store a new activity of an object (`owner`: its type and id); returns the activity's id."""
-    now, author = iso(call.portal.clock.wall()), str(call.user)
+    now = iso(call.portal.clock.wall())
+    author = str(call.user)
     kind = positive_int(record.get("TYPE_ID")) or PROVIDER
     provider, provider_type = _PROVIDERS.get(kind, ("REST_APP", ""))
     times = {"START_TIME": record.get("START_TIME") or now}
@@ -196,7 +197,7 @@ def delete(call: Call) -> MethodResult:
 
 
 def list_(call: Call) -> MethodResult:
-    """crm.activity.list: the activities found; their communications only if selected."""
+    """crm.activity.list: the activities found; communications and files only if selected."""
     records = call.portal.records.all(ACTIVITY.name)
     conditions = call.argument("filter")
     bound = _bindings(conditions) if isinstance(conditions, dict) else []

@@ -10,8 +10,8 @@ from emulator.clock import portal_iso
 from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.families.family import require
-from emulator.methods.result import Call, MethodResult
+from emulator.methods.call import Call, MethodResult
+from emulator.methods.families.family import TEXT_MAX, require
 from emulator.methods.timeline.activities import ACTIVITY, save, store_activity
 from emulator.methods.timeline.communications import PROVIDER
 from emulator.methods.timeline.owners import owner_of
@@ -141,7 +141,7 @@ def _todo_changes(call: Call, names: dict[str, str]) -> Record:
         value = call.argument(name)
         if value is None:
             continue
-        text: str | None = str(value)[:65_535]
+        text: str | None = str(value)[:TEXT_MAX]
         if column == "DEADLINE":
             text = portal_iso(str(value))
             if text is None:

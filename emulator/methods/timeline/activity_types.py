@@ -9,9 +9,8 @@ from typing import Any
 
 from emulator.entities.records import Record
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.portal.options import require_application
-from emulator.methods.result import Call, MethodResult
-from emulator.users import ADMIN
 
 _BADGE, _TYPE = "crm.activity.badge", "crm.activity.type"
 _BADGE_NAMES = ("code", "title", "value", "type")
@@ -19,7 +18,7 @@ _BADGE_NAMES = ("code", "title", "value", "type")
 
 def badge_add(call: Call) -> MethodResult:
     """crm.activity.badge.add: the badge; one with the same code is replaced."""
-    _require_admin(call)
+    call.require_admin()
     record = {name: call.argument(name) for name in _BADGE_NAMES}
     if not all(record.values()):
         raise RestError("REQUIRED_ARG_MISSING", "Required fields are not filled")
@@ -44,7 +43,7 @@ def badge_list(call: Call) -> MethodResult:
 
 def badge_delete(call: Call) -> MethodResult:
     """crm.activity.badge.delete: true."""
-    _require_admin(call)
+    call.require_admin()
     number, _ = _existing_badge(call)
     call.portal.records.delete(_BADGE, number)
     return MethodResult(result=True)
@@ -86,14 +85,9 @@ def type_delete(call: Call) -> MethodResult:
     return MethodResult(result=True)
 
 
-def _require_admin(call: Call) -> None:
-    if call.user != ADMIN:
-        raise RestError("ACCESS_DENIED", "Access denied.")
-
-
 def _require_admin_of_application(call: Call) -> None:
     require_application(call)
-    _require_admin(call)
+    call.require_admin()
 
 
 def _find(call: Call, family: str, name: str, value: Any) -> tuple[int, Record] | None:

@@ -11,10 +11,10 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row, selected_names
 from emulator.entities.records import Record
 from emulator.errors import RestError, access_denied, invalid_id
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.descriptions import Column, describe
+from emulator.methods.in_memory_lists import page, select_as_lead_list
 from emulator.methods.record_events import send_record_event
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.select import page, select_as_lead_list
 from emulator.methods.timeline.files import file_rows, stored_files
 from emulator.methods.timeline.owners import owner_of, require_owner, type_by_name
 

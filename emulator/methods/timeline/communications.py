@@ -9,8 +9,8 @@ from typing import Any
 from emulator.entities.multifields import positive_int
 from emulator.entities.records import Record
 from emulator.errors import RestError
+from emulator.methods.call import Call
 from emulator.methods.descriptions import Column
-from emulator.methods.result import Call
 
 #: Types of activities; PROVIDER: a type that an application provides.
 MEETING, CALL, TASK, EMAIL, PROVIDER = 1, 2, 3, 4, 6

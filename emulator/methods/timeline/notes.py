@@ -12,10 +12,10 @@ from emulator.entities.multifields import positive_int
 from emulator.entities.query import first_row
 from emulator.entities.records import Record
 from emulator.errors import RestError
-from emulator.methods.families.family import require
-from emulator.methods.result import Call, MethodResult
-from emulator.methods.rows import ordered
-from emulator.methods.select import page
+from emulator.methods.call import Call, MethodResult
+from emulator.methods.families.family import TEXT_MAX, require
+from emulator.methods.filter_and_sort import ordered
+from emulator.methods.in_memory_lists import page
 from emulator.methods.timeline.owners import owner_of
 
 _NOTE, _LOG, _PIN = "crm.timeline.note", "crm.timeline.logmessage", "crm.timeline.item.pin"
@@ -26,8 +26,9 @@ def note_save(call: Call) -> MethodResult:
     """crm.timeline.note.save: true; an entry has one note."""
     require(call, ("ownerTypeId", "ownerId", "itemType", "itemId", "text"))
     key, stored = _note(call)
-    now, user = iso(call.portal.clock.wall()), call.user
-    text = str(call.argument("text"))[:65_535]
+    now = iso(call.portal.clock.wall())
+    user = call.user
+    text = str(call.argument("text"))[:TEXT_MAX]
     note: Record = {"key": key, "createdById": user, "createdTime": now}
     record = {**(stored[1] if stored else note), "text": text}
     record |= {"updatedById": user, "updatedTime": now}
@@ -81,7 +82,7 @@ def log_add(call: Call) -> MethodResult:
     owner = owner_of(Call(call.portal, fields, call.webhook), "entityTypeId", "entityId")
     record: Record = {"owner": list(owner), "created": iso(call.portal.clock.wall())}
     record["authorId"] = call.user
-    record |= {name: str(fields[name])[:65_535] for name in ("title", "text", "iconCode")}
+    record |= {name: str(fields[name])[:TEXT_MAX] for name in ("title", "text", "iconCode")}
     number = call.portal.records.add(_LOG, record)
     return MethodResult({"logMessage": _log_row(number, record)})
 
@@ -93,7 +94,8 @@ def log_get(call: Call) -> MethodResult:
 
 def log_list(call: Call) -> MethodResult:
     """crm.timeline.logmessage.list: the entries of an object."""
-    owner, order = list(owner_of(call, "entityTypeId", "entityId")), call.argument("order")
+    owner = list(owner_of(call, "entityTypeId", "entityId"))
+    order = call.argument("order")
     rows = [
         _log_row(number, record)
         for number, record in call.portal.records.all(_LOG).items()
@@ -126,7 +128,10 @@ def _log_row(number: int, record: Record) -> dict[str, Any]:
 
 
 def pin(call: Call, *, on: bool) -> MethodResult:
-    """crm.timeline.item.pin and unpin: null; an object has three pinned entries at most."""
+    """crm.timeline.item.pin and unpin: null; an object has three pinned entries at most.
+
+    The emulator pins comments only.
+    """
     require(call, ("id",))
     owner = list(owner_of(call))
     number = positive_int(call.argument("id"))

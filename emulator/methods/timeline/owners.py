@@ -5,8 +5,8 @@ from typing import Any
 from emulator.entities.entity import Entity
 from emulator.entities.multifields import positive_int
 from emulator.errors import RestError
+from emulator.methods.call import Call
 from emulator.methods.families.family import require
-from emulator.methods.result import Call
 
 
 def type_by_name(call: Call, name: Any) -> Entity | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.errors import RestError
+from emulator.methods.call import Call, MethodResult
 from emulator.methods.families.family import require
-from emulator.methods.result import Call, MethodResult
 
+#: The codes of the pictures that every portal has.
 _SYSTEM = ("call", "arrow-down", "mail", "task", "comment")
 
 
@@ -35,7 +36,8 @@ class Pictures:
 
     def get(self, call: Call) -> MethodResult:
         """A picture by its code."""
-        code, pictures = _code(call), self._own(call)
+        code = _code(call)
+        pictures = self._own(call)
         if code not in pictures and code not in _SYSTEM:
             raise self._missing(code)
         return MethodResult({self.kind: self._row(code, is_system=code not in pictures)})
@@ -49,7 +51,8 @@ class Pictures:
 
     def delete(self, call: Call) -> MethodResult:
         """Delete a picture, unless it is the system's; returns true."""
-        code, pictures = _code(call), self._own(call)
+        code = _code(call)
+        pictures = self._own(call)
         if code not in pictures:
             raise self._missing(code)
         call.portal.records.delete(self.family, pictures[code])

@@ -1,4 +1,4 @@
-"""Filter, order and pages of rows that are small enough to be kept in memory.
+"""List calls on rows that are few enough to be kept in memory: filter, order and page.
 
 Rows are selected by the rules of crm.item.list, which rejects unknown fields, or by those of
 crm.lead.list, which ignores them.
@@ -11,8 +11,8 @@ from emulator.entities.filters import FILTER_KEY
 from emulator.entities.like import like
 from emulator.entities.query import PAGE
 from emulator.errors import RestError
-from emulator.methods.result import Call
-from emulator.methods.rows import Row, ordered, sort_key
+from emulator.methods.call import Call
+from emulator.methods.filter_and_sort import Row, ordered, sort_key
 
 _DEPTH_MAX = 5
 _Predicate = Callable[[Row], bool]
@@ -112,7 +112,7 @@ def _predicate(key: str, value: Any, names: Collection[str]) -> _Predicate:
 
 
 def _comparison(operator: str, values: list[Any]) -> Callable[[Any], bool]:
-    """Whether a stored value compares with the sent ones; the operator has no `!`."""
+    """The test of a stored value against the sent ones; the operator has no `!`."""
     texts = {_text(value) for value in values}
     if "%" in operator:
         patterns = [value if "=" in operator else f"%{value}%" for value in texts]

@@ -1,4 +1,4 @@
-"""A method call, and the result of a successful one."""
+"""The call of a method, and the result of a successful call."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from emulator.entities.entity import Entity
 from emulator.entities.filters import Where
-from emulator.entities.query import argument, connector
+from emulator.entities.query import argument, calling_application
 from emulator.entities.store import Item
 from emulator.errors import RestError
 from emulator.http.params import Params
@@ -28,9 +28,9 @@ class Call:
         return argument(self.params, name)
 
     @property
-    def connector(self) -> str:
+    def application(self) -> str:
         """The application that calls, by its `auth_connector`; empty if it sent none."""
-        return connector(self.params)
+        return calling_application(self.params)
 
     @property
     def user(self) -> int:
@@ -62,10 +62,15 @@ class Call:
         elif self.read_access == "none":
             clause.restrict("0")
 
-    def require_admin(self, status: int = 403) -> None:
-        """Raise RestError unless the user is an administrator."""
+    def require_admin(
+        self, text: str = "Access denied.", *, code: str = "ACCESS_DENIED", status: int = 400
+    ) -> None:
+        """Raise RestError unless the user is an administrator.
+
+        `text`, `code` and `status` are those of the error, which differ from method to method.
+        """
         if self.user != ADMIN:
-            raise RestError("", "Access denied.", status)
+            raise RestError(code, text, status)
 
     def require_fields(self) -> Mapping[str, Any]:
         """The parameter `fields`; raises RestError unless it is an object."""

@@ -1,4 +1,4 @@
-"""Filter and order of rows in memory, as the older list methods do it."""
+"""Filters and sorts rows in memory, as the older list methods do it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,14 @@ Row = dict[str, Any]
 
 
 def matching(rows: Sequence[Row], conditions: Mapping[str, Any]) -> list[Row]:
-    """The rows whose fields equal these values, or with `!` differ; names are in any case.
+    """The rows whose fields equal these values, or with `!` differ; names may be in any case.
 
     A list of values matches any of them; names that the rows do not have are ignored.
     """
     found = list(rows)
     for key, value in conditions.items():
-        is_negated, name = str(key).startswith("!"), str(key).lstrip("!=@").upper()
+        is_negated = str(key).startswith("!")
+        name = str(key).lstrip("!=@").upper()
         values = {str(item) for item in (value if isinstance(value, list) else [value])}
         found = [row for row in found if _meets(row, name, values, is_negated=is_negated)]
     return found
