@@ -27,7 +27,7 @@ class Failed(Exception):
 
 
 class Demo:
-    """Follows one user and prints each step."""
+    """Follows one user and prints each step; `run` is the content of run.json."""
 
     def __init__(self, run: dict[str, Any]) -> None:
         self._edge = str(run["urls"]["edge"])

@@ -27,7 +27,7 @@ SERVER_FOLDER = Path("/run/leadline")
 #: Where docker compose mounts its configs.
 CONFIGS = Path("/")
 EMULATOR = "http://bitrix24:3024/rest/1/local-webhook-code/"
-#: In the order of URL_SECRETS.
+#: Scheme and location of the URL of each server, in the order of URL_SECRETS.
 _SERVERS = {
     "postgres": ("postgresql", "postgres:5432/leadline"),
     "rabbitmq": ("amqp", "rabbitmq:5672/%2F"),

@@ -27,7 +27,7 @@ class _Strict(BaseModel):
 
 
 class Resources(_Strict):
-    """Both are required: faas-cli would generate an empty quantity."""
+    """Memory and CPU, both required: for a missing one faas-cli would write an empty quantity."""
 
     memory: Annotated[str, StringConstraints(pattern=r"^\d+(Mi|Gi)$")]
     cpu: Annotated[str, StringConstraints(pattern=r"^\d+m?$")]

@@ -29,7 +29,8 @@ class Edge:
     """The edge, by a host name that may also have addresses of starting or stopped containers."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
         #: Addresses that did not accept the last attempt, tried last. The name has a container's
         #: address for a second before and after the container is reachable.
         self._unreachable: set[str] = set()
@@ -67,14 +68,16 @@ class Edge:
 
 async def forward(client: Stream, edge: Edge) -> None:
     """Pass on what both sides send until the server has ended; close both connections."""
+    client_reader, client_writer = client
     server = await edge.connect()
     if server is None:
-        client[1].transport.abort()
+        client_writer.transport.abort()
         return
-    sending = asyncio.create_task(_copy(client[0], server[1]))
-    await _copy(server[0], client[1])
+    server_reader, server_writer = server
+    sending = asyncio.create_task(_copy(client_reader, server_writer))
+    await _copy(server_reader, client_writer)
     sending.cancel()
-    for _, writer in (client, server):
+    for writer in (client_writer, server_writer):
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()

@@ -77,22 +77,22 @@ class Entity:
 
 
 LEAD = Entity(
-    1,
-    "LEAD",
-    "Lead",
-    "L",
-    leads.FIELDS,
+    type_id=1,
+    name="LEAD",
+    title="Lead",
+    prefix="L",
+    fields=leads.FIELDS,
     stage_field="STATUS_ID",
     semantics_field="STATUS_SEMANTIC_ID",
     stage_directory="STATUS",
     first_items=(("SOURCE_ID", "SOURCE"),),
 )
 DEAL = Entity(
-    2,
-    "DEAL",
-    "Deal",
-    "D",
-    deals.FIELDS,
+    type_id=2,
+    name="DEAL",
+    title="Deal",
+    prefix="D",
+    fields=deals.FIELDS,
     stage_field="STAGE_ID",
     semantics_field="STAGE_SEMANTIC_ID",
     stage_directory="DEAL_STAGE",
@@ -102,19 +102,19 @@ DEAL = Entity(
     has_editable_pipelines=True,
 )
 CONTACT = Entity(
-    3,
-    "CONTACT",
-    "Contact",
-    "C",
-    contacts.FIELDS,
+    type_id=3,
+    name="CONTACT",
+    title="Contact",
+    prefix="C",
+    fields=contacts.FIELDS,
     first_items=(("TYPE_ID", "CONTACT_TYPE"), ("SOURCE_ID", "SOURCE")),
 )
 COMPANY = Entity(
-    4,
-    "COMPANY",
-    "Company",
-    "CO",
-    companies.FIELDS,
+    type_id=4,
+    name="COMPANY",
+    title="Company",
+    prefix="CO",
+    fields=companies.FIELDS,
     first_items=(
         ("COMPANY_TYPE", "COMPANY_TYPE"),
         ("INDUSTRY", "INDUSTRY"),
@@ -123,11 +123,11 @@ COMPANY = Entity(
 )
 
 QUOTE = Entity(
-    7,
-    "QUOTE",
-    "Estimate",
-    "Q",
-    quotes.FIELDS,
+    type_id=7,
+    name="QUOTE",
+    title="Estimate",
+    prefix="Q",
+    fields=quotes.FIELDS,
     stage_field="STATUS_ID",
     semantics_field="STATUS_SEMANTIC_ID",
     stage_directory="QUOTE_STATUS",
@@ -135,11 +135,11 @@ QUOTE = Entity(
     number_field="QUOTE_NUMBER",
 )
 INVOICE = Entity(
-    INVOICE_TYPE_ID,
-    "SMART_INVOICE",
-    "Invoice",
-    "SI",
-    invoices.FIELDS,
+    type_id=INVOICE_TYPE_ID,
+    name="SMART_INVOICE",
+    title="Invoice",
+    prefix="SI",
+    fields=invoices.FIELDS,
     stage_field="STAGE_ID",
     semantics_field="STAGE_SEMANTIC_ID",
     stage_directory="SMART_INVOICE_STAGE",

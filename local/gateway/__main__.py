@@ -62,7 +62,8 @@ async def _listen(server: web.Server | None) -> asyncio.Server:
     """As web.TCPSite does, with our own class of connections."""
     assert server  # noqa: S101 - made by setup()
     loop = asyncio.get_running_loop()
-    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
+    host = os.environ.get("HOST", "127.0.0.1")
+    port = int(os.environ.get("PORT", "3000"))
     return await loop.create_server(
         # Bodies pass through unchanged: decompression is up to the function.
         lambda: Connection(

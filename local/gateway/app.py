@@ -23,7 +23,8 @@ def build(config_path: Path) -> web.Application:
     api = ApiConfig.read()
     deployments = Deployments(api.deployments) if api else None
     functions = Functions(config, deployments)
-    health, proxy = Health(config, functions), Proxy(functions)
+    health = Health(config, functions)
+    proxy = Proxy(functions)
     app = web.Application(middlewares=[http_errors_as_problems, cross_site_guard(Guard.from_env())])
     app.on_startup.append(proxy.open)
     app.on_cleanup.append(proxy.close)

@@ -32,7 +32,7 @@ def main() -> int:
     _write("postgres.sql", postgres.script(passwords["database-url"]))
     definitions = rabbitmq.definitions(
         passwords["amqp-url"],
-        unquote(urls["amqp-url"].path[1:]) or "/",
+        vhost=unquote(urls["amqp-url"].path[1:]) or "/",
         reply_queues=os.environ.get("LEADLINE_REPLY_QUEUES", ""),
     )
     _write("rabbitmq.json", json.dumps(definitions, indent=1))

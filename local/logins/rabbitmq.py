@@ -84,6 +84,7 @@ def _with_replies(login: str, rights: Permissions, foreign_queues: list[str]) ->
         return replace(rights, write=rf"^({re.escape(REPLIES)}|amq\.default)$")
     if foreign_queues and login in {"operator", "cli", "relay"}:
         names = "|".join(map(re.escape, (REQUESTS, REPLIES, *foreign_queues)))
+        # Each of these patterns begins with a group of names, to which one is added.
         write = rights.write.replace("^(", r"^(amq\.default|", 1)
         return replace(rights, write=write, read=rf"^({names})\.dead$")
     return rights

@@ -9,6 +9,7 @@ from types import MappingProxyType
 #: The administrator of each server: it creates the others, and only migrations use it.
 OWNER = "leadline"
 
+#: The main queues.
 REQUESTS, REPLIES = "bitrix_queue", "bitrix.responses"
 _QUEUES = r"(bitrix_queue|bitrix\.responses)"
 #: The topic exchange of results.
@@ -18,6 +19,7 @@ _RESULTS = r"leadline\.users"
 URL_SECRETS = MappingProxyType(
     {"database-url": "DATABASE_URL", "amqp-url": "AMQP_URL", "redis-url": "REDIS_URL"}
 )
+#: All other secrets.
 KEYS, INTERNAL, WEBHOOK = "api-keys", "internal-key", "bitrix-webhook-url"
 
 
@@ -94,29 +96,35 @@ _WORKER = f"{_PRODUCER} &rq:pubsub:* {_RUN_JOBS}"
 _OPERATOR = Permissions(write=rf"^{_QUEUES}$", read=rf"^{_QUEUES}\.dead$")
 
 LOGINS = (
-    Login("writer", ("leadline_write",), Permissions(write=f"^{REQUESTS}$")),
+    Login("writer", groups=("leadline_write",), rabbitmq=Permissions(write=f"^{REQUESTS}$")),
     # Erases users; no other function can.
-    Login("eraser", ("leadline_erase",), Permissions(write=f"^{REQUESTS}$")),
-    Login("reader", ("leadline_read",)),
+    Login("eraser", groups=("leadline_erase",), rabbitmq=Permissions(write=f"^{REQUESTS}$")),
+    Login("reader", groups=("leadline_read",)),
     Login("intake", redis=_PRODUCER, other_secrets=(INTERNAL,)),
-    Login("settler", ("leadline_settle",), other_secrets=(INTERNAL,)),
+    Login("settler", groups=("leadline_settle",), other_secrets=(INTERNAL,)),
     # It also discards the dead letters of erased users, carries out jobs on dead letters, and
     # publishes results.
     Login(
         "relay",
-        ("leadline_app",),
-        Permissions(
+        groups=("leadline_app",),
+        rabbitmq=Permissions(
             configure=rf"^{_RESULTS}$",
             write=rf"^({_QUEUES}|{_RESULTS})$",
             read=rf"^{_QUEUES}\.dead$",
         ),
-        _PRODUCER,
-        (INTERNAL, WEBHOOK),
+        redis=_PRODUCER,
+        other_secrets=(INTERNAL, WEBHOOK),
     ),
     # Reads dead letters and republishes them.
-    Login("operator", ("leadline_app",), _OPERATOR, _PRODUCER),
+    Login("operator", groups=("leadline_app",), rabbitmq=_OPERATOR, redis=_PRODUCER),
     # The command line: like the console, and it may call the portal.
-    Login("cli", ("leadline_app",), _OPERATOR, _PRODUCER, (KEYS, WEBHOOK)),
+    Login(
+        "cli",
+        groups=("leadline_app",),
+        rabbitmq=_OPERATOR,
+        redis=_PRODUCER,
+        other_secrets=(KEYS, WEBHOOK),
+    ),
     Login(
         "connector",
         rabbitmq=Permissions(
@@ -133,7 +141,7 @@ LOGINS = (
         other_secrets=(WEBHOOK,),
     ),
     # Checks the health of each server.
-    Login("watcher", (), Permissions(), _OBSERVER, (INTERNAL,)),
+    Login("watcher", groups=(), rabbitmq=Permissions(), redis=_OBSERVER, other_secrets=(INTERNAL,)),
     # No server: the description of the API, and the schedule.
     Login("public"),
     Login("schedule", other_secrets=(INTERNAL,)),

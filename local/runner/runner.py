@@ -46,7 +46,10 @@ def run(state: State, choices: Choices, console: Console) -> int:
 
 
 def _run(state: State, choices: Choices, console: Console) -> int:
-    """Run the system until a signal or a failure, then stop it; returns the exit code."""
+    """Run the system until a signal or a failure, then stop it.
+
+    Returns the exit code of a failure; a signal raises StopRequested.
+    """
     run_file = RunFile(state)
     run_file.remove()
     leftover_count = leftovers.end(state)

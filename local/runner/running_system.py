@@ -40,6 +40,10 @@ def running_system(state: State, print_step: Callable[[str], None]) -> Iterator[
 
 
 def _await_run_file(state: State, runner: subprocess.Popen[bytes] | None) -> dict[str, Any]:
+    """The content of run.json once it exists; raises NoSystem.
+
+    `runner`: the process that writes the file, if this one has started it.
+    """
     deadline = time.monotonic() + _START_WITHIN_S
     while not state.run_file.exists():
         if time.monotonic() > deadline or (runner and runner.poll() is not None):

@@ -57,7 +57,7 @@ class State:
         return path
 
     def alias(self) -> Path:
-        """A path of the folder without blanks, short enough for a socket: its own or a link.
+        """A path of the folder in plain characters, short enough for a socket: its own or a link.
 
         Raises:
             PermissionError: another user owns the folder of the link.

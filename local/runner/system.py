@@ -31,8 +31,6 @@ _SERVER_PREFIXES = ("PG", "RABBITMQ_", "ERL_")
 _ADDRESSES = (*URL_SECRETS.values(), WEBHOOK.replace("-", "_").upper())
 #: Settings of the runner, not of the system.
 _RUNNER_SETTINGS = (MARK, "LEADLINE_STATE", "LEADLINE_FREE_PORTS", "LEADLINE_RELAY_EVERY_S")
-
-
 #: The secret that the relay and the command line read, if there are receivers of results.
 _ENDPOINTS = "RESULT_ENDPOINTS"
 
@@ -68,8 +66,8 @@ class System:
             if not key.startswith(_SERVER_PREFIXES) and key.removesuffix("_FILE") not in _ADDRESSES
         }
         has_keys = "API_KEYS" in variables or "LEADLINE_SECRETS_DIR" in variables
-        has_keys |= not self.servers.is_emulated
-        defaults = {"LEADLINE_LOG": "json", "LEADLINE_AUTH": "on" if has_keys else "off"}
+        needs_keys = has_keys or not self.servers.is_emulated
+        defaults = {"LEADLINE_LOG": "json", "LEADLINE_AUTH": "on" if needs_keys else "off"}
         variables.pop("PORT", None)
         return {
             **defaults,

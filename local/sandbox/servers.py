@@ -47,7 +47,7 @@ class PrivateServer:
 
     @property
     def pid(self) -> int:
-        """The pid of the server."""
+        """The pid of the server, the last of its programs."""
         return self._processes[-1].pid
 
     def start(self) -> None:

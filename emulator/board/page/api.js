@@ -11,8 +11,10 @@ async function send(verb, path, body) {
   return answer;
 }
 
+const LEAD = 1; // entityTypeId; of the types on the board, only leads have a call of their own for a move
+
 export const load = (type) => send("GET", `board?type=${type}`);
-export const move = (type, id, stage) => (type === 1
+export const move = (type, id, stage) => (type === LEAD
   ? send("PATCH", `leads/${id}`, { STATUS_ID: stage })
   : send("PATCH", `items/${type}/${id}`, { fields: { STAGE_ID: stage } }));
 export const item = (type, id) => send("GET", `items/${type}/${id}`);

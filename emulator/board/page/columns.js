@@ -5,7 +5,7 @@ import { number, t } from "./texts.js";
 
 const MAX_CARDS = 60; // per column, as many as the portal sends
 const columns = new Map(); // by stage
-const origins = new Map(); // originator and origin -> ids of leads, to mark duplicates
+const origins = new Map(); // originator and origin (see originOf) -> ids of the shown objects, to mark duplicates
 
 export function build(stages) {
   columns.clear();

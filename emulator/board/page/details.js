@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { byId, element, showMessage } from "./dom.js";
 import { language, t } from "./texts.js";
 
+const DEAL = 2; // deals have no phones
+// The fields that can be changed here, by entityTypeId: of leads, deals, contacts.
 const FIELDS = {
   1: ["TITLE", "NAME", "LAST_NAME", "COMMENTS", "OPPORTUNITY"],
   2: ["TITLE", "OPPORTUNITY", "COMMENTS"],
@@ -30,7 +32,7 @@ export async function open(type, id, stages) {
   byId("lead-stages").replaceChildren(...stages.map((stage) => stageButton(found, stage)));
   byId("lead-fields").replaceChildren(
     ...FIELDS[type].map((name) => field(name, name, found[name])),
-    ...(type === 2 ? [] : phoneFields(found)),
+    ...(type === DEAL ? [] : phoneFields(found)),
   );
   const rows = ["PHONE", "EMAIL"].flatMap((kind) => found[kind] ?? []);
   const phones = rows.map((row) => t("{phone} ({type}, row {row})", { phone: row.VALUE, type: row.VALUE_TYPE, row: row.ID }));

@@ -10,6 +10,8 @@ export function element(tag, attributes = {}, ...children) {
   return created;
 }
 
+const MESSAGE_MS = 4000;
+
 export const byId = (id) => document.getElementById(id);
 
 export function showMessage(text) {
@@ -17,5 +19,5 @@ export function showMessage(text) {
   toast.textContent = text;
   toast.hidden = false;
   clearTimeout(showMessage.timer);
-  showMessage.timer = setTimeout(() => { toast.hidden = true; }, 4000);
+  showMessage.timer = setTimeout(() => { toast.hidden = true; }, MESSAGE_MS);
 }

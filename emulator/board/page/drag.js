@@ -3,7 +3,8 @@
 import { byId } from "./dom.js";
 
 const THRESHOLD_PX = 6; // less is a click
-// The pressed card, where it was pressed, and once it moves the copy under the pointer and the column below it.
+// The pressed card and where it was pressed (x, y); once it moves, also the copy under the pointer (ghost), the
+// pointer's place in it (dx, dy), and the column below the pointer (over).
 let drag = null;
 
 export function enable({ onMove, onOpen, neighbourStage }) {
@@ -38,7 +39,7 @@ export function enable({ onMove, onOpen, neighbourStage }) {
 }
 
 function track(event) {
-  if (!drag || drag.touch) return;
+  if (!drag || drag.touch) return; // a finger scrolls the page instead
   const isFar = Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > THRESHOLD_PX;
   if (!drag.ghost && isFar) liftCard();
   if (!drag.ghost) return;

@@ -9,9 +9,10 @@ import * as faults from "./faults.js";
 import * as plot from "./plot.js";
 import { number, translatePage, t } from "./texts.js";
 
+const LEAD = 1;
 const CONTACT = 3; // contacts have no stages
-let pendingUpdates = [];
-let type = 1; // entityTypeId of the objects on the board
+let pendingUpdates = []; // of the next frame
+let type = LEAD; // entityTypeId of the objects on the board
 // The lead that the address names: the address of a lead's card in Bitrix24 leads here.
 let linkedLead = /^#lead-([0-9]{1,15})$/.exec(location.hash)?.[1];
 
@@ -22,7 +23,7 @@ async function loadAll() {
   plot.clear();
   for (const card of board.cards.sort((left, right) => left.id - right.id)) columns.showCard(card);
   showStatistics(board);
-  if (linkedLead) details.open(1, Number(linkedLead), columns.names());
+  if (linkedLead) details.open(LEAD, Number(linkedLead), columns.names());
   linkedLead = null;
 }
 
@@ -40,7 +41,7 @@ function showType(chosen) {
   return loadAll().catch((error) => showMessage(error.message));
 }
 
-// Applies an update to the page if it is about an object of the ofShownType type.
+// The handler of an event about an object: applies the update to the page if the page shows this type.
 const ofShownType = (update) => (card) => { if (card.type === type) inNextFrame(() => update(card)); };
 
 // At a hundred leads a second, one update of the page per frame is enough.

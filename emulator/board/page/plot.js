@@ -4,6 +4,7 @@ import { byId } from "./dom.js";
 import { number, t } from "./texts.js";
 
 const SECONDS = 120; // the width of the plot
+const MARGIN_SECONDS = 5; // kept beyond the left edge
 const WIDTH = 600; // in units of the SVG, as in index.html
 const HEIGHT = 120;
 const SVG = "http://www.w3.org/2000/svg";
@@ -15,7 +16,7 @@ export function clear() {
 
 export function draw({ now, seconds, limits, levels, calls }) {
   for (const [second, requests, refused] of seconds) seen.set(second, [requests, refused]);
-  for (const second of seen.keys()) if (second < now - SECONDS - 5) seen.delete(second);
+  for (const second of seen.keys()) if (second < now - SECONDS - MARGIN_SECONDS) seen.delete(second);
   const { per_s: perSecond, burst } = limits.standard;
   drawBars(now, perSecond);
   showBucket(levels, burst, perSecond);
@@ -37,6 +38,7 @@ function drawBars(now, perSecond) {
   byId("plot").replaceChildren(...shapes);
 }
 
+// A bar, with a gap before the next one.
 function rect(kind, x, y, width, height) {
   return shape("rect", { class: kind, x, y, width: width * 0.78, height });
 }
@@ -56,7 +58,7 @@ function showBucket(levels, burst, perSecond) {
   const level = Math.max(0, ...standard.map(([, value]) => value));
   const meter = byId("bucket");
   meter.max = burst;
-  meter.low = burst * 0.7;
+  meter.low = burst * 0.7; // the meter's color changes at these levels
   meter.high = burst * 0.92;
   meter.value = level;
   byId("level").textContent = `${level.toFixed(1)} / ${burst}`;

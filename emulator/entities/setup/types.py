@@ -96,11 +96,11 @@ def _entity(process_id: int, settings: Mapping[str, Any]) -> Entity:
     has_stages = settings.get("isStagesEnabled") == "Y"
     has_source = settings.get("isSourceEnabled") == "Y"
     return Entity(
-        type_id,
-        name,
-        str(settings["title"]),
-        f"T{type_id:x}",  # the prefix: as on real portals, the type in hexadecimal
-        fields(settings, f"{name}_STAGE_{settings.get('categoryId') or 0}"),
+        type_id=type_id,
+        name=name,
+        title=str(settings["title"]),
+        prefix=f"T{type_id:x}",  # as on real portals: T and the type in hexadecimal
+        fields=fields(settings, f"{name}_STAGE_{settings.get('categoryId') or 0}"),
         stage_field="STAGE_ID" if has_stages else "",
         semantics_field="STAGE_SEMANTIC_ID" if has_stages else "",
         stage_directory=f"{name}_STAGE",

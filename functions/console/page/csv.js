@@ -1,4 +1,4 @@
-// CSV that a spreadsheet shows as text: as leadline/cli/files/csv_cells.py.
+// CSV whose cells a spreadsheet shows as text and not as formulas, by the rules of leadline/cli/files/csv_cells.py.
 
 const FORMULA = /^'*[=+\-@\0\t\r\n＝＋－＠]/;
 const PHONE = /^\+[0-9]+$/;

@@ -1,5 +1,8 @@
 // Elements from data. Text is only ever inserted as text, since messages contain user input.
 
+const MESSAGE_MS = 6000;
+const DOWNLOAD_MS = 10000; // how long a browser may take to begin a download
+
 export const byId = (id) => document.getElementById(id);
 
 export function element(tag, attributes = {}, ...children) {
@@ -40,7 +43,7 @@ export function replaceEntries(id, entries) {
 export function download(name, text) {
   const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
   element("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_MS);
 }
 
 export function svgElement(tag, attributes, text = "") {
@@ -53,7 +56,7 @@ export function svgElement(tag, attributes, text = "") {
 export function showMessage(text) {
   byId("toast").textContent = text;
   clearTimeout(showMessage.timer);
-  showMessage.timer = setTimeout(() => { byId("toast").textContent = ""; }, 6000);
+  showMessage.timer = setTimeout(() => { byId("toast").textContent = ""; }, MESSAGE_MS);
 }
 
 // Asks in a dialog, with a text field if it has a label. `confirm`: the text of the button that confirms.

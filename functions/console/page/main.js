@@ -17,9 +17,9 @@ import * as users from "./views/users.js";
 import * as verdict from "./views/verdict.js";
 
 const POLL_MS = 2000;
-let status = null;
-let failure = null;
-let view = null;
+let status = null; // the last one received
+let failure = null; // the error of the last poll
+let view = null; // the name of the shown view
 
 function show() {
   if (status || failure) verdict.show(status, failure);
@@ -31,6 +31,7 @@ function show() {
 // What a view loads with each poll.
 const REFRESH = { overview: () => plots.show(status), users: users.refresh, failures: failures.load, audit: audit.refresh,
   "first-match": firstMatch.load };
+// What a view loads when its address is opened; gets the query of the address.
 const ENTER = {
   overview: ({ range }) => { plots.enter(range); return status ? plots.show(status) : null; },
   users: users.enter, failures: failures.load, "dead-letters": deadLetters.load, audit: audit.enter,
@@ -73,7 +74,7 @@ async function route() {
   if (showsDetails) await (named === "users" ? user.open(id) : user.openByLead(id));
 }
 
-// The action, whose error is shown instead of thrown.
+// The action as a handler of events: an error is shown instead of thrown.
 const guarded = (action) => () => action().catch((error) => showMessage(error.message));
 
 // Runs the action on each such event of the element.

@@ -138,7 +138,7 @@ class _engine:  # noqa: N801 - used as a context, like contextlib's
 async def _replace(
     docker: aiodocker.Docker, old: DockerContainer, deployment: dict[str, Any]
 ) -> None:
-    """Create the new container first: on failure the old one keeps running."""
+    """Replace a container. If the new one can't be created, the old one keeps running."""
     description = await old.show()
     name = description["Name"].lstrip("/")
     await old.rename(f"{name}-{_REPLACED}")

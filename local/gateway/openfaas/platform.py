@@ -21,7 +21,10 @@ class Instances:
 
 @dataclass(frozen=True)
 class Usage:
-    """The resources of a function's processes: memory now, mean CPU since they started."""
+    """The resources of a function's processes: memory now, and mean CPU.
+
+    The mean is that of the last second under docker, and that since their start in `make run`.
+    """
 
     memory_bytes: int
     millicores: float

@@ -41,7 +41,8 @@ class SupervisedPrograms:
     async def restart(self, name: str) -> None:
         """Stop, then start without waiting until it serves."""
         await self.stop(name)
-        await self._call("startProcess", f"{_GROUP}:{name}", False)  # noqa: FBT003 - XML-RPC
+        wait = False
+        await self._call("startProcess", f"{_GROUP}:{name}", wait)
 
     async def stop(self, name: str) -> None:
         """Send SIGTERM and wait for the exit."""
@@ -61,7 +62,7 @@ class SupervisedPrograms:
         }
 
     async def usage(self, name: str) -> Usage | None:
-        """The usage of the program and its children."""
+        """The usage of the program and its children, CPU since their start."""
         info = await self._call("getProcessInfo", f"{_GROUP}:{name}")
         return await asyncio.to_thread(_usage, info["pid"]) if info["pid"] else None
 

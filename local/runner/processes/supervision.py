@@ -19,7 +19,8 @@ from local.runner.processes.configuration import configuration, socket
 from local.runner.processes.program import CHECKOUT, Program
 from local.runner.state import State, write
 
-#: Its imports take seconds, on a busy machine or after an update many.
+#: How long supervisord may take to answer: its imports take seconds, on a busy machine or after an
+#: update many.
 _ANSWERS_WITHIN_S = 60
 #: Maximum age of a status.
 _ASK_EVERY_S = 2.0
@@ -50,7 +51,7 @@ class Statuses:
         self._asked_at = -math.inf
 
     def current(self) -> list[Status]:
-        """The status of each program; one that was stopped or started on purpose is seen later.
+        """The status of each program, at most `_ASK_EVERY_S` old; an exit is noticed at once.
 
         Raises:
             SupervisorLost: supervisord is gone.
@@ -103,9 +104,9 @@ class Supervisor:
 
     def start_programs(self, programs: Iterable[Program]) -> None:
         """Start more programs, without waiting for them."""
+        wait = False
         for program in programs:
-            name = f"{program.group.label}:{program.name}"
-            self._call("startProcess", name, False)  # noqa: FBT003 - XML-RPC has no names
+            self._call("startProcess", f"{program.group.label}:{program.name}", wait)
 
     def statuses(self) -> list[Status]:
         """The state of every program.

@@ -104,6 +104,7 @@ def main() -> None:
     load()
     options = Options()
     options.realize(doc=__doc__)
+    # As supervisor.supervisord.main sets them for its first and only round.
     options.first = True
     options.test = False
     with suppress(asyncore.ExitNow):

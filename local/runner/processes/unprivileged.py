@@ -33,11 +33,11 @@ def command(folder: Path, *words: str) -> tuple[str, ...]:
     user = user_for_servers()
     if user is None:
         return words
-    plain = _setpriv(user)
+    prefix = _setpriv(user)
     # A checkout below /root: the program may enter closed folders, but has no other right of root.
-    if not _can_enter(plain, folder):
-        plain = (*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
-    return (*plain, "--", *words)
+    if not _can_write(prefix, folder):
+        prefix = (*prefix, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
+    return (*prefix, "--", *words)
 
 
 def _setpriv(user: pwd.struct_passwd) -> tuple[str, ...]:
@@ -45,6 +45,7 @@ def _setpriv(user: pwd.struct_passwd) -> tuple[str, ...]:
     return (setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
 
 
-def _can_enter(prefix: tuple[str, ...], folder: Path) -> bool:
+def _can_write(prefix: tuple[str, ...], folder: Path) -> bool:
+    """Whether a program that is started with this prefix reaches the folder and may write in it."""
     probe = (*prefix, "--", "test", "-w", str(folder))
     return subprocess.run(probe, check=False).returncode == 0  # noqa: S603 - our own words

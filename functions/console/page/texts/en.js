@@ -25,7 +25,7 @@ export const TEXTS = {
   outcome_superseded: "superseded by a newer write", outcome_failed: "failed", notYet: "not yet", correlation: "Correlation id", phone: "Phone", stage: "Stage", unit: ["s", "min", "h", "d"],
   nav: "Views", view_overview: "Overview", view_users: "Users", view_failures: "Failures", view_dead: "Dead letters", view_audit: "Audit trail", view_first_match: "First match", healthy: "Healthy", slowed: "Slowed",
   stopped: "Stopped", unknown: "Unknown", since: "since {at}", also: "Also:", pollFailed: "The console gets no answer: {why}. What is shown is from {at} and may be outdated.",
-  pollRetry: "It tries again every two seconds.", noAnswer: "no answer from the console's server", partly: "incomplete", who_unknown: "an operator", why_unknown: "none given", figures: "Users",
+  pollRetry: "It tries again every two seconds.", partly: "incomplete", who_unknown: "an operator", why_unknown: "none given", figures: "Users",
   superseded: "superseded, last hour", openList: "show the list: {name}", backlog: "Backlog", ready: "ready", delayed: "delayed", inFlight: "in flight",
   ratePerMin: "settled per minute, last 5 minutes", acceptedPerMin: "accepted per minute, last 5 minutes", forecast_empty: "Nothing waits.",
   forecast_stalled: "No forecast: nothing was settled in the last 10 minutes.", forecast_growing: "It grows: more was accepted than settled. Without new writes about {low} to {high} until it is empty.",

@@ -25,7 +25,7 @@ export const TEXTS = {
   outcome_superseded: "заменено более новой записью", outcome_failed: "ошибка", notYet: "ещё нет", correlation: "Сквозной номер", phone: "Телефон", stage: "Стадия", unit: ["с", "мин", "ч", "дн"],
   nav: "Разделы", view_overview: "Обзор", view_users: "Пользователи", view_failures: "Ошибки", view_dead: "Недоставленные", view_audit: "Журнал действий", view_first_match: "Первое сопоставление", healthy: "Работает", slowed: "Замедлено",
   stopped: "Остановлено", unknown: "Неизвестно", since: "с {at}", also: "Кроме того:", pollFailed: "Консоль не получает ответа: {why}. Показаны данные на {at}, они могли устареть.",
-  pollRetry: "Повтор каждые две секунды.", noAnswer: "сервер консоли не отвечает", partly: "данные неполные", who_unknown: "оператором", why_unknown: "не указана", figures: "Пользователи",
+  pollRetry: "Повтор каждые две секунды.", partly: "данные неполные", who_unknown: "оператором", why_unknown: "не указана", figures: "Пользователи",
   superseded: "заменены новыми за час", openList: "показать список: {name}", backlog: "Ожидают отправки", ready: "готовы", delayed: "отложены", inFlight: "вызываются",
   ratePerMin: "завершается в минуту, за 5 минут", acceptedPerMin: "принимается в минуту, за 5 минут", forecast_empty: "Никто не ждёт.",
   forecast_stalled: "Прогноза нет: за 10 минут ничего не завершено.", forecast_growing: "Очередь растёт: принято больше, чем завершено. Без новых записей — примерно от {low} до {high} до её конца.",

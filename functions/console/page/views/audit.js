@@ -53,7 +53,8 @@ export function showList() {
   replaceEntries("audit", items.map(entry));
 }
 
-// Writes are named as in a user's journey; stored names of actions get a label where one exists.
+// Writes are named as in a user's journey, a resync (stored as the change `look`) among them; stored names of actions
+// get a label where one exists.
 function entry(item) {
   const isResync = item.kind === "write" && item.about.changed[0] === "look";
   const what = item.kind === "write" ? t(isResync ? "resynced" : item.action) : t(item.action);

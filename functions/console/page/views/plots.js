@@ -17,7 +17,8 @@ let loadedAt = 0;
 
 export function enter(wanted) {
   range = RANGES.includes(wanted) ? wanted : "1h";
-  [longer, loadedAt] = [null, 0];
+  longer = null;
+  loadedAt = 0;
   for (const link of document.querySelectorAll("[data-range]")) {
     if (link.dataset.range === range) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
@@ -34,6 +35,7 @@ export async function show(status) {
   if (found && !found.error) showSettled(found, new Date(status.now));
 }
 
+// `sent`: requests by slot; `freePart`: how much of the burst is free, from 0 to 1.
 function showRate({ limit_per_s: limit, burst, slot_s: slot, sent }, freePart, now) {
   const perSecond = sent.map((count) => count / slot);
   // The mean of three slots, without the newest one, which is still being filled.
@@ -107,6 +109,7 @@ function scale(most) {
 const x = (index, slotCount) => LEFT + (index / slotCount) * PLOT_WIDTH;
 const y = (part) => TOP + PLOT_HEIGHT * (1 - part);
 
+// The bar of a slot, from a part of the axis on, `part` of it high.
 function bar(index, slotCount, from, part, kind = "synced") {
   return svgElement("rect", { class: kind, x: x(index, slotCount), y: y(from + part), width: (PLOT_WIDTH / slotCount) * 0.8, height: PLOT_HEIGHT * part });
 }

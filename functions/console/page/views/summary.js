@@ -15,7 +15,7 @@ export function show(status) {
 
 function showFigures({ ledger, hour }) {
   const known = ledger.error ? {} : ledger;
-  const pairs = [
+  const figures = [
     ["synced", number(known.synced), "good", address("users", { sync: "synced" })],
     ["waiting", number(known.waiting), known.waiting ? "warn" : "", address("users", { sync: "waiting" })],
     ["failed", number(known.failed), known.failed ? "bad" : "", address("failures")],
@@ -24,7 +24,7 @@ function showFigures({ ledger, hour }) {
     ["retrying", number(known.retrying), "", address("failures")], ["unpublished", number(known.unpublished), ""],
   ];
   const hadFocus = document.activeElement?.closest("#figures div")?.dataset.name;
-  byId("figures").replaceChildren(...pairs.map(([name, value, kind, href]) => element("div", { "data-name": name },
+  byId("figures").replaceChildren(...figures.map(([name, value, kind, href]) => element("div", { "data-name": name },
     element("dt", {}, t(name)),
     element("dd", { class: kind, id: `figure-${name}` }, href ? element("a", { href, title: t("openList", { name: t(name) }) }, value) : value))));
   if (hadFocus) byId("figures").querySelector(`[data-name="${hadFocus}"] a`)?.focus();

@@ -18,7 +18,8 @@ export const setStatus = (latest) => { status = latest; };
 
 export async function open(id) {
   const user = await get(`users/${id}`);
-  [opened, sent] = [user, null];
+  opened = user;
+  sent = null;
   show();
   if (!byId("details").open) byId("details").showModal();
   byId("details-title").focus();
@@ -41,7 +42,8 @@ export async function refresh() {
 }
 
 export function close() {
-  [opened, sent] = [null, null];
+  opened = null;
+  sent = null;
 }
 
 export function show() {

@@ -15,10 +15,10 @@ const PAUSE_FACTOR = 20;
 const WITHIN_S = { "15m": 900, "1h": 3600, "24h": 86400, "7d": 604800 };
 let query = {};
 let next = null; // the key after which the next page begins
-let latestSearch = 0;
+let latestSearch = 0; // the number of the latest search
 let shown = [];
 let chosen = new Set(); // ids of failed users to retry
-let notBefore = 0;
+let notBefore = 0; // when the list may be loaded again
 
 export const stateLabel = (name) => element("span", { class: `state ${CLASS_OF_STATE[name]}` }, t(`is_${name}`));
 
@@ -50,7 +50,8 @@ export const loadMore = () => loadPage(next);
 // The page after this key is added to the list; the first page (null) replaces the list.
 async function loadPage(after) {
   latestSearch += 1;
-  const [thisSearch, began] = [latestSearch, performance.now()];
+  const thisSearch = latestSearch;
+  const began = performance.now();
   const page = await get("users", { ...parameters(), limit: PAGE, after });
   notBefore = performance.now() + PAUSE_FACTOR * (performance.now() - began);
   // Only the latest search counts, even if an older response arrives last.

@@ -7,10 +7,12 @@ import { number, span, t, when } from "../texts/translate.js";
 const CLASS_OF_STATE = { healthy: "good", slowed: "warn", stopped: "bad", unknown: "bad" };
 let lastAnswerAt = null;
 
+// `error`: of the last poll; the status is then the last one received, or null.
 export function show(status, error) {
-  if (!error) lastAnswerAt = status.now;
-  if (error) showVerdict("unknown", null, t("pollFailed", { why: error.message, at: when(lastAnswerAt) }), t("pollRetry"), []);
-  else {
+  if (error) {
+    showVerdict("unknown", null, t("pollFailed", { why: error.message, at: when(lastAnswerAt) }), t("pollRetry"), []);
+  } else {
+    lastAnswerAt = status.now;
     const { verdict } = status;
     showVerdict(verdict.state, verdict.since, sentence(verdict, "why"), sentence(verdict, "next"), verdict.also);
   }
