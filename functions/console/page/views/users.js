@@ -10,6 +10,8 @@ import { number, t } from "../texts/translate.js";
 
 const CLASS_OF_STATE = { synced: "good", waiting: "warn", failed: "bad" };
 const PAGE = 20;
+// How many users a search may name exactly; they precede the first page (leadline/users/search.py).
+const EXACT_MAX = 3;
 // The list is loaded again after this many times what loading it took: it takes at most 5 % of the time.
 const PAUSE_FACTOR = 20;
 const WITHIN_S = { "15m": 900, "1h": 3600, "24h": 86400, "7d": 604800 };
@@ -65,7 +67,7 @@ async function loadPage(after) {
 
 // Keeps the first page up to date; a longer list stays as it was read.
 export async function refresh() {
-  if (shown.length <= PAGE + 2 && performance.now() >= notBefore) await search();
+  if (shown.length <= PAGE + EXACT_MAX && performance.now() >= notBefore) await search();
 }
 
 function showCounts() {
