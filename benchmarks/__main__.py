@@ -30,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--quick", action="store_true", help="small scale, to try it out")
-    parser.add_argument("--report", action="store_true", help="only rewrite the report")
+    parser.add_argument("--report", action="store_true", help="only rewrite report and READMEs")
     parser.add_argument("--figures", action="store_true", help="only update the READMEs' figures")
     options = parser.parse_args()
     unknown = set(options.sections) - SECTIONS.keys()
@@ -40,9 +40,11 @@ def main() -> int:
         _update_readmes()
         return 0
     output = QUICK_OUTPUT if options.quick else OUTPUT
+    # A quick run is compared with the record, a full one with the data that it replaces.
     last = OUTPUT / RESULTS if options.quick else None
     (output / RESULTS).mkdir(parents=True, exist_ok=True)
-    for name in () if options.report else options.sections or SECTIONS:
+    to_measure = [] if options.report else options.sections or list(SECTIONS)
+    for name in to_measure:
         _run(SECTIONS[name], QUICK if options.quick else FULL, output)
         record.write(output, last)  # the report exists even if the next section fails
     _report_written(record.write(output, last))
@@ -66,7 +68,8 @@ def _run(section: Section, scale: Scale, output: Path) -> None:
     work = WORK / section.name
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    about, started = facts(), time.time()
+    about = facts()
+    started = time.time()
     data = section.measure(scale, work)
     took_s = time.time() - started
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started))

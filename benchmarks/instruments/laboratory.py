@@ -46,13 +46,13 @@ _EXTERNAL_SETTINGS = (
 
 @dataclass(frozen=True)
 class FunctionProcess:
-    """A process that serves one function."""
+    """A process that serves one function, or a worker, which serves its health."""
 
     url: str
     process: subprocess.Popen[bytes]
 
     def end(self) -> None:
-        """Stop it gracefully."""
+        """Stop the process, gracefully if it ends within 15 s."""
         self.process.terminate()
         try:
             self.process.wait(15)
@@ -110,7 +110,10 @@ class Laboratory:
         return (sys.executable, "-m", "leadline.runtime.serving.serve", f"functions/{name}")
 
     def environment(self, **extra: str) -> dict[str, str]:
-        """A function's environment, as in production: secrets in files, auth and log on."""
+        """A function's environment, as in production: secrets in files, auth and log on.
+
+        `extra` adds variables. DATABASE_URL among them selects another database than the server's.
+        """
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(_EXTERNAL_SETTINGS)}
         return {
             **inherited,
@@ -152,7 +155,7 @@ class Laboratory:
         return served
 
     def stop_all(self) -> None:
-        """Stop every function."""
+        """Stop every function and worker."""
         while self._served:
             self._served.pop().end()
 
@@ -171,6 +174,7 @@ class Laboratory:
             "internal-key": self.key,
         }
         for name, text in texts.items():
+            # Empty: the URL of a server that is not part of this measurement.
             if text and not (folder / name).exists():
                 write(folder / name, text)
         return folder
@@ -226,7 +230,7 @@ class BenchSystem(PrivateSystem):
         with self._bucket() as bucket:
             while not bucket.reserve():
                 pass
-            bucket.give_back()  # the one that was not there yet
+            bucket.give_back()  # the one that was taken in advance
 
     @contextmanager
     def _bucket(self) -> Iterator[TokenBucket]:
@@ -244,6 +248,7 @@ class BenchSystem(PrivateSystem):
         self._signal_all(prefix, "resume")
 
     def _signal_all(self, prefix: str, method: str) -> None:
+        """Call this method of `psutil.Process` on these processes and their descendants."""
         for name, pid in self.pids().items():
             if name.startswith(prefix):
                 for process in processes.tree(pid):

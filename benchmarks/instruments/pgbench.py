@@ -83,7 +83,7 @@ def run(url: str, function: str, connections: int, seconds: int, users: int) -> 
 def variables_of(function: str) -> dict[str, str]:
     """The variables of the script, apart from `id`."""
     _, params = STATEMENTS[function]
-    return {**params, "grace_s": "5"}
+    return {**params, "grace_s": "5"}  # LEADLINE_PUBLISH_GRACE_S by default
 
 
 def script(function: str) -> str:

@@ -4,7 +4,7 @@
 -- The result is JSON on the last line.
 local method, path, body, headers, users, limit
 local sent = 0
-local same
+local same -- the one request that is sent each time, if the path has no {id}
 
 function init(args)
   method, path, body = args[1], args[2], args[3]

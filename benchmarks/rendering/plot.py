@@ -36,6 +36,7 @@ def bars(title: str, unit: str, groups: Groups) -> str:
             y = scale.y(figure.median)
             colour = _colour(names.index(name))
             height = _HEIGHT - _BOTTOM - y
+            # A tenth of its width stays empty beside each bar.
             parts.append(
                 f'<rect x="{x:.1f}" y="{y:.1f}" width="{bar_width * 0.9:.1f}" height="{height:.1f}"'
                 f' fill="{colour}"/>'
@@ -78,7 +79,8 @@ class _Axis:
         self.step: float = step if (high - low) / step > 4 else step / 2
         if (high - low) / self.step < 3:
             self.step /= 2
-        self.high = ceil(high / self.step or 1) * self.step
+        steps = ceil(high / self.step) or 1  # one if every value is 0
+        self.high = steps * self.step
         self.low = low
 
     def y(self, value: float) -> float:
@@ -101,7 +103,8 @@ def _frame(title: str, unit: str, scale: _Axis) -> list[str]:
 
 
 def _legend(names: Sequence[str]) -> list[str]:
-    parts, x = [], float(_LEFT)
+    parts: list[str] = []
+    x = float(_LEFT)
     for number, name in enumerate(names):  # a letter is about 7.5 pixels wide
         parts.append(f'<rect x="{x:.0f}" y="32" width="10" height="10" fill="{_colour(number)}"/>')
         parts.append(_text(x + 14, 41, name, "start"))

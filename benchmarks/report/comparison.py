@@ -50,7 +50,7 @@ def comparison_table(compared: Iterable[Comparison], *, is_judged: bool) -> str:
         (
             row.now.what,
             _text(row.now),
-            _text(row.last) if row.last else "not measured",
+            "not measured" if row.last is None else _text(row.last),
             "" if row.change is None else f"{row.change:+.0%}",
             "**worse**" if is_judged and row.is_regression else "",
         )

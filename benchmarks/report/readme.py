@@ -20,6 +20,7 @@ class Language:
     """How a README writes numbers and rows."""
 
     readme: str
+    #: The head of the column with the figures: its word for `median`.
     median: str
     number: Callable[[float, int], str]
     #: By name: the subject and the text of a row, with the figures as fields.

@@ -125,6 +125,7 @@ def _conditions(measured: dict[str, Data]) -> str:
         field: {facts.get(field, "") for facts in facts_by_section.values()} for field in fields
     }
     differing = [field for field in fields if len(values[field]) > 1 or field in _PER_SECTION]
+    # Of the shared ones, each set has one value.
     lines = [f"- {field}: {values[field].pop()}" for field in fields if field not in differing]
     rows = [
         (name, *(facts.get(field, "") for field in differing))

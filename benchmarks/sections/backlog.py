@@ -86,7 +86,10 @@ def _times_of_tenths(count: Callable[[], int], total: int) -> list[float]:
 
 
 def _rates(times: list[float], tenth: float) -> list[float]:
-    """Events per second in each tenth; several tenths may end within one look at the count."""
+    """Events per second in each tenth.
+
+    Several tenths may end within one look at the count: each counts as a tenth of `_POLL_EVERY_S`.
+    """
     pairs = pairwise(times)
     return [tenth / max(after - before, _POLL_EVERY_S / 10) for before, after in pairs]
 

@@ -54,7 +54,7 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 def _hello_cpu_ms(hello: FunctionProcess, scale: Scale) -> float:
     """CPU time of a request to the bare hello."""
-    request, pid = function_requests("", 1)["hello"], hello.process.pid
+    request, pid = function_requests(key="", users=1)["hello"], hello.process.pid
     wrk.load(hello.url, request, _CONNECTIONS, scale.warm_up_s)
     meter = CpuMeter({"hello": pid})
     load = wrk.load(hello.url, request, _CONNECTIONS, scale.load_s)
@@ -70,7 +70,7 @@ def measure_burst(system: BenchSystem, users: int) -> Data:
     started = ledger.now(database)
     wrk.send(
         system.function("create-user"),
-        function_requests(system.key, 1)["create"],
+        function_requests(system.key, users=1)["create"],
         _CONNECTIONS,
         users,
     )
@@ -131,6 +131,7 @@ def render(data: Data) -> Chapter:
         is_clean,
         at_any_scale=True,
     )
+    # As many of the most expensive as have room for their names.
     bars = {name: {"CPU ms": figure} for name, figure in list(by_kind.items())[:8]}
     svg = plot.bars("CPU time per event", "ms", bars)
     measurements = [
@@ -147,7 +148,7 @@ def render(data: Data) -> Chapter:
 
 
 def _add_costs(chapter: Chapter, runs: list[Data]) -> None:
-    """Add the CPU time per event, in multiples of one request to hello."""
+    """Add the CPU time per event, in requests to hello: text, expectations and measurements."""
     if not all("hello_cpu_ms" in run for run in runs):
         chapter.text += "\nCPU time per event, in requests to a bare hello: not measured yet.\n"
         return

@@ -122,7 +122,10 @@ _PAGES = {"list_users": "/users", "console": "/console/api/users", "openapi": "/
 
 
 def _first_request(laboratory: Laboratory, name: str) -> Request:
-    """A real request for this function, which adds what it needs: an event, a message, a reply."""
+    """A real request for this function, after preparing the servers for it.
+
+    outbox_relay and reply_handler need an event in Postgres, bitrix_handler an empty Redis.
+    """
     database, key = laboratory.url("postgres"), laboratory.key
     if name == "outbox_relay":
         tables.add_waiting(database, 1, due_in_s=0)
@@ -144,7 +147,7 @@ def _first_request(laboratory: Laboratory, name: str) -> Request:
         "delete_user": Request("DELETE", f"/users/{_USERS}", key=key),
         **{page: Request("GET", path, key=key) for page, path in _PAGES.items()},
     }
-    return others.get(name) or function_requests(key, 1)[name.removesuffix("_user")]
+    return others.get(name) or function_requests(key, users=1)[name.removesuffix("_user")]
 
 
 def render(data: Data) -> Chapter:

@@ -33,14 +33,16 @@ def measure(scale: Scale, folder: Path) -> Data:
         database = system.url("database")
         system.suspend("worker")
         since = ledger.now(database)
-        create = function_requests(system.key, 1)["create"]
+        create = function_requests(system.key, users=1)["create"]
         wrk.send(system.function("create-user"), create, _CONNECTIONS, scale.drain_users)
         eventually(lambda: _are_all_ready(system), _FILL_WITHIN_S, "all users wait")
-        eventually(system.has_burst, BURST / RATE_PER_S + 10, "the burst has filled up")
+        fills_within_s = BURST / RATE_PER_S + 10
+        eventually(system.has_burst, fills_within_s, "the burst has filled up")
         before = system.control("GET", "calls")
         started = ledger.now(database)
         system.resume("worker")
-        settled = ledger.await_settled(database, since, 4 * ideal_s(scale.drain_users) + 300)
+        patience_s = 4 * ideal_s(scale.drain_users) + 300  # a slow drain is measured, too
+        settled = ledger.await_settled(database, since, patience_s)
         after = system.control("GET", "calls")
         settled_deciles = ledger.deciles(database, "settled_at", since)
         doubled = len(system.control("GET", "duplicates"))

@@ -37,7 +37,7 @@ def measure(scale: Scale, folder: Path) -> Data:
             system_folder = folder / f"system-{users}-{repeat}"
             database = laboratory.functions_url(url)
             with whole_system(system_folder, **NO_LIMITS, DATABASE_URL=database) as system:
-                burst.measure_burst(system, scale.burst_users // 10)
+                burst.measure_burst(system, scale.burst_users // 10)  # not counted
                 found = burst.measure_burst(system, scale.burst_users)
             facts = {"target": "events", "users": users, "repeat": repeat}
             runs.append({**facts, "rate": found["rate"]})

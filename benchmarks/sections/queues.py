@@ -24,6 +24,7 @@ from local.sandbox.waiting import NotInTime, eventually
 
 _POLL_EVERY_S = 0.01
 _WITHIN_S = 600
+#: Messages that are published together.
 _CHUNK = 500
 
 _OPEN_EVENTS = "SELECT id, user_id, full_name, phone, stage FROM events WHERE state = 'open'"
@@ -46,7 +47,7 @@ def measure(scale: Scale, folder: Path) -> Data:
             events = _create_open_events(system, scale.messages)
             intake.append(_measure_intake(system, publisher, events))
             replies.append(_measure_replies(system, publisher, events))
-        publisher.close(5)
+        publisher.close(timeout_s=5)
     return {"rq": rq, "intake": intake, "replies": replies, "messages": scale.messages}
 
 

@@ -2,8 +2,8 @@
 
 For a database in use: nothing here holds a lock for longer than a moment. Indexes are built
 CONCURRENTLY. Constraints are added NOT VALID, which checks new rows only, and validated afterwards
-under a lock that lets reads and writes pass. Rows are changed in batches. After an interruption it
-can be run again.
+under a lock that lets reads and writes pass. Rows are changed in batches. After an interruption the
+migration can be run again.
 
 From the first constraint on, reply handlers of the previous version can't settle events: their
 replies wait in the delay queues for the new ones.
@@ -58,8 +58,8 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         # Reading the isolation level has made pg8000 begin a transaction.
         op.execute("COMMIT")
-        # A statement that waits for a lock blocks all that queue behind it: rather fail, and be run
-        # again.
+        # A statement that waits for a lock blocks all that queue behind it: the migration rather
+        # fails, and is run again.
         op.execute("SET lock_timeout = '5s'")
         op.execute("ALTER TABLE events ALTER due_at DROP NOT NULL")
         for table, name, rule in RULES:

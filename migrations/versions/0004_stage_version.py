@@ -1,8 +1,8 @@
-"""The version that set a user's stage: a later event carries it in case its own message was lost.
+"""The version that set a user's stage, for later events to carry.
 
 An update that does not change the stage leaves the lead's stage as it is. If the message of an
 earlier move was lost, the success of a later update would settle that move as well, although the
-portal never saw it.
+portal never saw it. So each later event says which version set the stage.
 """
 
 from alembic import op

@@ -1,7 +1,7 @@
 """The attempt log of each event, and the indexes that find a user by name, phone or lead.
 
 For a database in use: the column is added in a moment, indexes are built CONCURRENTLY, and after an
-interruption it can be run again.
+interruption the migration can be run again.
 """
 
 from alembic import op

@@ -1,6 +1,6 @@
 """The fencing token under which a user's newest version was applied.
 
-It shows whether an older version was applied after it.
+The token shows whether an older version was applied later.
 """
 
 from alembic import op

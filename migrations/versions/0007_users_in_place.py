@@ -15,7 +15,7 @@ Triggers maintain the tables that replace these indexes:
   and are candidates of every search.
 
 For a database in use: writes wait for a moment while the triggers are created; filling `user_terms`
-blocks none. After an interruption it can be run again.
+blocks none. After an interruption the migration can be run again.
 """
 
 from alembic import op
@@ -125,8 +125,8 @@ TRIGGERS = {
 GRANT = f"SELECT ON {', '.join(TABLES)}"
 
 # In the order of the primary key, which makes the insert faster. Users written meanwhile are in
-# `users_to_index`, which the relay processes only after this has committed: otherwise terms that
-# are already obsolete would be entered after it.
+# `users_to_index`, which the relay processes only after this insert has committed: otherwise the
+# insert would enter obsolete terms that the relay has already removed.
 FILL = """
 INSERT INTO user_terms
 SELECT 'name', lower(full_name), id FROM users UNION ALL SELECT 'stage', stage, id FROM users

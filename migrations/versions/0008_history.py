@@ -6,7 +6,8 @@ same version of a user may name another state, and the same id another person. T
 write compares it with the running database; where they differ, a new history begins first
 (docs/decisions/0014-history-of-postgres.md).
 
-For a database in use: no statement has to wait, and after an interruption it can be run again.
+For a database in use: no statement has to wait, and after an interruption the migration can be run
+again.
 """
 
 from alembic import op
@@ -26,7 +27,7 @@ TABLE = """
 CREATE TABLE IF NOT EXISTS installation (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     originator_id text NOT NULL CHECK (char_length(originator_id) BETWEEN 1 AND 255),
-    -- When the present history was recognised, in unix ms; each one's is greater.
+    -- When the present history was recognised, in unix ms; greater in each later history.
     history bigint NOT NULL CHECK (history > 0),
     fingerprint text NOT NULL,
     -- The sweep after a fork: users up to `swept_to` have a resync event, `sweep_to` is the last.
@@ -65,7 +66,7 @@ BEGIN
 END
 """,
     # Returns the present history; begins a new one if Postgres has forked, or if the present one is
-    # not newer than `lost`. So any number of callers that saw the same fork begin one. Ids continue
+    # not newer than `lost`. So callers that saw the same fork begin only one in all. Ids continue
     # far beyond any that the lost history may have assigned; setval takes effect at once, before
     # the first write of the new history.
     f"leadline_history_after(lost bigint, OUT history bigint, OUT is_new boolean)"

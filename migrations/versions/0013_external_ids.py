@@ -1,7 +1,8 @@
 """Callers' own ids of users, outcomes of batches under an idempotency key, and names of stages.
 
 For a database in use: columns are added without a rewrite, the index is built CONCURRENTLY, and
-after an interruption it can be run again. The previous version keeps writing without the columns.
+after an interruption the migration can be run again. The previous version keeps writing without the
+columns.
 """
 
 from alembic import op

@@ -7,8 +7,8 @@ modules, trusted since Postgres 13; where it can't be created, searches work wit
 but slower (docs/postgres.md).
 
 For a database in use: nothing here holds a lock for longer than a moment; filling `user_terms`
-blocks no write. After an interruption it can be run again. The previous version keeps working: it
-ignores the new terms and the new table.
+blocks no write. After an interruption the migration can be run again. The previous version keeps
+working: it ignores the new terms and the new table.
 """
 
 import structlog

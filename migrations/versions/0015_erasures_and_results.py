@@ -3,8 +3,8 @@
 Erasing: the tombstone of a user, the receipt of each erasure, and the write itself.
 
 A tombstone is a row of `users` with `erased_at` and no name, phone or stage. The rules of those
-columns are relaxed for tombstones only, and a new one keeps a function of the previous version from
-writing a name into one.
+columns are relaxed for tombstones only, and a new rule keeps functions of the previous version from
+writing a name into a tombstone.
 
 The write that erases is a function of the owner: the login of delete-user may erase a user, and
 change nothing else.
@@ -13,7 +13,7 @@ Results: the outcomes of writes, and what is still to be delivered to each endpo
 collected from the ledger, so that no write pays for them.
 
 For a database in use: no statement holds a lock for longer than a moment, and after an interruption
-it can be run again. Functions of the previous version write and read as before.
+the migration can be run again. Functions of the previous version write and read as before.
 """
 
 import structlog

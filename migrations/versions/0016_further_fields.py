@@ -1,14 +1,14 @@
 """Further fields of users, as the field map describes them.
 
 A user's values are in `users.fields`, and in `events.fields` as of each write; NULL: none. An
-event that lacks them, as one of the previous version, leaves the fields of the lead as they are.
-`users.open_fields` names those that a lead could not take.
+event without values, such as one of the previous version, leaves the fields of the lead as they
+are. `users.open_fields` names the fields that the lead could not take.
 
-Their texts become search terms, of the kind `field`.
+The texts of further fields become search terms, of the kind `field`.
 
 For a database in use: no statement holds a lock for longer than a moment, columns are added without
-a rewrite, and after an interruption it can be run again. The previous version keeps writing without
-the columns.
+a rewrite, and after an interruption the migration can be run again. The previous version keeps
+writing without the columns.
 """
 
 import runpy
@@ -163,7 +163,7 @@ def _replace_functions(functions: Mapping[str, str]) -> None:
 
 
 def _change_erase(replacements: Mapping[str, str]) -> None:
-    """Change these passages of the function; one that was changed before is left alone."""
+    """Change these passages of `leadline_erase`; one that was changed before is left alone."""
     connection = op.get_bind()
     definition = str(connection.execute(text(_DEFINITION)).scalar())
     for before, after in replacements.items():

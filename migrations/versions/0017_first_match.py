@@ -8,8 +8,8 @@ erasure removes them.
 `held_users` lists users for whom several leads or contacts may be meant. A row counts until a later
 version of its user is synced, so that settling an event costs nothing more.
 
-For a database in use: nothing here holds a lock for longer than a moment. After an interruption it
-can be run again. The previous version ignores the new tables.
+For a database in use: nothing here holds a lock for longer than a moment. After an interruption the
+migration can be run again. The previous version ignores the new tables.
 """
 
 from alembic import op
@@ -27,7 +27,7 @@ TABLES = (
         portal text NOT NULL,
         caller text,
         created_at timestamptz NOT NULL DEFAULT now(),
-        -- What is read now, and the last lead, contact or user that was.
+        -- What is read now, and the last lead, contact or user that was read.
         reading text NOT NULL DEFAULT 'leads'
             CHECK (reading IN ('leads', 'contacts', 'users', 'done')),
         position bigint NOT NULL DEFAULT 0,

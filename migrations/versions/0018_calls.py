@@ -9,8 +9,8 @@ Correlation ids: the relay enters them here from the ledger, some time after a w
 Bulk jobs: the reason that a job is about was stored as text, which may quote a person; from now on
 its hash is stored.
 
-For a database in use: nothing here holds a lock for longer than a moment. After an interruption it
-can be run again. Functions of the previous version store no calls, and work as before.
+For a database in use: nothing here holds a lock for longer than a moment. After an interruption the
+migration can be run again. Functions of the previous version store no calls, and work as before.
 """
 
 from alembic import op
@@ -30,7 +30,7 @@ TABLES = (
         calls text NOT NULL
     )
     """,
-    # By hash: the ids are long, and the event has its own.
+    # By hash: the ids are long, and `events` has them in full.
     """
     CREATE TABLE IF NOT EXISTS event_correlations (
         correlation bigint NOT NULL,
@@ -123,7 +123,7 @@ def upgrade() -> None:
 
 
 def _change_erase(before: str, after: str) -> None:
-    """Change this passage of the function, unless it was changed before."""
+    """Change this passage of `leadline_erase`, unless it was changed before."""
     connection = op.get_bind()
     definition = str(connection.execute(text(_DEFINITION)).scalar())
     if after in definition and before in after:

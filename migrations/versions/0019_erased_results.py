@@ -4,7 +4,7 @@ The reason is the portal's text, and may quote what it was sent: collecting a re
 name and the phone in it, but not a part of the name that the portal has put into other words.
 
 For a database in use: the index is built without a lock, and the function is replaced at once.
-After an interruption it can be run again.
+After an interruption the migration can be run again.
 """
 
 import runpy

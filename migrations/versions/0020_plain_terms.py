@@ -5,7 +5,7 @@ previous version finds what it found before: it checks each candidate against `u
 
 For a database in use: no statement holds a lock for longer than a moment. The terms of existing
 users are entered in batches, each in a transaction of its own; meanwhile the relay may index
-between two of them. After an interruption it can be run again.
+between two of them. After an interruption the migration can be run again.
 """
 
 import runpy

@@ -1,10 +1,10 @@
 """When a result was replayed: it is given up three days after that.
 
-Before, one that was older when it was replayed was given up again at once, unless the first tick
-delivered it.
+In earlier versions a result older than three days was given up again right after its replay, unless
+the first tick delivered it.
 
-For a database in use: the column is added without a rewrite. After an interruption it can be run
-again; the previous version ignores the column.
+For a database in use: the column is added without a rewrite. After an interruption the migration
+can be run again; the previous version ignores the column.
 """
 
 from alembic import op

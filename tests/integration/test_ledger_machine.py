@@ -45,12 +45,14 @@ class ExpectedUser:
         """Record the effects of a success."""
         if expected.state not in {"open", "failed"}:
             return
-        expected.state, expected.is_due = outcome, False
+        expected.state = outcome
+        expected.is_due = False
         if expected.event.version >= self.synced:
             self.synced, self.lead = expected.event.version, lead
         for older in self.events[: expected.event.version - 1]:
             if outcome == "synced" and older.state == "open":
-                older.state, older.is_due = "superseded", False
+                older.state = "superseded"
+                older.is_due = False
 
 
 class Machine(RuleBasedStateMachine):
@@ -59,13 +61,15 @@ class Machine(RuleBasedStateMachine):
     @initialize(count=st.integers(1, 3))
     def create(self, count: int) -> None:
         new = NewUser(full_name="Ann", phone="+77001112233")
-        events = [write.create(new, None).event for _ in range(count)]
+        events = [write.create(new, key=None).event for _ in range(count)]
         self.users = [ExpectedUser([ExpectedEvent(event)]) for event in events]
 
     @rule(data=st.data())
     def move(self, data: st.DataObject) -> None:
         user = data.draw(st.sampled_from(self.users))
-        event = write.change(user.user_id, Move(stage="JUNK"), None, None).event
+        event = write.change(
+            user.user_id, Move(stage="JUNK"), expected_version=None, key=None
+        ).event
         user.events.append(ExpectedEvent(event))
 
     @rule(data=st.data())
@@ -112,7 +116,7 @@ class Machine(RuleBasedStateMachine):
         return user, data.draw(st.sampled_from(user.events))
 
     def _draw_reply(self, data: st.DataObject) -> ReceivedReply:
-        """A reply to any event; the model has its effects."""
+        """Draw a reply to any event, and record the effects of the reply in the model."""
         user, expected = self._any_event(data)
         event = expected.event
         fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
@@ -123,7 +127,8 @@ class Machine(RuleBasedStateMachine):
             return ReceivedReply(Reply(**fields, status="success", bitrix_lead_id=lead), outcome)
         is_transient = outcome == "transient"
         if expected.state in {"open", "failed"}:
-            expected.state, expected.is_due = "failed", expected.is_due and is_transient
+            expected.state = "failed"
+            expected.is_due = expected.is_due and is_transient
         failure = Reply(**fields, status="error", reason="no")
         return ReceivedReply(failure, "failed", is_transient=is_transient)
 

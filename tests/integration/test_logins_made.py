@@ -18,14 +18,16 @@ from local.runner.servers.rabbitmq import RabbitMQ
 from tests.servers import postgres_connection, private
 
 CHECKOUT = Path(__file__).parents[2]
+#: The contents of the generated files, by name.
 LoginFiles = dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def login_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginFiles]:
-    """Each login's URLs, after the statements were run twice by an administrator."""
+    """The generated files, after an administrator has run their statements twice."""
     with ExitStack() as ends:
-        urls, servers = {}, {}
+        urls = {}
+        servers = {}
         for name in ("postgres", "rabbitmq", "redis"):
             servers[name] = private(name, tmp_path_factory.mktemp(name))
             servers[name].start()
@@ -42,7 +44,7 @@ def login_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginFiles
         folder = working_folder / ".local/logins"
         broker = servers["rabbitmq"].server
         assert isinstance(broker, RabbitMQ)
-        owner = urlsplit(urls["rabbitmq"])
+        administrator = urlsplit(urls["rabbitmq"])
         for _ in range(2):
             subprocess.run(
                 (sys.executable, "-m", "local.logins"), check=True, cwd=working_folder, env=env
@@ -52,7 +54,7 @@ def login_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginFiles
             requests.post(
                 f"{broker.management_url}/api/definitions",
                 data=(folder / "rabbitmq.json").read_bytes(),
-                auth=(owner.username or "", owner.password or ""),
+                auth=(administrator.username or "", administrator.password or ""),
                 headers={"Content-Type": "application/json"},
                 timeout=60,
             ).raise_for_status()
@@ -78,7 +80,7 @@ def test_generated_logins_have_only_the_rights_of_a_local_run(login_files: Login
     with redis.Redis.from_url(login_files["redis-url-worker"]) as client:
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.flushall()
-        client.set("{leadline:main}:none", 1)
+        client.set("{leadline:main}:none", 1)  # a key of the work queue is allowed
     connection = pika.BlockingConnection(pika.URLParameters(login_files["amqp-url-writer"]))
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
         connection.channel().queue_declare("bitrix_queue", durable=True)

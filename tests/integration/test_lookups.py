@@ -1,4 +1,7 @@
-"""Users are found by external id, by lead, and by the time of their last change."""
+"""Users are found by phone, name, external id, lead and the time of their last change.
+
+The last part is about the list of stages, which the same function serves.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -27,7 +30,7 @@ def auth_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def create(name: str = "Ann", phone: str = "+77001112233") -> Event:
-    return write.create(NewUser(full_name=name, phone=phone), None).event
+    return write.create(NewUser(full_name=name, phone=phone), key=None).event
 
 
 def list_ids(**query: Any) -> list[int]:
@@ -95,9 +98,8 @@ def test_a_text_that_cannot_be_a_phone_is_422(phone: str) -> None:
 
 def test_users_are_found_by_external_id_and_by_lead() -> None:
     create()
-    event = upsert_write.upsert({0: Item("Bo", "+77001112233", external_id="Ключ 7+8")}, None)[
-        0
-    ].event
+    item = Item("Bo", "+77001112233", external_id="Ключ 7+8")
+    event = upsert_write.upsert({0: item}, key=None)[0].event
     assert event
     settle_synced(event, 4711)
     user = event.user.id
@@ -124,8 +126,8 @@ def test_users_are_found_by_the_beginning_of_their_name() -> None:
 def test_common_names_and_recent_users_are_found_on_all_pages(
     common: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filters, "COMMON", common)
-    monkeypatch.setattr(filters, "SCAN_IDS", 2)
+    monkeypatch.setattr(filters, "COMMON", common)  # a name of so many users is common
+    monkeypatch.setattr(filters, "SCAN_IDS", 2)  # so that a page takes several scans
     users = [create(name).user.id for name in ("Ann", "Bo", "Bo", "Ann", "Bo", "Ann", "Anna")]
     search_index.catch_up(time.monotonic() + 60)
     create("Ann Lee")
@@ -140,7 +142,7 @@ def test_users_written_since_a_moment_are_found() -> None:
     first, second, third = create(), create(), create()
     moment = updated_at(second)
     assert list_ids(updated_since=moment.isoformat()) == [second.user.id, third.user.id]
-    write.change(first.user.id, Move(stage="JUNK"), None, None)
+    write.change(first.user.id, Move(stage="JUNK"), expected_version=None, key=None)
     assert list_ids(updated_since=moment.isoformat()) == [
         accepted.user.id for accepted in (first, second, third)
     ]
@@ -189,13 +191,13 @@ def test_a_time_without_a_time_zone_is_422(moment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "users"), [("0001-01-01T00:00:00%2B14:00", 1), ("9999-12-31T23:59:59-14:00", 0)]
+    ("moment", "found"), [("0001-01-01T00:00:00%2B14:00", 1), ("9999-12-31T23:59:59-14:00", 0)]
 )
-def test_any_time_with_a_time_zone_is_accepted(moment: str, users: int) -> None:
+def test_any_time_with_a_time_zone_is_accepted(moment: str, found: int) -> None:
     create()
     answer = function_client("list_users").get(f"/users?updated_since={moment}")
     assert answer.status_code == 200
-    assert len(answer.get_json()["items"]) == users
+    assert len(answer.get_json()["items"]) == found
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,9 @@ def test_an_impossible_value_is_422(query: str) -> None:
 
 def test_a_user_shows_when_it_was_created_and_changed() -> None:
     event = create()
-    changed = write.change(event.user.id, Changes(full_name="Bo"), None, None).event
+    changed = write.change(
+        event.user.id, Changes(full_name="Bo"), expected_version=None, key=None
+    ).event
     settle_synced(changed, 1)
     user = function_client("get_user").get(f"/users/{event.user.id}").get_json()
     (listed,) = function_client("list_users").get("/users").get_json()["items"]
@@ -230,8 +234,8 @@ def test_a_user_shows_when_it_was_created_and_changed() -> None:
     assert listed["external_id"] is None
 
 
-#: Lookups and how many users they find. The last one is a range: without statistics, as before the
-#: first ANALYZE, Postgres assumes that it has a third of all users, and reads them by id.
+#: Lookups and how many users they find. The last one is a range, and is only tested after ANALYZE:
+#: without statistics Postgres assumes that a range has a third of all users, and reads them by id.
 _LOOKUPS: tuple[tuple[dict[str, Any], int], ...] = (
     ({"external_id": "crm-7"}, 1),
     ({"phone": "+77000000007"}, 1),
@@ -250,7 +254,7 @@ def test_a_lookup_reads_few_rows(
         " SELECT 'Ann ' || n, '+7' || (7000000000 + n), 'NEW', 'crm-' || n, n"
         " FROM generate_series(1, 20000) AS n"
     )
-    # Ids from before the moment that is looked up.
+    # Event ids begin with their time (UUIDv7): 00… is long before the moment that is looked up.
     execute(
         "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
         " correlation_id, traceparent, due_at)"
@@ -262,10 +266,10 @@ def test_a_lookup_reads_few_rows(
         with pg8000.native.Connection(**servers(postgres).options[0]) as owner:
             owner.run("ANALYZE")
     monkeypatch.setattr(filters, "time", _Clock())
-    for query, users in _LOOKUPS if is_analyzed else _LOOKUPS[:-1]:
+    for query, found in _LOOKUPS if is_analyzed else _LOOKUPS[:-1]:
         execute("BEGIN")  # the statements that follow use the same connection
         before = _rows_read()
-        assert len(list_ids(**query)) == users, query
+        assert len(list_ids(**query)) == found, query
         after = _rows_read()
         execute("ROLLBACK")
         assert after - before < 50, query
@@ -281,7 +285,7 @@ def _rows_read() -> int:
 
 
 class _Clock:
-    """A clock just after the time of the query, so that the ledger keeps its events."""
+    """A clock just after the moment looked up, whose events the ledger then still keeps."""
 
     def time(self) -> float:
         return datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC).timestamp()

@@ -1,4 +1,4 @@
-"""A map that changes while users are queued: nothing is lost, and no wrong value is written."""
+"""A field map that changes while users are queued: nothing is lost or written wrongly."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ def versions() -> set[int]:
 
 
 def plan_and_apply(leadline: Leadline, pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Make and apply a plan; returns its lines. The next plan is empty."""
+    """Make a plan, apply it and settle the events; returns the lines. The next plan is empty."""
     planned = leadline("plan", "--json")
     assert leadline("apply", "--yes").code == 0, planned.err
     pipeline.settle()
@@ -176,7 +176,7 @@ def test_an_email_moved_to_another_kind_meanwhile_leaves_one_row(
     pipeline.settle()
     conditions = {"=ORIGIN_ID": str(user["id"])}
     (lead,) = call_portal("crm.lead.list", filter=conditions, select=["ID", "EMAIL"])
-    assert [row["VALUE"] for row in lead["EMAIL"]] == ["ann@example.com"], "its row has the value"
+    assert [row["VALUE"] for row in lead["EMAIL"]] == ["ann@example.com"], "one row has the value"
     assert leadline("plan").code == 0
 
 
@@ -208,7 +208,7 @@ def size(connected: None) -> None:
         ('SOURCE_ID = "FAX"', "the portal's list has no FAX"),
         ("ASSIGNED_BY_ID = 3", "the portal has no active user 3"),  # dismissed
         ("ASSIGNED_BY_ID = 99", "the portal has no active user 99"),
-        ('UF_CRM_SIZE = "999"', "the portal's list has no 999"),  # and it refuses the lead
+        ('UF_CRM_SIZE = "999"', "the portal's list has no 999"),  # the portal refuses the lead, too
     ],
 )
 @pytest.mark.usefixtures("size")
@@ -234,7 +234,7 @@ def test_a_wrong_constant_is_named_and_users_get_their_leads(  # noqa: PLR0917 -
     assert problem in " ".join(check["told"] for check in checks if not check["is_well"])
 
 
-def test_a_refusal_is_understood_by_the_changed_maps_check(
+def test_a_refusal_is_understood_by_the_check_of_the_changed_map(
     field_map: UseMap, settle: Callable[[], None], check_fields: Callable[[], None]
 ) -> None:
     check_fields()

@@ -212,8 +212,8 @@ def test_a_configured_originator_is_stored(fresh: str, monkeypatch: pytest.Monke
     assert _rows(fresh, "SELECT originator_id FROM installation") == [["acme"]]
 
 
-#: Users 1 to 5 claim lead 5, users 6 and 7 lead 6; when they were last synced, and under which
-#: token.
+#: Users 1 to 5 claim lead 5, users 6 and 7 lead 6. `applied_fence`: the fencing token under which
+#: each was last synced.
 SHARED_LEADS = """
 INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, version, synced_version,
                    sync_status, sync_reason, sync_attempts, applied_fence)
@@ -226,6 +226,7 @@ VALUES (1, 'A', '+77001112233', 'NEW', 5, 3, 3, 'synced', NULL, 1, 10),
        (7, 'G', '+77001112233', 'NEW', 6, 1, 1, 'synced', NULL, 1, 40),
        (8, 'H', '+77001112233', 'NEW', 7, 1, 1, 'synced', NULL, 1, NULL)
 """
+#: When users 1 to 5 were last synced: user 2 five minutes after the others.
 SYNCED_AT = """
 INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed, correlation_id,
                     traceparent, state, settled_at)
@@ -297,7 +298,7 @@ def test_writing_users_needs_no_rights_on_the_tables_of_the_triggers(fresh: str)
 
 
 def test_a_migration_is_repeated_under_concurrent_writes(fresh: str) -> None:
-    """A lock taken late would deadlock with writers that wait for the one it already holds."""
+    """A migration that took a lock late would deadlock with writers waiting for its earlier one."""
     migrate(fresh)
     with _connected(fresh) as connection, _connected(fresh) as writer:
         connection.run("UPDATE alembic_version SET version_num = '0006'")
@@ -316,7 +317,7 @@ def test_a_migration_is_repeated_under_concurrent_writes(fresh: str) -> None:
                 assert migrate(fresh) == newest()
             finally:
                 stop.set()
-            writing.result(30)
+            writing.result(timeout=60)
 
 
 def test_a_migration_waits_for_other_transactions_only_briefly(fresh: str) -> None:
@@ -361,7 +362,7 @@ def test_functions_have_no_rights_that_they_do_not_need(in_postgres: str, statem
     database.close()
 
 
-def test_readers_can_only_read(fresh: str) -> None:
+def test_readers_can_only_read_and_not_idempotency_keys(fresh: str) -> None:
     migrate(fresh)
     with _connected(fresh) as connection:
         connection.run("SET ROLE leadline_read")
@@ -377,6 +378,7 @@ def test_an_owner_without_the_right_to_create_roles_migrates_without_them(
     with _connected(server.url) as admin:
         admin.run("CREATE ROLE plain LOGIN PASSWORD 'p'")
         admin.run("ALTER DATABASE fresh OWNER TO plain")
+        # Roles belong to the whole server: migrations of other tests may have created them.
         groups = admin.run(
             "SELECT rolname FROM pg_roles"
             " WHERE rolname ~ '^leadline_(app|read|write|settle|erase)$'"

@@ -33,7 +33,8 @@ def budget(redis_url: str) -> Iterator[OperatingBudget]:
 def record_answer(budget: OperatingBudget, used_s: float) -> None:
     """Record an answer: the method has used this much, one second for each command."""
     reserved = budget.reserve(Counter({METHOD: 10}))
-    budget.record(reserved, {METHOD: Timing(10, 10, used_s, reset_in_s=600)}, 10)
+    timing = Timing(commands=10, seconds=10, used_s=used_s, reset_in_s=600)
+    budget.record(reserved, {METHOD: timing}, spent_s=10)
 
 
 def allowed_commands(budget: OperatingBudget, commands: int = 50) -> int:
@@ -62,8 +63,8 @@ def test_an_unused_reservation_is_returned(budget: OperatingBudget) -> None:
     record_answer(budget, LIMIT_S - 60)
     reserved = budget.reserve(Counter({METHOD: 40}))
     assert allowed_commands(budget, 40) < 40
-    budget.record(reserved, {}, 0)
-    budget.record(reserved, {}, 0)  # returns nothing twice
+    budget.record(reserved, {}, spent_s=0)
+    budget.record(reserved, {}, spent_s=0)  # returns nothing twice
     assert allowed_commands(budget, 40) == 40
 
 
@@ -94,9 +95,17 @@ def _age_reservations(redis_url: str, seconds: float) -> None:
     ("timings", "allowed"),
     [
         pytest.param({}, range(PROBE_COMMANDS, PROBE_COMMANDS + 1), id="no answer"),
-        pytest.param({METHOD: Timing(5, 5, 455, reset_in_s=600)}, range(1, 17), id="455 s used"),
+        pytest.param(
+            {METHOD: Timing(commands=5, seconds=5, used_s=455, reset_in_s=600)},
+            range(1, 17),
+            id="455 s used",
+        ),
         # A portal that reports no times has no such limit.
-        pytest.param({BATCH: Timing(5, 0, None, reset_in_s=60)}, range(50, 51), id="no times"),
+        pytest.param(
+            {BATCH: Timing(commands=5, seconds=0, used_s=None, reset_in_s=60)},
+            range(50, 51),
+            id="no times",
+        ),
     ],
 )
 def test_usage_that_redis_lost_is_measured_with_a_few_commands(
@@ -107,5 +116,5 @@ def test_usage_that_redis_lost_is_measured_with_a_few_commands(
         client.flushall()
     reserved = budget.reserve(Counter({METHOD: 50}))
     assert reserved.allowed == {METHOD: PROBE_COMMANDS}
-    budget.record(reserved, timings, 5)
+    budget.record(reserved, timings, spent_s=5)
     assert allowed_commands(budget) in allowed

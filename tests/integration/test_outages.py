@@ -42,10 +42,10 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> No
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", url)
 
 
-def healthz_status(url: str) -> str:
-    """What /healthz of the edge says about the portal."""
+def healthz_status(redis_url: str) -> str:
+    """What /healthz of the edge says about the portal, from the state in this Redis."""
     try:
-        checks.check_portal(url)
+        checks.check_portal(redis_url)
     except checks.CheckFailed as error:
         return str(error)
     return "ok"
@@ -182,7 +182,8 @@ def test_an_invalid_webhook_is_reported_and_nothing_is_leased_until_it_is_fixed(
     assert job.call_bitrix24("main") == 0
     assert work_queue().depth().due == 1
     assert reachability.CONFIGURATION in healthz_status(in_redis)
-    assert webhook not in healthz_status(in_redis) or not webhook
+    if webhook:  # the empty text is part of any other
+        assert webhook not in healthz_status(in_redis)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     run_timer_once()
     job.call_bitrix24("main")
@@ -216,8 +217,8 @@ def test_a_manual_hold_is_not_probed(control: Control, monkeypatch: pytest.Monke
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 1}])
     assert not portal_session.probe()
-    portal_session.circuit_breaker().hold("")
-    time.sleep(0.3)
+    portal_session.circuit_breaker().hold(reason="")
+    time.sleep(0.3)  # longer than both steps: a probe of an outage would be due
     put(1)
     for _ in range(3):
         run_timer_once()

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("in_postgres", "in_rabbitmq")
 
 def write_user() -> Event:
     """Write a user and offer its event to the broker, as a function does."""
-    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
+    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), key=None).event
     outbox.offer(event)
     return event
 
@@ -115,7 +115,7 @@ def test_confirms_that_cannot_be_marked_take_bounded_memory(
 
     monkeypatch.setattr(outbox, "mark_published", mark_slowly)
     monkeypatch.setattr(outbox, "MAX_CONFIRMED", 50)
-    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
+    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), key=None).event
     marking = outbox.Outbox(ConfirmsAtOnce("amqp://127.0.0.1:1/", topology.all_queues()))
     before = unmarked_count()
     marking.offer(event)

@@ -35,7 +35,7 @@ class Write:
 
 
 def create() -> UserId:
-    return write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event.user.id
+    return write.create(NewUser(full_name="Ann", phone="+77001112233"), key=None).event.user.id
 
 
 def write_if(user: UserId, expected: int | None, name: str, *, has_key: bool = False) -> Write:
@@ -57,9 +57,9 @@ def send_concurrently(writes: Sequence[Callable[[], Write]]) -> list[Write]:
 def stale(writes: Iterable[Write]) -> list[Write]:
     """Accepted writes that did not follow the version they expected."""
     return [
-        accepted
-        for accepted in writes
-        if accepted.expected and accepted.version not in (None, accepted.expected + 1)
+        sent
+        for sent in writes
+        if sent.expected is not None and sent.version not in (None, sent.expected + 1)
     ]
 
 
@@ -75,9 +75,9 @@ def test_a_stale_precondition_fails_whatever_is_written_at_the_same_moment() -> 
             ]
         )
         assert stale(answers) == []
-        versions = sorted(answer.version for answer in answers if answer.version)
+        versions = sorted(answer.version for answer in answers if answer.version is not None)
         assert versions == list(range(version + 1, version + 1 + len(versions)))
-        accepted = Counter(answer.expected for answer in answers if answer.version)
+        accepted = Counter(answer.expected for answer in answers if answer.version is not None)
         assert accepted[None] == 2, "without a precondition, both writes succeed"
         assert accepted[version - 1] == 0
         assert accepted[version] <= 1
@@ -107,7 +107,7 @@ def test_a_precondition_under_an_idempotency_key_holds_against_others_without_on
                 for number in range(6)
             ]
         )
-        assert [answer.version for answer in answers if answer.version] == [version + 1]
+        assert [answer.version for answer in answers if answer.version is not None] == [version + 1]
 
 
 def race(seed: int, users: Sequence[UserId]) -> list[Write]:
@@ -115,7 +115,7 @@ def race(seed: int, users: Sequence[UserId]) -> list[Write]:
     dice = random.Random(seed)  # noqa: S311 - no secret
     answers: list[Write] = []
     for round_ in range(ROUNDS):
-        newest = {answer.user: answer.version for answer in answers if answer.version}
+        newest = {answer.user: answer.version for answer in answers if answer.version is not None}
 
         def attempt(number: int, newest: dict[UserId, int] = newest, round_: int = round_) -> Write:
             user = dice.choice(users)
@@ -133,13 +133,17 @@ def test_conditional_writes_of_several_processes_form_a_chain() -> None:
     with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
         answers = list(chain.from_iterable(pool.map(partial(race, users=users), range(3))))
     assert stale(answers) == []
-    accepted = {(answer.user, answer.version): answer.name for answer in answers if answer.version}
+    accepted = {
+        (answer.user, answer.version): answer.name
+        for answer in answers
+        if answer.version is not None
+    }
     assert len(accepted) == sum(answer.version is not None for answer in answers)
     recorded = rows("SELECT user_id, version, full_name FROM events WHERE version > 1")
     assert {(row["user_id"], row["version"]): row["full_name"] for row in recorded} == accepted
     for row in rows("SELECT id, version, full_name FROM users"):
         assert accepted[row["id"], row["version"]] == row["full_name"]
-    conditional = [answer for answer in answers if answer.expected]
+    conditional = [answer for answer in answers if answer.expected is not None]
     succeeded = [answer for answer in conditional if answer.version is not None]
     assert len(succeeded) > 20, "some guesses were right"
     assert len(succeeded) < len(conditional), "some guesses were wrong"

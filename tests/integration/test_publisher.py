@@ -152,7 +152,7 @@ def test_an_unroutable_message_does_not_affect_the_others(
         Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
     ]
     routable = [Message(QUEUE, b"{}", ""), message(1), message(2)]
-    alternating = [message for pair in zip(routable, lost, strict=True) for message in pair]
+    alternating = [outgoing for pair in zip(routable, lost, strict=True) for outgoing in pair]
     assert publisher.publish(alternating, timeout_s=60) == [True, False] * 3
     assert take_ids(amqp_url) == ["", "m-1", "m-2"]
 
@@ -204,7 +204,7 @@ def test_close_waits_for_messages_in_flight(amqp_url: str) -> None:
     outcomes: list[bool] = []
     for number in range(300):
         publisher.offer(message(number), outcomes.append, timeout_s=60)
-    publisher.close(60)
+    publisher.close(timeout_s=60)
     assert outcomes == [True] * 300
     assert len(take_ids(amqp_url)) == 300
     publisher.offer(message(), outcomes.append)
@@ -224,7 +224,7 @@ def test_close_sends_messages_of_greenlets_even_if_their_loop_has_stopped(
 
     with asyncio.Runner() as runner:
         runner.run(offer_all())
-        publisher.close(60)
+        publisher.close(timeout_s=60)
     assert outcomes == [True] * 300
     assert len(take_ids(amqp_url)) == 300
 
@@ -234,7 +234,7 @@ def test_an_unreachable_broker_is_reported_in_time_and_never_raises() -> None:
     began = time.monotonic()
     assert publisher.publish([message(1), message(2)], timeout_s=0.5) == [False, False]
     assert time.monotonic() - began < 30
-    publisher.close(0.2)
+    publisher.close(timeout_s=0.2)
 
 
 def test_memory_is_bounded_while_the_broker_is_down() -> None:
@@ -243,14 +243,14 @@ def test_memory_is_bounded_while_the_broker_is_down() -> None:
     for number in range(150):
         publisher.offer(message(number), outcomes.append, timeout_s=60)
     assert outcomes == [False] * 50
-    publisher.close(0.2)
+    publisher.close(timeout_s=0.2)
 
 
 def test_messages_left_unsent_by_close_are_reported() -> None:
     publisher = Publisher("amqp://127.0.0.1:1/", ())
     outcomes: list[bool] = []
     publisher.offer(message(), outcomes.append, timeout_s=60)
-    publisher.close(0.2)
+    publisher.close(timeout_s=0.2)
     assert outcomes == [False]
 
 
@@ -262,7 +262,7 @@ def test_log_lines_of_the_connection_carry_no_callers_id() -> None:
     structlog.configure(processors=processors)
     try:
         assert publisher.publish([message()], timeout_s=0.5) == [False]
-        publisher.close(0.2)
+        publisher.close(timeout_s=0.2)
     finally:
         structlog.reset_defaults()
     reported = [line for line in logged.entries if line["event"] == "no connection to the broker"]

@@ -44,9 +44,11 @@ def take_ids(broker: PrivateServer) -> set[str]:
     ids: set[str] = set()
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         channel = connection.channel()
-        while (got := channel.basic_get(topology.REQUESTS, auto_ack=True))[0] is not None:
-            ids.add(str(got[1].message_id))
-    return ids
+        while True:
+            method, properties, _ = channel.basic_get(topology.REQUESTS, auto_ack=True)
+            if method is None:
+                return ids
+            ids.add(str(properties.message_id))
 
 
 def set_memory_limit(broker: PrivateServer, *limit: str) -> None:
@@ -84,7 +86,9 @@ def test_a_frozen_broker_confirms_nothing_and_blocks_no_caller(
     eventually(lambda: outcomes == [False] * 48, 60, "each message has been reported")
     broker.thaw()
     eventually(
-        lambda: publish(publisher, 99, 1), 60, "messages to a thawed broker are confirmed again"
+        lambda: publish(publisher, 99, timeout_s=1),
+        60,
+        "messages to a thawed broker are confirmed again",
     )
 
 
@@ -99,7 +103,9 @@ def test_unconfirmed_messages_of_a_frozen_broker_wait_in_our_own_buffer(
     assert publisher.publish(many, timeout_s=0.4) == [False] * 100
     broker.thaw()
     eventually(
-        lambda: publish(publisher, 100, 1), 60, "messages to a thawed broker are confirmed again"
+        lambda: publish(publisher, 100, timeout_s=1),
+        60,
+        "messages to a thawed broker are confirmed again",
     )
     assert len(take_ids(broker) & {message.message_id for message in many}) <= 10
     assert publisher.publish(many, timeout_s=60) == [True] * 100
@@ -118,7 +124,11 @@ def test_the_publisher_waits_for_a_broker_that_is_short_of_memory(
         assert time.monotonic() - began < 30
     finally:
         set_memory_limit(broker, "0.6")
-    eventually(lambda: publish(publisher, 3, 2), 60, "messages are confirmed once there is memory")
+    eventually(
+        lambda: publish(publisher, 3, timeout_s=2),
+        60,
+        "messages are confirmed once there is memory",
+    )
 
 
 def test_a_killed_broker_is_used_again_once_it_is_back(
@@ -127,7 +137,11 @@ def test_a_killed_broker_is_used_again_once_it_is_back(
     broker.kill()
     assert not publish(publisher, 1, timeout_s=1)
     broker.start()
-    eventually(lambda: publish(publisher, 2, 2), 60, "messages to a restarted broker are confirmed")
+    eventually(
+        lambda: publish(publisher, 2, timeout_s=2),
+        60,
+        "messages to a restarted broker are confirmed",
+    )
 
 
 def test_no_message_is_forgotten_while_the_broker_dies_under_load(

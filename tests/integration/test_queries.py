@@ -29,7 +29,7 @@ def page_ids(query: Query) -> list[int]:
 def test_a_user_is_shown_with_its_last_ten_events_newest_first() -> None:
     user = create()
     for _ in range(11):
-        write.change(user, Move(stage="JUNK"), None, None)
+        write.change(user, Move(stage="JUNK"), expected_version=None, key=None)
     events = queries.get(user)["sync"]["events"]
     assert [event["version"] for event in events] == list(range(12, 2, -1))
     assert events[0]["action"] == "move_card"
@@ -55,7 +55,7 @@ def test_concurrent_reads_each_get_their_own_user_as_it_is_now() -> None:
 
     for stage in ("CONVERTED", "PROCESSED"):
         for user in users:
-            write.change(user, Move(stage=stage), None, None)
+            write.change(user, Move(stage=stage), expected_version=None, key=None)
         for user, found in zip(requested_ids, asyncio.run(read_all()), strict=True):
             if user == unknown:
                 assert isinstance(found, UserNotFound)
@@ -91,7 +91,7 @@ def test_a_page_has_as_many_users_as_its_limit_says() -> None:
 
 
 def test_postgres_does_not_plan_the_same_page_again() -> None:
-    """Planning would take as long as reading the page; after five plans it uses a generic one."""
+    """Planning takes as long as reading the page; Postgres makes five plans, then a generic one."""
     create()
     for after in range(20):
         queries.page(Query(limit=50, after=after))
@@ -120,6 +120,6 @@ def test_a_portals_own_stages_replace_the_defaults(monkeypatch: pytest.MonkeyPat
     stages.replace([stages.Stage("UC_1"), stages.Stage("NEW")])
     assert stages.allowed() == ("UC_1", "NEW")
     with pytest.raises(InvalidRequest) as caught:
-        accept.create(NewUser(full_name="Ann", phone="+77001112233", stage="JUNK"), None)
+        accept.create(NewUser(full_name="Ann", phone="+77001112233", stage="JUNK"), key=None)
     assert "UC_1, NEW" in caught.value.fields[0]["message"]
     assert rows("SELECT id FROM users") == []

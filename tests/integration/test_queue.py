@@ -35,7 +35,7 @@ def queue(redis_url: str) -> Any:
 
 @pytest.fixture
 def await_lease_end(queue: WorkQueue) -> Callable[[], None]:
-    """Gives leases 30 ms, and waits until one has expired."""
+    """Shorten leases to 30 ms; returns a function that waits until one has expired."""
     queue.lease_ms = 30
 
     def wait() -> None:
@@ -93,7 +93,7 @@ def finish(queue: WorkQueue, entry: Entry, **fields: Any) -> bool:
 
 
 def _let_a_millisecond_pass(queue: WorkQueue) -> None:
-    before = queue.lease(0).now_ms
+    before = queue.lease(0).now_ms  # leases no user: it only reads Redis' clock
     eventually(lambda: queue.lease(0).now_ms > before, 60, "Redis' clock advances")
 
 
@@ -247,7 +247,7 @@ def test_the_time_to_send_counts_from_before_the_lease_command(
     """Redis' answer takes time: the lease may have begun as soon as the command was sent."""
     put(queue)
     with redis.Redis.from_url(redis_url) as client:
-        client.client_pause(2000)
+        client.client_pause(2000)  # milliseconds
     asked_at = clock.now_s()
     leased = queue.lease(50)
     waited_s = clock.now_s() - asked_at
@@ -317,7 +317,7 @@ def test_a_redelivery_of_a_known_user_needs_no_lookup(queue: WorkQueue) -> None:
 def new_epoch(queue: WorkQueue, redis_url: str) -> int:
     """Begin a Redis epoch; returns the first time (unix ms) that is certainly within it.
 
-    Earlier ones may be from before, as clocks may differ by ten seconds.
+    Earlier times may be from before the epoch, as clocks may differ by ten seconds.
     """
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
@@ -367,9 +367,10 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     put(queue, 2)
     leased = queue.lease(50)
     # As if it had been sent so long ago that it may run for three more seconds.
-    over_in_ms = 3000 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
+    longest_call_ms = int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
+    sent_at_ms = leased.now_ms + 3000 - longest_call_ms
     error = OutcomeUnknown("reset", may_still_run=True)
-    settlement = settle_failure(leased.entries[0], error, leased.now_ms + over_in_ms, is_write=True)
+    settlement = settle_failure(leased.entries[0], error, sent_at_ms, is_write=True)
     queue.release([replace(settlement, delay_ms=1)])
     put(queue, 3)
     eventually(lambda: queue.next_due_in_s() == 0, 60, "its retry is due")
@@ -382,7 +383,7 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
 def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     queue: WorkQueue,
 ) -> None:
-    """A is read, then the lost B is applied, then the user reverts B: found by the model."""
+    """State A is read, the lost update to B is applied, the user reverts B: found by the model."""
     put(queue)
     finish(queue, lease_one(queue), agreed=orjson.dumps({"lead_id": 5}))
     put(queue, 2, name="Bob")
@@ -432,7 +433,7 @@ def test_two_portals_share_nothing(redis_url: str) -> None:
 
 def test_an_unreachable_redis_raises_queue_down() -> None:
     with redis.Redis.from_url("redis://127.0.0.1:1/0") as client:
-        lost = WorkQueue(client, "test")
-        for call in (lost.next_due_in_s, lambda: lost.lease(1), lambda: put(lost)):
+        queue = WorkQueue(client, "test")
+        for call in (queue.next_due_in_s, lambda: queue.lease(1), lambda: put(queue)):
             with pytest.raises(QueueDown):
                 call()

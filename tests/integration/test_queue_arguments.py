@@ -49,16 +49,20 @@ def declare_old(channel: Any, name: str = MAIN) -> None:
     topology.declare(channel, Queue(name, {}))
 
 
-def publish(channel: Any, body: bytes, exchange: str = MAIN) -> None:
+def publish(channel: Any, body: bytes) -> None:
+    """Publish to the exchange of the main queue, which has the same name; raises if unroutable."""
     properties = pika.BasicProperties(message_id=body.decode(), headers={"x": 1}, delivery_mode=2)
-    channel.basic_publish(exchange, MAIN, body, properties, mandatory=True)
+    channel.basic_publish(MAIN, MAIN, body, properties, mandatory=True)
 
 
 def take_all(channel: Any, name: str = MAIN) -> list[tuple[bytes, Any]]:
-    found = []
-    while (got := channel.basic_get(name, auto_ack=True))[0] is not None:
-        found.append((got[2], got[1]))
-    return found
+    """Take all messages off the queue; returns the body and the properties of each."""
+    found: list[tuple[bytes, Any]] = []
+    while True:
+        method, properties, body = channel.basic_get(name, auto_ack=True)
+        if method is None:
+            return found
+        found.append((body, properties))
 
 
 def test_queues_with_the_right_arguments_need_no_migration(channel: Any, in_rabbitmq: str) -> None:
@@ -96,7 +100,7 @@ def publishing(url: str) -> Iterator[set[bytes]]:
             number = 0
             while not is_over.is_set():
                 body = b"live-%d" % number
-                publish(channel, body)  # raises if it reaches no queue
+                publish(channel, body)
                 confirmed.add(body)
                 number += 1
 
@@ -180,7 +184,7 @@ def test_dead_letters_and_delayed_messages_are_migrated_too(channel: Any, in_rab
 def test_quorum_queues_become_classic_ones(
     channel: Any, in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A NestJS service that is added later requires it."""
+    """A NestJS service that is added later requires classic queues."""
     topology.declare(channel, topology.main_queue(MAIN))
     publish(channel, b"kept")
     monkeypatch.setenv("LEADLINE_QUEUE_TYPE", "classic")
@@ -207,5 +211,5 @@ def test_the_command_shows_queues_and_migrates_after_confirmation(
     repeat = leadline("queues")
     assert (repeat.code, "as they should be" in repeat.err) == (0, True)
     assert depths(in_rabbitmq, [queue_arguments.parking_name(MAIN)]) == {
-        queue_arguments.parking_name(MAIN): None
+        queue_arguments.parking_name(MAIN): None  # there is no such queue
     }

@@ -112,7 +112,7 @@ class OneUser:
 
     def run_job(self, outcome: str) -> bool:
         """Run one job; returns False if nothing was due."""
-        while self.queue.next_due_in_s():
+        while self.queue.next_due_in_s():  # neither 0, a user is due, nor None, no user waits
             continue  # delays last a millisecond
         leased = self.queue.lease(50)
         for entry in leased.entries:
@@ -122,24 +122,27 @@ class OneUser:
                 if event.outcome:
                     self.replies[event.event_id, event.outcome.status] += 1
                     self.attempts.append(event.outcome.attempts)
-            # The test sets the clock; 0 would mean that the user changed while it was leased.
+            # With a delay of 0 Redis would take the user for one that changed while it was leased,
+            # and delay it for longer and longer.
             sent = tuple(event for event in settlement.events if event.outcome)
             self.queue.release([Settlement(entry, {}, sent, delay_ms=1)])
         return bool(leased.entries)
 
     def _settle(self, entry: Entry, outcome: str) -> Settlement:
         step = plan(entry)
+        if not isinstance(step, Write | Lookup):
+            return settle_applied(entry, None)
         command = (
             step.command if isinstance(step, Write) else leads.list_by_origins([7], "leadline")
         )
-        if not isinstance(step, Write | Lookup):
-            return settle_applied(entry, None)
         if outcome in ERRORS:
-            return settle_failure(entry, ERRORS[outcome], 0, is_write=isinstance(step, Write))
+            return settle_failure(
+                entry, ERRORS[outcome], now_ms=0, is_write=isinstance(step, Write)
+            )
         answer = self.portal.run(command)
         if outcome == LOST:
             error = OutcomeUnknown("reset", may_still_run=True)
-            return settle_failure(entry, error, 0, is_write=isinstance(step, Write))
+            return settle_failure(entry, error, now_ms=0, is_write=isinstance(step, Write))
         if isinstance(step, Lookup):
             ours = lead_parsing.parse_leads(answer)
             now_ms = max(entry.wait_until_ms, int(time.time() * 1000))

@@ -102,7 +102,7 @@ def test_a_lookup_waits_for_a_call_recorded_only_in_the_damaged_entry(
     queue.put(enqueue_request(7))
     queue.lease(50)
     client.hset(USER, "state", "{")
-    client.zadd("{leadline:test}:leases", {"7": 0})
+    client.zadd("{leadline:test}:leases", {"7": 0})  # the lease has expired
     queue.call_ms = 70_000
     assert queue.lease(50).entries == []
     queue.put(enqueue_request(7, version=2))

@@ -65,13 +65,16 @@ def lease_one(queue: WorkQueue) -> Entry:
 
 
 def apply(queue: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
-    """Record a write after which the user's lead equals its state."""
+    """Record a write after which the lead equals the user's state.
+
+    `stage_by_hand`: the stage that the lead has nevertheless, since a person has set it.
+    """
     entry = lease_one(queue)
     assert entry.state is not None
     step = plan(entry)
     assert isinstance(step, Write)
-    item = {"item": {"id": 5, "stageId": stage_by_hand or entry.state.stage}}
-    agreed = lead_parsing.parse_written(item, step.command, entry.state)
+    answer = {"item": {"id": 5, "stageId": stage_by_hand or entry.state.stage}}
+    agreed = lead_parsing.parse_written(answer, step.command, entry.state)
     settled = settle_applied(entry, agreed, is_create=step.is_create)
     assert queue.save([settled]) == [True]
     sent = tuple(event for event in settled.events if event.outcome)
@@ -159,9 +162,9 @@ def test_a_worker_that_leased_in_the_lost_history_settles_nothing(queue: WorkQue
     put(queue, 1, FIRST)
     apply(queue)
     put(queue, 8, FIRST, name="Lost")
-    held = lease_one(queue)
+    stale = lease_one(queue)
     put(queue, 2, SECOND, name="Bob")
-    assert queue.save([settle_applied(held, found_lead(5).last_applied(STATE))]) == [False]
+    assert queue.save([settle_applied(stale, found_lead(5).last_applied(STATE))]) == [False]
     queue.lease_ms = 1
     assert queue.lease(50).entries == [], "the worker's call may still run"
 

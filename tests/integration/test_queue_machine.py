@@ -27,7 +27,7 @@ VERSIONS = st.integers(1, 9)
 
 
 class Machine(RuleBasedStateMachine):
-    """Users wait, are leased, lose their lease and are settled; the model is three dictionaries."""
+    """Users wait, are leased, lose their lease and are settled; `__init__` lists the model."""
 
     client: redis.Redis
 
@@ -61,7 +61,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def lose_a_lease(self) -> None:
-        """Workers die right after their lease: their users are due again, and they cannot write."""
+        """Workers stall until their leases expire: the users are due again."""
         before = set(self.leased)
         lease_ms, self.queue.lease_ms = self.queue.lease_ms, 1
         self._lease()
@@ -72,8 +72,8 @@ class Machine(RuleBasedStateMachine):
             self.lost += [self.leased.pop(user) for user in lost_users]
 
     @precondition(lambda self: self.leased)
-    @rule(data=st.data(), delay=st.sampled_from([1, 3_600_000]))
-    def settle(self, data: st.DataObject, delay: int) -> None:
+    @rule(data=st.data(), delay_ms=st.sampled_from([1, 3_600_000]))
+    def settle(self, data: st.DataObject, delay_ms: int) -> None:
         entry = self.leased.pop(data.draw(st.sampled_from(sorted(self.leased))))
         answered_ids = data.draw(
             st.sets(st.sampled_from([event.event_id for event in entry.events]))
@@ -83,10 +83,11 @@ class Machine(RuleBasedStateMachine):
             for event in entry.events
             if event.event_id in answered_ids
         )
-        assert self.queue.release([Settlement(entry, {}, answered_events, delay)]) == [True]
+        settlement = Settlement(entry, events=answered_events, delay_ms=delay_ms)
+        assert self.queue.release([settlement]) == [True]
         still_pending = self.pending[entry.user_id] - {int(event_id) for event_id in answered_ids}
         self.pending[entry.user_id] = still_pending
-        if still_pending and delay > 1:
+        if still_pending and delay_ms > 1:
             self.delayed.add(entry.user_id)
         elif still_pending:
             eventually(lambda: self.queue.next_due_in_s() == 0, 60, "the user is due again")

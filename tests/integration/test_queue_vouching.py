@@ -1,4 +1,4 @@
-"""Redis has lost its newest writes: its pending event may be older than what was applied.
+"""Redis has lost its newest writes: a pending event may be older than what was applied.
 
 This happens after a restart, and when a replica is promoted.
 """
@@ -116,7 +116,7 @@ def test_events_that_no_sender_republishes_are_applied_after_a_loss(
     assert {entry.user_id for entry in queue.lease(50).entries} == {7, 8, 9}
 
 
-def test_a_user_whose_foreign_events_are_answered_is_vouched_for_again(
+def test_a_user_whose_foreign_events_are_answered_must_be_vouched_for_again(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     queue = queue_of(client)
@@ -128,7 +128,7 @@ def test_a_user_whose_foreign_events_are_answered_is_vouched_for_again(
     assert client.ttl(f"{queue.prefix}user:7:events") > 0
 
 
-def test_after_a_total_loss_events_are_republished_within_the_clock_tolerance(
+def test_after_a_total_loss_events_sent_within_the_clock_tolerance_are_republished(
     client: redis.Redis,
 ) -> None:
     queue = queue_of(client)

@@ -72,21 +72,21 @@ def test_a_claimed_wakeup_that_was_not_enqueued_is_replaced(queue: WorkQueue) ->
 
 def test_no_job_is_enqueued_while_a_batch_leader_lingers(queue: WorkQueue) -> None:
     put(queue, 1)
-    assert queue.batch_leader.claim("a", LONG_MS)
+    assert queue.batch_leader.claim("a", for_ms=LONG_MS)
     assert put(queue, 2) is PutResult.WAKE_UP_NOT_NEEDED
     assert not queue.wakeup.claim()
-    assert not queue.batch_leader.claim("b", LONG_MS)
+    assert not queue.batch_leader.claim("b", for_ms=LONG_MS)
     assert [entry.user_id for entry in queue.lease(50).entries] == [1, 2]
 
 
-@pytest.mark.parametrize("has_leased", [False, True])
+@pytest.mark.parametrize("is_still_leading", [False, True])
 def test_a_user_put_after_the_lease_or_the_batch_leader_gets_a_job(
-    queue: WorkQueue, *, has_leased: bool
+    queue: WorkQueue, *, is_still_leading: bool
 ) -> None:
     put(queue, 1)
-    queue.batch_leader.claim("a", LONG_MS)
+    queue.batch_leader.claim("a", for_ms=LONG_MS)
     queue.lease(50)
-    if has_leased:
+    if is_still_leading:
         assert put(queue, 2) is PutResult.WAKE_UP_NOT_NEEDED
         queue.batch_leader.resign("a")
         assert queue.wakeup.claim()
@@ -98,28 +98,28 @@ def test_a_user_put_after_the_lease_or_the_batch_leader_gets_a_job(
 
 def test_changes_of_users_in_a_call_or_before_a_retry_enqueue_no_jobs(queue: WorkQueue) -> None:
     put(queue, 1)
-    queue.batch_leader.claim("a", LONG_MS)
+    queue.batch_leader.claim("a", for_ms=LONG_MS)
     (entry,) = queue.lease(50).entries
     queue.batch_leader.resign("a")
-    assert put(queue, 1, 2) is PutResult.WAKE_UP_NOT_NEEDED
+    assert put(queue, 1, version=2) is PutResult.WAKE_UP_NOT_NEEDED
     queue.release([Settlement(entry, delay_ms=LONG_MS)])
-    assert put(queue, 1, 3) is PutResult.WAKE_UP_NOT_NEEDED
+    assert put(queue, 1, version=3) is PutResult.WAKE_UP_NOT_NEEDED
     assert put(queue, 2) is PutResult.WAKE_UP_CLAIMED
 
 
 def test_a_job_that_found_no_user_leaves_none_waiting(queue: WorkQueue) -> None:
     put(queue, 1)
     queue.lease(50)
-    assert not queue.batch_leader.claim("late", LONG_MS)
+    assert not queue.batch_leader.claim("late", for_ms=LONG_MS)
     assert put(queue, 2) is PutResult.WAKE_UP_CLAIMED
 
 
 def test_a_batch_leader_that_was_killed_is_replaced(queue: WorkQueue) -> None:
     put(queue, 1)
-    queue.batch_leader.claim("killed", 50)
+    queue.batch_leader.claim("killed", for_ms=50)
     put(queue, 2)
     eventually(queue.wakeup.claim, 60, "the wake timer claims a wake-up")
-    assert queue.batch_leader.claim("successor", LONG_MS)
+    assert queue.batch_leader.claim("successor", for_ms=LONG_MS)
     queue.batch_leader.resign("killed")
     assert put(queue, 3) is PutResult.WAKE_UP_NOT_NEEDED, "the successor leads"
 
@@ -127,11 +127,11 @@ def test_a_batch_leader_that_was_killed_is_replaced(queue: WorkQueue) -> None:
 def test_an_expired_lease_gets_a_job(queue: WorkQueue) -> None:
     queue.lease_ms = 30
     put(queue, 1)
-    queue.batch_leader.claim("a", LONG_MS)
+    queue.batch_leader.claim("a", for_ms=LONG_MS)
     queue.lease(50)
     queue.batch_leader.resign("a")
     eventually(queue.wakeup.claim, 60, "the lease has expired")
-    assert queue.batch_leader.claim("b", LONG_MS)
+    assert queue.batch_leader.claim("b", for_ms=LONG_MS)
 
 
 class Machine(RuleBasedStateMachine):
@@ -144,7 +144,8 @@ class Machine(RuleBasedStateMachine):
         self.client.flushall()
         self.queue = queue_of(self.client)
         self.queue.wakeup.claim_ms = LONG_MS  # however slow the machine is
-        self.version = 0
+        #: Numbers versions and batch leaders.
+        self.last_number = 0
         #: Claimed wake-ups whose job is not enqueued yet.
         self.claimed = 0
         self.jobs = 0
@@ -162,8 +163,8 @@ class Machine(RuleBasedStateMachine):
     @rule(user=st.integers(1, 4))
     def put(self, user: int) -> None:
         self.advance_clock()
-        self.version += 1
-        self.claimed += put(self.queue, user, self.version) is PutResult.WAKE_UP_CLAIMED
+        self.last_number += 1
+        self.claimed += put(self.queue, user, self.last_number) is PutResult.WAKE_UP_CLAIMED
 
     @precondition(lambda self: self.claimed)
     @rule()
@@ -175,9 +176,9 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def begin_a_job(self) -> None:
         self.jobs -= 1
-        self.version += 1
-        if self.queue.batch_leader.claim(f"{self.version}", LONG_MS):
-            self.leaders.append(f"{self.version}")
+        self.last_number += 1
+        if self.queue.batch_leader.claim(f"{self.last_number}", for_ms=LONG_MS):
+            self.leaders.append(f"{self.last_number}")
         assert len(self.leaders) <= 1
 
     @precondition(lambda self: self.leaders)

@@ -1,4 +1,4 @@
-"""Quiet backfill: leads are imported, which starts no robots, each once."""
+"""Quiet backfill: each lead is imported once, which starts none of the portal's robots."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -71,12 +71,12 @@ def test_a_lost_answer_imports_no_one_twice(
     control: Control, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = batch_call.BatchCall._send  # noqa: SLF001 - the answer is lost on its way back
-    lost: list[int] = []
+    lost: list[BatchResponse] = []
 
     def lose_first_answer(self: Any, commands: Any) -> BatchResponse:
         answer = send(self, commands)
         if any(command.method == IMPORT for command in commands.values()) and not lost:
-            lost.append(1)
+            lost.append(answer)
             error = OutcomeUnknown("lost", may_still_run=False)
             self._error = error
             return BatchResponse(dict.fromkeys(commands, error), {})

@@ -126,10 +126,11 @@ def test_a_job_without_due_users_takes_no_token(
 
 
 def _spend_all_but_one() -> None:
+    """Take all tokens of the bucket and return one."""
     bucket = portal_session.token_bucket()
     while bucket.reserve() == 0:
         pass
-    bucket.give_back()  # the one that was not there yet
+    bucket.give_back()  # the one that was taken in advance
     bucket.give_back()
     assert bucket.level() < 0.05  # a share of the burst: at most two tokens of 50
 

@@ -41,6 +41,7 @@ class Pair:
     def __init__(self, master: PrivateServer, replica: PrivateServer) -> None:
         self.servers = master, replica
         self._password = urlsplit(master.url).password or ""
+        #: Clients of the two servers, named by the roles that these had at first.
         self.master, self.replica = (self._client(server.url) for server in (master, replica))
         self._ports = [urlsplit(server.url).port or 0 for server in (master, replica)]
         for server in (self.master, self.replica):
@@ -65,7 +66,10 @@ class Pair:
         self.proxy.retarget(self._ports[1])
 
     def freeze_master(self) -> None:
-        """Promote the replica while the master hangs: its connections stay open but silent."""
+        """Freeze the master, promote the replica, and route new connections to it.
+
+        Connections to the frozen master stay open but silent.
+        """
         self.servers[0].freeze()
         self.replica.replicaof("NO", "ONE")
         self.route_to_new_master()
@@ -127,7 +131,7 @@ def test_the_work_queue_continues_with_the_new_master(pair: Pair) -> None:
     put(2)
     leased = work_queue().lease(10)
     assert [entry.user_id for entry in leased.entries] == [2]
-    settlements = [Settlement(entry, {"hint": 5}) for entry in leased.entries]
+    settlements = [Settlement(entry, fields={"hint": 5}) for entry in leased.entries]
     assert work_queue().save(settlements) == [True]
     assert rq_jobs.enqueue()
     assert time.monotonic() - before < SOON_S
@@ -150,23 +154,23 @@ def test_an_address_that_still_leads_to_the_old_master_raises_queue_down(
 
 
 def test_refused_pipelines_and_scripts_are_repeated_as_a_whole(pair: Pair) -> None:
-    old = connect(pair.url)
-    add = old.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    client_from_before = connect(pair.url)
+    add = client_from_before.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
     for transaction in (True, False):
-        with old.pipeline(transaction=transaction) as pipe:
+        with client_from_before.pipeline(transaction=transaction) as pipe:
             pipe.incr("n")
             pipe.incr("n")
             assert pipe.execute()
     assert add(keys=["by script"], args=[2]) == 2
     pair.switch_over()
     for transaction in (True, False):
-        with old.pipeline(transaction=transaction) as pipe:
+        with client_from_before.pipeline(transaction=transaction) as pipe:
             pipe.incr("n")
             pipe.incr("n")
             assert pipe.execute()
     assert add(keys=["by script"], args=[2]) == 4
     assert int(pair.replica.get("n") or 0) == 8, "two pipelines of two increments, before and after"
-    old.close()
+    client_from_before.close()
 
 
 class WorkerProcess:
@@ -231,7 +235,8 @@ def worker(
 def is_worker_waiting() -> bool:
     """Whether the worker's connection is blocked until a job arrives.
 
-    RQ's own state of the worker is "idle" between two jobs, too, where a silent Redis ends it.
+    RQ's own state of the worker is "idle" between two jobs, too; there a silent Redis would end the
+    worker.
     """
     connections: Any = client().client_list()
     return any("b" in connection["flags"] for connection in connections)
@@ -257,9 +262,12 @@ def test_a_worker_in_the_middle_of_a_job_survives_the_failover(
     eventually(worker.is_ready, SOON_S, "the worker continues")
     put(2)
     rq_jobs.enqueue()
-    eventually(
-        lambda: not work_queue().pending_events(2)[0], SOON_S, "the worker runs the next job"
-    )
+
+    def is_settled() -> bool:
+        pending_events, _ = work_queue().pending_events(2)
+        return not pending_events
+
+    eventually(is_settled, SOON_S, "the worker runs the next job")
     assert worker.is_alive()
 
 

@@ -143,7 +143,7 @@ def test_a_call_is_settled_even_if_its_answer_cannot_be_recorded() -> None:
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_tick_of_the_relay_retries_what_is_unanswered(
+def test_the_relay_republishes_what_is_unanswered_though_redis_refuses_commands(
     refusing: RefusingRedis, kind: str, in_postgres: str
 ) -> None:
     assert in_postgres
@@ -152,7 +152,7 @@ def test_a_tick_of_the_relay_retries_what_is_unanswered(
     test_relay.make_due()
     assert _run_relay(relay) == 1
     test_relay.make_due()
-    stored_hold.save(None, "maintenance")
+    stored_hold.save(since=None, reason="maintenance")
     refusing.refuse(kind)
     with structlog.testing.capture_logs() as logs:
         assert _run_relay(relay) == 1

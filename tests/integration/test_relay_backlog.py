@@ -32,7 +32,7 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 def create_queued(count: int = 1) -> list[Event]:
     """New users whose published events have reached a work queue with a worker."""
     portal_state.worker_heartbeats().beat("worker")
-    events = [write.create(ANN, None).event for _ in range(count)]
+    events = [write.create(ANN, key=None).event for _ in range(count)]
     deliver_to_work_queue(events)
     return events
 
@@ -106,7 +106,7 @@ def test_an_event_that_redis_may_have_lost_is_republished_at_once(
 ) -> None:
     """Redis lost its latest writes, and the event's next republication is far away."""
     monkeypatch.setattr(republication, "_checks", Interval(0))
-    event, other = (write.create(ANN, None).event for _ in range(2))
+    event, other = (write.create(ANN, key=None).event for _ in range(2))
     deliver_to_work_queue([event], with_headers=True)
     execute("UPDATE events SET due_at = now() + interval '1 hour'")
     work = work_queue()
@@ -168,7 +168,7 @@ def test_an_event_that_no_worker_would_lease_is_republished(redis_url: str) -> N
 
 def test_a_newer_write_that_has_not_arrived_is_republished_even_if_an_older_one_waits() -> None:
     (event,) = create_queued()
-    newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
+    newer = write.change(event.user.id, Move(stage="JUNK"), expected_version=None, key=None).event
     outbox.mark_published([newer.id])
     assert run_relay_with_all_due() == 1
 
@@ -201,6 +201,7 @@ def test_a_redis_that_rejects_the_lookup_does_not_stop_republishing(
     create_queued(2)
     parts = urlsplit(redis_url)
     with redis.Redis.from_url(redis_url) as connection:
+        # As a password, "+mute" adds "mute".
         connection.acl_setuser("mute", enabled=True, passwords=["+mute"], commands=["+ping"])
         monkeypatch.setenv("REDIS_URL", f"redis://mute:mute@{parts.hostname}:{parts.port}/0")
         forget_redis()

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("connected")
 Leadline = Callable[..., CommandOutput]
 Repair = Callable[[UserId], None]
 
+#: Stages: set by a person in the CRM, the one at creation, and one that Leadline sets later.
 BY_HAND, FIRST, OURS = "PROCESSED", "NEW", "IN_PROCESS"
 
 
@@ -59,6 +60,7 @@ def empty_redis() -> None:
 
 @pytest.fixture(params=["Redis remembers", "Redis has forgotten"])
 def forget(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Empties Redis, or leaves its data as they are."""
     return empty_redis if "forgotten" in request.param else lambda: None
 
 
@@ -127,7 +129,7 @@ def test_an_update_without_a_stage_keeps_a_stage_set_by_hand(
     user_id = create_with_lost_answers(control, settle)
     move_by_hand(user_id)
     empty_redis()
-    accept.change(user_id, Changes(full_name="Ann Lee"), None, None)
+    accept.change(user_id, Changes(full_name="Ann Lee"), expected_version=None, key=None)
     settle()
     assert (lead_of(user_id)["STATUS_ID"], lead_of(user_id)["TITLE"]) == (BY_HAND, "Ann Lee")
 
@@ -140,7 +142,7 @@ def test_a_stage_that_never_reached_the_crm_is_written(
     settle()
     rule = {"method": "crm.item.update", "action": "error", "code": "NO_WAY", "status": 400}
     control("faults", "POST", [rule])
-    accept.change(user_id, Move(stage=OURS), None, None)
+    accept.change(user_id, Move(stage=OURS), expected_version=None, key=None)
     settle()
     assert lead_of(user_id)["STATUS_ID"] == FIRST
     control("faults", "DELETE")
@@ -173,6 +175,6 @@ def test_after_an_outage_users_keep_stages_set_by_hand(
 ) -> None:
     user_id = create_with_lost_answers(control, settle)
     move_by_hand(user_id)
-    assert resync_users([user_id])[0] == 1
+    assert resync_users([user_id]) == (1, [], [])
     settle()
     assert lead_of(user_id)["STATUS_ID"] == BY_HAND

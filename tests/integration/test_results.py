@@ -121,11 +121,13 @@ def use_endpoints(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def create() -> Event:
-    return write.create(NewUser(full_name=NAME, phone=PHONE), None).event
+    return write.create(NewUser(full_name=NAME, phone=PHONE), key=None).event
 
 
 def change(event: Event, name: str) -> Event:
-    return write.change(event.user.id, Changes(full_name=name), None, None).event
+    return write.change(
+        event.user.id, Changes(full_name=name), expected_version=None, key=None
+    ).event
 
 
 def record_reply(event: Event, **outcome: Any) -> None:
@@ -135,6 +137,7 @@ def record_reply(event: Event, **outcome: Any) -> None:
 
 
 def record_success(event: Event) -> None:
+    """Record that the event succeeded; the lead of user 1 is 456, that of user 2 is 457, ..."""
     record_reply(event, status="success", bitrix_lead_id=455 + event.user.id)
 
 
@@ -176,7 +179,7 @@ def test_a_result_names_the_callers_own_id(
 ) -> None:
     use_endpoints(receiver.entry("crm"))
     event = create()
-    write.change(event.user.id, Changes(external_id="crm-4711"), None, None)
+    write.change(event.user.id, Changes(external_id="crm-4711"), expected_version=None, key=None)
     record_success(event)
     tick.run()
     assert receiver.accepted[0]["external_id"] == "crm-4711"
@@ -344,16 +347,16 @@ def test_an_endpoint_that_hangs_ends_a_tick_after_one_time_out(
     assert (state["waiting"], state["unreachable"]) == (20, "no answer within 2 s")
 
 
-@pytest.mark.parametrize(("status", "accepted"), [(500, 0), (410, 0), (410, 1)])
+@pytest.mark.parametrize(("status", "others_accepted"), [(500, 0), (410, 0), (410, 1)])
 def test_status_names_a_receiver_that_has_not_accepted_a_result_for_a_minute(
     receiver: Receiver, use_endpoints: Callable[..., None],
-    leadline: Callable[..., CommandOutput], status: int, accepted: int,
+    leadline: Callable[..., CommandOutput], status: int, others_accepted: int,
 ) -> None:  # fmt: skip
     use_endpoints(receiver.entry("crm"))
     event = create()
     record_success(event)
     receiver.status_of[event.user.id] = status
-    for _ in range(accepted):
+    for _ in range(others_accepted):
         record_success(create())
     tick.run()
     attention = leadline("status", "--json").json["attention"]

@@ -18,11 +18,14 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 
 
 def create(key: str | None = None) -> Event:
-    return write.create(ANN, IdempotencyKey("caller", key, b"f") if key else None).event
+    """Create a user, under this idempotency key if there is one."""
+    if key is None:
+        return write.create(ANN, key=None).event
+    return write.create(ANN, IdempotencyKey("caller", key, fingerprint=b"f")).event
 
 
 def move(event: Event) -> Event:
-    return write.change(event.user.id, Move(stage="JUNK"), None, None).event
+    return write.change(event.user.id, Move(stage="JUNK"), expected_version=None, key=None).event
 
 
 def settle_event(event: Event, *, is_synced: bool = True) -> Event:
@@ -34,7 +37,7 @@ def settle_event(event: Event, *, is_synced: bool = True) -> Event:
 
 
 def make_older(days: int) -> None:
-    """Let all settled events have been settled this many days ago."""
+    """Make all settled events look as if they had been settled this many days ago."""
     execute(
         "UPDATE events SET settled_at = now() - make_interval(days => :days) WHERE state <> 'open'",
         days=days,

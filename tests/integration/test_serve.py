@@ -46,7 +46,7 @@ Start = Callable[..., "FunctionServer"]
 
 
 class FunctionServer:
-    """A process that serves one function: started by Python, or a fork."""
+    """A process that serves one function: a fork, or started by Python if no `forks` are given."""
 
     def __init__(
         self,
@@ -60,9 +60,11 @@ class FunctionServer:
         self.port = port
         module = "leadline.runtime.serving.serve"
         env = {**os.environ, **UNREACHABLE, "PORT": str(port), **env}
-        stdout, stderr = (output.fileno(),) * 2 if output else (subprocess.DEVNULL, 2)
+        stdout, stderr = subprocess.DEVNULL, 2  # 2: the standard error of the test's own process
+        if output is not None:
+            stdout = stderr = output.fileno()
         self.process: subprocess.Popen[bytes] | Fork
-        if forks:
+        if forks is not None:
             self.process = forks.start(module, folder, env=env, stdout=stdout, stderr=stderr)
         else:
             command = [sys.executable, "-m", module, folder]
@@ -245,9 +247,9 @@ def test_http_2_is_not_supported(create_user: FunctionServer) -> None:
 def test_connections_are_bounded(start: Start) -> None:
     server = start("openapi")
     eventually(server.is_up, 60, "the function is served")
+    address = ("127.0.0.1", server.port)
     with contextlib.ExitStack() as stack:
         for _ in range(serve.MAX_CONNECTIONS):
-            address = ("127.0.0.1", server.port)
             stack.enter_context(socket.create_connection(address, timeout=60))
         waiting = stack.enter_context(socket.create_connection(address, timeout=1))
         waiting.sendall(b"GET /_/health HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -556,8 +558,8 @@ def test_server_and_worker_import_once_and_nothing_unused(
     imports = Counter(line.rpartition("|")[2].strip() for line in lines)
     assert imports["flask"] == imports["pydantic"] == imports["leadline.ledger.accept"] == 1
     # An import may have been tried in vain: only a package's modules prove that it was loaded.
-    parts = tuple(f"{name}." for name in (*cold_start.UNUSED, cold_start.TRACES))
-    assert not [name for name in imports if name.startswith(parts)]
+    prefixes = tuple(f"{name}." for name in (*cold_start.UNUSED, cold_start.TRACES))
+    assert not [name for name in imports if name.startswith(prefixes)]
 
 
 def test_sigterm_finishes_the_request_in_flight(start: Start) -> None:
@@ -596,14 +598,14 @@ def test_after_sigterm_a_connection_closes_only_with_a_response(start: Start) ->
         server.process.terminate()
         time.sleep(KEEP_ALIVE_S / 5)  # time in which a server could close the idle connection
         while post() != "close":
-            """The signal has not arrived yet."""
+            pass  # the signal has not arrived yet
     assert exit_code_of(server.process) == 0
 
 
 def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amqp_url: str) -> None:
     server = start("create_user", DATABASE_URL=database_url, AMQP_URL=amqp_url)
     eventually(server.is_up, 60, "the function is served")
-    # The first one has to wait for a connection to the broker.
+    # The first event has to wait for a connection to the broker.
     assert requests.post(server.url, json=ANN, timeout=60).status_code == HTTPStatus.CREATED
     server.process.terminate()
     assert exit_code_of(server.process) == 0

@@ -27,7 +27,8 @@ from tests.servers import PrivateServer, free_port, private
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A server's key and certificate for `localhost`, not for 127.0.0.1, and two CAs."""
-    folder, authority = tmp_path_factory.mktemp("certificates"), trustme.CA()
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
     certificate.cert_chain_pems[0].write_to_path(str(folder / "certificate.pem"))
@@ -38,7 +39,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _address(url: str, scheme: str, port: int) -> str:
-    """The same server over TLS, with HOST in place of its host."""
+    """The URL of the same server over TLS; tests replace HOST by a name or an address."""
     parts = urlsplit(url)
     return f"{scheme}://{parts.username or ''}:{parts.password}@HOST:{port}{parts.path}"
 
@@ -70,7 +71,8 @@ class RabbitMQWithTls:
 
 @pytest.fixture(scope="module")
 def rabbitmq(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port, names = free_port(), {"cacert": "roots", "cert": "certificate", "key": "key"}
+    port = free_port()
+    names = {"cacert": "roots", "cert": "certificate", "key": "key"}
     files = ",".join(f'{{{kind}file, "{certificates}/{name}.pem"}}' for kind, name in names.items())
     erlang_settings = f'{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}, {{ssl_options, [{files}]}}'
     plain = private("rabbitmq", tmp_path_factory.mktemp("tls-rabbitmq"))
@@ -83,7 +85,8 @@ def rabbitmq(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def redis_server(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server, port = private("redis", tmp_path_factory.mktemp("tls-redis")), free_port()
+    server = private("redis", tmp_path_factory.mktemp("tls-redis"))
+    port = free_port()
     server.start()
     with redis.Redis.from_url(server.url) as plain:
         plain.config_set("tls-auth-clients", "no")
@@ -102,7 +105,8 @@ def sentinel(
     certificates: Path, redis_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A Sentinel that speaks TLS only, as does the master that it names by its host name."""
-    port, config = free_port(), tmp_path_factory.mktemp("tls-sentinel") / "sentinel.conf"
+    port = free_port()
+    config = tmp_path_factory.mktemp("tls-sentinel") / "sentinel.conf"
     master = urlsplit(redis_server.replace("HOST", "localhost"))
     lines = (
         "port 0",
@@ -176,7 +180,7 @@ def test_sentinels_and_the_master_that_they_name_are_verified(
     url = sentinel.replace("HOST", "localhost")
     eventually(lambda: _talks_to_redis(url), 60, "the Sentinel has found its master")
     eventually(
-        lambda: [node.role for node in redis_nodes.nodes(url)] != [""],
+        lambda: [node.role for node in redis_nodes.nodes(url)] != [""],  # "": not reachable
         60,
         "the Sentinel names its master",
     )
@@ -185,7 +189,8 @@ def test_sentinels_and_the_master_that_they_name_are_verified(
     assert not _talks_to_redis(url.replace("for-sentinels", "wrong"))
     assert not _talks_to_redis(url.replace(str(urlsplit(url).password), "wrong"))
     monkeypatch.setenv("LEADLINE_CLEARTEXT", "redis")
-    plain, certificate = url.replace("rediss+", "redis+"), f"&ssl_ca_certs={certificates}/roots.pem"
+    plain = url.replace("rediss+", "redis+")
+    certificate = f"&ssl_ca_certs={certificates}/roots.pem"
     assert not _talks_to_redis(plain.replace(certificate, ""))
 
 

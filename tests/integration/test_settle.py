@@ -27,9 +27,15 @@ pytestmark = pytest.mark.usefixtures("in_postgres")
 
 def write_versions(count: int) -> list[Event]:
     """Create a user and change its name; returns the events of these writes, oldest first."""
-    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
-    names = [Changes(full_name=f"Ann {number}") for number in range(2, count + 1)]
-    return [event, *(write.change(event.user.id, name, None, None).event for name in names)]
+    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), key=None).event
+    renames = [Changes(full_name=f"Ann {number}") for number in range(2, count + 1)]
+    return [
+        event,
+        *(
+            write.change(event.user.id, rename, expected_version=None, key=None).event
+            for rename in renames
+        ),
+    ]
 
 
 def apply(reply: Reply, outcome: str | None, **extra: Any) -> None:
@@ -38,7 +44,10 @@ def apply(reply: Reply, outcome: str | None, **extra: Any) -> None:
 
 
 def reply_to(event: Event, **extra: Any) -> Reply:
-    """The reply that an event succeeded, with `extra` fields in place of its own."""
+    """The reply that an event succeeded, with `extra` fields in place of its own.
+
+    The lead of user 1 is 456, that of user 2 is 457, and so on.
+    """
     success = {"status": "success", "bitrix_lead_id": 455 + event.user.id, "attempts": 1}
     fields = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     return Reply(**{**success, **fields, **extra})
@@ -103,7 +112,7 @@ def test_a_reply_with_any_text_of_the_portal_settles_its_event(reason: str) -> N
     apply(contract.read_reply(orjson.loads(message.body)), None)
     assert (states(), due_times()) == (["failed"], [None])
     stored = sync_of(event)["reason"]
-    assert len(stored) == min(len(reason), 1000)
+    assert len(stored) == min(len(reason), 1000), "longer reasons are cut"
     # The line separator is kept; control characters are replaced.
     assert ("\u2028" in stored) == ("\u2028" in reason)
     assert stored.replace("\u2028", "").isprintable()
@@ -238,7 +247,7 @@ def test_a_failure_does_not_forget_the_lead() -> None:
 
 def test_a_reply_to_an_unknown_event_is_a_bad_message() -> None:
     (event,) = write_versions(1)
-    other = write.create(NewUser(full_name="Bob", phone="+77005556677"), None).event
+    other = write.create(NewUser(full_name="Bob", phone="+77005556677"), key=None).event
     for wrong in (
         {"event_id": str(uuid4())},
         {"event_id": "7"},
@@ -306,8 +315,10 @@ def test_the_stage_is_rewritten_only_if_the_older_write_may_have_set_it(
     (first,) = write_versions(1)
     apply_with_fence(first, fence=10)
     change = Move(stage="JUNK") if older == "move" else Changes(full_name="Ann Lee")
-    second = write.change(first.user.id, change, None, None).event
-    third = write.change(first.user.id, Changes(full_name="Ann Lim"), None, None).event
+    second = write.change(first.user.id, change, expected_version=None, key=None).event
+    third = write.change(
+        first.user.id, Changes(full_name="Ann Lim"), expected_version=None, key=None
+    ).event
     in_order = [(third, 30), (second, 40)] if is_late else [(second, 40), (third, 30)]
     for event, fence in (*in_order, in_order[-1]):  # the last one repeated
         apply_with_fence(event, fence=fence)
@@ -487,7 +498,9 @@ def test_a_reply_that_names_another_users_lead_fails_permanently_and_leaves_that
             "bitrix_lead_id": None,
         }
         assert (states(), due_times()) == (["synced", "failed"], [None, None])
-    changed = write.change(other.user.id, Changes(full_name="Bo"), None, None).event
+    changed = write.change(
+        other.user.id, Changes(full_name="Bo"), expected_version=None, key=None
+    ).event
     apply(reply_to(changed), "synced")
     assert sync_of(other)["status"] == "synced"
     assert sync_of(other)["bitrix_lead_id"] == 457
@@ -506,7 +519,9 @@ def test_a_user_that_was_never_synced_loses_the_chosen_lead_if_it_is_taken(
 def test_a_synced_user_keeps_its_lead_if_a_reply_says_that_it_is_taken() -> None:
     (event,) = write_versions(1)
     apply(reply_to(event), "synced")
-    newer = write.change(event.user.id, Changes(full_name="Bo"), None, None).event
+    newer = write.change(
+        event.user.id, Changes(full_name="Bo"), expected_version=None, key=None
+    ).event
     apply(failure(newer), "failed", taken_lead="456")
     assert sync_of(event)["bitrix_lead_id"] == 456
 
@@ -525,7 +540,9 @@ def test_one_of_two_replies_in_a_batch_that_name_the_same_lead_gets_it() -> None
 def test_a_user_keeps_its_lead_whoever_names_it_in_the_same_batch() -> None:
     other, holder = write_versions(1)[0], write_versions(1)[0]
     apply(reply_to(holder, bitrix_lead_id=9), "synced")
-    newer = write.change(holder.user.id, Changes(full_name="Bo"), None, None).event
+    newer = write.change(
+        holder.user.id, Changes(full_name="Bo"), expected_version=None, key=None
+    ).event
     batch = [reply_to(other, bitrix_lead_id=9), reply_to(newer, bitrix_lead_id=9)]
     settle.apply([ReceivedReply(reply, "synced") for reply in batch])
     assert sync_of(holder) == {**SYNCED, "bitrix_lead_id": 9}

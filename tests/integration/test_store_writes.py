@@ -27,15 +27,15 @@ UNKNOWN = UserId(2**62)
 
 
 def create() -> Event:
-    return write.create(ANN, None).event
+    return write.create(ANN, key=None).event
 
 
 def move(user: UserId, stage: str, version: int | None = None) -> Event:
-    return write.change(user, Move(stage=stage), version, None).event
+    return write.change(user, Move(stage=stage), version, key=None).event
 
 
 def test_a_created_user_has_one_open_event_with_its_whole_state() -> None:
-    accepted = write.create(ANN, None)
+    accepted = write.create(ANN, key=None)
     event = accepted.event
     assert accepted.is_new
     assert (event.version, event.action, event.bitrix_lead_id) == (1, "create_card", None)
@@ -58,7 +58,7 @@ def test_each_write_is_one_statement(statements: Counter[str]) -> None:
 
 def test_a_change_carries_the_whole_state_and_names_the_changed_fields() -> None:
     user = create().user.id
-    event = write.change(user, Changes(phone="+77005556677"), None, None).event
+    event = write.change(user, Changes(phone="+77005556677"), expected_version=None, key=None).event
     assert (event.version, event.action, event.changed) == (2, "update_card", ("phone",))
     assert (event.user.full_name, event.user.phone) == ("Иван Иванов", "+77005556677")
     moved = move(user, "PROCESSED")
@@ -78,8 +78,11 @@ def test_versions_have_no_gaps_under_concurrent_updates() -> None:
     user = create().user.id
 
     def update_ten_times(thread: int) -> list[int]:
-        names = [Changes(full_name=f"{thread}-{step}") for step in range(10)]
-        return [write.change(user, name, None, None).event.version for name in names]
+        renames = [Changes(full_name=f"{thread}-{step}") for step in range(10)]
+        return [
+            write.change(user, rename, expected_version=None, key=None).event.version
+            for rename in renames
+        ]
 
     versions = sorted(chain.from_iterable(in_threads(8, update_ten_times)))
     assert versions == list(range(2, 82))
@@ -94,7 +97,7 @@ def test_one_of_several_writers_that_expect_the_same_version_wins() -> None:
 
     def attempt(number: int) -> bool:
         try:
-            write.change(user, Changes(full_name=f"n{number}"), 1, None)
+            write.change(user, Changes(full_name=f"n{number}"), expected_version=1, key=None)
         except VersionMismatch:
             return False
         return True
@@ -191,7 +194,7 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
 
     def create_and_move(number: int) -> tuple[str, tuple[int, str]]:
         name = f"n{number % 5}"  # each name four times
-        event = write.create(NewUser(full_name=name, phone=ANN.phone), None).event
+        event = write.create(NewUser(full_name=name, phone=ANN.phone), key=None).event
         moved = move(event.user.id, "JUNK")
         assert (moved.user.full_name, moved.version) == (name, 2)
         return str(event.id), (event.user.id, name)
@@ -215,9 +218,11 @@ def test_a_write_that_postgres_rejects_does_not_affect_the_rest_of_its_group() -
         """The version of the user after its change; every fourth change is invalid."""
         if number % 4 == 0:
             with pytest.raises(StatementError):
-                write.change(users[number], invalid, None, None)
+                write.change(users[number], invalid, expected_version=None, key=None)
             return 1
-        return write.change(users[number], Changes(full_name="Bob"), None, None).event.version
+        return write.change(
+            users[number], Changes(full_name="Bob"), expected_version=None, key=None
+        ).event.version
 
     for _ in range(5):
         execute("UPDATE users SET version = 1")

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from leadline.bitrix24.token_bucket import MARGIN, REFUSAL_WAIT_S, TokenBucket
 from tests.integration.conftest import in_threads
 
-#: Tests do not sleep until a token: they compare the times at which reserved calls may begin.
+#: Of the bucket under test: calls per second, and the portal's burst. Tests do not sleep until a
+#: token: they compare the times at which reserved calls may begin.
 RATE, BURST = 2.0, 12
+#: The tokens of a full bucket.
 CAPACITY = BURST - MARGIN
 #: Prints for each token when its call may begin, and how long the reservation took.
 RESERVE_FOR_A_SECOND = """
@@ -104,7 +106,7 @@ def test_many_processes_never_exceed_the_rate(redis_url: str) -> None:
     ]
     lines = [line for process in processes for line in process.communicate()[0].splitlines()]
     assert [process.returncode for process in processes] == [0, 0]
-    calls = sorted(Call(*map(float, line.split())) for line in lines)[:400]
+    calls = sorted(Call(*map(float, line.split())) for line in lines)[:400]  # checks each pair
     assert len(calls) > CAPACITY
     assert_never_exceeded(calls)
 
@@ -123,7 +125,7 @@ def test_returning_tokens_never_makes_the_burst_greater(client: redis.Redis) -> 
     for _ in range(20):
         bucket.give_back()
     assert [bucket.reserve() for _ in range(CAPACITY)] == [0] * CAPACITY
-    bucket.reserve()
+    bucket.reserve()  # a full bucket holds the token just returned in addition
     assert bucket.reserve() > 0
 
 
@@ -139,7 +141,8 @@ def test_the_rate_is_never_exceeded_whatever_workers_do(
     client: redis.Redis, steps: list[str]
 ) -> None:
     client.flushdb()
-    bucket, calls = bucket_of(client), list[Call]()
+    bucket = bucket_of(client)
+    calls: list[Call] = []
     for step in steps:
         if step == "call":
             calls.append(Call.by(bucket))

@@ -32,7 +32,7 @@ from tests.servers import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 NAME, PHONE = "Айгерим Серикова", "+77015550199"
-#: The `traceparent` of a caller that starts the trace itself.
+#: The `traceparent` of a caller that starts the trace itself: version, trace, span, flags.
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 

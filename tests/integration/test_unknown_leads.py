@@ -1,4 +1,4 @@
-"""An empty database with leads of its origin in the portal: held until `leadline restored`."""
+"""An empty database whose leads are in the portal: no calls until `leadline restored`."""
 
 from collections.abc import Callable
 
@@ -69,7 +69,11 @@ def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
 ) -> None:
     for origin in (5, 2_000_012, 7):
         create_lead(origin)
-    for no_id in ("u-7", 10**19, 2**63 - 1):  # no text, and no number that ids never reach
+    for no_id in (
+        "u-7",
+        10**19,
+        2**63 - 1,
+    ):  # neither a text nor a number that no id reaches counts
         create_lead(no_id)
     create_lead(9_000_000, "another")
     before = installation.stored().history
@@ -81,7 +85,7 @@ def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
     unknown_leads.run()
     assert hold_reason() is None
     assert installation.stored().history > before
-    assert 2_000_012 < write.create(ANN, None).event.user.id < 9_000_000
+    assert 2_000_012 < write.create(ANN, key=None).event.user.id < 9_000_000
 
 
 @pytest.mark.usefixtures("ours")
@@ -124,7 +128,7 @@ def test_restored_names_the_server_that_is_down_and_can_be_repeated(
 
 @pytest.mark.usefixtures("ours")
 def test_leads_of_existing_users_pause_nothing_and_are_checked_once(portal: str) -> None:
-    event = write.create(ANN, None).event
+    event = write.create(ANN, key=None).event
     create_lead(event.user.id)
     create_lead("")
     unknown_leads.run()
@@ -161,15 +165,18 @@ def test_an_unreadable_portal_is_checked_later(
 
 
 def test_doctor_and_status_show_originator_and_history(leadline: Leadline) -> None:
-    originator_id, since = installation.stored().originator_id, installation.stored().history
+    stored = installation.stored()
     checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
-    assert checks["originator"]["told"] == originator_id
-    assert str(since) in checks["history"]["told"]
+    assert checks["originator"]["told"] == stored.originator_id
+    assert str(stored.history) in checks["history"]["told"]
     assert "compared" not in checks["history"]["told"]
-    write.create(ANN, None)
-    installation.begin_history(lost=since)
+    write.create(ANN, key=None)
+    installation.begin_history(lost=stored.history)
     checks = {check["name"]: check for check in leadline("doctor", "--json").json["checks"]}
     assert "users up to 0 of 1" in checks["history"]["told"]
     history_block = leadline("status", "--json").json["history"]
-    assert (history_block["originator_id"], history_block["sweeping"]) == (originator_id, True)
+    assert (history_block["originator_id"], history_block["sweeping"]) == (
+        stored.originator_id,
+        True,
+    )
     assert rows("SELECT count(*) AS count FROM installation") == [{"count": 1}]

@@ -116,7 +116,7 @@ def test_without_a_stage_a_new_user_is_new_and_an_existing_one_keeps_its_stage(
 ) -> None:
     assert put(client, "crm-1", ANN).get_json()["stage"] == "NEW"
     user = UserId(rows("SELECT id FROM users")[0]["id"])
-    write.change(user, Move(stage="JUNK"), None, None)
+    write.change(user, Move(stage="JUNK"), expected_version=None, key=None)
     assert put(client, "crm-1", ANN).get_json()["stage"] == "JUNK"
     answer = put(client, "crm-1", {**ANN, "full_name": "Bo", "stage": "JUNK"})
     assert answer.headers["ETag"] == '"3"'
@@ -279,8 +279,8 @@ def test_a_repeated_create_with_an_external_id_gets_the_first_answer() -> None:
 
 
 def test_an_existing_user_gets_an_external_id_by_patch(client: FlaskClient) -> None:
-    user = write.create(NewUser(**ANN), None).event.user.id
-    other = write.create(NewUser(**ANN), None).event.user.id
+    user = write.create(NewUser(**ANN), key=None).event.user.id
+    other = write.create(NewUser(**ANN), key=None).event.user.id
     patch = function_client("update_user")
     for key in ({}, {"Idempotency-Key": "k"}):
         answer = patch.patch(f"/users/{user}", json={"external_id": "crm-1"}, headers=key)
@@ -294,11 +294,13 @@ def test_an_existing_user_gets_an_external_id_by_patch(client: FlaskClient) -> N
 
 
 def test_one_of_several_concurrent_patches_gets_the_external_id() -> None:
-    users = [write.create(NewUser(**ANN), None).event.user.id for _ in range(6)]
+    users = [write.create(NewUser(**ANN), key=None).event.user.id for _ in range(6)]
 
     def attempt(number: int) -> bool:
         try:
-            write.change(users[number], Changes(external_id="crm-1"), None, None)
+            write.change(
+                users[number], Changes(external_id="crm-1"), expected_version=None, key=None
+            )
         except ExternalIdTaken:
             return False
         return True
@@ -339,7 +341,7 @@ def test_a_batch_answers_for_each_user_in_order(
     assert [problem["code"] for problem in problems] == ["invalid_fields"] * 3
     fields = [[error["field"] for error in problem["errors"]] for problem in problems]
     assert fields == [["full_name", "phone"], ["body"], ["stage"]]
-    assert len(offered_events) == 2 + 4
+    assert len(offered_events) == 2 + 4, "by two PUTs, and for four users of the batch"
     assert_ledger_matches()
 
 
@@ -415,7 +417,7 @@ def test_a_thousand_users_take_at_most_three_statements(
 def test_the_answer_to_a_batch_is_bounded(client: FlaskClient) -> None:
     invalid = {f"unknown-{n}": 1 for n in range(100)}
     answer = client.post("/users/batch", json={"users": [invalid] * 300})
-    assert len(answer.data) < 300 * 1200
+    assert len(answer.data) < 300 * 1200, "bytes for each user"
 
 
 def test_a_repeated_batch_gets_the_first_answer(client: FlaskClient) -> None:
@@ -509,7 +511,7 @@ def test_only_these_paths_are_served(client: FlaskClient) -> None:
 
 def test_concurrent_puts_create_one_user() -> None:
     def attempt(number: int) -> Outcome:
-        return accept.accept_one(replace(ITEM, full_name=f"N{number}"), None)
+        return accept.accept_one(replace(ITEM, full_name=f"N{number}"), key=None)
 
     outcomes = in_threads(12, attempt)
     assert Counter(outcome.kind for outcome in outcomes) == {"created": 1, "changed": 11}
@@ -521,7 +523,7 @@ def test_concurrent_puts_create_one_user() -> None:
 def test_concurrent_creates_with_one_external_id_create_one_user() -> None:
     def attempt(_: int) -> bool:
         try:
-            accept.accept_one(replace(ITEM, must_be_new=True), None)
+            accept.accept_one(replace(ITEM, must_be_new=True), key=None)
         except ExternalIdTaken:
             return False
         return True
@@ -542,7 +544,7 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
                 index: Item(f"N{number}", PHONE, external_id=external_id)
                 for index, external_id in enumerate(order[:30])
             },
-            None,
+            key=None,
         )
 
     for outcomes in in_threads(6, attempt):
@@ -555,7 +557,7 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
 def test_batches_and_single_writes_of_the_same_users_are_isolated() -> None:
     """Users of a batch are locked while changes of the same users commit in groups."""
     ids = [
-        accept.accept_one(Item("Ann", PHONE, external_id=f"crm-{n}"), None).user.id  # type: ignore[union-attr]
+        accept.accept_one(Item("Ann", PHONE, external_id=f"crm-{n}"), key=None).user.id  # type: ignore[union-attr]
         for n in range(8)
     ]
 
@@ -565,9 +567,11 @@ def test_batches_and_single_writes_of_the_same_users_are_isolated() -> None:
             items = {
                 n: Item(f"B{number}", PHONE, external_id=f"crm-{n}") for n in reversed(range(8))
             }
-            outcomes = accept.accept_many(items, None).values()
+            outcomes = accept.accept_many(items, key=None).values()
             return [outcome.kind for outcome in outcomes].count("changed")
-        write.change(ids[number % 8], Changes(full_name=f"P{number}"), None, None)
+        write.change(
+            ids[number % 8], Changes(full_name=f"P{number}"), expected_version=None, key=None
+        )
         return 1
 
     write_count = sum(in_threads(24, write_batch_or_one))
@@ -592,10 +596,12 @@ def race(seed: int, user: UserId) -> list[Conditional]:
         try:
             if number % 2:
                 item = replace(ITEM, full_name=name, expected_version=expected, must_exist=True)
-                outcome = upsert_write.upsert({0: item}, None)[0]
+                outcome = upsert_write.upsert({0: item}, key=None)[0]
                 return Conditional(expected, outcome.version if outcome.event else None)
             changes = Changes(full_name=name)
-            return Conditional(expected, write.change(user, changes, expected, None).event.version)
+            return Conditional(
+                expected, write.change(user, changes, expected, key=None).event.version
+            )
         except VersionMismatch:
             return Conditional(expected, None)
 
@@ -604,7 +610,7 @@ def race(seed: int, user: UserId) -> list[Conditional]:
 
 @pytest.mark.slow("processes race for one user")
 def test_conditional_puts_and_patches_form_a_chain(offered_events: list[Event]) -> None:
-    user = accept.accept_one(ITEM, None).user
+    user = accept.accept_one(ITEM, key=None).user
     assert user
     assert offered_events
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
@@ -634,7 +640,7 @@ def test_a_user_that_another_request_creates_meanwhile_is_changed(
         return run(items, key)
 
     monkeypatch.setattr(upsert_write, "_run", run_while_another_inserts)
-    assert accept.accept_one(ITEM, None).kind == "changed"
-    monkeypatch.setattr(upsert_write, "ATTEMPTS", 0)
+    assert accept.accept_one(ITEM, key=None).kind == "changed"
+    monkeypatch.setattr(upsert_write, "ATTEMPTS", 0)  # as after a conflict of the last attempt
     with pytest.raises(DatabaseBusy):
-        accept.accept_one(ITEM, None)
+        accept.accept_one(ITEM, key=None)

@@ -302,7 +302,7 @@ MUTATIONS = (
         "leadline/sync/fields/last_check.py",
         "mapping is None or self._check.digest != mapping.digest",
         "mapping is None",
-        (_MAP_CHANGES + "test_a_refusal_is_understood_by_the_changed_maps_check",),
+        (_MAP_CHANGES + "test_a_refusal_is_understood_by_the_check_of_the_changed_map",),
     ),
     Mutation(
         "null in an import's JSON lines gets the default",
