@@ -1,4 +1,4 @@
-"""Quiet backfill: each lead is imported once, which starts none of the portal's robots."""
+"""Quiet backfill: leads are imported, each once; an import starts no robots in the portal."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partialmethod
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages import topology
 from leadline.messages.contract import Reply
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.users.model import Move, NewUser
 from tests.integration.conftest import execute, in_threads, rows
 from tests.servers import eventually
@@ -229,6 +231,8 @@ def test_a_republished_event_carries_its_own_state_and_the_known_lead(in_rabbitm
 
 def test_without_a_broker_everything_stays_due(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", NO_BROKER)
+    soon = partialmethod(Publisher.publish, timeout_s=0.3)  # instead of five seconds
+    monkeypatch.setattr(Publisher, "publish", soon)
     create()
     make_due()
     with pytest.raises(BrokerDown):

@@ -106,7 +106,9 @@ def test_many_processes_never_exceed_the_rate(redis_url: str) -> None:
     ]
     lines = [line for process in processes for line in process.communicate()[0].splitlines()]
     assert [process.returncode for process in processes] == [0, 0]
-    calls = sorted(Call(*map(float, line.split())) for line in lines)[:400]  # checks each pair
+    calls = sorted(Call(*map(float, line.split())) for line in lines)[
+        :400
+    ]  # the check compares all pairs
     assert len(calls) > CAPACITY
     assert_never_exceeded(calls)
 

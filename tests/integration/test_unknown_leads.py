@@ -69,11 +69,8 @@ def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
 ) -> None:
     for origin in (5, 2_000_012, 7):
         create_lead(origin)
-    for no_id in (
-        "u-7",
-        10**19,
-        2**63 - 1,
-    ):  # neither a text nor a number that no id reaches counts
+    # Neither a text nor a number that no id reaches counts.
+    for no_id in ("u-7", 10**19, 2**63 - 1):
         create_lead(no_id)
     create_lead(9_000_000, "another")
     before = installation.stored().history
