@@ -50,6 +50,7 @@ def audit(
 
 
 def _id(text: str | None) -> str | None:
+    """The id in this option; None if it was not given."""
     try:
         return str(UUID(text)) if text else None
     except ValueError:
@@ -62,4 +63,6 @@ def _cell(item: dict[str, Any], name: str) -> object:
     if name != "about":
         return item[name]
     words = [f"{key}={value}" for key, value in item["about"].items() if value not in ("", None)]
-    return ", ".join([*words, *([item["reason"]] if item["reason"] else [])])
+    if item["reason"]:
+        words.append(item["reason"])
+    return ", ".join(words)

@@ -124,7 +124,7 @@ def replay(
     if ids or yes or selection.ids:
         _apply(selection, Decision.REPLAY, "replayed", json=json)
     else:
-        _print_done("replayed", 0, [], json=json)
+        _print_done(0, [], "replayed", json=json)  # no dead letter was selected
 
 
 @app.command()
@@ -174,13 +174,13 @@ def _apply(selection: Selection, decision: Decision, participle: str, *, json: b
 
 def _report(number: int, not_found: list[str], participle: str, *, json: bool) -> None:
     """Print what was done, and which ids were not found."""
-    _print_done(participle, number, not_found, json=json)
+    _print_done(number, not_found, participle, json=json)
     if not_found:
         print_error(f"not found: {', '.join(not_found)}")
         raise typer.Exit(FINDINGS)
 
 
-def _print_done(participle: str, number: int, not_found: list[str], *, json: bool) -> None:
+def _print_done(number: int, not_found: list[str], participle: str, *, json: bool) -> None:
     if json:
         print_json({participle: number, "not_found": not_found})
     else:

@@ -58,9 +58,11 @@ def erase(
         for user_id in user_ids:
             try:
                 # The relay publishes it at its next tick.
-                (erased if tombstone.write(UserId(user_id)) else erased_before).append(user_id)
+                is_new = tombstone.write(UserId(user_id))
             except UserNotFound:
                 not_found.append(user_id)
+            else:
+                (erased if is_new else erased_before).append(user_id)
         record["erased"] = len(erased)
     if json:
         print_json({"erased": erased, "erased_before": erased_before, "not_found": not_found})

@@ -68,6 +68,7 @@ def create(
         leadline keys create crm-form --scope read --scope write --file api-keys
     """
     try:
+        # An option may also name several scopes, separated by commas.
         key, entry = api_keys.create(name, frozenset(",".join(scope).split(",")), days)
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
@@ -152,7 +153,7 @@ def _matches(line: str, which: str) -> bool:
     """Whether this line has the entry of the key with this name or prefix.
 
     Raises:
-        InvalidRequest: it is, and has entries of other keys, too.
+        InvalidRequest: the line has that entry, and entries of other keys, too.
     """
     keys = [api_keys.parse(entry) for entry in api_keys.entries(line)]
     matching = [key for key in keys if _has_name(key, which)]

@@ -11,7 +11,9 @@ CONNECTIONS = ("database-url", "amqp-url", "redis-url", "bitrix-webhook-url")
 
 
 def use(state: Path | None) -> None:
-    """Set the connections and settings of the run in this folder, by default the usual one.
+    """Set the connections and settings of the local run in this folder.
+
+    `state` None: the run of this checkout, if there is one and no connection is configured.
 
     Raises:
         BadConfiguration: `state` is given, and nothing runs there.

@@ -129,7 +129,7 @@ def _probes() -> dict[str, Command]:
         "mode": crm_mode.COMMAND,
         "stages": leads.list_stages(),
         "user": Command("profile", {}),
-        "leads": leads.list_after("0", "-"),
+        "leads": leads.list_after("0", "-"),  # of an originator that no lead has
     }
 
 

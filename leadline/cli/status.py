@@ -42,6 +42,7 @@ _COMMANDS = {
     "field_misfit": "leadline mapping check",
     "results_refused": "leadline results list",
 }
+#: Moves the cursor to the top, and clears the terminal and its scrollback.
 _CLEAR = "\033[H\033[2J\033[3J"
 
 Snapshot = dict[str, dict[str, Any]]

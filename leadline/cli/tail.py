@@ -68,7 +68,8 @@ def _steps(feed: EventFeed, every_s: float) -> Iterator[dict[str, Any]]:
         except DatabaseDown as down:
             if not is_lost:
                 print_note(f"{down}: waiting for it")
-            is_lost, steps = True, []
+            is_lost = True
+            steps = []
         else:
             if is_lost:
                 print_note("Postgres is back")

@@ -31,11 +31,12 @@ RETRY_EVERY_S = 5.0
 class AuxiliaryQueues:
     """The auxiliary queues of one main queue; thread-safe."""
 
-    def __init__(self, source: UrlSource, name: str) -> None:
+    def __init__(self, source: UrlSource, main_queue: str) -> None:
         self._source = source
-        self._publisher = Publisher(source, ())
-        self._queues = topology.auxiliary_queues(name)
-        self._retired = set(topology.retired(name))
+        self._publisher = Publisher(source, queues=())  # `maintain` declares them
+        self._queues = topology.auxiliary_queues(main_queue)
+        #: Queues of earlier versions that are not deleted yet.
+        self._retired = set(topology.retired(main_queue))
         #: The last error of each unavailable queue.
         self._errors: dict[str, str] = {}
         self._usable: set[str] = set()
@@ -43,7 +44,7 @@ class AuxiliaryQueues:
         self._declared = threading.Event()
 
     def maintain(self, stop: threading.Event) -> None:
-        """Declare the queues on request and periodically, until stopped."""
+        """Declare the queues, delete retired ones: on request and periodically, until stopped."""
         while not stop.is_set():
             self._wake.clear()
             try:

@@ -1,6 +1,6 @@
 """Dead letters: list, replay and discard messages that could not be processed.
 
-These queues have no consumer. `walk` fetches messages with `basic.get`, does not acknowledge those
+Their queues have no consumer. `walk` fetches messages with `basic.get`, does not acknowledge those
 to keep, and requeues them at its end. So an aborted walk loses nothing: RabbitMQ requeues what a
 closed channel held. Of two concurrent walks, each sees only what the other has not fetched.
 """
@@ -48,8 +48,9 @@ class Decision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter as stored in its queue."""
+    """A dead letter as RabbitMQ stores it."""
 
+    #: The main queue in which it could not be processed.
     queue: str
     properties: pika.BasicProperties
     body: bytes
@@ -158,12 +159,14 @@ def _dead_letters(
         return
     channel = connection.channel()
     channel.confirm_delivery()
-    fetched, count = 0, limit
+    fetched = 0
+    count = limit
     while (count is None or fetched < count) and not is_enough():
         method, properties, body = channel.basic_get(dead_letter_queue)
         if method is None or properties is None or body is None:
             break  # another walk holds or has removed the rest
-        if not fetched:  # the first answer has the number that follow; a declaration may lag
+        # The first answer says how many messages follow it; the count of a declaration may lag.
+        if not fetched:
             ready = method.message_count + 1
             count = ready if limit is None else min(ready, limit)
         yield DeadLetter(queue, properties, body), channel, method.delivery_tag
@@ -200,7 +203,7 @@ def _replay(channel: BlockingChannel, letter: DeadLetter) -> None:
     except ChannelClosedByBroker as error:
         if error.reply_code != NOT_FOUND:
             raise
-        raise _no_queue(letter.queue) from None  # nor its exchange
+        raise _no_queue(letter.queue) from None  # its exchange is missing too
     except NackError:
         raise BrokerDown(f"RabbitMQ did not accept a message for {letter.queue}") from None
 
@@ -210,5 +213,5 @@ def _no_queue(queue: str) -> BrokerDown:
 
 
 def _exchange(queue: str) -> str:
-    """The exchange that leads to a main queue; reply queues of other systems have none of ours."""
+    """The exchange that leads to a queue; for a reply queue of another system the default one."""
     return queue if queue in {topology.REQUESTS, topology.REPLIES} else ""

@@ -94,7 +94,8 @@ class FunctionClient:
         return unserved
 
     def _post_batch(self, batch: Sequence[_Envelope]) -> Verdict:
-        events, headers = [event for _, event in batch], envelope.batch_headers()
+        events = [event for _, event in batch]
+        headers = envelope.batch_headers()
         if not tracing.is_enabled():
             return self._post(orjson.dumps(events), headers, len(batch))
         spans = [_span(message, event.get(TRACEPARENT)) for message, event in batch]
@@ -155,6 +156,7 @@ def _span(message: ReceivedMessage, parent: str | None) -> Span:
 
 
 def _error(verdict: Verdict) -> str:
+    """The error with which a span ends; "" if the message was served."""
     return "" if verdict.is_served else verdict.name
 
 

@@ -152,7 +152,7 @@ def forwarded_properties(properties: pika.BasicProperties) -> pika.BasicProperti
         if name not in _ROUTING_HEADERS and not name.startswith(_DEATH_PREFIXES)
     }
     forwarded.expiration = forwarded.user_id = None
-    forwarded.delivery_mode = 2
+    forwarded.delivery_mode = 2  # persistent
     return forwarded
 
 

@@ -32,7 +32,8 @@ log = structlog.get_logger()
 _DEFAULT_EXCHANGE = ""
 #: RabbitMQ's answer if a queue is in use, not empty, or declared with other arguments.
 _PRECONDITION_FAILED = 406
-#: Its answer to conditions that a type of queue does not have; it ends the connection.
+#: Its answer to conditions of a deletion that a type of queue does not support; it closes the
+#: connection.
 _NOT_IMPLEMENTED = 540
 
 
@@ -68,7 +69,7 @@ def migrate(url: str, name: str) -> int:
     """Give this queue the arguments that it should have; returns how many messages moved.
 
     Raises:
-        QueueInUse: nothing was changed, but new messages now go to the parking queue.
+        QueueInUse: the queue keeps its arguments; its messages and new ones are parked.
         BrokerDown: RabbitMQ can't be reached, or does not confirm; safe to repeat.
     """
     (queue,) = (candidate for candidate in topology.all_queues() if candidate.name == name)
@@ -161,7 +162,7 @@ def _move(channel: "BlockingChannel", source: str, target: str) -> int:
 
 
 def _delete(url: str, name: str) -> bool:
-    """Delete an empty queue without consumers; False if it is neither by now."""
+    """Delete the queue; False if it has messages or consumers by now."""
     with open_connection(url) as connection:
         try:
             with _channel(connection) as channel:

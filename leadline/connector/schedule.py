@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 if __name__ == "__main__":  # before the imports that it speeds up
     from leadline.runtime.serving import cold_start
@@ -43,8 +43,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
 
-def main() -> int:
-    """Tick until SIGTERM or SIGINT; returns the exit code."""
+def main() -> NoReturn:
+    """Tick until SIGTERM or SIGINT, then exit with code 0."""
     cold_start.freeze()
     options = _options()
     log.configure("relay")
@@ -73,6 +73,7 @@ def post(url: str) -> str:
         error.close()
         return f"status {error.code}"
     except OSError as error:
+        # A URLError has its cause as `reason`.
         return type(getattr(error, "reason", error)).__name__
 
 
@@ -104,4 +105,4 @@ def _exit_on_signals() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -69,7 +69,8 @@ def recorded(action: str, **details: object) -> Iterator[dict[str, object]]:
     the action is only logged: an operator must be able to pause calls even then.
     """
     results: dict[str, object] = {}
-    entry_id, outcome = _begin(action, details), "failed"
+    entry_id = _begin(action, details)
+    outcome = "failed"
     try:
         yield results
         outcome = "done"
@@ -86,7 +87,7 @@ def first_user_ids(user_ids: list[int]) -> list[int]:
 
 
 def last_caller(action: str) -> str | None:
-    """The last caller of this action; None without a key, or if the trail has expired.
+    """The last caller of this action; None if it used no API key, or the trail has expired.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -136,7 +137,8 @@ def _begin(action: str, details: dict[str, object]) -> str | None:
     if secrets.get("database-url") is None:
         log.error("not in the audit trail: no database is set", what=action)
         return None
-    entry_id, caller = str(uuid7()), trace_context.caller() or None
+    entry_id = str(uuid7())
+    caller = trace_context.caller() or None
     details_json = orjson.dumps(details).decode()
     is_stored = _try_run(
         _BEGIN, action, id=entry_id, caller=caller, action=action, details=details_json
@@ -151,7 +153,10 @@ def _end(action: str, entry_id: str | None, outcome: str, results: dict[str, obj
 
 
 def _try_run(sql: str, what: str, **params: object) -> bool:
-    """Run a statement; False, logged, if Postgres is down or the login may only read."""
+    """Run a statement for the action `what`.
+
+    Returns False, and logs why, if Postgres is down or the login may only read.
+    """
     try:
         database().run(sql, **params)
     except DatabaseDown:

@@ -51,5 +51,6 @@ def _masked(value: Any, name: str = "", depth: int = 0) -> Any:
         return {key: _masked(item, str(key), depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_masked(item, name, depth + 1) for item in value]
+    # The name of a filter begins with its operator.
     is_public = name.lstrip("=@>").lower() in _UNMASKED or not isinstance(value, str)
     return value if is_public else MASK

@@ -64,8 +64,8 @@ def apply(
 ) -> tuple[int, list[str]]:
     """Apply a decision to the selected dead letters; returns their number and the ids not found.
 
-    At most `at_most` are handled; the rest stays. Repeats the walk for up to 1.5 s until it has
-    found `at_least` as many, and all ids that `selection` names.
+    At most `at_most` are handled; the rest stays. Repeats the walk for up to 1.5 s until at least
+    `at_least` are handled, and all ids that `selection` names are found.
 
     Raises:
         BrokerDown: RabbitMQ can't be reached or did not confirm a replay; earlier ones are done.

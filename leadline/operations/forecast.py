@@ -49,6 +49,7 @@ def forecast(waiting: int, measured: Throughput, blocked_s: float = 0.0) -> Fore
 
     `blocked_s`: seconds until calls can continue, such as until the operating budget's reset.
     """
+    # Of the three periods (`throughput.PERIODS_MIN`), the middle one has five minutes.
     _, settled, _ = measured.settled
     rates = [rate for rate in measured.settled if rate > 0]
     if not waiting:

@@ -78,7 +78,7 @@ class _Refresh:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.at = -MAX_AGE_S
+        self.at = -MAX_AGE_S  # so that the first refresh is due
 
 
 @per_process

@@ -27,7 +27,7 @@ def hold(reason: str) -> None:
     except QueueDown:
         if not _has_database():
             raise
-        stored_hold.save(None, reason)
+        stored_hold.save(since=None, reason=reason)
         raise QueueDown(
             "Redis can't be reached: calls are paused by the relay once it can"
         ) from None

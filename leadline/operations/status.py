@@ -59,7 +59,7 @@ def history() -> dict[str, Any]:
 
 
 def queues() -> dict[str, Any]:
-    """Messages in each queue of RabbitMQ; None if it does not exist."""
+    """Messages in each queue of RabbitMQ; None for a queue that does not exist."""
     return rabbitmq()["queues"]
 
 
@@ -92,7 +92,10 @@ def work() -> dict[str, Any]:
 
 
 def portal() -> dict[str, Any]:
-    """Whether calls are paused or Bitrix24 is unreachable, why, and how many requests are left."""
+    """Whether calls are paused or Bitrix24 is unreachable, and why.
+
+    `requests_left`: how full the token bucket is, from 0 to 1.
+    """
     health_of_portal = health.portal()
     pause, unreachable = health_of_portal.pause, health_of_portal.unreachable
     state: dict[str, Any] = {

@@ -21,7 +21,7 @@ Value = str | int | float | datetime
 
 #: If the oldest write has waited longer than this, the system is slowed, for any cause.
 SLOW_S = 120.0
-#: Below this part of the burst, the request limit is what users wait for.
+#: While the token bucket is less full than this part, users wait for the request limit.
 LOW_TOKENS = 0.05
 
 
@@ -68,8 +68,8 @@ class Finding:
 def judge(parts: Mapping[str, Part], now: datetime) -> list[Finding]:
     """The findings that apply, the most important first; the first one is the verdict.
 
-    `parts`: `ledger`, `work`, `portal`, `queues`, `consumers`, `budget`, `fields` and `results` of
-    the status.
+    `parts`: `ledger`, `work`, `portal`, `queues`, `consumers`, `rate`, `budget`, `fields` and
+    `results` of the status.
     """
     findings = [finding for check in _CHECKS for finding in check(parts, now)]
     findings.sort(key=lambda finding: _RANK[finding.code])

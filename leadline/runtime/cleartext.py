@@ -44,7 +44,8 @@ def require_tls(peer: Peer, url: str) -> None:
         nodes = [urlsplit(node) for node in each_host(url.strip())]
         is_safe = all(_is_encrypted(node) or is_loopback(node) for node in nodes)
     except ValueError:  # its text would quote the URL
-        raise BadConfiguration(f"{_REMEDIES[peer].partition(':')[0]} is not a URL") from None
+        setting, _, _ = _REMEDIES[peer].partition(":")
+        raise BadConfiguration(f"{setting} is not a URL") from None
     if not is_safe and peer not in settings().cleartext:
         raise BadConfiguration(
             f"{peer} on another machine would be reached without TLS. {_REMEDIES[peer]}, "

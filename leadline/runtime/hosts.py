@@ -24,7 +24,7 @@ class Node:
 
 def silent_node(address: str, reason: str) -> Node:
     """A node that does not answer."""
-    return Node(address, "", f"does not answer: {reason}")
+    return Node(address, role="", error=f"does not answer: {reason}")
 
 
 def order_from(first: int, count: int) -> list[int]:

@@ -67,7 +67,8 @@ class _SentinelMixin(_FailoverMixin):
     def connect(self) -> None:
         """As redis-py's, whose pool calls it before it hands out a connection.
 
-        Not before each command: a transaction that watches keys must not change its connection.
+        Leaves a former master here, not before each command: a transaction that watches keys must
+        not change its connection.
         """
         if self.is_connected and not self.sentinels.watch(self.host, self.port):
             log.warning("the Sentinels name another master, leaving the former one")
@@ -82,10 +83,12 @@ class _SentinelMixin(_FailoverMixin):
 
 
 def _is_demotion(error: redis.ResponseError) -> bool:
-    """https://redis.io/docs/latest/develop/reference/protocol-spec/: the text begins with a code.
+    """Whether the server that sent this error is no longer the master.
 
-    UNBLOCKED ends a blocking command when its server becomes a replica. A script that passes an
-    error on leaves the code in the text; before Redis 7, in the middle of it.
+    The text of an error begins with a code
+    (https://redis.io/docs/latest/develop/reference/protocol-spec/). UNBLOCKED ends a blocking
+    command when its server becomes a replica. A script that passes an error on leaves the code in
+    the text; before Redis 7, in the middle of it.
     """
     is_by_class = isinstance(error, redis.ReadOnlyError | MasterDownError)
     text = str(error)

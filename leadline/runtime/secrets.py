@@ -114,6 +114,7 @@ _lock = threading.Lock()
 
 
 def _remember(value: str) -> None:
+    """Add the parts of this value that grant access to the confidential texts."""
     global _confidential  # noqa: PLW0603 - one per process
     with _lock:
         parts = {part for part in _parts(value) if len(part) >= _MIN_LENGTH}

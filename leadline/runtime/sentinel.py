@@ -68,7 +68,7 @@ class Sentinels:
 
     def __init__(self, source: UrlSource) -> None:
         self._source = source
-        #: The Sentinel that answered last is asked first.
+        #: Index of the Sentinel that answered last; it is asked first.
         self._last = 0
         self._master: tuple[str, int] | None = None
         self._used_at = float("-inf")

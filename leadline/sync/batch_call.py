@@ -41,7 +41,7 @@ class BatchCall:
         self._denied: list[Settlement] = []
 
     def run(self) -> int:
-        """Send one request, settle each user, reply; returns the number of users.
+        """Claim leads, send one request, settle each user, reply; returns the number of users.
 
         Raises:
             BitrixError: the request as a whole failed; the settlements are saved.
@@ -161,7 +161,10 @@ class BatchCall:
 
 
 def _field_check_if_refused(request: BatchRequest, batch: BatchResponse) -> FieldCheck:
-    """Read the last check of the field map if a field may be the reason of a refused write."""
+    """The last check of the field map if a field may be the reason of a refused write.
+
+    Also requests another check then.
+    """
     is_needed = any(
         refusals.may_concern(step.entry, step.plan, batch.results.get(key))
         for step in request.steps

@@ -22,12 +22,12 @@ class Step:
     plan: Plan
     #: Keys of its commands in the batch; lookups share commands.
     keys: tuple[str, ...]
-    #: Position of its lead within an import command; None: it has a command of its own.
+    #: Position of the user's lead within an import command; None: it has its own command.
     position: int | None = None
 
     @property
     def is_import(self) -> bool:
-        """Whether its lead is created by an import command, which other users share."""
+        """Whether the lead is created by an import command, which other users share."""
         return self.position is not None
 
 
@@ -65,7 +65,8 @@ def build(
 
     `decide` returns the plan for a user. `imports`: the portal supports imports, which create the
     leads of quiet users, many in a command. Lookups come first, as a user may need two commands for
-    one; writes beyond the batch wait for the next. If a user needs its own request, others wait.
+    its lookup; writes beyond the batch wait for the next. If a user needs its own request, the
+    others wait.
     """
     plans = [(entry, decide(entry)) for entry in entries]
     reads = _reads(plans)
@@ -136,7 +137,7 @@ def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:
 
 
 def _imports(writes: list[Step]) -> tuple[list[Step], dict[str, Command]]:
-    """The steps, of which quiet users' share import commands, and these commands."""
+    """The steps, those of quiet users with shared import commands, and these commands."""
     quiet = [
         (step, step.plan.command)
         for step in writes
@@ -145,7 +146,8 @@ def _imports(writes: list[Step]) -> tuple[list[Step], dict[str, Command]]:
     steps = {step.entry.user_id: step for step in writes}
     commands: dict[str, Command] = {}
     for start in range(0, len(quiet), quiet_import.LEADS_MAX):
-        group, key = quiet[start : start + quiet_import.LEADS_MAX], f"import{start}"
+        group = quiet[start : start + quiet_import.LEADS_MAX]
+        key = f"import{start}"
         commands[key] = quiet_import.import_all([create for _, create in group])
         for position, (step, _) in enumerate(group):
             steps[step.entry.user_id] = replace(step, keys=(key,), position=position)

@@ -45,7 +45,9 @@ def lead_batch(queue: WorkQueue) -> Iterator[str | None]:
 
 
 def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
-    """Lease the users of the next call as the batch leader; none if all of them must wait.
+    """Wait for users and for a token, then lease the users; none if all of them must wait.
+
+    For the batch leader, whose name is `leader`.
 
     Raises:
         QueueDown: Redis can't be reached.
@@ -70,7 +72,8 @@ def _linger(queue: WorkQueue, limit: int) -> None:
     """Wait until the batch is full, at most LINGER_S; return at once for a single user."""
     started_at = time.monotonic()
     while True:
-        waited_s, depth = time.monotonic() - started_at, queue.depth()
+        waited_s = time.monotonic() - started_at
+        depth = queue.depth()
         is_single = depth.due <= 1 and not depth.is_busy
         if is_single or depth.due >= limit or waited_s >= LINGER_S:
             return

@@ -34,7 +34,7 @@ MAX_ATTEMPTS = len(RETRY_DELAYS_MS) + 1
 REFUSED_DELAY_MS = 1000
 #: Interval of lookups for a lost create while it may still run.
 LOOKUP_RETRY_MS = 5000
-#: `delay_ms` of a user that is due before all waiting ones: what was read may be used only briefly.
+#: Negative: the user is due before all waiting ones, since what was read may be used only briefly.
 AHEAD_MS = -600_000
 
 
@@ -176,7 +176,7 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
     is_same_stage = lead.stage == entry.state.stage
     fields: Fields = {
         **dump_last_applied(lead.last_applied(entry.state, entry.last_applied), entry.last_applied),
-        "agreed_order": 0,
+        "agreed_order": 0,  # so that the next plan compares the lead with the desired state
         "epoch": entry.redis_epoch,
         "vanished": "",
         # A stage that was applied before and differs now was set by a person in the CRM.
@@ -197,7 +197,7 @@ def lookup_done(entry: Entry) -> Fields:
 def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
     """As `settle_lookup`, for a lead that was found by its id alone.
 
-    A message may claim any lead, by mistake or by malice. One without an origin is the user's if it
+    A message may claim any lead, by mistake or malice. A lead without an origin is the user's if it
     has a name or phone of the user, current or of a pending event, or was last applied for it.
     """
     if lead is None:
@@ -215,7 +215,7 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
 def reject_claimed_lead(entry: Entry, reason: str, taken_lead_id: int | None = None) -> Settlement:
     """Fail the events and drop the claimed lead; a later event without a claim creates one.
 
-    `taken_lead_id`: the claimed lead, if it belongs to another; the ledger then drops it, too.
+    `taken_lead_id`: the claimed lead, if it is another user's; the ledger then drops it, too.
     """
     events = tuple(event.after_failure(Rejected(reason), taken_lead_id) for event in entry.events)
     return Settlement(entry, {"agreed": "", "hint": "", "doubt": 1}, events)
@@ -227,7 +227,7 @@ def defer(entry: Entry, wait_ms: int) -> Settlement:
 
 
 def settle_inconclusive(entry: Entry) -> Settlement:
-    """Settle a shared lookup after which a lead may exist or not: the next is for this user."""
+    """Settle a shared lookup after which a lead may exist or not: repeat it for this user alone."""
     return Settlement(entry, _OWN_REQUEST)
 
 

@@ -52,7 +52,7 @@ def settle(
         if without_field := refusals.settle(entry, step.plan, error, check):
             return without_field
         if check.is_outdated and refusals.may_concern(entry, step.plan, error):
-            # The next attempt, or the relay's, knows the fields that the new map names.
+            # By the next attempt, or after a republication, the new map has been checked.
             error = Unavailable(error.detail, code=error.code)
         is_write = isinstance(step.plan, Write)
         if entry.erased:
@@ -60,6 +60,7 @@ def settle(
         settle_error = erasure.settle_failure if entry.erased else settle_failure
         settlement = settle_error(entry, error, now_ms, is_write=is_write)
         return replace(settlement, error=error).with_attempt(now_ms, error.detail)
+    # No call was needed.
     return erasure.settle_done(entry) if entry.erased else settle_applied(entry, None)
 
 

@@ -41,14 +41,17 @@ __all__ = [
     "check_webhook",
     "circuit_breaker",
     "claim_probe",
+    "claim_requested_probe",
     "crm_mode",
     "operating_budget",
     "portal_client",
     "probe",
     "probe_if_due",
+    "probe_or_raise",
     "quiet_import",
     "reachability",
     "react",
+    "request_probe",
     "token_bucket",
     "wait_for_token",
     "worker_heartbeats",
@@ -58,6 +61,8 @@ log = structlog.get_logger()
 
 #: Bitrix24's code for a method that has used up its operating budget; the others continue.
 METHOD_LIMIT = "OPERATION_TIME_LIMIT"
+#: How long a request for a probe waits for a job, in ms.
+_PROBE_REQUEST_TTL_MS = 60_000
 #: The cheapest commands that show whether the portal accepts calls.
 _PROBE = {"user": Command("profile", {}), "mode": modes.COMMAND}
 
@@ -97,7 +102,7 @@ def portal_client() -> PortalClient:
 
 @per_process
 def _client_of() -> Callable[[str], PortalClient]:
-    """Returns the client of a webhook; keeps that of the current one."""
+    """A function that returns the client of a webhook, and keeps the last one that it made."""
     return lru_cache(maxsize=1)(_RecordingClient)
 
 
@@ -172,7 +177,7 @@ def request_probe() -> None:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    client().set(f"{work_queue().prefix}probe_wanted", 1, px=60_000)
+    client().set(f"{work_queue().prefix}probe_wanted", 1, px=_PROBE_REQUEST_TTL_MS)
 
 
 @reachable()

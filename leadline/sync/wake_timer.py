@@ -47,7 +47,8 @@ class WakeTimer:
     def start(self) -> None:
         """Wait until the webhook is valid and Redis accepts writes, then begin the rounds.
 
-        Without a webhook a worker would only fail jobs, and RQ registers a worker only once.
+        Without a webhook a worker would only fail jobs; without Redis it would not be registered,
+        which RQ does only at the start.
         """
         while not (self._check_webhook() and self._try_heartbeat()):
             self.rounds.beat()
@@ -61,7 +62,7 @@ class WakeTimer:
             self._stop.wait(self._round() if self._check_webhook() else ROUND_S)
 
     def _round(self) -> float:
-        """One round; returns the seconds until the next."""
+        """Record a heartbeat, wake, trim; returns the seconds until the next round."""
         wait_s = ROUND_S
         try:
             portal_session.worker_heartbeats().beat(self._worker, self._site)
@@ -101,8 +102,12 @@ class WakeTimer:
 
 
 def wake_if_due() -> float:
-    """Enqueue a job for due users or a due probe; returns the seconds until the next round."""
-    depth, outage = work_queue().depth(), portal_session.circuit_breaker().restore_and_read()
+    """Enqueue a job for due users or a due probe; returns the seconds until the next round.
+
+    Also sets the gauges of the work queue and of the portal.
+    """
+    depth = work_queue().depth()
+    outage = portal_session.circuit_breaker().restore_and_read()
     metrics.DUE.set(depth.due)
     metrics.set_paused(outage)
     metrics.set_unreachable(portal_session.reachability().outage())

@@ -26,7 +26,9 @@ class CircuitBreaker:
     """Shared by all workers of a portal, through Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._key, self._resumed_at_key = f"{prefix}paused", f"{prefix}resumed"
+        self._key = f"{prefix}paused"
+        #: The key with the time at which an operator last resumed calls.
+        self._resumed_at_key = f"{prefix}resumed"
         self._record = OutageRecord(client, self._key)
         self._restore_and_read = script(client, "restore_hold", "restore_and_read")
         self._hold = script(client, "hold")

@@ -16,7 +16,7 @@ class PutResult(Enum):
     TOO_OLD = -1
     #: The caller has claimed the wake-up and must enqueue a job.
     WAKE_UP_CLAIMED = 0
-    #: A worker will lease it without another job.
+    #: A worker will lease the user without another job.
     WAKE_UP_NOT_NEEDED = 1
 
 
@@ -40,7 +40,7 @@ class EnqueueRequest:
     is_lookup_requested: bool = False
     #: An operator decided to create a lead without searching for duplicates.
     creates_anyway: bool = False
-    #: Its lead is created without starting robots, if the portal supports that.
+    #: The user's lead is created without starting robots, if the portal supports that.
     is_quiet: bool = False
     #: The user was erased: the entry forgets the person.
     is_erasure: bool = False

@@ -10,5 +10,8 @@ def prefix(portal: str) -> str:
 
 
 def wakeup_keys(prefix: str) -> list[str]:
-    """The keys by which scripts know whether a worker is about to lease: leader, wake-up."""
+    """The keys by which scripts know whether a worker is about to lease: leader, wake-up.
+
+    In Redis they keep the names of earlier releases.
+    """
     return [f"{prefix}gatherer", f"{prefix}called"]

@@ -25,6 +25,7 @@ class Outage:
     reason: str
     #: The kind of outage (`reachability.KINDS`), or an error code of ours or of Bitrix24.
     code: str
+    #: 0 during a manual hold, which sends no probes.
     next_probe_at: float
     #: Redis' clock at the time of the read.
     now: float
@@ -38,7 +39,7 @@ class Outage:
 
 
 class OutageRecord:
-    """The record of one kind of outage; all workers of a portal share it."""
+    """The record of the current outage under one key; all workers of a portal share it."""
 
     def __init__(self, client: redis.Redis, key: str) -> None:
         self._key = key

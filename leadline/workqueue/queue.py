@@ -85,7 +85,7 @@ class WorkQueue(QueueView):
         return result
 
     def put_all(self, requests: Sequence[EnqueueRequest]) -> list[PutResult]:
-        """Put events into their users' entries.
+        """Put events into their users' entries; returns a result for each.
 
         Raises:
             QueueDown: Redis can't be reached; whether the events were put is unknown.
@@ -246,6 +246,7 @@ def work_queue() -> WorkQueue:
 
 
 def _settle_args(settlement: Settlement, *, release: bool) -> dict[str, Any]:
+    """The settlement for settle.lua, where an empty text deletes an event or a field."""
     return lua.without_none(
         {
             "user": str(settlement.entry.user_id),

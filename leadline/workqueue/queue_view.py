@@ -94,8 +94,8 @@ class QueueView:
             pipe.zmscore(self._due, users)
             pipe.zmscore(self._leases, users)
             *results, due, leased = pipe.execute()
-        # A user that is leased or released between these two reads may seem neither due nor leased:
-        # its events are then republished, which is harmless.
+        # A user that is leased or released between the last two reads may seem neither due nor
+        # leased: its events are then republished, which is harmless.
         return [
             bool(is_pending and has_state) and (due_at is not None or lease is not None)
             for is_pending, has_state, due_at, lease in zip(

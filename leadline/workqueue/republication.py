@@ -1,7 +1,7 @@
 """Which events the relay republishes, as far as the work queue knows.
 
-The relay republishes unanswered events, except those that are pending in the work queue, and the
-open events of users for which Redis may have lost a newer event.
+The relay republishes unanswered events, except those that are pending in the work queue. It also
+republishes the open events of users for whom Redis may have lost a newer event.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,10 +61,11 @@ class PendingEvents:
 
 
 def make_outdated_due(make_due: Callable[[Sequence[int]], None]) -> None:
-    """Have the open events republished whose users may be outdated in Redis.
+    """Have the open events republished of users whose entries in Redis may be outdated.
 
-    Redis has lost its last writes, which may have been newer. `make_due` makes the open events of
-    these users due for the relay. If Redis can't be reached, a later run does it.
+    Redis has lost its last writes, which may have been newer than those entries. `make_due` makes
+    the open events of these users due for the relay. If Redis can't be reached, a later run does
+    it.
 
     Raises:
         DatabaseDown: Postgres can't be reached; the rest is republished by a later run.

@@ -1,7 +1,7 @@
 """The wake-up: decides whether a producer must enqueue an RQ job.
 
-It must only if no worker is about to lease its user: no batch leader is filling a batch (it will
-lease all users that are due by then), and no job of the last second still waits for a worker.
+It must do so only if no worker is about to lease its user: no batch leader is filling a batch (it
+will lease all users that are due by then), and no job of the last second still waits for a worker.
 """
 
 import redis

@@ -27,7 +27,7 @@ class WorkerHeartbeats:
 
     @reachable()
     def beat(self, worker: str, site: str = "") -> None:
-        """Record a heartbeat of this worker, and the address of its portal's site."""
+        """Record a heartbeat of this worker, and the address of its portal's site if known."""
         now = time.time()
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.zadd(self._key, {worker: now})

@@ -35,6 +35,7 @@ def surplus(url: str) -> list[str] | None:
 
 
 def _tags(parameters: pika.URLParameters) -> list[str] | None:
+    """All tags of the login, by the API of this node; None if the API does not tell."""
     credentials = _credentials(parameters)
     pair = f"{credentials.username}:{credentials.password}".encode()
     headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}

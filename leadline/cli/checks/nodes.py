@@ -17,7 +17,10 @@ _MASTERS = (redis_nodes.MASTER, redis_nodes.UNGUARDED_MASTER)
 
 
 def postgres(url: str) -> Iterator[Check]:
-    """Check each server, that one accepts writes, and whether its commits wait for a standby."""
+    """Check each server, and that exactly one accepts writes.
+
+    Also whether connections lead to that one, and whether its commits wait for a standby.
+    """
     all_servers = servers(url)
     if len(all_servers.options) == 1:
         return

@@ -39,7 +39,10 @@ def postgres() -> tuple[str, list[str]]:
 
 @reachable()
 def redis_() -> tuple[str, list[str]]:
-    """The same for Redis; before Redis 7, which reports it, `default` may run every command."""
+    """The login's name at Redis, and the commands it may run that Leadline does not need.
+
+    Redis reports them since version 7; before, `default` counts as allowed to run every command.
+    """
     try:
         name = str(client().acl_whoami())
     except redis.exceptions.NoPermissionError:

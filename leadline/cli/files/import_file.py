@@ -88,6 +88,7 @@ class File:
         file.seek(0)
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         names = reader.fieldnames = [unescape(name) for name in reader.fieldnames or []]
+        # A column of external ids is required only if --map names it.
         is_mapped = self._columns["external_id"] != "external_id"
         optional = {"stage"} if is_mapped else {"stage", "external_id"}
         optional |= {name for name, field in self._further.items() if not field.required}
@@ -193,7 +194,7 @@ class RejectedFile:
         if self._is_json:
             self._file.write(orjson.dumps(row).decode() + "\n")
             return
-        row.pop("None", None)  # cells beyond the header
+        row.pop("None", None)  # cells beyond the header, which csv keeps under None
         row = {escape(name): escape(value) for name, value in row.items()}
         if self._writer is None:
             self._writer = csv.DictWriter(self._file, list(row))

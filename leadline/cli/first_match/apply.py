@@ -49,13 +49,15 @@ def apply(
         what = ", ".join(f"{kind} {number}" for kind, number in remaining.items() if number)
         confirm(f"Apply plan {plan.id} ({what})?", yes=yes)
     trace_context.begin()
-    entered, changed = 0, list[int]()
+    entered = 0
+    changed = list[int]()
     with audit.recorded("apply plan", plan=plan.id) as record, progress_bar() as bar:
         task = bar.add_task("users", total=sum(remaining.values()))
         for step in applying.steps(plan, quiet=quiet):
             entered += len(step.entered)
             changed += step.changed
             bar.update(task, advance=len(step.entered) + len(step.changed))
+        # `asked`: the name of earlier releases.
         record.update(asked=entered, changed=len(changed))
     if json:
         print_json({"plan": plan.id, "entered": entered, "changed": changed})

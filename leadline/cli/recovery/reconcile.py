@@ -53,8 +53,9 @@ class _Reconciliation:
             return
         self.position = Position(stored["walk"], stored["after"])
         self.counts.update(stored["counts"])
+        entity = "user" if self.position.walk == "users" else "lead"
         print_note(
-            f"continuing after {self.position.walk[:-1]} {self.position.after};"
+            f"continuing after {entity} {self.position.after};"
             f" --restart starts over ({self._checkpoint.path})"
         )
 
@@ -137,6 +138,7 @@ def reconcile(
     with ExitStack() as stack:
         if repair:
             record = stack.enter_context(audit.recorded("repair leads", stages=stages))
+            # Recorded also if the run is interrupted.
             stack.callback(lambda: record.update(asked=run.counts["asked_again"]))
         _scan(run, stack.enter_context(progress_bar()))
     checkpoint.delete()
@@ -155,6 +157,7 @@ def _scan(run: _Reconciliation, bar: Progress) -> None:
 
 
 def _seen_users(counts: Counter[str]) -> int:
+    """How many users were compared: all that was counted, but foreign leads and repairs."""
     return sum(counts.values()) - counts["foreign"] - counts["asked_again"]
 
 

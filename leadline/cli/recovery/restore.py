@@ -60,7 +60,7 @@ def restore(
         raise RestoreRefused(f"{dump} is not a dump of Leadline: it has no table events")
     _check_unused()
     confirm("Replace all users and events by those of the dump?", yes=yes)
-    database().close()  # or it would wait for our own connection
+    database().close()  # or pg_restore would wait for our own connection
     _run(pg_restore, *_OPTIONS, f"--dbname={_without_password(url)}", str(dump), url=url)
     print_note(f"restored: {dump}")
     print_note(f"schema: revision {migrate(url)}")

@@ -59,7 +59,7 @@ def run(command: Callable[[], object]) -> int:
     """Run a command and report its error, if any; returns its exit code."""
     is_json = "--json" in sys.argv[1:]
     try:
-        code = command()
+        exit_code = command()
     except TyperException as error:
         if not is_json and hasattr(error, "show"):
             error.show()
@@ -69,7 +69,7 @@ def run(command: Callable[[], object]) -> int:
         raise  # not a failure: the reader closed the pipe
     except _expected() as error:
         return report(failure_of(error), is_json=is_json)
-    return code if isinstance(code, int) else 0
+    return exit_code if isinstance(exit_code, int) else 0
 
 
 def report(failure: Failure, *, is_json: bool) -> int:
@@ -87,29 +87,30 @@ def failure_of(error: BaseException) -> Failure:
 
     from leadline.runtime.postgres.pool import StatementError  # noqa: PLC0415 - the same
 
-    message, code = str(error), UNAVAILABLE
-    name = _snake_case(type(error).__name__)
+    code = _snake_case(type(error).__name__)
+    message = str(error)
+    exit_code = UNAVAILABLE
     match error:
         case InvalidRequest():
-            name, code = "wrong_usage", WRONG_USAGE
+            code, exit_code = "wrong_usage", WRONG_USAGE
         case NotConfirmed() | Abort():
-            name, code = "not_confirmed", WRONG_USAGE
+            code, exit_code = "not_confirmed", WRONG_USAGE
             message = message or str(NotConfirmed())
         case UserNotFound() | UserErased() | PathNotFound() | IdNotFound():
-            code = FINDINGS
+            exit_code = FINDINGS
         case OSError():
-            name, code = "file_error", WRONG_USAGE
+            code, exit_code = "file_error", WRONG_USAGE
             message = f"{error.filename}: {error.strerror}" if error.filename else message
         case QueueDefect():
             message = "Redis can't be reached"
         case ValidationError():
-            name, message = "invalid_settings", _settings_text(error)
+            code, message = "invalid_settings", _settings_text(error)
         case StatementError():
             is_outdated = error.code in _SCHEMA_MISSING
-            name = "schema_outdated" if is_outdated else "statement_rejected"
+            code = "schema_outdated" if is_outdated else "statement_rejected"
             hint = f": run `{_MIGRATE}`" if is_outdated else ""
             message = f"Postgres rejected the statement ({error}){hint}"
-    return Failure(name, message, code)
+    return Failure(code, message, exit_code)
 
 
 def _expected() -> tuple[type[BaseException], ...]:

@@ -76,7 +76,7 @@ def show(
 
 
 def _reveal(user: dict[str, Any]) -> None:
-    """Put the values into the user's calls."""
+    """Replace the user's masked calls by unmasked ones, and record that in the audit trail."""
     user_id = UserId(user["id"])
     with audit.recorded("read what was sent", user_ids=[user_id]) as record:
         calls_by_event = {
@@ -112,7 +112,7 @@ def _local(moment: str | None) -> datetime | None:
 
 
 def _sync_facts(sync: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """The outcome; the reason and the times of retries are in the sentence."""
+    """The outcome of the last write; when it is retried, the sentence of `_reason` says."""
     names = ("status", "reason", "attempts", "bitrix_lead_id", "version")
     return [(name, sync[name]) for name in names if sync[name] is not None]
 
@@ -134,6 +134,6 @@ def _system(sync: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def _cell(event: Mapping[str, Any], name: str) -> object:
-    # An operator's resync is stored as an update that changes nothing.
+    # A resync is stored as an update that changes no field: `changed` begins with `look`.
     is_resync = name == "action" and event["changed"].startswith("look")
     return "resync" if is_resync else event[name]

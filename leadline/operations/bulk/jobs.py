@@ -20,7 +20,7 @@ from leadline.operations.bulk.steps import Kind, Selection, Step
 from leadline.runtime.postgres.pool import Row, StatementError, database
 from leadline.runtime.telemetry import trace_context
 
-__all__ = ["Selection"]
+__all__ = ["Selection"]  # exported again, for those that begin jobs
 
 #: Kinds of jobs on users, which need no RabbitMQ, and of jobs on dead letters, which do.
 USER_KINDS: tuple[Kind, ...] = ("resync",)
@@ -30,6 +30,7 @@ ALL_KINDS = USER_KINDS + DEAD_LETTER_KINDS
 CLAIM_S = 60
 #: Pause of a job after a failed step.
 PAUSE_S = 5
+#: Number of newest jobs that are listed.
 LIST_MAX = 20
 #: Number of newest jobs whose outcome is counted.
 OUTCOMES_MAX = 3
@@ -110,7 +111,8 @@ def advance(kinds: Iterable[Kind] = USER_KINDS, budget_s: float = 1.0) -> int:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    until, done = time.monotonic() + budget_s, 0
+    until = time.monotonic() + budget_s
+    done = 0
     while time.monotonic() < until:
         rows = database().run(_CLAIM, kinds=list(kinds), claim_s=CLAIM_S)
         if not rows:
@@ -174,8 +176,10 @@ def _run_steps(job: Row, until: float) -> int:
 
     Returns how many users or letters are done.
     """
-    selection, done = Selection.model_validate_json(job["selection"]), 0
-    cursor, problem = job["cursor"], None
+    selection = Selection.model_validate_json(job["selection"])
+    cursor = job["cursor"]
+    done = 0
+    problem = None
     while True:
         try:
             step = steps.run(job["kind"], selection, cursor, job["total"])

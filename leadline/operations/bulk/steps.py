@@ -1,8 +1,9 @@
 """The steps of bulk jobs: each handles a bounded number of users or dead letters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -97,12 +98,16 @@ def run(kind: Kind, selection: Selection, cursor: int, total: int) -> Step:
     if user_ids := selection.user_ids:
         part = user_ids[cursor : cursor + BATCH]
         cursor += len(part)
-        return Step(len(part), _resync(part), cursor, is_last=cursor >= len(user_ids))
+        return Step(
+            done=len(part), changed=_resync(part), cursor=cursor, is_last=cursor >= len(user_ids)
+        )
     ids = failed_users.ids(selection.failed, BATCH, cursor)
-    return Step(len(ids), _resync(ids), ids[-1] if ids else 0, is_last=len(ids) < BATCH)
+    last_id = ids[-1] if ids else 0
+    return Step(done=len(ids), changed=_resync(ids), cursor=last_id, is_last=len(ids) < BATCH)
 
 
-def _resync(user_ids: Any) -> int:
+def _resync(user_ids: Sequence[int]) -> int:
+    """Resync these users; returns how many did not wait already."""
     return resync_users(user_ids)[0] if user_ids else 0
 
 
@@ -110,10 +115,11 @@ def _handle_dead_letters(kind: Kind, selection: Selection, cursor: int, total: i
     from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - users' jobs need no AMQP
     from leadline.operations import dead_letters  # noqa: PLC0415 - users' jobs need no AMQP
 
+    # At least 1: look for dead letters beyond those that were counted, too.
     remaining = max(1, total - cursor)
     number, _ = dead_letters.apply(
         selection.letters, Decision(kind), at_most=LETTERS_MAX, at_least=min(remaining, LETTERS_MAX)
     )
     # More dead letters than were counted may be selected by now: only a step that is not full ends.
     is_last = number == 0 or (number < LETTERS_MAX and number >= remaining)
-    return Step(number, number, cursor + number, is_last=is_last)
+    return Step(done=number, changed=number, cursor=cursor + number, is_last=is_last)

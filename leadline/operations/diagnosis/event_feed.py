@@ -57,6 +57,7 @@ class EventFeed:
         self._of_user = "" if user_id is None else _OF_USER
         self._params = {} if user_id is None else {"user_id": user_id}
         self._page = PAGE
+        # Both are ordered sets: steps that were reported, and open events that await their confirm.
         self._reported: dict[tuple[str, str, datetime], None] = {}
         self._awaited: dict[str, None] = {}
         #: The feed has not caught up yet: poll again at once.
@@ -102,16 +103,18 @@ class EventFeed:
         return database().run(sql, limit=self._page, **key, **self._params)
 
     def _continue_after(self, until: datetime, now: datetime, *, is_behind: bool) -> None:
+        """Set where the next poll begins, and forget the oldest steps."""
         begin = until if is_behind else max(self._since, now - OVERLAP)
         # A full page whose rows all have the same time would be read forever.
         is_stuck = is_behind and begin - self._read_from < timedelta(milliseconds=1)
         self._page = self._page * 2 if is_stuck else PAGE
-        self._read_from, self.is_behind = begin, is_behind
+        self._read_from = begin
+        self.is_behind = is_behind
         _drop_oldest(self._awaited, AWAITED_MAX)
         _drop_oldest(self._reported, REPORTED_MAX)
 
     def _new_steps_until_confirm(self, row: Row) -> Iterator[Step]:
-        """Report the new steps of an event up to its confirm, and await the confirm if it lacks."""
+        """Report the new steps of an event up to its confirm; await a confirm that is missing."""
         if row["published_at"] is None and row["state"] == "open":
             self._awaited[row["event_id"]] = None
         else:
@@ -126,7 +129,7 @@ class EventFeed:
             yield step | outcome
 
     def _report_once(self, row: Row, step: str, taken_at: datetime | None) -> Iterator[Step]:
-        """The step, unless it was not taken yet, before `since`, or was reported before."""
+        """The step, unless it was not taken yet, was taken before `since`, or was reported."""
         if taken_at is None or taken_at < self._since:
             return
         key = (row["event_id"], step, taken_at)
@@ -136,7 +139,7 @@ class EventFeed:
 
 
 def _step(row: Row, step: str, taken_at: datetime) -> Step:
-    # An operator's resync is stored as an update that changes nothing.
+    # A resync is stored as an update that changes no field: `changed` begins with `look`.
     action = "resync" if row["changed"].startswith("look") else row["action"]
     names = ("event_id", "user_id", "version", "caller")
     fields = {name: row[name] for name in names}

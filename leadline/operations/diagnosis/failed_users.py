@@ -67,7 +67,7 @@ class FailedFilter:
     reason_ids: tuple[str, ...] = ()
 
     def filters(self, settled_at: str) -> list[Filter]:
-        """The restrictions as filters; the time of the failure is the given expression."""
+        """The restrictions as filters; `settled_at` is the SQL of the time of the failure."""
         restrictions = []
         if self.since:
             since = f"{settled_at} >= CAST(:since AS timestamptz)"

@@ -91,7 +91,8 @@ def _only_of_erased(letters: list[_LetterIds]) -> dict[str, int]:
     return {
         letter.id: user_id
         for letter in letters
-        if (user_id := by_message.get(letter.message_id, letter.user_id)) in erased and user_id
+        if (user_id := by_message.get(letter.message_id, letter.user_id)) is not None
+        and user_id in erased
     }
 
 

@@ -63,7 +63,10 @@ def _apply(plan: Plan, batch: Sequence[StoredLine], attributes: Sequence[str]) -
 
 
 def _candidates(users: Sequence[UserSnapshot], batch: Sequence[StoredLine]) -> Candidates:
-    """The candidates that the portal finds now, and the plan's: a full read finds more phones."""
+    """The candidates that the portal's search finds now, and those of the plan.
+
+    The plan has read all leads, and finds phones that the search misses.
+    """
     candidates = comparison.find_in_portal(users)
     lead_ids = {lead_id for line in batch for lead_id in line["lead_ids"]}
     contact_ids = {contact_id for line in batch for contact_id in line["contact_ids"]}

@@ -28,7 +28,7 @@ class Candidates:
 def lines_of(
     users: Sequence[UserSnapshot], find: Callable[[Sequence[UserSnapshot]], Candidates]
 ) -> dict[int, Line | None]:
-    """The line of each user, by id; None if it is linked.
+    """The line of each user, by id; None if nothing would be written.
 
     `find` finds leads and contacts by phones and e-mails of the users that have no lead.
 

@@ -28,6 +28,7 @@ class Line:
 
     kind: Kind
     user_id: int | None
+    #: Version of the user that was compared; 0 without a user.
     version: int = 0
     #: The lead that would be written.
     lead_id: int | None = None

@@ -42,7 +42,7 @@ def steps(plan: Plan) -> Iterator[Plan]:
 def _read_leads(after: int) -> Progress:
     page = scan.fetch_next_pages(after, _read_all, leads.list_all_after)
     if not page:
-        return Progress("contacts" if finds_contacts() else "users", 0)
+        return Progress("contacts" if finds_contacts() else "users", position=0)
     last = page[-1].lead_id
     free = [lead for lead in page if lead.is_free]
     return Progress(
@@ -66,7 +66,7 @@ def _lines_without_user(page: Sequence[FoundLead]) -> list[Line]:
 def _read_contacts(after: int) -> Progress:
     page = scan.fetch_next_pages(after, _read_all, duplicates.list_contacts_after)
     if not page:
-        return Progress("users", 0)
+        return Progress("users", position=0)
     last = page[-1].lead_id
     return Progress("contacts", last, contacts=len(page), keys=_keys(page), entity="contact")
 
@@ -78,7 +78,7 @@ def _keys(entities: Sequence[FoundLead]) -> list[tuple[int, int]]:
 def _compare_users(plan: Plan) -> Progress:
     users = snapshots.after(plan.position, scan.USERS_PER_CALL)
     if not users:
-        return Progress("done", 0)
+        return Progress("done", position=0)
 
     def find(users: Sequence[UserSnapshot]) -> Candidates:
         keys = {key for user in users for key in match_keys.of_user(user)}

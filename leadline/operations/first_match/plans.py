@@ -143,7 +143,7 @@ def begin() -> Plan:
 
 
 def find(plan_id: int | None = None) -> Plan | None:
-    """This plan, or the newest.
+    """The plan with this id, by default the newest; None if there is none.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -79,7 +79,7 @@ def _run_requests(request: Callable[[], Any] | None) -> None:
             completion = _Completion(Context().run(request))
         except Exception as error:  # noqa: BLE001 - raised by `spawn`
             completion = _Completion(error=error)
-        request = None  # a body may be large
+        request = None  # an idle greenlet must not keep a large body alive
         request = getcurrent().parent.switch(completion)
 
 
@@ -182,6 +182,7 @@ class Semaphore:
     def __exit__(self, *_: object) -> None:
         if not in_greenlet():
             return
+        # The place passes to the first that still waits.
         while self._waiting:
             if resolve(self._waiting.popleft()):
                 return

@@ -56,6 +56,7 @@ class Key:
     expires_at: float = math.inf
     #: The entry contains the key itself.
     is_plain: bool = False
+    #: The entry names its scopes.
     has_scopes: bool = True
     #: Why the entry is invalid; "" if it is valid.
     defect: str = ""
@@ -108,7 +109,8 @@ def create(name: str, scopes: frozenset[str], days: int | None) -> tuple[str, st
     """
     key = _KEY_PREFIX + secrets.token_urlsafe(32)
     expires = NEVER if days is None else f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
-    scope_list, digest = ",".join(sorted(scopes)), digest_of(key.encode()).hex()
+    scope_list = ",".join(sorted(scopes))
+    digest = digest_of(key.encode()).hex()
     entry = f"{name}:{scope_list}:{key[:_PREFIX_LENGTH]}:{expires}:{digest}"
     if defect := parse(entry).defect:
         raise ValueError(defect)
@@ -137,6 +139,7 @@ def weakness(key: str) -> str:
 
 
 def _bits(key: str) -> float:
+    """The entropy of a key, if its characters are random ones of its alphabet."""
     used = set(key)
     if len(used) < _MIN_DISTINCT:
         return 0
@@ -147,6 +150,7 @@ def _bits(key: str) -> float:
 
 
 def _plain(key: str, name: str = "") -> Key:
+    """A key that its entry contains; "" as the name: the beginning of its hash."""
     digest = digest_of(key.encode())
     name = name or digest.hex()[:16]
     return Key(name, frozenset(), prefix_of(key), digest, is_plain=True, defect=weakness(key))
@@ -163,6 +167,7 @@ def _hashed(name: str, prefix: str, expires: str, digest: str) -> Key:
 
 
 def _end_of(day: str) -> float:
+    """The end of this day (UTC) in unix seconds."""
     if not _DAY.fullmatch(day):  # `fromisoformat` accepts other formats, too
         raise ValueError(day)
     return (datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
@@ -180,4 +185,4 @@ def _with_scopes(key: Key, scopes: str) -> Key:
 
 
 def _invalid(defect: str) -> Key:
-    return Key("", frozenset(), "", b"", defect=defect)
+    return Key(name="", scopes=frozenset(), prefix="", digest=b"", defect=defect)

@@ -71,11 +71,11 @@ def authenticate(authorization: str | None, scope: Scope) -> str:
     if not entries:
         refusals.record("unknown_key", prefix=api_keys.prefix_of(key))
         raise Forbidden
-    valid = [key for key in entries if not key.is_expired]
+    valid = [entry for entry in entries if not entry.is_expired]
     if not valid:
         refusals.record("expired_key", prefix=entries[0].prefix, caller=entries[0].name)
         raise ExpiredKey
-    name = next((key.name for key in valid if scope in key.scopes), None)
+    name = next((entry.name for entry in valid if scope in entry.scopes), None)
     if name is None:
         refusals.record("missing_scope", prefix=valid[0].prefix, caller=valid[0].name)
         raise MissingScope(scope)

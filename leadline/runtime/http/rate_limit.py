@@ -23,7 +23,8 @@ class RateLimiter:
         self._per_s = per_s
         self._burst = burst
         self._lock = threading.Lock()
-        # Bounded, since callers are names of our keys.
+        # When the bucket of each caller is full again (time.monotonic). Callers are names of our
+        # keys, so there are not many.
         self._full_at: dict[str, float] = {}
 
     def acquire(self, caller: str) -> None:
@@ -46,6 +47,7 @@ class RateLimiter:
         self._take(caller, writes - 1, needed=min(writes, self._burst) - 1)
 
     def _take(self, caller: str, tokens: int, *, needed: int) -> None:
+        """Take `tokens` if `needed` of them are available; the others are borrowed."""
         if not self._per_s:
             return
         now = time.monotonic()

@@ -44,7 +44,7 @@ class _Recent:
         #: For refusals that are sent without a delay.
         self.undelayed = RateLimiter(per_s=1, burst=20)
         self.not_logged = 0
-        #: Used on the loop's thread only.
+        #: Number of responses that are delayed now; used on the loop's thread only.
         self.waiting = 0
 
 
@@ -88,7 +88,7 @@ async def delay(response: Response) -> Response:
 
 def _take_token(limiter: RateLimiter) -> bool:
     try:
-        limiter.acquire("")
+        limiter.acquire("")  # all callers share one bucket
     except TooManyRequests:
         return False
     return True

@@ -189,7 +189,7 @@ def sqlstate(error: DatabaseError) -> str:
 
 
 def fields(error: DatabaseError) -> dict[str, str]:
-    """https://www.postgresql.org/docs/current/protocol-error-fields.html."""
+    """The error's fields by https://www.postgresql.org/docs/current/protocol-error-fields.html."""
     return error.args[0] if isinstance(error.args[0], dict) else {}
 
 

@@ -38,7 +38,8 @@ def migrate(url: str, to: str | None = None) -> str:
         DatabaseDown: the database can't be reached.
         sqlalchemy.exc.SQLAlchemyError: a migration failed.
     """
-    target, current = to or newest(), _current_revision(url)
+    target = to or newest()
+    current = _current_revision(url)
     # Most starts find nothing to do, and need not import Alembic.
     return current if current is not None and current >= target else _upgrade(url, target)
 

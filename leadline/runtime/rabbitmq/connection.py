@@ -52,7 +52,7 @@ class Queue:
 
     name: str
     arguments: dict[str, Any]
-    #: Not published to: publishing continues without it.
+    #: A delay queue or a queue of dead letters: a publisher of events or replies needs none.
     is_auxiliary: bool = False
 
 

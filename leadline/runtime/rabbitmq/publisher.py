@@ -65,7 +65,7 @@ class Publisher:
         self._waiting: deque[Outgoing] = deque()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread = 0  # its id, if the loop is that of the requests
+        self._loop_thread = 0  # its id, if requests run on the loop; else 0
         self._thread: threading.Thread | None = None
         self._context = Context()  # not that of a request, since all requests share the publisher
         self._is_drain_scheduled = False

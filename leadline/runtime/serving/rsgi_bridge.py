@@ -86,6 +86,7 @@ def rsgi_app(
 
 
 def _call(app: App, environ: dict[str, Any]) -> _Response:
+    """Call the WSGI app; returns its complete response."""
     started: list[Any] = []
     chunks = app(environ, lambda status, headers, _error=None: started.extend((status, headers)))
     status, headers = started

@@ -87,7 +87,7 @@ def _load_function(folder: Path) -> Function:
 def _with_middleware(function: Function, name: str) -> App:
     app = limit_body(_wsgi_app(function), body_limit_of(function, settings().body_limit))
     if settings().auth == "off":
-        # Cold start: functions in use have authentication.
+        # Imported only here, for a quick cold start: functions in use have authentication.
         from leadline.runtime.serving.cross_site_middleware import refuse_cross_site  # noqa: PLC0415
 
         app = refuse_cross_site(app)

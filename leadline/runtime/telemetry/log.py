@@ -64,7 +64,7 @@ def _configure_libraries(processors: list[Any]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    # It logs a stack trace for each reconnect, which our own lines report already.
+    # pika logs a stack trace for each reconnect, which our own lines report already.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     logging.getLogger("rq.worker").addFilter(_has_exception)
     # Their warnings quote URLs.
@@ -100,7 +100,7 @@ class _Stdout:
         """Flush at once; in a greenlet, at the end of the loop iteration."""
         if not greenlets.in_greenlet():
             sys.stdout.flush()
-        elif len(self._buffer) == 1:
+        elif len(self._buffer) == 1:  # the first line of this iteration
             asyncio.get_running_loop().call_soon(self._write_buffer)
 
     def _write_buffer(self) -> None:

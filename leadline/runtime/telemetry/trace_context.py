@@ -33,7 +33,7 @@ def trace_from_headers(correlation_id: str | None, traceparent: str | None) -> T
         ids = f"{random.getrandbits(192):048x}"
         traceparent = f"00-{ids[:32]}-{ids[32:]}-01"
     if not correlation_id or not is_correlation_id(correlation_id):
-        correlation_id = traceparent[3:35]
+        correlation_id = traceparent[3:35]  # the trace id
     return Trace(correlation_id, traceparent)
 
 

@@ -77,7 +77,7 @@ class Span:
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def end(self, error: str = "", name: str = "", **attributes: str | int) -> None:
-        """End the span; `error` is a short description, "" for a success."""
+        """End the span; `error` describes a failure, "" is a success; `name` replaces its name."""
         from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - only if traces are on
 
         for key, value in attributes.items():

@@ -10,7 +10,7 @@ from leadline.workqueue.queue import WorkQueue
 def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[Settlement]]:
     """Claim the leads to which this request links users.
 
-    Returns the request without the users that may not be linked now, and their settlements.
+    Returns the request without the users that may not be linked now, and these users' settlements.
 
     Raises:
         QueueDown: Redis can't be reached.
@@ -21,6 +21,7 @@ def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[S
     # For each link: 0 if the lead was claimed, the time to wait while it can't be known whether
     # another user has it, None if another user has claimed it.
     waits_ms = queue.claim_leads(
+        # An update always has a lead id.
         [(step.entry.user_id, step.entry.known_lead_id or 0) for step in links],
         fresh_ms=rules.FRESH_MS,
     )
@@ -35,6 +36,7 @@ def claim(request: BatchRequest, queue: WorkQueue) -> tuple[BatchRequest, list[S
 
 
 def _is_link(step: Step) -> bool:
+    """Whether this step updates a lead without an origin, and so links the user to it."""
     is_update = isinstance(step.plan, Write) and not step.plan.is_create
     return is_update and step.entry.lacks_origin and not step.entry.erased
 

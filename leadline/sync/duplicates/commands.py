@@ -9,7 +9,7 @@ from leadline.bitrix24.lead_fields.contact_details import ContactDetails
 from leadline.settings import settings
 from leadline.workqueue.entries.entry import Entry
 
-#: Maximum number of leads or contacts that users share a `Read` of: fewer than a page.
+#: Maximum number of leads or contacts in a `Read` that users share: fewer than a page.
 READ_MAX = leads.PAGE - 1
 
 #: The commands of each user, by user id and key; a search's key ends in the kind of entity.
@@ -45,7 +45,7 @@ def find_commands(entries: Sequence[Entry]) -> CommandsByUser:
 
 
 def _find_groups(entries: Sequence[Entry], kind: Kind) -> Iterator[tuple[list[Entry], list[str]]]:
-    """The users that share a search, and the values to search for."""
+    """Groups of users that share a search, each with the values to search for."""
     searched = [
         (entry, values)
         for entry in entries
@@ -92,6 +92,7 @@ def _read_groups(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 
 def _ids(group: Sequence[Entry]) -> tuple[set[int], set[int]]:
+    """The ids of the leads and of the contacts found for these users."""
     searches = [entry.search for entry in group if entry.search]
     lead_ids = {lead_id for search in searches for lead_id in search.lead_ids}
     return lead_ids, {contact_id for search in searches for contact_id in search.contact_ids}

@@ -82,21 +82,26 @@ def settle_read(
     ]
     ids = tuple(lead.lead_id for lead in free)
     if len(free) > 1 and "hold" in settings().duplicates:
-        return _hold(entry, _reason(SEVERAL_LEADS, free, details), ids, ())
+        return _hold(entry, _reason(SEVERAL_LEADS, free, details), lead_ids=ids)
     if len(free) == 1 and finds_leads():
         linked = decide.settle_lookup(entry, free[0], now_ms)
         fields = linked.fields | {"search": replace(search, linked=ids[0]).dumps()}
         return replace(linked, fields=fields)
     matching = [contact for contact in contacts_read if contact.contact_details.matches(details)]
+    # Contacts are parsed as leads are: `lead_id` is the contact's id.
     contact_ids = tuple(contact.lead_id for contact in matching)
     if len(matching) > 1 and "hold" in settings().duplicates:
-        return _hold(entry, _reason(SEVERAL_CONTACTS, matching, details), (), contact_ids)
+        reason = _reason(SEVERAL_CONTACTS, matching, details)
+        return _hold(entry, reason, contact_ids=contact_ids)
     contact_id = contact_ids[0] if len(matching) == 1 else None
     return _due_at_once(entry, replace(search, is_read=True, contact_id=contact_id))
 
 
 def settle_taken(entry: Entry) -> Settlement:
-    """Settle a user whose lead is another's: search for another lead, or reject the claim of it."""
+    """Settle a user whose lead is another user's.
+
+    If a search found the lead, search for another one; if a message claimed it, reject the claim.
+    """
     lead_id = entry.known_lead_id
     search = entry.search
     if search is None or lead_id is None or search.linked != lead_id:
@@ -121,7 +126,11 @@ def _reason(text: str, entities: Sequence[FoundLead], details: ContactDetails) -
 
 
 def _hold(
-    entry: Entry, reason: str, lead_ids: tuple[int, ...], contact_ids: tuple[int, ...]
+    entry: Entry,
+    reason: str,
+    *,
+    lead_ids: tuple[int, ...] = (),
+    contact_ids: tuple[int, ...] = (),
 ) -> Settlement:
     """Hold the user for an operator: its events stay open in the ledger."""
 

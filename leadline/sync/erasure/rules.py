@@ -27,7 +27,7 @@ from leadline.workqueue.entries.settlement import AT_ONCE_MS, Settlement
 
 #: The value of an entry's field `erased` once its lead was deleted.
 DELETED = "deleted"
-#: `erased` of an entry whose portal refused to empty a field: it gets a neutral value.
+#: `erased` of an entry whose portal refused to empty a field: the next write has neutral values.
 NEUTRAL = "neutral"
 STILL_THERE = "the lead still has a name or phone after it was erased: does the CRM restore them?"
 LEAD_OF_OTHER = "lead {} belongs to another user or installation: nothing was erased there"
@@ -127,6 +127,7 @@ def settle_done(entry: Entry) -> Settlement:
     is_kept = settings().erase_lead == "keep"
     lead = entry.last_applied
     fields: Fields = {
+        # A lead that is kept has the person's data, which must not be stored here.
         "agreed": orjson.dumps({"lead_id": lead.lead_id}) if lead and is_kept else _agreed(lead),
         "agreed_order": entry.desired_seq,
         "agreed_stage_order": entry.desired_stage_seq,
@@ -192,4 +193,5 @@ def _last_applied(lead: FoundLead) -> str | bytes | int:
 
 
 def _agreed(lead: LastApplied | None) -> str | bytes | int:
+    """This last applied as stored; empty, which deletes the field, if there is no lead."""
     return dump_last_applied(lead, None)["agreed"] if lead else b""

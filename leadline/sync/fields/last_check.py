@@ -41,7 +41,7 @@ class FieldCheck:
     is_outdated: bool = False
 
 
-NO_CHECK = FieldCheck(0, "")
+NO_CHECK = FieldCheck(checked_at=0, digest="")
 
 
 class _Recent:
@@ -114,7 +114,7 @@ class ResyncProgress:
 
     #: What the check found: the digest of the map, and its misfits.
     result: str = ""
-    #: Id of the last user resynced; None: all are done.
+    #: Id of the last user resynced, 0 before the first; None: all are done.
     after: int | None = 0
 
 

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 #: Age at which a check is repeated; sooner after misfits, as an operator may be fixing them.
 MAX_AGE_S = 3600.0
 MAX_AGE_WITH_MISFITS_S = 300.0
-#: How often a process runs this.
+#: How often a process looks whether a check is due or requested.
 RUN_EVERY_S = 15.0
 
 _runs = Interval(RUN_EVERY_S)

@@ -19,7 +19,7 @@ Call = Callable[[dict[str, Command]], Mapping[str, Any]]
 
 
 def read(call: Call, mapping: FieldMap | None = None) -> dict[str, PortalField]:
-    """The fields by name; with a map, they also know which of its people the portal lacks.
+    """The fields by name; with a map, also which of its people the portal lacks.
 
     Raises:
         BitrixError: as `call`.

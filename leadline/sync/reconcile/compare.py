@@ -30,7 +30,7 @@ class Finding:
     fields: tuple[str, ...] = ()
     #: The stage was set in the CRM after ours had been applied.
     is_moved: bool = False
-    #: Version of the user that was compared.
+    #: Version of the user that was compared; 0 if none was.
     version: int = 0
     #: A resync of the user repairs it.
     is_repairable: bool = False
@@ -48,6 +48,7 @@ def compare(
     lead = own_leads[0]
     drifted = drifted_fields(user, lead)
     is_moved = "stage" not in drifted and lead.stage != user.stage
+    # The first that applies is the kind of the finding.
     applies: dict[Kind, bool] = {
         "doubled": len(own_leads) > 1,
         "unlinked": lead.lead_id != user.lead_id,
@@ -59,9 +60,9 @@ def compare(
         next(kind for kind, is_true in applies.items() if is_true),
         user.id,
         tuple(lead.lead_id for lead in own_leads),
-        drifted,
-        is_moved,
-        user.version,
+        fields=drifted,
+        is_moved=is_moved,
+        version=user.version,
         # A failed user whose lead is correct: a resync makes it `synced`.
         is_repairable=applies["drifted"] or applies["unlinked"] or user.status == "failed",
     )

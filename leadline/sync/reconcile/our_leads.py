@@ -15,6 +15,7 @@ from leadline.users import snapshots
 
 log = structlog.get_logger()
 
+#: Reason of the hold.
 UNKNOWN = (
     "the portal has leads of the origin {originator} whose users this database does not have."
     " Was Postgres restored, or lost? Then run `leadline restored`. Is this another installation?"
@@ -62,7 +63,8 @@ def highest_user_ids() -> Iterator[int]:
         BitrixError: as `throttled_reads.read_all`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
-    after, read_leads = 0, partial(throttled_reads.read_all, ignore_hold=True)
+    after = 0
+    read_leads = partial(throttled_reads.read_all, ignore_hold=True)
     while page := scan.fetch_next_pages(after, read_leads):
         after = page[-1].lead_id
         ids = [int(lead.origin) for lead in page if scan.is_user_id(lead.origin)]

@@ -62,7 +62,7 @@ def parts(position: Position) -> Iterator[Part]:
 def _scan_users(after: int) -> Part:
     users = snapshots.after(after, USERS_PER_CALL)
     if not users:
-        return Part([], 0, Position("leads"))
+        return Part([], seen=0, next=Position("leads"))
     findings = _compare_users([user for user in users if user.status != "waiting"])
     read_before = {user.id: user for user in users}
     to_confirm = [finding.user_id for finding in findings if finding.kind != "ok"]
@@ -144,7 +144,7 @@ def _scan_leads(after: int) -> Part:
     """Compare the next of our leads, by id."""
     page = fetch_next_pages(after, throttled_reads.read_all)
     if not page:
-        return Part([], 0, Position("done"))
+        return Part([], seen=0, next=Position("done"))
     claimed = {int(lead.origin) for lead in page if is_user_id(lead.origin)}
     existing = snapshots.by_ids(sorted(claimed))
     foreign = [
@@ -162,8 +162,8 @@ def fetch_next_pages(
 ) -> list[FoundLead]:
     """The leads of consecutive pages, fetched in one call, as far as each follows the previous one.
 
-    The start of a page refers to the last lead of the previous page. If that was not full, the page
-    has arbitrary leads and is ignored.
+    The start of a page refers to the last lead of the previous page. If the previous page was not
+    full, the page has arbitrary leads and is ignored.
     `list_after` makes the command of a page; by default, of our leads.
     """
     answers = read(_page_commands(after, list_after or _list_ours_after))
@@ -192,7 +192,7 @@ def _page_commands(after: int, list_after: Callable[[str], Command]) -> dict[str
 
 
 def is_user_id(origin: str) -> bool:
-    """Whether a lead's origin is a valid user id."""
+    """Whether a lead's origin is a valid user id: a positive `bigint`, without leading zeros."""
     return origin.isascii() and origin.isdigit() and 0 < int(origin) < 2**63 and origin[0] != "0"
 
 

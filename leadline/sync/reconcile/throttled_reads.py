@@ -80,7 +80,8 @@ def _call(commands: dict[str, Command], *, ignore_hold: bool) -> dict[str, Comma
     batch_commands = dict(list(commands.items())[:batch_size])
     reserved = budget.reserve(Counter(command.method for command in batch_commands.values()))
     allowed = BatchRequest([], batch_commands).limited_to(reserved.allowed).commands
-    batch, started_at = BatchResponse({}, {}), time.monotonic()
+    batch = BatchResponse({}, {})
+    started_at = time.monotonic()
     try:
         if allowed:
             batch = portal_session.portal_client().call(allowed)
@@ -96,7 +97,11 @@ def _call(commands: dict[str, Command], *, ignore_hold: bool) -> dict[str, Comma
 
 
 def _answered(batch: BatchResponse, commands: Mapping[str, Command]) -> dict[str, CommandResult]:
-    """The results, without refused commands: these are retried."""
+    """The results, without those of refused commands, which the caller retries.
+
+    Raises:
+        Refused: every command was refused.
+    """
     results = {}
     for key, result in batch.results.items():
         if isinstance(result, BitrixError) and not _concerns_command_only(commands[key], result):
@@ -111,7 +116,7 @@ def _answered(batch: BatchResponse, commands: Mapping[str, Command]) -> dict[str
 def _concerns_command_only(command: Command, error: BitrixError) -> bool:
     """Whether this rejection says nothing about the calls of workers.
 
-    They need the scope `crm` only. A webhook without the right to read the portal's users, for
+    Workers need the scope `crm` only. A webhook without the right to read the portal's users, for
     example, works; one that is revoked has its whole request rejected.
     """
     return isinstance(error, PortalDown) and not command.method.startswith("crm.")

@@ -35,9 +35,10 @@ class Entry:
     needs_lookup: bool
     #: Until when (unix ms by Redis' clock) a lost create may still run on the portal.
     wait_until_ms: int
+    #: The newest first.
     events: tuple[PendingEvent, ...]
     #: Sequence number of the newest message that requested a lookup, and of the newest such
-    #: message for which one was done.
+    #: message whose lookup was done.
     lookup_requested_seq: int = 0
     lookup_done_seq: int = 0
     #: The Redis epoch in which the user was leased.
@@ -57,7 +58,7 @@ class Entry:
     #: Of an erased user: the leads already written, and the phone rows of the one to write.
     erased_leads: frozenset[int] = frozenset()
     phone_rows: tuple[int, ...] = ()
-    #: The rows of its other multi-fields, each with its kind.
+    #: The rows of the other multi-fields of that lead, each with its kind, such as EMAIL.
     other_rows: tuple[tuple[str, int], ...] = ()
     #: When the lead that lacks an origin was read, in unix ms by Redis' clock.
     linked_at_ms: int = 0
@@ -65,7 +66,7 @@ class Entry:
     search: Search | None = None
     #: An operator decided to create a lead without a search.
     creates_anyway: bool = False
-    #: Its lead is created without starting robots, if the portal supports that.
+    #: The user's lead is created without starting robots, if the portal supports that.
     is_quiet: bool = False
 
     @property

@@ -21,7 +21,7 @@ class Outcome:
 
     status: OutcomeStatus
     attempts: int
-    #: The user's lead; of a failed event, the lead that was chosen for it but belongs to another.
+    #: The user's lead; of a failed event, a lead chosen for the user that belongs to another user.
     lead_id: int | None = None
     reason: str | None = None
     #: A later retry could succeed without an operator.
@@ -59,7 +59,7 @@ class PendingEvent:
     #: The user as in the message, for the reply.
     user: dict[str, Any]
     reply_queue: str
-    #: As in the message; None if the message has only the required fields.
+    #: The version in the message; None if the message has only the required fields.
     version: int | None
     correlation_id: str
     traceparent: str
@@ -107,7 +107,7 @@ class PendingEvent:
 
     @property
     def state(self) -> DesiredState | None:
-        """The state that its message carried; None if that had no phone."""
+        """The state that the event's message carried; None if the message had no phone."""
         fields_ = dict(self.user)
         full_name, phone = fields_.pop("full_name", ""), fields_.pop("phone", None)
         if not phone:
@@ -133,9 +133,9 @@ class PendingEvent:
         return replace(self, outcome=outcome)
 
     def after_failure(self, error: BitrixError, taken_lead_id: int | None = None) -> "PendingEvent":
-        """The event with this failure as its outcome; unchanged if it has one.
+        """The event with this failure as its outcome; unchanged if it already has an outcome.
 
-        `taken_lead_id`: the lead that was chosen for the user but belongs to another.
+        `taken_lead_id`: the lead that was chosen for the user but belongs to another user.
         """
         if self.outcome is not None:
             return self
@@ -144,6 +144,7 @@ class PendingEvent:
             self.attempts + 1,
             taken_lead_id,
             reason=error.detail,
+            # A lead that is gone is a Rejected too, but a retry creates a new one.
             is_transient=not isinstance(error, Rejected) or isinstance(error, LeadGone),
         )
         return replace(self, outcome=outcome)

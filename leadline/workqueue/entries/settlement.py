@@ -39,6 +39,7 @@ class Settlement:
         def with_log(event: PendingEvent) -> PendingEvent:
             if event.attempts_made <= attempts_before.get(event.event_id, 0):
                 return event
+            # An event with an outcome has its error there.
             error_of_event = None if event.outcome else error
             return replace(event, journey=event.journey.with_attempt(now_ms, error_of_event))
 
@@ -53,6 +54,7 @@ class Settlement:
             (event for event in self.events if event.event_id == newest.event_id), newest
         )
         logged = replace(current, journey=current.journey.with_calls(calls))
+        # Not among the settled events: nothing but its log is written.
         if current is newest and newest not in self.events:
             return replace(self, logged=(logged,))
         return replace(

@@ -1,6 +1,6 @@
 -- Count the users of the work queue.
 -- KEYS due, leases, recent
--- Returns {users due, users leased, ms until the next one is due or its lease expires (-1: none),
+-- Returns {users due, users leased, ms until the next user is due or the next lease expires (-1: none),
 -- whether several users were leased just now, users delayed}
 local due, leases, recent = unpack(KEYS)
 local expired = redis.call('ZCOUNT', leases, '-inf', now)

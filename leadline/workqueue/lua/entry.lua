@@ -25,7 +25,9 @@ local function try_step(step, ...)
 end
 
 -- Move a user's entry and events, two hashes, to `unreadable`. The user starts over: a call made under
--- the old entry may still run, and a message sent before may be older than what was applied.
+-- the old entry may still run, and a message sent before may be older than what was applied. The
+-- `running_order` of -1 is below that of any message: the next lease waits for that call, and requires
+-- a lookup.
 local function set_aside(due, leases, user, entry, unreadable, call_ms)
   redis.call('ZREM', leases, user)
   redis.call('ZREM', due, user)

@@ -2,11 +2,11 @@
 -- KEYS due, leases, epoch, recent, republish
 -- ARGV a JSON object: prefix (of keys), limit, lease_ms, call_ms (longest call), recent_ms (how long
 -- the queue counts as busy after a lease of several users)
--- Returns {expired leases, {{user, entry, events}…}, Redis' clock, Redis epoch}
-local due, leases, republish = KEYS[1], KEYS[2], KEYS[5]
+-- Returns {number of expired leases, {{user, entry, events}…}, Redis' clock, Redis epoch}
+local due, leases, epoch_key, recent, republish = unpack(KEYS)
 local args = cjson.decode(ARGV[1])
 local prefix, lease_ms, call_ms = args.prefix, args.lease_ms, args.call_ms
-local epoch, began = ensure_epoch(KEYS[3])
+local epoch, began = ensure_epoch(epoch_key)
 
 -- Require a lookup: the lead may differ from last applied, which can't be trusted from here on.
 local function require_lookup(entry)
@@ -61,6 +61,7 @@ local function lease(user, entry)
   return {user, redis.call('HGETALL', entry), redis.call('HGETALL', entry .. ':events')}
 end
 
+-- At most 500 at a time, since Redis serves no one else while a script runs; the next lease ends more.
 local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 500)
 for _, user in ipairs(expired) do
   redis.call('ZREM', leases, user)
@@ -76,5 +77,5 @@ for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 
   if is_readable then leased[#leased + 1] = leased_user
   else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user, call_ms) end
 end
-if #leased > 1 then set_mark(KEYS[4], args.recent_ms) end
+if #leased > 1 then set_mark(recent, args.recent_ms) end
 return {#expired, leased, now, epoch}

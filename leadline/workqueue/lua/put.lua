@@ -12,6 +12,8 @@
 --   lead_id                  the lead that the sender claims, if any
 --   is_lookup_requested
 --   is_erasure               the user was erased
+--   creates_anyway           an operator decided to create a lead without searching for duplicates
+--   is_quiet                 the lead is created without starting robots
 --   stage_version            an earlier version, whose stage this event also writes; absent: none
 --   sent_at_ms               when this was the sender's newest open event of the user; absent: it
 --                            doesn't republish unanswered events
@@ -43,6 +45,7 @@ local function begin_history(entry, events, user, history)
   redis.call('HSET', entry, 'history', history, 'order', 0, 'agreed_order', 0, 'stage_order', 0,
     'agreed_stage_order', 0, 'look_order', 0, 'looked_order', 0, 'running_order', 0)
   redis.call('HDEL', entry, 'last_event', 'fields', 'refused')
+  -- The events of the lost history are older than any message of the new one: -1.
   local stored = redis.call('HGETALL', events)
   for at = 1, #stored, 2 do
     redis.call('HSET', events, stored[at], '-1 ' .. (string.match(stored[at + 1], '^%S+ (.*)$') or ''))
@@ -133,7 +136,8 @@ local function put(entry, events, request)
   -- Without a version nothing proves that the user is new: it waits, and is looked up.
   if request.is_first and version == 1 and request.occurred_at_ms
       and redis.call('HEXISTS', entry, 'fence') == 0 and request.occurred_at_ms >= safe_after then
-    -- First delivery, and written in this epoch: no call of this user can have been lost.
+    -- First delivery, and written in this epoch: no call of this user can have been lost, so the user
+    -- waits for none.
     redis.call('HSET', entry, 'epoch', epoch)
     redis.call('ZREM', due, user)
   end
@@ -183,7 +187,8 @@ local function put(entry, events, request)
   if request.is_erasure or order > newest or redis.call('HEXISTS', entry, 'erased') == 0 then
     redis.call('HSETNX', events, event_id, order_text .. ' ' .. request.event)
   end
-  -- Only here: a full Redis checks only the first write of a script, and only if that needs memory.
+  -- Not earlier: a full Redis refuses a script only at its first write, and only if that needs memory;
+  -- `vouch` may begin with a deletion, which needs none.
   if not is_lost then vouch(entry, request, is_only_event) end
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)

@@ -22,7 +22,7 @@ local function release(user, entry, events, delay)
     return
   end
   if delay == 0 then
-    -- A new event arrived during the call. From the third time in a row, linger for up to a second, so
+    -- A new event arrived during the call. From the third call in a row, linger for up to a second, so
     -- that a user that changes constantly costs one call a second.
     local streak = redis.call('HINCRBY', entry, 'streak', 1)
     delay = streak < 2 and 0 or math.min(1000, 50 * 2 ^ (streak - 1))
