@@ -90,6 +90,7 @@ class Deliveries:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _has_slot(self) -> bool:
+        """Whether another post may start: slow ones don't count."""
         now = time.monotonic()
         return sum(now - began < SLOW_AFTER_S for began in self._posts.values()) < FAST_POSTS
 
@@ -140,6 +141,7 @@ class Deliveries:
             self._pool.submit(self._deliver_alone, message)
 
     def _finish(self, message: ReceivedMessage, verdict: Verdict) -> None:
+        """Acknowledge a message that was served, else copy it to its auxiliary queue first."""
         self._posts.pop(message.tag, None)
         DELIVERIES.inc(message.queue, verdict.name)
         if verdict.is_served:
@@ -171,6 +173,7 @@ class Deliveries:
         )
 
     def _redeliver(self, message: ReceivedMessage) -> None:
+        """Queue a held message for the next `post`, with its next delivery attempt counted."""
         self._held.discard(message.tag)
         self._waiting.append(message.for_redelivery())
 

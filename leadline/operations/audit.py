@@ -87,7 +87,7 @@ def first_user_ids(user_ids: list[int]) -> list[int]:
 
 
 def last_caller(action: str) -> str | None:
-    """The last caller of this action; None if it used no API key, or the trail has expired.
+    """The last caller of this action; None if unknown, as without authentication or after expiry.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

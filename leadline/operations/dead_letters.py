@@ -31,7 +31,7 @@ class Selection:
     reason_id: str = ""
 
     def matches(self, letter: DeadLetter) -> bool:
-        """Whether a dead letter is selected."""
+        """Whether this dead letter of one of `queues` is selected."""
         has_id = not self.ids or letter.id in self.ids
         has_reason = not self.reason_id or letter.reason_id == self.reason_id
         return has_id and has_reason and self.reason in letter.reason

@@ -70,7 +70,9 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
 
 
 def _headers(event: PendingEvent, outcome: Outcome) -> dict[str, str]:
-    headers = cloudevent_headers("leadline.reply", event.event_id, settings().source, None)
+    headers = cloudevent_headers(
+        "leadline.reply", event.event_id, settings().source, occurred_at=None
+    )
     headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": outcome.status}
     if outcome.is_transient:
         headers[f"ce-{PASSING}"] = "true"

@@ -60,7 +60,10 @@ def _close(connection: socket.socket) -> None:
 
 
 class Heartbeat:
-    """Detects a loop that hangs: the loop calls `beat` in each iteration."""
+    """Detects a loop that hangs: the loop calls `beat` in each iteration.
+
+    `has_begun`: before the first beat, the construction counts as one; otherwise none is recent.
+    """
 
     def __init__(self, timeout_s: float, *, has_begun: bool = True) -> None:
         self._timeout_s = timeout_s

@@ -50,6 +50,7 @@ def _written_fields(plan: Plan) -> set[str]:
     if mapping is None or not isinstance(plan, Write) or plan.command.method not in {ADD, UPDATE}:
         return set()
     fields = plan.command.params["fields"]
+    # A create has a list of the rows of multi-fields; an update has them by row id.
     rows = fields.get("fm") or ()
     kinds = {
         f"{row['typeId']}:{row['valueType']}"

@@ -69,7 +69,8 @@ class PendingEvent:
     journey: AttemptLog = field(default_factory=AttemptLog)
     #: Sequence number among the user's events, assigned by the work queue.
     seq: int = 0
-    #: History of the sender's database in which `version` counts; the reply names it.
+    #: History of the sender's database in which `version` counts, by its beginning (unix ms); the
+    #: reply names it.
     history: int | None = None
 
     def dumps(self) -> bytes:
