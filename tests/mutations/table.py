@@ -338,7 +338,7 @@ MUTATIONS = (
     Mutation(
         "an expired key still grants its scopes",
         "leadline/runtime/http/auth.py",
-        "if not key.is_expired]",
+        "if not entry.is_expired]",
         "]",
         (_AUTH + "test_an_expired_key_grants_nothing_and_does_not_prevent_startup",),
     ),
