@@ -62,6 +62,7 @@ class ClusterBench(Bench):
         clocks_apart_s: int = 0,
         **env: str,
     ) -> None:
+        # Nothing taps the connections to the brokers: what is published stays unknown.
         self.published = PublishedMessages()
         self.is_broker_complete = False
         self._passwords = folder / "passwords"
@@ -206,7 +207,8 @@ class ClusterWorkload(Workload):
 
     def record(self, write: ClientWrite) -> None:
         """Record what a client observed."""
-        answered_at = write.answered_at or 0
+        # Without an answer no fork came before it.
+        answered_at = write.answered_at or 0.0
         forks_before = sum(forked_at < answered_at for forked_at in self.forked_at)
         super().record(replace(write, era=forks_before))
         if write.is_acknowledged:

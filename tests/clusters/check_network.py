@@ -32,7 +32,10 @@ def main() -> None:
     def check(
         disturb: Callable[[], None], expected: dict[tuple[str, str], tuple[float, float]]
     ) -> None:
-        """`expected`: for source and target, the least and the most that may arrive."""
+        """Disturb node `one`, compare the shares of packets that arrive, and heal the node.
+
+        `expected`: for source and target, the least and the greatest share that may arrive.
+        """
         disturb()
         for (source, target), (least, most) in expected.items():
             received = share_received(source, target)
@@ -42,24 +45,29 @@ def main() -> None:
     links = [(a, b) for a in addresses for b in addresses if a != b]
     everything, nothing = (1.0, 1.0), (0.0, 0.0)
     half, little = (0.2, 0.8), (0.0, 0.5)
-    sent, received, others = ("one", "two"), ("two", "one"), ("two", "three")
+    from_one, to_one, others = ("one", "two"), ("two", "one"), ("two", "three")
 
     with inside("three"):  # the network can be disturbed from any node
         check(lambda: None, dict.fromkeys(links, everything))
-        check(lambda: network.cut("one"), {sent: nothing, received: nothing, others: everything})
+        check(lambda: network.cut("one"), {from_one: nothing, to_one: nothing, others: everything})
         check(
             lambda: network.silence("one"),
-            {sent: nothing, received: everything, others: everything},
+            {from_one: nothing, to_one: everything, others: everything},
         )
         check(
-            lambda: network.deafen("one"), {sent: everything, received: nothing, others: everything}
+            lambda: network.deafen("one"),
+            {from_one: everything, to_one: nothing, others: everything},
         )
         still_joined = {("one", "three"): everything, others: everything}
         check(
-            lambda: network.part("one", ["two"]), {sent: nothing, received: nothing, **still_joined}
+            lambda: network.part("one", ["two"]),
+            {from_one: nothing, to_one: nothing, **still_joined},
         )
-        check(lambda: network.lose("one", 50), {sent: half, received: half, others: everything})
-        check(lambda: network.slow("one"), {sent: little, received: little, others: everything})
+        check(
+            lambda: network.lose("one", percent=50),
+            {from_one: half, to_one: half, others: everything},
+        )
+        check(lambda: network.slow("one"), {from_one: little, to_one: little, others: everything})
         check(lambda: None, dict.fromkeys(links, everything))
 
 

@@ -24,7 +24,7 @@ _PORTAL = {"rate_per_s": RATE_PER_S, "burst": BURST, "command_ms": 5, "request_l
 _BATCH = 500
 #: How long all users may take to be accepted, and one batch to be answered.
 _FILL_S, _ANSWER_S = 900, 120
-#: The drain is given up after this many times the ideal time.
+#: The drain is given up after this many times the time that the rate alone needs for all users.
 _PATIENCE = 4
 _LEFT = "SELECT count(*) AS n FROM events WHERE state = 'open'"
 _DONE = """
@@ -62,7 +62,7 @@ class DrainResult:
 def lose_nodes(bench: ClusterBench) -> Iterator[str]:
     """Kill a node of each cluster: the leader of a queue, a replica of Redis, the standby.
 
-    Yields the name of each killed node.
+    Yields the name of each killed node. At the end the primary commits without its standby.
     """
     broker = bench.brokers.leader_of("bitrix_queue")
     master = bench.redises.master()
@@ -83,16 +83,22 @@ def measure(bench: ClusterBench, users: int) -> DrainResult:
         breaker.hold("all users shall wait")
         for first in range(0, users, _BATCH):
             _create(bench, first, min(_BATCH, users - first))
-        eventually(lambda: queue.depth().due >= users, _FILL_S, "all users wait", 1)
-        time.sleep(BURST / RATE_PER_S)
+        eventually(lambda: queue.depth().due >= users, _FILL_S, "all users wait", poll_every_s=1)
+        time.sleep(BURST / RATE_PER_S)  # the time in which an empty bucket fills
         began = time.time()
         breaker.resume()
     limit_s = users / COMMANDS / RATE_PER_S * _PATIENCE
-    eventually(lambda: bench.rows(_LEFT) == [{"n": 0}], limit_s, "all are answered", 1)
+    eventually(lambda: bench.rows(_LEFT) == [{"n": 0}], limit_s, "all are answered", poll_every_s=1)
     (done,) = bench.rows(_DONE, after=before["id"])
     doubled = len(bench.control("GET", "duplicates"))
     requests_s = _requests_since(bench, began)
-    return DrainResult(done["events"], done["synced"], doubled, done["last"] - began, requests_s)
+    return DrainResult(
+        users=done["events"],  # each user has one event
+        synced=done["synced"],
+        doubled=doubled,
+        took_s=done["last"] - began,
+        requests_s=requests_s,
+    )
 
 
 def _requests_since(bench: ClusterBench, began: float) -> tuple[float, ...]:
@@ -121,4 +127,4 @@ def _create(bench: ClusterBench, first: int, count: int) -> None:
             answer = requests.post(f"{bench.edge}/users/batch", json=body, timeout=_ANSWER_S)
         return answer.ok
 
-    eventually(is_accepted, _FILL_S, "the batch is accepted", 1)
+    eventually(is_accepted, _FILL_S, "the batch is accepted", poll_every_s=1)

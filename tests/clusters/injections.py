@@ -37,6 +37,7 @@ _LINK_FAULTS: dict[str, Break] = {
 
 
 def _register(target: str, name: str, seconds: tuple[float, float], inject: Injection) -> None:
+    # Each of these faults may repeat a message or an attempt: see `InjectedFaults.losses`.
     FAULTS[name] = Fault(
         name, target=target, seconds=seconds, weight=1, excuse="loss", inject=inject
     )
@@ -113,9 +114,8 @@ def delay_queue_leader_killed(scene: Scene) -> Iterator[None]:
     host = scene.dice.choice(list(bench.hosts))
     bench.network.part(host.name, [node.name for node in bench.redises.nodes])
     time.sleep(DELAYED_S)
-    node = bench.brokers.leader_of(
-        topology.delay_name(topology.REQUESTS, topology.RETRY_STEPS_S[1])
-    )
+    second_step_s = topology.RETRY_STEPS_S[1]  # the messages have left the first one by now
+    node = bench.brokers.leader_of(topology.delay_name(topology.REQUESTS, second_step_s))
     node.kill()
     host.heal()
     yield

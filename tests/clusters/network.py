@@ -16,7 +16,7 @@ from pathlib import Path
 
 SUBNET = "10.77.0"
 _BRIDGE = "leadline"
-_NAMESPACES, _SHARED_MEMORY = Path("/run/netns"), "/dev/shm"  # noqa: S108 - its mount point
+_NAMESPACES, _SHARED_MEMORY = Path("/run/netns"), "/dev/shm"  # noqa: S108 - a mount point
 #: The namespace with the bridge; the calling thread may be in another.
 _OUTER = "outer"
 #: The namespace that the calling thread is in.
@@ -110,7 +110,7 @@ class Network:
         return address
 
     def pids(self, name: str) -> list[int]:
-        """The processes of a node."""
+        """The processes of a node, without this one, whose threads visit nodes."""
         result = subprocess.run(
             (_path("ip"), "netns", "pids", name), capture_output=True, text=True, check=True
         )
@@ -174,6 +174,7 @@ class Network:
         rules = "\n".join(rule for rules in list(self._rules.values()) for rule in rules)
         table = "table bridge leadline"
         hook = "type filter hook forward priority 0;"
+        # The first line makes the table where it is missing, so that it can be deleted.
         text = f"{table}\ndelete {table}\n{table} {{\nchain forward {{\n{hook}\n{rules}\n}}\n}}\n"
         _run_outside("nft", "-f", "-", text=text)
 

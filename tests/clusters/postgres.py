@@ -31,8 +31,6 @@ _OPTIONS = (
     *("-c", "wal_keep_size=512MB"),
 )
 _STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
-
-
 #: Databases of pg_hba.conf: "all" does not include connections for replication.
 _DATABASES = ("all", "replication")
 
@@ -58,7 +56,8 @@ class Member(Postgres):
     def _with_own_clock(self, command: tuple[str, ...]) -> tuple[str, ...]:
         """The command with its clock set ahead.
 
-        `env` comes after the change of user: faketime's shared files then belong to that user.
+        `env` comes after the change of user, which ends with "--": faketime's shared files then
+        belong to that user.
         """
         if not self.ahead_s:
             return command
@@ -91,7 +90,7 @@ class PostgresPair:
         self._password = state.password("postgres")
         self.primary, self.standby = self.nodes
         #: Held from a fault's beginning to the end of its repair. On a busy machine a repair may
-        #: last until the next fault is due; it would wait in vain for a server that this breaks.
+        #: last until the next fault is due: that one would break a server for which it waits.
         self.one_fault = threading.RLock()
 
     @property
@@ -145,7 +144,10 @@ class PostgresPair:
         return lost
 
     def _only_in_former_primary(self) -> frozenset[tuple[int, int]]:
-        """Starts the former primary without a network, to read the events that it alone has."""
+        """User and version of the events that the former primary alone has.
+
+        To read them, it is started without a network, and killed again; it stays cut off.
+        """
         self.standby.kill()
         self.network.cut(self.standby.name)
         self.standby.start()
@@ -158,11 +160,11 @@ class PostgresPair:
         )
 
     def is_healthy(self) -> bool:
-        """Whether the standby follows the primary, which waits for it if it is synchronous."""
+        """Whether the standby follows the primary, and the primary waits for it as configured."""
         with suppress(pg8000.exceptions.Error, OSError), self._session(self.primary) as session:
             streams = session.run(_STREAMS) == [[1]]
-            needed = session.run("SHOW synchronous_standby_names") != [[""]]
-            return streams and needed is self.is_synchronous
+            waits = session.run("SHOW synchronous_standby_names") != [[""]]
+            return streams and waits is self.is_synchronous
         return False
 
     def rows(self, sql: str, **params: object) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from tests.clusters.network import Network, inside
 from tests.clusters.node import Node, state_in
 from tests.faults.bench_parts import rabbitmqctl
 
-_PORTS = (5672, 15672, 25672, 4369)
+_PORT, _MANAGEMENT_PORT, _DISTRIBUTION_PORT, _EPMD_PORT = 5672, 15672, 25672, 4369
 #: After how many seconds a silent node counts as down; RabbitMQ's default is 60.
 NET_TICK_S = 10
 #: How long a repaired node may take to return without help.
@@ -58,7 +58,9 @@ class Broker(RabbitMQ):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
         self.env.update(env)
-        return (replace(epmd, command=epmd.command[:-2]), replace(broker, env=env))
+        # Its last two words, `-address 127.0.0.1`, would hide it from the other nodes.
+        epmd = replace(epmd, command=epmd.command[:-2])
+        return (epmd, replace(broker, env=env))
 
 
 class Brokers:
@@ -76,14 +78,17 @@ class Brokers:
             cookie.chmod(0o400)
             broker = Broker(
                 state,
-                *_PORTS,
+                _PORT,
+                _MANAGEMENT_PORT,
+                _DISTRIBUTION_PORT,
+                _EPMD_PORT,
                 address=node.address,
                 members=members,
                 partition_handling=partition_handling,
             )
             node.place(broker, state)
         self._full: set[Node] = set()
-        self._owner = urlsplit(self.nodes[0].servers[0].url)
+        self._owner_url = urlsplit(self.nodes[0].servers[0].url)
 
     @property
     def url(self) -> str:
@@ -108,12 +113,12 @@ class Brokers:
             self._limit_disk(node, USUALLY_FREE)
             self._full.remove(node)
         with suppress(NotInTime):
-            eventually(self.is_healthy, RETURN_S, "the brokers form a cluster", 0.5)
+            eventually(self.is_healthy, RETURN_S, "the brokers form a cluster", poll_every_s=0.5)
             return
         if suspect is not None:
             suspect.kill()
             suspect.start()
-        eventually(self.is_healthy, 60, "the brokers form a cluster", 0.5)
+        eventually(self.is_healthy, 60, "the brokers form a cluster", poll_every_s=0.5)
 
     def fill_disk(self, node: Node) -> None:
         """Let a node consider its disk full: no node accepts messages then."""
@@ -164,12 +169,13 @@ class Brokers:
 
     def _management_answer(self, node: Node, path: str, method: str = "GET") -> Any:
         """An answer of this node's management API."""
-        login = self._owner.username or "", self._owner.password or ""
+        login = self._owner_url.username or "", self._owner_url.password or ""
         with inside(node.name):
-            url = f"http://127.0.0.1:{_PORTS[1]}/api/{path}"
+            url = f"http://127.0.0.1:{_MANAGEMENT_PORT}/api/{path}"
             answer = requests.request(method, url, auth=login, timeout=10)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
     def _url(self, hosts: str) -> str:
-        return f"amqp://{self._owner.username}:{self._owner.password}@{hosts}:{_PORTS[0]}/%2F"
+        owner = self._owner_url
+        return f"amqp://{owner.username}:{owner.password}@{hosts}:{_PORT}/%2F"

@@ -24,6 +24,7 @@ DOWN_AFTER_MS = 2000
 #: after a cut is lost when it becomes a replica.
 MAX_LAG_S = 3
 _PORT, _SENTINEL_PORT = 6379, 26379
+#: How long a server may take to answer.
 _ANSWER_S = 3
 
 
@@ -35,7 +36,7 @@ class ReplicatedRedis(Redis):
     master: str = ""
 
     def programs(self) -> tuple[Program, ...]:
-        """The server. Once Sentinels may have rewritten its configuration, that one is kept."""
+        """The server. An existing configuration is kept, as Sentinels may have rewritten it."""
         config = self.state.folder("redis") / "redis.conf"
         written = config.read_text(encoding="utf-8") if config.exists() else ""
         programs = super().programs()
@@ -106,17 +107,18 @@ class RedisNodes:
         first = self.nodes[0].address
         for node in self.nodes:
             state = state_in(folder / node.name, passwords)
-            node.place(ReplicatedRedis(state, _PORT, "" if node.address == first else first), state)
+            master = "" if node.address == first else first
+            node.place(ReplicatedRedis(state, _PORT, master=master), state)
             node.place(Sentinel(state, first), state)
             self._disks[node] = Disk(state.folder("redis"))
         self._password = state.password("redis")
-        self._sentinels = state.password("sentinel")
+        self._sentinel_password = state.password("sentinel")
 
     @property
     def url(self) -> str:
         """The URL for clients, with the Sentinels."""
         hosts = ",".join(node.address for node in self.nodes)
-        options = f"sentinel_password={self._sentinels}"
+        options = f"sentinel_password={self._sentinel_password}"
         return f"redis+sentinel://:{self._password}@{hosts}/{NAME}/0?{options}"
 
     def start(self) -> None:
@@ -200,7 +202,7 @@ class RedisNodes:
     @contextmanager
     def _client(self, node: Node, port: int) -> Iterator[redis.Redis]:
         """A client on the node itself, also if it is cut off."""
-        password = self._password if port == _PORT else self._sentinels
+        password = self._password if port == _PORT else self._sentinel_password
         with (
             inside(node.name),
             redis.Redis(

@@ -10,7 +10,7 @@ from tests.clusters.pauses import longest
 def test_each_cluster_has_at_most_one_faulty_node_at_a_time() -> None:
     for seed in range(100):
         busy: dict[str, list[tuple[float, float]]] = {}
-        for planned in draw(seed, 600):
+        for planned in draw(seed, seconds=600):
             busy.setdefault(planned.fault.target, []).append(
                 (planned.at_s, planned.at_s + planned.seconds)
             )
@@ -20,7 +20,7 @@ def test_each_cluster_has_at_most_one_faulty_node_at_a_time() -> None:
 
 
 def test_every_fault_is_drawn() -> None:
-    names = {planned.fault.name for seed in range(20) for planned in draw(seed, 600)}
+    names = {planned.fault.name for seed in range(20) for planned in draw(seed, seconds=600)}
     assert names == set(FAULTS)
 
 

@@ -37,7 +37,7 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
 
 @pytest.fixture
 def system(running_system: System, request: pytest.FixtureRequest) -> Iterator[System]:
-    """The running system with every part working; its logs are shown when the test fails."""
+    """The running system that all tests share; its logs are shown when the test fails."""
     yield running_system
     _show_logs(request, running_system)
 
@@ -111,6 +111,7 @@ def disposable_system(
 
 
 def _end(systems: list[System]) -> None:
+    """Stop these systems; none of their logs may contain personal data or a secret."""
     for running in systems:
         running.end()
     for running in systems:

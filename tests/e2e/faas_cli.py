@@ -13,12 +13,12 @@ import requests
 from tests.servers import eventually
 from tests.system import System
 
-#: One function of `faas-cli deploy -f stack.yml`, identical byte by byte except for the names.
+#: One function of `faas-cli deploy -f stack.yml`, byte by byte except for what is filled in.
 DEPLOYMENT = (
     '{"service":"%(name)s","image":"ghcr.io/leadline/%(name)s:0.1.0",'
     '"envProcess":"python -m leadline.runtime.serving.serve function","envVars":%(env)s,'
     '"secrets":%(secrets)s,'
-    '"labels":{"com.openfaas.scale.max":"3","com.openfaas.scale.min":"1"},"annotations":%(notes)s,'
+    '"labels":{"com.openfaas.scale.max":"3","com.openfaas.scale.min":"1"},"annotations":%(annotations)s,'
     '"limits":{"memory":"128Mi","cpu":"1000m"},"requests":{"memory":"64Mi","cpu":"50m"},'
     '"readOnlyRootFilesystem":true}'
 )
@@ -58,7 +58,7 @@ class FaasCli:
             "name": name,
             "env": json.dumps(dict(env or {})),
             "secrets": json.dumps(secrets),
-            "notes": json.dumps(dict(annotations or {})),
+            "annotations": json.dumps(dict(annotations or {})),
         }
         answer = self.send("PUT", "/system/functions", body)
         return self.send("POST", "/system/functions", body) if answer.status_code == 404 else answer

@@ -16,7 +16,7 @@ schemathesis.openapi.format("phone", st.integers(0, 9_999_999).map(lambda n: f"+
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """A valid idempotency key belongs to one request, so each request gets its own."""
     for name, value in case.headers.items():
-        # A user's id passed on through a link is a number, which the client cannot send.
+        # A link of the document passes a user's id on as a number; a header must be a text.
         case.headers[name] = str(value) if isinstance(value, int) else value
     if 1 <= len(case.headers.get("Idempotency-Key", "")) <= 255:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())

@@ -48,7 +48,7 @@ def test_update_changes_the_given_fields_only(system: System) -> None:
     user = system.create()
     path = f"/users/{user['id']}"
     for version, change in enumerate(
-        ({"full_name": "Пётр"}, {"phone": "+77005556677"}, {"stage": "JUNK"}), 2
+        ({"full_name": "Пётр"}, {"phone": "+77005556677"}, {"stage": "JUNK"}), start=2
     ):
         answer = system.request("PATCH", path, json=change)
         user = {**user, **change}
@@ -64,9 +64,8 @@ def test_getting_a_user_shows_its_lead_in_the_sync_block(system: System) -> None
     user = system.create()
     view = system.await_synced(user["id"])
     assert {key: view[key] for key in user} == user
-    assert view["sync"].keys() == {
-        *("status", "reason", "attempts", "bitrix_lead_id", "version", "events")
-    }
+    expected = {"status", "reason", "attempts", "bitrix_lead_id", "version", "events"}
+    assert view["sync"].keys() == expected
     assert len(view["sync"]["events"]) == 1
 
 
@@ -308,7 +307,7 @@ def test_without_postgres_a_write_gets_503_with_retry_after_and_then_201_again(
     system: System,
 ) -> None:
     eventually(system.is_well, 120, "all is well before")
-    # With its sessions, which serve on until they notice that the main process is gone.
+    # Its sessions, too: they serve on until they notice that the main process is gone.
     for process in family(system.pid("postgres")):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

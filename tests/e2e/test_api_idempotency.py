@@ -52,8 +52,8 @@ def test_the_same_key_for_another_request_is_422(system: System) -> None:
 
 def test_a_repeated_move_or_update_counts_once(system: System) -> None:
     path = f"/users/{system.create()['id']}"
-    for number, (method, suffix, body) in enumerate(
-        (("PATCH", "", {"full_name": "Раз"}), ("POST", "/move", {"stage": "JUNK"})), 2
+    for version, (method, suffix, body) in enumerate(
+        (("PATCH", "", {"full_name": "Раз"}), ("POST", "/move", {"stage": "JUNK"})), start=2
     ):
         headers = {"Idempotency-Key": str(uuid4())}
         with ThreadPoolExecutor(8) as pool:
@@ -67,7 +67,7 @@ def test_a_repeated_move_or_update_counts_once(system: System) -> None:
             )
         assert {answer.status_code for answer in answers} <= {200, 409}
         tags = {answer.headers["ETag"] for answer in answers if answer.status_code == 200}
-        assert tags == {f'"{number}"'}
+        assert tags == {f'"{version}"'}
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "ключ".encode().decode("latin-1")])
@@ -77,7 +77,7 @@ def test_a_key_that_is_empty_too_long_or_not_ascii_is_400(system: System, key: s
 
 @pytest.mark.parametrize("key", ["x" * 219, "'; DROP TABLE users; --"])
 def test_a_key_may_be_any_ascii_text(system: System, key: str) -> None:
-    key += str(uuid4())
+    key += str(uuid4())  # 36 characters more: 255 at most
     first, second = (_post(system, key, NEW) for _ in range(2))
     assert (first.status_code, first.content) == (201, second.content)
 

@@ -7,20 +7,20 @@ from tests.faults import portal
 from tests.servers import eventually
 from tests.system import System
 
-ANN = {"full_name": "Кто Со Своим Ключом", "phone": "+77001112233"}
+NEW = {"full_name": "Кто Со Своим Ключом", "phone": "+77001112233"}
 
 
 def test_concurrent_puts_and_a_change_end_in_one_lead(system: System) -> None:
     path = f"/users/by-external-id/{uuid4()}%2F{uuid4()}"
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: system.request("PUT", path, json=ANN), range(12)))
+        answers = list(pool.map(lambda _: system.request("PUT", path, json=NEW), range(12)))
     assert sorted(answer.status_code for answer in answers) == [200] * 11 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     user = answers[0].json()
     own_id = user["external_id"]
     found = system.request("GET", "/users", params={"external_id": own_id}).json()["items"]
     assert [item["id"] for item in found] == [user["id"]]
-    changed = system.request("PUT", path, json={**ANN, "full_name": "Кто Сменил Имя"})
+    changed = system.request("PUT", path, json={**NEW, "full_name": "Кто Сменил Имя"})
     assert changed.headers["ETag"] == '"2"'
     assert system.await_synced(user["id"])["external_id"] == own_id
     assert portal.lead_of(system, user["id"])["TITLE"] == "Кто Сменил Имя"
@@ -28,8 +28,8 @@ def test_concurrent_puts_and_a_change_end_in_one_lead(system: System) -> None:
 
 def test_every_accepted_user_of_a_batch_gets_its_lead(system: System) -> None:
     run = str(uuid4())
-    users = [{**ANN, "external_id": f"{run}-{n}"} for n in range(60)]
-    body = {"users": [*users, {"full_name": ""}, ANN]}
+    users = [{**NEW, "external_id": f"{run}-{n}"} for n in range(60)]
+    body = {"users": [*users, {"full_name": ""}, NEW]}
     headers = {"Idempotency-Key": run}
     answers = [system.request("POST", "/users/batch", json=body, headers=headers) for _ in range(2)]
     assert answers[0].status_code == 200

@@ -37,8 +37,8 @@ def dead_letters(system: System) -> list[dict[str, Any]]:
     return list(json.loads(answer.stdout)["dead_letters"])
 
 
-@pytest.mark.slow("starts its own system")
-def test_dead_letters_of_a_running_local_system_are_replayed(
+@pytest.mark.slow("runs the command line many times")
+def test_dead_letters_of_a_running_local_system_are_replayed_and_discarded(
     system: System,
 ) -> None:
     with amqp_client.connect(system) as connection:
@@ -90,16 +90,23 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
     with portal.in_order(system):
         users = [system.create(f"Сверка {number}") for number in range(7)]
         ids = [user["id"] for user in users]
-        lead = {user: system.await_synced(user)["sync"]["bitrix_lead_id"] for user in ids}
-        gone, renamed, renumbered, moved, both, doubled, unharmed = ids
-        portal.call(system, "crm.lead.delete", id=lead[gone])
-        portal.call(system, "crm.lead.update", id=lead[renamed], fields={"TITLE": "X", "NAME": "X"})
+        lead_ids = {user: system.await_synced(user)["sync"]["bitrix_lead_id"] for user in ids}
+        gone, renamed, renumbered, moved, moved_and_renamed, doubled, unharmed = ids
+        portal.call(system, "crm.lead.delete", id=lead_ids[gone])
+        portal.call(
+            system, "crm.lead.update", id=lead_ids[renamed], fields={"TITLE": "X", "NAME": "X"}
+        )
         (row,) = portal.lead_of(system, renumbered)["PHONE"]
         phone = {"ID": row["ID"], "VALUE": "+77000000000"}
-        portal.call(system, "crm.lead.update", id=lead[renumbered], fields={"PHONE": [phone]})
-        for user in (moved, both):
-            portal.call(system, "crm.lead.update", id=lead[user], fields={"STATUS_ID": "JUNK"})
-        portal.call(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
+        portal.call(system, "crm.lead.update", id=lead_ids[renumbered], fields={"PHONE": [phone]})
+        for user in (moved, moved_and_renamed):
+            portal.call(system, "crm.lead.update", id=lead_ids[user], fields={"STATUS_ID": "JUNK"})
+        portal.call(
+            system,
+            "crm.lead.update",
+            id=lead_ids[moved_and_renamed],
+            fields={"TITLE": "X", "NAME": "X"},
+        )
         ours = portal.lead_of(system, doubled)["ORIGINATOR_ID"]
         origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}
         double = portal.call(system, "crm.lead.add", fields=origin)
@@ -111,26 +118,26 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
             renamed: "drifted",
             renumbered: "drifted",
             moved: "moved",
-            both: "drifted",
+            moved_and_renamed: "drifted",
             doubled: "doubled",
         }
-        assert found[doubled]["lead_ids"] == [lead[doubled], double]
+        assert found[doubled]["lead_ids"] == [lead_ids[doubled], double]
 
         for user in ids:
             system.await_synced(user, within_s=120)
         for written in users:
             if written["id"] != doubled:
-                stage = "JUNK" if written["id"] in {moved, both} else written["stage"]
+                stage = "JUNK" if written["id"] in {moved, moved_and_renamed} else written["stage"]
                 repaired = portal.lead_of(system, written["id"])
                 assert portal.looks_like(repaired, written | {"stage": stage})
-        assert system.user(gone)["sync"]["bitrix_lead_id"] != lead[gone]
+        assert system.user(gone)["sync"]["bitrix_lead_id"] != lead_ids[gone]
         writes = len(portal.lead_of(system, unharmed)["history"])
         assert writes == 1, "it was not touched"
 
         found = reconcile_findings(system, "--repair", "--yes", "--stages")
         assert {user: found[user]["kind"] for user in ids if user in found} == {
             moved: "moved",
-            both: "moved",
+            moved_and_renamed: "moved",
             doubled: "doubled",
         }
         for single in users[:5]:  # all but the doubled one and the unharmed one

@@ -21,6 +21,8 @@ WITHOUT_CLIENT = [
     for language, text in EXAMPLES
     if language in {"sh", "js", "php"} or "import requests" in text
 ]
+#: The external id of the user that each example creates, and prints.
+EXAMPLE_ID = "crm-4711"
 PROGRAMS = {"sh": "bash", "js": "node", "php": "php", "python": sys.executable}
 
 
@@ -70,7 +72,7 @@ def test_an_example_creates_the_user(
         pytest.skip(f"no {PROGRAMS[language]} on this machine")
     suffix = {"js": "mjs"}.get(language, language)
     script = write_example(system, example, tmp_path / f"example.{suffix}")
-    assert "crm-4711" in run(system, program, script)
+    assert EXAMPLE_ID in run(system, program, script)
 
 
 @pytest.mark.slow("runs both generators; the first time, installs them")
@@ -90,7 +92,7 @@ def test_the_generated_clients_are_those_of_the_document(generated_clients: Path
 def test_the_python_client_works(system: System, tmp_path: Path) -> None:
     script = write_example(system, client_example("leadline_client"), tmp_path / "example.py")
     python = BUILD / "venv/bin/python"
-    assert "crm-4711" in run(system, python, script, PYTHONPATH=str(CLIENTS / "python"))
+    assert EXAMPLE_ID in run(system, python, script, PYTHONPATH=str(CLIENTS / "python"))
 
 
 @pytest.mark.usefixtures("generated_clients")
@@ -119,4 +121,4 @@ def test_the_typescript_client_compiles_and_works(system: System, tmp_path: Path
     assert all("wrong.ts" in error for error in errors), result.stdout
     assert "full_name" in result.stdout
     compiled = next((tmp_path / "made").rglob("right.js"))
-    assert "crm-4711" in run(system, "node", shutil.copy(compiled, tmp_path))
+    assert EXAMPLE_ID in run(system, "node", shutil.copy(compiled, tmp_path))

@@ -72,7 +72,10 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
     system.await_synced(user_id)
 
     def agrees() -> bool:
-        """Other writes of earlier tests may still be settled meanwhile."""
+        """Whether both count the same users and, of the last hour, the same settled events.
+
+        Between the two queries, writes of earlier tests may still be settled.
+        """
         users = dict(
             rows(
                 system,
@@ -347,12 +350,13 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
         assert replayed == {"done": 1, "not_found": []}
         eventually(dead_letters, 120, "it is a dead letter again")
         (repeat,) = listed
-        both = {"ids": [repeat["id"], "0" * 12]}
+        unknown_id = "0" * 12
+        body = {"ids": [repeat["id"], unknown_id]}
         # RabbitMQ requeues the listed messages a moment after the request.
         eventually(
             lambda: (
-                act(system, "dead-letters/discard", both).json()
-                == {"done": 1, "not_found": ["0" * 12]}
+                act(system, "dead-letters/discard", body).json()
+                == {"done": 1, "not_found": [unknown_id]}
             ),
             120,
             "it is discarded",

@@ -35,7 +35,7 @@ SERIOUS = {"serious", "critical"}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Ends with this file: while it runs, no other test could have an event loop."""
+    """A Chromium for this file alone: while it runs, no other test could have an event loop."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         expect.set_options(timeout=120_000)  # a page waits for several polls on a busy machine
@@ -91,7 +91,8 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
 ) -> None:
     user_id = create_rejected_user(system, "Кого Не Видно")
     with open_console(browser, f"{system.url('edge')}/console") as page:
-        expect(page.locator("#live")).to_have_class("pill good")  # later figures no longer move it
+        # Once all figures are there, nothing moves the link that is clicked next.
+        expect(page.locator("#live")).to_have_class("pill good")
         page.get_by_role("link", name="Users", exact=True).click()
         page.get_by_role("searchbox").fill("не вид")
         page.get_by_role("button", name="Search").click()
@@ -160,15 +161,15 @@ def _misfits() -> list[str]:
     mapped = "".join(
         f'[fields.{key.lower()}]\ntype = "text"\nlead = "UF_CRM_{key}"\n'
         for key in unfit
-        if key != "G"
+        if key != "G"  # the portal requires this field, and the map leaves it out
     )
     map_ = file.parse(f"{mapped}[constants]\nUF_CRM_J = 7\n")
     return [misfit.problem for misfit in portal_fields.misfits(map_, portal_fields_)]
 
 
 def test_every_reason_of_ours_is_shown_in_russian(system: System, browser: Browser) -> None:
-    endpoint = ["no answer within 5 s", "no connection within 3 s", "status 410"]
-    reasons = [*_OUR_REASONS, *_misfits(), *endpoint]
+    endpoint_errors = ["no answer within 5 s", "no connection within 3 s", "status 410"]
+    reasons = [*_OUR_REASONS, *_misfits(), *endpoint_errors]
     assert len(reasons) == 24  # a new one needs its Russian text
     with open_console(browser, f"{system.url('edge')}/console", locale="ru-RU") as page:
         expect(page.locator("html")).to_have_attribute("lang", "ru")
@@ -455,6 +456,7 @@ def test_the_page_asks_for_a_key_and_keeps_it_in_its_tab(
 def opened_with_refusals(browser: Browser, url: str) -> Iterator[Page]:
     """The console, in a window where errors that the browser logs for refusals are expected."""
     context = browser.new_context(locale="en-US")
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.goto(url)
     yield page

@@ -213,10 +213,9 @@ def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
         assert portal.looks_like(portal.lead_of(system, neighbour["id"]), neighbour)
 
 
-def test_an_allowed_reply_queue_that_is_the_request_queue_does_not_loop(
+def test_a_request_on_the_reply_queue_is_a_dead_letter_and_creates_no_lead(
     system: System, amqp: AmqpClient
 ) -> None:
-    """A request on the reply queue is a dead letter, not a new request."""
     user = _stranger()
     amqp.publish(_message("create_card", user), "bitrix.responses")
     dead = amqp.await_messages(DEAD_REPLIES, lambda reply: "data" in reply.content)

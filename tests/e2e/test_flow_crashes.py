@@ -44,13 +44,14 @@ class Scenarios:
     without_redis: list[int] = field(default_factory=list)
     #: Users created right before every process was killed.
     posted: list[int] = field(default_factory=list)
-    #: When the worker was killed; the other kills follow at once.
+    #: When the workers were killed; each next kill follows once everything runs again.
     killed_at: float = 0
 
 
 @pytest.fixture(scope="module")
 def scenarios(running_system: System) -> Scenarios:
-    system, found = running_system, Scenarios()
+    system = running_system
+    found = Scenarios()
     with portal.in_order(system):
         portal.add_fault(system, "drop_before", "crm.item.add", count=1)
         found.dropped = system.create("Чей Вызов Пропал")["id"]
@@ -68,9 +69,9 @@ def scenarios(running_system: System) -> Scenarios:
 
         system.control("PUT", "settings", {"command_ms": 100})
         found.without_redis = _create_many(system, 20)
-        old = system.kill("redis")
+        old_pid = system.kill("redis")
         found.without_redis += _create_many(system, 20)
-        system.await_restart("redis", old, RESTARTED_WITHIN_S)
+        system.await_restart("redis", old_pid, RESTARTED_WITHIN_S)
 
         found.posted = _create_many(system, 50)
         _kill(system, [*system.run["functions"], "connector", "redis", *_workers(system)])

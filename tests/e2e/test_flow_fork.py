@@ -37,7 +37,8 @@ def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]
 def lose_newest_transactions(system: System, survivor: dict[str, Any], lost: int = 0) -> None:
     """Put Postgres into the state after a failover that lost its newest transactions.
 
-    The survivor has its first version again; the lost user is gone; the history is another.
+    The survivor has its first version again; the history is another. `lost`: the id of a user who
+    is gone, 0 for none.
     """
     as_owner(
         system,

@@ -18,7 +18,7 @@ def imported_user(system: System, tmp_path: Path) -> Line:
     fields = {"TITLE": "Заявка с сайта", "NAME": "Анна", "PHONE": [{"VALUE": "+77001112233"}]}
     lead_id = int(portal.call(system, "crm.lead.add", fields=fields))
     user = Line(
-        id=system.create()["id"] + 100,
+        id=system.create()["id"] + 100,  # one that the system has not given to anyone
         full_name="Анна",
         phone="+77001112233",
         bitrix_lead_id=lead_id,

@@ -29,9 +29,8 @@ def test_a_created_user_becomes_a_lead_and_gets_its_id(system: System) -> None:
     assert lead["ORIGIN_ID"] == str(user["id"])
     assert re.fullmatch("leadline-[0-9a-f]{8}", lead["ORIGINATOR_ID"]), "this installation's own"
     assert str(sync["bitrix_lead_id"]) == lead["ID"]
-    assert (sync["status"], sync["reason"], sync["attempts"], sync["version"]) == (
-        *("synced", None, 1, 1),
-    )
+    expected = {"status": "synced", "reason": None, "attempts": 1, "version": 1}
+    assert {name: sync[name] for name in expected} == expected
     assert [event["state"] for event in sync["events"]] == ["synced"]
 
 

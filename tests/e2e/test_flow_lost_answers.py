@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
         # The create runs after the first lookup, which finds nothing; nothing may be created again.
         {"action": "late_commit", "delay_ms": 4000},
         {"action": "html_502", "execute": True},
+        # The answer to a second create would be dropped, too: none is sent.
         {"action": "drop_after", "count": 2},
     ],
     ids=str,

@@ -31,7 +31,10 @@ def _read(system: System, lead_id: int) -> dict[str, Any]:
 def _send_and_await_reply(
     amqp: AmqpClient, user: dict[str, Any], replies: int = 1
 ) -> dict[str, Any]:
-    """Send the user's state; the reply is a dead letter, as Postgres does not know the user."""
+    """Send the user's state; returns the last of this many replies to the user's messages.
+
+    Replies are dead letters, as Postgres does not know the user.
+    """
     data = {"action": "update_card", "user": user, "replyQueue": "bitrix.responses"}
     amqp.publish({"pattern": "user_updated", "data": data})
 
@@ -70,7 +73,7 @@ def test_a_refused_lead_is_adopted_once_a_person_has_corrected_it(
     user = _user(lead, "Новый Клиент", "+77018887766")
     assert _send_and_await_reply(amqp, user)["status"] == "error"
     portal.call(system, "crm.lead.update", id=lead["ID"], fields={"NAME": "Новый Клиент"})
-    assert _send_and_await_reply(amqp, user, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
+    assert _send_and_await_reply(amqp, user, replies=2)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.lead_of(system, user["id"])["TITLE"] == "Новый Клиент"
 
 
@@ -82,5 +85,5 @@ def test_a_lead_with_the_users_phone_is_adopted_and_gets_its_origin(
     assert portal.looks_like(portal.lead_of(system, user["id"]), user)
     # It is found by its origin, though name and phone differ and no message names it.
     other = {**user, "full_name": "Анна Новая", "phone": "+77012223344", "bitrix_lead_id": None}
-    assert _send_and_await_reply(amqp, other, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
+    assert _send_and_await_reply(amqp, other, replies=2)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.looks_like(portal.lead_of(system, user["id"]), other)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 @contextmanager
 def _frozen(system: System, name: str) -> Iterator[None]:
+    """Suspend a process and its children for the block."""
     processes = family(system.pid(name))
     for process in processes:
         process.suspend()
@@ -26,7 +27,7 @@ def _frozen(system: System, name: str) -> Iterator[None]:
         yield
     finally:
         for process in processes:
-            # A killed process may be reaped by now; the others must not stay stopped for it.
+            # A killed process may be gone by now; the others must be resumed all the same.
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
@@ -83,7 +84,7 @@ _MOVE_AND_DIE = """
 import sys
 from leadline.ledger import write
 from leadline.users import model
-write.change(int(sys.argv[1]), model.Move(stage="JUNK"), None, None)
+write.change(int(sys.argv[1]), model.Move(stage="JUNK"), expected_version=None, key=None)
 """
 
 

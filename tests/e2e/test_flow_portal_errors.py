@@ -122,7 +122,7 @@ def test_a_refused_command_in_a_batch_spends_no_attempt(system: System) -> None:
 
 @pytest.mark.slow("probes of a closed portal back off")
 def test_a_closed_portal_is_awaited_without_attempts(system: System) -> None:
-    """Probes are 5 and 10 s apart: a few users, few calls, and none has failed."""
+    """Calls stop but for a probe after 5 s, the next after 10 s; no user fails."""
     begun = time.monotonic()
     system.control("PUT", "settings", {"mode": "revoked"})
     before = system.control("GET", "calls")["requests"]

@@ -29,11 +29,13 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 READER = "key-that-reads-only-in-these-tests"
 OPERATOR = "key-that-operates-in-these-tests"
 REPLY_QUEUE = "answers.of.the.tests"
+#: How many operations the API's document has.
+OPERATIONS = 9
 
 
 @pytest.fixture(scope="module")
 def arguments() -> Arguments:
-    """The command lines of all processes while the system here started."""
+    """Records the command lines of all processes while the system of this file starts."""
     return Arguments()
 
 
@@ -88,12 +90,12 @@ def test_requests_need_a_known_key(system: System) -> None:
         "Bearer nonsense": 403,
         f"Bearer {KEYS[0]}x": 403,
         f"Bearer {KEYS[0]} {KEYS[1]}": 403,
-        "Bearer \xff\xfe": 403,
         f"Bearer {KEYS[0]}": 200,
         f"bearer {KEYS[1]}": 200,
     }
-    found = {}
-    for header in expected:
+    not_ascii = "Bearer \xff\xfe"
+    found: dict[str | None, int] = {}
+    for header in (*expected, not_ascii):
         headers = {"Authorization": None if header is None else header.encode("latin-1")}
         answer = system.request("GET", path, headers=headers)
         found[header] = answer.status_code
@@ -102,8 +104,9 @@ def test_requests_need_a_known_key(system: System) -> None:
             assert answer.json()["status"] == answer.status_code
         if answer.status_code == 401:
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert found | {"Bearer \xff\xfe": 403} == expected
-    assert found["Bearer \xff\xfe"] in {400, 403}
+    # The HTTP server itself may refuse such a header, with 400.
+    assert found.pop(not_ascii) in {400, 403}
+    assert found == expected
 
 
 def test_no_process_ever_has_a_secret_among_its_arguments(
@@ -176,7 +179,7 @@ def test_every_call_conforms_to_the_document(system: System, tmp_path: Path) -> 
         text=True,
     )
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
-    assert "9 selected / 9 total" in result.stdout
+    assert f"{OPERATIONS} selected / {OPERATIONS} total" in result.stdout
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert f"✅ {phase}" in result.stdout, result.stdout
 
@@ -185,7 +188,7 @@ def test_every_call_conforms_to_the_document(system: System, tmp_path: Path) -> 
 def test_the_page_shows_every_call_and_can_try_it(system: System, tmp_path: Path) -> None:
     with Chromium(CHROMIUM, tmp_path / "profile") as chromium, chromium.window() as browser:
         browser.open(f"{system.url('edge')}/docs")
-        browser.wait_for("document.querySelectorAll('.opblock').length === 9")
+        browser.wait_for(f"document.querySelectorAll('.opblock').length === {OPERATIONS}")
         script = """fetch("users?limit=1").then(answer => window.status = String(answer.status))"""
         browser.eval(script)
         browser.wait_for("window.status === '401'")
@@ -240,13 +243,11 @@ def test_the_reply_to_a_message_without_a_phone_is_one_error(amqp: AmqpClient) -
         for message in amqp.await_messages(REPLY_QUEUE, lambda _: True, count=2)
     ]
     found = {reply["user_id"]: reply for reply in replies}
-    assert set(found[8_000_002]) - {"event_id", "version"} == {
-        *("status", "reason", "action", "user", "user_id", "attempts")
-    }
-    assert found[8_000_002]["user"] == user
-    assert (found[8_000_002]["status"], found[8_000_002]["reason"]) == (
-        *("error", "Missing phone number"),
-    )
+    reply = found[8_000_002]
+    required = {"status", "reason", "action", "user", "user_id", "attempts"}
+    assert set(reply) - {"event_id", "version"} == required
+    assert reply["user"] == user
+    assert (reply["status"], reply["reason"]) == ("error", "Missing phone number")
     assert len(replies) == 2
 
 
@@ -310,7 +311,7 @@ def test_no_log_line_contains_a_name_a_phone_or_a_credential_whatever_fails(
 ) -> None:
     name, phone, wrong_key = "Нигде Не Записанный", "+77019998877", "a-key-that-no-one-has"
     _send_invalid_requests(system, name, phone, wrong_key)
-    dead = _publish_nonsense(amqp, name, phone)
+    dead_count = _publish_nonsense(amqp, name, phone)
     failing: list[dict[str, Any]] = []
     faults: tuple[dict[str, Any], ...] = (
         {"status": 400, "code": "INVALID_FIELD", "description": f"{name} {phone} is invalid"},
@@ -323,10 +324,11 @@ def test_no_log_line_contains_a_name_a_phone_or_a_credential_whatever_fails(
         portal.add_fault(system, "error", count=3, **fault)
         failing.append(system.create(f"{name} {len(failing)}", phone))
         eventually(lambda: portal.hits(system) > 0, 120, f"the portal says {fault}")
-        if fault["status"] == 400:  # RQ keeps five failed jobs: look at it before the others
+        if fault["status"] == 400:
+            # RQ keeps five failed jobs: later failures would remove this one.
             eventually(lambda: "Rejected" in _failures_in_rq(system), 120, "RQ keeps its failure")
         failures += _failures_in_rq(system)
-    amqp.await_messages(DEAD_REQUESTS, lambda _: True, count=dead)
+    amqp.await_messages(DEAD_REQUESTS, lambda _: True, count=dead_count)
     portal.clear_faults(system)
     eventually(lambda: all(_is_settled(system, user) for user in failing), 120, "all is settled")
     failures += _failures_in_rq(system)
@@ -365,7 +367,7 @@ def _send_invalid_requests(system: System, name: str, phone: str, wrong_key: str
 
 
 def _publish_nonsense(amqp: AmqpClient, name: str, phone: str) -> int:
-    """Messages that can never be processed; returns their number."""
+    """Publish unprocessable messages to both main queues; returns how many to each."""
     user = {"id": 8_000_009, "full_name": name, "phone": phone, "stage": "NEW"}
     data = {"action": "create_card", "user": user, "replyQueue": REPLY_QUEUE}
     messages: list[object] = [

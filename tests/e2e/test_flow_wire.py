@@ -50,7 +50,7 @@ def test_each_write_is_published_as_the_contract_says(system: System, amqp: Amqp
         ("user_moved", "move_card"),
     ]
     for version, (delivered, state, (pattern, action)) in enumerate(
-        zip(messages, states, kinds, strict=True), 1
+        zip(messages, states, kinds, strict=True), start=1
     ):
         data = delivered.content["data"]
         assert delivered.content == {
@@ -160,12 +160,7 @@ def test_a_malformed_reply_is_dead_lettered_with_its_reason_and_harms_no_other(
 ) -> None:
     amqp.publish(reply, REPLIES)
     user = system.create("Сосед Чепухи")
-    body = len(reply) if isinstance(reply, bytes) else None
-    dead = amqp.await_messages(
-        DEAD_REPLIES,
-        lambda reply: body == len(reply.body) or reply.body[:1] != b"\xff",
-        within_s=120,
-    )
+    dead = amqp.await_messages(DEAD_REPLIES, lambda _: True, within_s=120)
     assert len(dead) == 1
     assert reason in dead[0].reason
     system.await_synced(user["id"])

@@ -53,8 +53,8 @@ def test_the_whole_flow_is_logged_under_the_calls_id(system: System) -> None:
     def log_lines() -> list[tuple[str, str]]:
         return [(line["service"], line["event"]) for line in system_logs.of_call(system, call)]
 
-    every = {*steps, ("worker", "completed")}
-    eventually(lambda: every <= set(log_lines()), 120, "all lines are written")
+    expected_lines = {*steps, ("worker", "completed")}
+    eventually(lambda: expected_lines <= set(log_lines()), 120, "all lines are written")
     # Other processes may log earlier or later than the one that they follow.
     worker_places = [log_lines().index(line) for line in steps if line[0] == "worker"]
     assert worker_places == sorted(worker_places)

@@ -24,6 +24,7 @@ from tests.system import CHECKOUT, System
 
 # Postgres: allowed statements run without effect; forbidden ones are refused before that.
 
+#: Groups of statements; the first of a group mostly reads, the next ones insert, update, delete.
 STATEMENTS = {
     "users": (
         "SELECT id FROM users LIMIT 1",
@@ -125,15 +126,11 @@ ALLOWED_GROUPS = {
     "cli": _EVERYTHING,
     "watcher": set[str](),
 }
-#: In addition to whole groups.
+#: Single statements that a login may run in addition to whole groups.
 ALSO_ALLOWED = {
     "eraser": {STATEMENTS["users"][0], STATEMENTS["events"][0], STATEMENTS["events"][2]},
     "reader": {
-        *STATEMENTS["users"][:1],
-        *STATEMENTS["events"][:1],
-        *STATEMENTS["jobs"][:1],
-        *STATEMENTS["plans"][:1],
-        *STATEMENTS["held"][:1],
+        *(STATEMENTS[group][0] for group in ("users", "events", "jobs", "plans", "held")),
         STATEMENTS["erase"][1],
     },
     "settler": {
@@ -202,7 +199,7 @@ Action = Callable[[pika.adapters.blocking_connection.BlockingChannel, str], obje
 
 
 def _publish(channel: pika.adapters.blocking_connection.BlockingChannel, queue: str) -> None:
-    # Unroutable: only the right to the exchange matters.
+    # To the queue's exchange, which has its name. Unroutable: only the right to publish matters.
     channel.confirm_delivery()
     channel.basic_publish(queue, "no such key", b"{}")
 
@@ -215,7 +212,7 @@ def _publish_by_default(
 
 
 ACTIONS: dict[str, Action] = {
-    "declare": lambda channel, queue: channel.queue_declare(f"{queue}", durable=True),
+    "declare": lambda channel, queue: channel.queue_declare(queue, durable=True),
     "delete": lambda channel, queue: channel.queue_delete(queue, if_empty=True, if_unused=True),
     "take": lambda channel, queue: channel.basic_get(queue),
     "consume": lambda channel, queue: channel.basic_consume(queue, lambda *_: None),
@@ -225,7 +222,7 @@ ACTIONS: dict[str, Action] = {
     "publish by default": _publish_by_default,
 }
 _OPERATES = dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish": WORK}
-#: What is allowed: actions and their queues.
+#: What each login may do: actions, and the queues for each.
 ALLOWED_ACTIONS: dict[str, dict[str, set[str]]] = {
     "writer": {"publish": {topology.REQUESTS}},
     "eraser": {"publish": {topology.REQUESTS}},
@@ -295,7 +292,8 @@ def test_no_login_administers_rabbitmq(system: System, login: str) -> None:
 # Redis
 
 PORTAL = prefix("main")
-SERVERS_OWN: tuple[tuple[str | int, ...], ...] = (
+#: Commands that no login may run.
+FORBIDDEN: tuple[tuple[str | int, ...], ...] = (
     ("CONFIG", "GET", "requirepass"),
     ("CONFIG", "SET", "dir", "/tmp"),  # noqa: S108 - refused
     ("FLUSHALL",),
@@ -342,7 +340,7 @@ ALLOWED_COMMANDS = {
 def test_a_login_may_run_the_redis_commands_that_it_needs(system: System, login: str) -> None:
     done = set()
     with redis.Redis.from_url(address(system, "redis-url", login)) as client:
-        for command in (*READS, *CHANGES, *WORKS, *SERVERS_OWN):
+        for command in (*READS, *CHANGES, *WORKS, *FORBIDDEN):
             try:
                 client.execute_command(*command)
                 done.add(command)
@@ -419,9 +417,9 @@ def test_no_server_refuses_normal_work(system: System) -> None:
             ("dead-letters", "list"),
             ("doctor",),
         ):
-            answer_ = leadline(system, *words)
-            assert answer_.returncode in (0, 1), (words, answer_.stderr)
-            assert "Traceback" not in answer_.stderr
+            result = leadline(system, *words)
+            assert result.returncode in (0, 1), (words, result.stderr)
+            assert "Traceback" not in result.stderr
         system.kill("worker")
         eventually(system.is_well, 120, "all is well again")
         system.await_relay_run()

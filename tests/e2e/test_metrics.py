@@ -77,6 +77,7 @@ def test_the_list_of_metrics_matches_a_running_system(system: System) -> None:
 
 
 def test_the_edge_does_not_expose_metrics(system: System) -> None:
+    """A process refuses them to a request with the edge's X-Forwarded-For: none can remove it."""
     for path in FROM_OUTSIDE:
         for headers in ({}, {"X-Forwarded-For": ""}, {"Connection": "X-Forwarded-For"}):
             answer = system.request("GET", path, headers=headers)

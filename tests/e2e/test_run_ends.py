@@ -71,7 +71,7 @@ def _check_that_keys_are_off(system: System) -> None:
 
 
 def _family(system: System) -> list[psutil.Process]:
-    """The processes found by their parents, since their identification by the runner may fail."""
+    """All processes of the run, found by their parents: the runner's own way may miss some."""
     return [process for pid in system.run["processes"].values() for process in family(pid)]
 
 

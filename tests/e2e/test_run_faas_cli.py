@@ -94,7 +94,8 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
 ) -> None:
     secrets = ("api-keys", "database-url-reader")
     annotations = {"topic": "a.topic"}
-    assert cli.deploy(NAME, {"LEADLINE_AUTH": "on"}, secrets, annotations).status_code == 202
+    answer = cli.deploy(NAME, env={"LEADLINE_AUTH": "on"}, secrets=secrets, annotations=annotations)
+    assert answer.status_code == 202
     cli.await_ready(NAME)
     description = cli.describe(NAME)
     assert description["envVars"] == {"LEADLINE_AUTH": "on"}

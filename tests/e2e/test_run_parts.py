@@ -29,9 +29,8 @@ def test_run_json_names_every_process_and_each_is_alive(system: System) -> None:
     eventually(lambda: system.run["processes"].keys() == names, 120, "every process is listed")
     run = system.run
     assert run.keys() == {"urls", "functions", "processes"}
-    assert run["urls"].keys() == {
-        *("edge", "bitrix24", "database", "amqp", "redis", "rabbitmq_management")
-    }
+    urls = {"edge", "bitrix24", "database", "amqp", "redis", "rabbitmq_management"}
+    assert run["urls"].keys() == urls
     assert run["functions"].keys() == set(function_folders())
     expected = dict.fromkeys(OTHERS, "python") | {
         "postgres": "postgres",

@@ -24,12 +24,14 @@ def test_each_command_prints_what_the_page_shows(fresh_system: System) -> None:
     for shell, text in _BLOCK.findall(page):
         if text == "make run\n":
             continue
-        for command, lines in [(text, [])] if shell else _commands(text):
+        # A block of `sh` is a command without shown output, any other one a session.
+        steps = [(text, list[str]())] if shell else _commands(text)
+        for command, lines in steps:
             _run(fresh_system, command, lines)
 
 
 def _commands(text: str) -> list[tuple[str, list[str]]]:
-    """Commands of a block, each with its output; without omissions and times."""
+    """Commands of a session, each with its output, but for omissions and lines with a time."""
     found = []
     for step in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, *lines = step.splitlines()

@@ -55,7 +55,12 @@ class AmqpClient:
     def publish(self, message: object, queue: str = REQUESTS, **properties: object) -> None:
         """Publish JSON, or raw bytes; returns once the broker has the message."""
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
-        properties = {"content_type": "application/json", "delivery_mode": 2, **properties}
+        persistent = 2
+        properties = {
+            "content_type": "application/json",
+            "delivery_mode": persistent,
+            **properties,
+        }
         self.channel.basic_publish(
             "", queue, body, pika.BasicProperties(**properties), mandatory=True
         )
@@ -102,7 +107,7 @@ class AmqpClient:
 def connect(system: System) -> Iterator[AmqpClient]:
     """A client of the system's broker; dead letters of other tests are deleted first."""
     parameters = pika.URLParameters(system.url("amqp"))
-    parameters.heartbeat = 0  # a test that waits for something else answers none
+    parameters.heartbeat = 0  # a test that waits for something else answers no heartbeat
     connection = pika.BlockingConnection(parameters)
     channel = connection.channel()
     channel.confirm_delivery()

@@ -33,14 +33,14 @@ from tests.servers import eventually, private
 from tests.system import System
 
 SERVERS = ("postgres", "rabbitmq", "redis", "bitrix24")
-#: The proxy between the portal and its TLS proxy "bitrix24": it terminates the TLS that our
-#: processes use, so that it sees plain HTTP.
+#: A second proxy of the portal, behind its proxy "bitrix24": this one ends the TLS that our
+#: processes use, and so sees plain HTTP.
 PLAIN_HTTP = "bitrix24, plain HTTP"
-#: The portal's request limit in time; time-outs, leases and waits follow from it.
+#: How long the portal runs a request at most; time-outs, leases and waits follow from it.
 REQUEST_LIMIT_S = 3
 #: `leadline.workqueue.queue`: a process frozen for longer has lost its lease.
 LEASE_S = REQUEST_LIMIT_S + 20
-#: The portal's request limit here: low enough to be reached.
+#: How many requests the portal allows here: so few that the limit is reached.
 RATE = Rate(per_s=2, burst=12)
 #: Waits that take minutes in production take seconds here.
 QUICK = {
@@ -87,6 +87,7 @@ class Bench:
         self.published = PublishedMessages()
         self._authority = trustme.CA()
         self._authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+        #: For each server, held while it is killed, wiped or started.
         self.locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         #: Whether `published` has everything that our processes publish.
         self.is_broker_complete = True
@@ -177,7 +178,7 @@ class Bench:
             return
 
     def revive(self, name: str) -> None:
-        """Start a server that is down."""
+        """Start a server that is down; a portal gets its settings again."""
         server = self.servers[name]
         if server.is_running():
             return
@@ -266,7 +267,7 @@ class Bench:
         rabbitmqctl(self._broker_env, *words)
 
     def _target(self, name: str) -> int:
-        """The port to which a server's proxy forwards."""
+        """The port to which a server's proxy forwards; for the portal, starts its second proxy."""
         port = port_of(self.servers[name].url)
         if name != "bitrix24":
             return port

@@ -56,7 +56,7 @@ def port_of(url: str) -> int:
 
 
 def try_to_start(server: PrivateServer) -> bool:
-    """Start a server; returns whether it came up."""
+    """Start a server; returns whether it came up, and kills it if not."""
     try:
         server.start()
     except AssertionError:

@@ -1,7 +1,7 @@
 """Damage to an answer: each function takes the first bytes and returns those to pass on.
 
 `HTTP_DAMAGES` change a readable HTTP answer, `TLS_DAMAGES` its TLS records. After a damaged answer
-the connection is closed, except for one that stays complete.
+the connection is closed, unless the answer stays complete.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class Damage:
     is_cut: bool = True
 
 
-UNDAMAGED = Damage(bytes, is_cut=False)
+UNDAMAGED = Damage(bytes, is_cut=False)  # `bytes` returns them as they are
 
 
 def _without_colon(answer: bytes) -> bytes:

@@ -46,7 +46,7 @@ class Beginning:
         """The state now, while the bench is idle; earlier publications are forgotten."""
         bench.published.clear()
         (row,) = bench.rows("SELECT COALESCE(max(id), 0) AS last FROM users")
-        return cls(int(row["last"]), bench.journal.stat().st_size)
+        return cls(last_user=int(row["last"]), journal_bytes=bench.journal.stat().st_size)
 
 
 @dataclass
@@ -93,7 +93,8 @@ class Evidence:
     @cached_property
     def history(self) -> History:
         """The round."""
-        texts = [*self._texts()]  # the listing shows those still in their queues
+        # First the listing of dead letters: `self.dead` takes them off their queues.
+        texts = [*self._texts()]
         after = self.beginning.last_user
         return History(
             writes=tuple(self.workload.writes),
@@ -175,12 +176,12 @@ def _state(row: dict[str, Any]) -> State:
 
 def _user(row: dict[str, Any]) -> LedgerUser:
     return LedgerUser(
-        row["id"],
-        row["version"],
-        _state(row),
-        row["sync_status"],
-        row["sync_reason"],
-        row["bitrix_lead_id"],
+        id=row["id"],
+        version=row["version"],
+        state=_state(row),
+        sync_status=row["sync_status"],
+        reason=row["sync_reason"],
+        lead_id=row["bitrix_lead_id"],
     )
 
 
@@ -206,4 +207,6 @@ def _dead_letter(queue: str, dead_letter: ReceivedMessage) -> DeadLetter:
     data = content.get("data", content) if isinstance(content, dict) else None
     event_id = data.get("event_id") if isinstance(data, dict) else None
     reason = dead_letter.reason or str(dead_letter.headers.get("x-death", ""))
-    return DeadLetter(queue, dead_letter.properties.message_id, event_id, reason)
+    return DeadLetter(
+        queue, message_id=dead_letter.properties.message_id, event_id=event_id, reason=reason
+    )

@@ -67,7 +67,8 @@ class Scene:
 
 
 Injection = Callable[[Scene], Iterator[None]]
-#: The expectations that a fault suspends while it lasts: see `InjectedFaults` of the checker.
+#: The expectations that a fault suspends while it lasts: its time becomes one of the `losses` of
+#: `Consequences`, one of the `blurs`, or both.
 Excuse = Literal["loss", "blur", "both", "nothing"]
 
 
@@ -99,7 +100,9 @@ def fault(
 
     def register(inject: Injection) -> Injection:
         name = inject.__name__
-        FAULTS[name] = Fault(name, target, seconds, weight, excuse, inject)
+        FAULTS[name] = Fault(
+            name, target=target, seconds=seconds, weight=weight, excuse=excuse, inject=inject
+        )
         return inject
 
     return register
@@ -203,7 +206,8 @@ def _register_network_faults(server: str, weight: float) -> None:
     excuse: Excuse = "blur" if server == "bitrix24" else "loss"
     for inject in (connections_reset, cut_in_mid_message, *lasting):
         inject.__name__ = f"{server}_{inject.__name__}"
-        fault(server, lasting.get(inject, (0, 2)), weight, excuse)(inject)
+        seconds = lasting.get(inject, (0, 2))
+        fault(server, seconds, weight=weight, excuse=excuse)(inject)
 
 
 for _server in ("postgres", "rabbitmq", "redis", "bitrix24"):
@@ -217,14 +221,16 @@ def _register_crash(server: str, signal_: signal.Signals, name: str, weight: flo
     def crash(scene: Scene) -> Iterator[None]:
         with scene.bench.locks[server]:
             scene.bench.crash(server, signal_)
-        # Messages that RabbitMQ itself was moving from a delay queue are not confirmed to it.
-        scene.consequences.messages_were_lost |= (server, signal_) == ("rabbitmq", signal.SIGKILL)
+        if server == "rabbitmq" and signal_ == signal.SIGKILL:
+            # Nobody confirms the messages that it was moving from a delay queue itself.
+            scene.consequences.messages_were_lost = True
         yield
         with scene.bench.locks[server]:
             scene.bench.revive(server)
 
     crash.__name__ = f"{server}_{name}"
-    fault(server, (0, 3), weight, "blur" if server == "bitrix24" else "loss")(crash)
+    excuse: Excuse = "blur" if server == "bitrix24" else "loss"
+    fault(server, (0, 3), weight=weight, excuse=excuse)(crash)
 
 
 def _register_freeze(server: str, seconds: tuple[float, float]) -> None:
@@ -362,6 +368,7 @@ def rabbitmq_out_of_memory(scene: Scene) -> Iterator[None]:
 
 @fault("rabbitmq", (2, 6), weight=0.7)
 def rabbitmq_out_of_disk(scene: Scene) -> Iterator[None]:
+    """Require more free space than any disk has, then as little as usual."""
     scene.bench.rabbitmqctl("set_disk_free_limit", str(10**14))
     yield
     scene.bench.rabbitmqctl("set_disk_free_limit", str(10**6))
@@ -369,7 +376,7 @@ def rabbitmq_out_of_disk(scene: Scene) -> Iterator[None]:
 
 @fault("postgres", (0.5, 4), weight=1)
 def postgres_out_of_space(scene: Scene) -> Iterator[None]:
-    """Raise Postgres' error for a full disk wherever a row is inserted."""
+    """Raise Postgres' error for a full disk whenever events are inserted or updated."""
     scene.bench.rows(
         "CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;"
@@ -535,12 +542,12 @@ def answers_drip(scene: Scene) -> Iterator[None]:
 
 @fault("bitrix24", (0.2, 1), weight=3, excuse="both")
 def an_update_is_cut_off_and_reverted(scene: Scene) -> Iterator[None]:
-    """Revert an update that reached the portal while its worker or Redis' record is lost."""
+    """Lose the result of an update that has reached the portal, then revert the update."""
     users = _synced_users(scene)
     if not users:
         return
     user = scene.dice.choice(users)
-    before = scene.workload.users[user][1]
+    _, before = scene.workload.users[user]
     name = scene.dice.choice([name for name in NAMES if name != before.full_name])
     client = Client(scene.workload, scene.dice)
     scene.bench.proxies[PLAIN_HTTP].is_deaf = True
@@ -554,12 +561,12 @@ def an_update_is_cut_off_and_reverted(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=2)
 def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
-    """Change a stage, kill the workers soon after, and revert it: in any order with the call."""
+    """Change a stage, kill the workers, revert it: the call may come before, between or after."""
     users = _synced_users(scene)
     if not users:
         return
     user = scene.dice.choice(users)
-    before = scene.workload.users[user][1]
+    _, before = scene.workload.users[user]
     client = Client(scene.workload, scene.dice)
     client.change(
         user, {STAGE: scene.dice.choice([stage for stage in STAGES if stage != before.stage])}
@@ -588,7 +595,7 @@ def _await_title(bench: Bench, user: int, title: str) -> None:
 
 
 def _lose_the_result(scene: Scene) -> None:
-    """Lose the result of the call in flight."""
+    """Lose the result of the call in flight: with the workers, with Redis' data, or with both."""
     how = scene.dice.choice(("kill", "kill", "flush", "both"))
     if how != "flush":
         for name in _workers(scene.bench):
@@ -690,7 +697,7 @@ def old_replies_redelivered(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=2, excuse="nothing")
 def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
-    """Put the messages that wait in a queue into another order."""
+    """Put up to 50 messages that wait in a queue into another order."""
     queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
     with scene.bench.channel() as channel:
         messages: list[tuple[int, pika.BasicProperties, bytes]] = []

@@ -29,6 +29,7 @@ from tests.faults.schedule import PlannedFault
 from tests.faults.workload import Workload
 
 ROUND_S = 40.0
+#: How many of the users concerned a report shows.
 _SHOWN_USERS = 5
 #: How many rounds share a bench with its clocks, since a bench takes a while to start.
 _SAME_CLOCK = 8

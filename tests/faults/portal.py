@@ -45,7 +45,7 @@ def add_fault(system: System, action: str, method: str = "*", **extra: object) -
 
 
 def hits(system: System) -> int:
-    """How often the portal's rules have matched."""
+    """How often the rules of `add_fault` have taken effect so far."""
     return sum(rule["bitten"] for rule in system.control("GET", "faults"))
 
 

@@ -154,12 +154,14 @@ class PortalLog:
         """Whether the answer was read; None where it is unknown."""
         if visit.answered.get("status") != 200 or visit.fault.get("action") not in {None, *_LATE}:
             return False
+        # The answer needs some time to arrive: a second at most.
         begin, end = visit.arrived["at"], visit.answered["at"] + 1
-        is_blurred = any(blur[0] <= end and blur[1] >= begin for blur in self._blurs)
+        is_blurred = any(begins <= end and ends >= begin for begins, ends in self._blurs)
         return None if is_blurred or visit.fault else True
 
 
 def _fate(visit: _Visit) -> Fate:
+    """Whether a request was refused, executed, or failed as a whole."""
     code = visit.answered.get("error") or visit.fault.get("code", "")
     is_error = visit.fault.get("action") in {None, "error", "error_200"} and not visit.ran
     status = visit.answered.get("status")
@@ -199,7 +201,7 @@ def _fields(command: dict[str, Any]) -> dict[str, Any]:
 
 
 def _written_values(command: dict[str, Any], *, is_ours: bool) -> dict[str, str]:
-    """The written values, by the user's field names."""
+    """The written values, by the user's field names; of a person's phone: `phone_added`."""
     sent = _fields(command)
     written = {_TITLES[name]: str(value) for name, value in sent.items() if name in _TITLES}
     for row in _items(sent.get("fm") or sent.get("PHONE")):

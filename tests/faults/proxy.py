@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tests.faults.damage import UNDAMAGED, Damage
 
 _CHUNK = 64 * 1024
-#: A request has more bytes than the greetings that precede the first one.
+#: Data of more bytes than this is a request; the greetings before the first one are shorter.
 _REQUEST_BYTES = 200
 #: The first byte of a TLS handshake; later records begin with another.
 _HANDSHAKE = 0x16
@@ -88,8 +88,10 @@ class Proxy:
         """Work normally again; stalled data arrives, connections with lost data are cut."""
         if self.is_deaf:
             self.cut()
-        self.delay_s, self.is_deaf, self.is_closed, self.bytes_left = 0.0, False, False, None
-        self.damage, self.is_dripping = UNDAMAGED, False
+        self.delay_s = 0.0
+        self.is_deaf = self.is_closed = self.is_dripping = False
+        self.bytes_left = None
+        self.damage = UNDAMAGED
         self._loop.call_soon_threadsafe(self._flows.set)
 
     def close(self) -> None:

@@ -16,7 +16,8 @@ from tests.faults.workload import Workload
 
 #: Mean time between two faults.
 EVERY_S = 1.6
-#: How long a target is left alone after its own fault: a broker needs that long to recover.
+#: How long a target is left alone after a fault of its own, others than these for a second: a
+#: broker needs that long to recover.
 REST_S = {"rabbitmq": 12.0, "postgres": 4.0}
 #: How long delayed data of a fault may keep arriving.
 _AFTERMATH_S = 1.0
@@ -66,7 +67,8 @@ def play(
     planned: list[PlannedFault], bench: Bench, seconds: float, workload: Workload
 ) -> Consequences:
     """Run the schedule; returns when the round's time is over and every fault has been repaired."""
-    consequences, began = Consequences(), time.monotonic()
+    consequences = Consequences()
+    began = time.monotonic()
     with ThreadPoolExecutor(len(planned) + 1) as pool:
         running = []
         for fault in planned:
@@ -81,13 +83,17 @@ def play(
 def _run_fault(
     planned: PlannedFault, bench: Bench, consequences: Consequences, workload: Workload
 ) -> None:
-    """Break, wait and repair; notes and skips a fault that another one made impossible."""
+    """Break, wait and repair; then record the time that the fault excuses.
+
+    A fault that another one has made impossible ends with a note.
+    """
     dice = random.Random(planned.seed)  # noqa: S311 - a game, no secret
-    steps, began = planned.fault.inject(Scene(bench, dice, consequences, workload)), time.time()
+    steps = planned.fault.inject(Scene(bench, dice, consequences, workload))
+    began = time.time()
     try:
-        for wait_s in (planned.seconds, 0):
-            next(steps, None)
-            time.sleep(wait_s)
+        next(steps, None)  # breaks
+        time.sleep(planned.seconds)
+        next(steps, None)  # repairs
     except (*IN_THE_WAY, redis.RedisError, AMQPConnectorException) as error:
         planned.notes.append(type(error).__name__)
     window = began, time.time() + _AFTERMATH_S

@@ -34,6 +34,7 @@ _PATHS: dict[Action, tuple[str, str]] = {
     "update_card": ("PATCH", "/users/{}"),
     "move_card": ("POST", "/users/{}/move"),
 }
+#: Kinds of writes and their probabilities, relative to one another.
 _WEIGHTS = {
     "create": 35,
     "update": 25,
@@ -68,7 +69,7 @@ class Client:
 
     def change_and_revert(self, user: int) -> None:
         """A change, reverted within a second."""
-        before = self._workload.users[user][1]
+        _, before = self._workload.users[user]
         changes = self._any_change()
         self.change(user, changes)
         self._workload.pause(self._dice.uniform(0, 1))
@@ -85,11 +86,22 @@ class Client:
         user: int | None = None,
         if_match: int | None = None,
     ) -> None:
-        """Send it, with a key until it is answered; sometimes once more afterwards."""
+        """Send a write, sometimes with an idempotency key: then again, while it is unanswered.
+
+        One in five with a key is repeated even after its answer.
+        """
         key = self._workload.new_key() if self._dice.random() < 0.4 else None
         repeats_anyway = self._dice.random() < 0.2
         for _ in range(REPEATS if key else 1):
-            sent = ClientWrite(time.time(), action, changes, 0, user, if_match, key)
+            sent = ClientWrite(
+                at=time.time(),
+                action=action,
+                changes=changes,
+                status=0,
+                user=user,
+                if_match=if_match,
+                key=key,
+            )
             write = self._try(sent)
             self._workload.record(write)
             if not (write.is_unsure or (write.is_acknowledged and repeats_anyway)):
@@ -99,7 +111,7 @@ class Client:
         """Send the request once; the write with its answer, if there is one."""
         method, path = _PATHS[write.action]
         headers = {"Idempotency-Key": write.key} if write.key else {}
-        if write.if_match:
+        if write.if_match is not None:
             headers["If-Match"] = f'"{write.if_match}"'
         url = f"{self._workload.bench.edge}{path.format(write.user)}"
         try:
@@ -169,7 +181,7 @@ class Workload:
         for user in sorted(self.deleted):
             answer = requests.get(f"{self.bench.edge}/users/{user}", timeout=60)
             if answer.status_code == 404 and self.forked_at:
-                continue
+                continue  # a failover has lost the user
             state = answer.json()
             others = {name: _another(_VALUES[name], state[name]) for name in (FULL_NAME, STAGE)}
             client.change(user, others)
@@ -216,20 +228,22 @@ class Workload:
             self._delete_lead(user)
         else:
             changes = {STAGE: dice.choice(STAGES)} if kind == "move" else None
-            if_match = self.users[user][0] if dice.random() < 0.2 else None
-            client.change(user, changes, if_match)
+            version, _ = self.users[user]
+            if_match = version if dice.random() < 0.2 else None
+            client.change(user, changes, if_match=if_match)
 
     def _race(self, user: int, dice: random.Random) -> None:
-        """Concurrent writes of one user: of those with the last version one may succeed.
+        """Concurrent writes of one user: of those with the last version, at most one may succeed.
 
         Others have a stale precondition, or none.
         """
         clients = [Client(self, random.Random(dice.random())) for _ in range(RACERS)]  # noqa: S311
-        version = self.users[user][0]
-        expected_versions = dice.choices((version, version - 1 or None, None), (3, 2, 1), k=RACERS)
+        version, _ = self.users[user]
+        stale = version - 1 or None  # a first version has none before it
+        expected_versions = dice.choices((version, stale, None), (3, 2, 1), k=RACERS)
         with ThreadPoolExecutor(RACERS) as pool:
             for client, if_match in zip(clients, expected_versions, strict=True):
-                pool.submit(client.change, user, None, if_match)
+                pool.submit(client.change, user, if_match=if_match)
 
     def _change_by_hand(self, user: int, dice: random.Random) -> None:
         """A person gives the lead another stage or name, or one more phone."""

@@ -56,6 +56,7 @@ class Broker:
         self.is_away = False
         #: Incremented each time all connections break.
         self.breaks = 0
+        #: By queue: fires when a message enters it, and when the broker goes, returns or forgets.
         self.arrived: dict[str, Signal] = {}
         self._delays = {
             topology.delay_name(queue, step): (queue, step)
@@ -69,7 +70,7 @@ class Broker:
         self.on_lost_confirm: Callable[[], None] = lambda: None
 
     def signal(self, queue: str) -> Signal:
-        """Fires when a message enters this queue."""
+        """The signal of this queue in `arrived`."""
         return self.arrived.setdefault(queue, Signal(self._world))
 
     def put(self, queue: str, stored: StoredMessage, *, at_front: bool = False) -> None:
@@ -173,6 +174,7 @@ class Channel:
     broker: Broker
     process: Process
     queue: str
+    #: The broker's `breaks` when this connection began; -1 once it has ended.
     breaks: int = 0
     unsettled: dict[int, StoredMessage] = field(default_factory=dict)
     next_tag: int = 1
@@ -228,6 +230,7 @@ class Channel:
         """Publish as pika does, with confirms."""
         self.require_open()
         stored = StoredMessage(body, copy(properties))
+        # Without `mandatory` an unroutable message would count as published.
         if not self.broker.publish(self.process, queue, stored) or not mandatory:
             self.drop()
             raise ConnectionLost

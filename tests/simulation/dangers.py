@@ -44,7 +44,7 @@ def _shape(random: Random, *, workers: int = 2, burst: int = 50, calm_s: float =
 
 
 def _create(user: int, at_s: float, kind: Literal["create", "foreign"] = "create") -> Write:
-    return Write(at_s, kind, user, 0, name=0, phone=user % 3, stage=0)
+    return Write(at_s, kind, user, name=0, phone=user % 3, stage=0)
 
 
 def _stale_precondition(random: Random) -> tuple[Shape, _Items]:
@@ -57,10 +57,10 @@ def _stale_precondition(random: Random) -> tuple[Shape, _Items]:
     at_s = 0.0
     for turn in range(3):
         at_s += random.uniform(1, 3)
-        items.append(Write(at_s, "update", 0, 0, name=1 - turn % 2))
-        for phone, if_match in enumerate(random.sample((True, False), 2), 1):
+        items.append(Write(at_s, "update", user=0, name=1 - turn % 2))
+        for phone, if_match in enumerate(random.sample((True, False), 2), start=1):
             later_s = at_s + random.uniform(0.0, 0.002)
-            items.append(Write(later_s, "update", 0, 0, phone=phone, if_match=if_match))
+            items.append(Write(later_s, "update", user=0, phone=phone, if_match=if_match))
     return _shape(random), items
 
 
@@ -69,9 +69,9 @@ def _worker_pauses(random: Random) -> tuple[Shape, _Items]:
     kind = random.choice(("freeze worker", "suspend worker"))
     moment = random.choice((*BEFORE_THE_CALL, "portal connects"))
     seconds = random.uniform(*LONGER_THAN_A_LEASE_S)
-    items: _Items = [_create(0, 0.0), Fault(kind, None, moment, 1, 0.0, seconds)]
+    items: _Items = [_create(0, 0.0), Fault(kind, moment=moment, amount=seconds)]
     if random.random() < 0.7:
-        items.append(Write(random.uniform(0.5, 60), "update", 0, 0, name=1))
+        items.append(Write(random.uniform(0.5, 60), "update", user=0, name=1))
     return _shape(random, calm_s=100.0), items
 
 
@@ -80,11 +80,16 @@ def _lease_is_lost(random: Random) -> tuple[Shape, _Items]:
     seconds = random.uniform(*LONGER_THAN_A_LEASE_S)
     items: _Items = [
         _create(0, 0.0),
-        Fault("freeze worker", None, "redis settle asked", random.choice((1, 2)), 0.0, seconds),
-        Write(random.uniform(1, 60), "update", 0, 0, name=1),
+        Fault(
+            "freeze worker",
+            moment="redis settle asked",
+            nth=random.choice((1, 2)),
+            amount=seconds,
+        ),
+        Write(random.uniform(1, 60), "update", user=0, name=1),
     ]
     for name in (2, 0):
-        items.append(Write(seconds + random.uniform(-0.3, 0.3), "update", 0, 0, name=name))
+        items.append(Write(seconds + random.uniform(-0.3, 0.3), "update", user=0, name=name))
         late = Fault("portal: late", nth=random.randrange(3, 6), amount=random.uniform(0.5, 5))
         items.append(late)
     return _shape(random, calm_s=30.0), items
@@ -110,9 +115,9 @@ def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
 
 def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
     """A reply does not reach the broker, and the sender of the event does not repeat it."""
-    items: _Items = [_create(0, 0.0, "foreign")]
+    items: _Items = [_create(0, 0.0, kind="foreign")]
     seconds = random.uniform(0.2, 15)
-    items.append(Fault("broker away", None, "publish nest.responses asked", 1, 0.0, seconds))
+    items.append(Fault("broker away", moment="publish nest.responses asked", amount=seconds))
     return _shape(random), items
 
 
@@ -124,10 +129,10 @@ def _first_message_is_held_up(random: Random) -> tuple[Shape, _Items]:
     held_s = random.uniform(1.0, 3.0)
     items: _Items = [
         _create(0, 0.0),
-        Write(random.uniform(0.1, 0.3), "update", 0, 0, name=1),
-        Fault("freeze other", None, "redis put asked", 1, 0.0, held_s),
+        Write(random.uniform(0.1, 0.3), "update", user=0, name=1),
+        Fault("freeze other", moment="redis put asked", amount=held_s),
         Fault("portal: late", nth=2, amount=random.uniform(5, 40)),
-        Fault("redis flushed", None, "portal sent", 2, random.uniform(0.0, 0.5)),
+        Fault("redis flushed", moment="portal sent", nth=2, delay_s=random.uniform(0.0, 0.5)),
     ]
     ahead_s = random.choice((0.0, random.uniform(3, 5)))
     shape = replace(_shape(random), postgres_ahead_s=ahead_s, processes_ahead_s=(ahead_s,))
@@ -142,10 +147,19 @@ def _copy_is_held_up(random: Random) -> tuple[Shape, _Items]:
     lost_at_s = random.uniform(1.0, 4.0)
     items: _Items = [
         _create(0, 0.0),
-        Fault("freeze other", None, "redis put asked", 1, 0.0, lost_at_s + random.uniform(0.1, 1)),
-        Fault("broker away", None, "redis put asked", 1, 0.01, random.uniform(0.05, 0.2)),
-        Write(random.uniform(0.3, 0.8), "update", 0, 0, name=1),
-        Fault("redis flushed", lost_at_s),
+        Fault(
+            "freeze other",
+            moment="redis put asked",
+            amount=lost_at_s + random.uniform(0.1, 1),
+        ),
+        Fault(
+            "broker away",
+            moment="redis put asked",
+            delay_s=0.01,
+            amount=random.uniform(0.05, 0.2),
+        ),
+        Write(random.uniform(0.3, 0.8), "update", user=0, name=1),
+        Fault("redis flushed", at_s=lost_at_s),
     ]
     ahead_s = random.uniform(3, 5)
     shape = replace(_shape(random), postgres_ahead_s=ahead_s, processes_ahead_s=(ahead_s,))
@@ -155,7 +169,7 @@ def _copy_is_held_up(random: Random) -> tuple[Shape, _Items]:
 def _batch_is_rejected(random: Random) -> tuple[Shape, _Items]:
     """A request for several users is rejected as a whole because of one of them."""
     items: _Items = [_create(user, 0.0) for user in range(random.randrange(2, 6))]
-    items += [Write(random.uniform(1, 10), "update", user, 0, name=1) for user in range(2)]
+    items += [Write(random.uniform(1, 10), "update", user=user, name=1) for user in range(2)]
     for nth in random.sample(range(1, 6), 3):
         items.append(Fault("portal: request rejected", nth=nth, amount=random.randrange(3)))
     return _shape(random), items
@@ -168,9 +182,11 @@ def _entry_is_damaged(random: Random) -> tuple[Shape, _Items]:
         _create(0, 0.0),
         Fault("portal: late and cut", nth=1, amount=late_s),
         Fault(
-            "redis entry damaged", late_s / 2 + random.uniform(0.2, 1), choice=random.randrange(12)
+            "redis entry damaged",
+            at_s=late_s / 2 + random.uniform(0.2, 1),
+            choice=random.randrange(12),
         ),
-        Write(random.uniform(late_s / 2 + 2, late_s), "update", 0, 0, name=1),
+        Write(random.uniform(late_s / 2 + 2, late_s), "update", user=0, name=1),
     ]
     return _shape(random), items
 

@@ -22,6 +22,8 @@ from tests.simulation.world import EPOCH
 
 #: A fork may lose writes that were answered this long before it.
 FORK_LOSES_S = 3.0
+#: Clients no longer begin an erasure after this time without a living process or a known user.
+_GIVEN_UP_S = 600
 
 
 @dataclass
@@ -50,7 +52,7 @@ class ErasingSystem(System):
     def _request(self, user: int) -> None:
         alive = [api for api in self._apis if not api.is_dead]
         if not alive or user not in self._users:
-            if self.world.now < EPOCH + 600:
+            if self.world.now < EPOCH + _GIVEN_UP_S:
                 self.world.after(0.5, partial(self._request, user))
             return
         process = alive[user % len(alive)]
@@ -85,7 +87,7 @@ def prepare() -> None:
 
 
 def lookup_is_left_out() -> None:
-    """An erasure trusts last applied."""
+    """A mistake to be detected: an erasure trusts last applied."""
     prepare()
     patches.edit("put", "if request.is_lookup_requested and order >", "if false and order >")
 
@@ -128,7 +130,8 @@ def _erasure_violations(system: ErasingSystem) -> Iterator[str]:
             yield f"events of erased user {user_id} name the person"
         if traces := [text for text in (*NAMES, *PHONES) if text in _in_redis(system, user_id)]:
             yield f"Redis keeps {', '.join(traces)} of erased user {user_id}"
-        for lead in system.portal.of_user(user_id) if status == "synced" else ():
+        leads = system.portal.of_user(user_id) if status == "synced" else []
+        for lead in leads:
             if lead.title != ERASED_NAME or lead.phones:
                 yield f"lead {lead.lead_id} of erased user {user_id} is {lead.title}"
 
@@ -136,6 +139,7 @@ def _erasure_violations(system: ErasingSystem) -> Iterator[str]:
 def _may_be_lost(system: ErasingSystem, user_id: int) -> bool:
     """Whether forks of Postgres may have lost every answered erasure of this user."""
     forks = [fork.at for fork in system.forks]
+    # An erasure is stored up to a second before its answer arrives.
     return all(
         any(erasure.at - 1 <= fork <= erasure.at + FORK_LOSES_S for fork in forks)
         for erasure in system.erased

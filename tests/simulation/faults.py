@@ -93,7 +93,7 @@ def _redis_restarted(system: "System", _: Fault) -> None:
 def _redis_switched_over(system: "System", fault: Fault) -> None:
     """Promote a replica with another clock, which may lack the latest data."""
     system.note_redis_loss()
-    lose_s = fault.amount if fault.choice % 2 else None
+    lose_s = fault.amount if fault.choice % 2 else None  # every other replica lacks nothing
     ahead_s = (fault.choice - 5.5) / 1.1  # -5 to +5 s, as a choice is 0 to 11
     system.redis.restart(lose_s, fault.choice, ahead_s=ahead_s)
 

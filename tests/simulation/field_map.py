@@ -49,6 +49,7 @@ class MappedPortal(PortalModel):
         self.cities: dict[int, str] = {}
         self.emails: dict[int, dict[int, str]] = {}
         begins = EPOCH + random.uniform(0, last_s + 1)
+        # Not at all, for a while, or for good.
         lasts_s = random.choice((0.0, random.uniform(0.5, 10), 1e9))
         self.dropped = (begins, begins + lasts_s)
 
@@ -156,13 +157,13 @@ def prepare() -> None:
 
 
 def last_applied_lacks_fields() -> None:
-    """Further fields are not compared with last applied: only the first write contains them."""
+    """A mistake to be detected: an update contains no further field."""
     prepare()
     patches.replace(further_fields, "to_update", lambda applied, state: ({}, {}))  # noqa: ARG005 - same signature
 
 
 def answers_are_not_read() -> None:
-    """Everything sent counts as applied, even a field that the portal has dropped."""
+    """A mistake to be detected: all that was sent counts as applied, even a dropped field."""
     prepare()
     parse = further_parsing.parse_item
 
@@ -173,7 +174,7 @@ def answers_are_not_read() -> None:
 
 
 def rows_are_added() -> None:
-    """A changed e-mail is added, and the old one stays."""
+    """A mistake to be detected: a changed e-mail is added, and the old one stays."""
     prepare()
     update = further_fields.to_update
 

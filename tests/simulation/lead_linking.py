@@ -3,7 +3,7 @@
 `prepare` sets `LEADLINE_DUPLICATES=link`, gives the portal leads with the phones of the plan's
 users, in a notation of people, and replaces the rules: the checker's know no leads without an
 origin. No lead ever changes its user, no user has two, and a lead that only one user may have is
-that user's: a worker that never links anyone breaks the last one.
+that user's: a worker that never links anyone breaks the last of these rules.
 """
 
 import os
@@ -31,7 +31,14 @@ class LinkingPortal(PortalModel):
         random = Random(f"links/{seed}")  # noqa: S311 - reproducible from its seed
         for phone in PHONES:
             for _ in range(random.choices((0, 1, 2), (2, 6, 1))[0]):
-                lead = Lead(len(self.leads) + 1, "By Hand", "By Hand", "NEW", "", "")
+                lead = Lead(
+                    lead_id=len(self.leads) + 1,
+                    title="By Hand",
+                    name="By Hand",
+                    stage="NEW",
+                    originator="",
+                    origin="",
+                )
                 lead.phones[self._new_row_id()] = f"8 ({phone[2:5]}) {phone[5:]}"
                 self.leads[lead.lead_id] = lead
 
@@ -44,7 +51,7 @@ class LinkingPortal(PortalModel):
             for lead in self.leads.values()
             if not lead.is_deleted and phones & {_digits(phone) for phone in lead.phones.values()}
         ]
-        return {"LEAD": found[:20]} if found else []
+        return {"LEAD": found[:20]} if found else []  # 20 at most, as Bitrix24 says
 
     def _update(self, params: dict[str, Any]) -> Lead:
         before = self.leads.get(int(params.get("id") or 0))
@@ -78,13 +85,13 @@ def prepare() -> None:
 
 
 def claims_are_ignored() -> None:
-    """Two users that have read the same lead are both linked to it."""
+    """A mistake to be detected: two users that have found the same lead are both linked to it."""
     prepare()
     patches.edit("claim_leads", "if holder and holder ~= user then return -1 end", "")
 
 
 def no_one_is_linked() -> None:
-    """The results of a search are ignored."""
+    """A mistake to be detected: the results of a search are ignored."""
     prepare()
     from leadline.sync.duplicates import rules as duplicates  # noqa: PLC0415 - in a playing process
 
@@ -122,7 +129,7 @@ def _doubled_users(system: System) -> Iterator[str]:
 
 
 def _differing_leads(system: System) -> Iterator[str]:
-    none = Lead(0, "", "", "", "", "")
+    none = Lead(lead_id=0, title="", name="", stage="", originator="", origin="")
     leads = {lead.origin: lead for lead in system.portal.leads.values() if not lead.is_neighbours}
     sql = "SELECT id, full_name, phone, sync_status, bitrix_lead_id FROM users"
     for user_id, name, phone, status, lead_id in system.store.admin.run(sql):

@@ -40,17 +40,20 @@ def play(
     report: Callable[[str], None] = print,
     prepare: str = "",
 ) -> list[FailedSeed]:
-    """Play these seeds; returns those that failed, by default at most the first that is found.
+    """Play these seeds; returns those that failed.
+
+    Ends with the first chunk in which a seed fails, unless it shall `go_on`.
 
     `prepare`: a function (`module:name`) that each process calls before it begins.
     """
-    began, done = time.monotonic(), 0
+    began = time.monotonic()
+    done = 0
     failed: list[FailedSeed] = []
-    for chunk, found in _results(seeds, jobs or os.cpu_count() or 1, prepare):
-        done += chunk
-        for run in found:
-            failed.append(run)
-            report(f"\nseed {run.seed}: {'; '.join(run.violations)[:400]}")
+    for played, found in _results(seeds, jobs or os.cpu_count() or 1, prepare):
+        done += played
+        for failure in found:
+            failed.append(failure)
+            report(f"\nseed {failure.seed}: {'; '.join(failure.violations)[:400]}")
         _show_progress(done, len(seeds), began)
         if failed and not go_on:
             break
@@ -59,11 +62,11 @@ def play(
         f"\n{done} histories in {spent_s:.0f} s, {done / spent_s:.1f} a second: "
         + (f"{len(failed)} failed" if failed else "no rule broken")
     )
-    return sorted(failed, key=lambda run: run.seed)
+    return sorted(failed, key=lambda failure: failure.seed)
 
 
 def _show_progress(done: int, of: int, began: float) -> None:
-    if sys.stdout.isatty() or done % 500 < CHUNK:
+    if sys.stdout.isatty() or done % 500 < CHUNK:  # in a log, once for 500 histories
         rate = done / (time.monotonic() - began)
         print(f"\r{done} of {of} histories, {rate:.1f} a second ", end="", flush=True)
 
@@ -81,7 +84,7 @@ def _results(
         chunks.put(list(seeds[at : at + CHUNK]))
         count += 1
     for _ in range(jobs):
-        chunks.put(None)
+        chunks.put(None)  # ends one process
     processes = [
         context.Process(target=_work, args=(chunks, results, stop, prepare), daemon=True)
         for _ in range(jobs)

@@ -84,7 +84,7 @@ def install(raw: redis.Redis) -> None:
     modules = list(_modules())
     _patch_logs(modules)
     _patch_clocks(modules)
-    _replace(process, "_current", _ProcessInWorld())
+    replace(process, "_current", _ProcessInWorld())
     _patch_intervals(modules)
     _collect_statements(modules)
     _patch_servers(modules)
@@ -118,7 +118,7 @@ def _replace_everywhere(modules: list[ModuleType], old: object, new: object) -> 
 
 def _patch_scripts(raw: redis.Redis) -> None:
     """Scripts read the clock and Redis' identity from the simulation."""
-    _replace(lua, "SERVER", redis_model.SERVER)
+    replace(lua, "SERVER", redis_model.SERVER)
     make_script = lua.script
 
     # Each simulated process registers all scripts: reading their files each time is slow.
@@ -138,7 +138,7 @@ def _patch_scripts(raw: redis.Redis) -> None:
         # Each call goes through the client of the running process.
         return functools.partial(_call, load(folder, names, tuple(_edits)))
 
-    _replace(lua, "script", script)
+    replace(lua, "script", script)
 
 
 def edit(name: str, old: str, new: str) -> None:
@@ -233,6 +233,7 @@ class _Random:
 def _uuid7() -> uuid.UUID:
     process = world().process
     number = int(process.wall() * 1000) << 80 | process.random.getrandbits(76)
+    # RFC 9562: version 7 in four bits, variant 2 in two.
     return uuid.UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
 
 
@@ -340,13 +341,13 @@ def _patch_servers(modules: list[ModuleType]) -> None:
         active().note_leased(entries)
         return build(entries, decide, **how)
 
-    _replace(batch_request, "build", record_and_build)
-    _replace(greenlets, "in_greenlet", lambda: False)
+    replace(batch_request, "build", record_and_build)
+    replace(greenlets, "in_greenlet", lambda: False)
     _replace_everywhere(modules, pool.database, lambda: active().postgres)
     _replace_everywhere(modules, leadline_redis.client, lambda: active().client)
     _replace_everywhere(modules, outbox.publisher, _publisher)
-    _replace(replies, "_publisher", _publisher)
-    _replace(outbox, "outbox", _outbox)
+    replace(replies, "_publisher", _publisher)
+    replace(outbox, "outbox", _outbox)
     make_client = portal_session._RecordingClient
 
     def portal_client(webhook_url: str) -> Any:
@@ -354,21 +355,15 @@ def _patch_servers(modules: list[ModuleType]) -> None:
         portal._session._send = active().portal.send
         return portal
 
-    _replace(portal_session, "_RecordingClient", portal_client)
-    _replace(timed_connection, "tls_context", lambda: None)  # never used, and expensive to create
-    _replace(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
-    _replace(rq_jobs, "trim_finished_jobs", lambda: None)
-    _replace(search_index, "catch_up", lambda _until: 0)
-    _replace(retention, "run", lambda _until: 0)
+    replace(portal_session, "_RecordingClient", portal_client)
+    replace(timed_connection, "tls_context", lambda: None)  # never used, and expensive to create
+    replace(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
+    replace(rq_jobs, "trim_finished_jobs", lambda: None)
+    replace(search_index, "catch_up", lambda _until: 0)
+    replace(retention, "run", lambda _until: 0)
     for name in ("_creates", "_changes"):
         group: Any = getattr(write, name)
-        _replace(write, name, _GroupCommit(group._flush, group._max_group))
-
-
-def _replace(module: ModuleType, name: str, new: object) -> None:
-    """Replace a module's variable of this name; it must exist."""
-    getattr(module, name)
-    setattr(module, name, new)
+        replace(write, name, _GroupCommit(group._flush, group._max_group))
 
 
 def _patch_functions() -> None:
@@ -423,7 +418,7 @@ class _GroupCommit:
                     mailbox.put(error)
             else:
                 for (_, mailbox), answer in zip(part, answers, strict=True):
-                    mailbox.put((answer,))
+                    mailbox.put((answer,))  # as a tuple: an answer may be None
         group.is_busy = False
 
 
@@ -509,7 +504,7 @@ class _Queue:
 
 
 def _patch_threads() -> None:
-    _replace(outbox, "threading", _Threading())
-    _replace(outbox, "queue", _Queue())
+    replace(outbox, "threading", _Threading())
+    replace(outbox, "queue", _Queue())
     # This lock is held during a call to Redis.
-    _replace(circuit_breaker, "threading", _Threading())
+    replace(circuit_breaker, "threading", _Threading())

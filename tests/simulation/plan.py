@@ -128,6 +128,7 @@ OTHER_MOMENTS = (
     ("sql create_once done", 1),
     ("sql change_skip_locked done", 1),
 )
+#: Failures of a request to the portal, and their weights.
 PORTAL_TROUBLES = (
     ("lost answer", 4),
     ("no answer", 2),
@@ -150,6 +151,7 @@ PORTAL_TROUBLES = (
     ("long error", 1),
     ("request rejected", 2),
 )
+#: Kinds of faults, and their weights; `portal` is one of `PORTAL_TROUBLES`.
 FAULTS = (
     ("portal", 10),
     ("kill worker", 8),
@@ -240,7 +242,16 @@ def _writes(random: Random) -> list[Write]:
         name, phone, stage = states[0]
         with_key = random.random() < 0.3
         writes.append(
-            Write(at_s, kind, user, random.randrange(2), name, phone, stage, with_key=with_key)
+            Write(
+                at_s,
+                kind,
+                user,
+                api=random.randrange(2),
+                name=name,
+                phone=phone,
+                stage=stage,
+                with_key=with_key,
+            )
         )
         for _ in range(random.choices((1, 2, 3, 4, 5), (3, 6, 5, 2, 1))[0]):
             at_s += _gap(random)
@@ -274,26 +285,26 @@ def _change(
             stage = (stage + 1) % 2
     states.append((name, phone, stage))
     if is_foreign:
-        return Write(at_s, "foreign", user, 0, name, phone, stage)
+        return Write(at_s, "foreign", user, name=name, phone=phone, stage=stage)
     if_match = random.random() < 0.2
     api = random.randrange(2)
     if (name, phone) == before[:2]:
-        return Write(at_s, "move", user, api, stage=stage, if_match=if_match)
+        return Write(at_s, "move", user, api=api, stage=stage, if_match=if_match)
     return Write(
         at_s,
         "update",
         user,
-        api,
-        name if name != before[0] else None,
-        phone if phone != before[1] else None,
-        stage if stage != before[2] else None,
+        api=api,
+        name=name if name != before[0] else None,
+        phone=phone if phone != before[1] else None,
+        stage=stage if stage != before[2] else None,
         if_match=if_match,
         with_key=random.random() < 0.1,
     )
 
 
 def _fault(random: Random, last_s: float) -> Fault:
-    kind: str = random.choices(*zip(*FAULTS, strict=True))[0]
+    kind = _weighted(random, FAULTS)
     if kind == "portal":
         return _trouble(random)
     if kind in _AT_TIMES:
@@ -364,8 +375,15 @@ def _pair(random: Random) -> list[Fault]:
     return [call, loss, Fault("freeze other", moment=moment, amount=held_s)]
 
 
+def _weighted(random: Random, choices: tuple[tuple[str, int], ...]) -> str:
+    """One of these choices, by their weights."""
+    names, weights = zip(*choices, strict=True)
+    chosen: str = random.choices(names, weights)[0]
+    return chosen
+
+
 def _trouble(random: Random) -> Fault:
-    trouble: str = random.choices(*zip(*PORTAL_TROUBLES, strict=True))[0]
+    trouble = _weighted(random, PORTAL_TROUBLES)
     nth = random.choices((1, 2, 3, 4, 5, 6), (5, 6, 5, 3, 2, 1))[0]
     return Fault(f"portal: {trouble}", nth=nth, amount=_amount(random, trouble))
 
@@ -377,7 +395,7 @@ def _at_moment(
     amount: float,
     delay_s: float,
 ) -> Fault:
-    moment: str = random.choices(*zip(*moments, strict=True))[0]
+    moment = _weighted(random, moments)
     nth = random.choices((1, 2, 3, 4, 5), (6, 5, 3, 2, 1))[0]
     return Fault(
         kind, moment=moment, nth=nth, delay_s=delay_s, amount=amount, choice=random.randrange(12)

@@ -45,7 +45,7 @@ class Result:
         )
 
 
-#: An environment variable: a Postgres cluster of `save_cluster`, which new players copy.
+#: The environment variable with the folder of a `save_cluster`, which new players copy.
 CLUSTER = "SIMULATION_CLUSTER"
 
 
@@ -57,7 +57,7 @@ class Player:
         process.forget(settings)
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-simulation-")
         folder = Path(self._folder.name)
-        folder.chmod(0o755)
+        folder.chmod(0o755)  # Postgres, which refuses root, runs as a user who must enter it
         port = _free_port()
         cluster = os.environ.get(CLUSTER)
         self._postgres, url = postgres_model.start(folder, port, Path(cluster) if cluster else None)

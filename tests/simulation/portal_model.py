@@ -33,6 +33,7 @@ _PART = re.compile(r"\[([^\]]*)\]")
 class Trouble:
     """The failure of one request."""
 
+    #: One of `PORTAL_TROUBLES` of the plan; "" for none.
     kind: str
     #: Duration, delay or size, depending on the kind.
     amount: float = 0.0
@@ -177,8 +178,6 @@ class PortalModel:
         self._burst = burst
         self.leads: dict[int, Lead] = {}
         self.requests: list[Request] = []
-        #: The time of each create, by its origin.
-        self.creates: list[tuple[float, str, str, int]] = []
         #: The failure of the n-th request.
         self.troubles: dict[int, Trouble] = {}
         #: Until when all requests are refused, and how.
@@ -238,12 +237,21 @@ class PortalModel:
         self._world.record(process.name, "can't connect to the portal", number=request.number)
 
     def _next_number(self) -> int:
+        """The number of the next request; 0 before the history begins."""
         return len(self.requests) + 1 if self._world.now >= EPOCH else 0
 
     def _log(self, method: str, trouble: Trouble) -> Request:
+        """A new request, which the log has unless the history has not begun yet."""
         number = self._next_number()
-        request = Request(number, self._world.now, 0.0, self._world.process.name, method, trouble)
-        if number:
+        request = Request(
+            number,
+            sent_at=self._world.now,
+            arrived_at=0.0,
+            sender=self._world.process.name,
+            method=method,
+            trouble=trouble,
+        )
+        if number > 0:
             self.requests.append(request)
         return request
 
@@ -278,7 +286,8 @@ class PortalModel:
             raise TimeoutError
         if isinstance(found, Exception):
             raise found
-        return HttpResponse(found[0], "", found[1])
+        status, content = found
+        return HttpResponse(status, location="", body=content)
 
     def _note_read(self, request: Request, found: Any) -> None:
         """Record whether the sender could read the outcomes of its commands."""
@@ -317,7 +326,7 @@ class PortalModel:
             return status, _error(self.down_code, "down")
         if kind == "refused":
             return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
-        if self._counter + 1 > self._burst + 0.001:
+        if self._counter + 1 > self._burst + 0.001:  # more than a rounding error
             world.record("portal", "is asked too often", number=request.number)
             return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
         self._counter += 1
@@ -403,7 +412,6 @@ class PortalModel:
         name, params = command.method, command.params
         if name == "crm.item.add":
             lead = self._add(params.get("fields") or {})
-            self.creates.append((self._world.now, lead.originator, lead.origin, lead.lead_id))
             return self._record_write(lead, "create", command, request)
         if name == "crm.item.update":
             return self._record_write(self._update(params), "update", command, request)
@@ -433,12 +441,12 @@ class PortalModel:
 
     def _add(self, fields: dict[str, Any]) -> Lead:
         lead = Lead(
-            len(self.leads) + 1,
-            str(fields.get("title") or ""),
-            str(fields.get("name") or ""),
-            str(fields.get("stageId") or "NEW"),
-            str(fields.get("originatorId") or ""),
-            str(fields.get("originId") or ""),
+            lead_id=len(self.leads) + 1,
+            title=str(fields.get("title") or ""),
+            name=str(fields.get("name") or ""),
+            stage=str(fields.get("stageId") or "NEW"),
+            originator=str(fields.get("originatorId") or ""),
+            origin=str(fields.get("originId") or ""),
         )
         for row in _values(fields.get("fm")):
             lead.phones[self._new_row_id()] = str(row.get("value"))
@@ -498,8 +506,15 @@ class PortalModel:
     def add_neighbours(self) -> None:
         """Add leads of another installation, with the originator that was once the default."""
         for origin in range(1, 4):
-            lead = Lead(len(self.leads) + 1, NEIGHBOUR, NEIGHBOUR, "NEW", "leadline", str(origin))
-            lead.is_neighbours = True
+            lead = Lead(
+                lead_id=len(self.leads) + 1,
+                title=NEIGHBOUR,
+                name=NEIGHBOUR,
+                stage="NEW",
+                originator="leadline",
+                origin=str(origin),
+                is_neighbours=True,
+            )
             self.leads[lead.lead_id] = lead
 
     def of_user(self, user_id: int) -> list[Lead]:
@@ -543,13 +558,13 @@ def _error(code: str, text: str) -> bytes:
     return json.dumps({"error": code, "error_description": text}).encode()
 
 
-def _malform(value: Any, kind: int) -> Any:
+def _malform(value: Any, form: int) -> Any:
     """An answer that differs from the documented form."""
-    if kind % 4 == 0:
+    if form % 4 == 0:
         return 5
-    if kind % 4 == 1 and isinstance(value, dict):
+    if form % 4 == 1 and isinstance(value, dict):
         return {"item": {**value["item"], "fm": 5}} if "item" in value else value
-    if kind % 4 == 2 and isinstance(value, dict):
+    if form % 4 == 2 and isinstance(value, dict):
         return {"item": {**value.get("item", {}), "id": "x"}}
     return None
 

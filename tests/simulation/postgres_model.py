@@ -25,6 +25,8 @@ COPY_EVERY_S = 0.4
 COPY_BEFORE = {"create", "create_once", "change", "change_skip_locked", "change_once", "settle"}
 #: How many copies are kept, each in a schema of its own.
 COPIES = 6
+#: The schema with the state after the migrations.
+_INITIAL = f"copy{COPIES}"
 #: Functions about the database itself, found before Postgres' own.
 _OWN = (
     """
@@ -83,6 +85,7 @@ def start(
     command = unprivileged.command(
         data, binary("postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", *options
     )
+    # The command may begin with setpriv, whose options are then continued.
     rest = command[1:] if command[0] == (shutil.which("setpriv") or "setpriv") else ("--", *command)
     server = subprocess.Popen(
         ("setpriv", "--pdeathsig", "INT", *rest),  # noqa: S607 - found on the PATH
@@ -146,6 +149,7 @@ class Store:
     def __init__(self, url: str, port: int) -> None:
         self.database = Database(url)
         self.admin = _connected(port)
+        # Copying rows fires no triggers, and their order breaks no foreign keys.
         self.admin.run("SET session_replication_role = replica")
         self.tables = [
             str(name)
@@ -163,7 +167,7 @@ class Store:
         ]
         self._make_deterministic()
         self._make_copies()
-        self._copy("sim", f"copy{COPIES}")
+        self._copy("sim", _INITIAL)
         self._histories = 0
 
     def _make_deterministic(self) -> None:
@@ -200,9 +204,9 @@ class Store:
     def reset(self) -> None:
         """Restore the state after the migrations."""
         self._histories += 1
-        if self._histories % 50 == 1:
+        if self._histories % 50 == 1:  # deleted rows take space, as nothing vacuums
             self.admin.run(f"TRUNCATE {', '.join(self.tables)} CASCADE")
-        self._copy(f"copy{COPIES}", "sim")
+        self._copy(_INITIAL, "sim")
         restarts = (f"SELECT setval('sim.{name}', 1, false)" for name in self.sequences)
         self.admin.run(";".join(restarts))
 
@@ -253,7 +257,9 @@ class PostgresModel:
         self._names = names
         self.ahead_s = 0.0
         self.is_away = False
+        #: Incremented each time all connections break.
         self.breaks = 0
+        #: The time and the number of forks that the server was last told.
         self._reported: tuple[float, int] = (0.0, 0)
         #: The position in the log of the database, and how often it has forked.
         self._written = 0
@@ -309,6 +315,7 @@ class PostgresModel:
         return rows
 
     def _check(self, breaks: int) -> None:
+        """Fail if the connection has broken since `breaks` was read."""
         if self.is_away or breaks != self.breaks:
             self._world.wait(0.01)
             raise DatabaseDown

@@ -30,7 +30,7 @@ from tests.simulation.system import FOREIGN_QUEUE, AnsweredWrite, System
 
 _ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move_card"}
 #: The distance between versions in the work queue; messages without a version lie between.
-MILLION = 1_000_000
+VERSION_STEP = 1_000_000
 
 
 def history(system: System) -> History:
@@ -43,12 +43,12 @@ def history(system: System) -> History:
         writes=tuple(_client_write(answered) for answered in system.answered),
         users={
             row["id"]: LedgerUser(
-                row["id"],
-                row["version"],
-                State(row["full_name"], row["phone"], row["stage"]),
-                row["sync_status"],
-                row["sync_reason"],
-                row["bitrix_lead_id"],
+                id=row["id"],
+                version=row["version"],
+                state=State(row["full_name"], row["phone"], row["stage"]),
+                sync_status=row["sync_status"],
+                reason=row["sync_reason"],
+                lead_id=row["bitrix_lead_id"],
             )
             for row in system.postgres.run_now("SELECT * FROM users ORDER BY id")
         },
@@ -68,9 +68,9 @@ def history(system: System) -> History:
         dead_letters=tuple(
             DeadLetter(
                 topology.dead_letter_name(queue),
-                stored.properties.message_id,
-                stored.properties.message_id,
-                str((stored.properties.headers or {}).get("x-reason") or ""),
+                message_id=stored.properties.message_id,
+                event_id=stored.properties.message_id,
+                reason=str((stored.properties.headers or {}).get("x-reason") or ""),
             )
             for queue, stored in dead_letters(system.broker)
         ),
@@ -97,32 +97,32 @@ def _client_write(answered: AnsweredWrite) -> ClientWrite:
         ("stage", STAGES, write.stage),
     )
     return ClientWrite(
-        answered.at,
-        _ACTIONS[write.kind],
-        {name: pool[number] for name, pool, number in pools if number is not None},
-        answered.status,
-        answered.user_id,
-        answered.expected_version,
-        f"{write.user}-{write.at_s}" if write.with_key else None,
-        answered.version,
-        State(*answered.state) if answered.state else None,
-        answered.answered_at,
-        answered.era,
+        at=answered.at,
+        action=_ACTIONS[write.kind],
+        changes={name: pool[number] for name, pool, number in pools if number is not None},
+        status=answered.status,
+        user=answered.user_id,
+        if_match=answered.expected_version,
+        key=f"{write.user}-{write.at_s}" if write.with_key else None,
+        version=answered.version,
+        answered=State(*answered.state) if answered.state else None,
+        answered_at=answered.answered_at,
+        era=answered.era,
     )
 
 
 def _ledger_event(row: dict[str, Any]) -> LedgerEvent:
     return LedgerEvent(
-        str(row["id"]),
-        row["user_id"],
-        row["version"],
-        row["action"],
-        frozenset(set(row["changed"].split(",")) & {"full_name", "phone", "stage"}),
-        State(row["full_name"], row["phone"], row["stage"]),
-        row["state"],
-        row["reason"],
-        row["attempts"],
-        row.get("history"),
+        id=str(row["id"]),
+        user=row["user_id"],
+        version=row["version"],
+        action=row["action"],
+        changed=frozenset(set(row["changed"].split(",")) & {"full_name", "phone", "stage"}),
+        state=State(row["full_name"], row["phone"], row["stage"]),
+        outcome=row["state"],
+        reason=row["reason"],
+        attempts=row["attempts"],
+        history=row.get("history"),
     )
 
 
@@ -136,15 +136,15 @@ def _reply(at: float, stored: StoredMessage) -> Reply:
     body = orjson.loads(stored.body)
     headers = stored.properties.headers or {}
     return Reply(
-        body["event_id"],
-        body["user_id"],
-        body["status"],
-        headers.get("ce-outcome", ""),
-        body["attempts"],
-        at,
-        body.get("reason"),
-        "ce-passing" in headers,
-        body.get("version"),
+        event_id=body["event_id"],
+        user=body["user_id"],
+        status=body["status"],
+        outcome=headers.get("ce-outcome", ""),
+        attempts=body["attempts"],
+        at=at,
+        reason=body.get("reason"),
+        is_transient="ce-passing" in headers,
+        version=body.get("version"),
     )
 
 
@@ -152,7 +152,11 @@ def _request(request: portal_model.Request) -> PortalRequest:
     fate: Any = request.fate
     commands = tuple(_command(executed, request) for executed in request.commands.values())
     return PortalRequest(
-        request.arrived_at or request.sent_at, "ours", fate, commands, request.sent_at
+        at=request.arrived_at or request.sent_at,
+        source="ours",
+        fate=fate,
+        commands=commands,
+        sent_at=request.sent_at,
     )
 
 
@@ -162,16 +166,16 @@ def _command(executed: portal_model.RecordedCommand, request: portal_model.Reque
     is_write = executed.method in {"crm.item.add", "crm.item.update"}
     result: Any = executed.result
     return Command(
-        executed.method,
-        result,
-        executed.lead,
-        tuple(user for user in users if user not in FOREIGN),
-        portal_model.written_fields(executed.params),
-        tuple(event for entry in leased for event in entry.events),
-        leased[0].written if is_write and leased else None,
-        executed.at,
-        executed.is_read,
-        executed.is_final,
+        method=executed.method,
+        result=result,
+        lead=executed.lead,
+        users=tuple(user for user in users if user not in FOREIGN),
+        fields=portal_model.written_fields(executed.params),
+        events=tuple(event for entry in leased for event in entry.events),
+        written=leased[0].written if is_write and leased else None,
+        at=executed.at,
+        is_answer_read=executed.is_read,
+        is_final=executed.is_final,
     )
 
 
@@ -188,35 +192,32 @@ def _users(
 
 def _lead(lead: portal_model.Lead) -> Lead:
     return Lead(
-        lead.lead_id,
-        int(lead.origin),
-        lead.title,
-        lead.name,
-        tuple(lead.phones.values()),
-        lead.stage,
-        lead.is_deleted,
-        tuple(_lead_write(write) for write in lead.writes),
+        id=lead.lead_id,
+        user=int(lead.origin),
+        title=lead.title,
+        name=lead.name,
+        phones=tuple(lead.phones.values()),
+        stage=lead.stage,
+        is_deleted=lead.is_deleted,
+        writes=tuple(_lead_write(write) for write in lead.writes),
     )
 
 
 def _lead_write(written: portal_model.PortalWrite) -> LeadWrite:
     kind: Any = written.kind
     by: Any = "us" if written.is_ours else "hand"
-    version = written.written and (written.written[0], written.written[1] / MILLION)
-    return LeadWrite(written.at, by, kind, written.fields, version)
+    version = written.written and (written.written[0], written.written[1] / VERSION_STEP)
+    return LeadWrite(written.at, by=by, kind=kind, fields=written.fields, written=version)
 
 
 def _injected_faults(system: System, events: tuple[LedgerEvent, ...]) -> InjectedFaults:
-    texts = [str(error)[:30] for error in portal_model.COMMAND_ERRORS if error.is_final] + [
-        VANISHED[:30]
-    ]
+    texts = [str(error) for error in portal_model.COMMAND_ERRORS if error.is_final]
+    # A reply contains only the beginning of the portal's text.
+    beginnings = tuple(text[:30] for text in (*texts, VANISHED))
     return InjectedFaults(
         forks=tuple(system.forks),
-        # A reply contains as much of the portal's own text as an operator reads.
         rejections=frozenset(
-            event.reason
-            for event in events
-            if event.reason and event.reason.startswith(tuple(texts))
+            event.reason for event in events if event.reason and event.reason.startswith(beginnings)
         ),
         poison=system.poison,
         messages_were_lost=any(fault.kind == "broker forgets" for fault in system.plan.faults),

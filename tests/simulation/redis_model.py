@@ -130,6 +130,7 @@ class RedisModel:
         self._starts = 0
         #: Whether the latest data may be lost: then it is copied from time to time.
         self.may_lose = False
+        #: The time of each copy, and the number of its database.
         self._copies: list[tuple[float, int]] = []
         self._raw.flushall()
         self._restart()
@@ -155,6 +156,7 @@ class RedisModel:
         return answers
 
     def _check(self, breaks: int) -> None:
+        """Fail if the connection has broken since `breaks` was read."""
         if self.is_away or breaks != self.breaks:
             # The command may have taken effect.
             self._world.wait(0.01)
@@ -191,6 +193,7 @@ class RedisModel:
     # --- faults
 
     def _restart(self) -> None:
+        """Take another identity, and break all connections."""
         self._starts += 1
         self._run_id = f"{self._starts:040x}"
         self.breaks += 1
@@ -279,8 +282,6 @@ class Client(redis.Redis):
         """Execute a command in one step."""
         name = self.model.name_of(args)
         (answer,) = self.model.ask(name, [_by_simulated_clock(args)])
-        if isinstance(answer, redis.exceptions.NoScriptError):
-            raise answer
         return self._read(args[0], answer, options)
 
     def _read(self, name: str, answer: Any, options: dict[str, Any]) -> Any:

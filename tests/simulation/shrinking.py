@@ -48,7 +48,7 @@ def _breaks_same_rule(result: Result, failed: Result) -> bool:
 
 
 def kinds(violations: list[str]) -> set[str]:
-    """The broken rules, without numbers and names."""
+    """The beginnings of the violations, without numbers: they tell one broken rule from another."""
     return {
         "".join(character for character in text if not character.isdigit())[:40]
         for text in violations
@@ -56,11 +56,18 @@ def kinds(violations: list[str]) -> set[str]:
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Plans with one item less."""
+    """Plans with one item less, then with less of the system, then with one simpler item."""
     for at in reversed(range(len(plan.items))):
         yield replace(plan, items=plan.items[:at] + plan.items[at + 1 :])
     shape = plan.shape
-    plain = Shape(1, 1, 1, shape.burst, has_neighbours=False, calm_after_s=shape.calm_after_s)
+    plain = Shape(
+        workers=1,
+        intakes=1,
+        repliers=1,
+        burst=shape.burst,
+        has_neighbours=False,
+        calm_after_s=shape.calm_after_s,
+    )
     for name in ("workers", "intakes", "repliers"):
         if getattr(shape, name) > 1:
             yield replace(plan, shape=replace(shape, **{name: getattr(shape, name) - 1}))

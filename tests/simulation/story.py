@@ -6,7 +6,7 @@ from tests.simulation.plan import NAMES, PHONES, STAGES, Fault, Plan, Write
 from tests.simulation.play import Result
 from tests.simulation.world import EPOCH
 
-#: Log lines that a story leaves out.
+#: Beginnings of the log lines that a story leaves out, and the facts that it shows of the others.
 _QUIET = ("calling Bitrix24", "event received", "write accepted", "reply received", "stages read")
 _SHOWN = (
     "user_id",
@@ -57,12 +57,12 @@ def _plan_lines(plan: Plan) -> list[str]:
         ),
         f"Clocks: Redis {shape.redis_ahead_s:+.1f} s, Postgres {shape.postgres_ahead_s:+.1f} s",
     ]
-    lines += [f"  {_write(write)}" for write in plan.writes]
-    lines += [f"  {_fault(fault)}" for fault in plan.faults]
+    lines += [f"  {_write_text(write)}" for write in plan.writes]
+    lines += [f"  {_fault_text(fault)}" for fault in plan.faults]
     return lines
 
 
-def _write(write: Write) -> str:
+def _write_text(write: Write) -> str:
     values = (
         [
             pool[number]
@@ -80,7 +80,7 @@ def _write(write: Write) -> str:
     return f"{write.at_s:8.3f} s  user {write.user}: {write.kind} {', '.join([*values, *extras])}"
 
 
-def _fault(fault: Fault) -> str:
+def _fault_text(fault: Fault) -> str:
     if fault.kind.startswith("portal: "):
         return f"{fault.kind} at its request {fault.nth} ({fault.amount:.1f})"
     when = f"{fault.at_s:.3f} s" if fault.at_s is not None else f"'{fault.moment}' no. {fault.nth}"

@@ -49,6 +49,7 @@ IDLE_WITHIN_S = 8 * 3600.0
 MAX_STEPS = 60_000
 #: Statuses below 500 after which the connector delivers a message again.
 _RETRIED_STATUSES = {408, 425, 429}
+#: Bodies of `poison` messages.
 _UNREADABLE = (b"{", b"[]", b'{"pattern": "user_created"}', b"\xff\xfe", b'{"data": 5}')
 
 
@@ -118,9 +119,11 @@ class System:
             "reply": Handlers(world, self._apply_replies),
         }
         self._apis: list[Process] = []
+        #: By a user's index in the plan: the id and the newest version that clients were told.
         self._users: dict[int, int] = {}
         self._versions: dict[int, int] = {}
         self._processes_made = 0
+        #: Sends nothing: its random numbers shuffle deliveries.
         self.other_sender = self._process("other_sender", "client")
         world.next_due = self._next_due
         self._start()
@@ -296,7 +299,7 @@ class System:
         if write.kind == "foreign":
             self._send_foreign(write)
         elif write.kind == "poison":
-            queue = (topology.REQUESTS, topology.REPLIES)[(write.api or 0) % 2]
+            queue = (topology.REQUESTS, topology.REPLIES)[write.api % 2]
             body = _UNREADABLE[(write.name or 0) % len(_UNREADABLE)]
             message_id = f"poison-{write.at_s}"
             self.poison[message_id] = topology.dead_letter_name(queue)
@@ -306,7 +309,7 @@ class System:
             if process.is_dead:
                 self.world.after(0.5, partial(self._send_write, write))
                 return
-            self.world.spawn(process, partial(self._serve, write, 1))
+            self.world.spawn(process, partial(self._serve, write, attempt=1))
 
     def _serve(self, write: Write, attempt: int) -> None:
         """Serve a request in its API process; the client repeats one that has a key."""
@@ -314,7 +317,7 @@ class System:
         world.wait(world.process.random.uniform(0.0005, 0.002))
         user_id = self._users.get(write.user)
         if write.kind != "create" and user_id is None:
-            if attempt < 60:
+            if attempt < 60:  # half a minute
                 world.after(0.5, partial(self._serve_again, write, attempt + 1))
             return
         if write.with_key:
@@ -323,9 +326,13 @@ class System:
             process.on_death.append(repeat_later)
         expected = self._versions.get(write.user) if write.if_match else None
         answered = AnsweredWrite(
-            write, world.now, 0, expected_version=expected, is_repeat=attempt > 1
+            write,
+            at=world.now,
+            status=0,
+            user_id=user_id,
+            expected_version=expected,
+            is_repeat=attempt > 1,
         )
-        answered.user_id = user_id
         self.answered.append(answered)
         try:
             accepted = self._accept_write(write, user_id, expected)
@@ -362,6 +369,7 @@ class System:
 
     def _serve_again(self, write: Write, attempt: int) -> None:
         alive = [api for api in self._apis if not api.is_dead]
+        # A write that never succeeds keeps the history from becoming idle, which is reported.
         if not alive or attempt > 100:
             self.world.after(0.5, partial(self._serve_again, write, attempt))
         else:
@@ -396,6 +404,7 @@ class System:
         user = {"id": user_id, "full_name": name, "phone": phone, "stage": stage}
         data = {"action": action, "user": user, "replyQueue": FOREIGN_QUEUE}
         body = orjson.dumps({"pattern": contract.PATTERNS[action], "data": data})
+        # Half of the senders give their messages no id.
         message_id = f"foreign-{user_id}-{len(sent)}" if write.user % 2 else None
         properties = pika.BasicProperties(message_id=message_id)
         self.world.record("foreign sender", f"sends {action}", user=user_id, state=user)

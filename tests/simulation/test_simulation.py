@@ -53,8 +53,8 @@ def test_no_history_restores_an_erased_person() -> None:
 
 @pytest.mark.slow("plays up to 150 histories")
 def test_an_erasure_without_a_lookup_is_detected() -> None:
-    left_out = "tests.simulation.erasures:lookup_is_left_out"
-    assert parallel.play(range(1, 151), jobs=1, prepare=left_out)
+    mistake = "tests.simulation.erasures:lookup_is_left_out"
+    assert parallel.play(range(1, 151), jobs=1, prepare=mistake)
 
 
 @pytest.mark.slow("plays 150 histories")
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_history(pool_of_players: ProcessPoolExecut
 
 
 def test_every_mistake_fits_the_code(pool_of_players: ProcessPoolExecutor) -> None:
-    """Only the long test plays all of them, and would be the first to notice a renamed word."""
+    """The code still has the texts and names that the mistakes replace."""
     pool_of_players.submit(bugs.reintroduce_all).result()
 
 

@@ -20,6 +20,8 @@ T = TypeVar("T")
 #: Unix time at which every history begins, and how long the system has run by then.
 EPOCH = 1_800_000_000.0
 RUNS_SINCE_S = 200.0
+#: How long every machine has run when a history begins.
+_UPTIME_S = 10_000
 #: While processes only poll, the clock skips times longer than this.
 SKIP_S = 2.5
 
@@ -69,11 +71,11 @@ class Process:
 
     def monotonic(self) -> float:
         """The process's `time.monotonic()`."""
-        return self.world.now - EPOCH + 10_000 - self.suspended_s
+        return self.world.now - EPOCH + _UPTIME_S - self.suspended_s
 
     def boottime(self) -> float:
         """The process's CLOCK_BOOTTIME."""
-        return self.world.now - EPOCH + 10_000
+        return self.world.now - EPOCH + _UPTIME_S
 
 
 class Task:
@@ -104,6 +106,7 @@ class World:
         self.violations: list[str] = []
         self._counts: dict[str, int] = defaultdict(int)
         self._sequence = 0
+        #: Time, sequence number (for the order at one time), target, and which wait of it ends.
         self._events: list[tuple[float, int, Task | Callable[[], None], int]] = []
         self._polls: list[tuple[float, int, Task | Callable[[], None], int]] = []
         self._tasks: dict[greenlet, Task] = {}
@@ -290,7 +293,7 @@ class World:
             heappop(self._events)
 
     def _skip_to(self, when: float) -> None:
-        """Skip to this time, at which polling tasks poll again."""
+        """Skip to the second before this time: polling tasks poll in it, in the same order."""
         polls = sorted(self._polls)
         first = polls[0][0]
         self._polls.clear()

@@ -1,4 +1,4 @@
-"""On the PYTHONPATH of the bench's processes: they trust the portal's private CA too.
+"""On the PYTHONPATH of the bench's processes: they trust the portal's private CA, and no other.
 
 The client of Bitrix24 takes no CAs from its environment: a variable must not decide where a
 webhook is sent.
