@@ -28,8 +28,9 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 def status_of(emulator: Emulator, method: str, path: str, **headers: str) -> int:
     body = b"fields[TITLE]=forged" if method == "POST" else None
-    url, sent = emulator.base + path, {**FORM, **headers}
-    return requests.request(method, url, headers=sent, data=body, timeout=60).status_code
+    url = emulator.base + path
+    all_headers = {**FORM, **headers}
+    return requests.request(method, url, headers=all_headers, data=body, timeout=60).status_code
 
 
 @pytest.mark.parametrize("headers", [*CROSS_SITE, LINK])

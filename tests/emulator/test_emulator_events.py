@@ -97,8 +97,9 @@ def test_writes_by_a_client_and_by_a_person_are_reported_in_order(
     assert receiver.events.empty()
 
 
-def test_an_event_is_never_sent_twice(emulator_with_webhook: Emulator, receiver: Receiver) -> None:
-    """The handler's answer does not matter."""
+def test_an_event_is_not_sent_again_to_a_handler_that_failed(
+    emulator_with_webhook: Emulator, receiver: Receiver
+) -> None:
     receiver.status = 500
     emulator_with_webhook.add()
     emulator_with_webhook.add()
@@ -106,7 +107,7 @@ def test_an_event_is_never_sent_twice(emulator_with_webhook: Emulator, receiver:
     assert receiver.events.empty()
 
 
-def test_events_may_come_more_than_once(
+def test_the_setting_event_copies_has_events_come_more_than_once(
     emulator_with_webhook: Emulator, receiver: Receiver
 ) -> None:
     emulator_with_webhook.set(event_copies=3)

@@ -80,7 +80,7 @@ def test_unknown_fields_and_directions_of_a_list_are_refused(
     assert response.json() == {"error": "INVALID_ARG_VALUE", "error_description": text}
 
 
-def test_phones_are_listed_with_all_fields_but_not_when_selected_alone(
+def test_phone_rows_are_listed_with_all_fields_but_not_when_selected_by_name(
     emulator_with_leads: Emulator,
 ) -> None:
     def row(*select: str) -> Any:

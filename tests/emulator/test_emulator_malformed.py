@@ -154,7 +154,7 @@ def test_a_body_that_is_no_object_has_no_parameters(emulator: Emulator, body: st
 
 def test_a_body_that_is_too_large_is_413(emulator: Emulator) -> None:
     url = emulator.webhook + "crm.lead.add"
-    response = requests.post(url, data=b"x" * (17 * 1024 * 1024), timeout=60)
+    response = requests.post(url, data=b"x" * (17 * 1024 * 1024), timeout=60)  # 16 MiB fit
     assert response.status_code == 413
     assert response.json()["error"] == "INVALID_REQUEST"
 

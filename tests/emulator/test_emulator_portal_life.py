@@ -1,4 +1,7 @@
-"""Changes in a portal besides our writes: people, robots, conversions, merges, the recycle bin."""
+"""Changes in a portal besides our writes: people, robots, conversions, merges, the recycle bin.
+
+As type of an object, 1 is a lead, 2 a deal, and 3 a contact.
+"""
 
 from typing import Any
 

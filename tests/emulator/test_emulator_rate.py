@@ -10,13 +10,15 @@ from emulator.limits.bucket import Buckets, Rate
 from emulator.settings import Settings
 from tests.emulator.emulator_process import Emulator
 
-STANDARD = Rate(2, 50)
+STANDARD = Rate(per_s=2, burst=50)
 REFUSED = b'{"error":"QUERY_LIMIT_EXCEEDED","error_description":"Too many requests"}'
 
 
 def admissions(moments: list[float], rate: Rate = STANDARD, **switches: object) -> list[bool]:
-    buckets, settings = Buckets(), replace(Settings(), **switches)  # type: ignore[arg-type]
-    return [buckets.admit(("::1", "p"), rate, moment, settings) for moment in moments]
+    """Whether each request of one address to one portal is admitted, at these seconds."""
+    settings = replace(Settings(), **switches)  # type: ignore[arg-type]
+    buckets = Buckets()
+    return [buckets.admit(("::1", "portal"), rate, moment, settings) for moment in moments]
 
 
 def test_fifty_pass_at_once_and_the_next_is_refused() -> None:
@@ -41,8 +43,8 @@ def test_refused_requests_may_count_too() -> None:
 
 
 def test_without_a_rate_there_is_no_limit() -> None:
-    assert all(admissions([0.0] * 500, Rate(0, 50)))
-    assert all(admissions([0.0] * 500, Rate(None, 50)))
+    assert all(admissions([0.0] * 500, Rate(per_s=0, burst=50)))
+    assert all(admissions([0.0] * 500, Rate(per_s=None, burst=50)))
 
 
 def test_a_refusal_has_the_documented_body_and_no_side_effect(emulator: Emulator) -> None:

@@ -1,4 +1,7 @@
-"""Requisites, addresses, currencies and other records that are not CRM objects."""
+"""Requisites, addresses, currencies and other records that are not CRM objects.
+
+As type of an object, 1 is a lead, 4 a company, 8 a requisite, and 31 an invoice.
+"""
 
 from typing import Any
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.emulator.emulator_process import Emulator
 
-#: The entityTypeId of the first smart process of a portal.
-PROCESS = 1030
+#: The entityTypeId of deals, estimates, invoices, and of the first smart process of a portal.
+DEAL, ESTIMATE, INVOICE, PROCESS = 2, 7, 31, 1030
 
 
 def add_process(emulator: Emulator, **settings: Any) -> Any:
@@ -73,7 +73,7 @@ def test_a_smart_process_gets_further_pipelines_only_if_enabled(emulator: Emulat
     assert other["stageId"] == f"DT{PROCESS}_{category['id']}:NEW"
     key = {"entityTypeId": PROCESS, "id": category["id"]}
     assert error_code(emulator, "crm.category.delete", key) == "BX_ERROR"
-    deals = emulator.result("crm.category.list", {"entityTypeId": 2})["categories"]
+    deals = emulator.result("crm.category.list", {"entityTypeId": DEAL})["categories"]
     assert [row["id"] for row in deals] == [0]
 
 
@@ -100,9 +100,9 @@ def test_types_are_found_by_a_filter_with_groups(emulator: Emulator) -> None:
 
 def test_relations_give_objects_a_parent(emulator: Emulator) -> None:
     """Documentation: crm/universal/object-fields.md#common."""
-    relations = {"parent": [{"entityTypeId": 2}], "child": [{"entityTypeId": 1}]}
+    relations = {"parent": [{"entityTypeId": DEAL}], "child": [{"entityTypeId": 1}]}
     add_process(emulator, relations=relations)
-    deal = add_item(emulator, 2, title="Parent")["id"]
+    deal = add_item(emulator, DEAL, title="Parent")["id"]
     child = add_item(emulator, PROCESS, parentId2=deal)
     assert child["parentId2"] == deal
     query = {"entityTypeId": PROCESS, "filter": {"parentId2": deal}}
@@ -122,11 +122,13 @@ def test_a_reset_deletes_smart_processes(emulator: Emulator) -> None:
 
 def test_an_invoice_is_an_item_with_a_number(emulator: Emulator) -> None:
     """Documentation: crm/universal/object-fields.md#invoice."""
-    invoice = add_item(emulator, 31, title="For the screen")
+    invoice = add_item(emulator, INVOICE, title="For the screen")
     assert (invoice["accountNumber"], invoice["stageId"]) == ("1", "DT31_1:N")
-    paid = {"entityTypeId": 31, "id": 1, "fields": {"stageId": "DT31_1:P"}}
+    paid = {"entityTypeId": INVOICE, "id": 1, "fields": {"stageId": "DT31_1:P"}}
     assert emulator.result("crm.item.update", paid)["item"]["previousStageId"] == "DT31_1:N"
-    assert error_code(emulator, "crm.category.add", {"entityTypeId": 31, "fields": {"name": "x"}})
+    assert error_code(
+        emulator, "crm.category.add", {"entityTypeId": INVOICE, "fields": {"name": "x"}}
+    )
 
 
 def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
@@ -139,7 +141,7 @@ def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
     )
     sent = {"id": quote_id, "fields": {"STATUS_ID": "APPROVED"}}
     assert emulator.result("crm.quote.update", sent) is True
-    item = emulator.result("crm.item.get", {"entityTypeId": 7, "id": quote_id})["item"]
+    item = emulator.result("crm.item.get", {"entityTypeId": ESTIMATE, "id": quote_id})["item"]
     assert (item["stageId"], item["closed"]) == ("APPROVED", "Y")
     answer = emulator.post("crm.quote.update", {"id": 9, "fields": {}}).json()
     assert answer["error_description"] == "Quote is not found"
@@ -148,14 +150,14 @@ def test_an_estimate_has_methods_of_its_own(emulator: Emulator) -> None:
 
 def test_product_rows_of_an_item_have_rounded_prices(emulator: Emulator) -> None:
     """The documented examples: crm-item-productrow-add.md, crm-item-productrow-update.md."""
-    deal = add_item(emulator, 2)["id"]
+    deal = add_item(emulator, DEAL)["id"]
     sent = {"ownerId": deal, "ownerType": "D", "productId": 9621, "price": 80000, "quantity": 2}
     sent |= {"discountTypeId": 2, "discountRate": 20, "taxRate": 20, "taxIncluded": "Y"}
     row = emulator.result("crm.item.productrow.add", {"fields": sent})["productRow"]
     prices = {name: row[name] for name in ("priceExclusive", "priceNetto", "priceBrutto")}
     assert prices == {"priceExclusive": 66666.67, "priceNetto": 83333.34, "priceBrutto": 100000.01}
     assert (row["discountSum"], row["measureCode"], row["customized"]) == (16666.67, 796, "Y")
-    item = emulator.result("crm.item.get", {"entityTypeId": 2, "id": deal})["item"]
+    item = emulator.result("crm.item.get", {"entityTypeId": DEAL, "id": deal})["item"]
     assert item["opportunity"] == 160000
     change = {"id": row["id"], "fields": {"price": 90000, "discountRate": 10, "taxRate": 10}}
     row = emulator.result("crm.item.productrow.update", change)["productRow"]
@@ -165,7 +167,7 @@ def test_product_rows_of_an_item_have_rounded_prices(emulator: Emulator) -> None
 
 
 def test_product_rows_are_listed_replaced_and_deleted(emulator: Emulator) -> None:
-    owner = {"ownerType": "SI", "ownerId": add_item(emulator, 31)["id"]}
+    owner = {"ownerType": "SI", "ownerId": add_item(emulator, INVOICE)["id"]}
     rows = [{"productId": 1, "price": 99.5}, {"productId": 2, "price": 10, "quantity": 3}]
     params = {**owner, "productRows": rows}
     stored = emulator.result("crm.item.productrow.set", params)["productRows"]
@@ -175,7 +177,9 @@ def test_product_rows_are_listed_replaced_and_deleted(emulator: Emulator) -> Non
     assert ([row["id"] for row in found["result"]["productRows"]], found["total"]) == ([1], 1)
     assert emulator.result("crm.item.productrow.delete", {"id": 1}) is None
     assert error_code(emulator, "crm.item.productrow.get", {"id": 1}) == "NOT_FOUND"
-    item = emulator.result("crm.item.get", {"entityTypeId": 31, "id": owner["ownerId"]})["item"]
+    item = emulator.result("crm.item.get", {"entityTypeId": INVOICE, "id": owner["ownerId"]})[
+        "item"
+    ]
     assert item["opportunity"] == 30
     missing = {"fields": {"ownerType": "D", "ownerId": 99}}
     assert error_code(emulator, "crm.item.productrow.add", missing) == "OWNER_NOT_FOUND"
@@ -189,7 +193,7 @@ def test_an_event_of_a_smart_process_contains_its_type(emulator: Emulator) -> No
     emulator.result("event.bind", {"event": "onCrmDynamicItemAdd", "event_type": "offline"})
     add_process(emulator)
     add_item(emulator, PROCESS)
-    add_item(emulator, 31)
+    add_item(emulator, INVOICE)
     events = emulator.result("event.offline.list")
     types = [row["EVENT_DATA"]["FIELDS"]["ENTITY_TYPE_ID"] for row in events]
     assert types == [str(PROCESS), "31"]

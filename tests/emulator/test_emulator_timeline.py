@@ -1,4 +1,7 @@
-"""Comments, notes, entries and activities of CRM objects. Documentation: crm/timeline/."""
+"""Comments, notes, entries and activities of CRM objects. Documentation: crm/timeline/.
+
+As type of an object, 1 is a lead, 2 a deal, and 3 a contact.
+"""
 
 from typing import Any
 

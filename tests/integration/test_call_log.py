@@ -182,11 +182,11 @@ def test_calls_expire_before_their_event(
 ) -> None:
     user_id = create()
     pipeline.settle()
-    retention.run(time.monotonic() + 10)
+    retention.run(until=time.monotonic() + 10)
     assert len(stored_calls()) == 1
     now = time.time()
     monkeypatch.setattr("leadline.ledger.retention.time.time", lambda: now + 7 * 86400 + 60)
-    retention.run(time.monotonic() + 10)
+    retention.run(until=time.monotonic() + 10)
     assert stored_calls() == []
     assert timeline.read(user_id)["sync"]["events"]
 
@@ -198,7 +198,7 @@ def test_an_expired_event_is_deleted_with_its_calls_and_correlation_id(pipeline:
         "INSERT INTO event_correlations SELECT hashtextextended(correlation_id, 0), id FROM events"
     )
     execute("UPDATE events SET settled_at = now() - interval '31 days'")
-    retention.run(time.monotonic() + 10)
+    retention.run(until=time.monotonic() + 10)
     assert stored_calls() == []
     assert rows("SELECT FROM event_correlations") == []
 
@@ -232,7 +232,16 @@ for _ in range(5000):
 
 @pytest.mark.parametrize(
     "hostile",
-    ["text", {}, [], [1], ["\x00"], [{"a": "\x00\ud800"}], [{"params": NESTED}], [{}] * 11],
+    [
+        "text",
+        {},
+        [],
+        [1],
+        ["\x00"],
+        [{"a": "\x00\ud800"}],
+        [{"params": NESTED}],
+        [{}] * (MAX_CALLS + 1),
+    ],
     ids=("text", "map", "empty", "numbers", "nul", "surrogate", "deep", "many"),
 )
 def test_a_reply_with_any_list_of_calls_settles_and_can_be_shown(hostile: Any) -> None:
@@ -274,11 +283,11 @@ def test_correlation_ids_are_found_before_and_after_the_relay_has_indexed_them(
         return [user["id"] for user in search.page(Search(find="call:mine"))["items"]]
 
     assert found_ids() == [event.user.id]
-    correlations.catch_up(time.monotonic())
+    correlations.catch_up(until=time.monotonic())
     assert rows("SELECT FROM event_correlations") == [], "events of the last minute are left out"
     monkeypatch.setattr(correlations, "OVERLAP_S", -1)
-    assert correlations.catch_up(time.monotonic() + 10) == 1
-    assert correlations.catch_up(time.monotonic() + 10) == 0
+    assert correlations.catch_up(until=time.monotonic() + 10) == 1
+    assert correlations.catch_up(until=time.monotonic() + 10) == 0
     (row,) = rows("SELECT event_id FROM event_correlations")
     assert str(row["event_id"]) == str(event.id)
     assert found_ids() == [event.user.id]

@@ -287,7 +287,7 @@ def test_after_an_expired_lease_the_lead_is_looked_up_before_a_create(
     control: Control, in_redis: str
 ) -> None:
     put(1)
-    (leased,) = work_queue().lease(1).entries
+    (leased,) = work_queue().lease(limit=1).entries
     assert leased.state is not None
     # Its worker creates the lead and dies before it records the result.
     portal_session.portal_client().call({"u1": leads.create(1, leased.state, "leadline")})
@@ -304,7 +304,7 @@ def test_a_change_reverted_after_its_worker_was_lost_reaches_the_lead(
     put(1, full_name="Ann")
     job.call_bitrix24("main")
     put(1, 2, full_name="Bob")
-    (leased,) = work_queue().lease(1).entries
+    (leased,) = work_queue().lease(limit=1).entries
     step = plan(leased)
     assert isinstance(step, Write)
     portal_session.portal_client().call({"u1": step.command})
@@ -387,7 +387,7 @@ def test_a_worker_frozen_after_its_lease_does_not_call(
 ) -> None:
     put(1)
     with monkeypatch.context() as frozen:
-        frozen.setattr("leadline.workqueue.queue.SEND_WITHIN_S", -1.0)
+        frozen.setattr("leadline.workqueue.queue.SEND_WITHIN_S", -1.0)  # over before it began
         job.call_bitrix24("main")
     assert control("calls")["requests"] == 0
     eventually(lambda: job.call_bitrix24("main") == 1, 60, "the next job calls")

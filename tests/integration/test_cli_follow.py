@@ -98,7 +98,7 @@ def test_a_lost_connection_to_postgres_loses_no_event(postgres: str) -> None:
     first = create()
     with running("tail", "--since", "1h", "--every", "0.2", "--json") as process:
         assert json.loads(read_lines(process, 1)[0])["user_id"] == first
-        for _ in range(3):
+        for _ in range(3):  # also while the command reconnects
             end_connections(postgres)
         second = create()
         assert json.loads(read_lines(process, 1)[0])["user_id"] == second

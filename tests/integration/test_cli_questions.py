@@ -103,7 +103,7 @@ def test_a_waiting_user_is_shown_with_what_it_waits_for(leadline: Leadline) -> N
     portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
     code, text = reason_and_text(leadline, event.user.id)
     assert (code, "All calls are paused: the plan has expired" in text) == ("whyPaused", True)
-    portal_session.circuit_breaker().hold("")
+    portal_session.circuit_breaker().hold(reason="")
     assert "paused: by an operator" in reason_and_text(leadline, event.user.id)[1]
     settle.apply([ReceivedReply(reply_to(event))])
     assert reason_and_text(leadline, event.user.id)[0] == "allWell"
@@ -347,7 +347,7 @@ def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
     # All at the same time, so that pages end between steps of one time.
     settle.apply([ReceivedReply(reply_to(event)) for event in events])
     monkeypatch.setattr(event_feed, "PAGE", 3)
-    feed = event_feed.EventFeed(began)
+    feed = event_feed.EventFeed(since=began)
     pages = [poll_steps(feed)]
     while feed.is_behind:
         pages.append(poll_steps(feed))

@@ -77,7 +77,7 @@ def test_clients_move_from_a_host_that_does_not_answer_to_the_next(
         assert parameters(url)[0].port == port
         publisher = Publisher(url, topology.queues_of(topology.REQUESTS))
         with closing(publisher):
-            message = Message(topology.REQUESTS, b"{}", "one")
+            message = Message(topology.REQUESTS, b"{}", message_id="one")
             assert publisher.publish([message], timeout_s=SOON_S) == [True]
         checks.check_rabbitmq(url)
         assert {node.role for node in rabbitmq_nodes(url)} == {"", "answers"}
@@ -100,7 +100,9 @@ def test_with_one_node_left_messages_are_published_and_consumed(
     connector.await_consuming()
     publisher = Publisher(url, topology.queues_of(topology.REQUESTS))
     with closing(publisher):
-        assert publisher.publish([Message(topology.REQUESTS, b"{}", "one")], timeout_s=60) == [True]
+        assert publisher.publish(
+            [Message(topology.REQUESTS, b"{}", message_id="one")], timeout_s=60
+        ) == [True]
     eventually(lambda: function.requests, 60, "the message is delivered")
     assert depths(url, [topology.REQUESTS])
     checks.check_rabbitmq(url)
@@ -145,7 +147,7 @@ def test_a_publisher_leaves_a_node_that_confirms_nothing(
     publisher = Publisher(lambda: current_url[0], topology.queues_of(topology.REQUESTS))
 
     def is_published(timeout_s: float) -> bool:
-        message = Message(topology.REQUESTS, b"{}", "one")
+        message = Message(topology.REQUESTS, b"{}", message_id="one")
         return publisher.publish([message], timeout_s=timeout_s) == [True]
 
     with closing(publisher):
@@ -306,7 +308,7 @@ class Sentinels:
     def start(self) -> None:
         for server in self.servers:
             server.start()
-        Pair(*self.servers).close()
+        Pair(*self.servers).close()  # makes the second server a replica of the first
         program = shutil.which("redis-server") or "redis-server"
         for config in self._configs:
             command = (program, str(config), "--sentinel")

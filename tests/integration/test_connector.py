@@ -381,16 +381,16 @@ def test_a_message_that_failed_too_often_is_dead_lettered(
     function: Function, amqp_url: str
 ) -> None:
     function.answers = [500]
-    publish(amqp_url, b"{}", headers={"ce-attempt": 20})
+    publish(amqp_url, b"{}", headers={ATTEMPT_HEADER: MAX_DELIVERY_ATTEMPTS})
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
-    assert function.requests[0][1]["ce-attempt"] == "20"
+    assert function.requests[0][1]["ce-attempt"] == str(MAX_DELIVERY_ATTEMPTS)
 
 
 @pytest.mark.usefixtures("running")
 def test_a_message_over_the_limit_is_dead_lettered_and_never_sent(
     function: Function, amqp_url: str
 ) -> None:
-    publish(amqp_url, b"x" * 70_000)
+    publish(amqp_url, b"x" * 70_000)  # the limit is 64 KiB
     eventually(lambda: depth(amqp_url, DEAD) == 1, 60, "the message is dead")
     assert function.requests == []
 

@@ -119,7 +119,7 @@ def test_a_part_of_a_phone_is_found_as_it_is_dialled(text: str, phones: list[str
     for _ in range(2):
         found = search.page(Search(find=text))["items"]
         assert sorted(user["phone"] for user in found) == sorted(phones)
-        search_index.catch_up(time.monotonic() + 60)
+        search_index.catch_up(until=time.monotonic() + 60)
 
 
 @pytest.mark.usefixtures("in_postgres")

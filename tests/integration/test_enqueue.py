@@ -37,7 +37,7 @@ def lease_waiting_events() -> dict[int, list[tuple[str, str]]]:
     """Lease all waiting users; returns their events with the correlation ids, by user."""
     return {
         entry.user_id: [(event.event_id, event.correlation_id) for event in entry.events]
-        for entry in work_queue().lease(50).entries
+        for entry in work_queue().lease(limit=50).entries
     }
 
 
@@ -70,7 +70,7 @@ def test_a_batch_with_an_unprocessable_event_enqueues_none() -> None:
 def test_events_of_one_user_without_versions_keep_their_order() -> None:
     names = ("Ann", "Bob", "Cid")
     enqueue.enqueue_events([delivery(7, name=name, correlation_id=name) for name in names])
-    (entry,) = work_queue().lease(50).entries
+    (entry,) = work_queue().lease(limit=50).entries
     assert entry.state is not None
     assert entry.state.full_name == "Cid"
     assert [event.correlation_id for event in entry.events] == ["Cid", "Bob", "Ann"]
@@ -94,7 +94,7 @@ def old_epoch(in_redis: str) -> None:
 
 def lease_one() -> Entry:
     """Lease the only due user."""
-    (entry,) = work_queue().lease(50).entries
+    (entry,) = work_queue().lease(limit=50).entries
     return entry
 
 

@@ -238,7 +238,7 @@ def test_a_worker_with_a_lease_does_not_restore_the_person(
     user_id = create()
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
-    leased = work_queue().lease(50)
+    leased = work_queue().lease(limit=50)
     erase.erase(user_id)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)

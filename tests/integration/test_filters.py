@@ -32,7 +32,9 @@ from tests.integration.conftest import execute, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
-PHONE, OTHER_PHONE = PHONES = ("+77001112233", "+4930901820")
+PHONE = "+77001112233"
+OTHER_PHONE = "+4930901820"
+PHONES = (PHONE, OTHER_PHONE)
 NAMES = ("Ян", "яна", "Ян Ли", "Bo")
 STAGES = ("NEW", "JUNK")
 
@@ -61,7 +63,7 @@ class ExpectedUser:
 
 def catch_up() -> None:
     """Index all users written so far."""
-    search_index.catch_up(time.monotonic() + 60)
+    search_index.catch_up(until=time.monotonic() + 60)
 
 
 def create(name: str = "Ann", stage: str = "NEW") -> Event:
@@ -267,7 +269,7 @@ def test_nothing_is_lost_with_concurrent_writes_and_indexing() -> None:
         for turn in range(20):
             user = users[turn % 2]
             if number < 2:
-                search_index.catch_up(time.monotonic())
+                search_index.catch_up(until=time.monotonic())
             elif number < 4:
                 change(user, Changes(full_name=f"N{(turn + number) % 3}", stage="JUNK"))
             else:

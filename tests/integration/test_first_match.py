@@ -106,7 +106,7 @@ def test_a_plan_distinguishes_the_kinds_of_users_and_writes_nothing(
     unknown = add_lead(8, ORIGINATOR_ID=portal_origin(), ORIGIN_ID="900000")
     before = write_count(control)
     output = leadline("plan", "--json")
-    assert output.code == 2, output.err
+    assert output.code == 2, output.err  # `apply` would write something
     assert write_count(control) == before, "a plan reads only"
     lines = {line["user_id"]: line for line in output.lines if "kind" in line}
     assert {user_id: lines[user_id]["kind"] for user_id in lines} == {

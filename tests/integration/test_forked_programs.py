@@ -40,6 +40,7 @@ sys.stdout.flush()
 time.sleep(60)
 """
 
+#: Ends with the exit code that is its argument, after a thread and an exit handler.
 ENDS = """
 import atexit, sys, threading, time
 atexit.register(print, "at exit")
@@ -194,6 +195,7 @@ def test_other_commands_are_not_forked(command: list[str]) -> None:
     assert forked.module_of(command) is None
 
 
+#: Loads what forks share, and checks that nothing of a process exists and no setting was read.
 LOADED = """
 import os, sys
 seen = set()

@@ -54,7 +54,7 @@ def lose_hold(request: pytest.FixtureRequest) -> LoseHold:
 
 @pytest.fixture
 def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Has the relay run once."""
+    """Has the relay run once, without a webhook, which it does not need for a hold."""
     monkeypatch.delenv("BITRIX_WEBHOOK_URL")
     relay = function_client("outbox_relay")
 
@@ -96,7 +96,7 @@ def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
 
 
 def test_a_hold_outlives_several_losses(lose_hold: LoseHold) -> None:
-    circuit_breaker().hold("")
+    circuit_breaker().hold(reason="")
     for _ in range(3):
         assert circuit_breaker().restore_and_read()
         lose_hold()
@@ -105,7 +105,7 @@ def test_a_hold_outlives_several_losses(lose_hold: LoseHold) -> None:
 
 def test_a_hold_resumed_after_the_loss_is_not_restored(lose_hold: LoseHold) -> None:
     worker = another_process()
-    circuit_breaker().hold("")
+    circuit_breaker().hold(reason="")
     assert worker.restore_and_read()
     lose_hold()
     manual_hold.resume()
@@ -115,7 +115,7 @@ def test_a_hold_resumed_after_the_loss_is_not_restored(lose_hold: LoseHold) -> N
 
 def test_a_hold_resumed_before_the_loss_is_not_restored(lose_hold: LoseHold) -> None:
     worker = another_process()
-    circuit_breaker().hold("")
+    circuit_breaker().hold(reason="")
     assert worker.restore_and_read()
     manual_hold.resume()
     assert worker.restore_and_read() is None
@@ -147,7 +147,7 @@ def test_the_relay_restores_a_hold_that_no_worker_saw(
 
 
 def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
-    manual_hold.hold("")
+    manual_hold.hold(reason="")
     stored = stored_hold.load()
     assert stored is not None
     manual_hold.resume()
@@ -158,7 +158,7 @@ def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
 
 
 def test_the_start_of_a_hold_is_restored(lose_hold: LoseHold) -> None:
-    manual_hold.hold("")
+    manual_hold.hold(reason="")
     before, stored = another_process().restore_and_read(), stored_hold.load()
     assert before is not None
     assert stored is not None
