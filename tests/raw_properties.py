@@ -22,7 +22,8 @@ class RawProperties(pika.BasicProperties):  # type: ignore[misc]  # pika has no 
 
     def encode(self) -> list[bytes]:
         """The payload of a header frame: flags, then the properties that they announce."""
-        flags, pieces = 0, []
+        flags = 0
+        pieces = []
         for name, flag in _FLAGS.items():
             if name in self._parts:
                 part = self._parts[name]

@@ -99,5 +99,5 @@ def test_the_number_of_open_pages_is_limited(emulator: Emulator) -> None:
             page.close()
         return [page.status_code for page in pages] == [200] * SUBSCRIBERS_MAX + [503]
 
-    # Those that earlier tests have closed count until the emulator notices.
+    # Pages that earlier tests have closed count until the emulator notices.
     eventually(is_limited, 60, "the number of pages is limited")

@@ -52,7 +52,8 @@ def test_an_invalid_state_file_is_reported_without_a_traceback(tmp_path: Path) -
 
 def test_a_port_in_use_is_reported_without_a_traceback(tmp_path: Path) -> None:
     first = start(tmp_path / "one.sqlite3")
-    state, port = str(tmp_path / "two.sqlite3"), first.base.rsplit(":", 1)[1]
+    state = str(tmp_path / "two.sqlite3")
+    port = first.base.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "emulator", "--state", state, "--port", port]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     first.stop()

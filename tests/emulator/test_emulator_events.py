@@ -118,7 +118,7 @@ def test_the_setting_event_copies_has_events_come_more_than_once(
 def test_events_may_be_late_and_out_of_order(
     emulator_with_webhook: Emulator, receiver: Receiver
 ) -> None:
-    """Each is delayed by the setting, and by up to a further emulated second at random."""
+    """Each event is delayed by the setting, and by up to a further emulated second at random."""
     emulator_with_webhook.set(event_order="shuffled", event_delay_ms=200, rate_per_s=0)
     for _ in range(20):
         emulator_with_webhook.add()

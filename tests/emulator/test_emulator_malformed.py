@@ -140,7 +140,8 @@ def test_any_query_or_form_gets_a_proper_answer(running_emulator: Emulator, text
 def test_an_unreadable_body_is_a_bad_request(
     emulator: Emulator, body: bytes, content_type: str
 ) -> None:
-    url, headers = emulator.webhook + "crm.lead.add", {"Content-Type": content_type}
+    url = emulator.webhook + "crm.lead.add"
+    headers = {"Content-Type": content_type}
     response = emulator.session.post(url, data=body, headers=headers, timeout=60)
     assert (response.status_code, response.json()["error"]) == (400, "INVALID_REQUEST")
     assert emulator.leads() == []
@@ -148,7 +149,8 @@ def test_an_unreadable_body_is_a_bad_request(
 
 @pytest.mark.parametrize("body", ["[]", "7", "null", '"x"', ""])
 def test_a_body_that_is_no_object_has_no_parameters(emulator: Emulator, body: str) -> None:
-    url, headers = emulator.webhook + "crm.lead.add", {"Content-Type": "application/json"}
+    url = emulator.webhook + "crm.lead.add"
+    headers = {"Content-Type": "application/json"}
     assert emulator.session.post(url, data=body, headers=headers, timeout=60).json()["result"] == 1
 
 

@@ -102,7 +102,7 @@ def test_a_late_commit_does_not_survive_a_reset(emulator: Emulator) -> None:
     emulator.fault("crm.lead.add", "late_commit", delay_ms=60_000, silent=True)
     emulator.abandon("crm.lead.add")
     emulator.control("POST", "reset")
-    # This takes two emulated minutes; the late commit would have been due after one.
+    # `profile` takes two emulated minutes here; the late commit would have been due after one.
     emulator.set(command_ms=120_000, request_limit_s=200, speed=10_000)
     emulator.result("profile")
     assert emulator.leads() == []

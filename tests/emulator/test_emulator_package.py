@@ -29,7 +29,7 @@ def test_the_package_has_a_command_and_all_its_files(installed: Path) -> None:
 
 
 def test_the_package_has_the_version_and_build_system_of_leadline() -> None:
-    """Its only dependency is also one of Leadline's."""
+    """The package's only dependency is also one of Leadline's."""
     package, leadline = (
         tomllib.loads((_ROOT / folder / "pyproject.toml").read_text())
         for folder in ("emulator", ".")

@@ -209,12 +209,12 @@ class CommandOutput:
 
     @property
     def json(self) -> Any:
-        """Its JSON output."""
+        """The output, parsed as JSON."""
         return json.loads(self.out)
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Its JSON lines."""
+        """Each line of the output, parsed as JSON."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 

@@ -60,7 +60,8 @@ class Pipeline:
 
     def deliver(self, queue: str) -> int:
         """Post all messages of a queue to its function; returns how many."""
-        delivered, channel = 0, self._channel
+        channel = self._channel
+        delivered = 0
         while (got := channel.basic_get(queue))[0] is not None:
             method, properties, body = got
             message = ReceivedMessage(

@@ -289,7 +289,7 @@ def test_after_an_expired_lease_the_lead_is_looked_up_before_a_create(
     put(1)
     (leased,) = work_queue().lease(limit=1).entries
     assert leased.state is not None
-    # Its worker creates the lead and dies before it records the result.
+    # The worker with the lease creates the lead, and dies before it records the result.
     portal_session.portal_client().call({"u1": leads.create(1, leased.state, "leadline")})
     expire_lease(in_redis)
     call_until_idle()

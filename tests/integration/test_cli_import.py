@@ -244,7 +244,7 @@ def test_users_of_another_system_keep_their_ids_and_leads(
         "import", write("again.csv", EXISTING + "8,Late,+77001112235,NEW,\n"), *KEEP_IDS
     )
     assert "line 4: id" in repeat.err
-    execute("DELETE FROM idempotency_keys")  # they expire after a day
+    execute("DELETE FROM idempotency_keys")  # keys expire after a day
     repeat = leadline("import", file, *KEEP_IDS, "--json")
     assert (repeat.json["created"], len(rows(LEADS))) == (0, 2)
     assert "2 lines were imported already" in repeat.err

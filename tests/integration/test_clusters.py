@@ -526,7 +526,7 @@ def test_doctor_shows_each_redis_server_and_two_masters(sentinels: Sentinels) ->
 
 
 def test_sentinels_that_disagree_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of them may be cut off from the others."""
+    """One Sentinel may be cut off from the others."""
     disagreeing = [
         Node("one:26379", "the master is a:6379"),
         Node("two:26379", "the master is b:6379"),

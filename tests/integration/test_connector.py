@@ -236,7 +236,7 @@ def test_a_connection_reset_during_its_handshake_is_opened_again(
     errors = [ValueError("getpeername() failed")]
 
     def reset_at_first(parameters: pika.URLParameters) -> pika.BlockingConnection:
-        if errors:
+        if errors:  # only once
             raise errors.pop()
         return connect(parameters)
 

@@ -154,7 +154,8 @@ def test_a_user_is_linked_by_its_email_too(control: Control, pipeline: Pipeline)
 def test_leads_found_by_phone_and_by_email_count_as_several(
     control: Control, pipeline: Pipeline, leadline: Leadline
 ) -> None:
-    by_phone, by_email = add_lead(1), add_lead(900, EMAIL=email_rows("ann@example.com"))
+    by_phone = add_lead(1)
+    by_email = add_lead(900, EMAIL=email_rows("ann@example.com"))
     ann = create_with_emails(1, email="ann@example.com")
     pipeline.run_rounds(6)
     (held,) = leadline("held", "--json").json["held"]

@@ -180,10 +180,10 @@ def test_nothing_of_the_person_is_left_anywhere(  # noqa: PLR0917 - fixtures
     accept.change(user_id, Move(stage="IN_PROCESS"), expected_version=None, key=None)
     pipeline.publish()
     pipeline.deliver(topology.REQUESTS)
-    pipeline.call()  # its reply waits in bitrix.responses
+    pipeline.call()  # the reply waits in bitrix.responses
     rename(user_id)
     accept.change(user_id, Changes(full_name=NAME), expected_version=None, key=None)
-    pipeline.publish()  # these wait in bitrix_queue
+    pipeline.publish()  # both writes wait in bitrix_queue
     unreadable = f"{work_queue().prefix}unreadable:{user_id}"
     client().hset(unreadable, "agreed", f"{NAME} {PHONE}")
     message = orjson.dumps({"action": "x", "user": {"id": user_id, "full_name": NAME}})
@@ -492,7 +492,8 @@ def test_a_repeated_request_does_not_create_the_user_again() -> None:
 
 
 def test_an_external_id_is_forgotten_and_free_again(pipeline: Pipeline) -> None:
-    path, body = "/users/by-external-id/zarina-1", {"full_name": NAME, "phone": PHONE}
+    path = "/users/by-external-id/zarina-1"
+    body = {"full_name": NAME, "phone": PHONE}
     client_ = function_client("upsert_users")
     first = client_.put(path, json=body).get_json()["id"]
     erase.erase(UserId(first))

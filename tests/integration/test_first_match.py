@@ -135,7 +135,8 @@ def test_apply_writes_its_list_and_the_next_plan_is_empty(
 ) -> None:
     manual_hold.hold("first match")
     new, same, twice = create_user(1), create_user(2), create_failed_user(3)
-    matched, doubles = add_lead(2, STATUS_ID="PROCESSED"), [add_lead(3), add_lead(3)]
+    matched = add_lead(2, STATUS_ID="PROCESSED")
+    doubles = [add_lead(3), add_lead(3)]
     add_lead(9)
     assert leadline("plan").code == 2
     applied = leadline("apply", "--yes", "--json").json

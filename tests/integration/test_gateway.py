@@ -500,7 +500,8 @@ def test_the_edge_reuses_no_connection_that_a_stopping_function_closes(
     free_port: Callable[[], int], tmp_path: Path
 ) -> None:
     """A function outlasts idle connections by KEEP_ALIVE_S; a write on a closed one is lost."""
-    config, port = tmp_path / "edge.json", free_port()
+    config = tmp_path / "edge.json"
+    port = free_port()
     config.write_text(json.dumps({"functions": {"create-user": f"http://127.0.0.1:{port}"}}))
 
     async def connections() -> list[Any]:

@@ -116,7 +116,7 @@ def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
     """The secret is a file, which can be replaced without a restart, also by an invalid one."""
     secret, log = tmp_path / "bitrix-webhook-url", tmp_path / "log"
     (tmp_path / "redis-url").write_text(redis_url)
-    if invalid_webhook:
+    if invalid_webhook is not None:
         secret.write_text(invalid_webhook)
     url = start("leadline.sync.worker", log, LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(lambda: status(f"{url}/_/health") == 200, 60, "the worker is alive")

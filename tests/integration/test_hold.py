@@ -159,7 +159,8 @@ def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
 
 def test_the_start_of_a_hold_is_restored(lose_hold: LoseHold) -> None:
     manual_hold.hold(reason="")
-    before, stored = another_process().restore_and_read(), stored_hold.load()
+    before = another_process().restore_and_read()
+    stored = stored_hold.load()
     assert before is not None
     assert stored is not None
     lose_hold()
