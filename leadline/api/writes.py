@@ -79,7 +79,7 @@ def _is_version(tag: str) -> bool:
 
 
 def idempotency_key(request: Request, *parts: object) -> IdempotencyKey | None:
-    """The request's idempotency key, bound to its caller and content.
+    """The request's idempotency key, bound to its caller and content: `parts` and If-Match.
 
     Raises:
         InvalidRequest: the key is empty or too long.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEAD = 1
 ADD, UPDATE, DELETE = "crm.item.add", "crm.item.update", "crm.item.delete"
 LIST = "crm.lead.list"
-#: The methods of all calls for users.
+#: The methods of calls for users, apart from quiet imports and searches for duplicates.
 METHODS = (ADD, UPDATE, DELETE, LIST)
 #: Maximum characters of TITLE and NAME; Bitrix24 may truncate or reject longer texts.
 TITLE_MAX = 255
@@ -40,6 +40,7 @@ class DesiredState:
 
     full_name: str
     phone: str
+    #: None: the message had no stage, so none is written.
     stage: str | None
     #: Values of further fields by name; None: cleared. Absent: the lead's own value stays.
     fields: Mapping[str, Any] = field(default_factory=dict)

@@ -123,6 +123,7 @@ class CachedCounts:
             if time.monotonic() >= self._recount_at:
                 self._known, self._up_to = 0, 0
                 self._recount_at = time.monotonic() + RECOUNT_S
+            # No row if no user is older than a minute.
             for row in database().run(_COMMITTED, up_to=self._up_to):
                 self._known += row["more"]
                 self._up_to = row["up_to"]

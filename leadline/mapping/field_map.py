@@ -110,7 +110,7 @@ class FieldMap(BaseModel):
 
     @cached_property
     def name_is_full_name(self) -> bool:
-        """Whether NAME holds the full name, as TITLE always does: the map does not fill it."""
+        """Whether NAME holds the full name: the map stores no other field there."""
         return "NAME" not in self.by_target and "NAME" not in self.constants
 
     @cached_property

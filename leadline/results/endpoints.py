@@ -92,7 +92,7 @@ def _entry(number: int, parts: list[str]) -> Endpoint:
 
     if len(parts) not in {3, 4}:
         raise defect("it must be NAME URL SECRET [KINDS]")
-    name, url, keys = parts[:3]
+    name, url, secret_texts = parts[:3]
     kinds = frozenset(parts[3].split(",")) if len(parts) > 3 else DEFAULT_KINDS
     if not _NAME.fullmatch(name):
         raise defect("a name has 1 to 32 letters, digits, hyphens and underscores")
@@ -101,9 +101,10 @@ def _entry(number: int, parts: list[str]) -> Endpoint:
     if not kinds <= set(KINDS):
         raise defect(f"the kinds must be among {', '.join(KINDS)}")
     try:
-        return Endpoint(name, kinds, url, tuple(map(_key, keys.split(","))))
+        keys = tuple(map(_key, secret_texts.split(",")))
     except ValueError:
         raise defect("a secret must be whsec_ and 24 to 64 bytes in base64") from None
+    return Endpoint(name, kinds, url, keys)
 
 
 def _is_safe(url: str) -> bool:

@@ -17,8 +17,8 @@ log = structlog.get_logger()
 
 #: How long a run may deliver: the relay has other work.
 BUDGET_S = 5.0
+#: How many results are claimed and sent to an endpoint at a time.
 BATCH = 50
-
 
 #: An invalid configuration is logged once a minute.
 _config_errors = Interval(60)

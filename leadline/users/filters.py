@@ -161,7 +161,8 @@ def _updated(since: datetime) -> Filter:
 def select(limit: int, after: int, where: Sequence[Filter]) -> list[UserRow]:
     """The first `limit` users with an id above `after` that match all filters, by id.
 
-    Candidates come from the first filter that is not common, or else from the first that has any.
+    Candidates come from the first filter that is not common. If all filters are common, the next
+    `SCAN_IDS` ids are scanned; if these don't fill the page, the first filter gives the candidates.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -183,8 +184,9 @@ def _is_common(filter_: Filter) -> bool:
     if not filter_.may_be_common:
         return False
     union = " UNION ALL ".join(f"({candidate})" for candidate in filter_.candidates)
-    sql = f"SELECT count(*) AS found FROM (SELECT 1 FROM ({union}) AS candidate LIMIT :few) AS few"  # noqa: S608 - of constants; values are parameters
-    return bool(database().run(sql, few=COMMON, **filter_.params)[0]["found"] == COMMON)
+    sample = f"SELECT 1 FROM ({union}) AS candidate LIMIT :at_most"  # noqa: S608 - of constants; values are parameters
+    sql = f"SELECT count(*) AS found FROM ({sample}) AS sample"  # noqa: S608 - of constants; values are parameters
+    return bool(database().run(sql, at_most=COMMON, **filter_.params)[0]["found"] == COMMON)
 
 
 def _select_among(

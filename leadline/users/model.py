@@ -191,11 +191,11 @@ class Batch(_Body):
 def _optional_not_null(schema: dict[str, Any]) -> None:
     """Drop null from the schema: None marks an absent field in Python, but a client can't send it.
 
-    An optional further field keeps null, which clears the field.
+    An optional further field keeps null, which clears the field. At least one field is required.
     """
     for name, field in schema["properties"].items():
         if name in OWN_FIELDS:
-            schema["properties"][name] = field["anyOf"][0]
+            schema["properties"][name] = field["anyOf"][0]  # the other branch is null
         else:
             field.pop("default", None)
     schema["minProperties"] = 1
@@ -213,6 +213,7 @@ class Changes(WithFurtherFields):
 
     @model_validator(mode="after")
     def _require_changes(self) -> "Changes":
+        """Require at least one field, and a value for each given field that can't be cleared."""
         if not self.model_fields_set:
             raise ValueError(f"name at least one of {', '.join(type(self).model_fields)}")
         if any(getattr(self, name) is None for name in self.model_fields_set & OWN_FIELDS):

@@ -53,10 +53,13 @@ def select(limit: int, before: int, where: Sequence[Filter]) -> list[UserRow]:
 
 
 def _is_common(filter_: Filter) -> bool:
-    branches = [f"(SELECT * FROM ({query}) AS branch LIMIT :few)" for query in filter_.candidates]  # noqa: S608 - of constants; values are parameters
+    branches = [
+        f"(SELECT * FROM ({query}) AS branch LIMIT :at_most)"  # noqa: S608 - of constants; values are parameters
+        for query in filter_.candidates
+    ]
     union = " UNION ALL ".join(branches)
     sql = f"SELECT count(*) AS found FROM ({union}) AS candidate"  # noqa: S608 - of constants; values are parameters
-    return int(database().run(sql, few=COMMON, **filter_.params)[0]["found"]) >= COMMON
+    return int(database().run(sql, at_most=COMMON, **filter_.params)[0]["found"]) >= COMMON
 
 
 def _select_among(

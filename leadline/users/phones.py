@@ -17,6 +17,7 @@ from leadline.users.numbering_plans import PLANS
 #: ITU-T E.164, 6.2.1; phonenumbers accepts some longer numbers.
 MAX_DIGITS = 15
 
+#: A number that may be in E.164 already.
 _PLAIN = re.compile(rf"\+[1-9][0-9]{{6,{MAX_DIGITS - 1}}}")
 #: Maximum digits of a calling code.
 _MAX_CODE_DIGITS = 3

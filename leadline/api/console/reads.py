@@ -89,7 +89,8 @@ def trail(request: Request) -> object:
 
     authorize(request, "operate")
     query = parse_query(Trail, request).model_dump()
-    before, only_actions = query.pop("before"), query.pop("only_orders")
+    before = query.pop("before")
+    only_actions = query.pop("only_orders")  # on the wire, an action is an order
     return audit.page(**query, before=str(before) if before else None, only_actions=only_actions)
 
 

@@ -93,7 +93,7 @@ def to_update(
             fields |= _column(mapping, target, value)
         elif target in applied.rows:
             rows[str(applied.rows[target])] = _row(target, value or "")
-        elif value is not None and target in applied.values:
+        elif value is not None and target in applied.values:  # the lead is known to have no row
             rows[f"n{len(rows) + 1}"] = _row(target, value)  # n0 is the user's own phone
     return fields, rows
 

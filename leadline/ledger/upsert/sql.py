@@ -49,7 +49,8 @@ _LOCKED = """, locked AS (
       AND NOT EXISTS (SELECT FROM locked WHERE locked.external_id = request.external_id)
 )"""
 
-# New users with equal content are interchangeable, unless they have an external id.
+# New users with equal content are interchangeable, unless they have an external id. `own_id` is
+# that id, or '' for none, since NULLs compare as unequal.
 _WRITTEN = """, updated AS (
     UPDATE users SET full_name = known.full_name, phone = known.phone,
         stage = COALESCE(known.stage, users.stage), version = users.version + 1,
