@@ -195,7 +195,7 @@ def _success(operation: Operation, status: int) -> Json:
 def _error(status: int) -> Json:
     text, code = _ERRORS[status]
     headers = _header_references(_ERROR_HEADERS.get(status, ()))
-    if status == HTTPStatus.CONFLICT:
+    if status == HTTPStatus.CONFLICT:  # sent while a request is in progress, not for a taken id
         headers["Retry-After"] = {**components.headers()["Retry-After"], "required": False}
     return {
         "description": text,

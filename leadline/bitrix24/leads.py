@@ -96,7 +96,7 @@ def update(
     with_stage: bool,
     origin: dict[str, str] | None = None,
 ) -> Command | None:
-    """Write what differs from last applied; None if nothing does.
+    """The command that writes what differs from last applied; None if nothing does.
 
     `origin`: the origin fields, for a lead that lacks them.
     """

@@ -134,6 +134,7 @@ def _by_id(condition: str, digits: str) -> Filter | None:
 
 def _by_event_or_correlation(text: str) -> Meaning:
     """A filter by an event's id, or else by a correlation id."""
+    # After `call:` the text may be anything; an event's id is a UUID.
     rows = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
     if not rows:
         rows = database().run(
