@@ -49,8 +49,13 @@ def test_a_cross_site_page_can_neither_control_nor_read_the_emulator(
 ) -> None:
     emulator.add(TITLE="kept")
     for method, path in (
-        *(("POST", "reset"), ("PUT", "settings"), ("POST", "faults"), ("PATCH", "leads/1")),
-        *(("GET", "leads"), ("GET", "board"), ("GET", "stream")),
+        ("POST", "reset"),
+        ("PUT", "settings"),
+        ("POST", "faults"),
+        ("PATCH", "leads/1"),
+        ("GET", "leads"),
+        ("GET", "board"),
+        ("GET", "stream"),
     ):
         assert status_of(emulator, method, f"/_emulator/{path}", **headers) == 403, path
     assert [lead["TITLE"] for lead in emulator.leads()] == ["kept"]
@@ -63,8 +68,11 @@ def test_a_link_leads_to_the_board(emulator: Emulator) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:3024", "bitrix24:3024"])
 def test_a_foreign_host_name_is_refused(emulator: Emulator, host: str) -> None:
     for method, path in (
-        *(("GET", "/"), ("GET", "/_emulator/leads"), ("POST", "/_emulator/reset")),
-        *(("POST", f"{WEBHOOK}crm.lead.add"), ("GET", f"{WEBHOOK}crm.lead.list")),
+        ("GET", "/"),
+        ("GET", "/_emulator/leads"),
+        ("POST", "/_emulator/reset"),
+        ("POST", f"{WEBHOOK}crm.lead.add"),
+        ("GET", f"{WEBHOOK}crm.lead.list"),
     ):
         assert status_of(emulator, method, path, Host=host) == 421, path
     assert emulator.leads() == []

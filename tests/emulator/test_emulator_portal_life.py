@@ -40,7 +40,12 @@ def test_the_stage_history_of_leads_has_their_creation_and_moves(emulator: Emula
     row = emulator.result("crm.stagehistory.list", {"entityTypeId": 1})["items"][2]
     assert row["CREATED_TIME"] == emulator.get(1)["MOVED_TIME"]
     assert row.keys() == {
-        *("ID", "TYPE_ID", "OWNER_ID", "CREATED_TIME", "STATUS_SEMANTIC_ID", "STATUS_ID")
+        "ID",
+        "TYPE_ID",
+        "OWNER_ID",
+        "CREATED_TIME",
+        "STATUS_SEMANTIC_ID",
+        "STATUS_ID",
     }
 
 

@@ -36,6 +36,7 @@ def db(server: PrivateServer, request: pytest.FixtureRequest) -> Iterator[Databa
 
 
 def as_admin(url: str, sql: str) -> list[list[object]]:
+    """The rows of a statement, run on a connection of its own."""
     parts = sqlalchemy.make_url(url)
     with pg8000.native.Connection(
         parts.username,
