@@ -20,7 +20,7 @@ class Figure:
         return cls(median(ordered), ordered[0], ordered[-1])
 
     def text(self, digits: int = 0) -> str:
-        """`1,234 [1,200..1,300]`."""
+        """`1,234 [1,200..1,300]`, with this many digits after the point."""
         return f"{self.median:,.{digits}f} [{self.lowest:,.{digits}f}..{self.highest:,.{digits}f}]"
 
 

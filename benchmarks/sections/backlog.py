@@ -138,13 +138,13 @@ def render(data: Data) -> Chapter:
     }
     svg = plot.lines("Rates while a backlog is drained", "events/s", "% of the events", figures)
     measurements = [
-        Measurement(f"{server}, {place}", Figure.of([usage[server]]), "MiB", 0)
+        Measurement(f"{server}, {place}", Figure.of([usage[server]]), "MiB", digits=0)
         for place, usage in data["memory_mib"].items()
         for server in ("rabbitmq", "redis")
     ]
     for name, values in rates.items():
         measurements += [
-            Measurement(f"{name}: events", Figure.of(values), "/s", 0, more_is_better=True),
+            Measurement(f"{name}: events", Figure.of(values), "/s", digits=0, more_is_better=True),
             Measurement(
                 f"{name}: second half / first",
                 Figure.of([_second_to_first_half(values)]),

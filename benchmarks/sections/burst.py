@@ -135,11 +135,11 @@ def render(data: Data) -> Chapter:
     bars = {name: {"CPU ms": figure} for name, figure in list(by_kind.items())[:8]}
     svg = plot.bars("CPU time per event", "ms", bars)
     measurements = [
-        Measurement("events", rate, "/s", 0, more_is_better=True),
+        Measurement("events", rate, "/s", digits=0, more_is_better=True),
         Measurement("seconds for all", Figure.of(run["took_s"] for run in runs), "s"),
         Measurement("CPU per event, all processes", Figure.of(map(_all_cpu, runs)), "ms"),
         Measurement(
-            "memory, all processes", Figure.of([sum(data["memory_mib"].values())]), "MiB", 0
+            "memory, all processes", Figure.of([sum(data["memory_mib"].values())]), "MiB", digits=0
         ),
     ]
     chapter = Chapter(text, {"burst-cpu.svg": svg}, [rate_met, intact], measurements)

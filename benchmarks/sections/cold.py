@@ -128,10 +128,10 @@ def _first_request(laboratory: Laboratory, name: str) -> Request:
     """
     database, key = laboratory.url("postgres"), laboratory.key
     if name == "outbox_relay":
-        tables.add_waiting(database, 1, due_in_s=0)
+        tables.add_waiting(database, users=1, due_in_s=0)
         return Request("POST", "/", key=key)
     if name == "reply_handler":
-        tables.add_waiting(database, 1, due_in_s=_NOT_DUE_S)
+        tables.add_waiting(database, users=1, due_in_s=_NOT_DUE_S)
         [[event, user]] = tables.rows(database, _NEXT_EVENT)
         reply = {"status": "success", "action": "create_card", "user_id": user, "version": 1}
         reply |= {"bitrix_lead_id": user, "event_id": str(event), "attempts": 1}
@@ -163,7 +163,7 @@ def render(data: Data) -> Chapter:
         ratio = Figure.of(run["ms"] / hello[run["repeat"]] for run in runs_of_one)
         lines.append((name, ms.text(), ratio.text(2)))
         bars[name] = {"ms": ms}
-        measurements.append(Measurement(f"{name}: cold start", ms, "ms", 0))
+        measurements.append(Measurement(f"{name}: cold start", ms, "ms", digits=0))
         if name != "hello":
             bound = f"cold start <= {MAX_RATIO} x hello"
             expectations.append(Expectation(name, bound, ratio.text(2), ratio.median <= MAX_RATIO))
@@ -180,7 +180,7 @@ def render(data: Data) -> Chapter:
         bound = f"takes its first job <= {MAX_WORKER_MS / 1000:.0f} s after its start"
         is_met = worker.median <= MAX_WORKER_MS
         expectations.append(Expectation("worker", bound, f"{worker.text()} ms", is_met))
-        measurements.append(Measurement("worker: start to its first job", worker, "ms", 0))
+        measurements.append(Measurement("worker: start to its first job", worker, "ms", digits=0))
         text += f"\nA worker takes its first job {worker.text()} ms after its start.\n"
     svg = plot.bars("Cold start", "ms", bars)
     return Chapter(text, {"cold.svg": svg}, expectations, measurements)

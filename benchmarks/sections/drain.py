@@ -111,8 +111,8 @@ def render(data: Data) -> Chapter:
     ]
     measurements = [
         Measurement("ideal / measured", Figure.of([used]), digits=3, more_is_better=True),
-        Measurement("time", Figure.of([took]), "s", 1),
-        Measurement("requests", Figure.of([data["requests"]]), "requests", 0),
+        Measurement("time", Figure.of([took]), "s", digits=1),
+        Measurement("requests", Figure.of([data["requests"]]), "requests", digits=0),
     ]
     return Chapter(text, {"drain.svg": svg}, expectations, measurements)
 

@@ -90,15 +90,17 @@ def render(data: Data) -> Chapter:
         "idle system", f"CPU <= {CPU_PERCENT}% of a core", f"{cpu:.1f}%", cpu <= CPU_PERCENT
     )
     measurements = [
-        Measurement("idle system, PSS", Figure.of([pss]), "MiB", 0),
-        Measurement("idle system, RSS", Figure.of([rss]), "MiB", 0),
-        Measurement("idle system, CPU", Figure.of([cpu]), "% of a core", 2),
+        Measurement("idle system, PSS", Figure.of([pss]), "MiB", digits=0),
+        Measurement("idle system, RSS", Figure.of([rss]), "MiB", digits=0),
+        Measurement("idle system, CPU", Figure.of([cpu]), "% of a core", digits=2),
         *(
             measurement
             for name, usage in found.items()
             for measurement in (
-                Measurement(f"{name}, PSS", Figure.of([usage["pss_mib"]]), "MiB", 0),
-                Measurement(f"{name}, CPU", Figure.of([usage["cpu_percent"]]), "% of a core", 2),
+                Measurement(f"{name}, PSS", Figure.of([usage["pss_mib"]]), "MiB", digits=0),
+                Measurement(
+                    f"{name}, CPU", Figure.of([usage["cpu_percent"]]), "% of a core", digits=2
+                ),
             )
         ),
     ]

@@ -77,7 +77,7 @@ def render(data: Data) -> Chapter:
             Expectation(what, bound, ratio.text(2), ratio.median >= 1 - MAX_SLOWDOWN)
         )
         measurements += [
-            Measurement(f"{target}, {users:,} users", figure, "/s", 0, more_is_better=True)
+            Measurement(f"{target}, {users:,} users", figure, "/s", digits=0, more_is_better=True)
             for users, figure in rates[target].items()
         ]
         measurements.append(Measurement(what, ratio, more_is_better=True))

@@ -196,7 +196,7 @@ def _spread(values: list[float]) -> tuple[str, str, str]:
 
 
 def _median(what: str, values: list[float]) -> Measurement:
-    return Measurement(what, Figure.of([percentile(values, 50)]), "ms", 1)
+    return Measurement(what, Figure.of([percentile(values, 50)]), "ms", digits=1)
 
 
 SECTION = Section("latency", "From POST to lead", measure, render)

@@ -151,7 +151,8 @@ def render(data: Data) -> Chapter:
         " 50 users, so the rate of bare jobs is not a limit.\n\n" + table(("", "per second"), lines)
     )
     measurements = [
-        Measurement(name, figure, "/s", 0, more_is_better=True) for name, figure in figures.items()
+        Measurement(name, figure, "/s", digits=0, more_is_better=True)
+        for name, figure in figures.items()
     ]
     return Chapter(text, measurements=measurements)
 

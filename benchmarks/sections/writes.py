@@ -247,11 +247,11 @@ def _measurements(runs: list[Data], name: str, c: int) -> list[Measurement]:
     ]
     return [
         *(ratios if name != "hello" else ()),
-        Measurement(f"{what}: req/s", figure("rate"), "/s", 0, more_is_better=True),
+        Measurement(f"{what}: req/s", figure("rate"), "/s", digits=0, more_is_better=True),
         Measurement(f"{what}: p50", figure("p50_ms"), "ms"),
-        Measurement(f"{what}: p99", figure("p99_ms"), "ms", 1),
-        Measurement(f"{what}: app CPU per request", figure("app_cpu_ms"), "ms", 3),
-        Measurement(f"{what}: RSS", figure("rss_mib"), "MiB", 0),
+        Measurement(f"{what}: p99", figure("p99_ms"), "ms", digits=1),
+        Measurement(f"{what}: app CPU per request", figure("app_cpu_ms"), "ms", digits=3),
+        Measurement(f"{what}: RSS", figure("rss_mib"), "MiB", digits=0),
     ]
 
 

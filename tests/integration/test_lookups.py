@@ -118,7 +118,7 @@ def test_users_are_found_by_the_beginning_of_their_name() -> None:
         assert list_ids(name="ива%") == [users[3]], is_indexed
         assert list_ids(name="ванна") == [], is_indexed
         assert list_ids(name="петр") == [users[2]], is_indexed
-        search_index.catch_up(time.monotonic() + 60)
+        search_index.catch_up(until=time.monotonic() + 60)
     assert list_ids(name="4711") == []
 
 
@@ -129,7 +129,7 @@ def test_common_names_and_recent_users_are_found_on_all_pages(
     monkeypatch.setattr(filters, "COMMON", common)  # a name of so many users is common
     monkeypatch.setattr(filters, "SCAN_IDS", 2)  # so that a page takes several scans
     users = [create(name).user.id for name in ("Ann", "Bo", "Bo", "Ann", "Bo", "Ann", "Anna")]
-    search_index.catch_up(time.monotonic() + 60)
+    search_index.catch_up(until=time.monotonic() + 60)
     create("Ann Lee")
     recent = users[-1] + 1  # not indexed yet
     anns = [users[n] for n in (0, 3, 5, 6)]
@@ -163,7 +163,7 @@ def test_users_are_found_though_the_ledger_no_longer_keeps_their_events() -> Non
     settle_synced(event, 1)
     execute("UPDATE users SET updated_at = now() - interval '31 days'")
     execute("UPDATE events SET settled_at = now() - interval '31 days'")
-    retention.run(time.monotonic() + 10)
+    retention.run(until=time.monotonic() + 10)
     assert rows("SELECT FROM events") == []
     now = datetime.now(UTC)
     assert list_ids(updated_since=(now - timedelta(days=32)).isoformat()) == [event.user.id]
@@ -261,7 +261,7 @@ def test_a_lookup_reads_few_rows(
         " SELECT CAST('00' || substr(CAST(gen_random_uuid() AS text), 3) AS uuid), id, 1,"
         " 'create_card', full_name, phone, stage, 'phone', 'c', 't', now() FROM users"
     )
-    search_index.catch_up(time.monotonic() + 60)
+    search_index.catch_up(until=time.monotonic() + 60)
     if is_analyzed:
         with pg8000.native.Connection(**servers(postgres).options[0]) as owner:
             owner.run("ANALYZE")

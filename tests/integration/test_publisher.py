@@ -151,7 +151,7 @@ def test_an_unroutable_message_does_not_affect_the_others(
     lost = [
         Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
     ]
-    routable = [Message(QUEUE, b"{}", ""), message(1), message(2)]
+    routable = [Message(QUEUE, b"{}", message_id=""), message(1), message(2)]
     alternating = [outgoing for pair in zip(routable, lost, strict=True) for outgoing in pair]
     assert publisher.publish(alternating, timeout_s=60) == [True, False] * 3
     assert take_ids(amqp_url) == ["", "m-1", "m-2"]

@@ -87,7 +87,9 @@ def finish(queue: WorkQueue, entry: Entry, **fields: Any) -> bool:
 
     Returns whether the lease was still valid.
     """
-    events = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
+    events = tuple(
+        replace(event, outcome=Outcome("synced", attempts=1, lead_id=5)) for event in entry.events
+    )
     stored = queue.release([Settlement(entry, fields, events)])
     return stored == [True]
 
@@ -143,7 +145,7 @@ def test_a_duplicate_does_not_reset_the_attempts(queue: WorkQueue) -> None:
     put(queue)
     entry = lease_one(queue)
     tried = tuple(event.after_attempt() for event in entry.events)
-    assert queue.release([Settlement(entry, {}, tried)]) == [True]
+    assert queue.release([Settlement(entry, events=tried)]) == [True]
     put(queue)
     assert [event.attempts for event in lease_one(queue).events] == [1]
 
@@ -303,7 +305,7 @@ def test_a_user_whose_lead_redis_may_have_lost_is_looked_up(queue: WorkQueue, me
     put(queue, **message)
     entry = lease_one(queue)
     assert entry.needs_lookup
-    queue.release([settle_lookup(entry, None, queue.lease(0).now_ms)])
+    queue.release([settle_lookup(entry, lead=None, now_ms=queue.lease(0).now_ms)])
     assert not lease_one(queue).needs_lookup, "once is enough"
 
 
@@ -394,7 +396,7 @@ def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     queue.release([replace(lost, delay_ms=1)])
     eventually(lambda: queue.next_due_in_s() == 0, 60, "its retry is due")
     entry = lease_one(queue)
-    queue.release([replace(settle_lookup(entry, found_lead(5), 0), delay_ms=1)])
+    queue.release([replace(settle_lookup(entry, found_lead(5), now_ms=0), delay_ms=1)])
     put(queue, 3)
     eventually(lambda: queue.next_due_in_s() == 0, 60, "the user is due again")
     assert plan(lease_one(queue)) == Lookup()

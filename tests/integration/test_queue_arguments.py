@@ -52,7 +52,9 @@ def declare_old(channel: Any, name: str = MAIN) -> None:
 def publish(channel: Any, body: bytes) -> None:
     """Publish to the exchange of the main queue, which has the same name; raises if unroutable."""
     properties = pika.BasicProperties(message_id=body.decode(), headers={"x": 1}, delivery_mode=2)
-    channel.basic_publish(MAIN, MAIN, body, properties, mandatory=True)
+    channel.basic_publish(
+        exchange=MAIN, routing_key=MAIN, body=body, properties=properties, mandatory=True
+    )
 
 
 def take_all(channel: Any, name: str = MAIN) -> list[tuple[bytes, Any]]:

@@ -125,13 +125,13 @@ class OneUser:
             # With a delay of 0 Redis would take the user for one that changed while it was leased,
             # and delay it for longer and longer.
             sent = tuple(event for event in settlement.events if event.outcome)
-            self.queue.release([Settlement(entry, {}, sent, delay_ms=1)])
+            self.queue.release([Settlement(entry, events=sent, delay_ms=1)])
         return bool(leased.entries)
 
     def _settle(self, entry: Entry, outcome: str) -> Settlement:
         step = plan(entry)
         if not isinstance(step, Write | Lookup):
-            return settle_applied(entry, None)
+            return settle_applied(entry, last_applied=None)
         command = (
             step.command if isinstance(step, Write) else leads.list_by_origins([7], "leadline")
         )

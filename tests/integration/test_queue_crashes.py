@@ -64,7 +64,7 @@ def settle_with_lead(queue: WorkQueue, user: int) -> None:
     queue.put(enqueue_request(user))
     (entry,) = queue.lease(50).entries
     answered_events = tuple(
-        replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events
+        replace(event, outcome=Outcome("synced", attempts=1, lead_id=5)) for event in entry.events
     )
     # Redis' names for last applied
     agreed = orjson.dumps({"lead_id": 5})
@@ -110,7 +110,7 @@ def test_after_a_restart_last_applied_is_a_claim_until_the_lead_was_read(
     queue.put(enqueue_request(8, version=2))
     (entry,) = queue.lease(50).entries
     assert (entry.needs_lookup, entry.known_lead_id) == (True, 5)
-    queue.release([settle_lookup(entry, found_lead(5, origin="8"), 0)])
+    queue.release([settle_lookup(entry, found_lead(5, origin="8"), now_ms=0)])
     (entry,) = queue.lease(50).entries
     assert not entry.needs_lookup
 

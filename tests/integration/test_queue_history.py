@@ -78,7 +78,7 @@ def apply(queue: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
     settled = settle_applied(entry, agreed, is_create=step.is_create)
     assert queue.save([settled]) == [True]
     sent = tuple(event for event in settled.events if event.outcome)
-    assert queue.release([Settlement(entry, {}, sent)]) == [True]
+    assert queue.release([Settlement(entry, events=sent)]) == [True]
     return entry
 
 
@@ -91,7 +91,7 @@ def written_fields(entry: Entry) -> Any:
 
 def outcomes(entry: Entry) -> dict[str, str]:
     """The outcome of each event, by id, if the entry is settled now."""
-    settled = settle_applied(entry, None)
+    settled = settle_applied(entry, last_applied=None)
     return {event.event_id: event.outcome.status for event in settled.events if event.outcome}
 
 
@@ -189,7 +189,7 @@ def test_a_new_installation_does_not_take_over_leads_of_the_previous_one(
     put(queue, 1, SECOND, name="Somebody Else", originator="leadline-2")
     entry = lease_one(queue)
     assert (plan(entry), entry.known_lead_id) == (Lookup(), None)
-    queue.release([settle_lookup(entry, None, 0)])
+    queue.release([settle_lookup(entry, lead=None, now_ms=0)])
     created = written_fields(lease_one(queue))
     assert (created["originatorId"], created["title"]) == ("leadline-2", "Somebody Else")
 
@@ -215,4 +215,4 @@ def test_a_reply_can_name_the_history(queue: WorkQueue) -> None:
     put(queue, 1, SECOND)
     (event,) = lease_one(queue).events
     assert event.history == SECOND
-    assert replace(event, outcome=Outcome("synced", 1, 5)).history == SECOND
+    assert replace(event, outcome=Outcome("synced", attempts=1, lead_id=5)).history == SECOND

@@ -79,7 +79,7 @@ class Machine(RuleBasedStateMachine):
             st.sets(st.sampled_from([event.event_id for event in entry.events]))
         )
         answered_events = tuple(
-            replace(event, outcome=Outcome("synced", 1, 5))
+            replace(event, outcome=Outcome("synced", attempts=1, lead_id=5))
             for event in entry.events
             if event.event_id in answered_ids
         )
@@ -99,7 +99,8 @@ class Machine(RuleBasedStateMachine):
     def a_stale_worker_writes(self, data: st.DataObject) -> None:
         stale = data.draw(st.sampled_from(self.lost))
         answered_events = tuple(
-            replace(event, outcome=Outcome("synced", 1, 5)) for event in stale.events
+            replace(event, outcome=Outcome("synced", attempts=1, lead_id=5))
+            for event in stale.events
         )
         # A claimed lead id, by its name in Redis.
         claim: dict[str, str | bytes | int] = {"hint": 666}

@@ -39,7 +39,7 @@ def lose_last_moments(server: PrivateServer, client: redis.Redis, queue: WorkQue
     queue.put(vouched_request(7, 3))
     (entry,) = queue.lease(50).entries
     answered_events = tuple(
-        replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events
+        replace(event, outcome=Outcome("synced", attempts=1, lead_id=5)) for event in entry.events
     )
     last_applied = orjson.dumps({"lead_id": 5})
     fields: dict[str, str | bytes | int] = {

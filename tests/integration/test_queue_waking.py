@@ -200,9 +200,10 @@ class Machine(RuleBasedStateMachine):
         # A user that keeps changing is delayed, and delays are the wake timer's task.
         self.client.hdel(f"{self.queue.prefix}user:{entry.user_id}", "streak")
         answered_events = tuple(
-            replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events
+            replace(event, outcome=Outcome("synced", attempts=1, lead_id=5))
+            for event in entry.events
         )
-        self.queue.release([Settlement(entry, {}, answered_events if is_done else ())])
+        self.queue.release([Settlement(entry, events=answered_events if is_done else ())])
         self.checking += 1
 
     @precondition(lambda self: self.checking)

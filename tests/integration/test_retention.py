@@ -46,7 +46,7 @@ def make_older(days: int) -> None:
 
 def run() -> int:
     """Run the retention; returns how many rows it deleted."""
-    return retention.run(time.monotonic() + 10)
+    return retention.run(until=time.monotonic() + 10)
 
 
 def remaining_states() -> list[str]:
@@ -108,4 +108,4 @@ def test_retention_deletes_one_batch_even_when_no_time_is_left(
     for _ in range(12):
         settle_event(create())
     make_older(31)
-    assert retention.run(time.monotonic() - 1) == 5
+    assert retention.run(until=time.monotonic() - 1) == 5

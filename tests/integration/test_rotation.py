@@ -53,10 +53,10 @@ def test_passwords_are_rotated_with_several_hosts_too(
     try:
         with pytest.raises((StatementError, DatabaseDown)):
             database.run("SELECT 1 AS one")
-        assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=1) == [False]
+        assert publisher.publish([Message(QUEUE, b"{}", message_id="m")], timeout_s=1) == [False]
         of_postgres.is_valid = of_rabbitmq.is_valid = True
         assert database.run("SELECT 1 AS one") == [{"one": 1}]
-        assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=30) == [True]
+        assert publisher.publish([Message(QUEUE, b"{}", message_id="m")], timeout_s=30) == [True]
     finally:
         publisher.close()
         database.close()
@@ -76,8 +76,8 @@ def test_a_rotated_password_of_rabbitmq_is_used_by_a_publisher(amqp_url: str) ->
     url = RotatedUrl(amqp_url)
     publisher = Publisher(url, topology.queues_of(QUEUE))
     try:
-        assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=1) == [False]
+        assert publisher.publish([Message(QUEUE, b"{}", message_id="m")], timeout_s=1) == [False]
         url.is_valid = True
-        assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=30) == [True]
+        assert publisher.publish([Message(QUEUE, b"{}", message_id="m")], timeout_s=30) == [True]
     finally:
         publisher.close()

@@ -106,7 +106,9 @@ def test_a_failure_is_stored_with_reason_and_attempts() -> None:
 def test_a_reply_with_any_text_of_the_portal_settles_its_event(reason: str) -> None:
     (event,) = write_versions(1)
     failed_event = pending(
-        event_id=event.id, user=event.user.body(), outcome=Outcome("failed", 3, reason=reason)
+        event_id=event.id,
+        user=event.user.body(),
+        outcome=Outcome("failed", attempts=3, reason=reason),
     )
     message = replies.reply_message(entry(failed_event, user_id=event.user.id), failed_event)
     apply(contract.read_reply(orjson.loads(message.body)), None)
@@ -131,9 +133,9 @@ def test_replies_in_any_order_and_twice_end_the_same(order: tuple[int, ...]) -> 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_the_newest_versions_reply_decides_whatever_came_before(order: tuple[int, ...]) -> None:
     events = write_versions(3)
-    replies = [reply_to(events[0]), failure(events[1]), reply_to(events[2])]
+    received = [reply_to(events[0]), failure(events[1]), reply_to(events[2])]
     for number in order:
-        apply(replies[number], None)
+        apply(received[number], None)
     assert sync_of(events[0]) == SYNCED
     assert "open" not in states()
 

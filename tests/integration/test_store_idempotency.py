@@ -146,9 +146,9 @@ def test_a_key_in_use_gets_a_409(other_transaction: pg8000.native.Connection) ->
 def test_a_locked_user_is_a_transient_error(
     other_transaction: pg8000.native.Connection,
 ) -> None:
-    user = create(None).event.user.id
+    user = create(key=None).event.user.id
     other_transaction.run("SELECT 1 FROM users WHERE id = :id FOR UPDATE", id=user)
     with pytest.raises(DatabaseBusy):
-        rename(user, "Bob", None)
+        rename(user, "Bob", key=None)
     other_transaction.run("ROLLBACK")
-    assert rename(user, "Bob", None).is_new
+    assert rename(user, "Bob", key=None).is_new

@@ -52,7 +52,9 @@ def test_each_write_is_one_statement(statements: Counter[str]) -> None:
     assert statements.total() == 1
     move(user, "JUNK")
     assert statements.total() == 2
-    write.change(user, Changes(full_name="Bob"), 2, IdempotencyKey("a", "k", b"f"))
+    write.change(
+        user, Changes(full_name="Bob"), expected_version=2, key=IdempotencyKey("a", "k", b"f")
+    )
     assert statements.total() == 3
 
 

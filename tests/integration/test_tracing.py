@@ -99,7 +99,7 @@ def deliver(amqp_url: str, queue: str, function: str, messages: int = 1) -> None
 
     eventually(take_messages, 60, f"{messages} in {queue}")
     with serve(function) as url:
-        client = FunctionClient(queue, url, 1)
+        client = FunctionClient(queue, url, connections=1)
         if messages == 1:
             assert client.deliver(received[0]).is_served
         else:
