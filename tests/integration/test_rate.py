@@ -152,6 +152,7 @@ def test_users_that_arrive_while_several_are_due_share_their_call(
 ) -> None:
     with_rate(50)
     others = iter((9, 10))
+    # The default: user 10 again, as often as the job sleeps.
     monkeypatch.setattr("leadline.sync.batching.time.sleep", lambda _s: put(next(others, 10)))
     put(7)
     put(8)

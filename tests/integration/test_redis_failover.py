@@ -131,6 +131,7 @@ def test_the_work_queue_continues_with_the_new_master(pair: Pair) -> None:
     put(2)
     leased = work_queue().lease(10)
     assert [entry.user_id for entry in leased.entries] == [2]
+    # "hint": a claimed lead id, by its name in Redis.
     settlements = [Settlement(entry, fields={"hint": 5}) for entry in leased.entries]
     assert work_queue().save(settlements) == [True]
     assert rq_jobs.enqueue()
