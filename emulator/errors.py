@@ -8,7 +8,10 @@ RestError                 status, code, description
 
 
 class RestError(Exception):
-    """A response `{"error": code, "error_description": description}` with an HTTP status."""
+    """A response `{"error": code, "error_description": description}` with an HTTP status.
+
+    Errors without a name have the code "" or 0, depending on the method.
+    """
 
     def __init__(self, code: str | int, description: str, status: int = 400) -> None:
         super().__init__(code, description, status)

@@ -55,7 +55,7 @@ class Demo:
         return is_equal
 
     def print_next(self) -> None:
-        """Where to look next."""
+        """Print where to look next."""
         sys.stdout.write(
             "\nNext: `make run` keeps the system running. Then\n"
             f"  console     {self._edge}/console\n"

@@ -88,7 +88,7 @@ class Release:
     def _image_problems(self) -> Iterator[str]:
         names = {image.repository.rpartition("/")[2] for image in self.images}
         for file in _STACKS:
-            for name in stack.read(self.root / file, {}).functions:
+            for name in stack.read(self.root / file, environment={}).functions:
                 if name not in names:
                     yield f"{COMPOSE} does not build the image {name} of {file}"
 

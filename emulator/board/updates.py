@@ -101,7 +101,7 @@ def _counts_by_stage(portal: Portal, entity: Entity) -> dict[str, int]:
     """The number of objects at each stage; all at the stage "" for a type without stages."""
     db = portal.store.db
     if not entity.stage_field:
-        return {"": portal.store.count(entity, "", ())}
+        return {"": portal.store.count(entity)}
     return dict(
         db.execute(
             f"SELECT json_extract(data, '$.{entity.stage_field}') AS stage, count(*)"  # noqa: S608

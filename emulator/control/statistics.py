@@ -74,7 +74,7 @@ async def totals(request: web.Request) -> web.Response:
     portal = request.app[PORTAL]
     return json_response(
         {
-            "leads": portal.store.count(LEAD, "", ()),
+            "leads": portal.store.count(LEAD),
             "late_commits": portal.counts.late_commits,
             "answers": dict(portal.counts.statuses),
             "verbs": dict(portal.counts.http),

@@ -41,7 +41,7 @@ class Entity:
 
     @cached_property
     def table(self) -> str:
-        """Its table's name, and the middle of its methods' names (crm.lead.add)."""
+        """The name of the type's table, and the middle of its methods' names (crm.lead.add)."""
         return self.name.lower()
 
     @cached_property

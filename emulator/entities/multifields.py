@@ -75,7 +75,7 @@ def _upper_row(type_id: str, sent: object) -> RowChange | None:
     if row_id is None:
         return RowChange(type_id, value, _text(sent.get("VALUE_TYPE")) or "WORK") if value else None
     if sent.get("DELETE") == "Y" or not value:
-        return RowChange(type_id, None, row_id=row_id)
+        return RowChange(type_id, value=None, row_id=row_id)
     return RowChange(type_id, value, _text(sent.get("VALUE_TYPE")), row_id)
 
 

@@ -138,8 +138,8 @@ class Store:
             self._attach_rows(entity, items)
         return items
 
-    def count(self, entity: Entity, tail: str, values: Sequence[Any]) -> int:
-        """The number of objects that `tail` selects: our own WHERE clause."""
+    def count(self, entity: Entity, tail: str = "", values: Sequence[Any] = ()) -> int:
+        """The number of objects that `tail` selects: our own WHERE clause, or "" for all."""
         row = self.db.execute(
             f"SELECT count(*) FROM {entity.table} {tail}",  # noqa: S608 (our own clauses)
             values,

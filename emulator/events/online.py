@@ -27,7 +27,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 @dataclass(frozen=True)
 class Handler:
-    """A subscription to an event."""
+    """A subscription to an event; `id` is 0 for the outgoing webhook, which gets every event."""
 
     id: int
     event: str
@@ -142,7 +142,7 @@ class EventSender:
 
     def _handlers_for(self, event: str, settings: Settings) -> Iterator[Handler]:
         if settings.outgoing_webhook_url:
-            yield Handler(0, event, settings.outgoing_webhook_url)
+            yield Handler(id=0, event=event, url=settings.outgoing_webhook_url)
         for handler in self.handlers():
             if handler.event == event:
                 yield handler

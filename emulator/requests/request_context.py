@@ -23,7 +23,7 @@ class RequestContext:
     spent_s: float = 0.0
     began: float | None = None
     #: Set when the request has used more time than `request_limit_s`.
-    is_cut_off: asyncio.Event = field(default_factory=asyncio.Event)
+    cut_off: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def budget_owner(self) -> str:
@@ -41,7 +41,7 @@ class RequestContext:
         await self._sleep_until(min(self.spent_s, limit))
         if self.spent_s <= limit:
             return
-        self.is_cut_off.set()
+        self.cut_off.set()
         if self.portal.settings.cut == "interrupt":
             raise Interrupted
         await self._sleep_until(self.spent_s)

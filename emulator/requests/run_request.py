@@ -39,12 +39,13 @@ async def run(admitted: AdmittedRequest) -> web.Response:
     """
     response: asyncio.Future[web.Response] = asyncio.get_running_loop().create_future()
     task = admitted.context.portal.start(_execute(admitted, response))
-    cut_off = asyncio.create_task(admitted.context.is_cut_off.wait())
+    cut_off = admitted.context.cut_off
+    waiting = asyncio.create_task(cut_off.wait())
     try:
-        await asyncio.wait([task, cut_off], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        cut_off.cancel()
-    if admitted.context.is_cut_off.is_set():
+        waiting.cancel()
+    if cut_off.is_set():
         return responses.gateway_error(504)
     if task.cancelled():
         raise Dropped

@@ -17,6 +17,7 @@ from local.gateway.functions import Functions
 
 _CACHED_S = 1.0
 
+#: `status`, and for a failing part the `reason`.
 Part = dict[str, str]
 
 
@@ -27,6 +28,7 @@ class Health:
         self._config = config
         self._functions = functions
         self._lock = asyncio.Lock()
+        #: When the last checks ended (monotonic), and when they began (ISO 8601).
         self._checked_at = float("-inf")
         self._began_at = ""
         self._parts: dict[str, Part] = {}

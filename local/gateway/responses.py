@@ -75,7 +75,7 @@ async def handle_expect_header(request: web.Request) -> web.StreamResponse | Non
 def close_connections_once(
     stopped: asyncio.Event,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """A signal handler: once the edge stops, each response is its connection's last one."""
+    """A handler of on_response_prepare: once the edge stops, each response ends its connection."""
 
     async def close(_request: web.Request, response: web.StreamResponse) -> None:
         if stopped.is_set():

@@ -26,7 +26,7 @@ def running_system(state: State, print_step: Callable[[str], None]) -> Iterator[
         NoSystem: it does not start.
     """
     if lock.holder(state) is not None:
-        yield _await_run_file(state, None)
+        yield _await_run_file(state, runner=None)
         return
     print_step("no system runs here: starting one")
     state.run_file.unlink(missing_ok=True)

@@ -53,11 +53,11 @@ class Field:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def description(self, *, is_required: bool) -> dict[str, Any]:
-        """Its entry in crm.lead.fields and the like."""
+        """The field's entry in crm.lead.fields and the like."""
         return self._description(_UPPER_TYPES.get(self.kind, self.kind), is_required=is_required)
 
     def item_description(self, *, is_required: bool) -> dict[str, Any]:
-        """Its entry in crm.item.fields."""
+        """The field's entry in crm.item.fields."""
         kind = self.kind if self.is_user_field else _ITEM_TYPES.get(self.kind, self.kind)
         description = {
             **self._description(kind, is_required=is_required),

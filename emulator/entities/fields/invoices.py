@@ -17,7 +17,7 @@ FIELDS = (
     *CONTACTS,
     OBSERVERS,
     CATEGORY,
-    *stages("SMART_INVOICE_STAGE_1"),
+    *stages("SMART_INVOICE_STAGE_1"),  # those of the first pipeline
     *SOURCE,
     *MONEY,
     TAX,

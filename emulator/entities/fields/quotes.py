@@ -36,6 +36,7 @@ FIELDS = (
     Field("ID", "id", "ID", "integer", is_read_only=True),
     Field("TITLE", "title", "Subject", max_length=255, is_required=True),
     Field("STATUS_ID", "stageId", "Stage", "crm_status", extra=directory_key("QUOTE_STATUS")),
+    # crm.quote.* lacks the flag IS_MANUAL_OPPORTUNITY, and the type of COMPANY_ID below.
     *(replace(field, where="di") if field.kind == "char" else field for field in MONEY),
     TAX,
     *(replace(field, extra={}) if field.name == "COMPANY_ID" else field for field in CLIENT),

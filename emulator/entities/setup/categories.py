@@ -57,7 +57,7 @@ class Categories:
 
     def load(self) -> None:
         """Read the pipelines from the store."""
-        general = Category(0, "General", 300, is_default=True)
+        general = Category(id=0, name="General", sort=300, is_default=True)
         self._rows = {general.key: general}
         for table in ("category", "pipeline"):
             rows = self._store.db.execute(f"SELECT id, data FROM {table} ORDER BY id")  # noqa: S608
@@ -65,7 +65,7 @@ class Categories:
                 category = Category(row_id, **json.loads(data))
                 self._rows[category.key] = category
         if not self.all(INVOICE):
-            self.add(INVOICE, Category(0, "General", is_default=True))
+            self.add(INVOICE, Category(id=0, name="General", is_default=True))
 
     def all(self, entity: Entity = DEAL) -> list[Category]:
         """All pipelines of a type in their order."""
@@ -82,7 +82,7 @@ class Categories:
         return next((category for category in categories if category.is_default), categories[0])
 
     def add(self, entity: Entity, category: Category) -> Category:
-        """Add a pipeline with its stages; assigns its id."""
+        """Add a pipeline with the usual stages of its type; returns it with the id that it got."""
         table = _table(entity.type_id)
         last = self._store.db.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608
         added = replace(category, id=(last or 0) + 1, type_id=entity.type_id)

@@ -114,7 +114,7 @@ class UserField:
 
     @property
     def name(self) -> str:
-        """Its full name, UF_CRM_…."""
+        """The full name of the field, UF_CRM_…."""
         return str(self.definition["FIELD_NAME"])
 
     @property
@@ -127,7 +127,7 @@ class UserField:
         return {"ID": str(self.id), **self.definition}
 
     def label(self, name: str = "EDIT_FORM_LABEL") -> str:
-        """One of its labels in English, or its name if it has none."""
+        """One of the field's labels in English, or the field's name if it has no such label."""
         labels = self.definition.get(name)
         return str((labels or {}).get("en") or self.name)
 
@@ -167,7 +167,7 @@ class UserField:
         return "0" if self.definition["USER_TYPE_ID"] == "boolean" else None
 
     def _initial(self) -> Any:
-        """Its value in a new object if none is sent; not for dates relative to the current day."""
+        """The value in a new object if none is sent; not for dates relative to the current day."""
         settings, kind = self.definition["SETTINGS"], self.definition["USER_TYPE_ID"]
         if kind == "enumeration":
             found = [item["ID"] for item in self.definition["LIST"] if item["DEF"] == "Y"]

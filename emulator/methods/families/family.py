@@ -30,7 +30,10 @@ def accept(_call: Call, _record: Record) -> None:
 
 @dataclass(frozen=True)
 class Family:
-    """A table of records; `title`: the word for a record in error texts."""
+    """A table of records; `name` begins the names of its methods.
+
+    `title`: the word for a record in error texts.
+    """
 
     name: str
     title: str

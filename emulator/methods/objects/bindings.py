@@ -99,7 +99,7 @@ def replace(binding: Binding, call: Call) -> MethodResult:
 
 def clear(binding: Binding, call: Call) -> MethodResult:
     """Unbind all objects."""
-    _save(binding, call, _owner(binding, call), [])
+    _save(binding, call, _owner(binding, call), bound=[])
     return MethodResult(result=True)
 
 

@@ -71,7 +71,7 @@ def delete(call: Call) -> MethodResult:
     """crm.item.productrow.delete: null."""
     entity, item, row_id = _existing(call)
     call.portal.store.db.execute("DELETE FROM product_row WHERE id = ?", (row_id,))
-    recalculate_amount(call, entity, item, "crm.item.productrow.delete", {})
+    recalculate_amount(call, entity, item, "crm.item.productrow.delete", sent={})
     return MethodResult(None)
 
 

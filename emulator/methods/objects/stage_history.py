@@ -17,8 +17,9 @@ from emulator.entities.query import PAGE, first_row, selected_names
 from emulator.errors import RestError
 from emulator.methods.call import Call, MethodResult
 
+#: Fields and their columns, of all types.
 _COMMON = {"ID": "id", "TYPE_ID": "kind", "OWNER_ID": "owner_id", "CREATED_TIME": "time"}
-#: Further columns, of leads and of all other types.
+#: Further ones, of leads and of all other types.
 _OF_LEADS = {"STATUS_SEMANTIC_ID": "semantics", "STATUS_ID": "stage"}
 _OF_OTHERS = {"CATEGORY_ID": "category_id", "STAGE_SEMANTIC_ID": "semantics", "STAGE_ID": "stage"}
 

@@ -19,6 +19,7 @@ _LIMIT = 50
 #: Filters compare whole seconds.
 _TIME = "CAST(time AS INTEGER)"
 _KEY = re.compile(r"^(>=|<=|!@|!=|@|>|<|!|=|)(\w+)$")
+#: The fields by which events are filtered and sorted, with the SQL of each.
 _COLUMNS = {"ID": "id", "TIMESTAMP_X": _TIME, "EVENT_NAME": "event", "MESSAGE_ID": "id"}
 _LIST_COLUMNS = {**_COLUMNS, "PROCESS_ID": "coalesce(process_id, '')", "ERROR": "error"}
 

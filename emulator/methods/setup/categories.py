@@ -39,7 +39,7 @@ def add(call: Call) -> MethodResult:
         raise RestError("ADDING_DISABLED", "Adding a system category is prohibited")
     if not sent.get("name"):
         raise RestError(0, "Field 'NAME' is required")
-    category = call.portal.categories.add(entity, _with_changes(Category(0, ""), sent))
+    category = call.portal.categories.add(entity, _with_changes(Category(id=0, name=""), sent))
     return MethodResult({"category": category.row()})
 
 

@@ -42,7 +42,7 @@ def add(call: Call) -> MethodResult:
     }
     settings = _with_changes(defaults, sent)
     process = portal.types.add({**settings, "title": settings["title"] or f"SPA #{type_id}"})
-    pipeline = Category(0, "General", is_default=True)
+    pipeline = Category(id=0, name="General", is_default=True)
     category = portal.categories.add(process.entity, pipeline)
     saved = _save(call, process.id, {**process.settings, "categoryId": category.id})
     send_record_event(call, "TYPE", "ADD", process.id)
@@ -91,7 +91,7 @@ def delete(call: Call) -> MethodResult:
     call.require_admin("Access denied")
     process = _existing(call)
     portal = call.portal
-    if portal.store.count(process.entity, "", ()):
+    if portal.store.count(process.entity):
         raise RestError("BX_ERROR", "You cannot delete an entity type that has elements")
     for category in portal.categories.all(process.entity):
         portal.categories.delete(process.entity, category)

@@ -68,14 +68,15 @@ def add(call: Call) -> MethodResult:
     code = _code(call, entity_id, str(sent["STATUS_ID"]))
     if directories.has(entity_id, code):
         raise RestError("ERROR_CORE", "The specified status ID already exists.")
+    semantics = str(sent.get("SEMANTICS") or "").upper()[:1]
     item = DirectoryItem(
-        0,
-        entity_id,
-        code,
-        str(sent["NAME"])[:100],
-        positive_int(sent.get("SORT")) or 10,
-        str(sent.get("COLOR") or ""),
-        str(sent.get("SEMANTICS") or "").upper()[:1].replace("P", ""),  # in progress: stored empty
+        id=0,  # `add` below assigns one
+        entity_id=entity_id,
+        status=code,
+        name=str(sent["NAME"])[:100],
+        sort=positive_int(sent.get("SORT")) or 10,
+        color=str(sent.get("COLOR") or ""),
+        semantics=semantics.replace("P", ""),  # in progress: stored empty
         system=False,
         category_id=_type_and_pipeline(call, entity_id)[1] or None,
     )

@@ -55,7 +55,7 @@ def change(call: Call, field: UserField, sent: Mapping[str, Any]) -> None:
     }
     for name in LABELS:
         if name in sent:
-            changes[name] = _labels(sent[name], "")
+            changes[name] = _labels(sent[name], default="")
     if "XML_ID" in sent:
         changes["XML_ID"] = sent["XML_ID"]
     if "SORT" in sent:

@@ -27,7 +27,7 @@ from emulator.methods.timeline.communications import (
     sent_rows,
     stored_communications,
 )
-from emulator.methods.timeline.files import stored_files
+from emulator.methods.timeline.files import FILES_MAX, stored_files
 
 _PROVIDERS = {
     MEETING: ("CRM_MEETING", "MEETING"),
@@ -251,13 +251,12 @@ def _owner(call: Call, sent: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _file_rows(number: int, record: Record) -> list[dict[str, Any]]:
+    """The files of an activity (type 6), with ids that no file of another activity has."""
     address = "https://portal.bitrix24.local/bitrix/tools/crm_show_file.php"
+    ids = [FILES_MAX * number + index for index, _ in enumerate(record.get("FILES", []))]
     return [
-        {
-            "id": 50 * number + index,
-            "url": f"{address}?fileId={50 * number + index}&ownerTypeId=6&ownerId={number}&auth=",
-        }
-        for index, _ in enumerate(record.get("FILES", []))
+        {"id": file_id, "url": f"{address}?fileId={file_id}&ownerTypeId=6&ownerId={number}&auth="}
+        for file_id in ids
     ]
 
 

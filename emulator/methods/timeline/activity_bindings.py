@@ -55,7 +55,7 @@ def bindings(call: Call) -> MethodResult:
 
 
 def move(call: Call) -> MethodResult:
-    """crm.activity.binding.move: true; to another object of the same type."""
+    """crm.activity.binding.move: true; from one object to another of the same type."""
     names = ("sourceEntityTypeId", "sourceEntityId", "targetEntityTypeId", "targetEntityId")
     number, record = _existing(call, "activityId", "Element not found")
     require(call, names)
@@ -90,18 +90,18 @@ def todo_add(call: Call) -> MethodResult:
 
 def todo_update(call: Call) -> MethodResult:
     """crm.activity.todo.update: the to-do's id."""
-    return _todo_save(call, _TODO_VALUES, "CAN_NOT_UPDATE_COMPLETED_TODO")
+    return _todo_save(call, _TODO_VALUES, code="CAN_NOT_UPDATE_COMPLETED_TODO")
 
 
 def todo_deadline(call: Call) -> MethodResult:
     """crm.activity.todo.updateDeadline: the to-do's id."""
     require(call, ("value",))
-    return _todo_save(call, {"value": "DEADLINE"}, "CAN_NOT_UPDATE_COMPLETED_TODO")
+    return _todo_save(call, {"value": "DEADLINE"}, code="CAN_NOT_UPDATE_COMPLETED_TODO")
 
 
 def todo_description(call: Call) -> MethodResult:
     """crm.activity.todo.updateDescription: the to-do's id."""
-    return _todo_save(call, {"value": "DESCRIPTION"}, "CAN_NOT_UPDATE_COMPLETED_TODO")
+    return _todo_save(call, {"value": "DESCRIPTION"}, code="CAN_NOT_UPDATE_COMPLETED_TODO")
 
 
 def todo_responsible(call: Call) -> MethodResult:
@@ -116,11 +116,14 @@ def todo_color(call: Call) -> MethodResult:
     require(call, ("colorId",))
     if str(call.argument("colorId")) not in _COLORS:
         raise RestError("CAN_NOT_UPDATE_WRONG_COLOR_TODO", "Wrong color")
-    return _todo_save(call, {}, "CAN_NOT_UPDATE_COLOR_COMPLETED_TODO")
+    return _todo_save(call, names={}, code="CAN_NOT_UPDATE_COLOR_COMPLETED_TODO")
 
 
 def _todo_save(call: Call, names: dict[str, str], code: str) -> MethodResult:
-    """Change a to-do; `names`: parameters and their columns, `code`: the error if it is done."""
+    """Change a to-do; returns its id.
+
+    `names`: parameters and their columns; `code`: of the error if the to-do is completed.
+    """
     owner = list(owner_of(call))
     number, record = _existing(call, "id")
     if record.get("PROVIDER_ID") != _TODO or owner not in record["bindings"]:

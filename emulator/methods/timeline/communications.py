@@ -14,6 +14,8 @@ from emulator.methods.descriptions import Column
 
 #: Types of activities; PROVIDER: a type that an application provides.
 MEETING, CALL, TASK, EMAIL, PROVIDER = 1, 2, 3, 4, 6
+#: Communications of one activity; their ids begin at a multiple of this number, so all are unique.
+_ROWS_MAX = 50
 COMMUNICATION: dict[str, Column] = {
     "ID": ("integer", "o", "ID"),
     "ACTIVITY_ID": ("integer", "o", "Activity"),
@@ -42,7 +44,7 @@ def stored_communications(sent: Mapping[str, Any], kind: int) -> list[dict[str, 
     default = {CALL: "PHONE", EMAIL: "EMAIL"}.get(kind, "")
     return [
         {name: str(row.get(name) or (default if name == "TYPE" else ""))[:255] for name in columns}
-        for row in rows[:50]
+        for row in rows[:_ROWS_MAX]
     ]
 
 
@@ -50,7 +52,7 @@ def communication_rows(call: Call, number: int, record: Record) -> list[dict[str
     """The communications of an activity, as crm.activity.list returns them."""
     rows = record.get("COMMUNICATIONS", [])
     return [
-        {"ID": str(50 * number + index), **row, "ENTITY_SETTINGS": _names_of(call, row)}
+        {"ID": str(_ROWS_MAX * number + index), **row, "ENTITY_SETTINGS": _names_of(call, row)}
         for index, row in enumerate(rows)
     ]
 

@@ -5,7 +5,8 @@ import binascii
 from typing import Any
 
 _IMAGES = (".gif", ".jpg", ".jpeg", ".png", ".webp")
-_FILES_MAX = 50
+#: Files of one comment or activity.
+FILES_MAX = 50
 _DISK = "https://portal.bitrix24.local/disk"
 
 
@@ -13,7 +14,7 @@ def stored_files(sent: Any) -> list[list[Any]]:
     """The name and size of each file, sent as a pair of name and content, or as `fileData`."""
     rows = list(sent.values()) if isinstance(sent, dict) else sent
     found = []
-    for row in (rows if isinstance(rows, list) else [])[:_FILES_MAX]:
+    for row in (rows if isinstance(rows, list) else [])[:FILES_MAX]:
         pair = row.get("fileData") if isinstance(row, dict) else row
         if isinstance(pair, list) and len(pair) >= 2:
             found.append([str(pair[0])[:255], _size(str(pair[1]))])

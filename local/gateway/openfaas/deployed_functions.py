@@ -82,7 +82,7 @@ class DeployedFunctions:
         async with self._lock:
             now = dt.datetime.now(dt.UTC).isoformat()
             stored = deployment.model_dump(by_alias=True, exclude_none=True)
-            self._deployments.save(name, Record(stored, now))
+            self._deployments.save(name, Record(deployment=stored, created_at=now))
             await self._platform.restart(name)
             self._functions.refresh(name)
 
@@ -95,7 +95,7 @@ class DeployedFunctions:
         async with self._lock:
             self.check_served(name)
             now = dt.datetime.now(dt.UTC).isoformat()
-            self._deployments.save(name, Record(None, now))
+            self._deployments.save(name, Record(deployment=None, created_at=now))
             self._functions.refresh(name)
             await self._platform.stop(name)
 
