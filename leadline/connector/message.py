@@ -37,6 +37,7 @@ class Verdict:
     """What a function's answer means: served, retry later, or dead letter."""
 
     is_served: bool
+    #: Not served, and another delivery would fail too.
     is_final: bool = False
     reason: str = ""
 

@@ -20,7 +20,9 @@ _MAX_DEPTH = 8
 
 
 def by_event(user_id: int, pending: dict[str, AttemptLog]) -> dict[str, list[Call]]:
-    """The calls for a user's last events, by event id: of settled ones, and of pending ones.
+    """The calls for a user's last events, by event id.
+
+    `pending`: the attempt logs of pending events, by event id; those of settled ones are stored.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

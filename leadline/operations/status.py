@@ -41,7 +41,7 @@ def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def ledger(counts: Callable[[], Counts] = counts) -> dict[str, Any]:
-    """Users by sync status, and the backlog."""
+    """Users by sync status, and the backlog; `counts` may return cached numbers."""
     counted = counts()
     return {"users": counted.users, "synced": counted.synced, **asdict(counted)}
 

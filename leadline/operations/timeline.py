@@ -104,8 +104,9 @@ def steps(event: dict[str, Any], log: AttemptLog) -> Iterator[Step]:
     yield {"step": "accepted", "at": event["occurred_at"]}
     received_at = _at(log.received_ms)
     # Confirms are recorded late: an event received from RabbitMQ was published before.
-    if times := [moment for moment in (event["published_at"], received_at) if moment]:
-        yield {"step": "published", "at": min(times), "times": event["sendings"]}
+    if moments := [moment for moment in (event["published_at"], received_at) if moment]:
+        # `times`: how often it was published.
+        yield {"step": "published", "at": min(moments), "times": event["sendings"]}
     if received_at:
         yield {"step": "received", "at": received_at}
     # An event that failed is published again: these are the attempts since it was last published.

@@ -34,6 +34,7 @@ class BatchCall:
         self._leased = leased
         self._queue = queue
         self._observer = JobObserver(len(leased.entries))
+        #: Why the request as a whole failed, if it did; and how long it took.
         self._error: BitrixError | None = None
         self._request_ms = 0
         self._field_check = NO_CHECK

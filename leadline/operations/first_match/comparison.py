@@ -91,7 +91,7 @@ def find_in_portal(users: Sequence[UserSnapshot]) -> Candidates:
 
 
 def _find(entity: Entity, kind: Kind, values: Sequence[tuple[str, ...]]) -> set[int]:
-    """The ids for the values of all users.
+    """The ids of the leads or contacts that the portal finds by these values, a tuple per user.
 
     Users whose shared answer is full are looked up one by one.
     """

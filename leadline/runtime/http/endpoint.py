@@ -76,7 +76,7 @@ def endpoint(
             trace = trace_context.begin(
                 environ.get("HTTP_X_CALL_ID"), environ.get("HTTP_TRACEPARENT")
             )
-            trace_context.set_caller("")
+            trace_context.set_caller("")  # not that of the last request on this thread
             try:
                 scope = read_scope if request.method in _SAFE else write_scope
                 if scope is not None:

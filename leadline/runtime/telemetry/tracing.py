@@ -109,7 +109,7 @@ def trace_requests(app: App, function: str) -> App:
         finally:
             route = environ.get(ROUTE, "/")
             span.end(
-                status if status >= "500" else "",
+                status if status >= "500" else "",  # both have three digits
                 f"{method} {route}" if ROUTE in environ else function,
                 http__request__method=method,
                 http__response__status_code=int(status),

@@ -59,6 +59,7 @@ class _Recent:
         return replace(check, is_outdated=is_new() and self._is_of_another_map())
 
     def _is_of_another_map(self) -> bool:
+        """Whether the cached check is missing, or of another map than the current one."""
         mapping = field_map()
         return self._check is None or mapping is None or self._check.digest != mapping.digest
 

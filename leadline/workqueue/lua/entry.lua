@@ -1,3 +1,14 @@
+-- The fields of an entry keep the names of earlier releases: `Entry` (entries/entry.py) says what they
+-- mean. These are for scripts only:
+--   epoch            Redis epoch in which the user's lead was last known for certain
+--   vouched_epoch    Redis epoch in which a sender has vouched for the entry
+--   last_event       id of the event with the newest state
+--   history          newest history of the sender's database
+--   running_until    until when a call of unknown outcome may still run on the portal
+--   running_order    sequence number of the newest state that this call may write
+--   forgotten_at     when an earlier entry of the user was set aside
+--   streak           how many calls in a row have ended with a newer event waiting
+
 -- Stored data may be damaged: an entry that breaks a step is set aside for an operator, so that it
 -- blocks no other.
 local KEEP_S = 30 * 24 * 3600
