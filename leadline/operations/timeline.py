@@ -90,7 +90,8 @@ def _with_steps(
     event: dict[str, Any], pending: dict[str, AttemptLog], calls_by_event: dict[str, list[Call]]
 ) -> dict[str, Any]:
     """An event with `steps` and masked `calls` in place of its stored attempt log, the journey."""
-    event_id, journey = event["event_id"], event.pop("journey")
+    event_id = event["event_id"]
+    journey = event.pop("journey")
     stored_log = attempt_log.parse(journey) if journey else AttemptLog()
     return {
         **event,

@@ -131,9 +131,11 @@ def _parts(value: str) -> Iterator[str]:
     """The parts of a secret that grant access."""
     try:
         url = with_first_host(value)
-        password, is_url = url.password, bool(url.scheme and url.hostname)
+        password = url.password
+        is_url = bool(url.scheme and url.hostname)
     except ValueError:
-        password, is_url = None, False
+        password = None
+        is_url = False
     if _SIGNING_KEY in value:
         yield from _parts_of_endpoints(value)
         return

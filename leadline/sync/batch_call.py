@@ -124,7 +124,8 @@ class BatchCall:
         self, step: Step, batch: BatchResponse, commands: dict[str, Command]
     ) -> list[object]:
         """The commands for this user with their answers, for operators."""
-        entry, error = step.entry, self._error
+        entry = step.entry
+        error = self._error
         # The commands of a search, and imports, hold other persons' data.
         is_shared = isinstance(step.plan, Find | Read) or step.is_import
         if entry.erased or is_shared or not step.keys or not settings().keep_calls_s:
@@ -184,7 +185,8 @@ def _for_release(settlement: Settlement, confirmed: set[tuple[int, str]]) -> Set
 
     The other replies are sent again at the user's next call.
     """
-    user_id, delay_ms = settlement.entry.user_id, settlement.delay_ms
+    user_id = settlement.entry.user_id
+    delay_ms = settlement.delay_ms
     to_reply = [event for event in settlement.events if event.outcome]
     replied = [event for event in to_reply if (user_id, event.event_id) in confirmed]
     if len(replied) < len(to_reply):

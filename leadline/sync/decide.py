@@ -201,7 +201,7 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
     has a name or phone of the user, current or of a pending event, or was last applied for it.
     """
     if lead is None:
-        return settle_lookup(entry, None, now_ms)
+        return settle_lookup(entry, lead=None, now_ms=now_ms)
     if lead.belongs_to_other(originator_of(entry)):
         other = "user" if lead.originator == originator_of(entry) else "installation"
         reason = f"lead {lead.lead_id} belongs to another {other}"

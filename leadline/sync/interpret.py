@@ -61,7 +61,7 @@ def settle(
         settlement = settle_error(entry, error, now_ms, is_write=is_write)
         return replace(settlement, error=error).with_attempt(now_ms, error.detail)
     # No call was needed.
-    return erasure.settle_done(entry) if entry.erased else settle_applied(entry, None)
+    return erasure.settle_done(entry) if entry.erased else settle_applied(entry, last_applied=None)
 
 
 def _settle_write(step: Step, write: Write, answer: CommandResult) -> Settlement:

@@ -230,7 +230,8 @@ class WorkQueue(QueueView):
         return self._settle_all(settlements, release=True)
 
     def _settle_all(self, settlements: Iterable[Settlement], *, release: bool) -> list[bool]:
-        keys, users = [self._due, self._leases], []
+        keys = [self._due, self._leases]
+        users = []
         for settlement in settlements:
             keys += self._entry_keys(settlement.entry.user_id)
             users.append(_settle_args(settlement, release=release))

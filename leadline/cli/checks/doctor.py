@@ -74,7 +74,8 @@ def _field_map() -> Check:
         current_map = field_map()
         mistake = defect()
     except BadConfiguration as error:
-        current_map, mistake = None, str(error)
+        current_map = None
+        mistake = str(error)
     if current_map is None or mistake:
         fix = "correct the file; leadline mapping check FILE --offline"
         return Check("LEADLINE_MAPPING", is_ok=False, result=str(mistake), fix=fix)
@@ -131,7 +132,8 @@ def _login(server: str, name: str, surplus: list[str]) -> Check:
 
 
 def _broker_login(url: str) -> Check:
-    surplus, name = broker_tags.surplus(url), broker_tags.login(url)
+    name = broker_tags.login(url)
+    surplus = broker_tags.surplus(url)
     if surplus is None:
         result = f"{name}; its tags are unknown, as no management API answers"
         return Check("login at RabbitMQ", is_ok=True, result=result)

@@ -117,7 +117,7 @@ class File:
 
     def _record(self, line: int, content: Any, earlier: "_Earlier") -> Record:
         if not isinstance(content, dict):
-            return Record(line, {}, None, "is not a JSON object")
+            return Record(line, content={}, user=None, error="is not a JSON object")
         values = {name: content.get(column) for name, column in self._columns.items()}
         if not values["stage"]:
             values["stage"] = self._stage
@@ -131,7 +131,7 @@ class File:
         try:
             user = self._model.model_validate(values)
         except ValidationError as invalid:
-            return Record(line, content, None, _messages(invalid))
+            return Record(line, content, user=None, error=_messages(invalid))
         error = self._error(user, earlier)
         return Record(line, content, None if error else user, error)
 
