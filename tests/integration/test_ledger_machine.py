@@ -32,8 +32,8 @@ class ExpectedUser:
     """A user's events, one for each version, and its expected lead."""
 
     events: list[ExpectedEvent]
-    #: The newest version with a success, and the lead that its reply named.
-    synced: int = 0
+    #: The newest version with a success (0: none), and the lead that its reply named.
+    newest_success: int = 0
     lead: int | None = None
 
     @property
@@ -47,8 +47,9 @@ class ExpectedUser:
             return
         expected.state = outcome
         expected.is_due = False
-        if expected.event.version >= self.synced:
-            self.synced, self.lead = expected.event.version, lead
+        if expected.event.version >= self.newest_success:
+            self.newest_success = expected.event.version
+            self.lead = lead
         for older in self.events[: expected.event.version - 1]:
             if outcome == "synced" and older.state == "open":
                 older.state = "superseded"

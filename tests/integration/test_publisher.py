@@ -176,7 +176,7 @@ def test_eight_threads_publish_at_once_and_each_message_is_confirmed_once(
     publisher: Publisher, amqp_url: str
 ) -> None:
     confirmed: list[str] = []
-    done = threading.Semaphore(0)
+    recorded = threading.Semaphore(0)
 
     def offer(thread: int) -> None:
         for step in range(100):
@@ -184,7 +184,7 @@ def test_eight_threads_publish_at_once_and_each_message_is_confirmed_once(
 
             def record(is_confirmed: bool, name: str = outgoing.message_id) -> None:  # noqa: FBT001
                 confirmed.append(name if is_confirmed else "lost")
-                done.release()
+                recorded.release()
 
             publisher.offer(outgoing, record, timeout_s=60)
 
@@ -194,7 +194,7 @@ def test_eight_threads_publish_at_once_and_each_message_is_confirmed_once(
     for thread in threads:
         thread.join()
     for _ in range(800):
-        assert done.acquire(timeout=60)
+        assert recorded.acquire(timeout=60)
     assert len(set(confirmed)) == 800
     assert sorted(take_ids(amqp_url)) == sorted(confirmed)
 

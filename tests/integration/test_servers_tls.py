@@ -26,7 +26,10 @@ from tests.servers import PrivateServer, free_port, private
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server's key and certificate for `localhost`, not for 127.0.0.1, and two CAs."""
+    """A folder with a key and a certificate for `localhost`, not for 127.0.0.1, and with two CAs.
+
+    `roots.pem` is the CA that issued the certificate, `others.pem` is another.
+    """
     folder = tmp_path_factory.mktemp("certificates")
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
