@@ -21,6 +21,7 @@ from leadline.mapping.portal_fields import PortalField
 from leadline.sync import decide
 from leadline.sync.duplicates import rules as duplicates
 from leadline.sync.erasure import rules as erasure
+from tests.e2e.test_console import CONSOLE_HEADER
 from tests.faults import amqp_client, portal
 from tests.servers import eventually, free_port
 from tests.system import CHECKOUT, System
@@ -47,8 +48,8 @@ def browser() -> Iterator[Browser]:
 def _portal_in_order(system: System) -> Iterator[None]:
     with portal.in_order(system):
         yield
-        order = {"X-Leadline-Console": "1"}
-        system.request("POST", "/console/api/resume", json={}, headers=order).raise_for_status()
+        answer = system.request("POST", "/console/api/resume", json={}, headers=CONSOLE_HEADER)
+        answer.raise_for_status()
 
 
 @contextmanager
@@ -116,7 +117,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
         lead_id = system.user(user_id)["sync"]["bitrix_lead_id"]
         expected = f"{system.url('bitrix24')}/crm/lead/details/{lead_id}/"
         expect(lead).to_have_attribute("href", expected)
-        assert "local-webhook-code" not in page.content()
+        assert portal.WEBHOOK_CODE not in page.content()
     assert system.user(user_id)["sync"]["status"] == "synced"
 
 
@@ -218,8 +219,8 @@ def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -
 
 def test_the_page_shows_the_audit_trail(system: System, browser: Browser) -> None:
     user = system.create("Чья Запись")
-    order = {"X-Leadline-Console": "1"}
-    system.request("POST", "/console/api/pause", json={"reason": "why not"}, headers=order)
+    reason = {"reason": "why not"}
+    system.request("POST", "/console/api/pause", json=reason, headers=CONSOLE_HEADER)
     with open_console(browser, f"{system.url('edge')}/console#/audit") as page:
         trail = page.locator("section", has=page.get_by_role("heading", name="Audit trail"))
         first = trail.get_by_role("listitem").first
@@ -288,7 +289,7 @@ def test_the_console_fits_a_phone_in_the_readers_language(
 def test_requests_and_answers_are_masked_until_an_operator_asks_for_them(
     system: System, browser: Browser
 ) -> None:
-    user_id = create_rejected_user(system, "Скрытое Имя", "Нет такого поля")
+    user_id = create_rejected_user(system, "Скрытое Имя", reason="Нет такого поля")
     phone = system.user(user_id)["phone"]
     with open_console(browser, f"{system.url('edge')}/console#/users/{user_id}") as page:
         dialog = page.get_by_role("dialog")
@@ -308,7 +309,7 @@ def test_requests_and_answers_are_masked_until_an_operator_asks_for_them(
 def test_every_view_fits_and_is_accessible_at_any_width_in_the_dark(
     system: System, browser: Browser, width: int
 ) -> None:
-    user_id = create_rejected_user(system, "Ширина Экрана", "Нет такого поля")
+    user_id = create_rejected_user(system, "Ширина Экрана", reason="Нет такого поля")
     options = {"viewport": {"width": width, "height": 900}, "color_scheme": "dark"}
     url = f"{system.url('edge')}/console"
     with open_console(browser, url, locale="ru-RU", reduced_motion="reduce", **options) as page:

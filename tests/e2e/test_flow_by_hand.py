@@ -42,7 +42,7 @@ def _stranger(**extra: object) -> dict[str, Any]:
 def _reply_to(amqp: AmqpClient, user_id: int, *, replies: int = 1) -> dict[str, Any]:
     """The last of this many replies; they are dead letters, since Postgres has no such user."""
     dead = amqp.await_messages(
-        DEAD_REPLIES, lambda reply: _user_of(reply.content) == user_id, replies
+        DEAD_REPLIES, lambda reply: _user_of(reply.content) == user_id, count=replies
     )
     assert all(_NO_SUCH_EVENT in delivered.reason for delivered in dead)
     assert all(delivered.headers["x-origin"] == "bitrix.responses" for delivered in dead)
@@ -200,7 +200,7 @@ def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
         neighbours.append(_stranger())
         amqp.publish(_message("create_card", neighbours[-1]))
     dead = amqp.await_messages(
-        DEAD_REQUESTS, lambda request: bool(request.reason), len(_NONSENSE), within_s=120
+        DEAD_REQUESTS, lambda request: bool(request.reason), count=len(_NONSENSE), within_s=120
     )
     reasons = {delivered.properties.message_id: delivered.reason for delivered in dead}
     assert len(dead) == len(_NONSENSE)

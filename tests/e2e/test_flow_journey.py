@@ -86,7 +86,9 @@ def test_messages_in_any_order_and_number_end_in_the_newest_state(
             system.request("PATCH", path, json={"full_name": "Потом Этак"})
             user = system.request("POST", f"{path}/move", json={"stage": "IN_PROCESS"}).json()
             messages = amqp.await_messages(
-                REQUESTS, lambda request: request.content["data"]["user"]["id"] == user["id"], 3
+                REQUESTS,
+                lambda request: request.content["data"]["user"]["id"] == user["id"],
+                count=3,
             )
             messages.sort(key=lambda message: int(message.content["data"]["version"]))
             for index in order:

@@ -41,7 +41,7 @@ def _send_and_await_reply(
     def is_reply(content: Any) -> bool:
         return isinstance(content, dict) and content.get("user_id") == user["id"]
 
-    dead = amqp.await_messages(DEAD_REPLIES, lambda reply: is_reply(reply.content), replies)
+    dead = amqp.await_messages(DEAD_REPLIES, lambda reply: is_reply(reply.content), count=replies)
     return dict(dead[-1].content)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.portal import SHORT_WAITS
+from tests.faults.portal import SHORT_WAITS, WEBHOOK_CODE
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -63,7 +63,7 @@ def both(previous: Path, new_system: Callable[..., System]) -> tuple[System, Sys
         DATABASE_URL=old.url("database"),
         AMQP_URL=old.url("amqp"),
         REDIS_URL=old.url("redis"),
-        BITRIX_WEBHOOK_URL=f"{old.url('bitrix24')}/rest/1/local-webhook-code/",
+        BITRIX_WEBHOOK_URL=f"{old.url('bitrix24')}/rest/1/{WEBHOOK_CODE}/",
     )
     new.start()
     for system in (old, new):

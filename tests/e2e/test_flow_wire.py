@@ -37,7 +37,7 @@ def test_each_write_is_published_as_the_contract_says(system: System, amqp: Amqp
         headers = {"X-Call-Id": "the-call-of-the-update", "traceparent": trace}
         system.request("PATCH", path, json={"full_name": "Пётр"}, headers=headers)
         system.request("POST", f"{path}/move", json={"stage": "PROCESSED"})
-        messages = amqp.await_messages(REQUESTS, _of_user(user["id"]), 3)
+        messages = amqp.await_messages(REQUESTS, _of_user(user["id"]), count=3)
         for delivered in messages:
             amqp.send_back(delivered, REQUESTS)
     # Three functions have published; their order is undefined.
@@ -102,7 +102,7 @@ def test_a_reply_is_published_as_the_contract_says(system: System, amqp: AmqpCli
         "event_id": event_id,
         "version": 1,
     }
-    _assert_enveloped(reply, event_id, "leadline.reply", None)
+    _assert_enveloped(reply, event_id, "leadline.reply", time=None)
     assert system.await_synced(user["id"])["sync"]["bitrix_lead_id"] == int(lead["ID"])
 
 

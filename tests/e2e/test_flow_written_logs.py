@@ -88,7 +88,7 @@ def test_personal_data_in_a_log_is_found(system: System) -> None:
     assert not system_logs.leaks(system)
     logged = system.state.logs / "written.log"
     try:
-        for secret in ("Найденный В Журнале", "77015556677", "Не Принятый", "local-webhook-code"):
+        for secret in ("Найденный В Журнале", "77015556677", "Не Принятый", portal.WEBHOOK_CODE):
             logged.write_text(json.dumps({"event": secret}), encoding="utf-8")
             assert secret in system_logs.leaks(system)
     finally:
@@ -129,7 +129,7 @@ def test_jobs_hold_no_personal_data_and_no_pickle(
         text = b" ".join(_unpack(value) for value in content.values()).decode()
         assert "Не Для Задания" not in text
         assert "77012223344" not in text
-        assert "local-webhook-code" not in text
+        assert portal.WEBHOOK_CODE not in text
 
 
 def _lines(system: System, service: str) -> Iterator[dict[str, object]]:

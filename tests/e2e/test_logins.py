@@ -18,6 +18,7 @@ from leadline.messages import topology
 from leadline.workqueue.keys import JOBS, prefix
 from local.logins import table
 from tests.e2e.test_cli import leadline
+from tests.e2e.test_console import CONSOLE_HEADER
 from tests.faults import amqp_client
 from tests.servers import eventually, postgres_connection
 from tests.system import CHECKOUT, System
@@ -405,8 +406,7 @@ def test_no_server_refuses_normal_work(system: System) -> None:
         for what in ("status", "users", user_path, "failures", "settled", "dead-letters", "audit"):
             assert system.request("GET", f"/console/api/{what}").status_code == 200
         job = {"kind": "resync", "user_ids": [user["id"]]}
-        order = {"X-Leadline-Console": "1"}
-        answer = system.request("POST", "/console/api/jobs", json=job, headers=order)
+        answer = system.request("POST", "/console/api/jobs", json=job, headers=CONSOLE_HEADER)
         assert answer.status_code == 200
         for words in (
             ("status",),

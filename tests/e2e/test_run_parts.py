@@ -15,6 +15,7 @@ import pytest
 from local.runner.processes.supervision import DAEMON
 from local.runner.state import State
 from local.runner.system import function_folders
+from tests.faults import portal
 from tests.servers import eventually, family
 from tests.system import CHECKOUT, System
 
@@ -117,7 +118,7 @@ def test_healthz_names_a_frozen_part_within_two_seconds(system: System, name: st
             with contextlib.suppress(psutil.NoSuchProcess):  # a backend that was ending
                 process.resume()
     assert answer.elapsed.total_seconds() < 2 + slow_s
-    assert "local-webhook-code" not in answer.text
+    assert portal.WEBHOOK_CODE not in answer.text
     assert system.url("redis").split("@")[0].rpartition(":")[2] not in answer.text
     eventually(system.is_well, 120, "all is well again")
 
@@ -146,7 +147,8 @@ def _healthz_s(system: System) -> float:
 
 
 def _failing(system: System) -> list[str]:
-    return list(system.health()[1].get("failing", []))
+    _, health = system.health()
+    return list(health.get("failing", []))
 
 
 def _is_well(system: System) -> bool:

@@ -208,7 +208,7 @@ def _environment(system: System, folder: Path) -> dict[str, str]:
         "DATABASE_URL": system.url("database"),
         "AMQP_URL": system.url("amqp"),
         "REDIS_URL": system.url("redis"),
-        "BITRIX_WEBHOOK_URL": f"{system.url('bitrix24')}/rest/1/local-webhook-code/",
+        "BITRIX_WEBHOOK_URL": f"{system.url('bitrix24')}/rest/1/{portal.WEBHOOK_CODE}/",
         "LEADLINE_STATE": str(folder),
     }
 

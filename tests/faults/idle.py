@@ -11,7 +11,7 @@ from tests.servers import eventually
 
 #: Enough for a lost lease, a create that may still run, a repeated reply, a broker's restart.
 WITHIN_S = 600
-#: How often in a row it must look idle: a message may be in transit between two places.
+#: How often in a row the system must look idle: a message may be in transit between two places.
 LOOKS = 20
 
 

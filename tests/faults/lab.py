@@ -130,39 +130,39 @@ def _report(
     concerned = list(dict.fromkeys(violation.user for violation in found if violation.user))
     concerned += [row["user_id"] for row in evidence.bench.rows(_STILL_DUE)]
     for user in list(dict.fromkeys(concerned))[:_SHOWN_USERS]:
-        lines += [f"--- user {user}", *_story_of(user, evidence)]
+        lines += [f"--- user {user}", *_records_of(user, evidence)]
     return "\n".join(lines)
 
 
 _STILL_DUE = "SELECT DISTINCT user_id FROM events WHERE due_at IS NOT NULL"
 
 
-def _story_of(user: int, evidence: Evidence) -> list[str]:
+def _records_of(user: int, evidence: Evidence) -> list[str]:
     """All that clients, ledger, portal and processes recorded about a user."""
     history = evidence.history
-    story_lines = [
+    lines = [
         f"client {_clock(write.at)} {_request_text(write)}"
         for write in history.writes
         if write.user == user
     ]
-    story_lines += [f"user   {evidence.users.get(user)}"]
-    story_lines += [f"ledger {event}" for event in evidence.events if event["user_id"] == user]
-    story_lines += [
+    lines += [f"user   {evidence.users.get(user)}"]
+    lines += [f"ledger {event}" for event in evidence.events if event["user_id"] == user]
+    lines += [
         f"reply  {_clock(reply.at)} {reply.event_id} {reply.outcome}, attempts {reply.attempts}"
         for reply in history.replies
         if reply.user == user
     ]
     for lead in history.leads:
         if lead.user == user:
-            story_lines += [_lead_line(lead), *_write_lines(lead)]
+            lines += [_lead_line(lead), *_write_lines(lead)]
     mark = f'"user_id":{user},'
     for system in evidence.bench.systems:
-        story_lines += [
+        lines += [
             f"log    {name}: {_short(line)}"
             for name, line in system_logs.raw_lines(system)
             if mark in line.replace('": ', '":')
         ]
-    return story_lines
+    return lines
 
 
 def _request_text(write: ClientWrite) -> str:

@@ -12,6 +12,9 @@ from tests.system import System
 REQUEST_LIMIT_S = 10
 SHORT_WAITS = {"LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S), "LEADLINE_RESEND_AFTER_S": "15"}
 
+#: The secret part of the webhook that the emulator accepts.
+WEBHOOK_CODE = "local-webhook-code"
+
 _DEFAULTS = {
     "mode": "ok",
     "request_limit_s": REQUEST_LIMIT_S,
@@ -56,7 +59,7 @@ def clear_faults(system: System) -> None:
 
 def call(system: System, method: str, **params: object) -> Any:
     """Call the portal as another client; returns the result."""
-    url = f"{system.url('bitrix24')}/rest/1/local-webhook-code/{method}.json"
+    url = f"{system.url('bitrix24')}/rest/1/{WEBHOOK_CODE}/{method}.json"
     answer = system.http.post(url, json=params, timeout=60)
     answer.raise_for_status()
     return answer.json()["result"]

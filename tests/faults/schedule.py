@@ -48,6 +48,7 @@ def draw(
 ) -> list[PlannedFault]:
     """The faults of a round; they may overlap, except for those of one target."""
     dice = random.Random(seed)  # noqa: S311 - a game, no secret
+    # A fault that lasts longer than the round at the least is left out.
     kinds = [fault for fault in faults.values() if fault.seconds[0] < seconds]
     weights = [kind.weight for kind in kinds]
     free_at: dict[str, float] = defaultdict(float)

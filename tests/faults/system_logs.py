@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tests.faults import visible_texts
+from tests.faults import portal, visible_texts
 from tests.leaks import leaking
 from tests.system import System
 
@@ -97,4 +97,4 @@ def _credentials(system: System) -> Iterator[str]:
                     yield parts.path
                 elif not parts.netloc:
                     yield word.rpartition(":")[2]  # a key, with its scopes before it
-    yield "local-webhook-code"
+    yield portal.WEBHOOK_CODE

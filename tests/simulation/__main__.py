@@ -1,4 +1,4 @@
-"""`make simulate`: play many seeds on all cores, or one seed as a story.
+"""`make simulate`: play many seeds on all cores, or print the history of one seed.
 
 python -m tests.simulation --seeds 10000 --from 1
 python -m tests.simulation --seed 37
@@ -22,15 +22,15 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=1, dest="first", help="the first seed")
     parser.add_argument("--jobs", type=int, default=0, help="processes; 0: one a core")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first failure")
-    parser.add_argument("--seed", type=int, help="one history, as a story")
+    parser.add_argument("--seed", type=int, help="print the history of this seed")
     parser.add_argument("--whole", action="store_true", help="with --seed: do not shrink it")
     arguments = parser.parse_args()
     if arguments.seed is not None:
-        return shrinking.print_story(arguments.seed, shrink=not arguments.whole)
+        return shrinking.print_history(arguments.seed, shrink=not arguments.whole)
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     failed = parallel.play(seeds, jobs=arguments.jobs, go_on=arguments.go_on)
     if failed and not arguments.go_on:
-        return shrinking.print_story(failed[0].seed, shrink=True)
+        return shrinking.print_history(failed[0].seed, shrink=True)
     return 1 if failed else 0
 
 

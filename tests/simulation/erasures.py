@@ -60,20 +60,20 @@ class ErasingSystem(System):
         process.on_death.append(request_again)
         self.world.spawn(process, partial(self._erase, user, request_again))
 
-    def _erase(self, user: int, repeat: partial[None]) -> None:
+    def _erase(self, user: int, request_again: partial[None]) -> None:
         process = self.world.process
         user_id = self._users[user]
         try:
             erase.erase(UserId(user_id))
         except LeadlineError as error:
-            process.on_death.remove(repeat)
+            process.on_death.remove(request_again)
             if error.status >= 500:  # a fork may have lost the user: 404
-                repeat()
+                request_again()
             return
         except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
             self.record_unexpected(error)
             return
-        process.on_death.remove(repeat)
+        process.on_death.remove(request_again)
         self.erased.append(Erasure(user_id, self.world.now))
         self.world.record("client", "erasure answered 204", user=user_id)
 

@@ -50,7 +50,7 @@ REAL_TIME = {"leadline.runtime.postgres.connection"}
 
 #: The system in which our code runs, if there is one.
 _active: list["System"] = []
-#: Names of scripts by their SHA1, and of statements by their text, for the story.
+#: Names of scripts by their SHA1, and of statements by their text, for the transcript.
 SCRIPTS: dict[str, str] = {}
 STATEMENTS: dict[str, str] = {}
 #: Replacements in the text of scripts: the script's name, the old text and the new one.

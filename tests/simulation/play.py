@@ -41,7 +41,8 @@ class Result:
     def trace(self) -> str:
         """Everything that happened, line by line."""
         return "\n".join(
-            f"{line.at:.6f} {line.who} {line.what} {line.facts}" for line in self.system.world.story
+            f"{line.at:.6f} {line.who} {line.what} {line.facts}"
+            for line in self.system.world.transcript
         )
 
 

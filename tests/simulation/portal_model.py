@@ -592,7 +592,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _brief(params: dict[str, Any]) -> str:
-    """The subject of a command, for the story."""
+    """The subject of a command, for the transcript."""
     fields = params.get("fields") or params.get("filter") or {}
     return json.dumps(
         {**({"id": params["id"]} if "id" in params else {}), **fields}, ensure_ascii=False

@@ -297,7 +297,7 @@ class PostgresModel:
         return rows
 
     def run_now(self, sql: str, **params: object) -> list[dict[str, Any]]:
-        """Execute a statement outside of any step."""
+        """Execute a statement at once: no virtual time passes."""
         now = self._world.now + self.ahead_s
         database = self._store.database
         self._written += 1

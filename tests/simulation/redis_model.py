@@ -181,7 +181,7 @@ class RedisModel:
         return ("s", micros // 1_000_000, "us", micros % 1_000_000, "id", self._run_id)
 
     def name_of(self, args: tuple[Any, ...]) -> str:
-        """The name of a command in the story."""
+        """The name of a command in the transcript."""
         if args[0] == "EVALSHA":
             return self._names.get(str(args[1]), "script")
         return str(args[0]).lower()
@@ -204,7 +204,10 @@ class RedisModel:
         self._announce_return()
 
     def restart(self, lose_s: float | None, choice: int = 0, ahead_s: float | None = None) -> float:
-        """Restart with the state of a time within the last `lose_s`; returns the seconds lost."""
+        """Restart with the state of a time within the last `lose_s`; returns the seconds lost.
+
+        `lose_s` None: nothing is lost. `ahead_s` None: the clock stays as it is.
+        """
         lost_s = 0.0
         after = (
             []

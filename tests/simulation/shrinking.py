@@ -1,4 +1,4 @@
-"""One seed as a readable story, shrunk to the fewest faults and writes that still fail."""
+"""One seed's history as a transcript, shrunk to the fewest faults and writes that still fail."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,11 +6,11 @@ from dataclasses import replace
 from tests.simulation.dangers import draw
 from tests.simulation.plan import Fault, Plan, Shape, Write
 from tests.simulation.play import Player, Result
-from tests.simulation.story import render
+from tests.simulation.transcript import render
 
 
-def print_story(seed: int, *, shrink: bool) -> int:
-    """Print the story of this seed; 1 if a rule was broken."""
+def print_history(seed: int, *, shrink: bool) -> int:
+    """Print the history of this seed; 1 if a rule was broken."""
     player = Player()
     try:
         plan = draw(seed)

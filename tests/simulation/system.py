@@ -124,7 +124,7 @@ class System:
         self._versions: dict[int, int] = {}
         self._processes_made = 0
         #: Sends nothing: its random numbers shuffle deliveries.
-        self.other_sender = self._process("other_sender", "client")
+        self.other_sender = self._make_process("other_sender", "client")
         world.next_due = self._next_due
         self._start()
 
@@ -152,7 +152,7 @@ class System:
         for fault in self.plan.faults:
             faults.schedule(self, fault)
 
-    def _process(self, name: str, kind: str) -> Process:
+    def _make_process(self, name: str, kind: str) -> Process:
         ahead = self.plan.shape.processes_ahead_s
         self._processes_made += 1
         return Process(self.world, name, kind, ahead[self._processes_made % len(ahead)])
@@ -160,7 +160,7 @@ class System:
     def _start_one(self, kind: str, number: int, life: int = 1) -> None:
         """Start the process with this number of its kind; `life` counts its restarts, from 1."""
         name = f"{kind}-{number + 1}" + ("" if life == 1 else f"'{life}")
-        process = self._process(name, kind)
+        process = self._make_process(name, kind)
         process.memory["place"] = (number, life)
         if kind == "api":
             self._apis[number : number + 1] = [process]

@@ -48,7 +48,7 @@ def test_no_history_breaks_a_rule() -> None:
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_restores_an_erased_person() -> None:
     failed = parallel.play(range(1, 151), prepare="tests.simulation.erasures:prepare")
-    assert not failed, "\n".join(f"seed {run.seed}: {run.violations}" for run in failed)
+    assert not failed, "\n".join(f"seed {failure.seed}: {failure.violations}" for failure in failed)
 
 
 @pytest.mark.slow("plays up to 150 histories")
@@ -60,7 +60,7 @@ def test_an_erasure_without_a_lookup_is_detected() -> None:
 @pytest.mark.slow("plays 150 histories")
 def test_no_history_links_a_lead_to_two_users() -> None:
     failed = parallel.play(range(1, 151), prepare="tests.simulation.lead_linking:prepare")
-    assert not failed, "\n".join(f"seed {run.seed}: {run.violations}" for run in failed)
+    assert not failed, "\n".join(f"seed {failure.seed}: {failure.violations}" for failure in failed)
 
 
 @pytest.mark.slow("plays up to 2,000 histories")
@@ -121,6 +121,6 @@ def _failures(mistake: str, jobs: int = 0) -> Sequence[parallel.FailedSeed]:
 
 def _report(failed: Sequence[parallel.FailedSeed]) -> str:
     return "\n".join(
-        f"make simulate SEED={run.seed}: {', '.join(sorted(kinds(list(run.violations))))}"
-        for run in failed
+        f"make simulate SEED={failure.seed}: {', '.join(sorted(kinds(list(failure.violations))))}"
+        for failure in failed
     )

@@ -32,7 +32,7 @@ class Stuck(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the story: when, who, what."""
+    """One line of the transcript: when, who, what."""
 
     at: float
     who: str
@@ -96,7 +96,7 @@ class World:
     def __init__(self, seed: object) -> None:
         self.seed = seed
         self.now = EPOCH - RUNS_SINCE_S
-        self.story: list[Line] = []
+        self.transcript: list[Line] = []
         self.is_over = False
         self.steps = 0
         #: What to do at the n-th occurrence of a moment; called with the process.
@@ -168,9 +168,9 @@ class World:
         self._counts.clear()
 
     def record(self, who: str, what: str, **facts: Any) -> None:
-        """Record a line for the story and the checker."""
+        """Record a line of the transcript."""
         if not self.is_over:
-            self.story.append(Line(self.now, who, what, tuple(facts.items())))
+            self.transcript.append(Line(self.now, who, what, tuple(facts.items())))
 
     # --- what the world does
 
@@ -179,12 +179,12 @@ class World:
         task = Task(process, lambda: self._guarded(run))
         task.greenlet.parent = self._hub
         self._tasks[task.greenlet] = task
-        self._push(self.now, task, 0)
+        self._push(self.now, task, wait_number=0)
         return task
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Call `action` at this time."""
-        self._push(max(when, self.now), action, 0)
+        self._push(max(when, self.now), action, wait_number=0)
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call `action` after this many seconds."""

@@ -1,4 +1,4 @@
-"""A run as text: the plan, then time, process and action of each step, then the broken rules."""
+"""A history as text: its plan, the time, process and action of each step, the broken rules."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ from tests.simulation.plan import NAMES, PHONES, STAGES, Fault, Plan, Write
 from tests.simulation.play import Result
 from tests.simulation.world import EPOCH
 
-#: Beginnings of the log lines that a story leaves out, and the facts that it shows of the others.
+#: Beginnings of the log lines that a transcript leaves out.
 _QUIET = ("calling Bitrix24", "event received", "write accepted", "reply received", "stages read")
+#: The facts of the other lines that it shows.
 _SHOWN = (
     "user_id",
     "version",
@@ -27,9 +28,9 @@ _SHOWN = (
 
 
 def render(result: Result) -> str:
-    """The whole story."""
+    """The whole transcript."""
     system = result.system
-    lines = [(line.at, line.who, line.what, dict(line.facts)) for line in system.world.story]
+    lines = [(line.at, line.who, line.what, dict(line.facts)) for line in system.world.transcript]
     lines += [
         (at, who, f"logs: {text}", {key: facts[key] for key in _SHOWN if key in facts})
         for at, who, _, text, _, facts in system.logs
