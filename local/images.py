@@ -18,7 +18,7 @@ import yaml
 
 from local import stack
 
-#: It builds every image: of the functions, the processes and the local system.
+#: The file that builds every image: of the functions, the processes and the local system.
 COMPOSE = Path("local/docker-compose.yml")
 PLATFORMS = "linux/amd64,linux/arm64"
 #: Our own builder: docker's default one supports neither several platforms nor attestations.

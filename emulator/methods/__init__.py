@@ -1,4 +1,7 @@
-"""The REST methods by name; each takes a call and returns a MethodResult."""
+"""The REST methods by name; each takes a call and returns a MethodResult.
+
+The docstring of a method names it and its result: `crm.lead.update: true`.
+"""
 
 from collections.abc import Callable
 

@@ -17,7 +17,7 @@ END $$"""
 
 
 def statements(passwords: Mapping[str, str]) -> Iterator[str]:
-    """Statements for the owner: create all logins, or set these passwords; by login.
+    """Statements for the owner: create the missing logins, and set these passwords (by login).
 
     Neither names nor passwords need quoting: we generate them. The groups get their rights from the
     migrations, which may run before or after.

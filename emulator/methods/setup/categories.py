@@ -53,7 +53,7 @@ def update(call: Call) -> MethodResult:
 
 
 def delete(call: Call) -> MethodResult:
-    """crm.category.delete: null; neither the default pipeline nor one with deals can be deleted."""
+    """crm.category.delete: null; a default pipeline, and one with objects, can't be deleted."""
     call.require_admin("Access denied")
     entity, category = _existing(call)
     condition = "WHERE json_extract(data, '$.CATEGORY_ID') = ?"
