@@ -11,7 +11,6 @@ from uuid_utils import uuid7
 
 from leadline.errors import (
     DatabaseBusy,
-    DatabaseDown,
     ExternalIdTaken,
     IdempotencyKeyReused,
     LeadlineError,
@@ -57,8 +56,7 @@ def create(new: NewUser, key: IdempotencyKey | None) -> AcceptedWrite:
         accepted = _write_grouped(_creates, write_sql.CREATE, write)
     else:
         accepted = _write_idempotent(write_sql.CREATE_ONCE, write, key)
-    if accepted is None:  # another request has just removed the same expired key: repeat
-        raise DatabaseDown
+    assert accepted is not None  # noqa: S101 - only a change needs a row
     return accepted
 
 
@@ -155,23 +153,28 @@ def _write_grouped(
 def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> AcceptedWrite | None:
     """Write under an idempotency key; None: no row matched."""
     params = {"caller": key.caller, "key": key.key}
-    events: dict[str, Event] = {}
-    try:
-        events = _run(sql, [write], **params, fingerprint=key.fingerprint)
-    except DatabaseBusy:
-        raise RequestInProgress from None
-    except StatementError as error:
-        # Unless it is another constraint, the idempotency key exists.
-        if error.code != UNIQUE_VIOLATION or error.constraint == write_sql.EXTERNAL_ID:
-            raise
-    if events:
-        return AcceptedWrite(next(iter(events.values())), is_new=True)
-    earlier = _first_response(key)
-    if earlier is None:
+    while True:
+        events: dict[str, Event] = {}
+        is_key_used = False
+        try:
+            events = _run(sql, [write], **params, fingerprint=key.fingerprint)
+        except DatabaseBusy:
+            raise RequestInProgress from None
+        except StatementError as error:
+            # Unless it is another constraint, the idempotency key exists.
+            if error.code != UNIQUE_VIOLATION or error.constraint == write_sql.EXTERNAL_ID:
+                raise
+            is_key_used = True
+        if events:
+            return AcceptedWrite(next(iter(events.values())), is_new=True)
+        earlier = _first_response(key)
+        if earlier is not None:
+            return earlier
         has_forgotten = bool(database().run(write_sql.FORGET_EXPIRED, **params))
-        if has_forgotten:  # the key can be used again
-            return _write_idempotent(sql, write, key)
-    return earlier
+        # The key can be used again if it had expired: another repeat may have been the one to
+        # forget it.
+        if not (has_forgotten or is_key_used):
+            return None
 
 
 def _run(sql: str, writes: Sequence[_WriteParams], **params: object) -> dict[str, Event]:

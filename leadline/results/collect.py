@@ -7,6 +7,7 @@ collection begins `OVERLAP` before the end of the last one and skips results tha
 
 from collections.abc import Sequence
 
+from leadline.messages.attributes import LOOK
 from leadline.results.endpoints import Endpoint
 from leadline.runtime.postgres.pool import database
 
@@ -71,7 +72,8 @@ _SETTLED = _COLLECT.format(
     ORDER BY settled_at LIMIT :batch""",  # noqa: S608 - of constants; values are parameters
     cursor="settled_to",
 )
-# A UUIDv7 begins with its unix milliseconds in 48 bits. A resync (`look`) changes no field.
+# A UUIDv7 begins with its unix milliseconds in 48 bits. A resync changes no field, whatever follows
+# `look` in `changed`.
 _ACCEPTED = _COLLECT.format(
     reason=_REASON,
     found=f"""
@@ -82,7 +84,7 @@ _ACCEPTED = _COLLECT.format(
                     AS bigint) AS ms
     ) AS first
     WHERE events.id > CAST(lpad(to_hex(ms), 12, '0') || repeat('0', 20) AS uuid)
-      AND changed <> 'look' AND NOT EXISTS (
+      AND split_part(changed, ',', 1) <> '{LOOK}' AND NOT EXISTS (
           SELECT FROM results WHERE event_id = events.id AND kind = 'user.changed'
       )
     ORDER BY events.id LIMIT :batch""",  # noqa: S608 - of constants; values are parameters

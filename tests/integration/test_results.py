@@ -18,6 +18,8 @@ from leadline import process
 from leadline.ledger import settle, write
 from leadline.ledger.erasure import tombstone
 from leadline.ledger.event import Event
+from leadline.ledger.resync import resync_events
+from leadline.ledger.resync.resync_events import ResyncRequest
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.operations import gauges
@@ -299,6 +301,19 @@ def test_changes_are_delivered_before_their_outcome_if_the_entry_lists_them(
     record_success(create())
     tick.run()
     assert [result["type"] for result in receiver.accepted] == ["user.changed", "user.synced"]
+
+
+def test_a_resync_is_no_change(receiver: Receiver, use_endpoints: Callable[..., None]) -> None:
+    use_endpoints(receiver.entry("crm", "user.changed"))
+    event = create()
+    requested = ResyncRequest(event.user.id, event.version, even_waiting=True)
+    resync_events.request([requested], also=["quiet"])  # as `leadline apply --quiet`
+    assert [row["changed"] for row in rows("SELECT changed FROM events ORDER BY version")][1:] == [
+        "look,quiet"
+    ]
+    for _ in range(2):  # a user's second result would follow when the first is accepted
+        tick.run()
+    assert receiver.versions(event.user.id) == [1]
 
 
 def test_no_result_names_the_person(receiver: Receiver, use_endpoints: Callable[..., None]) -> None:

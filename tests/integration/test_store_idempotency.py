@@ -101,6 +101,17 @@ def test_a_key_is_free_again_after_a_day() -> None:
     assert (row_count("users"), row_count("idempotency_keys")) == (2, 1)
 
 
+def test_concurrent_repeats_under_an_expired_key_write_once() -> None:
+    """Several find the expired key; only one of them can delete it."""
+    user = create().event.user.id
+    for round_ in range(10):
+        execute("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
+        name = f"Round {round_}"
+        answers = in_threads(4, lambda _, name=name: rename(user, name, KEY))  # type: ignore[misc]
+        assert [answer.is_new for answer in answers].count(True) == 1
+        assert len({answer.event.id for answer in answers}) == 1
+
+
 def test_a_failed_write_leaves_its_key_free() -> None:
     with pytest.raises(UserNotFound):
         rename(UserId(99), "Bob", KEY)
