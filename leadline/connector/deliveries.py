@@ -179,7 +179,7 @@ class Deliveries:
 
     def _acknowledge(self, messages: Sequence[ReceivedMessage]) -> None:
         """Acknowledge tags below the lowest one that stays open in one frame, the others singly."""
-        tags = [message.tag for message in messages]
+        tags = sorted(message.tag for message in messages)  # a held one comes after newer ones
         self._unacknowledged.difference_update(tags)
         first_unacknowledged = min(self._unacknowledged, default=math.inf)
         count = bisect_left(tags, first_unacknowledged)

@@ -46,9 +46,13 @@ class Harness:
     def receive(self, *tags: int) -> None:
         """Take messages with these tags from RabbitMQ, and post them if a slot is free."""
         for tag in tags:
-            properties = pika.BasicProperties()
-            self.deliveries.add(ReceivedMessage(self.channel, tag, "q", properties, b"{}", 1))
+            self.add(tag)
         self.deliveries.post()
+
+    def add(self, tag: int) -> None:
+        """Take a message with this tag from RabbitMQ; it waits for the next post."""
+        properties = pika.BasicProperties()
+        self.deliveries.add(ReceivedMessage(self.channel, tag, "q", properties, b"{}", 1))
 
     def run_callbacks(self, count: int) -> None:
         """Run the next callbacks of the connection, waiting for each, as its thread does."""
@@ -169,6 +173,22 @@ def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_a
     harness.deliveries.post()
     harness.run_callbacks(2)
     assert harness.take_acknowledgements() == [call(1, multiple=True)]
+
+
+def test_a_held_message_in_a_batch_with_a_newer_one_leaves_neither_unacknowledged(
+    harness: Harness,
+) -> None:
+    harness.verdicts[1] = Verdict(is_served=False, reason="no")
+    harness.is_confirmed = False
+    harness.receive(1)
+    harness.run_callbacks(2)
+    del harness.verdicts[1]
+    harness.add(2)
+    harness.timers.pop()[1]()
+    harness.deliveries.post()
+    harness.run_callbacks(1)
+    assert harness.posted == [[1], [2, 1]]
+    assert harness.take_acknowledgements() == [call(2, multiple=True)]
 
 
 def test_a_copy_confirmed_after_the_connection_was_lost_is_no_error(harness: Harness) -> None:
