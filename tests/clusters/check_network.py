@@ -72,7 +72,8 @@ def main() -> None:
 
 
 def _receive(receiver: socket.socket) -> int:
-    count, until = 0, time.monotonic() + _LISTEN_S
+    count = 0
+    until = time.monotonic() + _LISTEN_S
     while time.monotonic() < until and count < _COUNT:
         try:
             receiver.recv(2 * _BYTES)

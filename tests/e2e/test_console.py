@@ -108,7 +108,8 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
 
 
 def test_the_rate_counts_the_requests_sent_to_the_portal(system: System) -> None:
-    began, calls = time.time(), len(system.control("GET", "calls")["times"])
+    began = time.time()
+    calls = len(system.control("GET", "calls")["times"])
     system.await_synced(system.create("Счёт Запросов")["id"])
     called = len(system.control("GET", "calls")["times"]) - calls
     assert called >= 1

@@ -142,7 +142,8 @@ def test_no_function_is_open_without_a_key(system: System) -> None:
 
 def test_a_key_grants_no_more_than_its_scope(system: System) -> None:
     user = system.create("Только Прочитан")
-    path, headers = f"/users/{user['id']}", {"Authorization": f"Bearer {READER}"}
+    path = f"/users/{user['id']}"
+    headers = {"Authorization": f"Bearer {READER}"}
     assert system.request("GET", path, headers=headers).status_code == 200
     for method, target in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
         answer = system.request(method, target, json={"full_name": "Другой"}, headers=headers)

@@ -25,7 +25,8 @@ def test_a_stop_leaves_no_process_and_a_kill_is_cleaned_up(disposable_system: Sy
     system = disposable_system
     user = system.create(full_name="Кто Остаётся")
     lead = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
-    edge, leads = system.url("edge"), system.leads()
+    edge = system.url("edge")
+    leads = system.leads()
     assert str(lead) in {lead["ID"] for lead in leads}
 
     begun = time.monotonic()

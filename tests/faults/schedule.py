@@ -56,7 +56,8 @@ def draw(
     at_s = dice.uniform(0.5, 2)
     while at_s < seconds:
         (kind,) = dice.choices(kinds, weights)
-        lasts_s, fault_seed = dice.uniform(*kind.seconds), dice.randrange(2**32)
+        lasts_s = dice.uniform(*kind.seconds)
+        fault_seed = dice.randrange(2**32)
         if at_s >= free_at[kind.target] or not kind.target:
             planned.append(PlannedFault(at_s, lasts_s, kind, fault_seed))
             free_at[kind.target] = at_s + lasts_s + rest_s.get(kind.target, 1.0)

@@ -38,7 +38,8 @@ class PublishedMessages:
 
 
 def _reply(properties: Any, body: bytes) -> Reply:
-    content, headers = orjson.loads(body), properties.headers or {}
+    content = orjson.loads(body)
+    headers = properties.headers or {}
     return Reply(
         event_id=str(content.get("event_id")),
         user=int(content["user_id"]),

@@ -263,7 +263,8 @@ def _writes(random: Random) -> list[Write]:
 
 def _poison(random: Random) -> Write:
     """A message that can't be read: `api` selects its queue, `name` its body."""
-    at_s, choice = random.uniform(0, 5), random.randrange(8)
+    at_s = random.uniform(0, 5)
+    choice = random.randrange(8)
     return Write(at_s, "poison", user=0, api=choice, name=choice)
 
 

@@ -334,7 +334,8 @@ class PortalModel:
         return _failure(request)
 
     def _answer(self, content: dict[str, Any], trouble: Trouble, answer: Mailbox) -> None:
-        kind, text = trouble.kind, json.dumps(content).encode()
+        kind = trouble.kind
+        text = json.dumps(content).encode()
         if kind == "late and cut":
             return
         if kind == "lost answer":

@@ -242,8 +242,8 @@ class RedisModel:
 
     def damage(self, choice: int) -> None:
         """Damage a part of a user's entry: it gets a value that our code never writes."""
-        raw, pattern = self._raw, "*:user:[0-9]*"
-        found: list[bytes] = raw.keys(pattern)  # type: ignore[assignment]
+        raw = self._raw
+        found: list[bytes] = raw.keys("*:user:[0-9]*")  # type: ignore[assignment]
         entries = [key for key in found if not key.endswith(b":events")]
         ours = sorted(key for key in entries if int(key.rsplit(b":", 1)[1]) not in FOREIGN)
         if not ours:

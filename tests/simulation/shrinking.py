@@ -37,7 +37,8 @@ def shrunk(player: Player, failed: Result) -> Result:
         for plan in _smaller(best.plan):
             result = player.play(plan)
             if _breaks_same_rule(result, failed):
-                best, is_smaller = result, True
+                best = result
+                is_smaller = True
                 break
     return player.play(best.plan)
 

@@ -260,7 +260,8 @@ class System:
 
     def fork(self, lose_s: float, choice: int) -> None:
         """Let Postgres lose its newest writes."""
-        before, number = self.postgres.events(), self.history_number()
+        before = self.postgres.events()
+        number = self.history_number()
         lost_s = self.postgres.fork(lose_s, choice)
         lost = frozenset(before - self.postgres.events())
         self.forks.append(Fork(self.world.now, lost, number))
@@ -337,11 +338,13 @@ class System:
         try:
             accepted = self._accept_write(write, user_id, expected)
         except LeadlineError as error:
-            answered.status, answered.answered_at = int(error.status), world.now
-            answered.user_id, answered.era = user_id, len(self.forks)
+            answered.status = int(error.status)
+            answered.answered_at = world.now
+            answered.era = len(self.forks)
             world.record("client", f"{write.kind} answered {int(error.status)}", user=user_id)
             if write.with_key:
                 process.on_death.remove(repeat_later)
+                # 409: an earlier request with this key still runs.
                 if error.status >= 500 or error.status == 409:
                     repeat_later()
             return
@@ -351,8 +354,10 @@ class System:
         event = accepted.event
         answered.era = len(self.forks)
         world.wait(world.process.random.uniform(0.0005, 0.002))
-        answered.status, answered.answered_at = 200, world.now
-        answered.user_id, answered.version = event.user.id, event.version
+        answered.status = 200
+        answered.answered_at = world.now
+        answered.user_id = event.user.id
+        answered.version = event.version
         answered.state = (event.user.full_name, event.user.phone, event.user.stage)
         answered.event_id = event.id
         self._users[write.user] = event.user.id
