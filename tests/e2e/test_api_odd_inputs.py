@@ -21,23 +21,11 @@ JSON = "application/json"
 PHONE = "+77001112233"
 
 _TEXTS: list[str] = [
-    *(
-        "",
-        " ",
-        "\0",
-        "a\0b",
-        "\u0085",
-        "\u2028",
-        "\u202e",
-        "\u200b",
-        "\ufeff",
-        "\uffff",
-        "\U0010ffff",
-    ),
-    *("'; DROP TABLE users; --", "' OR '1'='1", "\\", '"', "%s%n%x", "{0}", ":id", "$1", "%00"),
-    *("${jndi:ldap://x}", "{{7*7}}", "<script>alert(1)</script>", "../../etc/passwd", "\r\nX: y"),
-    *("😀" * 100, "а\u0300" * 50, "x" * 101, "x" * 10_000, "null", "NaN", "١٢٣", "0x10", "1e5"),
-]
+    "", " ", "\0", "a\0b", "\u0085", "\u2028", "\u202e", "\u200b", "\ufeff", "\uffff", "\U0010ffff",
+    "'; DROP TABLE users; --", "' OR '1'='1", "\\", '"', "%s%n%x", "{0}", ":id", "$1", "%00",
+    "${jndi:ldap://x}", "{{7*7}}", "<script>alert(1)</script>", "../../etc/passwd", "\r\nX: y",
+    "😀" * 100, "а\u0300" * 50, "x" * 101, "x" * 10_000, "null", "NaN", "١٢٣", "0x10", "1e5",
+]  # fmt: skip
 _NUMBERS: list[object] = [0, -1, 1.5, 1e308, 2**31, 2**63, 2**64, 10**40, -(2**63)]
 _VALUES: list[object] = [None, True, False, [], {}, [[[]]], {"a": {}}, *_NUMBERS, *_TEXTS]
 _PHONES = [
@@ -47,74 +35,35 @@ _PHONES = [
         for country in (1, 7, 39, 43, 49, 81, 800)
         for length in range(2, 18)
     ),
-    *("tel:+77001112233", "tel:1;phone-context=+7", "+77001112233;ext=5", "+٧٧٠٠١١١٢٢٣٣", "++7"),
-    *("+7 700 111 22 33 x 99999", "0077001112233", "+0", "+", "+7\0", "a" * 40, "+7700111223३"),
-]
+    "tel:+77001112233", "tel:1;phone-context=+7", "+77001112233;ext=5", "+٧٧٠٠١١١٢٢٣٣", "++7",
+    "+7 700 111 22 33 x 99999", "0077001112233", "+0", "+", "+7\0", "a" * 40, "+7700111223३",
+]  # fmt: skip
 _BODIES: list[bytes] = [
-    *(b"", b"{", b"}", b"null", b"1", b'"a"', b"[]", b"{}", b"NaN", b"\xff", b"\0", b"a=b&c=d"),
-    *(
-        b"[" * 60_000,
-        b'{"a":' * 10_000,
-        *(b'{"a":' * deep + b"1" + b"}" * deep for deep in (120, 250, 900, 9000)),
-        *(b'{"user":' * deep + b"[]" + b"}" * deep for deep in (120, 250, 900, 7000)),
-        b'{"full_name":' + b"9" * 5000 + b"}",
-        b"<x/>",
-        b"\x1f\x8b",
-    ),
-    *(b"\xef\xbb\xbf{}", '{"full_name":"a"}'.encode("utf-16"), b'{"full_name":"\xed\xa0\x80"}'),
-    *(b'{"full_name":"\\ud800","phone":"+77001112233"}', b'{"\\ud800":1}', b'{"\\u0000":1}'),
-    *(b'{"full_name":1e400}', b'{"a":1,"a":2}', b'{"a":1,}', b"{'a':1}", b'{"__proto__":{}}'),
+    b"", b"{", b"}", b"null", b"1", b'"a"', b"[]", b"{}", b"NaN", b"\xff", b"\0", b"a=b&c=d",
+    b"[" * 60_000,
+    b'{"a":' * 10_000,
+    *(b'{"a":' * deep + b"1" + b"}" * deep for deep in (120, 250, 900, 9000)),
+    *(b'{"user":' * deep + b"[]" + b"}" * deep for deep in (120, 250, 900, 7000)),
+    b'{"full_name":' + b"9" * 5000 + b"}",
+    b"<x/>",
+    b"\x1f\x8b",
+    b"\xef\xbb\xbf{}", '{"full_name":"a"}'.encode("utf-16"), b'{"full_name":"\xed\xa0\x80"}',
+    b'{"full_name":"\\ud800","phone":"+77001112233"}', b'{"\\ud800":1}', b'{"\\u0000":1}',
+    b'{"full_name":1e400}', b'{"a":1,"a":2}', b'{"a":1,}', b"{'a':1}", b'{"__proto__":{}}',
     b"{" + b",".join(b'"k%d":1' % number for number in range(4000)) + b"}",
     b'{"full_name":"A","phone":"+77001112233"}'.ljust(65_537),
     b"x" * 2_000_000,
-]
+]  # fmt: skip
 _TYPES = [
-    *(
-        JSON,
-        "APPLICATION/JSON",
-        "application/json; charset=utf-16",
-        "application/json;;;",
-        "text/plain",
-    ),
-    *(
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "multipart/form-data",
-    ),
-    *("application/cloudevents+json", "application/cloudevents-batch+json", "a/b+json", ";", "/"),
-]
+    JSON, "APPLICATION/JSON", "application/json; charset=utf-16", "application/json;;;", "text/plain",
+    "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "multipart/form-data",
+    "application/cloudevents+json", "application/cloudevents-batch+json", "a/b+json", ";", "/",
+]  # fmt: skip
 _IDS = [
-    *(
-        "0",
-        "-1",
-        "1.5",
-        "1e3",
-        "0x1",
-        "+1",
-        "%201",
-        "1%20",
-        "%00",
-        "1%00",
-        "%ff",
-        "%zz",
-        "%2F",
-        "..",
-        "١",
-    ),
-    *(
-        str(2**63 - 1),
-        str(2**63),
-        "9" * 19,
-        "9" * 400,
-        "null",
-        "me",
-        "1'--",
-        "1;",
-        "a" * 4000,
-        "1/2/3",
-    ),
-    *("%F0%9F%98%80", "1%0d%0aX:1", "{id}", "*", "~", "1?id=2&id=3", "?id=", "?id=%00", "?id[]=1"),
-]
+    "0", "-1", "1.5", "1e3", "0x1", "+1", "%201", "1%20", "%00", "1%00", "%ff", "%zz", "%2F", "..", "١",
+    str(2**63 - 1), str(2**63), "9" * 19, "9" * 400, "null", "me", "1'--", "1;", "a" * 4000, "1/2/3",
+    "%F0%9F%98%80", "1%0d%0aX:1", "{id}", "*", "~", "1?id=2&id=3", "?id=", "?id=%00", "?id[]=1",
+]  # fmt: skip
 _HEADERS: list[dict[str, Any]] = [
     *({"If-Match": tag} for tag in ("", '"', 'W/"1"', '"1", "2"', "\xb9", "9" * 400, '"-1"', "*, *")),
     *({"Idempotency-Key": key} for key in (" ", "a b", b"\xff\xfe", "x" * 255, "x" * 5000, "\t")),
@@ -176,8 +125,11 @@ def _fields(user: int) -> Iterator[Case]:
 
 def _bodies(user: int) -> Iterator[Case]:
     endpoints = [
-        *(("POST", "/users"), ("PATCH", f"/users/{user}"), ("POST", f"/users/{user}/move")),
-        *(("POST", "/function/bitrix-handler"), ("POST", "/function/reply-handler/")),
+        ("POST", "/users"),
+        ("PATCH", f"/users/{user}"),
+        ("POST", f"/users/{user}/move"),
+        ("POST", "/function/bitrix-handler"),
+        ("POST", "/function/reply-handler/"),
     ]
     for (method, path), body in itertools.product(endpoints, _BODIES):
         yield method, path, {"data": body, "headers": {"Content-Type": JSON}}
@@ -189,20 +141,14 @@ def _bodies(user: int) -> Iterator[Case]:
 def _paths(user: int) -> Iterator[Case]:
     for user_id in _IDS:
         for method, path in (
-            *(
-                ("GET", f"/users/{user_id}"),
-                ("PATCH", f"/users/{user_id}"),
-                ("POST", f"/users/{user_id}/move"),
-            ),
-            *(
-                ("GET", f"/function/get-user/{user_id}"),
-                ("GET", f"/function/{user_id}"),
-                ("GET", f"/{user_id}"),
-            ),
-            *(
-                ("GET", f"/users?after={user_id}"),
-                ("GET", f"/users?stage={user_id}&limit={user_id}"),
-            ),
+            ("GET", f"/users/{user_id}"),
+            ("PATCH", f"/users/{user_id}"),
+            ("POST", f"/users/{user_id}/move"),
+            ("GET", f"/function/get-user/{user_id}"),
+            ("GET", f"/function/{user_id}"),
+            ("GET", f"/{user_id}"),
+            ("GET", f"/users?after={user_id}"),
+            ("GET", f"/users?stage={user_id}&limit={user_id}"),
         ):
             yield method, path, _as_json({"stage": "NEW"}) if method != "GET" else {}
     for method in (
