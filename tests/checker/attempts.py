@@ -1,8 +1,8 @@
 """P5: three attempts, two and four seconds apart, one for a permanent error.
 
 An attempt is a request that carried a command for an event and was not refused, whether it was
-executed, failed or got lost. Where the harness does not know the events of a command, its user is
-judged, with every count of attempts that is possible.
+executed, failed or got lost. Where the harness does not know the events of commands, a user's
+attempts are judged together, and keep the rules if any possible count of attempts does.
 """
 
 import itertools
@@ -62,7 +62,8 @@ def _too_early(
     for attempt, following in itertools.pairwise(attempts):
         between = (attempt.at, following.at)
         counts, wait_s = _count_attempt(attempt, counts, may_join=replied is None)
-        if _fall_into(between, replied or ()) or _fall_into(between, history.injected.redis_losses):
+        moments = (*(replied or ()), *history.injected.redis_losses)
+        if _contains_any(between, moments):
             counts = {0}
         elif _overlap(between, history.injected.losses):
             # The loss may have swallowed the count of this attempt, or of all.
@@ -111,14 +112,16 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Violation]:
             attempts = by_user.get(reply.user, [])
         failed = sum(attempt.seen != "done" for attempt in attempts)
         is_ended_by_lookup = not reply.is_transient and bool(attempts) and attempts[-1].is_lookup
-        if reply.attempts > failed + (reply.status == "success" or is_ended_by_lookup):
+        last = 1 if reply.status == "success" or is_ended_by_lookup else 0
+        if reply.attempts > failed + last:
             yield _violation("refusals", f"{failed} attempts failed, but {reply}", reply.user)
 
 
 def three_attempts_are_made(history: History) -> Iterator[Violation]:
     """An event has at most three attempts per delivery, and not fewer before it fails for now.
 
-    One more is possible for each loss, which may have swallowed a count.
+    One more is possible for each loss, which may have swallowed a count, and three more for each
+    time that Redis lost data, and with them every count.
     """
     for event in history.events:
         if event.attempts > MAX_ATTEMPTS:
@@ -130,10 +133,10 @@ def three_attempts_are_made(history: History) -> Iterator[Violation]:
     if not history.is_broker_complete:
         return
     sent = Counter(publication.event_id for publication in history.publications)
-    losses = len(history.injected.losses) + MAX_ATTEMPTS * len(history.injected.redis_losses)
+    uncounted = len(history.injected.losses) + MAX_ATTEMPTS * len(history.injected.redis_losses)
     for event_id, attempts in _by_event(history).items():
         failed = [attempt for attempt in attempts if attempt.seen in {"failed", "final"}]
-        if len(failed) > MAX_ATTEMPTS * max(1, sent[event_id]) + losses:
+        if len(failed) > MAX_ATTEMPTS * max(1, sent[event_id]) + uncounted:
             yield _violation("three", f"{event_id}, sent {sent[event_id]} times: {attempts}")
 
 
@@ -185,6 +188,7 @@ def _in_order(history: History) -> list[PortalRequest]:
 
 
 def _moment(request: PortalRequest) -> float:
+    """When it was sent; when it arrived, if only that is known."""
     return request.at if request.sent_at is None else request.sent_at
 
 
@@ -194,8 +198,8 @@ def _attempt(request: PortalRequest, commands: list[Command]) -> _Attempt | None
     if request.fate == "refused" or results == {"refused"}:
         return None
     return _Attempt(
-        _moment(request),
-        _outcome_of(request, commands),
+        at=_moment(request),
+        seen=_outcome_of(request, commands),
         is_lookup=not any(command.method.endswith((".add", ".update")) for command in commands),
         is_exact=request.sent_at is not None,
     )
@@ -215,7 +219,7 @@ def _overlap(between: Window, windows: Collection[Window]) -> bool:
     return any(begin <= between[1] and end >= between[0] for begin, end in windows)
 
 
-def _fall_into(between: Window, moments: Collection[float]) -> bool:
+def _contains_any(between: Window, moments: Collection[float]) -> bool:
     return any(between[0] <= moment <= between[1] for moment in moments)
 
 

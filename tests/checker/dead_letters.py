@@ -4,23 +4,24 @@ from collections.abc import Iterator
 
 from tests.checker.history import History, Violation
 
-#: A part of the reason of a reply to an event that is not in Postgres.
+#: Part of the reason for which a reply to an event that Postgres does not have is dead-lettered.
 LOST = "that Postgres has lost"
 
 
 def dead_letters_hold_only_unprocessable_messages(history: History) -> Iterator[Violation]:
     """Each dead letter has its reason, and none is an event of the ledger or its reply.
 
-    Excused is the reply to an event that Postgres had lost, and that a second restore brought back.
+    Excused is what the harness injected, and the reply to an event that Postgres had lost, and that
+    a second restore brought back.
     """
-    lost = {version for fork in history.injected.forks for version in fork.lost}
+    lost = {lost for fork in history.injected.forks for lost in fork.lost}  # user and version
     events = {event.id: event for event in history.events}
     for dead_letter in history.dead_letters:
         if not dead_letter.reason:
             yield Violation("dead letters", "P6", f"without a reason: {dead_letter}")
-        event = events.get(dead_letter.event_id or "")
+        event = events.get(dead_letter.event_id) if dead_letter.event_id is not None else None
         is_poison = dead_letter.message_id in history.injected.poison
-        if event and LOST in dead_letter.reason and (event.user, event.version) in lost:
+        if event is not None and LOST in dead_letter.reason and (event.user, event.version) in lost:
             continue
         if event is not None and not is_poison and event.id not in history.injected.replayed:
             yield Violation("dead letters", "P6", f"{dead_letter} is {event}", event.user)

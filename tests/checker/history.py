@@ -43,7 +43,9 @@ class ClientWrite:
     status: int
     #: The user; for a create, the one in the answer.
     user: int | None = None
+    #: The version in `If-Match`: the write applies only to that version.
     if_match: int | None = None
+    #: The idempotency key.
     key: str | None = None
     #: The version and the user's fields in the answer; None if the write did not succeed.
     version: int | None = None
@@ -197,7 +199,8 @@ class LeadWrite:
     #: The values, by the user's field names; `phone` is our row ("" removes it), and a person's own
     #: additional row is `phone_added`.
     fields: Mapping[str, str] = field(default_factory=dict)
-    #: (history, version) of the state; None where the harness does not know.
+    #: (history, version) of the state; the version has a fraction if its message had none of its
+    #: own. None where the harness does not know.
     written: tuple[int, float] | None = None
 
 
@@ -281,7 +284,7 @@ class History:
 
     writes: tuple[ClientWrite, ...] = ()
     users: Mapping[int, LedgerUser] = field(default_factory=dict)
-    #: By user and version.
+    #: Ordered by user and version.
     events: tuple[LedgerEvent, ...] = ()
     #: The history of Postgres in force at the end; None where the ledger knows none.
     history_number: int | None = None

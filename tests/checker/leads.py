@@ -33,12 +33,13 @@ def a_user_has_one_lead(history: History) -> Iterator[Violation]:
             for write in lead.writes
             if lead.user == user and _is_deletion_by_hand(write)
         ]
-        alive = 0
-        for at, is_create in sorted([(at, 1) for at in creates] + [(at, 0) for at in deletes]):
-            if is_create and alive:
+        is_alive = False
+        changes = [(at, True) for at in creates] + [(at, False) for at in deletes]
+        for at, is_create in sorted(changes):
+            if is_create and is_alive:
                 yield Violation("one lead", "P2", f"created again at {at}: {sorted(creates)}", user)
                 break
-            alive = is_create
+            is_alive = is_create
     yield from _leads_in_the_end(history)
 
 
@@ -120,10 +121,12 @@ def _own_rows(lead: Lead) -> list[str]:
 
 
 def _lead_value(name: str, lead: Lead) -> str | None:
-    """The lead's value of this field; None if it has several phones of ours."""
+    """The lead's value of this field, "" for no phone; None if it has several phones of ours."""
     if name == PHONE:
         rows = _own_rows(lead)
-        return (rows or [""])[0] if len(rows) < 2 else None
+        if len(rows) > 1:
+            return None
+        return rows[0] if rows else ""
     return lead.title if name == FULL_NAME else lead.stage
 
 
@@ -150,18 +153,18 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
 def _had_value(
     name: str, value: str, user: LedgerUser, writes: list[LeadWrite], history: History
 ) -> bool:
-    """Whether the lead had this value, set by hand, when or after a client wrote it."""
-    requested_writes = [
+    """Whether the lead had this value when a client last wrote it, or after that, and lost it."""
+    requested_at = [
         write.at
         for write in history.writes
         if write.user == user.id and write.changes.get(name) == value
     ]
-    if not requested_writes:
+    if not requested_at:
         return False
-    before = [write for write in writes if write.at <= max(requested_writes)][-1:]
-    since = [write for write in writes if write.at > max(requested_writes)]
-    earlier_values = (before + since)[:-1]  # the last one is the lead's present value
-    return any(write.fields[name] == value for write in earlier_values)
+    before = [write for write in writes if write.at <= max(requested_at)][-1:]
+    since = [write for write in writes if write.at > max(requested_at)]
+    earlier_writes = (before + since)[:-1]  # the last one set the lead's present value
+    return any(write.fields[name] == value for write in earlier_writes)
 
 
 def _is_forgotten(write: LeadWrite, user: LedgerUser, history: History) -> bool:
@@ -175,8 +178,10 @@ def _is_forgotten(write: LeadWrite, user: LedgerUser, history: History) -> bool:
 
 def _was_lost(write: LeadWrite, user_id: int, history: History) -> bool:
     """Whether Postgres has lost the version that was written."""
-    version = write.written and (user_id, write.written[1])
-    return any(version in fork.lost for fork in history.injected.forks)
+    if write.written is None:
+        return False
+    _, version = write.written
+    return any((user_id, version) in fork.lost for fork in history.injected.forks)
 
 
 def _may_be_missing(user: LedgerUser, history: History) -> bool:
@@ -208,11 +213,12 @@ def _is_deletion_by_hand(write: LeadWrite) -> bool:
 
 
 def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Violation]:
-    """We overwrite a stage that a person set only for a write that set a stage.
+    """Only a write that set a stage lets us overwrite a stage that a person set.
 
-    The write must have succeeded after the person's change: a retry, a repair or an update without
-    a stage leaves it alone. Excused is the first write after Postgres lost writes of the user,
-    which reverts the stage that they had changed.
+    That write must have succeeded after the person's change: a retry, a repair or an update without
+    a stage leaves the stage alone. Excused is our first write after Postgres lost writes of the
+    user, which reverts the stage that the lost writes had set; and any of our writes once Redis has
+    lost its data since a write that set a stage.
     """
     if not history.is_broker_complete:
         return
@@ -226,36 +232,38 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Violation]:
             touches[event.user].append(event)
     losses = history.injected.redis_losses
     for lead in history.leads:
-        for by_hand, write in _stages_overwritten(lead):
-            ours = write.at
-            if _restores_lost_stage(lead, by_hand, ours, history) or _client_had_set(
-                write, lead, history
-            ):
+        for by_hand_at, write in _stages_overwritten(lead):
+            restores = _restores_lost_stage(lead, by_hand_at, write.at, history)
+            if restores or _client_had_set(write, lead, history):
                 continue
-            ends = [settled.get(event.id, ours) for event in touches[lead.user]]
-            has_cause = any(end > by_hand for end in ends)
-            is_forgotten = any(min(ends, default=0) <= loss <= ours for loss in losses)
+            ends = [settled.get(event.id, write.at) for event in touches[lead.user]]
+            has_cause = any(end > by_hand_at for end in ends)
+            is_forgotten = any(min(ends, default=0) <= loss <= write.at for loss in losses)
             if not has_cause and not is_forgotten:
-                what = f"the stage set by hand at {by_hand} was overwritten at {ours}: {lead}"
+                what = (
+                    f"the stage set by hand at {by_hand_at} was overwritten at {write.at}: {lead}"
+                )
                 yield Violation("stage by hand", "P3", what, lead.user)
 
 
-def _restores_lost_stage(lead: Lead, by_hand: float, ours: float, history: History) -> bool:
-    """Whether it is our first write of a stage since Postgres lost writes of this user."""
+def _restores_lost_stage(
+    lead: Lead, by_hand_at: float, written_at: float, history: History
+) -> bool:
+    """Whether we wrote a stage then for the first time since Postgres lost writes of this user."""
     our_stage_writes = [
         write.at
         for write in lead.writes
         if write.by == "us" and STAGE in write.fields and not _was_lost(write, lead.user, history)
     ]
-    last = max((at for at in our_stage_writes if at < ours), default=float("-inf"))
+    last = max((at for at in our_stage_writes if at < written_at), default=float("-inf"))
     return any(
-        last <= fork.at <= by_hand and lead.user in {user for user, _ in fork.lost}
+        last <= fork.at <= by_hand_at and lead.user in {user for user, _ in fork.lost}
         for fork in history.injected.forks
     )
 
 
 def _client_had_set(write: LeadWrite, lead: Lead, history: History) -> bool:
-    """Whether a client gave this stage with a write that Postgres lost: its first time counts."""
+    """Whether this first writes a stage that a client gave in a version that Postgres lost."""
     is_first = all(other.written != write.written for other in lead.writes if other.at < write.at)
     return is_first and any(
         (client_write.user, client_write.version) == (lead.user, write.written and write.written[1])
@@ -295,12 +303,12 @@ def leads_never_go_back(history: History) -> Iterator[Violation]:
 def _impossible_order(
     lead: Lead, writes: list[LeadWrite], events: list[LedgerEvent]
 ) -> Iterator[Violation]:
-    """The first write that no version after the previous one can explain; greedy search."""
-    at = 0
+    """The first write that no version from the previous write's on explains; greedy search."""
+    position = 0
     for write in writes:
-        while at < len(events) and not _may_have_written(events[at], write):
-            at += 1
-        if at == len(events):
+        while position < len(events) and not _may_have_written(events[position], write):
+            position += 1
+        if position == len(events):
             what = f"no ascending versions explain {[write.fields for write in writes]}"
             yield Violation("never back", "P3", what, lead.user)
             return

@@ -11,11 +11,13 @@ def maximum_matching(
     left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]
 ) -> list[A]:
     """The items of `left` that have a partner in `right` in a maximum matching."""
-    choices = [[at for at, other in enumerate(right) if fits(element, other)] for element in left]
+    choices = [
+        [place for place, other in enumerate(right) if fits(element, other)] for element in left
+    ]
     taken_by: dict[int, int] = {}
 
     def find_place(left_index: int, tried: set[int]) -> bool:
-        """Take a place for this item, moving others to another place if that is needed."""
+        """Take a place in `right` for this item of `left`, moving others if that is needed."""
         for place in choices[left_index]:
             if place in tried:
                 continue

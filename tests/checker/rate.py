@@ -14,7 +14,7 @@ _SendingWindow = tuple[float, float]
 
 
 def requests_stay_within_the_limit(history: History) -> Iterator[Violation]:
-    """In every window one source sends at most burst + rate times its length.
+    """In every window one source sends at most the burst, and the rate times the window's length.
 
     Judged by the times of sending, or of arrival if those are unknown; a request delayed by a
     disturbed network counts only in windows in which it was certainly sent.
@@ -52,7 +52,7 @@ def _first_excess(sent: list[_SendingWindow], rate: Rate) -> tuple[float, float,
 
 
 def _overflow(moments: list[float], rate: Rate) -> tuple[float, float, int] | None:
-    """The same for known times, as a leaky bucket: an overflow began when it was last empty."""
+    """The same for known times, by a leaky bucket: the window begins where it was last empty."""
     level, last, begin, count = 0.0, float("-inf"), 0.0, 0
     for moment in moments:
         level -= (moment - last) * rate.per_s

@@ -7,14 +7,14 @@ from urllib.parse import quote, quote_plus
 
 from tests.checker.history import History, Violation
 
-#: Shorter ones occur by chance in ids and words.
+#: Shorter secrets occur by chance in ids and words.
 _SHORTEST = 6
 
 
 def nothing_personal_or_secret_is_shown(history: History) -> Iterator[Violation]:
     """No log line, dead letter listing or metric has a name, phone, key, password or the webhook.
 
-    In its plain form, or as JSON, URLs or Python would write it; a phone also without its plus.
+    Neither in plain form nor as JSON, URLs or Python would write it, and no phone without its plus.
     """
     forms = {
         form: secret

@@ -284,7 +284,7 @@ MUTATIONS = (
         "a matched lead is not recognised once its user has another phone",
         "leadline/workqueue/entries/entry.py",
         "return (*desired, *(state for event in self.events if (state := event.state)))",
-        "return own",
+        "return desired",
         (
             _SETTLED + "test_a_lead_is_recognised_by_what_a_waiting_message_says_of_its_user",
             _FIRST_MATCH + "test_changes_after_apply_create_no_duplicate",

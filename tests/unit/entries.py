@@ -8,6 +8,7 @@ from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.workqueue.entries.entry import Entry
 from leadline.workqueue.entries.pending_event import PendingEvent
 
+#: The work queue's order of a state is its version times a million (put.lua).
 MILLION = 1_000_000
 STATE = DesiredState("Ann Lee", "+77001112233", "NEW")
 

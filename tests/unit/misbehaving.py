@@ -36,7 +36,7 @@ class Connection:
         return head + b"\r\n\r\n" + body
 
     def reset(self) -> None:
-        """Close with a reset."""
+        """Close with a reset, which closing does if it may linger for 0 seconds."""
         self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.peer.close()
         self.raw.close()

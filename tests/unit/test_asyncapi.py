@@ -29,8 +29,9 @@ def is_described(name: str, body: object) -> bool:
 
 
 def is_read(name: str, body: object) -> bool:
+    read = contract.read_request if name == "request" else contract.read_reply
     try:
-        contract.read_request(body) if name == "request" else contract.read_reply(body)
+        read(body)
     except BadMessage:
         return False
     return True
@@ -100,13 +101,13 @@ def test_a_message_that_the_document_forbids_is_rejected(name: str, body: object
 
 
 def test_a_message_that_we_send_is_described() -> None:
-    of_event = {
+    event_fields = {
         "event_id": str(UUID(int=7)),
         "version": 1,
         "occurred_at": contract.timestamp(datetime.now(UTC)),
     }
     for action in contract.PATTERNS:
         sent = contract.request_body(
-            action, {**USER, "bitrix_lead_id": None}, topology.REPLIES, dict(of_event)
+            action, {**USER, "bitrix_lead_id": None}, topology.REPLIES, dict(event_fields)
         )
         assert is_described("request", orjson.loads(sent))

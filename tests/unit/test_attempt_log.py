@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import MAX_ATTEMPTS, MAX_ERROR, MAX_HEADER, AttemptLog
 
+#: Times with as many digits as a log can store, and as they have for years to come.
+LATEST_MS, IN_2039_MS = 2**52, 2**41
+
 
 def test_an_attempt_log_passes_a_header_unchanged() -> None:
     log = AttemptLog(1).with_attempt(2, "Портал не отвечает").with_attempt(3, None)
@@ -19,9 +22,9 @@ def test_an_attempt_log_passes_a_header_unchanged() -> None:
 def test_a_header_of_three_attempts_with_any_errors_is_short_and_readable(
     errors: list[str],
 ) -> None:
-    log = AttemptLog(2**52)
+    log = AttemptLog(LATEST_MS)
     for error in errors:
-        log = log.with_attempt(2**52, error)
+        log = log.with_attempt(LATEST_MS, error)
     header = log.to_header()
     if header is not None:
         assert len(header) <= MAX_HEADER
@@ -30,10 +33,10 @@ def test_a_header_of_three_attempts_with_any_errors_is_short_and_readable(
 
 def test_two_long_russian_errors_and_a_last_attempt_are_kept() -> None:
     log = (
-        AttemptLog(2**41)
-        .with_attempt(2**41, "я" * 500)
-        .with_attempt(2**41, "я" * 500)
-        .with_attempt(2**41, None)
+        AttemptLog(IN_2039_MS)
+        .with_attempt(IN_2039_MS, "я" * 500)
+        .with_attempt(IN_2039_MS, "я" * 500)
+        .with_attempt(IN_2039_MS, None)
     )
     assert log.to_header() is not None
     assert [len(attempt.error or "") for attempt in log.tries] == [MAX_ERROR, MAX_ERROR, 0]
@@ -61,9 +64,10 @@ def test_a_malformed_attempt_log_is_ignored(header: str) -> None:
     assert attempt_log.from_header(None) is None
 
 
+# A removed character must not join two others into a new escape sequence.
 @pytest.mark.parametrize("error", [r"a\u0000b", r"a\u00\u000000b", r"\n\u001b[31m", r"\u009b31m"])
 def test_characters_that_postgres_or_a_terminal_cannot_handle_are_removed(error: str) -> None:
     text = f'{{"received_ms": 1, "tries": [{{"at_ms": 1, "error": "{error}"}}]}}'
     log = attempt_log.from_header(base64.urlsafe_b64encode(text.encode()).decode())
-    tries = log.tries if log else ()  # a removed character must not join two others into a new one
+    tries = log.tries if log is not None else ()
     assert all((attempt.error or "").isprintable() for attempt in tries)

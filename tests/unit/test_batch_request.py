@@ -75,7 +75,9 @@ def test_an_isolated_user_has_a_request_of_its_own(*, needs_lookup: bool) -> Non
 
 
 def test_a_user_that_needs_only_a_reply_waits_for_no_request() -> None:
-    settled_entry = entry(pending(outcome=Outcome("failed", 1)), user_id=2, needs_own_request=True)
+    settled_entry = entry(
+        pending(outcome=Outcome("failed", attempts=1)), user_id=2, needs_own_request=True
+    )
     request = batch_request.build([entry(pending(), user_id=1), settled_entry], plan)
     assert all(request.covers(step) for step in request.steps)
 

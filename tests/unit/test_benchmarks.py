@@ -80,6 +80,7 @@ def test_a_first_run_has_nothing_to_compare(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("now", "is_marked"),
     [
+        # A figure is a median with the lowest and the highest of its repeats.
         (Measurement("a", Figure(1.2, 1.15, 1.3)), True),
         (Measurement("a", Figure(0.8, 0.7, 0.9)), False),
         (Measurement("a", Figure(1.2, 1.05, 1.3)), False),
@@ -177,7 +178,7 @@ def load_of(target: str, p50_ms: float) -> dict[str, Any]:
 def store_drain(
     folder: Path, *, scale: str = "full", commit: str = "c0mm1t", **extra: object
 ) -> None:
-    """The data of a drain."""
+    """Store the data of a drain as a benchmark run does, with `extra` in place of its figures."""
     about = {"scale": scale, "commit": commit, "started": "2026-01-31 12:00 UTC", "machine": "ours"}
     data = {"users": 10_000, "failed": 0, "sendings": 10_000, "requests": 200, "commands": 10_000}
     data |= {"refused": 0, "doubled": 0}

@@ -15,7 +15,7 @@ from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import OutcomeUnknown
 
 STATE = DesiredState("Ann Lee", "+77001112233", "NEW")
-LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
+LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", phone_row=9)
 
 
 def with_phone(phone: str) -> DesiredState:
@@ -81,7 +81,7 @@ def test_a_phone_is_replaced_by_its_rows_id() -> None:
 
 def test_a_lead_without_a_phone_gets_one() -> None:
     changed = leads.update(LastApplied(55, "Ann Lee"), STATE, with_stage=False)
-    assert list(fields(changed)["fm"]) == ["n0"]
+    assert list(fields(changed)["fm"]) == ["n0"]  # Bitrix24's key of a new row
 
 
 @given(st.text(min_size=1, max_size=100))
@@ -120,7 +120,7 @@ def test_the_portals_answer_wins_over_the_request() -> None:
     rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
     item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
     last_applied = lead_parsing.parse_written({"item": item}, UPDATE, STATE)
-    assert last_applied == LastApplied(55, "ANN LEE", "+7 700", 9)
+    assert last_applied == LastApplied(55, "ANN LEE", "+7 700", phone_row=9)
     command = leads.update(last_applied, STATE, with_stage=False)
     assert set(fields(command)) == {"title", "name", "fm"}
 
@@ -181,7 +181,9 @@ def test_a_found_lead_becomes_last_applied_as_it_is() -> None:
 
 def test_missing_fields_of_a_lead_are_empty() -> None:
     (bare,) = lead_parsing.parse_leads([{"ID": "55"}])
-    assert bare == FoundLead(55, "", "", (), "", "", "")
+    assert bare == FoundLead(
+        lead_id=55, title="", name="", phones=(), stage="", origin="", originator=""
+    )
     assert bare.full_name is None
     assert bare.last_applied(with_phone("+77001112233")) == LastApplied(55)
 
@@ -202,9 +204,13 @@ def test_an_update_replaces_the_phone_that_is_ours_or_the_first_one() -> None:
     (lead,) = lead_parsing.parse_leads([{**ROW, "PHONE": phones}])
     assert lead.last_applied(with_phone("+2")).phone_row == 2
     assert lead.last_applied(with_phone("+3")).phone_row == 1
-    assert lead.last_applied(with_phone("+3"), LastApplied(55, None, "+2", None)).phone_row == 2
-    assert lead.last_applied(with_phone("+3"), LastApplied(55, None, "+9", 2)).phone_row == 2
-    assert lead.last_applied(with_phone("+1"), LastApplied(55, None, "+2", 2)).phone_row == 1
+    assert lead.last_applied(with_phone("+3"), LastApplied(55, phone="+2")).phone_row == 2
+    assert (
+        lead.last_applied(with_phone("+3"), LastApplied(55, phone="+9", phone_row=2)).phone_row == 2
+    )
+    assert (
+        lead.last_applied(with_phone("+1"), LastApplied(55, phone="+2", phone_row=2)).phone_row == 1
+    )
     (bare,) = lead_parsing.parse_leads([{**ROW, "PHONE": None}])
     assert bare.last_applied(with_phone("+3")).phone is None
 

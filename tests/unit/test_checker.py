@@ -203,7 +203,7 @@ BREAKING: dict[Rule, dict[str, History]] = {
         "a version has another state": valid_with(
             events=(*VALID.events[:3], replace(VALID.events[3], state=A))
         ),
-        "the state of another user": valid_with(
+        "the version of another user is missing": valid_with(
             writes=(*VALID.writes, create(11, user=2)), users=VALID.users
         ),
         "the fork came before the answer": one_user(
@@ -381,14 +381,14 @@ BREAKING: dict[Rule, dict[str, History]] = {
             lead(A, creation(2), id=8),
             lead(A, creation(0), deletion(1), user=2, is_deleted=True),
         ),
-        "late, after the request": on_portal(
+        "executed late, after another create": on_portal(
             request(0, command("crm.item.add", at=5)), request(1, command("crm.item.add")),
             leads=(lead(A, creation(1), deletion(0.5), is_deleted=True),),
         ),
         "of no user": History(leads=(lead(A, creation(0)),)),
     },
     leads.the_lead_is_its_user: {
-        "none": of_lead(A),
+        "no lead": of_lead(A),
         "another name": of_lead(B, lead(A, creation(0))),
         "another short name": of_lead(A, lead(A, creation(0), name="Алиса")),
         "another phone": of_lead(replace(A, phone="+77009998877"), lead(A, creation(0))),
@@ -437,10 +437,10 @@ BREAKING: dict[Rule, dict[str, History]] = {
             ),
             writes=(update(3, 2, JUNK, MOVED),),
         ),
-        "moved by hand to what it was not": of_lead(
+        "in another stage than it was moved to by hand": of_lead(
             A, lead(replace(A, stage="X"), creation(0), by_hand(1, stage="JUNK"))
         ),
-        "moved by hand, and by us back to what it was not": of_lead(
+        "moved by hand, then by us, and still as by hand": of_lead(
             A, lead(MOVED, creation(0), by_hand(1, stage="JUNK"), wrote(2, {"stage": "X"}))
         ),
         "deleted by hand, then renamed": of_lead(
@@ -813,7 +813,7 @@ KEEPING: dict[Rule, dict[str, History]] = {
         "a newer history has lower versions": of_lead(
             A, lead(A, creation(0, (1, 1)), wrote(1, NAME_B, (1, 5)), wrote(2, NAME_A, (2, 2)))
         ),
-        "by hand to what no version was": of_lead(
+        "set by hand to a value of no version": of_lead(
             A, lead(A, creation(0), by_hand(1, full_name="X"))
         ),
     },
@@ -846,7 +846,7 @@ KEEPING: dict[Rule, dict[str, History]] = {
     },
     attempts.attempts_keep_their_distance: {
         "in time": on_portal(*[request(at, command(**FAILED)) for at in (0, 2, 6)]),
-        "another sending after the last": on_portal(
+        "another delivery after the third attempt": on_portal(
             *[request(at, command(**FAILED)) for at in (0, 2, 6, 6.5, 8.5)]
         ),
         "a success, then another event": on_portal(

@@ -55,7 +55,7 @@ SAFE: tuple[tuple[Peer, str], ...] = (
 )
 
 
-def connect_to(peer: Peer, url: str) -> None:
+def parse_as_client_of(peer: Peer, url: str) -> None:
     """Read the URL as the code that connects to this peer does."""
     if peer == "postgres":
         servers.cache_clear()  # a process reads its settings once
@@ -68,31 +68,31 @@ def connect_to(peer: Peer, url: str) -> None:
         WebhookUrl.parse(url)
 
 
-@pytest.mark.parametrize(("part", "url"), IN_CLEAR)
-def test_a_cleartext_address_is_rejected_with_instructions(part: Peer, url: str) -> None:
+@pytest.mark.parametrize(("peer", "url"), IN_CLEAR)
+def test_a_cleartext_address_is_rejected_with_instructions(peer: Peer, url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
-        connect_to(part, url)
+        parse_as_client_of(peer, url)
     text = str(caught.value)
     assert "LEADLINE_CLEARTEXT" in text
-    assert part in text
+    assert peer in text
     assert "hunter2" not in text
     assert "example" not in text
 
 
-@pytest.mark.parametrize(("part", "url"), IN_CLEAR)
+@pytest.mark.parametrize(("peer", "url"), IN_CLEAR)
 def test_a_setting_exempts_only_the_peer_that_it_names(
-    part: Peer, url: str, configure: Configure
+    peer: Peer, url: str, configure: Configure
 ) -> None:
-    configure(cleartext=f" otlp, {part}")
-    connect_to(part, url)
+    configure(cleartext=f" otlp, {peer}")
+    parse_as_client_of(peer, url)
     configure(cleartext="otlp,functions")
     with pytest.raises(BadConfiguration):
-        connect_to(part, url)
+        parse_as_client_of(peer, url)
 
 
-@pytest.mark.parametrize(("part", "url"), SAFE)
-def test_tls_and_loopback_need_no_setting(part: Peer, url: str) -> None:
-    connect_to(part, url)
+@pytest.mark.parametrize(("peer", "url"), SAFE)
+def test_tls_and_loopback_need_no_setting(peer: Peer, url: str) -> None:
+    parse_as_client_of(peer, url)
 
 
 def test_an_unknown_peer_cannot_be_exempted(configure: Configure) -> None:

@@ -21,7 +21,7 @@ HEAVY = ("pg8000", "pika", "redis", "rq", "sqlalchemy", "requests", "pydantic", 
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
-    """Each command as its words."""
+    """Each command at or below this one, with its words."""
     if not hasattr(command, "commands"):
         yield " ".join(path), command
     for name, subcommand in getattr(command, "commands", {}).items():
@@ -78,12 +78,12 @@ def test_the_list_of_commands_says_what_the_help_says(name: str) -> None:
     assert (load(name).help or "").split("\n")[0] == COMMANDS[name].summary
 
 
-def test_the_start_loads_no_server_and_no_command() -> None:
+def test_the_start_loads_no_heavy_package() -> None:
     """Listing and completing must not cost more than Python and typer."""
     code = f"""
 import sys
 import leadline.cli.main
-print([one for one in {HEAVY} if one in sys.modules])
+print([name for name in {HEAVY} if name in sys.modules])
 """
     ran = subprocess.run(
         (sys.executable, "-c", code), capture_output=True, text=True, check=True, timeout=60

@@ -66,7 +66,9 @@ def answering() -> Iterator[Answering]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     portal_server.url = f"http://127.0.0.1:{server.server_port}/rest/1/{SECRET}/"
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    ).start()
     yield portal_server
     server.shutdown()
     server.server_close()
@@ -136,6 +138,7 @@ def test_an_error_of_the_whole_batch_is_not_an_error_of_its_commands(
 ) -> None:
     answering.says({"error": code, "error_description": "One is not accepted"}, 400)
     assert type(error_of(portal)) is RequestRejected
+    # The error of a batch with one command may be that command's own.
     first_command = dict(list(COMMANDS.items())[:1])
     expected = RequestRejected if code == "NOT_FOUND" else Rejected
     with pytest.raises(expected):
@@ -204,7 +207,7 @@ def test_the_target_of_a_redirect_is_shortened(portal: PortalClient, answering: 
     assert len(error.detail) < 500
 
 
-def test_a_redirect_without_a_target_is_an_ordinary_error(
+def test_a_redirect_to_an_invalid_url_is_an_ordinary_error(
     portal: PortalClient, answering: Answering
 ) -> None:
     answering.says(b"", 302, Location="https://[nonsense")

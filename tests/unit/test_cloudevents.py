@@ -138,15 +138,14 @@ OF_ANY_PAGE = [
 
 @pytest.mark.parametrize("kind", OF_ANY_PAGE)
 def test_only_json_and_cloudevents_are_accepted(kind: str) -> None:
-    event = {**EVENT, "data": BODY}
-    for body in (BODY, event, [event]):
+    for body in (BODY, EVENT, [EVENT]):
         with pytest.raises(InvalidRequest) as refused:
             receive(request(body, **({"Content-Type": kind} if kind else {})))
         assert refused.value.status == 415
 
 
 def test_a_binary_cloudevent_of_another_media_type_is_rejected_and_one_without_is_json() -> None:
-    """So RabbitmqSource sends a message that has no content type, such as one of NestJS."""
+    """RabbitmqSource adds no content type to a message without one, such as one of NestJS."""
     with pytest.raises(InvalidRequest):
         receive(request(BODY, **{**BINARY, "Content-Type": "text/plain"}))
     untyped = {name: value for name, value in BINARY.items() if name != "Content-Type"}
@@ -178,7 +177,7 @@ def test_a_cloudevent_without_a_required_attribute_is_a_bad_message(missing: str
 
 @given(st.dictionaries(st.sampled_from(["changed", "resent", "attempt", "x"]), st.text(max_size=9)))
 def test_only_the_first_publication_and_delivery_counts_as_first(found: dict[str, str]) -> None:
-    is_first = Delivery({}, None, found).is_first
+    is_first = Delivery(body={}, message_id=None, attributes=found).is_first
     assert is_first == ("resent" not in found and found.get("attempt", "1") == "1")
 
 
@@ -225,6 +224,7 @@ def test_queues_have_the_configured_type(configure: Configure) -> None:
     for kind in ("quorum", "classic"):
         configure(queue_type=kind)
         others = [queue for queue in topology.all_queues() if queue.is_auxiliary]
+        # Each of the two main queues has one for dead letters, and one for each delay.
         assert len(others) == 2 * (1 + len(topology.RETRY_STEPS_S))
         assert {other.arguments["x-queue-type"] for other in others} == {kind}
     configure(queue_type="quorum")
@@ -234,8 +234,8 @@ def test_queues_have_the_configured_type(configure: Configure) -> None:
 
 def test_a_classic_queue_is_declared_without_arguments(configure: Configure) -> None:
     configure(queue_type="classic")
-    dead_letter_queue, work = topology.queues_of("q")
-    assert work.arguments == {}
+    dead_letter_queue, main_queue = topology.queues_of("q")
+    assert main_queue.arguments == {}
     assert dead_letter_queue.arguments == {"x-queue-type": "classic"}
 
 

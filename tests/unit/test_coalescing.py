@@ -12,7 +12,7 @@ from leadline.runtime.concurrency.coalescing import Coalescer
 
 
 class Backend:
-    """Flushes when the test allows it, and records each group."""
+    """Flushes when the test allows it, and records each group; one with -1 in it fails."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()

@@ -74,10 +74,10 @@ def test_a_stage_set_in_the_crm_is_kept() -> None:
 
 
 def test_a_stage_that_never_reached_the_crm_is_drift() -> None:
-    owing = replace(USER, is_stage_unsynced=True)
-    finding = finding_for(owing, replace(LEAD, stage="JUNK"))
+    unsynced = replace(USER, is_stage_unsynced=True)
+    finding = finding_for(unsynced, replace(LEAD, stage="JUNK"))
     assert finding == Finding("drifted", 7, (55,), ("stage",), version=3, is_repairable=True)
-    assert finding_for(owing, LEAD).kind == "ok"
+    assert finding_for(unsynced, LEAD).kind == "ok"
 
 
 def test_a_drifted_lead_that_was_moved_is_both() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from leadline.bitrix24 import duplicates
 from leadline.bitrix24.lead_fields.applied_fields import FoundFields, Row
-from leadline.bitrix24.lead_fields.contact_details import ContactDetails
+from leadline.bitrix24.lead_fields.contact_details import ContactDetails, FoundDetails
 from leadline.bitrix24.leads import DesiredState
 from leadline.operations.first_match import match_keys
 from leadline.users.snapshots import UserSnapshot
@@ -43,7 +43,7 @@ def state(**fields: str | None) -> DesiredState:
     return DesiredState("Ann Lee", PHONE, "NEW", fields)
 
 
-def lead(phone: str, *emails: str, mobile: str = "") -> object:
+def details_of_lead(phone: str, *emails: str, mobile: str = "") -> FoundDetails:
     rows = {"EMAIL": [Row(email, 20 + at, "OTHER") for at, email in enumerate(emails)]}
     if mobile:
         rows["PHONE"] = [Row(mobile, 30, "MOBILE")]
@@ -56,30 +56,30 @@ def lead(phone: str, *emails: str, mobile: str = "") -> object:
 @pytest.mark.parametrize(
     "matching",
     [
-        lead("8 (701) 111-22-33"),
-        lead("+7 701 111 22 33", "another@example.com"),
-        lead("+1 555 010 20 30", "ANN@example.COM"),
-        lead("+1 555 010 20 30", "other@example.com", " ann@home.example "),
-        lead("+1 555 010 20 30", mobile="8 701 111 22 33"),
+        details_of_lead("8 (701) 111-22-33"),
+        details_of_lead("+7 701 111 22 33", "another@example.com"),
+        details_of_lead("+1 555 010 20 30", "ANN@example.COM"),
+        details_of_lead("+1 555 010 20 30", "other@example.com", " ann@home.example "),
+        details_of_lead("+1 555 010 20 30", mobile="8 701 111 22 33"),
     ],
 )
-def test_one_phone_or_one_email_is_enough(matching: object) -> None:
+def test_one_phone_or_one_email_is_enough(matching: FoundDetails) -> None:
     details = ContactDetails.of(state(**FIELDS))
-    assert matching.matches(details)  # type: ignore[attr-defined]
+    assert matching.matches(details)
 
 
 @pytest.mark.usefixtures("field_map")
 @pytest.mark.parametrize(
     "other",
     [
-        lead("+1 701 111 22 33"),
-        lead("+7 701 111 22 34", "ann@example.co"),
-        lead("+7 701 111 22 34", "xann@example.com", ""),
+        details_of_lead("+1 701 111 22 33"),
+        details_of_lead("+7 701 111 22 34", "ann@example.co"),
+        details_of_lead("+7 701 111 22 34", "xann@example.com", ""),
     ],
 )
-def test_similar_contact_details_belong_to_another_person(other: object) -> None:
-    assert not other.matches(ContactDetails.of(state(**FIELDS)))  # type: ignore[attr-defined]
-    assert not other.matches(ContactDetails.of(state(email=None)))  # type: ignore[attr-defined]
+def test_similar_contact_details_belong_to_another_person(other: FoundDetails) -> None:
+    assert not other.matches(ContactDetails.of(state(**FIELDS)))
+    assert not other.matches(ContactDetails.of(state(email=None)))
 
 
 def test_without_a_map_there_are_no_emails(configure: Configure) -> None:
@@ -91,14 +91,14 @@ def test_a_senders_phone_is_read_within_the_chosen_country(configure: Configure)
     configure(phone_region="KZ")
     details = ContactDetails.of(replace(state(), phone="8 (701) 111-22-33"))
     assert details.phone == PHONE
-    assert lead("+7 701 1112233").matches(details)  # type: ignore[attr-defined]
+    assert details_of_lead("+7 701 1112233").matches(details)
 
 
 def test_a_phone_without_country_equals_its_own_digits(configure: Configure) -> None:
     configure(phone_region="")
     details = ContactDetails.of(replace(state(), phone="8 (701) 111-22-33"))
-    assert lead("8 701 1112233").matches(details)  # type: ignore[attr-defined]
-    assert not lead("701 1112233").matches(details)  # type: ignore[attr-defined]
+    assert details_of_lead("8 701 1112233").matches(details)
+    assert not details_of_lead("701 1112233").matches(details)
 
 
 @pytest.mark.usefixtures("field_map")
@@ -119,8 +119,17 @@ def test_a_search_has_20_values_and_10_users_at_most(values_each: int, groups: l
 
 @pytest.mark.usefixtures("field_map")
 def test_leads_that_match_a_user_share_a_match_key_with_it() -> None:
-    user = UserSnapshot(7, "Ann Lee", PHONE, "NEW", 1, None, "waiting", is_stage_unsynced=False)
-    user = replace(user, fields=FIELDS)
+    user = UserSnapshot(
+        id=7,
+        full_name="Ann Lee",
+        phone=PHONE,
+        stage="NEW",
+        version=1,
+        lead_id=None,
+        status="waiting",
+        is_stage_unsynced=False,
+        fields=FIELDS,
+    )
     rows = {"EMAIL": [Row("ann@HOME.example", 20, "WORK")]}
     by_email = replace(found_lead(), phones=(), further=FoundFields({}, rows))
     by_phone = replace(found_lead(8), phones=(("701-111-22-33", 9),))

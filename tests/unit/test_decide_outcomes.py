@@ -1,4 +1,7 @@
-"""The effect of a call's outcome on a user and its events."""
+"""The effect of a call's outcome on a user and its events.
+
+In `Settlement.fields`, "" removes a field of the entry.
+"""
 
 from dataclasses import replace
 
@@ -28,6 +31,7 @@ from leadline.sync.decide import (
 from leadline.workqueue.entries.pending_event import PendingEvent
 from tests.unit.entries import MILLION, STATE, entry, found_lead, known_entry, pending
 
+#: In milliseconds.
 NOW = 1_000_000_000
 #: Errors that cost an attempt.
 COUNTED = (Unavailable, OutcomeUnknown, LeadGone)
@@ -220,7 +224,7 @@ def test_a_lead_of_another_user_is_never_adopted() -> None:
     conflict = settle_lookup_by_id(
         entry(pending(), claimed_lead_id=55), found_lead(origin="8"), NOW
     )
-    assert conflict.fields == {"agreed": "", "hint": "", "doubt": 1}, "it is not retried"
+    assert conflict.fields == {"agreed": "", "hint": "", "doubt": 1}, "the lead's id is forgotten"
     (event,) = conflict.events
     assert event.outcome is not None
     assert event.outcome.status == "failed"

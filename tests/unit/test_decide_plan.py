@@ -80,7 +80,7 @@ def test_an_update_that_changes_nothing_needs_no_call() -> None:
 
 
 def test_an_event_that_has_its_outcome_needs_no_call() -> None:
-    no_phone = pending(outcome=Outcome("failed", 1, reason="Missing phone number"))
+    no_phone = pending(outcome=Outcome("failed", attempts=1, reason="Missing phone number"))
     assert plan(entry(no_phone, state=None)) == NoCall()
     assert plan(known_entry(no_phone)) == NoCall()
 
@@ -97,7 +97,7 @@ def test_an_update_is_not_a_create() -> None:
 
 def test_an_applied_value_is_not_written_again_even_if_the_portal_returned_another() -> None:
     """Otherwise each duplicate message would write to a portal that truncates names."""
-    cut = LastApplied(55, "Ann", STATE.phone, 9)
+    cut = LastApplied(55, "Ann", STATE.phone, phone_row=9)
     leased = known_entry(pending(1), last_applied=cut)
     assert plan(leased) == NoCall()
     planned = plan(replace(leased, desired_stage_seq=2 * MILLION))

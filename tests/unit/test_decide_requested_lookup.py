@@ -10,6 +10,7 @@ from leadline.sync.decide import Lookup, NoCall, Write, plan, settle_lookup
 from leadline.workqueue.entries.entry import Entry
 from tests.unit.entries import MILLION, STATE, entry, found_lead, known_entry, pending
 
+#: In milliseconds.
 NOW = 1_000_000
 
 

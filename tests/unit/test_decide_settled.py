@@ -1,4 +1,7 @@
-"""The stored result of each outcome, field by field; later decisions depend on it."""
+"""The stored result of each outcome, field by field; later decisions depend on it.
+
+In `Settlement.fields`, "" removes a field of the entry.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -35,8 +38,9 @@ from leadline.workqueue.entries.settlement import Settlement
 from tests.unit.conftest import Configure
 from tests.unit.entries import MILLION, STATE, entry, found_lead, known_entry, pending
 
+#: In milliseconds.
 NOW = 1_000_000_000
-LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
+LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", phone_row=9)
 #: Fields of an entry without any doubt.
 CERTAIN = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: Fields of an entry with no search, decision or lookup left to do.
@@ -47,6 +51,12 @@ LONGEST_CALL_MS = 70_000
 
 def dump(agreed: LastApplied) -> str | bytes | int:
     return dump_last_applied(agreed, None)["agreed"]
+
+
+def lead_without_origin(title: str, name: str, *phones: str) -> FoundLead:
+    """A lead made by hand, as a lookup returns it."""
+    rows = tuple((phone, 9) for phone in phones)
+    return FoundLead(55, title, name, rows, "NEW", origin="", originator="")
 
 
 def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:
@@ -61,7 +71,7 @@ def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:
             **APPLIED,
             **CERTAIN,
         },
-        (pending(3, outcome=Outcome("synced", 1, 55, fence="1")),),
+        (pending(3, outcome=Outcome("synced", attempts=1, lead_id=55, fence="1")),),
     )
 
 
@@ -79,8 +89,8 @@ def test_after_an_update_only_a_touched_stage_is_last_applied() -> None:
             "vanished": "",
         },
         (
-            pending(3, outcome=Outcome("synced", 1, 55, fence="1")),
-            pending(2, outcome=Outcome("superseded", 1, 55, fence="1")),
+            pending(3, outcome=Outcome("synced", attempts=1, lead_id=55, fence="1")),
+            pending(2, outcome=Outcome("superseded", attempts=1, lead_id=55, fence="1")),
         ),
     )
 
@@ -94,7 +104,8 @@ def test_without_a_call_last_applied_and_times_vanished_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    "leased", [entry(pending(outcome=Outcome("failed", 1))), known_entry(), entry(pending())]
+    "leased",
+    [entry(pending(outcome=Outcome("failed", attempts=1))), known_entry(), entry(pending())],
 )
 def test_without_an_open_event_or_a_known_lead_nothing_changes(leased: Any) -> None:
     assert settle_applied(leased, None) == Settlement(leased, events=leased.events)
@@ -126,11 +137,11 @@ def test_a_requested_lookup_is_done_whether_or_not_there_is_a_lead() -> None:
     assert "looked_order" not in settle_lookup(looked_up, found_lead(), NOW).fields
 
 
-@pytest.mark.parametrize(("stage", "applied_stage_seq"), [("NEW", 2), ("JUNK", 1)])
+@pytest.mark.parametrize(("stage", "applied_stage_version"), [("NEW", 2), ("JUNK", 1)])
 def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
-    stage: str, applied_stage_seq: int
+    stage: str, applied_stage_version: int
 ) -> None:
-    before = LastApplied(55, STATE.full_name, STATE.phone, 9)
+    before = LastApplied(55, STATE.full_name, STATE.phone, phone_row=9)
     leased = known_entry(
         pending(2),
         last_applied=before,
@@ -143,9 +154,9 @@ def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
     assert settle_lookup(leased, lead, NOW) == Settlement(
         leased,
         {
-            "agreed": dump(LastApplied(55, "Bob", STATE.phone, 9)),
+            "agreed": dump(LastApplied(55, "Bob", STATE.phone, phone_row=9)),
             "agreed_order": 0,
-            "agreed_stage_order": applied_stage_seq * MILLION,
+            "agreed_stage_order": applied_stage_version * MILLION,
             "epoch": "e",
             "vanished": "",
             "lacks_origin": "",
@@ -156,7 +167,7 @@ def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
 
 
 def test_a_lookup_takes_the_phone_row_with_the_users_phone_or_the_previous_row() -> None:
-    leased = known_entry(pending(2), last_applied=LastApplied(55, None, "+2", 2))
+    leased = known_entry(pending(2), last_applied=LastApplied(55, phone="+2", phone_row=2))
     others = (("+1", 1), ("+2", 2), ("+3", 3))
     for phones, row in (((*others, (STATE.phone, 9)), 9), (others, 2)):
         fields = settle_lookup(leased, replace(found_lead(), phones=phones), NOW).fields
@@ -170,14 +181,14 @@ def test_a_lead_found_for_a_user_without_a_state_changes_nothing() -> None:
 
 def test_a_lead_that_vanished_twice_and_is_not_found_is_answered_with_the_reason() -> None:
     leased = entry(pending(), needs_lookup=True, times_vanished=2)
-    outcome = Outcome("failed", 1, reason=VANISHED)
+    outcome = Outcome("failed", attempts=1, reason=VANISHED)
     assert settle_lookup(leased, None, NOW) == Settlement(leased, {}, (pending(outcome=outcome),))
     assert settle_lookup(replace(leased, times_vanished=1), None, NOW).events == ()
 
 
 def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
     leased = entry(pending(), claimed_lead_id=55)
-    outcome = Outcome("failed", 1, 55, reason="lead 55 belongs to another user")
+    outcome = Outcome("failed", attempts=1, lead_id=55, reason="lead 55 belongs to another user")
     assert settle_lookup_by_id(leased, found_lead(origin="8"), NOW) == Settlement(
         leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=outcome),)
     )
@@ -219,11 +230,9 @@ def test_a_lead_without_an_origin_is_adopted_by_its_name_or_phone_and_gets_its_o
     title: str, name: str, phone: str
 ) -> None:
     leased = entry(pending(), claimed_lead_id=55)
-    settled = settle_lookup_by_id(
-        leased, FoundLead(55, title, name, ((phone, 9),), "NEW", "", ""), NOW
-    )
+    settled = settle_lookup_by_id(leased, lead_without_origin(title, name, phone), NOW)
     assert (settled.events, settled.fields["lacks_origin"]) == ((), 1)
-    agreed = LastApplied(55, STATE.full_name, STATE.phone, 9)
+    agreed = LastApplied(55, STATE.full_name, STATE.phone, phone_row=9)
     planned = plan(
         replace(leased, last_applied=agreed, lacks_origin=True, applied_stage_seq=MILLION)
     )
@@ -240,9 +249,10 @@ def test_a_lead_without_an_origin_is_adopted_by_its_name_or_phone_and_gets_its_o
 def test_a_lead_without_an_origin_is_not_adopted_only_because_a_message_names_it(
     phone: str,
 ) -> None:
-    stranger = FoundLead(55, "Bob Stone", "Bob", ((phone, 9),) if phone else (), "NEW", "", "")
+    phones = [phone] if phone else []
+    stranger = lead_without_origin("Bob Stone", "Bob", *phones)
     leased = entry(pending(), claimed_lead_id=55)
-    outcome = Outcome("failed", 1, reason=f"lead 55 {NOT_RECOGNISED}")
+    outcome = Outcome("failed", attempts=1, reason=f"lead 55 {NOT_RECOGNISED}")
     assert settle_lookup_by_id(leased, stranger, NOW) == Settlement(
         leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=outcome),)
     )
@@ -257,7 +267,7 @@ def test_a_lead_is_recognised_by_what_a_waiting_message_says_of_its_user() -> No
     """The user was matched, and got another phone afterwards."""
     before = pending(user={"full_name": "Ann Lee", "phone": "+77001112233", "email": "a@b.cc"})
     changed = {"full_name": "Ann Lee", "phone": "+77005556677"}
-    lead = FoundLead(55, "By Hand", "By Hand", (("8 700 111 22 33", 9),), "NEW", "", "")
+    lead = lead_without_origin("By Hand", "By Hand", "8 700 111 22 33")
     state = replace(STATE, phone="+77005556677")
     leased = entry(before, pending(2, user=changed), claimed_lead_id=55, state=state)
     assert settle_lookup_by_id(leased, lead, NOW).events == ()
@@ -269,13 +279,13 @@ def test_a_name_longer_than_its_column_is_recognised_by_either_part() -> None:
     state = replace(STATE, full_name="Ann " * 20 + "Lee")
     leased = entry(pending(), claimed_lead_id=55, state=state)
     for title, name in (state.full_name, ""), ("A request", state.full_name[:50]):
-        lead = FoundLead(55, title, name, (), "NEW", "", "")
+        lead = lead_without_origin(title, name)
         assert settle_lookup_by_id(leased, lead, NOW).events == ()
 
 
 def test_a_phone_is_recognised_without_its_country_code() -> None:
     leased = entry(pending(), claimed_lead_id=55, state=replace(STATE, phone="+46701234567"))
-    lead = FoundLead(55, "", "", (("070-123 45 67", 9),), "NEW", "", "")
+    lead = lead_without_origin("", "", "070-123 45 67")
     assert settle_lookup_by_id(leased, lead, NOW).events == ()
 
 
@@ -287,14 +297,14 @@ def test_a_lead_with_our_originator_and_without_a_user_may_be_adopted() -> None:
 
 
 def test_a_lead_without_name_and_phone_matches_no_user() -> None:
-    blank = FoundLead(55, "", "", (), "NEW", "", "")
+    blank = lead_without_origin("", "")
     leased = entry(pending(), claimed_lead_id=55, state=DesiredState("", "", None))
     assert settle_lookup_by_id(leased, blank, NOW).events != ()
 
 
 def test_without_operating_budget_a_user_waits_unchanged() -> None:
     leased = entry(pending())
-    assert defer(leased, 1234) == Settlement(leased, delay_ms=1234)
+    assert defer(leased, wait_ms=1234) == Settlement(leased, delay_ms=1234)
 
 
 def test_a_user_whose_shared_lookup_was_inconclusive_is_looked_up_alone_at_once() -> None:
@@ -350,7 +360,7 @@ def test_a_missing_lead_is_looked_up_as_if_nothing_were_known_about_it() -> None
         leased, {**forgotten, "vanished": 1}, (pending(2, attempts=1),), delay_ms=2000
     )
     repeat = known_entry(pending(3), times_vanished=1)
-    outcome = Outcome("failed", 1, reason=VANISHED)
+    outcome = Outcome("failed", attempts=1, reason=VANISHED)
     assert settle_failure(repeat, LeadGone("Not found"), NOW, is_write=True) == Settlement(
         repeat, {**forgotten, "vanished": 2}, (pending(3, outcome=outcome),)
     )
@@ -361,7 +371,7 @@ def test_the_third_failure_is_answered_with_its_reason_as_transient(
     kind: type[BitrixError],
 ) -> None:
     leased = known_entry(pending(2, attempts=2))
-    outcome = Outcome("failed", 3, reason="away", is_transient=True)
+    outcome = Outcome("failed", attempts=3, reason="away", is_transient=True)
     settlement = settle_failure(leased, kind("away"), NOW)
     assert settlement.events == (pending(2, attempts=2, outcome=outcome),)
     assert settlement.delay_ms == 0
@@ -373,8 +383,8 @@ def test_a_rejection_is_answered_at_once_as_permanent() -> None:
         leased,
         {},
         (
-            pending(2, outcome=Outcome("failed", 1, reason="no")),
-            pending(1, attempts=1, outcome=Outcome("failed", 2, reason="no")),
+            pending(2, outcome=Outcome("failed", attempts=1, reason="no")),
+            pending(1, attempts=1, outcome=Outcome("failed", attempts=2, reason="no")),
         ),
     )
 

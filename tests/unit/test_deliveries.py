@@ -52,7 +52,7 @@ class Harness:
     def add(self, tag: int) -> None:
         """Take a message with this tag from RabbitMQ; it waits for the next post."""
         properties = pika.BasicProperties()
-        self.deliveries.add(ReceivedMessage(self.channel, tag, "q", properties, b"{}", 1))
+        self.deliveries.add(ReceivedMessage(self.channel, tag, "q", properties, b"{}", attempt=1))
 
     def run_callbacks(self, count: int) -> None:
         """Run the next callbacks of the connection, waiting for each, as its thread does."""
@@ -169,7 +169,8 @@ def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_a
     assert harness.posted == [[1], [2], [1], [1], [1]]
     assert harness.put_into == ["q.delay.1s", "q.delay.4s", "q.delay.15s", "q.delay.60s"]
     harness.is_confirmed = True
-    harness.timers.pop()[1]()
+    _, redeliver = harness.timers.pop()
+    redeliver()
     harness.deliveries.post()
     harness.run_callbacks(2)
     assert harness.take_acknowledgements() == [call(1, multiple=True)]

@@ -15,7 +15,9 @@ def test_a_removed_function_is_not_started_by_the_next_run(tmp_path: Path) -> No
     state = State(tmp_path)
     state.create()
     choices = Choices.read({"LEADLINE_FREE_PORTS": "1"})
-    Deployments(state.folder(DEPLOYMENTS)).save("get-user", Record(None, "2026-01-31T12:00:00Z"))
+    Deployments(state.folder(DEPLOYMENTS)).save(
+        "get-user", Record(deployment=None, created_at="2026-01-31T12:00:00Z")
+    )
     phases = {program.name: program.phase for program in plan(state, choices).programs}
     assert phases["get-user"] is StartPhase.REMOVED
     assert phases["list-users"] is StartPhase.FUNCTIONS
@@ -54,6 +56,6 @@ def test_the_command_line_gets_the_field_map_and_the_receivers_of_the_run(
     state.create()
     system = plan(state, Choices.read({"LEADLINE_FREE_PORTS": "1"}))
     connections = system.connections()
-    assert Path(connections["LEADLINE_MAPPING"]).is_file(), "from any folder"
-    assert Path(connections["LEADLINE_MAPPING"]).is_absolute()
+    assert Path(connections["LEADLINE_MAPPING"]).is_file()
+    assert Path(connections["LEADLINE_MAPPING"]).is_absolute(), "it is used from any folder"
     assert connections["RESULT_ENDPOINTS_FILE"] == "/etc/result-endpoints"

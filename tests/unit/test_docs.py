@@ -90,6 +90,7 @@ def test_both_readmes_have_the_same_tables_and_lists() -> None:
 
 
 def test_both_readmes_have_the_same_figures() -> None:
+    # Russian writes 1 234,5 for 1,234.5.
     russian = re.sub(r"(?<=\d),(?=\d)", ".", re.sub(r"(?<=\d)\s(?=\d{3}\b)", "", RUSSIAN))
     assert figures(re.sub(r"(?<=\d),(?=\d{3}\b)", "", ENGLISH)) == figures(russian)
 
@@ -120,7 +121,7 @@ def figures(text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
-    if page.name == "CHANGELOG.md":  # of earlier versions, too
+    if page.name == "CHANGELOG.md":  # it names modules of earlier versions, too
         return
     modules = {
         span.rpartition("/")[2] for span in re.findall(r"`([\w./-]+\.(?:py|lua))`", text_of(page))

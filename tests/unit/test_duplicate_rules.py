@@ -33,7 +33,8 @@ def set_duplicates(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 
 
 def leased_entry(search: Search | None = None, *, at_ms: int = NOW_MS, **extra: object) -> Entry:
-    return replace(entry(pending()), fence=str(at_ms * 1000), search=search, **extra)  # type: ignore[arg-type]
+    fence = str(at_ms * 1000)  # a fencing token is the time of the lease in microseconds
+    return replace(entry(pending()), fence=fence, search=search, **extra)  # type: ignore[arg-type]
 
 
 def plan_of(leased: Entry) -> Plan:
@@ -41,7 +42,8 @@ def plan_of(leased: Entry) -> Plan:
 
 
 def finished_search(**extra: object) -> Search:
-    return replace(Search(NOW_MS, (8, 9)), **extra)  # type: ignore[arg-type]
+    """A search that found two leads, which were not read yet."""
+    return replace(Search(NOW_MS, lead_ids=(8, 9)), **extra)  # type: ignore[arg-type]
 
 
 def test_a_create_is_preceded_by_a_search_and_a_read() -> None:
@@ -56,7 +58,7 @@ def test_the_result_of_a_duplicate_search_expires() -> None:
     assert plan_of(leased_entry(replace(old, at_ms=old.at_ms - 1))) == Find()
 
 
-def test_duplicates_are_searched_only_if_the_setting_asks_for_it(
+def test_no_duplicates_are_searched_if_an_operator_or_the_setting_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert isinstance(plan_of(leased_entry(creates_anyway=True)), Write)
@@ -76,22 +78,28 @@ def test_a_lead_without_an_origin_is_read_again_before_it_is_written_late() -> N
     assert plan_of(replace(linked, fence=str((NOW_MS + FRESH_MS + 1) * 1000))) == Lookup()
 
 
-def test_an_answer_that_may_lack_ids_is_requested_alone() -> None:
+def test_a_search_whose_answer_may_lack_ids_is_repeated_alone() -> None:
     full = Found(tuple(range(20)), is_complete=False)
-    shared = rules.settle_found(leased_entry(), full, None, NOW_MS)
+    shared = rules.settle_found(leased_entry(), full, found_contacts=None, now_ms=NOW_MS)
     assert shared.fields == {"alone": 1}
-    alone = rules.settle_found(leased_entry(needs_own_request=True), full, None, NOW_MS)
+    alone = rules.settle_found(
+        leased_entry(needs_own_request=True), full, found_contacts=None, now_ms=NOW_MS
+    )
     assert Search.loads(bytes(alone.fields["search"])).lead_ids == full.ids  # type: ignore[arg-type]
 
 
 def test_a_search_that_finds_nothing_needs_no_read() -> None:
-    settled = rules.settle_found(leased_entry(), Found((), is_complete=True), None, NOW_MS)
+    settled = rules.settle_found(
+        leased_entry(), Found((), is_complete=True), found_contacts=None, now_ms=NOW_MS
+    )
     assert Search.loads(bytes(settled.fields["search"])).is_read  # type: ignore[arg-type]
-    assert settled.delay_ms == AHEAD_MS, "what was found is valid for a moment"
+    assert settled.delay_ms == AHEAD_MS, "before all that wait: the result expires soon"
 
 
 def test_the_one_open_lead_is_linked() -> None:
-    settled = rules.settle_read(leased_entry(finished_search()), [BY_HAND], [], NOW_MS)
+    settled = rules.settle_read(
+        leased_entry(finished_search()), [BY_HAND], contacts_read=[], now_ms=NOW_MS
+    )
     assert settled.fields["lacks_origin"] == 1
     assert settled.fields["linked_at"] == NOW_MS
     assert b'"lead_id":8' in settled.fields["agreed"]  # type: ignore[operator]
@@ -109,9 +117,13 @@ def test_the_one_open_lead_is_linked() -> None:
     ids=str,
 )
 def test_closed_owned_and_other_leads_do_not_count(other: FoundLead) -> None:
-    settled = rules.settle_read(leased_entry(finished_search()), [BY_HAND, other], [], NOW_MS)
+    settled = rules.settle_read(
+        leased_entry(finished_search()), [BY_HAND, other], contacts_read=[], now_ms=NOW_MS
+    )
     assert settled.fields["lacks_origin"] == 1
-    unlinked = rules.settle_read(leased_entry(finished_search()), [other], [], NOW_MS)
+    unlinked = rules.settle_read(
+        leased_entry(finished_search()), [other], contacts_read=[], now_ms=NOW_MS
+    )
     assert Search.loads(bytes(unlinked.fields["search"])).is_read  # type: ignore[arg-type]
 
 
@@ -121,7 +133,9 @@ def outcome(event: PendingEvent) -> str | None:
 
 def test_several_leads_hold_the_user_and_name_them() -> None:
     double = [BY_HAND, replace(BY_HAND, lead_id=9)]
-    settled = rules.settle_read(leased_entry(finished_search()), double, [], NOW_MS)
+    settled = rules.settle_read(
+        leased_entry(finished_search()), double, contacts_read=[], now_ms=NOW_MS
+    )
     (event,) = settled.events
     assert outcome(event) == "held"
     assert event.outcome is not None
@@ -135,7 +149,9 @@ def test_the_setting_link_does_not_hold_a_user_with_several_leads(
 ) -> None:
     set_duplicates(monkeypatch, "link")
     double = [BY_HAND, replace(BY_HAND, lead_id=9)]
-    settled = rules.settle_read(leased_entry(finished_search()), double, [], NOW_MS)
+    settled = rules.settle_read(
+        leased_entry(finished_search()), double, contacts_read=[], now_ms=NOW_MS
+    )
     assert settled.events == ()
     assert Search.loads(bytes(settled.fields["search"])).is_read  # type: ignore[arg-type]
 
@@ -167,7 +183,7 @@ def test_a_lead_that_another_user_takes_is_left_out() -> None:
     settled = rules.settle_taken(linked)
     search = Search.loads(bytes(settled.fields["search"]))  # type: ignore[arg-type]
     assert (search.taken, settled.fields["agreed"], settled.events) == ((8,), "", ())
-    unlinked = rules.settle_read(leased_entry(search), [BY_HAND], [], NOW_MS)
+    unlinked = rules.settle_read(leased_entry(search), [BY_HAND], contacts_read=[], now_ms=NOW_MS)
     assert Search.loads(bytes(unlinked.fields["search"])).is_read  # type: ignore[arg-type]
 
 

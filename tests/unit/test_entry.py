@@ -16,7 +16,7 @@ STORED = {b"fence": b"17"}
 
 
 def test_an_event_is_read_as_it_was_stored() -> None:
-    outcome = Outcome("failed", 3, lead_id=5, reason="no", is_transient=True, fence="17")
+    outcome = Outcome("failed", attempts=3, lead_id=5, reason="no", is_transient=True, fence="17")
     attempts = AttemptLog(received_ms=5, tries=(Attempt(6, "no answer"), Attempt(7, None)))
     for event in (pending(), pending(4, attempts=2, outcome=outcome, journey=attempts, history=8)):
         assert PendingEvent.loads(event.stored()) == event
@@ -29,7 +29,9 @@ def test_an_events_position_precedes_its_stored_text() -> None:
 
 
 def test_an_outcome_is_stored_by_the_names_that_other_releases_read() -> None:
-    event = pending(outcome=Outcome("failed", 3, reason="no", is_transient=True, fence="17"))
+    event = pending(
+        outcome=Outcome("failed", attempts=3, reason="no", is_transient=True, fence="17")
+    )
     assert orjson.loads(event.dumps())["answered"] == {
         "outcome": "failed",
         "attempts": 3,
@@ -51,7 +53,7 @@ def test_an_attempt_counts_with_the_reply_that_it_led_to() -> None:
     event = pending(attempts=1)
     assert event.attempts_made == 1
     assert event.after_attempt() == pending(attempts=2)
-    assert replace(event, outcome=Outcome("synced", 2)).attempts_made == 2
+    assert replace(event, outcome=Outcome("synced", attempts=2)).attempts_made == 2
 
 
 def test_a_user_that_was_never_called_for_is_read_with_nothing_known() -> None:
@@ -98,7 +100,7 @@ def test_every_field_of_an_entry_is_read() -> None:
         state=DesiredState("Ann", "+7", None),
         desired_seq=1,
         desired_stage_seq=2,
-        last_applied=LastApplied(55, "Bob", "+8", 9),
+        last_applied=LastApplied(55, "Bob", "+8", phone_row=9),
         applied_seq=3,
         applied_stage_seq=4,
         claimed_lead_id=5,
@@ -160,14 +162,13 @@ def test_only_the_events_that_had_an_attempt_record_it_with_its_error() -> None:
     tried, fresh, done = (
         pending(3, attempts=1),
         pending(2),
-        pending(1, outcome=Outcome("failed", 1)),
+        pending(1, outcome=Outcome("failed", attempts=1)),
     )
     leased = entry(replace(tried, attempts=0), fresh, done)
-    answered_event = replace(fresh, outcome=Outcome("failed", 1, reason="no"))
+    answered_event = replace(fresh, outcome=Outcome("failed", attempts=1, reason="no"))
     for after, errors in ((fresh, []), (answered_event, [None])):
-        recorded = Settlement(leased, {"hint": 1}, (tried, after, done), 2000).with_attempt(
-            9, "no answer"
-        )
+        settlement = Settlement(leased, {"hint": 1}, (tried, after, done), delay_ms=2000)
+        recorded = settlement.with_attempt(9, "no answer")
         assert recorded.events[0].journey.tries == (Attempt(9, "no answer"),)
         assert recorded.events[1].journey.tries == tuple(Attempt(9, error) for error in errors)
         assert recorded.events[2] == done
@@ -176,7 +177,7 @@ def test_only_the_events_that_had_an_attempt_record_it_with_its_error() -> None:
 
 def test_an_attempt_that_led_to_a_success_has_no_error() -> None:
     leased = entry(pending())
-    answered_event = pending(outcome=Outcome("synced", 1, 55))
+    answered_event = pending(outcome=Outcome("synced", attempts=1, lead_id=55))
     recorded = Settlement(leased, {}, (answered_event,)).with_attempt(9)
     assert recorded.events[0].journey.tries == (Attempt(9, None),)
 

@@ -60,7 +60,7 @@ def test_the_folder_of_field_maps_is_mounted_where_docker_compose_mounts_it() ->
 
 @pytest.mark.parametrize("name", ["", "no such file"])
 def test_without_a_file_nothing_changes(name: str, tmp_path: Path) -> None:
-    environment = {"LEADLINE_ENV_FILE": name and str(tmp_path / name)}
+    environment = {"LEADLINE_ENV_FILE": str(tmp_path / name) if name else ""}
     before = dict(environment)
     assert env_file.load(environment) is None
     assert environment == before

@@ -27,7 +27,7 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def received_message(body: bytes = b"{}", **properties: Any) -> ReceivedMessage:
-    return ReceivedMessage(Mock(), 1, "q", pika.BasicProperties(**properties), body, 1)
+    return ReceivedMessage(Mock(), 1, "q", pika.BasicProperties(**properties), body, attempt=1)
 
 
 def receive_by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:

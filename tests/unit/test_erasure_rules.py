@@ -22,8 +22,10 @@ from leadline.workqueue.entries.pending_event import PendingEvent
 from leadline.workqueue.entries.settlement import Settlement
 from tests.unit.entries import entry, found_lead, pending
 
+#: In milliseconds.
 NOW = 1_000_000
-GONE = DesiredState(ERASED_NAME, "", None)
+#: The desired state of an erased user.
+ERASED = DesiredState(ERASED_NAME, "", None)
 PERSON = ("Ann Lee", "Somebody", "+7700")
 
 Fate = Literal["answer", "answer lost", "request lost", "gone"]
@@ -45,15 +47,15 @@ class Portal:
             del self.leads[lead_id]
         elif fate != "request lost":
             name = command.params["fields"]["title"]
-            rows = {int(row) for row in command.params["fields"].get("fm", {})}
+            rows = {int(row_id) for row_id in command.params["fields"].get("fm", {})}
             before = self.leads[lead_id]
-            phones = tuple(phone for phone in before.phones if phone[1] not in rows)
+            phones = tuple((number, row) for number, row in before.phones if row not in rows)
             self.leads[lead_id] = replace(before, title=name, name=name, phones=phones)
         return fate
 
 
 def erased_entry(*events: PendingEvent, **extra: object) -> Entry:
-    extra = {"state": GONE, "erased": "1", "lookup_requested_seq": events[0].seq, **extra}
+    extra = {"state": ERASED, "erased": "1", "lookup_requested_seq": events[0].seq, **extra}
     return entry(*events, **extra)
 
 
@@ -144,7 +146,7 @@ FATES = st.lists(
 
 @pytest.mark.parametrize("mode", ["blank", "delete"])
 def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    """Tried with any leads, and with either of two calls lost."""
+    """Tried with any leads, and with up to two writes whose call or lead is lost."""
     set_mode(monkeypatch, mode)
 
     @given(LEADS, FATES)
@@ -181,10 +183,9 @@ def test_names_that_the_crm_restores_end_as_a_failure(monkeypatch: pytest.Monkey
     assert (outcome.status, outcome.is_transient) == ("failed", True)
     assert outcome.attempts == 3
     assert outcome.reason == rules.STILL_THERE
-    assert [settlement.delay_ms for settlement in settlements if settlement.delay_ms > 1] == [
-        2000,
-        4000,
-    ]
+    # A millisecond or less lies between the steps of one attempt.
+    retry_delays_ms = [delay for step_ in settlements if (delay := step_.delay_ms) > 1]
+    assert retry_delays_ms == [2000, 4000]
 
 
 def test_without_an_answer_an_erasure_fails_after_three_attempts(

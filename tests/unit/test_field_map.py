@@ -14,6 +14,7 @@ from tests.unit.conftest import Configure
 
 
 def mistake(text: str) -> str:
+    """What is wrong with this file, as its reader says."""
     with pytest.raises(BadConfiguration) as caught:
         file.parse(text)
     return str(caught.value)
@@ -129,6 +130,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def change_file(path: Path, text: str) -> None:
     """Write the file, and let the process look at it."""
     path.write_text(text, encoding="utf-8")
+    # A change within the clock's resolution would not be seen.
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000))
     map_file = current._map_file()  # noqa: SLF001 - instead of waiting
     assert map_file is not None

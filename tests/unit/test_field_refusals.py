@@ -23,8 +23,9 @@ from tests.unit.entries import entry, known_entry, pending
 VALUES = {"city": "Almaty", "source": "call", "email": "ann@example.com"}
 STATE = DesiredState("Ann Lee", "+77001112233", "NEW", VALUES)
 TITLES = {"UF_CRM_CITY": "City", "SOURCE_ID": "Источник", "EMAIL": "E-mail", "OPENED": "Open"}
+#: In milliseconds.
 NOW = 1_000_000
-CHECK = FieldCheck(0, "", (), TITLES)
+CHECK = FieldCheck(checked_at=0, digest="", titles=TITLES)
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +67,10 @@ def test_the_named_field_is_left_out_at_once_and_costs_no_attempt(text: str, tar
     decided = plan(leased_after(leased, settlement))
     assert isinstance(decided, Write)
     sent = str(decided.command.params["fields"])
-    value = {"UF_CRM_CITY": "Almaty", "SOURCE_ID": "CALL", "EMAIL:WORK": "ann@", "OPENED": "opened"}
-    assert [key for key in value if value[key] not in sent] == [target]
+    texts = {"UF_CRM_CITY": "Almaty", "SOURCE_ID": "CALL", "EMAIL:WORK": "ann@", "OPENED": "opened"}
+    assert [field for field, text_of_field in texts.items() if text_of_field not in sent] == [
+        target
+    ]
 
 
 @pytest.mark.parametrize("is_outdated", [True, False])
@@ -76,7 +79,7 @@ def test_an_unexplained_refusal_is_tried_again_until_the_new_map_is_compared(
 ) -> None:
     """The error may name a field by a title that is not known yet."""
     leased = entry(pending(), state=STATE)
-    check = FieldCheck(0, "", (), TITLES, is_outdated=is_outdated)
+    check = replace(CHECK, is_outdated=is_outdated)
     error = Rejected('Invalid value of field "Town"')
     settlement = interpret.settle(Step(leased, plan(leased), ("u7",)), {"u7": error}, NOW, check)
     (event,) = settlement.events
@@ -87,7 +90,8 @@ def test_an_unexplained_refusal_is_tried_again_until_the_new_map_is_compared(
 def test_a_field_that_did_not_fit_is_the_likely_cause_of_an_error_that_names_none() -> None:
     leased = entry(pending(), state=STATE)
     decided = plan(leased)
-    check = FieldCheck(0, "", (Misfit("city", "UF_CRM_CITY", "the portal has no such field"),))
+    misfit = Misfit("city", "UF_CRM_CITY", "the portal has no such field")
+    check = FieldCheck(checked_at=0, digest="", misfits=(misfit,))
     error = Rejected("Bad request")
     settlement = interpret.settle(Step(leased, decided, ("u7",)), {"u7": error}, NOW, check)
     assert settlement.refused_fields == ("UF_CRM_CITY",)
@@ -123,7 +127,7 @@ def test_a_second_field_is_left_out_as_well() -> None:
         LeadGone("City not found"),
     ],
 )
-def test_any_other_error_counts_as_before(error: BitrixError) -> None:
+def test_any_other_error_leaves_no_further_field_out(error: BitrixError) -> None:
     leased = entry(pending(), state=replace(STATE, refused=frozenset({"OPENED"})))
     settlement = settle_refusal(leased, error)
     assert settlement.error is error

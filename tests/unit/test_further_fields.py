@@ -72,8 +72,8 @@ def having(**values: Any) -> DesiredState:
 
 
 def last_applied_with(**changed: str | None) -> LastApplied:
-    further = AppliedFields({**APPLIED, **changed}, {"EMAIL:WORK": 12})
-    return LastApplied(55, "Ann", "+77001112233", 9, further)
+    further = AppliedFields({**APPLIED, **changed}, rows={"EMAIL:WORK": 12})
+    return LastApplied(55, "Ann", "+77001112233", phone_row=9, further=further)
 
 
 def update_fields(last_applied: LastApplied, state: DesiredState) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def test_only_what_differs_is_written() -> None:
 
 def test_a_phone_and_an_email_are_written_together() -> None:
     state = DesiredState("Ann", "+77009998877", "NEW", {"email": "b@example.com"})
-    last = LastApplied(55, "Ann", None, None, AppliedFields({"EMAIL:WORK": None}))
+    last = LastApplied(55, "Ann", further=AppliedFields({"EMAIL:WORK": None}))
     assert update_fields(last, state) == {
         "fm": {
             "n0": {"typeId": "PHONE", "valueType": "WORK", "value": "+77009998877"},
@@ -149,7 +149,7 @@ def test_a_field_that_was_never_set_leaves_the_leads_value() -> None:
 
 
 def test_fields_not_known_to_be_applied_are_written() -> None:
-    last = LastApplied(55, "Ann", "+77001112233", 9)
+    last = LastApplied(55, "Ann", "+77001112233", phone_row=9)
     assert update_fields(last, having(city="Almaty", source="site")) == {
         "UF_CRM_CITY": "Almaty",
         "sourceId": "WEB",
@@ -157,18 +157,21 @@ def test_fields_not_known_to_be_applied_are_written() -> None:
 
 
 def test_a_lead_is_looked_up_before_an_email_in_an_unknown_row_changes() -> None:
-    last = LastApplied(55, "Ann", "+77001112233", 9)
+    last = LastApplied(55, "Ann", "+77001112233", phone_row=9)
     assert needs_lookup(last.further, having(email="ann@example.com"))
     assert needs_lookup(last.further, having(email=None))
     assert not needs_lookup(last.further, having(city="Almaty"))
     assert not needs_lookup(last_applied_with().further, having(email="b@example.com"))
-    assert "fm" not in update_fields(
-        last, having(email="b@example.com")
-    )  # a row of unknown id stays
-    without_row = LastApplied(55, "Ann", "+77001112233", 9, AppliedFields({"EMAIL:WORK": "a@b.cc"}))
+    # A row of unknown id stays.
+    assert "fm" not in update_fields(last, having(email="b@example.com"))
+    without_row = LastApplied(
+        55, "Ann", "+77001112233", phone_row=9, further=AppliedFields({"EMAIL:WORK": "a@b.cc"})
+    )
     assert needs_lookup(without_row.further, having(email="b@example.com"))
     assert not needs_lookup(without_row.further, having(email="a@b.cc"))
-    empty = LastApplied(55, "Ann", "+77001112233", 9, AppliedFields({"EMAIL:WORK": None}))
+    empty = LastApplied(
+        55, "Ann", "+77001112233", phone_row=9, further=AppliedFields({"EMAIL:WORK": None})
+    )
     assert not needs_lookup(empty.further, having(email="b@example.com"))
 
 
@@ -246,7 +249,7 @@ def test_a_lead_without_emails_has_none(rows: object) -> None:
 def test_a_value_that_could_not_be_written_or_cleared_stays_open() -> None:
     dropped = AppliedFields({"SOURCE_ID": "CALL"})
     assert open_fields(dropped, having(city="Almaty", source="call")) == ["city"]
-    assert open_fields(dropped, having(city=None, source=None)) == []  # its values are gone
+    assert open_fields(dropped, having(city=None, source=None)) == []  # the user has no values
     refused = replace(having(city=None), refused=frozenset({"UF_CRM_CITY"}))
     assert open_fields(dropped, refused) == ["city"]
     assert open_fields(dropped, having(source="call")) == []
@@ -309,7 +312,7 @@ def test_an_update_replaces_the_email_that_equals_the_users_or_the_last_applied_
         {"ID": "14", "VALUE": "y@b.cc", "VALUE_TYPE": "WORK"},
     ]
     lead = found_lead(EMAIL=rows)
-    before = LastApplied(55, None, None, None, AppliedFields({}, {"EMAIL:WORK": 14}))
+    before = LastApplied(55, further=AppliedFields(rows={"EMAIL:WORK": 14}))
 
     def row_of(email: str, previous: LastApplied | None = None) -> int:
         return lead.last_applied(having(email=email), previous).further.rows["EMAIL:WORK"]
@@ -377,14 +380,16 @@ def test_refused_fields_are_left_out_of_the_write() -> None:
 
 
 def test_an_erased_lead_keeps_none_of_the_further_fields() -> None:
-    fields = leads.blank(55, "Erased", [9], [("EMAIL", 12)]).params["fields"]
+    fields = leads.blank(55, "Erased", phone_rows=[9], other_rows=[("EMAIL", 12)]).params["fields"]
     assert fields["UF_CRM_CITY"] == fields["comments"] == fields["birthdate"] == ""
     assert fields["fm"]["12"]["value"] == fields["fm"]["9"]["value"] == ""
 
 
 def test_a_lead_of_neutral_values_holds_no_personal_data() -> None:
     rows = [("EMAIL", 12), ("EMAIL", 13), ("PHONE", 9)]
-    fields = leads.blank(55, "Erased", [9, 10], rows, is_neutral=True).params["fields"]
+    fields = leads.blank(55, "Erased", phone_rows=[9, 10], other_rows=rows, is_neutral=True).params[
+        "fields"
+    ]
     assert {row: written["value"] for row, written in fields["fm"].items()} == {
         "9": "+00055",
         "10": "",
@@ -400,13 +405,13 @@ def test_a_lead_of_neutral_values_holds_no_personal_data() -> None:
     assert not is_blank(neutral.further, 56), "another lead's neutral values are not expected"
 
 
-@pytest.mark.parametrize("fills", ["required = true", 'default = "unknown"'])
+@pytest.mark.parametrize("line", ["required = true", 'default = "unknown"'])
 def test_an_erased_lead_keeps_no_value_where_the_portal_may_require_one(
-    configure: Configure, tmp_path: Path, fills: str
+    configure: Configure, tmp_path: Path, line: str
 ) -> None:
-    required = maps.EXAMPLE.replace('"UF_CRM_CITY"', f'"UF_CRM_CITY"\n{fills}')
+    required = maps.EXAMPLE.replace('"UF_CRM_CITY"', f'"UF_CRM_CITY"\n{line}')
     maps.use(configure, tmp_path, required.replace('"BIRTHDATE"', '"BIRTHDATE"\nrequired = true'))
-    fields = leads.blank(55, "Erased", []).params["fields"]
+    fields = leads.blank(55, "Erased", phone_rows=[]).params["fields"]
     assert (fields["UF_CRM_CITY"], fields["birthdate"]) == ("Erased", "1900-01-01")
     assert fields["comments"] == ""
     rest = {"EMAIL": [], "COMMENTS": ""}
@@ -427,7 +432,7 @@ def test_what_was_applied_is_stored_and_read() -> None:
 
 def test_without_a_map_nothing_more_is_stored(configure: Configure, tmp_path: Path) -> None:
     maps.use(configure, tmp_path, "")
-    bare = LastApplied(55, "Ann", "+77001112233", 9)
+    bare = LastApplied(55, "Ann", "+77001112233", phone_row=9)
     assert stored_lead.dump_last_applied(bare, bare).keys() == {"agreed"}
     assert stored_lead.dump_last_applied(bare, last_applied_with())["agreed_fields"] == ""
 

@@ -32,8 +32,8 @@ class Program:
     ) -> subprocess.CompletedProcess[str]:
         """The result of this code, or of another module."""
         (self._folder / "program.py").write_text(code, encoding="utf-8")
-        texts = [self._folder / name for name in ("stdout", "stderr")]
-        with texts[0].open("wb") as out, texts[1].open("wb") as err:
+        outputs = [self._folder / name for name in ("stdout", "stderr")]
+        with outputs[0].open("wb") as out, outputs[1].open("wb") as err:
             fork = self._forks.start(
                 module,
                 env={**os.environ, **settings},
@@ -41,9 +41,9 @@ class Program:
                 stdout=out.fileno(),
                 stderr=err.fileno(),
             )
-            code_of_exit = fork.wait(60)
-        stdout, stderr = (text.read_text(encoding="utf-8") for text in texts)
-        return subprocess.CompletedProcess((module,), code_of_exit, stdout, stderr)
+            exit_code = fork.wait(60)
+        stdout, stderr = (output.read_text(encoding="utf-8") for output in outputs)
+        return subprocess.CompletedProcess((module,), exit_code, stdout, stderr)
 
     def output(self, code: str, **settings: str) -> str:
         """What this code prints after `BEGIN`."""
@@ -178,10 +178,11 @@ def test_a_secret_from_a_file_is_redacted_even_after_it_was_replaced(
     program: Program, tmp_path: Path
 ) -> None:
     replaced = """
+import os
 from pathlib import Path
 from leadline.runtime import secrets
 for code in ("firstc0de", "secondc0de"):
-    Path(secrets.os.environ["LEADLINE_SECRETS_DIR"], "bitrix-webhook-url").write_text(
+    Path(os.environ["LEADLINE_SECRETS_DIR"], "bitrix-webhook-url").write_text(
         f"https://portal.example/rest/1/{code}/"
     )
     secrets.get("bitrix-webhook-url")

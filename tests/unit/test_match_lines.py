@@ -27,7 +27,7 @@ def line(
     by_id: FoundLead | None = None,
     free: tuple[FoundLead, ...] = (),
 ) -> Line | None:
-    return line_for(user, by_origin, by_id, free, "leadline")
+    return line_for(user, by_origin, by_id, candidates=free, originator="leadline")
 
 
 def test_a_user_whose_lead_equals_it_has_no_line() -> None:
@@ -37,7 +37,9 @@ def test_a_user_whose_lead_equals_it_has_no_line() -> None:
 
 def test_a_user_whose_lead_differs_is_updated_field_by_field() -> None:
     renamed = line(replace(USER, full_name="Bob"), found_lead())
-    assert renamed == Line("update", 7, 3, 55, (55,), changes={"full_name": ["Ann Lee", "Bob"]})
+    assert renamed == Line(
+        "update", 7, 3, lead_id=55, lead_ids=(55,), changes={"full_name": ["Ann Lee", "Bob"]}
+    )
     unlinked = line(replace(USER, lead_id=None), found_lead())
     assert unlinked is not None
     assert unlinked.changes == {"bitrix_lead_id": [55, None]}

@@ -31,7 +31,7 @@ RETRY, FINAL = (Verdict(is_served=False, is_final=final, reason="r") for final i
 def test_a_copy_keeps_all_properties_except_those_that_the_broker_acts_upon(
     verdict: Verdict,
 ) -> None:
-    message = ReceivedMessage(Mock(), 1, "bitrix_queue", SENT, b"{}", 1)
+    message = ReceivedMessage(Mock(), 1, "bitrix_queue", SENT, b"{}", attempt=1)
     copy = message.copy(verdict).properties()
     assert (copy.message_id, copy.correlation_id) == ("m-1", "call")
     assert copy.user_id is None, "RabbitMQ refuses a message with another user id"

@@ -116,4 +116,5 @@ def test_metrics_are_not_served_through_a_gateway() -> None:
     assert ask(app, PATH_INFO="/metrics")[0] == "200"
     forwarded = ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="192.0.2.1")
     assert forwarded == ("404", b"the function")
+    # Even an empty header shows that a gateway forwarded the request.
     assert ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="")[0] == "404"

@@ -18,7 +18,7 @@ from leadline.settings import settings
 
 
 def received_message(body: bytes) -> ReceivedMessage:
-    return ReceivedMessage(Mock(), 1, "bitrix_queue", pika.BasicProperties(), body, 1)
+    return ReceivedMessage(Mock(), 1, "bitrix_queue", pika.BasicProperties(), body, attempt=1)
 
 
 def test_a_message_over_the_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_a_message_over_the_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch)
         parsed.append(len(message.body))
 
     monkeypatch.setattr(envelope, "cloud_event", record_length)
-    client = FunctionClient("bitrix_queue", "http://127.0.0.1:1/", 1)
+    client = FunctionClient("bitrix_queue", "http://127.0.0.1:1/", connections=1)
     messages = [received_message(b" " * (limit + 1)), received_message(b" " * limit)]
     assert client.deliver_batch(messages) == messages
     assert parsed == [limit]
@@ -65,7 +65,7 @@ def endless() -> Iterator[str]:
 def test_a_delivery_ends_even_if_the_answer_is_endless(endless: str) -> None:
     """One compromised function must not stop the messages of all others."""
     answered: Future[Verdict] = Future()
-    client = FunctionClient("bitrix_queue", endless, 1)
+    client = FunctionClient("bitrix_queue", endless, connections=1)
 
     def deliver() -> None:
         answered.set_result(client.deliver(received_message(b"{}")))

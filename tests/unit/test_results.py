@@ -133,9 +133,9 @@ def sign(now_s: int) -> tuple[dict[str, str], bytes]:
 
 
 def test_the_pages_python_verifies_a_request() -> None:
-    scope: dict[str, Any] = {}
-    exec(snippet("python"), scope)  # noqa: S102 - our own page
-    is_ours = scope["is_ours"]
+    names: dict[str, Any] = {}
+    exec(snippet("python"), names)  # noqa: S102 - our own page
+    is_ours = names["is_ours"]
     headers, body = sign(int(time.time()))
     assert is_ours(KEY, headers, body)
     assert not is_ours(KEY, headers, body.replace(b"42", b"43"))

@@ -9,7 +9,7 @@ def test_a_local_run_rejects_an_invalid_webhook_and_does_not_quote_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*_: object) -> int:
-        raise AssertionError
+        raise AssertionError("the run begins all the same")
 
     monkeypatch.setattr(runner, "run", run)
     monkeypatch.setattr("sys.argv", ["runner"])

@@ -11,7 +11,7 @@ from local.runner.processes.supervision import Status, Statuses
 
 
 def statuses(*answers: list[Status]) -> tuple[Statuses, list[int]]:
-    """A source of these answers, of which the last repeats, and a list of its calls."""
+    """A source of these answers (the last repeats), and how often it was called, in a list."""
     asked = [0]
 
     def ask() -> list[Status]:
@@ -57,5 +57,5 @@ def test_a_change_made_by_another_process_is_seen_after_the_interval(
 ) -> None:
     found, _ = statuses([Status("edge", "STOPPED", 0)], [RUNS])
     assert found.current() == [Status("edge", "STOPPED", 0)]
-    monkeypatch.setattr(supervision, "_ASK_EVERY_S", -1)
+    monkeypatch.setattr(supervision, "_ASK_EVERY_S", -1)  # as once it is over
     assert found.current() == [RUNS]

@@ -77,7 +77,7 @@ def test_a_secret_that_the_processes_user_may_not_read_is_an_error_of_its_own(fo
     folder.chmod(0)
     try:
         if user_id == 0:
-            os.seteuid(10001)
+            os.seteuid(10001)  # as in the images
         with pytest.raises(BadConfiguration, match=r"user \d+ may not read .*amqp-url"):
             secrets.get("amqp-url")
     finally:

@@ -42,7 +42,8 @@ def test_an_error_is_not_cached() -> None:
 
 
 def test_a_slow_value_delays_no_caller_that_can_have_the_last_one() -> None:
-    figures, may_answer = itertools.count(1), threading.Event()
+    figures = itertools.count(1)
+    may_answer = threading.Event()
 
     def ask() -> int:
         number = next(figures)
@@ -58,7 +59,8 @@ def test_a_slow_value_delays_no_caller_that_can_have_the_last_one() -> None:
 
 
 def test_a_value_computed_before_an_action_is_not_served_after_it() -> None:
-    figures, is_asked, may_answer = itertools.count(1), threading.Event(), threading.Event()
+    figures = itertools.count(1)
+    is_asked, may_answer = threading.Event(), threading.Event()
 
     def ask() -> int:
         number = next(figures)

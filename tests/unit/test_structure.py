@@ -19,7 +19,7 @@ PACKAGES = ("leadline", "emulator", "local")
 MODULES_MAX = 15
 LINES_MAX = 280
 #: Modules on the longest chain of imports within `leadline.sync`.
-FLOORS_MAX = 6
+LAYERS_MAX = 6
 
 #: Seconds that a test waits at least for a condition.
 PATIENCE_S = 60
@@ -60,10 +60,10 @@ def test_imports_within_sync_form_few_layers() -> None:
         for name, imported in imports().items()
         if name.startswith("leadline.sync.")
     }
-    floors: dict[str, int] = {}
+    layers: dict[str, int] = {}
     for name in TopologicalSorter(sync).static_order():
-        floors[name] = 1 + max((floors[below] for below in sync[name]), default=0)
-    assert max(floors.values()) <= FLOORS_MAX, max(floors, key=lambda name: floors[name])
+        layers[name] = 1 + max((layers[below] for below in sync[name]), default=0)
+    assert max(layers.values()) <= LAYERS_MAX, max(layers, key=lambda name: layers[name])
 
 
 @pytest.mark.slow("imports every module")
@@ -86,11 +86,11 @@ def test_no_import_reads_settings_before_a_process_has_chosen_them() -> None:
 @pytest.mark.parametrize("folder", [*PACKAGES, "functions", "benchmarks", "tests"])
 def test_elements_are_named_by_what_they_are(folder: str) -> None:
     vague = [
-        f"{path.relative_to(ROOT)}:{name.lineno}"
+        f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in (ROOT / folder).rglob("*.py")
-        for name in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (isinstance(name, ast.Name) and name.id in VAGUE_NAMES)
-        or (isinstance(name, ast.arg) and name.arg in VAGUE_NAMES)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Name) and node.id in VAGUE_NAMES)
+        or (isinstance(node, ast.arg) and node.arg in VAGUE_NAMES)
     ]
     assert vague == []
 

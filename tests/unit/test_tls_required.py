@@ -23,6 +23,8 @@ PASSWORD = b"hunter2hunter2"
 ASK_FOR_PASSWORD = b"R" + struct.pack("!ii", 8, 3)
 #: Length of Postgres' SSLRequest in bytes, with which a client asks for TLS (same page).
 SSL_REQUEST_BYTES = 8
+#: The answer to it of a server without TLS.
+REFUSE_TLS = b"N"
 
 
 @dataclass
@@ -43,11 +45,11 @@ class ServerWithoutTls:
                 return
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(60)
-                for answer in (b"N", ASK_FOR_PASSWORD, b""):
+                for _ in range(3):  # a request for TLS, a login and its password
                     self.received += connection.recv(4096)
-                    connection.settimeout(0.5)
+                    connection.settimeout(0.5)  # a client that has given up sends nothing more
                     is_asked_for_tls = len(self.received) == SSL_REQUEST_BYTES
-                    connection.sendall(answer if is_asked_for_tls else ASK_FOR_PASSWORD)
+                    connection.sendall(REFUSE_TLS if is_asked_for_tls else ASK_FOR_PASSWORD)
             self.connections.release()
 
 

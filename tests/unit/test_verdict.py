@@ -158,10 +158,10 @@ def test_a_silence_dates_from_the_last_sign_of_life() -> None:
 
 def test_a_server_without_an_address_is_no_failure() -> None:
     """The portal's side alone needs no database, and the clients' side no Redis."""
-    alone = error("set DATABASE_URL", is_set=False)
-    assert codes(ledger=alone) == ["unknown_backlog"]
-    without_redis = {"work": alone, "portal": alone, "rate": alone, "budget": alone}
-    assert codes(**without_redis) == ["in_sync"]
+    without_address = error("set the server's URL", is_set=False)
+    assert codes(ledger=without_address) == ["unknown_backlog"]
+    of_redis = ("work", "portal", "rate", "budget")
+    assert codes(**dict.fromkeys(of_redis, without_address)) == ["in_sync"]
 
 
 def test_the_console_dates_a_failure_from_its_first_sight_but_not_a_healthy_state() -> None:

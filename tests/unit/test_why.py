@@ -39,6 +39,7 @@ def waiting(next_try_at: datetime | None = None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("sync", "steps", "paused", "expected"),
     [
+        # `paused`: why calls are paused, "" for no reason; None: they are not.
         ({"status": "synced"}, ALL, None, Why("allWell")),
         ({"status": "synced"}, ALL, "revoked", Why("allWell")),
         ({"status": "failed"}, ALL, "revoked", Why("whyPermanent")),

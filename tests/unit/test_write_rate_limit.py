@@ -34,7 +34,7 @@ def passes(limit: RateLimiter, caller: str = "me") -> bool:
 
 
 def test_a_burst_passes_and_then_the_rate(clock: Clock) -> None:
-    limit = RateLimiter(2, 5)
+    limit = RateLimiter(per_s=2, burst=5)
     assert [passes(limit) for _ in range(7)] == [True] * 5 + [False] * 2
     clock.now += 1
     assert [passes(limit) for _ in range(3)] == [True, True, False]
@@ -43,7 +43,7 @@ def test_a_burst_passes_and_then_the_rate(clock: Clock) -> None:
 
 
 def test_each_caller_has_its_own_rate_limit(clock: Clock) -> None:
-    limit = RateLimiter(1, 1)
+    limit = RateLimiter(per_s=1, burst=1)
     assert passes(limit, "a")
     assert not passes(limit, "a")
     assert passes(limit, "b")
@@ -76,7 +76,7 @@ def batch_passes(limit: RateLimiter, writes: int) -> bool:
 
 
 def test_a_batch_counts_each_of_its_writes(clock: Clock) -> None:
-    limit = RateLimiter(10, 100)
+    limit = RateLimiter(per_s=10, burst=100)
     assert batch_passes(limit, 60)
     assert not batch_passes(limit, 60)
     assert batch_passes(limit, 39)  # 40 tokens were left, and the refused request took one
@@ -89,7 +89,7 @@ def test_a_batch_counts_each_of_its_writes(clock: Clock) -> None:
 def test_a_batch_over_the_burst_needs_a_full_bucket_and_later_ones_pay_for_it(
     clock: Clock,
 ) -> None:
-    limit = RateLimiter(10, 100)
+    limit = RateLimiter(per_s=10, burst=100)
     assert passes(limit)
     assert not batch_passes(limit, 300)
     clock.now += 0.2
@@ -105,7 +105,7 @@ def test_over_time_batches_get_no_more_than_the_rate(sizes: list[int], burst: in
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(rate_limit, "time", clock)
-        limit = RateLimiter(100, burst)
+        limit = RateLimiter(per_s=100, burst=burst)
         written = 0
         for size in sizes:
             for _ in range(50):
@@ -125,5 +125,5 @@ def test_over_time_batches_get_no_more_than_the_rate(sizes: list[int], burst: in
 
 
 def test_without_a_rate_there_is_no_limit() -> None:
-    limit = RateLimiter(0, 1)
+    limit = RateLimiter(per_s=0, burst=1)
     assert all(passes(limit) for _ in range(1000))
