@@ -46,8 +46,11 @@ ENVIRONMENT = {
     "AMQP_URL": f"amqp://leadline:{MARK}@broker/",
     "OWNER": "leadline-canary",
 }
+#: The image of a function built from its build folder, as on a cluster, and not by compose.
 BY_FOLDER = "leadline-canary/get-user:by-folder"
+#: How many bytes of a layer are searched at a time.
 _CHUNK = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +129,7 @@ def test_a_file_of_an_unknown_kind_stops_the_build(checkout: Path) -> None:
 
 def test_a_secret_in_a_layer_would_be_found(tmp_path: Path) -> None:
     layer = tmp_path / "layer.tar"
+    # Across the border of two chunks.
     (tmp_path / "file").write_text("x" * (_CHUNK - 5) + MARK)
     with tarfile.open(layer, "w") as tar:
         tar.add(tmp_path / "file", "file")
@@ -150,8 +154,9 @@ def _secrets_in(saved: IO[bytes], secrets: set[str]) -> set[str]:
 
 
 def _found_in(blob: IO[bytes], secrets: set[str]) -> set[str]:
+    """The secrets in a blob, unpacked as a whole or read in chunks that overlap."""
     head = blob.read(_CHUNK)
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(_GZIP_MAGIC):
         content = gzip.decompress(head + blob.read())
         return {secret for secret in secrets if secret.encode() in content}
     longest = max(map(len, secrets))

@@ -30,7 +30,7 @@ def answer_s():
 
 print(min(answer_s() for _ in range(20)))
 """
-#: Prints the memory of the container in bytes, by cgroup v2 or v1.
+#: Prints the memory of the container in bytes, by cgroup v2 or v1: one of the files is missing.
 _USAGE = "cat /sys/fs/cgroup/memory.current /sys/fs/cgroup/memory/memory.usage_in_bytes 2>&-; true"
 
 
@@ -41,9 +41,10 @@ def probe(container: str, path: str, port: str = "8080") -> float:
 
 def is_ready(container: str, port: str = "8080") -> bool:
     try:
-        return probe(container, "/_/ready", port) > 0
+        probe(container, "/_/ready", port)
     except AssertionError:
         return False
+    return True
 
 
 def start(image: str, *words: str) -> str:

@@ -112,9 +112,9 @@ def test_the_brokers_page_is_served(compose: Compose) -> None:
     assert "RabbitMQ" in requests.get(page, timeout=60).text
 
 
-@pytest.mark.parametrize("kind", [OURS, SERVERS], ids=["ours", "a server"])
-def test_a_container_killed_at_random_recovers(compose: Compose, kind: tuple[str, ...]) -> None:
-    service = random.choice(kind)  # noqa: S311 - the failure names it
+@pytest.mark.parametrize("services", [OURS, SERVERS], ids=["ours", "a server"])
+def test_a_container_killed_at_random_recovers(compose: Compose, services: tuple[str, ...]) -> None:
+    service = random.choice(services)  # noqa: S311 - the failure names it
     victim = compose.containers(service)[0]
     kill_9(victim, compose.images()["worker"])
     user_id = create_with_retries(compose)

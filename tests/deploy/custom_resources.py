@@ -183,8 +183,8 @@ class Fallback(_Strict):
 class ScaledObjectSpec(_Strict):
     """The spec of a ScaledObject; never scales to zero, as the wake timer runs in a worker.
 
-    Without that, pollingInterval and cooldownPeriod have no effect, and KEDA's webhook warns of
-    them: https://github.com/kedacore/keda/blob/main/apis/keda/v1alpha1/scaledobject_webhook.go
+    Without scaling to zero, pollingInterval and cooldownPeriod have no effect, and KEDA's webhook
+    warns of them: https://github.com/kedacore/keda/blob/main/apis/keda/v1alpha1/scaledobject_webhook.go
     """
 
     target: ScaleTarget = Field(alias="scaleTargetRef")

@@ -13,6 +13,7 @@ Object = dict[str, Any]
 
 _LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _AUTOSCALING = "autoscaling.knative.dev/"
+#: Keys that the webhook accepts in a revision: Knative's own, a pod's, and those in its container.
 _REVISION = {"containerConcurrency", "timeoutSeconds"}
 _POD = {"serviceAccountName", "containers", "volumes", "imagePullSecrets", "enableServiceLinks"}
 _CONTAINER = {
@@ -30,8 +31,8 @@ _PROBE = {
 }
 _HANDLERS = {"httpGet", "tcpSocket", "exec", "grpc"}
 _VOLUMES = {"secret", "configMap", "projected", "emptyDir"}
-_ENVIRONMENT = {"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"}
-_PORTS = {8008, 8012, 8013, 8022, 9090, 9091}
+_RESERVED_VARIABLES = {"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"}
+_RESERVED_PORTS = {8008, 8012, 8013, 8022, 9090, 9091}
 _PORT_NAMES = {"", "http1", "h2c"}
 _CONCURRENCY_MAX = 1000
 _TIMEOUT_MAX_S = 600
@@ -84,20 +85,20 @@ def _of_container(container: Object) -> Iterator[str]:
     if security.get("capabilities", {}).get("add"):
         yield "capabilities.add"
     for variable in container.get("env", []):
-        if variable["name"] in _ENVIRONMENT:
+        if variable["name"] in _RESERVED_VARIABLES:
             yield f"{variable['name']} is reserved"
     ports = container.get("ports", [])
     if len(ports) > 1:
         yield "more than one port"
     for port in ports:
-        if port["containerPort"] in _PORTS or port.get("name", "") not in _PORT_NAMES:
+        if port["containerPort"] in _RESERVED_PORTS or port.get("name", "") not in _PORT_NAMES:
             yield "ports"
-    name = ports[0].get("name", "http") if ports else "http"
+    port_name = ports[0].get("name", "http") if ports else "http"
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-        yield from _of_probe(container.get(probe), name)
+        yield from _of_probe(container.get(probe), port_name)
 
 
-def _of_probe(probe: Object | None, port: str) -> Iterator[str]:
+def _of_probe(probe: Object | None, port_name: str) -> Iterator[str]:
     if probe is None:
         return
     yield from _unknown_keys("probe", probe, _PROBE | _HANDLERS)
@@ -105,7 +106,8 @@ def _of_probe(probe: Object | None, port: str) -> Iterator[str]:
     if len(handlers) != 1:
         yield "a probe has one handler"
     if any(
-        isinstance(handler.get("port"), str) and handler["port"] != port for handler in handlers
+        isinstance(handler.get("port"), str) and handler["port"] != port_name
+        for handler in handlers
     ):
         yield "a probe's port is not the container's"
 

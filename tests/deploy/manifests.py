@@ -82,7 +82,9 @@ class Container:
     """One of our containers, from any kind of manifest."""
 
     name: str
-    kind: str
+    #: Of the object that contains it: `SERVING` for a function on Knative.
+    api_version: str
+    #: The pod's spec, and in it the container's own part.
     pod: Document
     body: Document
 
@@ -100,7 +102,7 @@ class Container:
 
     @property
     def field_map(self) -> set[str]:
-        """The ConfigMaps next to the secrets, which may be missing."""
+        """The ConfigMap of the field map, next to the secrets; it may be missing in the cluster."""
         return {
             source["configMap"]["name"]
             for volume in self.pod.get("volumes", [])
@@ -117,13 +119,17 @@ class Container:
 @cache
 def functions() -> dict[str, Container]:
     """The functions as Knative runs them."""
-    return {container.name: container for container in _containers() if container.kind == SERVING}
+    return {
+        container.name: container for container in _containers() if container.api_version == SERVING
+    }
 
 
 @cache
 def workloads() -> dict[str, Container]:
     """The workloads besides the functions, as any cluster runs them: migrate, worker and so on."""
-    found = {container.name: container for container in _containers() if container.kind != SERVING}
+    found = {
+        container.name: container for container in _containers() if container.api_version != SERVING
+    }
     return {name.removeprefix("leadline-"): workload for name, workload in found.items()}
 
 
@@ -131,9 +137,13 @@ def _containers() -> Iterator[Container]:
     for path, document in resources():
         is_ours = path.is_relative_to(DEPLOY / "base") or document["apiVersion"] == SERVING
         if is_ours and "template" in document.get("spec", {}):
-            kind = document["apiVersion"]
             pod = document["spec"]["template"]["spec"]
-            yield Container(document["metadata"]["name"], kind, pod, pod["containers"][0])
+            yield Container(
+                name=document["metadata"]["name"],
+                api_version=document["apiVersion"],
+                pod=pod,
+                body=pod["containers"][0],
+            )
 
 
 def settings_env() -> dict[str, str]:

@@ -24,6 +24,8 @@ _SYSCTLS = {
     *("net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"),
 }
 _PROFILES = {"RuntimeDefault", "Localhost"}
+#: The handlers of probes and hooks that connect to a host.
+_CONNECTING = ("httpGet", "tcpSocket")
 _SELINUX_TYPES = {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 
 
@@ -72,12 +74,9 @@ def _of_container(container: Pod, security: Pod, inherited: Pod) -> Iterator[str
     if any("hostPort" in port and port["hostPort"] for port in container.get("ports", ())):
         yield "Host Ports"
     handlers = [*container.get("lifecycle", {}).values(), *_probes(container)]
-    if any(handler.get(kind, {}).get("host") for handler in handlers for kind in _DIALS):
+    if any(handler.get(kind, {}).get("host") for handler in handlers for kind in _CONNECTING):
         yield "Host Probes / Lifecycle Hooks"
     yield from _of_both(security)
-
-
-_DIALS = ("httpGet", "tcpSocket")
 
 
 def _probes(container: Pod) -> list[Pod]:

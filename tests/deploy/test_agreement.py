@@ -73,7 +73,7 @@ def _imports_of(path: Path) -> list[Path]:
 def secrets_read_by(source: Path) -> set[str]:
     """The names of the secrets that this file and its imports read.
 
-    They read them by `secrets.get`, `require` or `url_source`.
+    The calls that read a secret are `secrets.get`, `require` and `url_source`.
     """
     text = "".join(path.read_text(encoding="utf-8") for path in modules_of(source))
     return set(re.findall(r'secrets\.(?:get|require|url_source)\("([a-z-]+)"\)', text))
@@ -170,10 +170,10 @@ def test_each_workload_gets_the_addresses_of_its_own_login_on_each_platform(name
 
 @pytest.mark.parametrize("name", [*NAMES, *PROCESSES])
 def test_every_workload_that_reads_the_field_map_gets_it(name: str) -> None:
-    reads = CHECKOUT / "leadline/mapping/current.py" in modules_of(source_of(name))
+    reads_map = CHECKOUT / "leadline/mapping/current.py" in modules_of(source_of(name))
     mounted = {**functions(), **workloads()}[name].field_map
     assert mounted <= {"leadline-mapping"}
-    if reads:
+    if reads_map:
         assert mounted
 
 
@@ -206,9 +206,9 @@ def test_kubernetes_and_openfaas_have_the_same_settings() -> None:
     for name, function in stack().functions.items():
         environment = function.all_environment(CHECKOUT)
         common = {key for key in environment if key.startswith("LEADLINE_")} - {"LEADLINE_AUTH"}
-        settings_here = settings_env()
+        on_kubernetes = settings_env()
         assert {key: environment[key] for key in common} == {
-            key: settings_here[key] for key in common
+            key: on_kubernetes[key] for key in common
         }
         others = {key: environment[key] for key in environment.keys() - common}
         assert others == functions()[name].env, name
@@ -300,7 +300,9 @@ def _connections(name: str, container: Container) -> int:
     """The Postgres connections that all replicas of a function may hold."""
     if "DATABASE_URL_FILE" not in container.env:
         return 0
-    threads = int(container.env["THREADS"]) + (name in MARKERS)
+    threads = int(container.env["THREADS"])
+    if name in MARKERS:
+        threads += 1
     return _most_replicas(name) * threads
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -33,22 +34,27 @@ def test_every_setting_in_compose_is_read() -> None:
     read = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
     for name, service in compose().items():
         environment = service.get("environment") or {}
-        leadlines = {key for key in environment if key.startswith("LEADLINE_")}
-        assert leadlines <= read | READ_OUTSIDE_OF_SETTINGS, name
+        ours = {key for key in environment if key.startswith("LEADLINE_")}
+        assert ours <= read | READ_OUTSIDE_OF_SETTINGS, name
 
 
 def test_each_queue_goes_to_its_function() -> None:
     routes = json.loads(compose()["connector"]["environment"]["LEADLINE_ROUTES"])
-    assert {queue: url.split("/")[2].split(":")[0] for queue, url in routes.items()} == {
-        queue: url.split("/")[2].split(".")[0] for queue, url in routes_env("knative").items()
+    assert {queue: _function_at(url) for queue, url in routes.items()} == {
+        queue: _function_at(url) for queue, url in routes_env("knative").items()
     }
+
+
+def _function_at(url: str) -> str:
+    """The function's name: the first part of the host."""
+    return (urlsplit(url).hostname or "").partition(".")[0]
 
 
 def test_all_functions_together_stay_within_the_connections_of_composes_postgres() -> None:
     services = compose()
     (limit,) = re.findall(r"max_connections=(\d+)", " ".join(services["postgres"]["command"]))
     connections = sum(
-        int(services[name]["environment"]["THREADS"]) + 1
+        int(services[name]["environment"]["THREADS"]) + 1  # which marks confirmed events
         for name, function in stack().functions.items()
         if "DATABASE_URL_FILE" in function.environment
     )

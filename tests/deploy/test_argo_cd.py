@@ -46,7 +46,7 @@ def test_the_migration_before_a_sync_needs_no_other_object_of_the_chart(home: st
 
 @for_each_home
 def test_a_finished_migration_stays_until_argo_cd_has_seen_it(home: str) -> None:
-    """It reads the result with its next refresh, after 3 minutes at the latest by default."""
+    """Argo CD reads the result with its next refresh, after 3 minutes at the latest by default."""
     (migration,) = (document for document in _render(home) if document["kind"] == "Job")
     assert migration["spec"]["ttlSecondsAfterFinished"] >= 600  # seconds: three refreshes
 
@@ -79,7 +79,7 @@ def test_no_field_has_two_owners(home: str) -> None:
 
 
 def test_knative_finds_every_quantity_in_its_own_form() -> None:
-    """Its webhook stores 1000m as 1, which differs from the chart's, so it is never in sync.
+    """Knative's webhook stores 1000m as 1: the function would always differ from the chart's.
 
     https://github.com/knative/pkg/blob/main/webhook/resourcesemantics/defaulting/defaulting.go
     (`roundTripPatch`: what Go's types read is written back). Of Kubernetes' own kinds Argo CD
@@ -108,13 +108,16 @@ def _is_canonical(amount: object) -> bool:
     https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
     """
     found = re.fullmatch(r"([1-9]\d*)(|m|Ki|Mi|Gi)", amount) if isinstance(amount, str) else None
-    step = {"": 0, "m": 1000}.get(found[2], 1024) if found else 0
-    return found is not None and (step == 0 or int(found[1]) % step != 0)
+    if found is None:
+        return False
+    number, suffix = int(found[1]), found[2]
+    next_step = 1000 if suffix == "m" else 1024
+    return suffix == "" or number % next_step != 0
 
 
 @for_each_home
 def test_no_selector_uses_the_label_that_argo_cd_sets(home: str) -> None:
-    """By default in Argo CD 2 it sets app.kubernetes.io/instance, and a selector never changes.
+    """Argo CD 2 sets app.kubernetes.io/instance by default, and a selector can't change.
 
     https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
     """

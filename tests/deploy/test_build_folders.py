@@ -99,7 +99,7 @@ def test_a_function_made_by_faas_cli_new_works(root: Path, tmp_path: Path, port:
     function = STACK.functions["get-user"].model_copy(update={"handler": str(handler)})
     extended = STACK.model_copy(update={"functions": {"greeting": function}})
     context = shrinkwrap(extended, "greeting", root)
-    # As the Dockerfile sets it where no build argument overrides it.
+    # `handle` is the Dockerfile's own FUNCTION_TARGET, without a build argument.
     serve = ("-m", "leadline.runtime.serving.serve", "function")
     process = start_python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET="handle")
     url = f"http://127.0.0.1:{port}"

@@ -12,6 +12,7 @@ from local.logins import table
 from tests.deploy.manifests import CHECKOUT, DEPLOY, documents, workloads
 from tests.deploy.test_agreement import secrets_read_by
 
+#: Guides of Kubernetes, each with the namespace of the command line.
 GUIDES = {"knative": "leadline", "openfaas": "openfaas-fn"}
 #: Only connector and schedule send this key.
 NOT_READ = {"internal-key"}

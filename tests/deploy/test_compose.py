@@ -117,6 +117,7 @@ def test_every_foreign_image_may_be_replaced_or_pinned() -> None:
     }
 
 
+#: A docker that pulls nothing, and for `inspect` prints its fifth argument NAME:TAG as a digest.
 _DOCKER = """#!/bin/sh
 [ "$1" = pull ] || echo "${5%:*}@sha256:of-${5#*:}"
 """
@@ -211,8 +212,8 @@ def test_each_server_gets_only_its_own_password(prepare: "Prepare") -> None:
         assert found == {f"{server}-password"}
 
 
-def test_an_upgrade_replaces_every_service_but_the_published_port() -> None:
-    """Its container holds the published port, with Python's own image and a single script."""
+def test_an_upgrade_replaces_every_service_but_the_servers_and_the_published_port() -> None:
+    """The container tcp-proxy holds that port, with Python's own image and a single script."""
     proxy = SERVICES["tcp-proxy"]
     assert proxy["ports"] == ["127.0.0.1:3000:3000"]
     assert proxy["image"] == "python:3.13-slim"
@@ -260,6 +261,7 @@ def test_postgres_logs_no_row() -> None:
         if document["metadata"]["name"] == "postgres"
     )
     in_cluster = stateful["spec"]["template"]["spec"]["containers"][0]["args"]
+    # Otherwise the details of an error quote the row.
     for command in (SERVICES["postgres"]["command"], in_cluster):
         assert "log_error_verbosity=terse" in command
 
@@ -296,7 +298,9 @@ def _fill(text: str, variables: dict[str, str]) -> str:
 
     def fill(match: re.Match[str]) -> str:
         value = variables.get(match[1], "")
-        return (value or match[3]) if match[2] == "-" else (value and match[3])
+        if match[2] == "-":
+            return value or match[3]
+        return match[3] if value else ""
 
     while inner.search(text):
         text = inner.sub(fill, text)
@@ -349,10 +353,9 @@ def test_every_secret_is_created_once(prepare: Prepare, monkeypatch: pytest.Monk
     assert password in volumes["writer"]["database-url-writer"]
     pool.Database(volumes["writer"]["database-url-writer"]).close()
     repeat = prepare()
-    hashed = "rabbitmq.json"  # with another salt each time
-    assert volumes["rabbitmq"].pop(hashed).count("leadline_") == repeat["rabbitmq"].pop(
-        hashed
-    ).count("leadline_")
+    # It holds hashes of the passwords, with another salt each time: only the logins are compared.
+    before, after = (files["rabbitmq"].pop("rabbitmq.json") for files in (volumes, repeat))
+    assert before.count("leadline_") == after.count("leadline_")
     assert repeat == volumes
 
 
@@ -383,7 +386,7 @@ def test_a_login_gets_its_functions_secrets_and_no_password_of_others(
 
 def test_the_operators_own_files_are_updated_at_each_start(prepare: Prepare) -> None:
     before = prepare()["all"]
-    after = prepare("https://portal.example/rest/1/code/", "old new")["all"]
+    after = prepare(webhook="https://portal.example/rest/1/code/", keys="old new")["all"]
     assert after["bitrix-webhook-url"] == "https://portal.example/rest/1/code/"
     assert after["api-keys"] == "old new"
     assert after["database-url-owner"] == before["database-url-owner"]

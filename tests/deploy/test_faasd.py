@@ -35,8 +35,8 @@ def test_a_service_runs_what_a_pod_runs_and_reads_the_secrets_that_are_handed_ov
         for word in pod.body.get("args", ())
     ]
     assert service["command"] == [*pod.body["command"], *arguments]
-    # https://github.com/openfaas/faasd/blob/master/pkg/supervisor.go: `ParseCompose` accepts
-    # this type only, and by a number `Start` lets this user read the folder.
+    # https://github.com/openfaas/faasd/blob/master/pkg/supervisor.go: `ParseCompose` accepts this
+    # type only, and `Start` lets the user read the folder if the user is a number.
     assert service["volumes"] == [
         {
             "type": "bind",
@@ -60,7 +60,7 @@ def test_the_connectors_routes_lead_to_the_gateway() -> None:
         assert urlsplit(url).path == urlsplit(on_kubernetes[queue]).path
 
 
-#: A line of the Caddyfile: a brace that opens a block ends the line.
+#: The parts of the Caddyfile, in which a brace that opens a block must end its line.
 _MATCHER = re.compile(r"\t@(\w+) expression `method\(([A-Z', ]+)\) && path\('([\w/*-]+)'\)`")
 _HANDLE = re.compile(
     r"\thandle @(\w+) \{\n"

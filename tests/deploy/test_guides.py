@@ -95,4 +95,4 @@ def test_guides_use_tls_or_a_tunnel_from_the_first_command_on(path: Path) -> Non
         address for address in _ADDRESS.findall(_text(path)) if not _INSIDE.search(address)
     ]
     for address in addresses:
-        cleartext.require_tls("postgres", address)
+        cleartext.require_tls("postgres", address)  # of any server: only an error names it

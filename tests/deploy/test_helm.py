@@ -109,7 +109,7 @@ def _key(document: Document) -> tuple[str, str, str]:
 
 
 def _comparable(document: Document) -> Document:
-    """Without labels of the chart, names with hashes, and the hook."""
+    """The object without the chart's labels, hashes in names, and the hook."""
     text = re.sub(r"leadline-settings-[a-z0-9]+", "leadline-settings", json.dumps(document))
     comparable: Document = json.loads(text)
     for label in OWN_LABELS:
@@ -251,7 +251,7 @@ def test_images_come_from_one_repository_with_one_tag() -> None:
         assert pod["imagePullSecrets"] == [{"name": "registry-login"}]
     ours = {image.image.partition("/leadline/")[2].partition(":")[0] for image in _images()}
     used = {pod["containers"][0]["image"].split("/")[-1].split(":")[0] for pod in pods.values()}
-    assert used - {"local"} == ours
+    assert used - {"local"} == ours  # the emulator runs in the image of a local run
 
 
 def _images() -> list[Any]:
@@ -260,14 +260,15 @@ def _images() -> list[Any]:
 
 def test_a_setting_reaches_every_process_and_restarts_it() -> None:
     before, after = _render({}), _render({"settings": {"LEADLINE_PHONE_REGION": "KZ"}})
-    (old,), (new,) = (_of_kind(release, "ConfigMap").items() for release in (before, after))
-    assert old[0] != new[0]
-    assert new[1]["data"]["LEADLINE_PHONE_REGION"] == "KZ"
+    ((old_name, _),) = _of_kind(before, "ConfigMap").items()
+    ((new_name, settings),) = _of_kind(after, "ConfigMap").items()
+    assert old_name != new_name
+    assert settings["data"]["LEADLINE_PHONE_REGION"] == "KZ"
     pods = _pods(after)
     job = pods.pop("leadline-migrate")
     assert {"name": "LEADLINE_PHONE_REGION", "value": "KZ"} in job["containers"][0]["env"]
     for pod in pods.values():
-        assert pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": new[0]}}]
+        assert pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": new_name}}]
 
 
 MAP = '[fields.city]\ntype = "text"\nlead = "UF_CRM_CITY"\n'
@@ -308,7 +309,7 @@ def test_a_changed_map_restarts_nothing() -> None:
 
 def test_the_migration_precedes_everything_and_needs_nothing_of_the_release() -> None:
     (job,) = _of_kind(_render({}), "Job").values()
-    # Argo CD runs them as PreSync:
+    # Argo CD runs these hooks as PreSync:
     # https://argo-cd.readthedocs.io/en/stable/user-guide/helm/#helm-hooks
     assert job["metadata"]["annotations"] == {
         "helm.sh/hook": "pre-install,pre-upgrade",
@@ -443,7 +444,7 @@ def test_prometheus_gets_our_rules_and_scrapes_as_our_example() -> None:
     ]
     assert endpoint["relabelings"][:-1] == expected
     for policy in _of_kind(documents, "NetworkPolicy").values():
-        assert "'monitoring'" not in str(policy["spec"])
+        assert "'monitoring'" not in str(policy["spec"])  # the namespace without this value
     assert not {"PodMonitor", "PrometheusRule"} & {document["kind"] for document in _render({})}
 
 
@@ -541,6 +542,7 @@ def test_the_guides_values_are_accepted(home: str) -> None:
     page = (CHECKOUT / "docs/deploy" / f"{home}.md").read_text(encoding="utf-8")
     # Before that the guide sets values of OpenFaaS' own chart.
     guide = page.partition("## With Helm")[2]
+    # What follows in the first line of a block belongs to its comment.
     for block in re.findall(r"```yaml\n# values\.yaml(.*?)```", guide, re.DOTALL):
         assert _render(yaml.load("#" + block, yaml.CSafeLoader), home)
     for name in re.findall(r"(?:--set '?|`)((?:[a-zA-Z]+\.)?[a-zA-Z]+)=", guide):

@@ -53,6 +53,7 @@ _NOT_IN_AN_IMAGE = {
     *("emulator/README.md", "emulator/pyproject.toml", "local/leadline.example.toml"),
     "local/mapping/.gitignore",
 }
+#: The folders of which images get files.
 TREES = ("leadline", "migrations", "functions", "emulator", "local")
 #: Files of docker compose itself, which no image needs.
 _ONLY_FOR_COMPOSE = {
@@ -89,8 +90,8 @@ def test_compose_sends_the_files_that_images_need_and_no_stray_ones(checkout: Pa
     assert ours >= needed - _ONLY_FOR_COMPOSE - _NOT_IN_AN_IMAGE
     outside = {path for path in ours if not path.startswith(tuple(f"{tree}/" for tree in TREES))}
     copied = {path for path in STACK.configuration.copied if path.startswith("requirements/")}
-    alone = {"deploy/processes/requirements.txt", "template/leadline/Dockerfile"}
-    assert outside == copied | alone
+    single_files = {"deploy/processes/requirements.txt", "template/leadline/Dockerfile"}
+    assert outside == copied | single_files
 
 
 @pytest.mark.parametrize("name", STACK.functions)

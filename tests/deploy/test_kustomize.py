@@ -120,6 +120,7 @@ def test_the_rabbitmq_source_of_knative_replaces_the_connector(tmp_path: Path) -
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
     rendered = render(overlay)
     assert len(_names(rendered, "RabbitmqSource")) == 2
+    # The source sends no key, and calls a function by its name in the cluster.
     served = {"LEADLINE_AUTH": "off", "ALLOWED_HOSTS": ".svc.cluster.local"}
     for name in ("bitrix-handler", "reply-handler"):
         (function,) = (
@@ -143,7 +144,7 @@ def test_operators_may_have_a_separate_host(tmp_path: Path, platform: str) -> No
     line = "  - ../../components/operators-route"
     assert f"#{line}" in kustomization.read_text()
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
-    render.cache_clear()
+    render.cache_clear()  # of the overlay before the change
     routes = [document["spec"] for document in render(overlay) if document["kind"] == "HTTPRoute"]
     assert len({route["hostnames"][0] for route in routes}) == 2
     assert len({route["parentRefs"][0]["name"] for route in routes}) == 2

@@ -108,5 +108,5 @@ def test_panels_of_the_dashboard_neither_overlap_nor_share_an_id() -> None:
         for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
     ]
     assert len(cells) == len(set(cells))
-    assert max(x for x, _ in cells) < 24
+    assert max(x for x, _ in cells) < 24  # columns of Grafana's grid
     assert len({panel["id"] for panel in panels()}) == len(panels())

@@ -35,6 +35,7 @@ def _allowed_to(destination: str, below: Path) -> set[str]:
 
 def test_each_namespace_denies_all_traffic_by_default() -> None:
     denied = [policy for policy in POLICIES if policy["metadata"]["name"] == "default-deny"]
+    # None: that of the functions and processes, which each platform chooses.
     assert {policy["metadata"].get("namespace") for policy in denied} == {None, "leadline-servers"}
     for policy in denied:
         assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -129,6 +130,7 @@ def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: P
             continue
         for rule in _rules(policy):
             ports.setdefault(destination, set()).update(port["port"] for port in rule["ports"])
+    # As in components/egress, which is an example.
     assert ports == {
         "dns": {53},
         "postgres": {6432},

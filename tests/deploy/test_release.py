@@ -166,12 +166,12 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
     (root / "scripts/images").write_text((CHECKOUT / "scripts/images").read_text())
     (root / "local").symlink_to(CHECKOUT / "local")
     (root / ".venv/bin").mkdir(parents=True)
-    # A link to it would not find the packages of its environment.
+    # As a link, Python would not find the packages of its environment.
     python = root / ".venv/bin/python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     git(root, "init", "--quiet")
-    git(root, "commit", "--allow-empty", "--quiet", "--message", "None")
+    git(root, "commit", "--allow-empty", "--quiet", "--message", "Empty")
     result = subprocess.run(
         ["bash", root / "scripts/images"],  # noqa: S607 - found on the PATH
         env=env,

@@ -27,7 +27,7 @@ PATHS_OF_THE_GATEWAY = (
 
 @dataclass(frozen=True)
 class Cluster:
-    """An HTTPRoute, evaluated as the Gateway API specifies."""
+    """A cluster's routes: the rules of an HTTPRoute, evaluated as the Gateway API specifies."""
 
     rules: list[Rule]
 

@@ -45,6 +45,7 @@ def _is_field(field: str, bounds: tuple[int, int]) -> bool:
 
 
 def _number_names(text: str) -> str:
+    """Replace the names of months and days by 1, which is within the bounds of both."""
     return _DAYS.sub("1", _MONTHS.sub("1", text))
 
 

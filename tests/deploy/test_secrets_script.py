@@ -102,7 +102,7 @@ def test_missing_values_are_named_and_nothing_is_written(tmp_path: Path) -> None
 
 def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "local/logins", tmp_path / "local/logins")
-    run(tmp_path)
+    run(tmp_path)  # makes the folder of the scripts
     shutil.copy(CHECKOUT / "scripts/logins", tmp_path / "scripts")
 
     def logins() -> dict[str, str]:
@@ -122,6 +122,7 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     files = logins()
     assert files.keys() >= {*table.secrets(), "postgres.sql", "rabbitmq.json", "redis.conf"}
     assert files["database-url-owner"] == GIVEN["DATABASE_URL"]
+    # All but the first, the owner's URL, which is the given one.
     passwords = {urlsplit(files[name]).password or "" for name in table.secrets()[1:]}
     assert len(passwords) == len(table.secrets()) - 1
     writer = urlsplit(files["database-url-writer"])

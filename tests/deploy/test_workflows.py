@@ -72,12 +72,12 @@ def test_actions_are_pinned_by_commit_with_their_version(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=_id)
-def test_a_job_has_the_rights_it_needs_and_an_end(path: Path) -> None:
+def test_a_workflow_may_only_read_by_default_and_its_jobs_have_a_time_limit(path: Path) -> None:
     document = _document(path)
     assert document["permissions"] in ({}, {"contents": "read"})
     for name, job in document["jobs"].items():
         assert "timeout-minutes" in job or "uses" in job, name
-        assert not [right for right in job.get("permissions", {}).values() if right == "write-all"]
+        assert job.get("permissions") != "write-all", name
     text = path.read_text(encoding="utf-8")
     checkouts = text.count("actions/checkout@")
     assert text.count("persist-credentials: false") == checkouts

@@ -48,7 +48,7 @@ def main(words: Sequence[str]) -> int:
         ThreadPoolExecutor(jobs) as pool,
     ):
         tests = sorted({test for mutation in mutations for test in mutation.tests})
-        unchanged = pool.submit(_run, servers, None, tests)
+        unchanged = pool.submit(_run, servers, mutation=None, tests=tests)
         problems = list(pool.map(partial(_check_and_print, servers), mutations))
     if unchanged.result().failed or not all(
         _includes(test, unchanged.result().passed) for test in tests
@@ -61,13 +61,14 @@ def main(words: Sequence[str]) -> int:
 
 
 def _check_and_print(servers: Servers, mutation: Mutation) -> str:
-    """Run the mutation's tests; print and return why the mistake was not noticed, "" if it was."""
+    """Run the mutation's tests, print the result, and return the problem, "" if there is none."""
     problem = _problem(servers, mutation)
     _print(f"{'NOT NOTICED' if problem else 'noticed'}: {mutation.mistake}{problem}")
     return problem
 
 
 def _problem(servers: Servers, mutation: Mutation) -> str:
+    """Run the mutation's tests; return why the mistake was not noticed, "" if it was."""
     occurrences = (tree.CHECKOUT / mutation.file).read_text("utf-8").count(mutation.old)
     if occurrences != 1:
         return f"\n  its old text occurs {occurrences} times in {mutation.file}"

@@ -40,6 +40,7 @@ class Mutant:
     @property
     def place(self) -> str:
         """The file and the function, as `survivors.toml` names it."""
+        # mutmut names a mutant x_FUNCTION__mutmut_1 or xǁCLASSǁMETHOD__mutmut_1.
         function = self.name.rpartition(".")[2].partition("__mutmut_")[0]
         found = function.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
         return f"{self.module}: {found}"
