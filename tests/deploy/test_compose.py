@@ -95,6 +95,7 @@ def test_the_example_offers_each_choice_with_its_default() -> None:
 
 def test_the_folder_of_field_maps_is_mounted_wherever_the_setting_is() -> None:
     for name, service in SERVICES.items():
+        # A migration has all settings, and does not read the field map.
         if "LEADLINE_MAPPING" in (service.get("environment") or {}) and name != "migrate":
             assert f"{FIELD_MAPS}:/etc/leadline:ro" in service["volumes"], name
 
@@ -105,7 +106,7 @@ def test_every_foreign_image_may_be_replaced_or_pinned() -> None:
         for name, service in yaml.load(TEXT, yaml.CSafeLoader)["services"].items()
     }
     foreign = {image for name, image in images.items() if name not in OURS}
-    assert len(foreign) == 4
+    assert len(foreign) == 4  # Python, Postgres, Redis and RabbitMQ
     assert all(_VARIABLE.fullmatch(image) for image in foreign)
     builds = [
         service["build"]

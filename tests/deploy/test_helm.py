@@ -340,6 +340,7 @@ def test_a_secret_may_have_another_name_and_key() -> None:
         }
     ]
     sources = pods["openapi"]["volumes"][0]["projected"]["sources"]
+    # The last one is the field map.
     assert sources[:-1] == [{"secret": {"name": "k", "items": [{"key": "v", "path": "api-keys"}]}}]
 
 
@@ -442,6 +443,7 @@ def test_prometheus_gets_our_rules_and_scrapes_as_our_example() -> None:
         }
         for config in example["scrape_configs"][0]["relabel_configs"]
     ]
+    # The last one drops a label that Prometheus' operator adds.
     assert endpoint["relabelings"][:-1] == expected
     for policy in _of_kind(documents, "NetworkPolicy").values():
         assert "'monitoring'" not in str(policy["spec"])  # the namespace without this value

@@ -184,6 +184,7 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
     assert result.stdout.splitlines() == pushed
     commands = [json.loads(line) for line in called.read_text().splitlines()]
     builds = [words for words in commands if words[:3] == ["docker", "buildx", "build"]]
+    # Twelve functions, the processes and the local run.
     assert len(builds) == len(pushed) == 14
     for words, image in zip(builds, images, strict=True):
         assert {"--push", "--sbom=true", "--provenance=mode=max"} <= {*words}

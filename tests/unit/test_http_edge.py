@@ -195,6 +195,7 @@ def test_a_method_requires_its_scope(
     answer = answer_to(guarded, request_for("/", method, Authorization=f"Bearer {KEY}"))
     assert answer.status_code == status
     assert answer_to(guarded, request_for("/", method)).status_code == 401
+    # A key that is unknown to an internal function lacks no scope.
     if status == 403 and scopes != {"write_scope": "internal"}:
         assert answer.content_type == problem.CONTENT_TYPE
         challenge = answer.headers["WWW-Authenticate"].split('"')
