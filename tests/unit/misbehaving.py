@@ -71,15 +71,16 @@ def server(
     """
     ended = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
-    if receive_buffer:
+    if receive_buffer is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    scheme, port = ("https" if tls else "http"), listener.getsockname()[1]
+    scheme = "http" if tls is None else "https"
+    port = listener.getsockname()[1]
     portal = Server(f"{scheme}://localhost:{port}/rest/1/{SECRET}/")
 
     def handle(accepted: socket.socket) -> None:
         raw = socket.socket(fileno=os.dup(accepted.fileno()))
         with raw, suppress(OSError):
-            if tls:
+            if tls is not None:
                 accepted = tls.wrap_socket(accepted, server_side=True)
             behave(Connection(accepted, raw, ended))
         accepted.close()

@@ -29,7 +29,7 @@ COMMANDS = {"u1": Command("crm.item.add", {"entityTypeId": 1}), "u2": Command("p
 
 
 class Answering:
-    """A portal with one answer to every request."""
+    """A portal that answers every request with what it was last told to say."""
 
     def __init__(self) -> None:
         self.status = 200

@@ -222,8 +222,8 @@ def test_a_page_without_data_needs_no_key_but_its_data_does(
 
 @pytest.mark.usefixtures("auth_off")
 def test_an_answer_has_its_correlation_id() -> None:
-    assert respond(None, **{"X-Call-Id": "call-1"}).headers["X-Call-Id"] == "call-1"
-    assert len(respond(None, **{"X-Call-Id": "я" * 10}).headers["X-Call-Id"]) == 32
+    assert respond(error=None, **{"X-Call-Id": "call-1"}).headers["X-Call-Id"] == "call-1"
+    assert len(respond(error=None, **{"X-Call-Id": "я" * 10}).headers["X-Call-Id"]) == 32
     assert respond(LeadlineError(), **{"X-Call-Id": "call-2"}).headers["X-Call-Id"] == "call-2"
 
 

@@ -30,7 +30,7 @@ class Program:
     def run(
         self, code: str, module: str = "program", **settings: str
     ) -> subprocess.CompletedProcess[str]:
-        """The result of this code, or of another module."""
+        """The result of this code as a module, or of the module with this name."""
         (self._folder / "program.py").write_text(code, encoding="utf-8")
         outputs = [self._folder / name for name in ("stdout", "stderr")]
         with outputs[0].open("wb") as out, outputs[1].open("wb") as err:
@@ -97,7 +97,9 @@ def test_an_uncaught_exception_is_one_line_without_its_text(program: Program, en
 
 
 def test_a_process_that_cannot_start_logs_the_setting_that_is_wrong(program: Program) -> None:
-    result = program.run("", "leadline.sync.worker", REDIS_URL="http://127.0.0.1:6379/0")
+    result = program.run(
+        code="", module="leadline.sync.worker", REDIS_URL="http://127.0.0.1:6379/0"
+    )
     line = json.loads(result.stdout)
     assert result.returncode == 1
     assert line["event"] == "uncaught exception"

@@ -37,7 +37,7 @@ def ask(app: http_metrics.App, **environ: str) -> tuple[str, bytes]:
 
 def answering(line: str, route: str | None = None) -> http_metrics.App:
     def app(environ: dict[str, Any], start: http_metrics.StartResponse) -> list[bytes]:
-        if route:
+        if route is not None:
             environ[http_metrics.ROUTE] = route
         start(line, [])
         return [b"the function"]
