@@ -11,6 +11,7 @@ from local.sandbox.waiting import eventually
 
 _POLL_EVERY_S = 0.1
 
+# Every open event has a due_at; the index is of events that have one.
 _OPEN = "SELECT count(*) FROM events WHERE state = 'open' AND due_at IS NOT NULL"
 # An event that settled before its publication was recorded has 0 sendings, but was published once.
 _SUMMARY = """

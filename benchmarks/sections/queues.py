@@ -99,6 +99,7 @@ def _measure_replies(system: BenchSystem, publisher: Publisher, events: list[lis
     _publish(publisher, (_reply(*event) for event in events))
     system.resume("connector")
     with tables.connection(system.url("database")) as database:
+        # Every open event has a due_at; the index is of events that have one.
         count = "SELECT count(*) FROM events WHERE state = 'open' AND due_at IS NOT NULL"
         return _rate(len(events), lambda: int(database.run(count)[0][0]))
 

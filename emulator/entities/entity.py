@@ -28,8 +28,8 @@ class Entity:
     semantics_field: str = ""
     stage_directory: str = ""
     has_multifields: bool = True
-    #: Field and directory: crm.item.add fills the field with the directory's first item.
-    first_items: tuple[tuple[str, str], ...] = ()
+    #: Field and directory: crm.item.add fills the field with the directory's first entry.
+    first_entry_defaults: tuple[tuple[str, str], ...] = ()
     #: Whether each pipeline has its own stages.
     has_stages_per_pipeline: bool = False
     #: Whether pipelines can be added, changed and deleted.
@@ -85,7 +85,7 @@ LEAD = Entity(
     stage_field="STATUS_ID",
     semantics_field="STATUS_SEMANTIC_ID",
     stage_directory="STATUS",
-    first_items=(("SOURCE_ID", "SOURCE"),),
+    first_entry_defaults=(("SOURCE_ID", "SOURCE"),),
 )
 DEAL = Entity(
     type_id=2,
@@ -97,7 +97,7 @@ DEAL = Entity(
     semantics_field="STAGE_SEMANTIC_ID",
     stage_directory="DEAL_STAGE",
     has_multifields=False,
-    first_items=(("TYPE_ID", "DEAL_TYPE"), ("SOURCE_ID", "SOURCE")),
+    first_entry_defaults=(("TYPE_ID", "DEAL_TYPE"), ("SOURCE_ID", "SOURCE")),
     has_stages_per_pipeline=True,
     has_editable_pipelines=True,
 )
@@ -107,7 +107,7 @@ CONTACT = Entity(
     title="Contact",
     prefix="C",
     fields=contacts.FIELDS,
-    first_items=(("TYPE_ID", "CONTACT_TYPE"), ("SOURCE_ID", "SOURCE")),
+    first_entry_defaults=(("TYPE_ID", "CONTACT_TYPE"), ("SOURCE_ID", "SOURCE")),
 )
 COMPANY = Entity(
     type_id=4,
@@ -115,7 +115,7 @@ COMPANY = Entity(
     title="Company",
     prefix="CO",
     fields=companies.FIELDS,
-    first_items=(
+    first_entry_defaults=(
         ("COMPANY_TYPE", "COMPANY_TYPE"),
         ("INDUSTRY", "INDUSTRY"),
         ("EMPLOYEES", "EMPLOYEES"),

@@ -69,13 +69,13 @@ class FieldNames:
 
     schema: Schema
     #: Whether the call is crm.item.list.
-    is_item: bool = False
+    is_item_method: bool = False
     #: Whether conditions with an ISO date, which has a `T`, are ignored (setting `date_filter`).
     ignores_iso_dates: bool = False
 
     def field(self, name: str) -> Field | None:
         """A field by a client's name, or None."""
-        if self.is_item:
+        if self.is_item_method:
             return self.schema.searchable.get(name)
         return self.schema.fields.get(name) or self.schema.fields.get(name.upper())
 
@@ -83,19 +83,19 @@ class FieldNames:
 def parse_filter(sent: Mapping[str, Any], names: FieldNames, depth: int = 0) -> Where:
     """The conditions of a filter; raises RestError if crm.item.list rejects it."""
     clause = Where()
-    if names.is_item and str(sent.get("logic", "")).upper() == "OR":
+    if names.is_item_method and str(sent.get("logic", "")).upper() == "OR":
         clause.logic = "OR"
     for key, value in sent.items():
-        if names.is_item and key == "logic":
+        if names.is_item_method and key == "logic":
             continue
-        if names.is_item and key.isdigit() and isinstance(value, dict):
+        if names.is_item_method and key.isdigit() and isinstance(value, dict):
             if depth < _DEPTH_MAX:
                 clause.add_group(parse_filter(value, names, depth + 1))
             continue
         match = FILTER_KEY.match(key)
         if match:
             _add(clause, match.group(1), match.group(2), value, names)
-        elif names.is_item:
+        elif names.is_item_method:
             raise _not_allowed(key)
     return clause
 
@@ -130,12 +130,16 @@ def _not_allowed(name: str) -> RestError:
 
 def _add(clause: Where, operator: str, name: str, value: Any, names: FieldNames) -> None:
     """Add the condition of one key of a filter; raises RestError for an unknown name."""
-    if not names.is_item and name.upper() in MULTIFIELDS and names.schema.entity.has_multifields:
+    if (
+        not names.is_item_method
+        and name.upper() in MULTIFIELDS
+        and names.schema.entity.has_multifields
+    ):
         _add_multifield(clause, operator, name.upper(), value, names.schema)
         return
     field = names.field(name)
     if field is None:
-        if names.is_item:
+        if names.is_item_method:
             raise _not_allowed(name)
         return
     is_date = field.kind in {"date", "datetime"}
@@ -159,7 +163,7 @@ def _add_condition(
     try:
         values = [_comparable_value(field, item) for item in sent]
     except InvalidValue:
-        if not names.is_item:
+        if not names.is_item_method:
             clause.add("0")  # finds nothing
             return
         text = f"Invalid filter: field '{field.camel}' has invalid value"

@@ -29,11 +29,11 @@ class Query:
 def parse_query(params: Params, names: FieldNames) -> Query:
     """The query of a list call's `filter`, `order` and `start`; raises RestError."""
     conditions, order = argument(params, "filter"), argument(params, "order")
-    if not names.is_item:
+    if not names.is_item_method:
         for name, sent in (("order", order), ("filter", conditions)):
             if sent not in (None, "", []) and not isinstance(sent, dict):
                 raise RestError("", f"Parameter '{name}' must be array.")
-    if isinstance(conditions, list):
+    if isinstance(conditions, list):  # in PHP a list is a map with numbers as keys
         conditions = {str(index): entry for index, entry in enumerate(conditions)}
     return Query(
         parse_filter(conditions if isinstance(conditions, dict) else {}, names),
@@ -82,9 +82,9 @@ def _order(order: Mapping[str, Any], names: FieldNames) -> str:
     for name, direction in order.items():
         field = names.field(name)
         verb = str(direction).upper()
-        if names.is_item and field is None:
+        if names.is_item_method and field is None:
             raise _invalid(f"field '{name}' is not allowed in order")
-        if names.is_item and verb not in {"ASC", "DESC"}:
+        if names.is_item_method and verb not in {"ASC", "DESC"}:
             raise _invalid(
                 f"allowed sort directions are `ASC, DESC`. But got '{direction}' for field '{name}'"
             )

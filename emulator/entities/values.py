@@ -19,13 +19,13 @@ class RejectedValue(ValueError):
 
 
 def writable_values(
-    schema: Schema, sent: Mapping[str, Any], settings: Settings, *, is_item: bool
+    schema: Schema, sent: Mapping[str, Any], settings: Settings, *, is_item_method: bool
 ) -> dict[str, Any]:
     """The known, writable fields of `sent` in their stored form; raises RejectedValue.
 
-    `sent` is by upper-case name. crm.item.* (`is_item`) requires a list for a field of several
-    values; the older methods also accept a single value. An object or list for a field of one value
-    is rejected in a user field, and ignored in any other.
+    `sent` is by upper-case name. crm.item.* (`is_item_method`) requires a list for a field of
+    several values; the older methods also accept a single value. An object or list for a field of
+    one value is rejected in a user field, and ignored in any other.
     """
     found: dict[str, Any] = {}
     fields = schema.fields
@@ -34,7 +34,7 @@ def writable_values(
         if field is None or field.is_read_only:
             continue
         if field.is_multiple:
-            found[name] = _stored_list(field, value, settings, is_item=is_item)
+            found[name] = _stored_list(field, value, settings, is_item_method=is_item_method)
         elif field.kind == "file" or not isinstance(value, dict | list):
             found[name] = _stored_value(field, value, settings)
         elif field.is_user_field:
@@ -42,14 +42,16 @@ def writable_values(
     return found
 
 
-def _stored_list(field: Field, value: Any, settings: Settings, *, is_item: bool) -> list[str]:
+def _stored_list(
+    field: Field, value: Any, settings: Settings, *, is_item_method: bool
+) -> list[str]:
     """The stored values of a field with several; raises RejectedValue."""
     if isinstance(value, dict):
         value = list(value.values())
     if value in (None, "", False):
         value = []
     if not isinstance(value, list):
-        if is_item:
+        if is_item_method:
             php_names = {"str": "string", "bool": "boolean", "int": "integer", "float": "double"}
             kind = php_names.get(type(value).__name__, "object")
             text = f"Expected iterable value for multiple field, but got {kind} instead"

@@ -70,6 +70,6 @@ def _require(
         if not is_present:
             title = portal.schemas[write.entity].title(name)
             text = f"The required field '{title}' is missing"
-            if write.is_item:
+            if write.is_item_method:
                 text = f'The "{title}" field is required'
             raise write.error("CRM_FIELD_ERROR_REQUIRED", text)

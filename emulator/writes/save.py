@@ -24,15 +24,15 @@ def add(portal: Portal, write: Write) -> Item:
     """Create an object, with the portal's defaults for missing fields."""
     entity, schema = write.entity, portal.schemas[write.entity]
     data = {**schema.initial, **_stored_fields(portal, write)}
-    if write.is_item:
-        for name, directory in entity.first_items:
+    if write.is_item_method:
+        for name, directory in entity.first_entry_defaults:
             data.setdefault(name, portal.directories.first(directory))
     now = iso(portal.clock.wall())
     if write.user != ADMIN:  # the administrator is the default of these fields
         data = {**dict.fromkeys(_AUTHORS, str(write.user)), **data}
     for name in ("DATE_CREATE", "DATE_MODIFY", "LAST_ACTIVITY_TIME"):
         data[name] = now
-    clients.align_fields(entity, data, data)
+    clients.align_fields(entity, data, after=data)
     converts = conversion.applies(portal, entity, data)
     converts_later = converts and portal.settings.conversion_delay_ms > 0
     if converts and not converts_later:
@@ -45,7 +45,8 @@ def add(portal: Portal, write: Write) -> Item:
         if _set_defaults_from_id(entity, item_id, data):
             portal.store.save(entity, item_id, data)
         item = Item(item_id, data, portal.store.change_rows(entity, item_id, write.rows))
-        if item.rows and portal.settings.phones_after_ms and write.method.startswith("crm."):
+        is_by_client = write.method.startswith("crm.")  # not by a robot, a conversion or the board
+        if item.rows and portal.settings.phones_after_ms and is_by_client:
             portal.store.hide_rows(entity, item_id)
             portal.late_rows.append((entity.type_id, item_id))
         _record_write(portal, item_id, write)
@@ -133,7 +134,9 @@ def _stored_fields(portal: Portal, write: Write) -> dict[str, Any]:
     """The writable fields of a write in their stored form; raises RestError."""
     schema = portal.schemas[write.entity]
     try:
-        data = writable_values(schema, write.fields, portal.settings, is_item=write.is_item)
+        data = writable_values(
+            schema, write.fields, portal.settings, is_item_method=write.is_item_method
+        )
     except RejectedValue as error:
         raise write.error(error.code, str(error)) from None
     entity = write.entity

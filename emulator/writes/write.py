@@ -42,10 +42,10 @@ class Write:
         return 0 if self.is_system or self.method == ROBOT else self.user
 
     @property
-    def is_item(self) -> bool:
-        """Whether the write was made by crm.item.*."""
+    def is_item_method(self) -> bool:
+        """Whether the write was made by a method of crm.item.*."""
         return self.method.startswith("crm.item")
 
     def error(self, code: str, description: str) -> RestError:
         """An error: with a code for crm.item.*, with an empty one for the older methods."""
-        return RestError(code if self.is_item else "", description)
+        return RestError(code if self.is_item_method else "", description)

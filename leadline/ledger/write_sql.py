@@ -13,7 +13,8 @@ EXTERNAL_ID = "users_unique_external_id"
 #: falls.
 MAX_GROUP = 64
 
-# leadline_present() raises after a fork of Postgres: run these with `run_in_current_history`.
+# leadline_present() returns history and originator_id, and raises after a fork of Postgres: run
+# these with `run_in_current_history`.
 _WRITES = """
 WITH request AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS item (
@@ -44,8 +45,9 @@ _CREATE = f"""{_WRITES}, created AS (
 )"""  # noqa: S608 - of constants; values are parameters
 
 # Rows are locked in id order, so that statements cannot deadlock. The array makes the planner
-# expect few rows: it assumes 100 for JSON and would scan a small table. A precondition applies to
-# its own write only: of several writes, only the one that passed it under the lock is applied.
+# expect few rows: it assumes 100 for JSON and would scan a small table. A statement has at most one
+# write of each user, and the lock re-reads the version: of two statements that expect the same one,
+# the second changes nothing.
 _CHANGE = f"""{_WRITES}, target AS (
     SELECT request.* FROM users JOIN request ON request.id = users.id
     WHERE users.id = ANY (ARRAY (SELECT id FROM request)) AND erased_at IS NULL
@@ -85,6 +87,7 @@ _KEY = """, key AS (
     SELECT :caller, :key, :fingerprint, event_id FROM event
 )"""
 
+# `stage_set`: the version that set the user's current stage.
 _COLUMNS = "event.*, bitrix_lead_id, history, originator_id, written.stage_version AS stage_set"
 _RESULT = as_json(f"SELECT {_COLUMNS} FROM event JOIN written USING (event_id)")  # noqa: S608 - of constants; values are parameters
 _CHANGED = as_json(f"SELECT {_COLUMNS}, external_id FROM event JOIN written USING (event_id)")  # noqa: S608 - of constants; values are parameters

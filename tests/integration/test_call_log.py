@@ -33,13 +33,14 @@ def create(name: str = ANN, phone: str = PHONE) -> UserId:
     return accept.create(NewUser(full_name=name, phone=phone), key=None).event.user.id
 
 
-def calls_in_console(user_id: UserId) -> list[dict[str, Any]]:
-    """The calls of the user's newest event as the console shows them."""
+def masked_calls(user_id: UserId) -> list[dict[str, Any]]:
+    """The calls of the user's newest event as the console shows them at first."""
     newest = timeline.read(user_id)["sync"]["events"][0]
     return list(newest["calls"])
 
 
-def newest_calls(user_id: UserId) -> list[dict[str, Any]]:
+def revealed_calls(user_id: UserId) -> list[dict[str, Any]]:
+    """The same calls as an operator sees them who asks for names and phones."""
     return list(timeline.last_calls(user_id)[0]["calls"])
 
 
@@ -55,7 +56,7 @@ def stored_calls() -> list[str]:
 def test_a_writes_request_and_answer_are_masked_until_revealed(pipeline: Pipeline) -> None:
     user_id = create()
     pipeline.settle()
-    (call,) = calls_in_console(user_id)
+    (call,) = masked_calls(user_id)
     assert (call["method"], call["status"]) == ("crm.item.add", 200)
     assert call["ms"] >= 0
     fields = call["params"]["fields"]
@@ -63,7 +64,7 @@ def test_a_writes_request_and_answer_are_masked_until_revealed(pipeline: Pipelin
     assert (fields["originId"], fields["stageId"]) == (str(user_id), "NEW")
     assert isinstance(call["answer"]["item"]["id"], int)
     assert not {ANN, PHONE} & set(_texts(call))
-    (revealed,) = newest_calls(user_id)
+    (revealed,) = revealed_calls(user_id)
     assert revealed["params"]["fields"]["title"] == ANN
     assert revealed["answer"]["item"]["fm"][0]["value"] == PHONE
     steps = timeline.read(user_id)["sync"]["events"][0]["steps"]
@@ -82,7 +83,7 @@ def _texts(value: Any) -> list[str]:
 def test_the_call_log_keeps_only_the_fields_that_we_write(pipeline: Pipeline) -> None:
     user_id = create()
     pipeline.settle()
-    (revealed,) = newest_calls(user_id)
+    (revealed,) = revealed_calls(user_id)
     assert set(revealed["answer"]["item"]) == {"id", *revealed["params"]["fields"]}
 
 
@@ -91,16 +92,16 @@ def test_a_rejection_shows_its_code_and_reveals_its_text_on_request(
 ) -> None:
     fault(
         control,
-        "error_200",
+        "error_200",  # the batch is answered with 200, this command's entry in it with 400
         status=400,
         code="INVALID_ARG_VALUE",
         description=f"{ANN} is bad",
     )
     user_id = create()
     pipeline.settle()
-    (call,) = calls_in_console(user_id)
+    (call,) = masked_calls(user_id)
     assert call["error"] == {"kind": "Rejected", "code": "INVALID_ARG_VALUE"}
-    (revealed,) = newest_calls(user_id)
+    (revealed,) = revealed_calls(user_id)
     assert revealed["error"]["text"] == f"{ANN} is bad"
 
 
@@ -112,14 +113,14 @@ def test_a_retried_write_shows_every_request_before_it_is_settled(
     pipeline.publish()
     pipeline.deliver("bitrix_queue")
     pipeline.call()
-    (lost,) = calls_in_console(user_id)
+    (lost,) = masked_calls(user_id)
     assert (lost["method"], lost["status"], lost["error"]["kind"]) == (
         "crm.item.add",
         None,
         "OutcomeUnknown",
     )
     pipeline.settle()
-    add, lookup = calls_in_console(user_id)
+    add, lookup = masked_calls(user_id)
     assert add == lost
     assert lookup["method"] == "crm.lead.list"
     assert lookup["params"]["filter"]["@ORIGIN_ID"] == [str(user_id)]
@@ -134,7 +135,7 @@ def test_a_shared_lookup_shows_each_user_only_its_own_lead(
     ids = [create(), create(BOB, "+77012223344")]
     pipeline.settle()
     for user_id, name, other in ((ids[0], ANN, BOB), (ids[1], BOB, ANN)):
-        text = str(newest_calls(user_id))
+        text = str(revealed_calls(user_id))
         assert "crm.lead.list" in text
         assert name in text
         assert other not in text
@@ -158,7 +159,7 @@ def test_no_more_than_the_last_calls_are_kept(pipeline: Pipeline, control: Contr
     for _ in range(MAX_CALLS + 5):
         pipeline.call()
         _make_due()
-    assert len(calls_in_console(user_id)) == MAX_CALLS
+    assert len(masked_calls(user_id)) == MAX_CALLS
 
 
 def _make_due() -> None:
@@ -174,7 +175,7 @@ def test_the_setting_can_switch_the_call_log_off(
     process.forget(settings)
     user_id = create()
     pipeline.settle()
-    assert (stored_calls(), calls_in_console(user_id)) == ([], [])
+    assert (stored_calls(), masked_calls(user_id)) == ([], [])
 
 
 def test_calls_expire_before_their_event(
@@ -221,7 +222,7 @@ def test_an_erasure_deletes_the_calls_and_a_late_reply_restores_none(
     assert ANN not in str(stored_calls())
     pipeline.settle()
     assert "Erased" not in str(stored_calls()), "the erasure's own calls are not kept"
-    assert newest_calls(other)[0]["params"]["fields"]["title"] == BOB
+    assert revealed_calls(other)[0]["params"]["fields"]["title"] == BOB
 
 
 #: Deeper than a JSON parser can recurse.
@@ -252,6 +253,7 @@ def test_a_reply_with_any_list_of_calls_settles_and_can_be_shown(hostile: Any) -
     )
     found = timeline.read(event.user.id)
     assert found["sync"]["status"] == "synced"
+    # A map is shown, even if it says nothing; what is no map or has too many entries is dropped.
     assert len(found["sync"]["events"][0]["calls"]) <= 1
 
 

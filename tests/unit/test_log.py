@@ -107,8 +107,13 @@ def test_a_process_that_cannot_start_logs_the_setting_that_is_wrong(program: Pro
 
 
 def test_libraries_log_from_warning_on(program: Program) -> None:
-    quiet = "for name in ('some.library', 'pika.connection'): logging.getLogger(name).info('no')"
-    assert program.lines(quiet) == []
+    assert program.lines("logging.getLogger('some.library').info('no')") == []
+    (line,) = program.lines("logging.getLogger('some.library').warning('yes')")
+    assert line["event"] == "yes"
+
+
+def test_errors_of_pika_are_not_logged(program: Program) -> None:
+    """It logs a stack trace for each reconnect, which our own lines report already."""
     assert program.lines("logging.getLogger('pika.connection').error('no')") == []
 
 

@@ -105,7 +105,7 @@ def _entity(process_id: int, settings: Mapping[str, Any]) -> Entity:
         semantics_field="STAGE_SEMANTIC_ID" if has_stages else "",
         stage_directory=f"{name}_STAGE",
         has_multifields=False,
-        first_items=(("SOURCE_ID", "SOURCE"),) if has_source else (),
+        first_entry_defaults=(("SOURCE_ID", "SOURCE"),) if has_source else (),
         has_stages_per_pipeline=True,
         has_editable_pipelines=settings.get("isCategoriesEnabled") == "Y",
         process_id=process_id,

@@ -41,7 +41,7 @@ def item_list(call: Call) -> MethodResult:
     schema = call.portal.schemas[entity_of(call)]
     selection = selected_names(call.params)
     ignores_iso_dates = call.portal.settings.date_filter == "not_iso"
-    names = FieldNames(schema, is_item=True, ignores_iso_dates=ignores_iso_dates)
+    names = FieldNames(schema, is_item_method=True, ignores_iso_dates=ignores_iso_dates)
     items, total, following = _page(call, names)
     rows = [_selected_item_row(schema, item, selection, call) for item in items]
     return MethodResult({"items": rows}, total, following)
