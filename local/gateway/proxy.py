@@ -101,7 +101,8 @@ class Proxy:
         request[FUNCTION] = target.function
         headers = _request_headers(request, call_id)
         if headers is None:
-            return problem_response(HTTPStatus.BAD_REQUEST, "A header is not UTF-8.")
+            detail = "A header is not UTF-8."
+            return problem_response(HTTPStatus.BAD_REQUEST, detail, X_Call_Id=call_id)
         try:
             body = await _read(request)
         except TimeoutError:

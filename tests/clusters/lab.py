@@ -91,7 +91,13 @@ def _options() -> argparse.Namespace:
         "--seed", type=int, help="seed of the first round; later rounds count up from it"
     )
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
-    parser.add_argument("--fault", nargs="+", metavar="NAME", help="quiet: none, every: all")
+    parser.add_argument(
+        "--fault",
+        nargs="+",
+        choices=["quiet", "every", *FAULTS],
+        metavar="NAME",
+        help="quiet: none, every: all",
+    )
     parser.add_argument("--asynchronous", action="store_true", help="the standby may lag behind")
     parser.add_argument("--drain", type=int, metavar="USERS", help="drain with nodes down")
     parser.add_argument(

@@ -347,6 +347,12 @@ def test_the_log_names_the_id_that_a_call_without_one_gets(edge: Edge) -> None:
     assert edge.request_line(call_id)["path"] == "/users"
 
 
+def test_a_refusal_has_an_id_even_if_a_header_cannot_be_forwarded(edge: Edge) -> None:
+    answer = edge.ask("GET", "/users", **{"X-Note": "\xff"})
+    assert answer.status_code == 400
+    assert edge.request_line(answer.headers["X-Call-Id"])["status"] == 400
+
+
 def test_requests_of_any_form_are_logged_but_probes_are_not(edge: Edge) -> None:
     def log_lines() -> list[dict[str, Any]]:
         lines = map(json.loads, edge.log.read_text(encoding="utf-8").splitlines())
