@@ -72,6 +72,14 @@ def test_a_missing_image_is_refused(cli: FaasCli) -> None:
     assert cli.invoke(NAME) == 200
 
 
+def test_an_image_that_cannot_be_started_replaces_nothing(compose: Compose, cli: FaasCli) -> None:
+    before = compose.containers(NAME)
+    body = {"service": NAME, "image": compose.images()["redis"]}  # has no Python
+    assert cli.send("PUT", "/system/functions", json.dumps(body)).status_code >= 500
+    assert compose.containers(NAME) == before
+    assert cli.invoke(NAME) == 200
+
+
 def test_a_removed_function_is_gone_until_it_is_deployed(compose: Compose, cli: FaasCli) -> None:
     assert cli.remove(NAME).status_code == 202
     assert cli.invoke(NAME) == 404

@@ -138,17 +138,20 @@ class _engine:  # noqa: N801 - used as a context, like contextlib's
 async def _replace(
     docker: aiodocker.Docker, old: DockerContainer, deployment: dict[str, Any]
 ) -> None:
-    """Replace a container. If the new one can't be created, the old one keeps running."""
+    """Replace a container. If the new one can't be started, the old one keeps running."""
     description = await old.show()
     name = description["Name"].lstrip("/")
     await old.rename(f"{name}-{_REPLACED}")
+    new: DockerContainer | None = None
     try:
         new = await docker.containers.create(_config(description, deployment), name=name)
+        await new.start()
     except aiodocker.DockerError:
+        if new is not None:
+            await new.delete(force=True)
         await old.rename(name)
         raise
     await old.stop(t=_STOP_WITHIN_S, timeout=_TIMEOUT)
-    await new.start()
     await old.delete(force=True)
 
 
