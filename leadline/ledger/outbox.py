@@ -121,6 +121,7 @@ class Outbox:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._confirmed: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._is_closing = False
         self._thread = threading.Thread(target=self._mark_loop, name="outbox", daemon=True)
         self._thread.start()
 
@@ -130,6 +131,7 @@ class Outbox:
 
     def close(self) -> None:
         """Close the publisher, which waits for messages in flight, and mark what was confirmed."""
+        self._is_closing = True
         self._publisher.close()
         self._confirmed.put(_END)
         self._thread.join(CLOSE_TIMEOUT_S)
@@ -172,7 +174,8 @@ class Outbox:
     def _next_batch(self) -> list[str]:
         """A batch of confirmed event ids; blocks until there is one."""
         ids = [self._confirmed.get()]
-        time.sleep(MARK_LINGER_S)
+        if not self._is_closing:
+            time.sleep(MARK_LINGER_S)
         with contextlib.suppress(queue.Empty):
             while len(ids) < MARK_BATCH:
                 ids.append(self._confirmed.get_nowait())
