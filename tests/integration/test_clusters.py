@@ -444,7 +444,7 @@ class TwoMasters:
 @pytest.fixture
 def two_masters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoMasters]:
     two_masters = TwoMasters(tmp_path)
-    monkeypatch.setattr(sentinel, "_ask", two_masters.ask)
+    monkeypatch.setattr(sentinel, "_ask_for_master", two_masters.ask)
     yield two_masters
     for server in two_masters.servers:
         server.stop()
