@@ -73,9 +73,16 @@ def test_a_missing_image_is_refused(cli: FaasCli) -> None:
 
 
 def test_an_image_that_cannot_be_started_replaces_nothing(compose: Compose, cli: FaasCli) -> None:
+    without_python = f"broken.example/{NAME}:1"
+    docker("tag", compose.images()["redis"], without_python)
     before = compose.containers(NAME)
-    body = {"service": NAME, "image": compose.images()["redis"]}  # has no Python
-    assert cli.send("PUT", "/system/functions", json.dumps(body)).status_code >= 500
+    try:
+        body = {"service": NAME, "image": without_python}
+        answer = cli.send("PUT", "/system/functions", json.dumps(body))
+    finally:
+        docker("image", "rm", without_python)
+    assert answer.status_code >= 500
+    assert "python" in answer.json()["detail"]
     assert compose.containers(NAME) == before
     assert cli.invoke(NAME) == 200
 
