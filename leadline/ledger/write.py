@@ -11,6 +11,7 @@ from uuid_utils import uuid7
 
 from leadline.errors import (
     DatabaseBusy,
+    DatabaseDown,
     ExternalIdTaken,
     IdempotencyKeyReused,
     LeadlineError,
@@ -56,7 +57,8 @@ def create(new: NewUser, key: IdempotencyKey | None) -> AcceptedWrite:
         accepted = _write_grouped(_creates, write_sql.CREATE, write)
     else:
         accepted = _write_idempotent(write_sql.CREATE_ONCE, write, key)
-    assert accepted is not None  # noqa: S101 - only a change needs a row
+    if accepted is None:  # another unique value was taken, such as an id after a restore: repeat
+        raise DatabaseDown
     return accepted
 
 
@@ -161,10 +163,9 @@ def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> Acc
         except DatabaseBusy:
             raise RequestInProgress from None
         except StatementError as error:
-            # Unless it is another constraint, the idempotency key exists.
             if error.code != UNIQUE_VIOLATION or error.constraint == write_sql.EXTERNAL_ID:
                 raise
-            is_key_used = True
+            is_key_used = error.constraint == write_sql.IDEMPOTENCY_KEY
         if events:
             return AcceptedWrite(next(iter(events.values())), is_new=True)
         earlier = _first_response(key)

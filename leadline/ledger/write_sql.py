@@ -9,6 +9,8 @@ from leadline.runtime.postgres.json_rows import as_json
 KEY_LIFETIME = "24 hours"
 #: The unique index of external ids.
 EXTERNAL_ID = "users_unique_external_id"
+#: The primary key of idempotency keys.
+IDEMPOTENCY_KEY = "idempotency_keys_pkey"
 #: Maximum number of writes in one statement: beyond it, latency grows and the cost per write hardly
 #: falls.
 MAX_GROUP = 64

@@ -222,7 +222,7 @@ def _register_crash(server: str, signal_: signal.Signals, name: str, weight: flo
         with scene.bench.locks[server]:
             scene.bench.crash(server, signal_)
         if server == "rabbitmq" and signal_ == signal.SIGKILL:
-            # Nobody confirms the messages that it was moving from a delay queue itself.
+            # RabbitMQ moves messages from a delay queue to the next one without a confirm.
             scene.consequences.messages_were_lost = True
         yield
         with scene.bench.locks[server]:

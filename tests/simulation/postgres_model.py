@@ -259,7 +259,7 @@ class PostgresModel:
         self.is_away = False
         #: Incremented each time all connections break.
         self.breaks = 0
-        #: The time and the number of forks that the server was last told.
+        #: The time and the number of forks in the last report to the server.
         self._reported: tuple[float, int] = (0.0, 0)
         #: The position in the log of the database, and how often it has forked.
         self._written = 0

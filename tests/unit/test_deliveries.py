@@ -54,6 +54,13 @@ class Harness:
         properties = pika.BasicProperties()
         self.deliveries.add(ReceivedMessage(self.channel, tag, "q", properties, b"{}", attempt=1))
 
+    def receive_and_hold(self, tag: int) -> None:
+        """Take a message that fails and whose delay queue is unavailable."""
+        self.verdicts[tag] = Verdict(is_served=False, reason="no")
+        self.is_confirmed = False
+        self.receive(tag)
+        self.run_callbacks(2)
+
     def run_callbacks(self, count: int) -> None:
         """Run the next callbacks of the connection, waiting for each, as its thread does."""
         for _ in range(count):
@@ -150,10 +157,7 @@ def test_one_post_carries_at_most_half_of_the_prefetch(harness: Harness) -> None
 def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_attempts_counted(
     harness: Harness,
 ) -> None:
-    harness.verdicts[1] = Verdict(is_served=False, reason="no")
-    harness.is_confirmed = False
-    harness.receive(1)
-    harness.run_callbacks(2)
+    harness.receive_and_hold(1)
     harness.receive(2)
     harness.run_callbacks(1)
     assert harness.take_acknowledgements() == [call(2)]
@@ -179,10 +183,7 @@ def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_a
 def test_a_held_message_in_a_batch_with_a_newer_one_leaves_neither_unacknowledged(
     harness: Harness,
 ) -> None:
-    harness.verdicts[1] = Verdict(is_served=False, reason="no")
-    harness.is_confirmed = False
-    harness.receive(1)
-    harness.run_callbacks(2)
+    harness.receive_and_hold(1)
     del harness.verdicts[1]
     harness.add(2)
     harness.timers.pop()[1]()
