@@ -66,7 +66,7 @@ class Player:
         if not cluster:
             migrate.migrate(url)
         self._server = redis_model.start(folder / "redis")
-        self._store = postgres_model.Store(url, port)
+        self._store = postgres_model.Store(url, port, folder / "postgres")
         patches.install(self._server.raw)
 
     def play(self, plan: Plan) -> Result:

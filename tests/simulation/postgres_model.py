@@ -1,7 +1,8 @@
 """Postgres: the real server and our real statements, with a simulated clock, losses and forks.
 
-`now()` is a function of the simulation's schema, first in the search path. Each statement is one
-step; those of several processes follow one another.
+`now()` is a function of the simulation's schema, first in the search path. It reads a file: setting
+the clock by a statement would cost as much as the statement itself. Each statement is one step;
+those of several processes follow one another.
 """
 
 import shutil
@@ -27,20 +28,27 @@ COPY_BEFORE = {"create", "create_once", "change", "change_skip_locked", "change_
 COPIES = 6
 #: The schema with the state after the migrations.
 _INITIAL = f"copy{COPIES}"
+#: The file in the cluster's folder with the state that these functions return: the time, the
+#: position in the log and the fingerprint.
+_STATE = "simulated_state"
 #: Functions about the database itself, found before Postgres' own.
 _OWN = (
+    f"""
+    CREATE FUNCTION sim.state(part integer) RETURNS text LANGUAGE sql STABLE AS
+    $$ SELECT split_part(pg_read_file('{_STATE}'), ' ', part) $$
+    """,
     """
     CREATE FUNCTION sim.now() RETURNS timestamptz LANGUAGE sql STABLE AS
-    $$ SELECT to_timestamp(CAST(current_setting('sim.now') AS float8)) $$
+    $$ SELECT to_timestamp(CAST(sim.state(1) AS float8)) $$
     """,
     """
     CREATE FUNCTION sim.pg_current_wal_flush_lsn() RETURNS pg_lsn LANGUAGE sql STABLE AS
-    $$ SELECT CAST('0/0' AS pg_lsn) + CAST(current_setting('sim.written') AS numeric) $$
+    $$ SELECT CAST('0/0' AS pg_lsn) + CAST(sim.state(2) AS numeric) $$
     """,
 )
 _FINGERPRINT = """
 CREATE OR REPLACE FUNCTION sim.leadline_fingerprint() RETURNS text LANGUAGE sql STABLE AS
-$$ SELECT current_setting('sim.fingerprint') $$
+$$ SELECT sim.state(3) $$
 """
 #: Reads the migrations' functions that use the clock. Those that set their own search path would
 #: find Postgres' own clock first.
@@ -48,10 +56,6 @@ _CLOCKED = """
 SELECT pg_get_functiondef(oid) FROM pg_proc
 WHERE pronamespace = 'sim'::regnamespace AND prosrc LIKE '%clock_timestamp()%'
 """
-_SETTINGS = (
-    "SELECT set_config('sim.now', :now, false), set_config('sim.written', :written, false),"
-    " set_config('sim.fingerprint', :fingerprint, false)"
-)
 ORIGINATOR = "simulated"
 
 
@@ -68,6 +72,7 @@ def start(
         unprivileged.give_ownership(data)
     else:
         _create_cluster(data)
+        (data / _STATE).write_bytes(_state(0.0, 0, 0))
     settings = {
         "unix_socket_directories": "",
         "fsync": "off",
@@ -77,9 +82,6 @@ def start(
         "shared_buffers": "32MB",
         "max_connections": "10",
         "jit": "off",
-        "sim.now": "0",
-        "sim.written": "0",
-        "sim.fingerprint": "0",
     }
     options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
     command = unprivileged.command(
@@ -133,6 +135,11 @@ def _create_cluster(data: Path) -> None:
     )
 
 
+def _state(now: float, written: int, forks: int) -> bytes:
+    """The content of the file of the simulated state, of constant length."""
+    return f"{now:.6f} {written} {forks} ".ljust(60).encode()
+
+
 def _connected(port: int) -> pg8000.native.Connection:
     return pg8000.native.Connection(
         "sim",
@@ -146,8 +153,10 @@ def _connected(port: int) -> pg8000.native.Connection:
 class Store:
     """The real database of a process, used by one history after the other."""
 
-    def __init__(self, url: str, port: int) -> None:
+    def __init__(self, url: str, port: int, data: Path) -> None:
+        """`data`: the cluster's folder."""
         self.database = Database(url)
+        self._state = (data / _STATE).open("r+b", buffering=0)
         self.admin = _connected(port)
         # Copying rows fires no triggers, and their order breaks no foreign keys.
         self.admin.run("SET session_replication_role = replica")
@@ -200,6 +209,11 @@ class Store:
                 f" SELECT * FROM {source}.{table}"
             )
         self.admin.run(";".join(statements))
+
+    def set_state(self, now: float, written: int, forks: int) -> None:
+        """Set the clock, the position in the log, and the fingerprint."""
+        self._state.seek(0)
+        self._state.write(_state(now, written, forks))
 
     def reset(self) -> None:
         """Restore the state after the migrations."""
@@ -259,8 +273,6 @@ class PostgresModel:
         self.is_away = False
         #: Incremented each time all connections break.
         self.breaks = 0
-        #: The time and the number of forks in the last report to the server.
-        self._reported: tuple[float, int] = (0.0, 0)
         #: The position in the log of the database, and how often it has forked.
         self._written = 0
         self._forks = 0
@@ -298,18 +310,9 @@ class PostgresModel:
 
     def run_now(self, sql: str, **params: object) -> list[dict[str, Any]]:
         """Execute a statement at once: no virtual time passes."""
-        now = self._world.now + self.ahead_s
-        database = self._store.database
         self._written += 1
-        if (now, self._forks) != self._reported or "leadline_present" in sql:
-            database.run(
-                _SETTINGS,
-                now=f"{now:.6f}",
-                written=str(self._written),
-                fingerprint=str(self._forks),
-            )
-            self._reported = (now, self._forks)
-        rows = database.run(sql, **params)
+        self._store.set_state(self._world.now + self.ahead_s, self._written, self._forks)
+        rows = self._store.database.run(sql, **params)
         if len(rows) > 1 and " ORDER BY " not in sql:
             rows.sort(key=repr)  # any order is right, as long as it is always the same
         return rows
