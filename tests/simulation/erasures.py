@@ -49,11 +49,13 @@ class ErasingSystem(System):
                 at_s = random.choice((random.uniform(0, last_s), last_s + random.uniform(0, 5)))
                 self.world.after(at_s, partial(self._request, user))
 
-    def _request(self, user: int) -> None:
+    def _request(self, user: int, wait_s: float = 0.5) -> None:
+        """Erase a user; without a living process or a known user, again after `wait_s`."""
         alive = [api for api in self._apis if not api.is_dead]
         if not alive or user not in self._users:
             if self.world.now < EPOCH + _GIVEN_UP_S:
-                self.world.after(0.5, partial(self._request, user))
+                # Ever longer: while short waits are due, the clock skips no time.
+                self.world.after(wait_s, partial(self._request, user, 2 * wait_s))
             return
         process = alive[user % len(alive)]
         request_again = partial(self.world.after, 1.0, partial(self._request, user))
