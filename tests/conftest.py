@@ -264,26 +264,36 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
-#: Truncates the tables that have rows (each TRUNCATE costs milliseconds), and restarts sequences.
+#: Empties the tables and restarts sequences. TRUNCATE replaces the files of a table and of its
+#: indexes, which takes ten times as long as deleting a few rows.
 _EMPTY_TABLES = """
 DO $$
 DECLARE
-    table_name text;
-    has_rows boolean;
-    tables text[] = '{}';
+    found record;
+    truncated text[] = '{}';
+    -- DELETE in any order: only a superuser may skip triggers, and with them foreign keys.
+    can_delete boolean = (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
 BEGIN
-    FOR table_name IN
-        SELECT quote_ident(tablename) FROM pg_tables
-        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    IF can_delete THEN
+        SET LOCAL session_replication_role = replica;
+    END IF;
+    FOR found IN
+        SELECT quote_ident(tablename) AS name,
+            pg_relation_size(format('%I.%I', schemaname, tablename)) AS bytes
+        FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
     LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', table_name) INTO has_rows;
-        IF has_rows THEN
-            tables = tables || table_name;
+        CONTINUE WHEN found.bytes = 0;
+        -- `installation` has a trigger that makes another installation after TRUNCATE.
+        IF can_delete AND found.bytes < 1000000 AND found.name <> 'installation' THEN
+            EXECUTE format('DELETE FROM %s', found.name);
+        ELSE
+            truncated = truncated || found.name;
         END IF;
     END LOOP;
-    IF tables <> '{}' THEN
-        EXECUTE format('TRUNCATE %s CASCADE', array_to_string(tables, ', '));
+    IF can_delete THEN
+        SET LOCAL session_replication_role = origin;
     END IF;
+    EXECUTE format('TRUNCATE %s CASCADE', array_to_string(truncated, ', '));
     PERFORM setval(format('%I.%I', schemaname, sequencename), start_value, false)
     FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL;
 END $$

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,24 @@ Result = TypeVar("Result")
 Control = Callable[..., Any]
 
 
+#: All sessions of Postgres that are in use.
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sessions_are_noted() -> Iterator[None]:
+    """Sessions add themselves to `_sessions`."""
+    connect = Session.__init__
+
+    def note(self: Session, *args: Any, **options: Any) -> None:
+        _sessions.add(self)
+        connect(self, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "__init__", note)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No addresses and empty caches, as in a process that has just started."""
@@ -61,13 +80,10 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             if isinstance(held, Publisher):
                 held.close(timeout_s=0.5)
     # Other threads, such as the outbox's, also hold connections, and Python warns about open ones.
-    for object_ in gc.get_objects():
-        # Not isinstance: it asks weak proxies for the class of an object that may be gone.
-        if issubclass(type(object_), Session):
-            # A session without a socket is about to connect, in its thread: closed after the next
-            # test.
-            with contextlib.suppress(AttributeError):
-                object_.close()
+    for session in list(_sessions):
+        # A session without a socket is about to connect, in its thread: closed after the next test.
+        with contextlib.suppress(AttributeError):
+            session.close()
     del own_process
     with warnings.catch_warnings():
         # pika leaves the socket of an unfinished connection to the garbage collector.
