@@ -47,7 +47,7 @@ class ErasingSystem(System):
         for user in sorted({write.user for write in writes}):
             if random.random() < 0.7:
                 at_s = random.choice((random.uniform(0, last_s), last_s + random.uniform(0, 5)))
-                self.world.after(at_s, partial(self._request, user))
+                self.world.at(EPOCH + at_s, partial(self._request, user))
 
     def _request(self, user: int, wait_s: float = 0.5) -> None:
         """Erase a user; without a living process or a known user, again after `wait_s`."""
