@@ -252,12 +252,15 @@ def _patch_clocks(modules: list[ModuleType]) -> None:
 # --- state of each process
 
 
+_MAKE_SETTINGS = inspect.unwrap(settings)
+
+
 class _ProcessInWorld(process.Process):
     """The objects of each simulated process; all processes share the settings."""
 
     def get(self, make: Callable[[], Any], close: Any = None) -> Any:
         """The object that `make` returned in the running process."""
-        if not _active or make is inspect.unwrap(settings):
+        if not _active or make is _MAKE_SETTINGS:
             return super().get(make, close)
         memory = world().process.memory
         if make not in memory:

@@ -4,7 +4,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import closing
@@ -59,14 +58,13 @@ class Player:
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-simulation-")
         folder = Path(self._folder.name)
         folder.chmod(0o755)  # Postgres, which refuses root, runs as a user who must enter it
-        port = _free_port()
         cluster = os.environ.get(CLUSTER)
-        self._postgres, url = postgres_model.start(folder, port, Path(cluster) if cluster else None)
-        os.environ["DATABASE_URL"] = url
+        self._postgres, port = postgres_model.start(folder, Path(cluster) if cluster else None)
+        os.environ["DATABASE_URL"] = postgres_model.url(port)
         if not cluster:
-            migrate.migrate(url)
+            migrate.migrate(postgres_model.url(port))
         self._server = redis_model.start(folder / "redis")
-        self._store = postgres_model.Store(url, port, folder / "postgres")
+        self._store = postgres_model.Store(port, folder / "postgres")
         patches.install(self._server.raw)
 
     def play(self, plan: Plan) -> Result:
@@ -104,12 +102,6 @@ def save_cluster(target: Path) -> None:
     """Save a migrated Postgres cluster without users: creating one takes seconds of CPU time."""
     with closing(Player()) as player:
         shutil.copytree(player.stop_postgres(), target)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _cpu_s(*servers: subprocess.Popen[bytes]) -> float:

@@ -16,6 +16,7 @@ import pg8000.native
 
 from leadline.errors import DatabaseDown
 from leadline.runtime.postgres.pool import Database
+from local.runner.ports import Ports
 from local.runner.processes import unprivileged
 from local.runner.servers.postgres import binary
 from tests.simulation.world import EPOCH, World
@@ -59,20 +60,48 @@ WHERE pronamespace = 'sim'::regnamespace AND prosrc LIKE '%clock_timestamp()%'
 ORIGINATOR = "simulated"
 
 
-def start(
-    folder: Path, port: int, cluster: Path | None = None
-) -> tuple[subprocess.Popen[bytes], str]:
+def start(folder: Path, cluster: Path | None = None) -> tuple[subprocess.Popen[bytes], int]:
     """Start a server without durability on a copy of this cluster, by default on an empty one.
 
-    Returns its process and the URL of its database.
+    Returns its process and its port.
     """
     data = folder / "postgres"
     if cluster:
         shutil.copytree(cluster, data)
         unprivileged.give_ownership(data)
-    else:
-        _create_cluster(data)
-        (data / _STATE).write_bytes(_state(0.0, 0, 0))
+        return _start_on_free_port(data)
+    _create_cluster(data)
+    (data / _STATE).write_bytes(_state(0.0, 0, 0))
+    server, port = _start_on_free_port(data)
+    with _connected(port, "postgres") as admin:
+        admin.run("CREATE DATABASE sim")
+        # Column defaults bind to the function when tables are created.
+        admin.run("ALTER DATABASE sim SET search_path = sim, public, pg_catalog")
+    with _connected(port) as connection:
+        connection.run("CREATE SCHEMA sim")
+        for function in _OWN:
+            connection.run(function)
+    return server, port
+
+
+def url(port: int) -> str:
+    """The URL of the database of the server on this port."""
+    return f"postgresql://sim@127.0.0.1:{port}/sim"
+
+
+def _start_on_free_port(data: Path) -> tuple[subprocess.Popen[bytes], int]:
+    for _ in range(10):
+        port = Ports({}, with_defaults=False).choose("postgres")
+        server = _launch(data, port)
+        # Another process may have taken the port meanwhile: then the server ends.
+        while server.poll() is None:
+            if _accepts_connections(data):
+                return server, port
+            time.sleep(0.05)
+    raise ChildProcessError("Postgres does not start")
+
+
+def _launch(data: Path, port: int) -> subprocess.Popen[bytes]:
     settings = {
         "unix_socket_directories": "",
         "fsync": "off",
@@ -89,35 +118,20 @@ def start(
     )
     # The command may begin with setpriv, whose options are then continued.
     rest = command[1:] if command[0] == (shutil.which("setpriv") or "setpriv") else ("--", *command)
-    server = subprocess.Popen(
+    return subprocess.Popen(
         ("setpriv", "--pdeathsig", "INT", *rest),  # noqa: S607 - found on the PATH
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=data,
     )
-    for _ in range(1200):  # a minute
-        try:
-            with pg8000.native.Connection(
-                "sim",
-                host="127.0.0.1",
-                port=port,
-                database="postgres",
-                ssl_context=False,
-            ) as admin:
-                if not cluster:
-                    admin.run("CREATE DATABASE sim")
-                    # Column defaults bind to the function when tables are created.
-                    admin.run("ALTER DATABASE sim SET search_path = sim, public, pg_catalog")
-            break
-        except (pg8000.native.InterfaceError, pg8000.native.DatabaseError):
-            time.sleep(0.05)
-    url = f"postgresql://sim@127.0.0.1:{port}/sim"
-    if not cluster:
-        with _connected(port) as connection:
-            connection.run("CREATE SCHEMA sim")
-            for function in _OWN:
-                connection.run(function)
-    return server, url
+
+
+def _accepts_connections(data: Path) -> bool:
+    """Whether the server of this folder accepts connections: its pid file ends with its state."""
+    try:
+        return (data / "postmaster.pid").read_text(encoding="utf-8").split()[-1:] == ["ready"]
+    except FileNotFoundError:
+        return False
 
 
 def _create_cluster(data: Path) -> None:
@@ -140,22 +154,18 @@ def _state(now: float, written: int, forks: int) -> bytes:
     return f"{now:.6f} {written} {forks} ".ljust(60).encode()
 
 
-def _connected(port: int) -> pg8000.native.Connection:
+def _connected(port: int, database: str = "sim") -> pg8000.native.Connection:
     return pg8000.native.Connection(
-        "sim",
-        host="127.0.0.1",
-        port=port,
-        database="sim",
-        ssl_context=False,
+        "sim", host="127.0.0.1", port=port, database=database, ssl_context=False
     )
 
 
 class Store:
     """The real database of a process, used by one history after the other."""
 
-    def __init__(self, url: str, port: int, data: Path) -> None:
+    def __init__(self, port: int, data: Path) -> None:
         """`data`: the cluster's folder."""
-        self.database = Database(url)
+        self.database = Database(url(port))
         self._state = (data / _STATE).open("r+b", buffering=0)
         self.admin = _connected(port)
         # Copying rows fires no triggers, and their order breaks no foreign keys.

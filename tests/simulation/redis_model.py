@@ -1,7 +1,7 @@
 """Redis: the real server and our real scripts, with a simulated clock, identity and losses.
 
-All simulated processes share one connection: each request is one step. Scripts read the clock and
-the identity from a key; expiries count by that clock, not by the machine's.
+All simulated processes share one connection: each request is one step. The last argument of each
+script is the clock and the identity; expiries count by that clock, not by the machine's.
 """
 
 import shutil
@@ -30,10 +30,11 @@ COPIES = 14
 #: Replaces `leadline/runtime/lua/server.lua`.
 SERVER = """
 local sim_redis = redis
-local sim = sim_redis.call('HMGET', 'sim:server', 's', 'us', 'id')
-local time = {sim[1], sim[2]}
+local sim_s, sim_us, sim_id = string.match(ARGV[#ARGV], '(%d+) (%d+) (%x+)')
+ARGV[#ARGV] = nil
+local time = {sim_s, sim_us}
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function run_id() return sim[3] end
+local function run_id() return sim_id end
 for _, key in ipairs(sim_redis.call('ZRANGEBYSCORE', 'sim:expiries', '-inf', now)) do
   sim_redis.call('DEL', key)
   sim_redis.call('ZREM', 'sim:expiries', key)
@@ -41,7 +42,7 @@ end
 local redis = setmetatable({}, {__index = sim_redis})
 function redis.call(name, ...)
   local args, command = {...}, string.upper(name)
-  if command == 'TIME' then return {sim[1], sim[2]} end
+  if command == 'TIME' then return {sim_s, sim_us} end
   if command == 'EXPIRE' or command == 'PEXPIRE' then
     if sim_redis.call('EXISTS', args[1]) == 0 then return 0 end
     local ms = tonumber(args[2]) * (command == 'EXPIRE' and 1000 or 1)
@@ -132,6 +133,7 @@ class RedisModel:
         self.may_lose = False
         #: The time of each copy, and the number of its database.
         self._copies: list[tuple[float, int]] = []
+        self._plain = load(self._raw, _PLAIN)
         self._raw.flushall()
         self._restart()
         #: Called when Redis can be reached again.
@@ -164,10 +166,10 @@ class RedisModel:
 
     def _run(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         connection = self._connection
+        clock = self._clock()
         connection.send_packed_command(
-            connection.pack_commands([("HSET", "sim:server", *self._clock()), *commands])
+            connection.pack_commands([self._by_simulated_clock(args, clock) for args in commands])
         )
-        connection.read_response()
         answers = []
         for _ in commands:
             try:
@@ -176,9 +178,16 @@ class RedisModel:
                 answers.append(error)
         return answers
 
-    def _clock(self) -> tuple[Any, ...]:
-        micros = int((self._world.now + self.ahead_s) * 1_000_000)
-        return ("s", micros // 1_000_000, "us", micros % 1_000_000, "id", self._run_id)
+    def _clock(self) -> str:
+        """The last argument of each script: the clock's seconds and microseconds, the identity."""
+        seconds, micros = divmod(int((self._world.now + self.ahead_s) * 1_000_000), 1_000_000)
+        return f"{seconds} {micros} {self._run_id}"
+
+    def _by_simulated_clock(self, args: tuple[Any, ...], clock: str) -> tuple[Any, ...]:
+        """The command, changed so that its time and its expiries are the simulated clock's."""
+        if args[0] == "EVALSHA":
+            return (*args, clock)
+        return ("EVALSHA", self._plain, 0, *args, clock) if args[0] in _TIMED else args
 
     def name_of(self, args: tuple[Any, ...]) -> str:
         """The name of a command in the transcript."""
@@ -284,14 +293,15 @@ class Client(redis.Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command in one step."""
         name = self.model.name_of(args)
-        (answer,) = self.model.ask(name, [_by_simulated_clock(args)])
+        (answer,) = self.model.ask(name, [args])
         return self._read(args[0], answer, options)
 
     def _read(self, name: str, answer: Any, options: dict[str, Any]) -> Any:
         if isinstance(answer, Exception):
             raise answer
         options.pop("keys", None)
-        callback = dict(self.response_callbacks).get(name)
+        callbacks: dict[str, Any] = self.response_callbacks
+        callback = callbacks.get(name)
         return callback(answer, **options) if callback else answer
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "Commands":  # noqa: FBT001, FBT002 - redis-py's signature
@@ -314,7 +324,7 @@ class Commands(Pipeline):
             return []
         model = self.owner.model
         name = model.name_of(stack[-1][0])
-        answers = model.ask(name, [_by_simulated_clock(args) for args, _ in stack])
+        answers = model.ask(name, [args for args, _ in stack])
         found = []
         for (args, options), answer in zip(stack, answers, strict=True):
             if isinstance(answer, Exception) and not raise_on_error:
@@ -322,11 +332,6 @@ class Commands(Pipeline):
             else:
                 found.append(self.owner._read(args[0], answer, options))
         return found
-
-
-def _by_simulated_clock(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The command, changed so that expiries count by the simulated clock."""
-    return ("EVAL", _PLAIN, 0, *args) if args[0] in _TIMED else args
 
 
 def load(raw: redis.Redis, text: str) -> str:
