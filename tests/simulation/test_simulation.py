@@ -13,7 +13,8 @@ from tests.simulation.traces import traces
 
 #: As many as continuous integration can afford; `make simulate` plays more.
 SEEDS = range(1, 501)
-#: Enough seeds to detect any one reintroduced mistake.
+#: Enough seeds to detect any one reintroduced mistake. Tests of a mistake begin with the first seed
+#: that is known to detect it.
 ENOUGH = 2000
 
 
@@ -64,9 +65,12 @@ def test_no_history_links_a_lead_to_two_users() -> None:
 
 
 @pytest.mark.slow("plays up to 2,000 histories")
-@pytest.mark.parametrize("mistake", ["claims_are_ignored", "no_one_is_linked"])
-def test_a_mistake_with_links_is_detected(mistake: str) -> None:
-    assert parallel.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.lead_linking:{mistake}")
+@pytest.mark.parametrize(
+    ("mistake", "first_seed"), [("claims_are_ignored", 8), ("no_one_is_linked", 10)]
+)
+def test_a_mistake_with_links_is_detected(mistake: str, first_seed: int) -> None:
+    prepare = f"tests.simulation.lead_linking:{mistake}"
+    assert parallel.play(range(first_seed, ENOUGH + 1), jobs=1, prepare=prepare)
 
 
 @pytest.mark.slow("plays 150 histories")
@@ -96,9 +100,12 @@ def test_every_mistake_fits_the_code(pool_of_players: ProcessPoolExecutor) -> No
 
 
 @pytest.mark.slow("plays up to 2,000 histories")
-@pytest.mark.parametrize("mistake", ["lease_doubts_creates_only", "reply_is_forgotten_unconfirmed"])
-def test_a_reintroduced_mistake_is_detected(mistake: str) -> None:
-    assert _failures(mistake, jobs=1)
+@pytest.mark.parametrize(
+    ("mistake", "first_seed"),
+    [("lease_doubts_creates_only", 37), ("reply_is_forgotten_unconfirmed", 30)],
+)
+def test_a_reintroduced_mistake_is_detected(mistake: str, first_seed: int) -> None:
+    assert _failures(mistake, first_seed, jobs=1)
 
 
 @pytest.mark.long
@@ -112,11 +119,10 @@ def _processes(count: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _failures(mistake: str, jobs: int = 0) -> Sequence[parallel.FailedSeed]:
+def _failures(mistake: str, first_seed: int = 1, jobs: int = 0) -> Sequence[parallel.FailedSeed]:
     """The first failure of histories with this mistake; `jobs`: how many processes play them."""
-    return parallel.play(
-        range(1, ENOUGH + 1), jobs=jobs, prepare=f"tests.simulation.bugs:{mistake}"
-    )
+    prepare = f"tests.simulation.bugs:{mistake}"
+    return parallel.play(range(first_seed, ENOUGH + 1), jobs=jobs, prepare=prepare)
 
 
 def _report(failed: Sequence[parallel.FailedSeed]) -> str:
