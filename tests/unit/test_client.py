@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from leadline.bitrix24.client import OPERATING_STEP_S, PortalClient
@@ -260,6 +260,7 @@ def json_of(floats: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
     return st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | st.text(),
         lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("u1"), inner),
+        max_leaves=12,
     )
 
 
@@ -303,6 +304,8 @@ ANSWERS = st.fixed_dictionaries(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
 @given(body=ANSWERS | JSON, status=st.sampled_from([200, 400, 403, 500]))
+@example(body={"error": ["x" * 999], "error_description": ["x" * 999]}, status=400)
+@example(body={"result": {"result_error": {"u1": {"error": "x" * 999}}}}, status=200)
 def test_any_json_gives_each_command_a_result_or_is_an_error_of_the_call(
     portal: PortalClient, answering: Answering, body: Any, status: int
 ) -> None:
