@@ -57,18 +57,26 @@ def check(root: Path, *words: str) -> tuple[int, str]:
     return result.returncode, result.stdout + result.stderr
 
 
-@pytest.fixture
-def ready(tmp_path: Path) -> Path:
-    """A checkout that can be released."""
-    copy(tmp_path)
-    changelog = tmp_path / release.CHANGELOG
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of one commit, which can be released."""
+    root = tmp_path_factory.mktemp("repository")
+    copy(root)
+    changelog = root / release.CHANGELOG
     text = changelog.read_text(encoding="utf-8")
     if f"\n## {VERSION} " not in text:
         text = text.replace("## Unreleased", f"## Unreleased\n\n## {VERSION} - 2026-12-01", 1)
         changelog.write_text(text, encoding="utf-8")
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "add", "--all")
-    git(tmp_path, "commit", "--quiet", "--message", "All of it")
+    git(root, "init", "--quiet")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "All of it")
+    return root
+
+
+@pytest.fixture
+def ready(repository: Path, tmp_path: Path) -> Path:
+    """A checkout that can be released."""
+    git(tmp_path, "clone", "--quiet", str(repository), ".")
     return tmp_path
 
 
