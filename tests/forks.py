@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn, Self
@@ -103,6 +104,26 @@ class Forks:
             opened.callback(os.close, report)
             socket.send_fds(self._socket, [request], [stdout, stderr, report])
             return Fork(int(self._socket.recv(100)), exit_code_pipe)
+
+    def run(
+        self, module: str, *words: str, env: Mapping[str, str], within_s: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m module words` to its end; returns its exit code and output.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not end in time; it was killed.
+        """
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = self.start(module, *words, env=env, stdout=out.fileno(), stderr=err.fileno())
+            try:
+                code = process.wait(within_s)
+            finally:
+                process.kill()
+            for file in (out, err):
+                file.seek(0)
+            return subprocess.CompletedProcess(
+                (module, *words), code, out.read().decode(), err.read().decode()
+            )
 
     def close(self) -> None:
         """End all forks and their parent."""

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,49 +13,45 @@ import pytest
 import redis
 
 from tests.faults import amqp_client, portal
+from tests.forks import Forks
 from tests.servers import eventually
-from tests.system import CHECKOUT, System
+from tests.system import System
 
+Leadline = Callable[..., subprocess.CompletedProcess[str]]
 CONNECTIONS = ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
 
 
-def leadline(system: System, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with no setting but the location of the local run."""
+@pytest.fixture
+def leadline(system: System, forks: Forks) -> Leadline:
+    """Runs a command with no setting but the location of the local run."""
     environment = {name: value for name, value in os.environ.items() if name not in CONNECTIONS}
-    return subprocess.run(
-        (sys.executable, "-m", "leadline", *words),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=CHECKOUT,
-        env={**environment, "LEADLINE_STATE": str(system.state.root), **env},
-    )
+    environment["LEADLINE_STATE"] = str(system.state.root)
+    return partial(forks.run, "leadline", env=environment)
 
 
-def dead_letters(system: System) -> list[dict[str, Any]]:
-    answer = leadline(system, "dead-letters", "list", "--json")
+def dead_letters(leadline: Leadline) -> list[dict[str, Any]]:
+    answer = leadline("dead-letters", "list", "--json")
     assert answer.returncode == 0, answer.stderr
     return list(json.loads(answer.stdout)["dead_letters"])
 
 
 @pytest.mark.slow("runs the command line many times")
 def test_dead_letters_of_a_running_local_system_are_replayed_and_discarded(
-    system: System,
+    system: System, leadline: Leadline
 ) -> None:
     with amqp_client.connect(system) as connection:
         connection.publish({"pattern": "user_created"})
-        eventually(lambda: dead_letters(system), 120, "the malformed message is a dead letter")
-        (before,) = dead_letters(system)
+        eventually(lambda: dead_letters(leadline), 120, "the malformed message is a dead letter")
+        (before,) = dead_letters(leadline)
         assert before["queue"] == "bitrix_queue"
-        assert leadline(system, "dead-letters", "replay", before["id"]).returncode == 0
+        assert leadline("dead-letters", "replay", before["id"]).returncode == 0
         eventually(
-            lambda: dead_letters(system), 120, "it is still malformed, and a dead letter again"
+            lambda: dead_letters(leadline), 120, "it is still malformed, and a dead letter again"
         )
-        (dead_letter,) = dead_letters(system)
+        (dead_letter,) = dead_letters(leadline)
         assert dead_letter["attempts"] == 1
-        assert leadline(system, "dead-letters", "discard", "--all", "--yes").returncode == 0
-        assert dead_letters(system) == []
+        assert leadline("dead-letters", "discard", "--all", "--yes").returncode == 0
+        assert dead_letters(leadline) == []
 
 
 def test_the_program_next_to_python_works_from_anywhere(system: System, tmp_path: Path) -> None:
@@ -71,22 +69,24 @@ def test_the_program_next_to_python_works_from_anywhere(system: System, tmp_path
     assert answer.returncode == 0, answer.stderr
 
 
-def test_the_command_line_reports_that_no_system_runs(system: System, tmp_path: Path) -> None:
-    answer = leadline(system, "--state", str(tmp_path), "dead-letters", "list")
+def test_the_command_line_reports_that_no_system_runs(leadline: Leadline, tmp_path: Path) -> None:
+    answer = leadline("--state", str(tmp_path), "dead-letters", "list")
     assert answer.returncode == 3
     assert "nothing runs" in answer.stderr
 
 
-def reconcile_findings(system: System, *words: str) -> dict[int, dict[str, Any]]:
+def reconcile_findings(leadline: Leadline, *words: str) -> dict[int, dict[str, Any]]:
     """The findings of reconcile for each user with drift."""
-    answer = leadline(system, "reconcile", "--json", *words)
+    answer = leadline("reconcile", "--json", *words)
     assert answer.returncode in {0, 1}, answer.stderr
     lines = [json.loads(line) for line in answer.stdout.splitlines()]
     return {line["user_id"]: line for line in lines if line.get("user_id")}
 
 
 @pytest.mark.slow("the portal's rate: a repair reads and writes many leads")
-def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: System) -> None:
+def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(
+    system: System, leadline: Leadline
+) -> None:
     with portal.in_order(system):
         users = [system.create(f"Сверка {number}") for number in range(7)]
         ids = [user["id"] for user in users]
@@ -111,7 +111,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}
         double = portal.call(system, "crm.lead.add", fields=origin)
 
-        found = reconcile_findings(system, "--repair", "--yes")
+        found = reconcile_findings(leadline, "--repair", "--yes")
         kinds = {user: found[user]["kind"] for user in ids if user in found}
         assert kinds == {
             gone: "missing",
@@ -134,7 +134,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         writes = len(portal.lead_of(system, unharmed)["history"])
         assert writes == 1, "it was not touched"
 
-        found = reconcile_findings(system, "--repair", "--yes", "--stages")
+        found = reconcile_findings(leadline, "--repair", "--yes", "--stages")
         assert {user: found[user]["kind"] for user in ids if user in found} == {
             moved: "moved",
             moved_and_renamed: "moved",
@@ -144,11 +144,11 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
             system.await_synced(single["id"], within_s=120)
             assert portal.looks_like(portal.lead_of(system, single["id"]), single)
         portal.call(system, "crm.lead.delete", id=double)
-        assert not set(ids) & reconcile_findings(system).keys()
+        assert not set(ids) & reconcile_findings(leadline).keys()
 
 
 @pytest.mark.slow("forgotten calls are waited for, 15 s here")
-def test_a_repair_works_after_redis_has_lost_all_data(system: System) -> None:
+def test_a_repair_works_after_redis_has_lost_all_data(system: System, leadline: Leadline) -> None:
     with portal.in_order(system):
         user = system.create("Забытый")
         lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
@@ -157,7 +157,7 @@ def test_a_repair_works_after_redis_has_lost_all_data(system: System) -> None:
         )
         with redis.Redis.from_url(system.url("redis")) as client:
             client.flushall()
-        assert reconcile_findings(system, "--repair", "--yes")[user["id"]]["kind"] == "drifted"
+        assert reconcile_findings(leadline, "--repair", "--yes")[user["id"]]["kind"] == "drifted"
         system.await_synced(user["id"], within_s=120)
         lead = portal.lead_of(system, user["id"])
         assert portal.looks_like(lead, user | {"stage": "JUNK"})

@@ -1,19 +1,18 @@
 """A user imported from another system with an id and a lead keeps both."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from leadline.ledger.bulk_import import Line
 from tests.faults import portal
-from tests.system import CHECKOUT, System
+from tests.forks import Forks
+from tests.system import System
 
 
 @pytest.fixture
-def imported_user(system: System, tmp_path: Path) -> Line:
+def imported_user(system: System, forks: Forks, tmp_path: Path) -> Line:
     """Imported as docs/migrate-from-nestjs.md says; the lead has no origin, as in other systems."""
     fields = {"TITLE": "Заявка с сайта", "NAME": "Анна", "PHONE": [{"VALUE": "+77001112233"}]}
     lead_id = int(portal.call(system, "crm.lead.add", fields=fields))
@@ -31,9 +30,8 @@ def imported_user(system: System, tmp_path: Path) -> Line:
         "DATABASE_URL": system.url("database"),
         "LEADLINE_STATE": str(tmp_path),
     }
-    subprocess.run(
-        (sys.executable, "-m", "leadline", *words), cwd=CHECKOUT, env=environment, check=True
-    )
+    result = forks.run("leadline", *words, env=environment)
+    assert result.returncode == 0, result.stderr
     return user
 
 

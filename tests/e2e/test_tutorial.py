@@ -3,10 +3,10 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
+from tests.forks import Forks
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -19,7 +19,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @pytest.mark.slow("its portal is away for some seconds")
-def test_each_command_prints_what_the_page_shows(fresh_system: System) -> None:
+def test_each_command_prints_what_the_page_shows(fresh_system: System, forks: Forks) -> None:
     page = (CHECKOUT / "docs/tutorial.md").read_text(encoding="utf-8")
     for shell, text in _BLOCK.findall(page):
         if text == "make run\n":
@@ -27,7 +27,7 @@ def test_each_command_prints_what_the_page_shows(fresh_system: System) -> None:
         # A block of `sh` is a command without shown output, any other one a session.
         steps = [(text, list[str]())] if shell else _commands(text)
         for command, lines in steps:
-            _run(fresh_system, command, lines)
+            _run(fresh_system, forks, command, lines)
 
 
 def _commands(text: str) -> list[tuple[str, list[str]]]:
@@ -40,9 +40,11 @@ def _commands(text: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _run(system: System, command: str, lines: list[str]) -> None:
+def _run(system: System, forks: Forks, command: str, lines: list[str]) -> None:
     def prints_expected_lines() -> bool:
-        printed = {" ".join(line.split()) for line in _output_of(system, command).splitlines()}
+        printed = {
+            " ".join(line.split()) for line in _output_of(system, forks, command).splitlines()
+        }
         return printed.issuperset(lines)
 
     words = command.split()
@@ -50,16 +52,18 @@ def _run(system: System, command: str, lines: list[str]) -> None:
     eventually(prints_expected_lines, within_s, f"{command} shows {lines}")
 
 
-def _output_of(system: System, command: str) -> str:
-    local_command = (
-        command.replace("http://127.0.0.1:3000", system.url("edge"))
-        .replace("http://127.0.0.1:3024", system.url("bitrix24").partition("/rest/")[0])
-        .replace(".venv/bin/leadline", f"{sys.executable} -m leadline")
+def _output_of(system: System, forks: Forks, command: str) -> str:
+    environment = {**os.environ, "LEADLINE_STATE": str(system.state.root)}
+    program, *words = command.split()
+    if program == ".venv/bin/leadline":
+        return forks.run("leadline", *words, env=environment).stdout
+    local_command = command.replace("http://127.0.0.1:3000", system.url("edge")).replace(
+        "http://127.0.0.1:3024", system.url("bitrix24").partition("/rest/")[0]
     )
     result = subprocess.run(
         ("/bin/bash", "-euc", local_command),
         cwd=CHECKOUT,
-        env={**os.environ, "LEADLINE_STATE": str(system.state.root)},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=180,

@@ -9,7 +9,6 @@ python -m tests.faults.first_match --users 60 --leads 60 --matched 24 --ambiguou
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,8 +21,9 @@ from local.runner.state import State
 from local.sandbox.waiting import NotInTime
 from tests.faults import portal, system_logs
 from tests.faults.portal import SHORT_WAITS
+from tests.forks import Forks
 from tests.servers import eventually
-from tests.system import CHECKOUT, System
+from tests.system import System
 
 #: Endings of the methods that write.
 _WRITING = ("add", "update", "delete", "Import", "import", "mergeBatch")
@@ -71,8 +71,56 @@ class Result:
     lost: int
 
 
+@dataclass(frozen=True)
+class Operator:
+    """Gives commands to a system."""
+
+    system: System
+    forks: Forks
+    #: Where the commands keep their state.
+    folder: Path
+
+    def run(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
+        """Run a command; returns its exit code and its lines of JSON."""
+        ends_at = time.monotonic() + _REPEATED_FOR_S
+        while True:
+            result = self.forks.run("leadline", *words, env=self._environment())
+            # On a busy machine Postgres may not answer in time. An operator repeats the command.
+            is_down = '"database_down"' in result.stderr + result.stdout
+            if not is_down or time.monotonic() >= ends_at:
+                break
+        assert result.returncode in (0, 1, 2), result.stderr
+        texts = result.stdout.splitlines() if "--json" in words else []
+        assert texts or "--json" not in words, result.stderr
+        return result.returncode, [json.loads(text) for text in texts]
+
+    def start_and_kill(self, *words: str) -> None:
+        """Start a command, and kill it in the middle of its work."""
+        before = _calls(self.system)["requests"]
+        process = self.forks.start("leadline", *words, env=self._environment())
+        eventually(
+            lambda: _calls(self.system)["requests"] > before + 1 or process.poll() is not None,
+            _REPEATED_FOR_S,
+            "it has begun",
+        )
+        process.kill()
+        process.wait(60)
+
+    def _environment(self) -> dict[str, str]:
+        system = self.system
+        return {
+            **os.environ,
+            **system.env,
+            "DATABASE_URL": system.url("database"),
+            "AMQP_URL": system.url("amqp"),
+            "REDIS_URL": system.url("redis"),
+            "BITRIX_WEBHOOK_URL": f"{system.url('bitrix24')}/rest/1/{portal.WEBHOOK_CODE}/",
+            "LEADLINE_STATE": str(self.folder),
+        }
+
+
 def check_first_match(
-    system: System, size: Size, folder: Path, lost_share: float = 0.05, *, kills: bool = False
+    operator: Operator, size: Size, lost_share: float = 0.05, *, kills: bool = False
 ) -> Result:
     """Run a first match on a system whose LEADLINE_DUPLICATES is `hold`, and check each step.
 
@@ -82,14 +130,15 @@ def check_first_match(
     Raises:
         AssertionError: a step did not do what docs/first-match.md says.
     """
+    system = operator.system
     _add_leads_by_hand(system, size)
-    _command(system, folder, "portal", "pause", "--reason", "first match", "--yes")
-    _import(system, size, folder)
+    operator.run("portal", "pause", "--reason", "first match", "--yes")
+    _import(operator, size)
     before = _calls(system)
     began = time.monotonic()
     if kills:
-        _start_and_kill(system, folder, "plan", "--json")
-    code, lines = _command(system, folder, "plan", "--json")
+        operator.start_and_kill("plan", "--json")
+    code, lines = operator.run("plan", "--json")
     plan_s = time.monotonic() - began
     after = _calls(system)
     assert code == 2, "the plan has lines"
@@ -104,13 +153,13 @@ def check_first_match(
         portal.add_fault(system, "drop_after", share=lost_share)
     began = time.monotonic()
     if kills:
-        _start_and_kill(system, folder, "apply", "--yes", "--json")
-    code, (applied,) = _command(system, folder, "apply", "--yes", "--json")
+        operator.start_and_kill("apply", "--yes", "--json")
+    code, (applied,) = operator.run("apply", "--yes", "--json")
     apply_s = time.monotonic() - began
     assert (code, applied["changed"]) == (0, [])
     if not kills:  # a killed command has entered some already
         assert applied["entered"] == size.new + size.matched
-    _, lines = _command(system, folder, "plan", str(applied["plan"]), "--json")
+    _, lines = operator.run("plan", str(applied["plan"]), "--json")
     outcomes = Counter((line["kind"], line["outcome"]) for line in lines if "kind" in line)
     assert outcomes == {
         ("create", "entered"): size.new,
@@ -118,17 +167,17 @@ def check_first_match(
         ("ambiguous", None): size.ambiguous,
     }
     assert _writes(_calls(system)) == _writes(before), "workers write, not the command"
-    _command(system, folder, "portal", "resume")
+    operator.run("portal", "resume")
     began = time.monotonic()
     for _ in range(_WORKERS_KILLED if kills else 0):
         time.sleep(_KILLED_AFTER_S)
         system.await_restart("worker", system.kill("worker"))
-    _await_done(system, folder, size)
+    _await_done(operator, size)
     drain_s = time.monotonic() - began
     lost = portal.hits(system)
     portal.clear_faults(system)
     _check_leads(system, size, lead_by_user)
-    code, next_plan = _command(system, folder, "plan", "--json")
+    code, next_plan = operator.run("plan", "--json")
     assert code == 0, "the second plan is empty"
     assert {line["kind"] for line in next_plan if "kind" in line} <= {"ambiguous"}
     return Result(
@@ -172,72 +221,20 @@ def _add(position: int, number: int) -> str:
     return f"crm.lead.add?fields[TITLE]={name}&fields[NAME]={name}&fields[PHONE][0][VALUE]={value}"
 
 
-def _import(system: System, size: Size, folder: Path) -> None:
-    file = folder / "users.csv"
+def _import(operator: Operator, size: Size) -> None:
+    file = operator.folder / "users.csv"
     rows = [f"User {number},+7701{_phone(number)}" for number in range(size.users)]
     file.write_text("\n".join(["full_name,phone", *rows]), encoding="utf-8")
-    code, _ = _command(system, folder, "import", str(file), "--json")
+    code, _ = operator.run("import", str(file), "--json")
     assert code == 0
 
 
-def _command(system: System, folder: Path, *words: str) -> tuple[int, list[dict[str, Any]]]:
-    """A command of an operator: its exit code and its lines of JSON."""
-    ends_at = time.monotonic() + _REPEATED_FOR_S
-    while True:
-        result = subprocess.run(
-            (sys.executable, "-m", "leadline", *words),
-            cwd=CHECKOUT,
-            env=_environment(system, folder),
-            capture_output=True,
-            check=False,
-        )
-        # On a busy machine Postgres may not answer in time. An operator repeats the command.
-        is_down = b'"database_down"' in result.stderr + result.stdout
-        if not is_down or time.monotonic() >= ends_at:
-            break
-    assert result.returncode in (0, 1, 2), result.stderr.decode()
-    texts = result.stdout.splitlines() if "--json" in words else []
-    assert texts or "--json" not in words, result.stderr.decode()
-    return result.returncode, [json.loads(text) for text in texts]
-
-
-def _environment(system: System, folder: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        **system.env,
-        "DATABASE_URL": system.url("database"),
-        "AMQP_URL": system.url("amqp"),
-        "REDIS_URL": system.url("redis"),
-        "BITRIX_WEBHOOK_URL": f"{system.url('bitrix24')}/rest/1/{portal.WEBHOOK_CODE}/",
-        "LEADLINE_STATE": str(folder),
-    }
-
-
-def _start_and_kill(system: System, folder: Path, *words: str) -> None:
-    """Start the command, and kill it in the middle of its work."""
-    process = subprocess.Popen(
-        (sys.executable, "-m", "leadline", *words),
-        cwd=CHECKOUT,
-        env=_environment(system, folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    before = _calls(system)["requests"]
-    eventually(
-        lambda: _calls(system)["requests"] > before + 1 or process.poll() is not None,
-        _REPEATED_FOR_S,
-        "it has begun",
-    )
-    process.kill()
-    process.wait()
-
-
-def _await_done(system: System, folder: Path, size: Size) -> None:
+def _await_done(operator: Operator, size: Size) -> None:
     """Wait until all but the ambiguous are synced."""
     seen: dict[str, Any] = {}
 
     def is_done() -> bool:
-        _, (status,) = _command(system, folder, "status", "--json")
+        _, (status,) = operator.run("status", "--json")
         seen.update(ledger := status["ledger"])
         assert ledger["failed"] == ledger["retrying"], "nothing fails for good"
         waiting, held = ledger["waiting"], ledger["held"]
@@ -281,9 +278,11 @@ def main() -> None:
     size = Size(**options)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         root = Path(folder)
-        with system_logs.leak_checked(System(State(root / "system"), dict(SETTINGS))) as system:
+        made = System(State(root / "system"), dict(SETTINGS))
+        with Forks() as forks, system_logs.leak_checked(made) as system:
             (root / "state").mkdir()
-            result = check_first_match(system, size, root / "state", lost_share, kills=kills)
+            operator = Operator(system, forks, root / "state")
+            result = check_first_match(operator, size, lost_share, kills=kills)
             # Before the search for personal data in all logs, which takes minutes.
             sys.stdout.write(f"{json.dumps(vars(result) | vars(size))}\n")
             sys.stdout.flush()

@@ -25,8 +25,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     publisher = Publisher(server.url, topology.queues_of(topology.REQUESTS))
     assert publish(publisher, 0, timeout_s=60)
     publisher.close()
-    # RabbitMQ 3.10 loses a quorum queue if it is killed within a second of its declaration.
-    server.restart()
+    # RabbitMQ 3.10 may lose a quorum queue if it is killed within a second of its declaration:
+    # until it has written the queue's records to disk.
+    rabbitmqctl(server, "eval", "mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()].")
     yield server
     server.stop()
 
@@ -51,18 +52,23 @@ def take_ids(broker: PrivateServer) -> set[str]:
             ids.add(str(properties.message_id))
 
 
-def set_memory_limit(broker: PrivateServer, *limit: str) -> None:
-    """Set the memory above which the broker blocks publishers."""
+def rabbitmqctl(broker: PrivateServer, *words: str) -> None:
+    """An operator's command to the broker."""
     # A distribution's rabbitmqctl on the PATH switches the user and drops the environment.
     program = max(Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmqctl"), default="rabbitmqctl")
     names = ("HOME", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_INETRC", "RABBITMQ_NODENAME")
     broker_env = psutil.Process(broker.pid).environ()
     subprocess.run(
-        (str(program), "set_vm_memory_high_watermark", *limit),
+        (str(program), *words),
         check=True,
         env={**os.environ, **{name: broker_env[name] for name in names}},
         timeout=60,
     )
+
+
+def set_memory_limit(broker: PrivateServer, *limit: str) -> None:
+    """Set the memory above which the broker blocks publishers."""
+    rabbitmqctl(broker, "set_vm_memory_high_watermark", *limit)
 
 
 def publish(publisher: Publisher, number: int, timeout_s: float = 5.0) -> bool:
@@ -131,20 +137,7 @@ def test_the_publisher_waits_for_a_broker_that_is_short_of_memory(
     )
 
 
-def test_a_killed_broker_is_used_again_once_it_is_back(
-    broker: PrivateServer, publisher: Publisher
-) -> None:
-    broker.kill()
-    assert not publish(publisher, 1, timeout_s=1)
-    broker.start()
-    eventually(
-        lambda: publish(publisher, 2, timeout_s=2),
-        60,
-        "messages to a restarted broker are confirmed",
-    )
-
-
-def test_no_message_is_forgotten_while_the_broker_dies_under_load(
+def test_no_message_is_forgotten_when_the_broker_dies_with_or_without_load(
     broker: PrivateServer, publisher: Publisher
 ) -> None:
     reported: list[bool] = []
@@ -155,14 +148,16 @@ def test_no_message_is_forgotten_while_the_broker_dies_under_load(
         while not stop.is_set():
             message = Message(topology.REQUESTS, b"{}", f"{thread}-{offered[thread]}")
             offered[thread] += 1
-            publisher.offer(message, reported.append, timeout_s=2)
+            loaded.offer(message, reported.append, timeout_s=2)
             stop.wait(0.002)
 
+    loaded = Publisher(broker.url, topology.queues_of(topology.REQUESTS))
     threads = [threading.Thread(target=offer_until_stopped, args=[number]) for number in range(4)]
     for thread in threads:
         thread.start()
     eventually(lambda: reported.count(True) > 200, 60, "messages are confirmed")
     broker.kill()
+    assert not publish(publisher, 1, timeout_s=1)
     eventually(lambda: reported.count(False) > 20, 60, "messages are reported as not confirmed")
     broker.start()
     confirmed = reported.count(True)
@@ -171,3 +166,9 @@ def test_no_message_is_forgotten_while_the_broker_dies_under_load(
     for thread in threads:
         thread.join()
     eventually(lambda: len(reported) == sum(offered), 60, "each message was reported once")
+    loaded.close()
+    eventually(
+        lambda: publish(publisher, 2, timeout_s=2),
+        60,
+        "messages to a restarted broker are confirmed",
+    )

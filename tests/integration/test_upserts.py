@@ -613,7 +613,9 @@ def test_conditional_puts_and_patches_form_a_chain(offered_events: list[Event]) 
     user = accept.accept_one(ITEM, key=None).user
     assert user
     assert offered_events
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once, not in each process
+    with ProcessPoolExecutor(2, context) as pool:
         answers = list(chain.from_iterable(pool.map(partial(race, user=user.id), range(2))))
     succeeded = [answer for answer in answers if answer.version is not None]
     assert 3 < len(succeeded) < len(answers)
