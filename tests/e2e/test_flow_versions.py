@@ -21,10 +21,10 @@ COMMON = {
     "API_KEYS": f"client:read,write,operate:{KEY}",
     "LEADLINE_AUTH": "on",
     "LEADLINE_RELAY_EVERY_S": "1",
-    "WORKERS": "2",
+    "WORKERS": "1",  # one of each version
 }
-USERS = 60
-#: All users need two minutes at the portal's two requests a second; a slow machine gets four.
+USERS = 24
+#: All users need a few calls, at the portal's two requests a second; a slow machine takes longer.
 WITHIN_S = 240
 
 pytestmark = pytest.mark.slow("starts a system of each of two versions")

@@ -120,14 +120,14 @@ def test_messages_published_during_the_migration_are_neither_refused_nor_lost(
     channel: Any, in_rabbitmq: str
 ) -> None:
     declare_old(channel)
-    for number in range(200):
+    for number in range(50):
         publish(channel, b"%d" % number)
     with publishing(in_rabbitmq) as confirmed:
         before = len(confirmed)
         queue_arguments.migrate(in_rabbitmq, MAIN)
         eventually(lambda: len(confirmed) > before + 10, 60, "messages are published afterwards")
     found = {body for body, _ in take_all(channel)}
-    assert found == confirmed | {b"%d" % number for number in range(200)}
+    assert found == confirmed | {b"%d" % number for number in range(50)}
 
 
 def test_a_queue_in_use_is_not_deleted(channel: Any, in_rabbitmq: str) -> None:
