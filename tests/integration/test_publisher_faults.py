@@ -137,6 +137,7 @@ def test_the_publisher_waits_for_a_broker_that_is_short_of_memory(
     )
 
 
+@pytest.mark.slow("RabbitMQ starts again")
 def test_no_message_is_forgotten_when_the_broker_dies_with_or_without_load(
     broker: PrivateServer, publisher: Publisher
 ) -> None:
