@@ -14,14 +14,12 @@ import pytest
 import requests
 
 from leadline.runtime.postgres import migrate
-from local import stack
 from local.shrinkwrap import build_command, shrinkwrap
 from tests.deploy.packages import hide_all_but, pinned_for
+from tests.deploy.stacks import PROCESSES, STACK
 from tests.servers import eventually, free_port
 
 CHECKOUT = Path(__file__).parents[2]
-STACK = stack.read(CHECKOUT / "stack.yml", {})
-PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 UNREACHABLE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "AMQP_URL": "amqp://127.0.0.1:1/",

@@ -17,15 +17,14 @@ from leadline.runtime import secrets
 from leadline.runtime.http.cross_site import Guard
 from leadline.runtime.postgres import pool
 from leadline.settings import settings
-from local import passwords, stack
+from local import passwords
 from local.gateway.config import Config
 from local.logins import table
 from tests.deploy.manifests import of_kind
+from tests.deploy.stacks import PROCESSES, STACK
 
 CHECKOUT = Path(__file__).parents[2]
 TEXT = (CHECKOUT / "local/docker-compose.yml").read_text(encoding="utf-8")
-STACK = stack.read(CHECKOUT / "stack.yml", {})
-PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?\}")
 #: The folder of the field map, next to the compose file.
 FIELD_MAPS = "./mapping"

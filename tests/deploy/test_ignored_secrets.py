@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from local import stack
 from local.shrinkwrap import shrinkwrap
 from tests.deploy.build_contexts import copy, files_sent, tracked_files
+from tests.deploy.stacks import STACK
 
 CHECKOUT = Path(__file__).parents[2]
-STACK = stack.read(CHECKOUT / "stack.yml", {})
 
 
 @pytest.mark.parametrize("name", [".env", ".env.local", ".env.bak"])

@@ -17,10 +17,9 @@ from leadline.settings import Settings
 from local import stack
 from local.logins.table import URL_SECRETS
 from local.stack import FUNCTIONS_MAX
+from tests.deploy.stacks import PROCESSES, STACK
 
 CHECKOUT = Path(__file__).parents[2]
-STACK = stack.read(CHECKOUT / "stack.yml", {})
-PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 #: Variables that leadline.runtime.serving.serve reads by itself.
 SERVER = {"HOST", "PORT", "THREADS"} | {f"{address}_FILE" for address in URL_SECRETS.values()}
 

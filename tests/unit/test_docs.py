@@ -1,6 +1,8 @@
 """The pages agree: links resolve, the index is complete, both READMEs have the same content."""
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 #: Folders whose files are not in the repository.
 _ELSEWHERE = {".venv", ".git", ".local", ".bench", "node_modules", "build"}
-PAGES = sorted(
-    path for path in ROOT.rglob("*.md") if not _ELSEWHERE & set(path.relative_to(ROOT).parts)
-)
-MODULES = {
-    path.name
-    for path in ROOT.rglob("*.*")
-    if path.suffix in {".py", ".lua"} and not _ELSEWHERE & set(path.relative_to(ROOT).parts)
-}
+
+
+def _files() -> Iterator[Path]:
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in _ELSEWHERE]
+        yield from (Path(folder, name) for name in names)
+
+
+FILES = sorted(_files())
+PAGES = [path for path in FILES if path.suffix == ".md"]
+MODULES = {path.name for path in FILES if path.suffix in {".py", ".lua"}}
 _CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
