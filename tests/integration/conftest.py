@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,8 +50,8 @@ Result = TypeVar("Result")
 Control = Callable[..., Any]
 
 
-#: All sessions of Postgres that are in use.
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+#: All sessions of Postgres that are in use. A deque, as several threads add to it.
+_sessions: deque[weakref.ref[Session]] = deque()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,7 +60,7 @@ def _sessions_are_noted() -> Iterator[None]:
     connect = Session.__init__
 
     def note(self: Session, *args: Any, **options: Any) -> None:
-        _sessions.add(self)
+        _sessions.append(weakref.ref(self))
         connect(self, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -80,10 +80,14 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             if isinstance(held, Publisher):
                 held.close(timeout_s=0.5)
     # Other threads, such as the outbox's, also hold connections, and Python warns about open ones.
-    for session in list(_sessions):
-        # A session without a socket is about to connect, in its thread: closed after the next test.
-        with contextlib.suppress(AttributeError):
-            session.close()
+    for _ in range(len(_sessions)):
+        reference = _sessions.popleft()
+        if (session := reference()) is not None:
+            # One without a socket is about to connect, in its thread: closed after the next test.
+            _sessions.append(reference)
+            with contextlib.suppress(AttributeError):
+                session.close()
+            del session
     del own_process
     with warnings.catch_warnings():
         # pika leaves the socket of an unfinished connection to the garbage collector.
