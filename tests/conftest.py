@@ -73,7 +73,7 @@ LONGEST = (
     "api and flows",
     "operations",
     "tests/simulation/test_simulation.py",
-    "tests/faults/test_laboratory.py",
+    "faults",
     "tests/integration/test_repair.py",
     "tests/integration/test_connector.py",
     "tests/integration/test_serve.py",
@@ -81,7 +81,6 @@ LONGEST = (
     "life of a system",
     "tests/e2e/test_run_keys.py",
     "tests/e2e/test_flow_versions.py",
-    "tests/faults/test_disasters.py",
     "tests/unit/test_model.py",
 )
 
@@ -144,8 +143,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def _group(nodeid: str) -> str:
-    """The test's file; end-to-end tests form two groups, as each idle system costs CPU."""
+    """The test's file; end-to-end tests form two groups, faults one, as each system costs CPU."""
     file = nodeid.split("::", maxsplit=1)[0]
+    if file.startswith("tests/faults/"):
+        return "faults"
     if not file.startswith("tests/e2e/") or _OWN_SYSTEMS.fullmatch(file):
         return file
     if file in _LIFE:
