@@ -1,7 +1,10 @@
 """One running system for all tests of this folder, and a factory for others."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 
 import pytest
 from redis import Redis
@@ -10,9 +13,12 @@ from local.runner.state import State
 from tests.faults import portal, system_logs
 from tests.faults.amqp_client import AmqpClient, connect
 from tests.faults.portal import SHORT_WAITS
+from tests.forks import Forks
 from tests.servers import eventually
 from tests.system import System
 
+Leadline = Callable[..., subprocess.CompletedProcess[str]]
+_CONNECTIONS = ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
 #: The methods that a system calls at startup.
 _AT_START = {"profile", "crm.settings.mode.get", "crm.status.list", "crm.lead.list"}
 _FAILED = pytest.StashKey[bool]()
@@ -54,6 +60,14 @@ def amqp(system: System) -> Iterator[AmqpClient]:
     """An AMQP client of the running system."""
     with connect(system) as amqp:
         yield amqp
+
+
+@pytest.fixture
+def leadline(system: System, forks: Forks) -> Leadline:
+    """Runs a command with no setting but the location of the local run."""
+    environment = {name: value for name, value in os.environ.items() if name not in _CONNECTIONS}
+    environment["LEADLINE_STATE"] = str(system.state.root)
+    return partial(forks.run, "leadline", env=environment)
 
 
 @pytest.fixture

@@ -1,32 +1,18 @@
 """The command line against a running system, as a separate process."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from tests.e2e.conftest import Leadline
 from tests.faults import amqp_client, portal
-from tests.forks import Forks
 from tests.servers import eventually
 from tests.system import System
-
-Leadline = Callable[..., subprocess.CompletedProcess[str]]
-CONNECTIONS = ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
-
-
-@pytest.fixture
-def leadline(system: System, forks: Forks) -> Leadline:
-    """Runs a command with no setting but the location of the local run."""
-    environment = {name: value for name, value in os.environ.items() if name not in CONNECTIONS}
-    environment["LEADLINE_STATE"] = str(system.state.root)
-    return partial(forks.run, "leadline", env=environment)
 
 
 def dead_letters(leadline: Leadline) -> list[dict[str, Any]]:

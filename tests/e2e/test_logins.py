@@ -17,7 +17,7 @@ from leadline.cli.checks import broker_tags
 from leadline.messages import topology
 from leadline.workqueue.keys import JOBS, prefix
 from local.logins import table
-from tests.e2e.test_cli import leadline
+from tests.e2e.conftest import Leadline
 from tests.e2e.test_console import CONSOLE_HEADER
 from tests.faults import amqp_client
 from tests.servers import eventually, postgres_connection
@@ -387,7 +387,7 @@ def test_every_part_has_a_login_and_no_process_has_the_owners(system: System) ->
 
 
 @pytest.mark.slow("watches the servers' logs while the system works")
-def test_no_server_refuses_normal_work(system: System) -> None:
+def test_no_server_refuses_normal_work(system: System, leadline: Leadline) -> None:
     with redis.Redis.from_url(system.url("redis")) as owner:
         owner.acl_log_reset()
         before = {name: len(system.log(name)) for name in ("postgres", "rabbitmq")}
@@ -417,7 +417,7 @@ def test_no_server_refuses_normal_work(system: System) -> None:
             ("dead-letters", "list"),
             ("doctor",),
         ):
-            result = leadline(system, *words)
+            result = leadline(*words)
             assert result.returncode in (0, 1), (words, result.stderr)
             assert "Traceback" not in result.stderr
         system.kill("worker")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.test_cli import leadline
+from tests.e2e.conftest import Leadline
 from tests.faults import portal
 from tests.servers import eventually
 from tests.system import System
@@ -24,13 +24,15 @@ def portal_health(system: System) -> dict[str, str]:
 
 
 @pytest.mark.slow("a portal counts as unreachable after several failed calls")
-def test_an_unreachable_portal_is_reported_until_it_answers(system: System) -> None:
+def test_an_unreachable_portal_is_reported_until_it_answers(
+    system: System, leadline: Leadline
+) -> None:
     portal.add_fault(system, "drop_before", "batch")
     user = system.create()
     eventually(
         lambda: "unreachable" in portal_health(system).get("reason", ""), 120, "healthz shows it"
     )
-    status = json.loads(leadline(system, "status", "--json").stdout)["portal"]
+    status = json.loads(leadline("status", "--json").stdout)["portal"]
     assert (status["paused"], status["reachable"]) == (False, False)
     assert status["unreachable_kind"] == "no answer"
     portal.clear_faults(system)
