@@ -11,8 +11,10 @@ import pika
 
 from tests.servers import PrivateServer
 
-#: Debian's wrapper on the PATH refuses every user but root and rabbitmq.
-_RABBITMQCTL = max(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmqctl"))
+#: Debian's wrapper on the PATH refuses every user but root and rabbitmq, and drops the environment.
+_RABBITMQCTL = max(
+    Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmqctl"), default="rabbitmqctl"
+)
 
 
 class Channel(AbstractContextManager[Any]):

@@ -1,11 +1,8 @@
 """The publisher while RabbitMQ freezes, dies and recovers."""
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pika
 import psutil
@@ -14,6 +11,7 @@ import pytest
 from leadline.messages import topology
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
+from tests.faults.bench_parts import rabbitmqctl
 from tests.servers import PrivateServer, eventually, private
 
 
@@ -27,7 +25,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     publisher.close()
     # RabbitMQ 3.10 may lose a quorum queue if it is killed within a second of its declaration:
     # until it has written the queue's records to disk.
-    rabbitmqctl(server, "eval", "mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()].")
+    command(server, "eval", "mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()].")
     yield server
     server.stop()
 
@@ -52,23 +50,14 @@ def take_ids(broker: PrivateServer) -> set[str]:
             ids.add(str(properties.message_id))
 
 
-def rabbitmqctl(broker: PrivateServer, *words: str) -> None:
-    """An operator's command to the broker."""
-    # A distribution's rabbitmqctl on the PATH switches the user and drops the environment.
-    program = max(Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmqctl"), default="rabbitmqctl")
-    names = ("HOME", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_INETRC", "RABBITMQ_NODENAME")
-    broker_env = psutil.Process(broker.pid).environ()
-    subprocess.run(
-        (str(program), *words),
-        check=True,
-        env={**os.environ, **{name: broker_env[name] for name in names}},
-        timeout=60,
-    )
+def command(broker: PrivateServer, *words: str) -> None:
+    """Give the broker an operator's command."""
+    rabbitmqctl(psutil.Process(broker.pid).environ(), *words)
 
 
 def set_memory_limit(broker: PrivateServer, *limit: str) -> None:
     """Set the memory above which the broker blocks publishers."""
-    rabbitmqctl(broker, "set_vm_memory_high_watermark", *limit)
+    command(broker, "set_vm_memory_high_watermark", *limit)
 
 
 def publish(publisher: Publisher, number: int, timeout_s: float = 5.0) -> bool:
