@@ -5,13 +5,14 @@ import contextlib
 import gc
 import io
 import json
+import multiprocessing
 import os
 import sys
 import warnings
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -310,6 +311,21 @@ def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:
     """The results of `work(0)`, `work(1)`, … run in concurrent threads."""
     with ThreadPoolExecutor(times) as threads:
         return list(threads.map(work, range(times)))
+
+
+def in_processes(times: int, work: Callable[[int], Result]) -> list[Result]:
+    """The results of `work(0)`, `work(1)`, … run in concurrent processes; `work` is pickled."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once, not in each process
+    # The server that forks them keeps the environment of the first call.
+    variables = dict(os.environ)
+    with ProcessPoolExecutor(times, context, _use_environment, (variables,)) as processes:
+        return list(processes.map(work, range(times)))
+
+
+def _use_environment(variables: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def close_idle_connections() -> None:

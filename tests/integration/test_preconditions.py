@@ -1,10 +1,8 @@
 """If-Match under races: each accepted conditional write follows exactly the version it expected."""
 
-import multiprocessing
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -15,7 +13,7 @@ from leadline.errors import VersionMismatch
 from leadline.ledger import write
 from leadline.ledger.event import IdempotencyKey
 from leadline.users.model import Changes, NewUser, UserId
-from tests.integration.conftest import in_greenlets, rows
+from tests.integration.conftest import in_greenlets, in_processes, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -130,10 +128,7 @@ def race(seed: int, users: Sequence[UserId]) -> list[Write]:
 
 def test_conditional_writes_of_several_processes_form_a_chain() -> None:
     users = [create() for _ in range(3)]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # imported once, not in each process
-    with ProcessPoolExecutor(3, context) as pool:
-        answers = list(chain.from_iterable(pool.map(partial(race, users=users), range(3))))
+    answers = list(chain.from_iterable(in_processes(3, partial(race, users=users))))
     assert stale(answers) == []
     accepted = {
         (answer.user, answer.version): answer.name

@@ -1,9 +1,7 @@
 """Users by the caller's own id: created once, changed only if they differ, alone and in batches."""
 
 import json
-import multiprocessing
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -24,7 +22,14 @@ from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.settings import settings
 from leadline.users import stages
 from leadline.users.model import Changes, Move, NewUser, UserId
-from tests.integration.conftest import execute, function_client, in_greenlets, in_threads, rows
+from tests.integration.conftest import (
+    execute,
+    function_client,
+    in_greenlets,
+    in_processes,
+    in_threads,
+    rows,
+)
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "auth_off", "offered_events")
 
@@ -613,10 +618,7 @@ def test_conditional_puts_and_patches_form_a_chain(offered_events: list[Event]) 
     user = accept.accept_one(ITEM, key=None).user
     assert user
     assert offered_events
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # imported once, not in each process
-    with ProcessPoolExecutor(2, context) as pool:
-        answers = list(chain.from_iterable(pool.map(partial(race, user=user.id), range(2))))
+    answers = list(chain.from_iterable(in_processes(2, partial(race, user=user.id))))
     succeeded = [answer for answer in answers if answer.version is not None]
     assert 3 < len(succeeded) < len(answers)
     assert [answer for answer in succeeded if answer.version != answer.expected + 1] == []
