@@ -7,7 +7,6 @@ those of several processes follow one another.
 
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import pg8000.native
 
 from leadline.errors import DatabaseDown
 from leadline.runtime.postgres.pool import Database
-from local.runner.ports import Ports
 from local.runner.processes import unprivileged
 from local.runner.servers.postgres import binary
+from local.sandbox.servers import free_port
+from local.sandbox.waiting import eventually
 from tests.simulation.world import EPOCH, World
 
 #: The time between two copies of all rows, where data may be lost.
@@ -91,17 +91,16 @@ def url(port: int) -> str:
 
 def _start_on_free_port(data: Path) -> tuple[subprocess.Popen[bytes], int]:
     for _ in range(10):
-        port = Ports({}, with_defaults=False).choose("postgres")
+        port = free_port()
         server = _launch(data, port)
-        # Another process may have taken the port meanwhile: then the server ends.
-        while server.poll() is None:
-            if _accepts_connections(data):
-                return server, port
-            time.sleep(0.05)
+        # Another process may have taken the port meanwhile: then the server has ended.
+        if server.poll() is None:
+            return server, port
     raise ChildProcessError("Postgres does not start")
 
 
 def _launch(data: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start the server, and wait until it accepts connections or has ended."""
     settings = {
         "unix_socket_directories": "",
         "fsync": "off",
@@ -118,12 +117,16 @@ def _launch(data: Path, port: int) -> subprocess.Popen[bytes]:
     )
     # The command may begin with setpriv, whose options are then continued.
     rest = command[1:] if command[0] == (shutil.which("setpriv") or "setpriv") else ("--", *command)
-    return subprocess.Popen(
+    server = subprocess.Popen(
         ("setpriv", "--pdeathsig", "INT", *rest),  # noqa: S607 - found on the PATH
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=data,
     )
+    eventually(
+        lambda: server.poll() is not None or _accepts_connections(data), 60, "Postgres starts"
+    )
+    return server
 
 
 def _accepts_connections(data: Path) -> bool:
