@@ -11,21 +11,19 @@ from typing import IO
 
 import pytest
 
-from local import stack
 from local.shrinkwrap import shrinkwrap
 from tests.containers.engine import (
     BUILT_WITHIN_S,
-    CHECKOUT,
     STOPPED_WITHIN_S,
     UP_WITHIN_S,
     Compose,
     docker,
 )
 from tests.deploy.build_contexts import copy
+from tests.deploy.stacks import STACK
 
 pytestmark = pytest.mark.containers
 
-STACK = stack.read(CHECKOUT / "stack.yml", {})
 #: Prefix of every planted secret.
 MARK = f"canary{token_hex(8)}"
 PLANTED = {

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from local import stack
-from tests.containers.engine import CHECKOUT, MEASURED, Compose, docker, inspect
+from tests.containers.engine import MEASURED, Compose, docker, inspect
+from tests.deploy.stacks import STACK
 from tests.servers import eventually
 
 pytestmark = pytest.mark.containers
 
-FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
+FUNCTIONS = STACK.functions
 BASE = "python:3.13-slim"
 MIB = 1024 * 1024
 #: A probe that takes longer does more than to answer.

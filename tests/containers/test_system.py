@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import requests
 
-from local import stack
 from local.logins import table
 from tests.containers.engine import (
     CHECKOUT,
@@ -25,6 +24,7 @@ from tests.containers.engine import (
     inspect,
     kill_9,
 )
+from tests.deploy.stacks import STACK
 from tests.servers import eventually
 
 pytestmark = pytest.mark.containers
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.containers
 WITHIN_S = 120
 #: Leadline's own containers, each of a kind that holds no data.
 OURS = ("create-user", "bitrix-handler", "reply-handler", "connector", "worker", "relay")
-FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
+FUNCTIONS = STACK.functions
 SERVERS = ("postgres", "redis", "rabbitmq")
 
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from leadline.runtime.http import api_keys
-from local import stack
 from local.logins import table
+from tests.deploy.stacks import STACK
 
 CHECKOUT = Path(__file__).parents[2]
 _DOCKERFILE = (CHECKOUT / "template/leadline/Dockerfile").read_text(encoding="utf-8")
@@ -44,11 +44,7 @@ def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
 def test_a_local_run_gets_the_secret_files_that_the_stack_names(tmp_path: Path) -> None:
     result = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
     assert result.returncode == 0, result.stderr
-    stack_secrets = {
-        secret
-        for function in stack.read(CHECKOUT / "stack.yml", {}).functions.values()
-        for secret in function.secrets
-    }
+    stack_secrets = {secret for function in STACK.functions.values() for secret in function.secrets}
     files = {path.name: path.read_text() for path in (tmp_path / ".secrets").iterdir()}
     assert files.keys() == {*table.secrets(), "bitrix-webhook-url", "api-keys", "internal-key"}
     assert files.keys() >= stack_secrets
