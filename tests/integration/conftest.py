@@ -69,6 +69,13 @@ def _sessions_are_noted() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _objects_of_earlier_tests_are_not_visited() -> None:
+    """Keep `new_process`, which collects garbage after each test, from visiting all of them."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No addresses and empty caches, as in a process that has just started."""
