@@ -24,7 +24,7 @@ _AT_START = {"profile", "crm.settings.mode.get", "crm.status.list", "crm.lead.li
 _FAILED = pytest.StashKey[bool]()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Started once, by the real runner; its first requests to the portal are done."""
     with system_logs.leak_checked(
@@ -87,7 +87,7 @@ def new_system(
     _end(systems)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _disposable() -> Iterator[list[System]]:
     """The systems of `fresh_system`."""
     systems: list[System] = []

@@ -8,9 +8,9 @@ from tests.faults.bench import Bench
 from tests.faults.idle import await_idle
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """The bench of this test run, which starts once."""
+    """The bench of these tests, which starts once."""
     bench = Bench(tmp_path_factory.mktemp("bench"))
     try:
         bench.start()

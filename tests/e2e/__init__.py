@@ -1,0 +1,1 @@
+"""End-to-end tests: a package, as systems that its tests share end with the last of them."""
