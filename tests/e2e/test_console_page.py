@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,12 +21,11 @@ from leadline.sync import decide
 from leadline.sync.duplicates import rules as duplicates
 from leadline.sync.erasure import rules as erasure
 from tests.e2e.test_console import CONSOLE_HEADER
-from tests.emulator.browser import WITHOUT_ADDRESS_BAR
+from tests.emulator.browser import CHROMIUM, WITHOUT_ADDRESS_BAR
 from tests.faults import amqp_client, portal
 from tests.servers import eventually, free_port
 from tests.system import CHECKOUT, System
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 pytestmark = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium here, and scripts/browser found none that apt could install"
 )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,14 +17,13 @@ from rq.serializers import JSONSerializer
 
 from local.runner.state import State
 from tests.e2e.arguments import Arguments
-from tests.emulator.browser import Chromium
+from tests.emulator.browser import CHROMIUM, Chromium
 from tests.faults import portal, system_logs
 from tests.faults.amqp_client import DEAD_REQUESTS, REPLIES, AmqpClient, connect
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
 KEYS = ("first-key-of-the-tests-28-bytes", "second-key-of-the-tests-28-bytes")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 READER = "key-that-reads-only-in-these-tests"
 OPERATOR = "key-that-operates-in-these-tests"
 REPLY_QUEUE = "answers.of.the.tests"
@@ -187,7 +185,7 @@ def test_every_call_conforms_to_the_document(system: System, tmp_path: Path) -> 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 def test_the_page_shows_every_call_and_can_try_it(system: System, tmp_path: Path) -> None:
-    with Chromium(CHROMIUM, tmp_path / "profile") as chromium, chromium.window() as browser:
+    with Chromium(tmp_path / "profile") as chromium, chromium.window() as browser:
         browser.open(f"{system.url('edge')}/docs")
         browser.wait_for(f"document.querySelectorAll('.opblock').length === {OPERATIONS}")
         script = """fetch("users?limit=1").then(answer => window.status = String(answer.status))"""

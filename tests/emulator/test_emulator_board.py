@@ -1,16 +1,14 @@
 """The board: the files that it serves, and that a person can watch and move leads on it."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.emulator.browser import Chromium, Window
+from tests.emulator.browser import CHROMIUM, Chromium, Window
 from tests.emulator.emulator_process import Emulator
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
 
@@ -63,7 +61,7 @@ def test_the_snapshot_contains_the_newest_cards_of_each_stage(emulator: Emulator
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with Chromium(CHROMIUM, tmp_path_factory.mktemp("chromium")) as running:
+    with Chromium(tmp_path_factory.mktemp("chromium")) as running:
         yield running
 
 
