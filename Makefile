@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo check coverage test test-packages test-containers test-clusters bench faults clusters mutants simulate model lint setup api-check clients audit notices sbom package release-check
+.PHONY: help run stop reset logs demo check coverage test test-packages test-containers test-clusters bench faults clusters mutants simulate model lint setup python-packages debian-packages api-check clients audit notices sbom package release-check
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -100,5 +100,10 @@ lint: setup ## style, types, direction of imports
 	@scripts/lint
 
 setup:
+	@$(MAKE) --no-print-directory -j2 python-packages debian-packages
+
+python-packages:
 	@scripts/venv
+
+debian-packages:
 	@scripts/packages
