@@ -1,7 +1,7 @@
 """Erasures in histories with faults: nothing may restore the person's data.
 
 `prepare` adds an erasure of some users to each plan, at any moment, and replaces the rules:
-the checker's are about users that stay. Not modelled: dead letters.
+the checker's are about users that stay.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ from typing import Any
 from leadline.errors import LeadlineError
 from leadline.ledger.erasure import erase
 from leadline.messages.contract import ERASED_NAME
-from leadline.operations.erasure import dead_letters
 from leadline.users.model import UserId
 from tests.simulation import dangers, parallel, patches, play, rules
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, Fault, Plan
@@ -85,7 +84,6 @@ def prepare() -> None:
     patches.replace(parallel, "draw", draw)
     patches.replace(play, "System", ErasingSystem)
     patches.replace(rules, "violations", violations)
-    dead_letters.discard_if_due = lambda: 0
 
 
 def lookup_is_left_out() -> None:

@@ -24,7 +24,9 @@ import structlog
 import leadline
 from leadline import process
 from leadline.bitrix24 import timed_connection
-from leadline.ledger import outbox, retention, write
+from leadline.ledger import correlations, outbox, retention, write
+from leadline.operations.bulk import jobs
+from leadline.operations.erasure import dead_letters
 from leadline.runtime import lua
 from leadline.runtime import redis as leadline_redis
 from leadline.runtime.concurrency import greenlets
@@ -364,6 +366,10 @@ def _patch_servers(modules: list[ModuleType]) -> None:
     replace(rq_jobs, "trim_finished_jobs", lambda: None)
     replace(search_index, "catch_up", lambda _until: 0)
     replace(retention, "run", lambda _until: 0)
+    replace(correlations, "catch_up", lambda _until: 0)
+    # No history has bulk jobs, or dead letters of erased users.
+    replace(jobs, "advance", lambda _kinds: 0)
+    replace(dead_letters, "discard_if_due", lambda: 0)
     for name in ("_creates", "_changes"):
         group: Any = getattr(write, name)
         replace(write, name, _GroupCommit(group._flush, group._max_group))

@@ -102,7 +102,7 @@ def test_every_mistake_fits_the_code(pool_of_players: ProcessPoolExecutor) -> No
 @pytest.mark.slow("plays up to 2,000 histories")
 @pytest.mark.parametrize(
     ("mistake", "first_seed"),
-    [("lease_doubts_creates_only", 37), ("reply_is_forgotten_unconfirmed", 30)],
+    [("lease_doubts_creates_only", 37), ("reply_is_forgotten_unconfirmed", 40)],
 )
 def test_a_reintroduced_mistake_is_detected(mistake: str, first_seed: int) -> None:
     assert _failures(mistake, first_seed, jobs=1)
