@@ -40,7 +40,7 @@ test: test-packages ## run every test on private servers
 	@$(RUN) pytest $(SIDE_BY_SIDE) --junitxml build/test-times.xml -o junit_duration_report=call
 
 test-containers: setup ## test the images and the compose system; needs a Docker Engine with Compose
-	@$(RUN) pytest -m containers --timeout 1500 tests/containers
+	@$(RUN) pytest -m containers --timeout 1500 -n 2 --no-loadscope-reorder tests/containers # two systems
 
 bench: setup ## measure against baselines; QUICK=1 to try it, SECTIONS="writes burst" for parts
 	@scripts/packages wrk

@@ -143,10 +143,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def _group(nodeid: str) -> str:
-    """The test's file; end-to-end tests form two groups, faults one, as each system costs CPU."""
+    """The test's file; tests that share a system form one group, as each system costs CPU."""
     file = nodeid.split("::", maxsplit=1)[0]
     if file.startswith("tests/faults/"):
         return "faults"
+    if file.startswith("tests/containers/") and file != "tests/containers/test_canaries.py":
+        return "containers"
     if not file.startswith("tests/e2e/") or _OWN_SYSTEMS.fullmatch(file):
         return file
     if file in _LIFE:

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from local.runner.ports import Ports
-from tests.containers.engine import BUILT_WITHIN_S, MEASURED, STOPPED_WITHIN_S, Compose
+from tests.containers.engine import STOPPED_WITHIN_S, Compose
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Report the measurements."""
-    for name, value in MEASURED.items():
-        terminalreporter.write_line(f"{name}: {value}")
+    """Report what the tests have measured."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,7 @@ def compose() -> Iterator[Compose]:
     env = {name: str(ports.choose(name)) for name in ("PORT", "BITRIX_PORT", "RABBITMQ_UI_PORT")}
     system = Compose("leadline-test", {**env, "OWNER": "leadline-test", "LEADLINE_AUTH": "off"})
     system.run("down", "--volumes", within_s=STOPPED_WITHIN_S)
-    system.run("build", within_s=BUILT_WITHIN_S)
+    system.build()
     try:
         system.up()
         yield system

@@ -68,7 +68,7 @@ def system(checkout: Path) -> Iterator[Compose]:
     """A system with every image built, every container created, and the one-shot ones finished."""
     system = Compose("leadline-canary", ENVIRONMENT, checkout)
     system.run("down", "--volumes", within_s=STOPPED_WITHIN_S)
-    system.run("build", within_s=BUILT_WITHIN_S)
+    system.build()
     try:
         system.run("up", "-d", "migrate", within_s=UP_WITHIN_S)
         system.run("wait", "migrate", within_s=UP_WITHIN_S)

@@ -2,11 +2,11 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.containers.engine import MEASURED, Compose, docker, inspect
+from tests.containers.engine import Compose, docker, inspect
 from tests.deploy.stacks import STACK
 from tests.servers import eventually
 
@@ -74,12 +74,12 @@ def test_every_function_serves_probes_without_rights_and_disk(
 
 
 def test_an_idle_function_takes_less_than_100_mib(
-    containers: dict[str, str],
+    containers: dict[str, str], record_property: Callable[[str, object], None]
 ) -> None:
     for name, container in containers.items():
         eventually(lambda container=container: is_ready(container), 120, f"{name} is ready")  # type: ignore[misc]
         used = int(docker("exec", container, "sh", "-c", _USAGE).split()[0])
-        MEASURED[f"memory of {name}"] = f"{used / MIB:.0f} MiB"
+        record_property(f"memory of {name}", f"{used / MIB:.0f} MiB")
         assert used < 100 * MIB, f"{name} takes {used / MIB:.0f} MiB"
 
 
@@ -102,12 +102,12 @@ def test_the_platform_chooses_the_port(compose: Compose) -> None:
 
 
 def test_an_image_adds_less_than_200_mib_to_python(
-    compose: Compose,
+    compose: Compose, record_property: Callable[[str, object], None]
 ) -> None:
     base = inspect(BASE)["Size"]
     for image in sorted({image for image in compose.images().values() if "leadline" in image}):
         added = (inspect(image)["Size"] - base) / MIB
-        MEASURED[f"image {image} above its base"] = f"{added:.0f} MiB"
+        record_property(f"image {image} above its base", f"{added:.0f} MiB")
         assert added < 200, f"{image} adds {added:.0f} MiB"
 
 
