@@ -269,7 +269,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 #: Empties the tables and restarts sequences. TRUNCATE replaces the files of a table and of its
 #: indexes, which takes ten times as long as deleting a few rows.
-_EMPTY_TABLES = """
+EMPTY_TABLES = """
 DO $$
 DECLARE
     found record;
@@ -307,7 +307,7 @@ END $$
 def database_url(postgres: str, _postgres_urls: tuple[str, str]) -> str:
     """An empty database with the newest schema, as functions use it; ids start at 1."""
     with postgres_connection(postgres) as connection:
-        connection.run(_EMPTY_TABLES)
+        connection.run(EMPTY_TABLES)
     return _postgres_urls[1]
 
 

@@ -76,10 +76,11 @@ WITH claimed AS (
         -- A failure needs no retry once its user has a newer version, which contains its state.
         WHEN state = 'failed' AND version < (SELECT version FROM users WHERE id = user_id) THEN NULL
         ELSE now() + make_interval(secs => :claim_s) END
-    WHERE id IN (
+    -- An array: a subquery of IN may run for each row, and each run would claim another batch.
+    WHERE id = ANY (ARRAY(
         SELECT id FROM events WHERE due_at <= now()
         ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING *
 )
 {_TO_SEND}

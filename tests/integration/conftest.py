@@ -38,6 +38,7 @@ from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.sync.fields import map_check
 from leadline.workqueue.queue import WorkQueue
+from tests.conftest import EMPTY_TABLES
 from tests.servers import free_port as find_free_port
 from tests.servers import postgres_connection
 from tests.unit import maps
@@ -195,6 +196,18 @@ def check_fields(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         map_check.run()
 
     return refresh
+
+
+def refill_after_analyze(url: str, fill: Callable[[], None]) -> None:
+    """Fill tables of which Postgres believes that they are empty; `url`: the owner's.
+
+    It then plans as if each table had one row: for example, it runs a subquery for each row.
+    """
+    fill()
+    with postgres_connection(url) as owner:
+        owner.run(EMPTY_TABLES)
+        owner.run("ANALYZE")
+    fill()
 
 
 def skip_clock_tolerance(queue: WorkQueue) -> None:

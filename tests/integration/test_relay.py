@@ -17,7 +17,7 @@ from leadline.messages import topology
 from leadline.messages.contract import Reply
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.users.model import Move, NewUser
-from tests.integration.conftest import execute, in_threads, rows
+from tests.integration.conftest import execute, in_threads, refill_after_analyze, rows
 from tests.servers import eventually
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -258,6 +258,22 @@ def test_one_run_publishes_more_than_a_batch(
     make_due()
     assert relay.run().published == 25
     assert len(take_messages(in_rabbitmq)) == 25
+
+
+def test_a_batch_is_not_exceeded_however_postgres_plans(
+    monkeypatch: pytest.MonkeyPatch, postgres: str
+) -> None:
+    monkeypatch.setattr(relay, "BATCH", 5)
+    monkeypatch.setenv("AMQP_URL", NO_BROKER)
+
+    def fill() -> None:
+        for _ in range(12):
+            create()
+        make_due()
+
+    refill_after_analyze(postgres, fill)
+    with pytest.raises(BrokerDown, match="5 of 5 events"):
+        relay.run()
 
 
 @pytest.mark.usefixtures("in_rabbitmq")

@@ -10,7 +10,8 @@ from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.users import queries
 from leadline.users.model import Move, NewUser
-from tests.integration.conftest import execute, in_threads, rows
+from tests.integration.conftest import execute, in_threads, refill_after_analyze, rows
+from tests.servers import postgres_connection
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -109,3 +110,35 @@ def test_retention_deletes_one_batch_even_when_no_time_is_left(
         settle_event(create())
     make_older(31)
     assert retention.run(until=time.monotonic() - 1) == 5
+
+
+#: By table, the values of expired rows; the other tables are filled by events.
+_EXPIRED = {
+    "audit (id, at, action)": "gen_random_uuid(), now() - interval '1 year', 'pause'",
+    "bulk_jobs (id, kind, selection, total, state, ended_at)": """
+        gen_random_uuid(), 'resync', '{}', 0, 'done', now() - interval '1 year'""",
+    "match_plans (portal, created_at)": "'main', now() - interval '1 year'",
+    "held_users (user_id, version, reason, since)": """
+        id, version, 'a reason', now() - interval '1 year'""",
+    "event_calls (event_id, calls)": """
+        CAST('01000000-0000-7000-8000-' || lpad(CAST(id AS text), 12, '0') AS uuid), '[]'""",
+}
+
+
+def test_a_batch_is_not_exceeded_however_postgres_plans(
+    monkeypatch: pytest.MonkeyPatch, postgres: str
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 5)
+
+    def fill() -> None:
+        for number in range(12):
+            settle_event(create(f"key {number}"))
+        make_older(31)
+        execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+        with postgres_connection(postgres) as owner:
+            for columns, values in _EXPIRED.items():
+                owner.run(f"INSERT INTO {columns} SELECT {values} FROM users")  # noqa: S608 - of constants
+
+    refill_after_analyze(postgres, fill)
+    tables = 2 + len(_EXPIRED)  # events and idempotency keys, too
+    assert retention.run(until=time.monotonic() - 1) == 5 * tables
