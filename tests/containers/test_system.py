@@ -202,9 +202,9 @@ def test_an_upgrade_refuses_no_request(
     slowest_s, usual_s = max(took), statistics.median(took)
     what = "slowest request during an upgrade"
     record_property(what, f"{slowest_s:.1f} s (median {usual_s:.2f} s)")
-    # Under a second, and more on a machine that is slow anyway: no request waits for a container
-    # that is gone.
-    assert slowest_s < 1 + 10 * usual_s
+    # Linux takes 3 s to find that a container is gone: no request waits for that. On a slow
+    # machine, the starts of containers hold some for up to 2 s.
+    assert slowest_s < 3
     eventually(lambda: is_synced(compose, ids[-1]), WITHIN_S, "the last user is in Bitrix24")
     leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=60).json()
     origins = [found["ORIGIN_ID"] for found in leads]
