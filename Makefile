@@ -100,6 +100,7 @@ lint: setup ## style, types, direction of imports
 	@scripts/lint
 
 setup:
+	@scripts/venv create # may need a package of Debian, too
 	@$(MAKE) --no-print-directory -j2 python-packages debian-packages
 
 python-packages:
