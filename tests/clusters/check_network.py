@@ -50,7 +50,7 @@ def main() -> None:
 
     # A port of the bridge forwards a moment after it is up.
     eventually(
-        lambda: all(share_received(*link) == 1 for link in links), 30, "every link carries all"
+        lambda: all(share_received(*link) == 1 for link in links), 60, "every link carries all"
     )
     with inside("three"):  # the network can be disturbed from any node
         check(lambda: network.cut("one"), {from_one: nothing, to_one: nothing, others: everything})

@@ -16,7 +16,7 @@ def test_each_disturbance_stops_only_the_intended_traffic() -> None:
     before = _links()
     command = network.enclosing_command("tests.clusters.check_network")
     result = subprocess.run(
-        command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=CHECKOUT, capture_output=True, text=True, timeout=180, check=False
     )
     assert result.returncode == 0, result.stderr
     assert _links() == before
