@@ -85,8 +85,11 @@ LONGEST = (
 )
 
 
-#: End-to-end tests that start their own systems; all others share one running system.
-_OWN_SYSTEMS = re.compile(r"tests/e2e/test_(run_keys|flow_settings|flow_versions)\.py")
+#: Folders whose tests share a running system, and the files in them that start their own.
+_SHARING = ("tests/containers/", "tests/e2e/", "tests/faults/")
+_OWN_SYSTEMS = re.compile(
+    r"tests/(e2e/test_(run_keys|flow_settings|flow_versions)|containers/test_canaries)\.py"
+)
 #: Tests of one more system, which the first file starts and the second ends.
 _LIFE = ("tests/e2e/test_tutorial.py", "tests/e2e/test_run_ends.py")
 
@@ -145,12 +148,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _group(nodeid: str) -> str:
     """The test's file; tests that share a system form one group, as each system costs CPU."""
     file = nodeid.split("::", maxsplit=1)[0]
-    if file.startswith("tests/faults/"):
-        return "faults"
-    if file.startswith("tests/containers/") and file != "tests/containers/test_canaries.py":
-        return "containers"
-    if not file.startswith("tests/e2e/") or _OWN_SYSTEMS.fullmatch(file):
+    if not file.startswith(_SHARING) or _OWN_SYSTEMS.fullmatch(file):
         return file
+    if not file.startswith("tests/e2e/"):
+        return file.split("/")[1]
     if file in _LIFE:
         return "life of a system"
     is_flow = file.startswith(("tests/e2e/test_api_", "tests/e2e/test_flow_"))
