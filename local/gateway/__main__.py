@@ -14,6 +14,7 @@ if __name__ == "__main__":  # before the imports that it speeds up
 from aiohttp import web
 
 from leadline.runtime.serving import cold_start
+from leadline.runtime.serving.drain import TRANSIT_S, refuse_connections
 from leadline.runtime.telemetry import log
 from local.gateway.app import build
 from local.gateway.request_log import RequestLog
@@ -45,6 +46,8 @@ async def _serve() -> None:
     await runner.setup()
     listener = await _listen(runner.server)
     await stopped.wait()
+    refuse_connections(listener.sockets[0].getsockname()[1])
+    await asyncio.sleep(TRANSIT_S)
     listener.close()
     await _drain(runner.server)
     await runner.cleanup()

@@ -90,6 +90,7 @@ def secrets(system: Compose) -> set[str]:
     return {MARK, *values}
 
 
+@pytest.mark.slow("reads every byte of every image")
 def test_no_layer_and_no_history_of_an_image_holds_a_secret(
     system: Compose, secrets: set[str], checkout: Path
 ) -> None:

@@ -32,6 +32,7 @@ def cli(compose: Compose) -> Iterator[FaasCli]:
         docker("volume", "rm", f"{compose.project}_gateway")
 
 
+@pytest.mark.slow("replaces a container")
 def test_a_deployed_function_is_a_new_container_with_its_environment(
     compose: Compose, cli: FaasCli
 ) -> None:
@@ -87,6 +88,7 @@ def test_an_image_that_cannot_be_started_replaces_nothing(compose: Compose, cli:
     assert cli.invoke(NAME) == 200
 
 
+@pytest.mark.slow("removes and starts a container")
 def test_a_removed_function_is_gone_until_it_is_deployed(compose: Compose, cli: FaasCli) -> None:
     assert cli.remove(NAME).status_code == 202
     assert cli.invoke(NAME) == 404

@@ -65,6 +65,7 @@ def containers(compose: Compose) -> Iterator[dict[str, str]]:
     docker("rm", "--force", *running.values())
 
 
+@pytest.mark.slow("starts a container of each function")
 def test_every_function_serves_probes_without_rights_and_disk(
     containers: dict[str, str],
 ) -> None:
@@ -73,6 +74,7 @@ def test_every_function_serves_probes_without_rights_and_disk(
         assert probe(container, "/_/health") < PROBE_S, name
 
 
+@pytest.mark.slow("asks the engine about the containers of all functions")
 def test_an_idle_function_takes_less_than_100_mib(
     containers: dict[str, str], record_property: Callable[[str, object], None]
 ) -> None:

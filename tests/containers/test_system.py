@@ -113,6 +113,7 @@ def test_the_brokers_page_is_served(compose: Compose) -> None:
 
 
 @pytest.mark.parametrize("services", [OURS, SERVERS], ids=["ours", "a server"])
+@pytest.mark.slow("a killed server starts again, and its clients find it")
 def test_a_container_killed_at_random_recovers(compose: Compose, services: tuple[str, ...]) -> None:
     service = random.choice(services)  # noqa: S311 - the failure names it
     victim = compose.containers(service)[0]
@@ -128,6 +129,7 @@ def test_a_container_killed_at_random_recovers(compose: Compose, services: tuple
     eventually(lambda: is_well(compose), WITHIN_S, f"all is well after {service} was killed")
 
 
+@pytest.mark.slow("starts containers")
 def test_functions_and_workers_scale(compose: Compose) -> None:
     compose.up("--no-recreate", "--scale", "create-user=2", "--scale", "worker=4")
     assert len(compose.containers("worker")) == 4
@@ -250,6 +252,7 @@ def test_a_container_holds_the_secrets_of_its_own_login(compose: Compose) -> Non
         assert set(found) == expected, part
 
 
+@pytest.mark.slow("stops the whole system")
 def test_all_our_containers_stop_cleanly_and_down_removes_everything(compose: Compose) -> None:
     compose.run("stop", within_s=STOPPED_WITHIN_S)
     for service in (*FUNCTIONS, "connector", "worker", "relay", "bitrix24", "edge"):

@@ -17,6 +17,7 @@ import pytest
 
 from local import tcp_proxy
 from tests.servers import eventually, exit_code_of, silent_listener
+from tests.stopping import count_unanswered
 
 CHECKOUT = Path(__file__).parents[2]
 REQUEST = b"GET /users HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -181,17 +182,31 @@ def test_a_stopped_proxy_ends_once_its_connections_have_ended(
     assert exit_code_of(proxy) == 0
 
 
-def test_a_stopping_edge_serves_its_open_connections_once_more(
-    free_port: FreePort, tmp_path: Path
-) -> None:
-    """A request may be on its way, and a client can't know whether it was processed."""
+@pytest.fixture
+def edge(free_port: FreePort, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """An edge without functions, and its port."""
     port = free_port()
     config = tmp_path / "edge.json"
     config.write_text(json.dumps({"functions": {}}))
     command = [sys.executable, "-m", "local.gateway"]
     env = {"PORT": str(port), "LEADLINE_AUTH": "off", "LEADLINE_EDGE": str(config)}
+    with _running(command, port, **env) as process:
+        yield process, port
+
+
+def test_a_stopping_edge_answers_on_every_connection_that_was_accepted(
+    edge: tuple[subprocess.Popen[bytes], int],
+) -> None:
+    process, port = edge
+    assert count_unanswered(port, "/users", process.terminate) == 0
+
+
+def test_a_stopping_edge_serves_its_open_connections_once_more(
+    edge: tuple[subprocess.Popen[bytes], int],
+) -> None:
+    """A request may be on its way, and a client can't know whether it was processed."""
+    process, port = edge
     with (
-        _running(command, port, **env) as process,
         _connect(port) as client,
         client.makefile("rb") as answers,
     ):

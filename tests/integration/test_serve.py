@@ -29,6 +29,7 @@ from leadline.runtime.serving.drain import KEEP_ALIVE_S
 from tests.forks import Fork, Forks
 from tests.servers import eventually, exit_code_of
 from tests.servers import free_port as find_free_port
+from tests.stopping import count_unanswered
 
 CHECKOUT = Path(__file__).parents[2]
 UNREACHABLE = {
@@ -599,6 +600,13 @@ def test_after_sigterm_a_connection_closes_only_with_a_response(start: Start) ->
         time.sleep(KEEP_ALIVE_S / 5)  # time in which a server could close the idle connection
         while post() != "close":
             pass  # the signal has not arrived yet
+    assert exit_code_of(server.process) == 0
+
+
+def test_a_stopping_function_answers_on_every_connection_that_was_accepted(start: Start) -> None:
+    server = start("create_user")
+    eventually(server.is_up, 60, "the function is served")
+    assert count_unanswered(server.port, "/_/health", server.process.terminate) == 0
     assert exit_code_of(server.process) == 0
 
 

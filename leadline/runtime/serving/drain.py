@@ -4,16 +4,40 @@ A client may send a request on an idle connection in the moment in which the ser
 can't repeat a write, which may have been executed. So a server that is told to stop goes on serving
 and lets its clients close the connections: with `Connection: close` in each response
 (https://www.rfc-editor.org/rfc/rfc9112#section-9.6), and by outlasting those that are idle.
+
+The same happens to a new connection. The kernel accepts it for the server, and the client sends a
+request at once; if the server then closes its listening socket, the kernel aborts the connections
+that the server has not taken over yet. So the kernel accepts no more of them, and the server takes
+over the last ones before it closes the socket.
 """
 
+import socket
+import struct
 import time
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
 
 Headers = list[tuple[str, str]]
 
 #: Maximum time for which the edge keeps an idle connection to a function.
 KEEP_ALIVE_S = 1.0
-#: Time that a response may need to arrive at the edge, whose clock starts only then.
-_TRANSIT_S = 0.5
+#: Time that a response may need to arrive at the edge, whose clock starts only then, and the first
+#: request of a new connection to arrive at the server.
+TRANSIT_S = 0.5
+#: https://man7.org/linux/man-pages/man7/socket.7.html; `socket` has no name for it.
+_SO_ATTACH_FILTER = 26
+#: Classic BPF, whose byte 0 is that of the TCP header: operation, jumps if true and false, value
+#: (https://www.kernel.org/doc/html/latest/networking/filter.html).
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the byte of the flags
+    (0x45, 0, 1, 0x02),  # if it has SYN,
+    (0x06, 0, 0, 0),  # drop the packet,
+    (0x06, 0, 0, 0xFFFFFFFF),  # otherwise let it pass
+)
 
 
 class Drain:
@@ -36,4 +60,33 @@ class Drain:
     def begin(self) -> float:
         """Begin to close connections; returns the seconds until no idle one is left."""
         self._is_stopping = True
-        return max(0.0, self._last_kept_open_at + KEEP_ALIVE_S + _TRANSIT_S - time.monotonic())
+        return max(0.0, self._last_kept_open_at + KEEP_ALIVE_S + TRANSIT_S - time.monotonic())
+
+
+def refuse_connections(port: int) -> None:
+    """Make the kernel accept no further connection for this process's listening sockets of a port.
+
+    It drops the clients' requests for one (SYN), so that they try another address, or again. The
+    sockets can be closed TRANSIT_S later.
+    """
+    program = array("B", b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN))
+    address, _ = program.buffer_info()
+    option = struct.pack("HP", len(_DROP_SYN), address)
+    for listener in _listeners(port):
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
+        except OSError as error:  # a sandbox may lack it
+            structlog.get_logger().warning("the last connections may be lost", error=str(error))
+
+
+def _listeners(port: int) -> Iterator[socket.socket]:
+    """Duplicates of the sockets: the library that listens keeps its own to itself."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with (
+            suppress(OSError),  # no socket, or closed meanwhile
+            socket.fromfd(int(descriptor.name), socket.AF_INET, socket.SOCK_STREAM) as found,
+        ):
+            protocol = found.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
+            is_listening = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if protocol == socket.IPPROTO_TCP and is_listening and found.getsockname()[1] == port:
+                yield found

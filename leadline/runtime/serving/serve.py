@@ -39,7 +39,7 @@ from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import auth, problem
 from leadline.runtime.http.endpoint import BODY, RawResponse, body_limit_of, scopes_of
 from leadline.runtime.serving import cold_start, rsgi_bridge
-from leadline.runtime.serving.drain import Drain
+from leadline.runtime.serving.drain import TRANSIT_S, Drain, refuse_connections
 from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
 from leadline.runtime.telemetry.http_metrics import App, StartResponse
 from leadline.settings import settings
@@ -209,12 +209,16 @@ async def _serve(app: Callable[..., Any], drain: Drain) -> None:
     loop = asyncio.get_running_loop()
     serving = loop.create_task(server.serve())
 
+    def close_listener() -> None:
+        refuse_connections(server.bind_port)
+        loop.call_later(TRANSIT_S, stop)
+
     def stop() -> None:
         server.stop()  # type: ignore[no-untyped-call]
         loop.call_later(STOP_TIMEOUT_S, serving.cancel)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: loop.call_later(drain.begin(), stop))
+        loop.add_signal_handler(number, lambda: loop.call_later(drain.begin(), close_listener))
     structlog.get_logger().info("function starts", port=server.bind_port)
     with contextlib.suppress(asyncio.CancelledError):
         await serving
