@@ -25,7 +25,7 @@ import requests
 
 from leadline.messages import topology
 from leadline.runtime.serving import cold_start, rsgi_bridge, serve
-from leadline.runtime.serving.drain import KEEP_ALIVE_S
+from leadline.runtime.serving.drain import KEEP_ALIVE_S, refuse_connections
 from tests.forks import Fork, Forks
 from tests.servers import eventually, exit_code_of
 from tests.servers import free_port as find_free_port
@@ -608,6 +608,23 @@ def test_a_stopping_function_answers_on_every_connection_that_was_accepted(start
     eventually(server.is_up, 60, "the function is served")
     assert count_unanswered(server.port, "/_/health", server.process.terminate) == 0
     assert exit_code_of(server.process) == 0
+
+
+def test_only_the_port_that_is_closed_accepts_no_connection() -> None:
+    """A process may have inherited the listening sockets of another, which goes on."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as closed,
+        socket.create_server(("127.0.0.1", 0)) as other,
+        socket.create_connection(closed.getsockname()) as accepted,
+    ):
+        refuse_connections(closed.getsockname()[1])
+        with pytest.raises(TimeoutError):
+            socket.create_connection(closed.getsockname(), timeout=0.3)
+        socket.create_connection(other.getsockname(), timeout=60).close()
+        served, _ = closed.accept()
+        with served:
+            accepted.sendall(b"request")
+            assert served.recv(7) == b"request"
 
 
 def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amqp_url: str) -> None:
