@@ -376,6 +376,11 @@ def execute(statement: str, **params: Any) -> None:
     pool.database().run(statement, **params)
 
 
+def is_a_statement_waiting() -> bool:
+    """Whether a statement waits for a lock of another."""
+    return bool(rows("SELECT FROM pg_locks WHERE NOT granted"))
+
+
 def _begin_trace() -> None:
     trace_context._current.set(None)  # noqa: SLF001 - as in a new thread
     trace_context.set_caller("")

@@ -18,7 +18,13 @@ from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.postgres.pool import Database, StatementError, database
 from leadline.users.model import Changes, Move, NewUser, UserId
 from local.sandbox.waiting import eventually
-from tests.integration.conftest import execute, in_greenlets, in_threads, rows
+from tests.integration.conftest import (
+    execute,
+    in_greenlets,
+    in_threads,
+    is_a_statement_waiting,
+    rows,
+)
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -176,10 +182,6 @@ def holding(url: str, lock: str) -> Iterator[None]:
         other.run(lock)
         yield
         other.run("COMMIT")
-
-
-def is_a_statement_waiting() -> bool:
-    return bool(rows("SELECT FROM pg_locks WHERE NOT granted"))
 
 
 def test_concurrent_writers_share_a_statement_and_get_their_own_user(

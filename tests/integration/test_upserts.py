@@ -2,12 +2,14 @@
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
+import pg8000
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -28,8 +30,10 @@ from tests.integration.conftest import (
     in_greenlets,
     in_processes,
     in_threads,
+    is_a_statement_waiting,
     rows,
 )
+from tests.servers import eventually, postgres_connection
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "auth_off", "offered_events")
 
@@ -557,6 +561,27 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
     assert_ledger_matches()
     users = Counter(row["external_id"] for row in rows("SELECT external_id FROM users"))
     assert max(users.values()) == 1
+
+
+def test_a_batch_that_waits_for_a_statement_lets_it_fail_at_once(in_postgres: str) -> None:
+    """A statement that began before a user was created would create it, too."""
+    insert = (
+        "INSERT INTO users (full_name, phone, stage, external_id) VALUES ('Bo', :phone, 'NEW', :id)"
+    )
+    accept.accept_one(ITEM, key=None)
+    batch = {0: replace(ITEM, full_name="Bo"), 1: replace(ITEM, external_id="crm-2")}
+    with postgres_connection(in_postgres) as other, ThreadPoolExecutor(1) as pool:
+        other.run("SET lock_timeout = '100ms'")
+        other.run("BEGIN")
+        other.run(insert, phone=PHONE, id="crm-2")
+        waiting = pool.submit(accept.accept_many, batch, None)
+        eventually(is_a_statement_waiting, 60, "the batch waits for the other user")
+        with pytest.raises(pg8000.DatabaseError, match="23505"):
+            other.run(insert, phone=PHONE, id="crm-1")
+        other.run("ROLLBACK")
+        outcomes = waiting.result(60)
+    assert [outcomes[position].kind for position in batch] == ["changed", "created"]
+    assert_ledger_matches()
 
 
 def test_batches_and_single_writes_of_the_same_users_are_isolated() -> None:

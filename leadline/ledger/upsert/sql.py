@@ -14,9 +14,10 @@ WITH request AS (
     ), leadline_present()
 )"""
 
-# Rows are locked in id order before any is inserted, and inserted in the order of external ids, so
-# that statements cannot deadlock. The array: see `write_sql`. A stage is set only if it differs:
-# a stage set in the CRM survives a client that always sends the one it knows.
+# Rows are locked in id order before any is inserted, and inserted in the order of external ids
+# before any is updated, so that statements cannot deadlock. The array: see `write_sql`. A stage is
+# set only if it differs: a stage set in the CRM survives a client that always sends the one it
+# knows.
 _LOCKED = """, locked AS (
     SELECT request.*, users.id, users.version AS was_version, users.stage AS was_stage,
            users.fields AS were_fields,
@@ -50,20 +51,10 @@ _LOCKED = """, locked AS (
 )"""
 
 # New users with equal content are interchangeable, unless they have an external id. `own_id` is
-# that id, or '' for none, since NULLs compare as unequal.
-_WRITTEN = """, updated AS (
-    UPDATE users SET full_name = known.full_name, phone = known.phone,
-        stage = COALESCE(known.stage, users.stage), version = users.version + 1,
-        fields = CASE WHEN known.fields IS NULL THEN users.fields
-                      ELSE COALESCE(users.fields, jsonb_build_object()) || known.fields END,
-        stage_version = CASE WHEN known.stage <> users.stage THEN users.version + 1
-                             ELSE users.stage_version END,
-        sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0, updated_at = now()
-    FROM known WHERE users.id = known.id AND kind = 'changed'
-    RETURNING users.id, users.full_name, users.phone, users.stage, users.fields, users.version,
-              users.stage_version, synced_version, bitrix_lead_id, users.external_id, position,
-              event_id, 'update_card' AS action, known.changed, history, originator_id
-), inserted AS (
+# that id, or '' for none, since NULLs compare as unequal. The count makes Postgres insert all users
+# before it updates any: another statement that inserts the external id of an existing user, whom it
+# does not see yet, fails at once if the row is locked, but waits if it was updated.
+_WRITTEN = """, inserted AS (
     INSERT INTO users (full_name, phone, stage, fields, external_id)
     SELECT full_name, phone, new_stage, new_fields, external_id FROM fresh
     ORDER BY external_id, position
@@ -86,6 +77,19 @@ _WRITTEN = """, updated AS (
     JOIN fresh ON (new.own_id, new.full_name, new.phone, new.stage, new.copy_number)
         = (fresh.own_id, fresh.full_name, fresh.phone, fresh.new_stage, fresh.copy_number)
         AND new.fields IS NOT DISTINCT FROM fresh.new_fields
+), updated AS (
+    UPDATE users SET full_name = known.full_name, phone = known.phone,
+        stage = COALESCE(known.stage, users.stage), version = users.version + 1,
+        fields = CASE WHEN known.fields IS NULL THEN users.fields
+                      ELSE COALESCE(users.fields, jsonb_build_object()) || known.fields END,
+        stage_version = CASE WHEN known.stage <> users.stage THEN users.version + 1
+                             ELSE users.stage_version END,
+        sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0, updated_at = now()
+    FROM known
+    WHERE users.id = known.id AND kind = 'changed' AND (SELECT count(*) >= 0 FROM inserted)
+    RETURNING users.id, users.full_name, users.phone, users.stage, users.fields, users.version,
+              users.stage_version, synced_version, bitrix_lead_id, users.external_id, position,
+              event_id, 'update_card' AS action, known.changed, history, originator_id
 ), written AS (
     SELECT *, CAST(:correlation_id AS text) AS correlation_id,
            CAST(:traceparent AS text) AS traceparent, CAST(:written_by AS text) AS caller
