@@ -1,7 +1,6 @@
 """Each image as a strict platform runs it: any user, nothing writable, little memory."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -89,10 +88,9 @@ def test_the_server_is_pid_1_and_ends_with_0(containers: dict[str, str]) -> None
     for name, container in containers.items():
         first = docker("exec", container, "cat", "/proc/1/cmdline")
         assert first.startswith("python\0-m\0leadline.runtime.serving.serve"), name
-        started = time.monotonic()
-        docker("stop", "--time", str(KILLED_AFTER_S), container)
-        assert inspect(container)["State"]["ExitCode"] == 0, name
-        assert time.monotonic() - started < KILLED_AFTER_S, f"{name} had to be killed"
+    docker("stop", "--time", str(KILLED_AFTER_S), *containers.values())
+    for name, container in containers.items():
+        assert inspect(container)["State"]["ExitCode"] == 0, name  # 137 if it had to be killed
 
 
 def test_the_platform_chooses_the_port(compose: Compose) -> None:
@@ -114,8 +112,9 @@ def test_an_image_adds_less_than_200_mib_to_python(
 
 
 def test_an_image_runs_as_a_numeric_user_and_has_labels(compose: Compose) -> None:
+    images = compose.images()
     for name in (*FUNCTIONS, "worker", "edge"):
-        config = inspect(compose.images()[name])["Config"]
+        config = inspect(images[name])["Config"]
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"]), name
         assert config["Labels"]["org.opencontainers.image.version"]
         assert "8080/tcp" in config["ExposedPorts"]
