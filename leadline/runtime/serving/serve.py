@@ -209,7 +209,7 @@ async def _serve(app: Callable[..., Any], drain: Drain) -> None:
     loop = asyncio.get_running_loop()
     serving = loop.create_task(server.serve())
 
-    def close_listener() -> None:
+    def refuse_and_stop() -> None:
         refuse_connections(server.bind_port)
         loop.call_later(TRANSIT_S, stop)
 
@@ -218,7 +218,7 @@ async def _serve(app: Callable[..., Any], drain: Drain) -> None:
         loop.call_later(STOP_TIMEOUT_S, serving.cancel)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: loop.call_later(drain.begin(), close_listener))
+        loop.add_signal_handler(number, lambda: loop.call_later(drain.begin(), refuse_and_stop))
     structlog.get_logger().info("function starts", port=server.bind_port)
     with contextlib.suppress(asyncio.CancelledError):
         await serving
