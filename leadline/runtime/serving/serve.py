@@ -210,8 +210,8 @@ async def _serve(app: Callable[..., Any], drain: Drain) -> None:
     serving = loop.create_task(server.serve())
 
     def refuse_and_stop() -> None:
-        refuse_connections(server.bind_port)
         loop.call_later(TRANSIT_S, stop)
+        refuse_connections(server.bind_port)
 
     def stop() -> None:
         server.stop()  # type: ignore[no-untyped-call]
