@@ -34,6 +34,7 @@ def count_unanswered(port: int, path: str, stop: Callable[[], None]) -> int:
                 if _answer(client, request):
                     answered.release()
                 else:
+                    assert is_stopping.is_set()
                     unanswered += 1
 
     with ThreadPoolExecutor(len(_CLIENTS_WAIT_S)) as clients:

@@ -617,7 +617,9 @@ def test_only_the_port_that_is_closed_accepts_no_connection() -> None:
         socket.create_server(("127.0.0.1", 0)) as other,
         socket.create_connection(closed.getsockname()) as accepted,
     ):
+        open_files = psutil.Process().num_fds()
         refuse_connections(closed.getsockname()[1])
+        assert psutil.Process().num_fds() <= open_files
         with pytest.raises(TimeoutError):
             socket.create_connection(closed.getsockname(), timeout=0.3)
         socket.create_connection(other.getsockname(), timeout=60).close()

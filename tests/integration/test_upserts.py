@@ -564,7 +564,7 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
 
 
 def test_a_batch_that_waits_for_a_statement_lets_it_fail_at_once(in_postgres: str) -> None:
-    """A statement that began before a user was created would create it, too."""
+    """The other statement began before the user was created, so it inserts the same external id."""
     insert = (
         "INSERT INTO users (full_name, phone, stage, external_id) VALUES ('Bo', :phone, 'NEW', :id)"
     )
@@ -581,6 +581,22 @@ def test_a_batch_that_waits_for_a_statement_lets_it_fail_at_once(in_postgres: st
         other.run("ROLLBACK")
         outcomes = waiting.result(60)
     assert [outcomes[position].kind for position in batch] == ["changed", "created"]
+    assert_ledger_matches()
+
+
+def test_a_batch_applies_to_what_it_waited_for(in_postgres: str) -> None:
+    """Postgres reads the user again, which has another version than the batch found at first."""
+    accept.accept_one(ITEM, key=None)
+    batch = {0: replace(ITEM, full_name="Bo"), 1: replace(ITEM, external_id="crm-2")}
+    with postgres_connection(in_postgres) as other, ThreadPoolExecutor(1) as pool:
+        other.run("BEGIN")
+        other.run("UPDATE users SET full_name = 'Cy', updated_at = now()")
+        waiting = pool.submit(accept.accept_many, batch, None)
+        eventually(is_a_statement_waiting, 60, "the batch waits for the other's change")
+        other.run("COMMIT")
+        outcomes = waiting.result(60)
+    assert [outcomes[position].kind for position in batch] == ["changed", "created"]
+    assert versions() == {"crm-1": 2, "crm-2": 1}
     assert_ledger_matches()
 
 

@@ -14,9 +14,9 @@ WITH request AS (
     ), leadline_present()
 )"""
 
-# Rows are locked in id order before any is inserted, and inserted in the order of external ids
-# before any is updated, so that statements cannot deadlock. The array: see `write_sql`. A stage is
-# set only if it differs: a stage set in the CRM survives a client that always sends the one it
+# So that statements cannot deadlock, rows are locked in id order; then new ones are inserted in the
+# order of external ids, and only then are locked rows updated. The array: see `write_sql`. A stage
+# is set only if it differs: a stage set in the CRM survives a client that always sends the one it
 # knows.
 _LOCKED = """, locked AS (
     SELECT request.*, users.id, users.version AS was_version, users.stage AS was_stage,
@@ -53,7 +53,8 @@ _LOCKED = """, locked AS (
 # New users with equal content are interchangeable, unless they have an external id. `own_id` is
 # that id, or '' for none, since NULLs compare as unequal. The count makes Postgres insert all users
 # before it updates any: another statement that inserts the external id of an existing user, whom it
-# does not see yet, fails at once if the row is locked, but waits if it was updated.
+# does not see yet, fails at once if the row is locked, but waits if it was updated; if this one
+# waited for one of its inserts, both would be in a deadlock.
 _WRITTEN = """, inserted AS (
     INSERT INTO users (full_name, phone, stage, fields, external_id)
     SELECT full_name, phone, new_stage, new_fields, external_id FROM fresh

@@ -5,10 +5,10 @@ can't repeat a write, which may have been executed. So a server that is told to 
 and lets its clients close the connections: with `Connection: close` in each response
 (https://www.rfc-editor.org/rfc/rfc9112#section-9.6), and by outlasting those that are idle.
 
-The same happens to a new connection. The kernel accepts it for the server, and the client sends a
-request at once; if the server then closes its listening socket, the kernel aborts the connections
-that the server has not taken over yet. So the kernel accepts no more of them, and the server takes
-over the last ones before it closes the socket.
+A request on a new connection can be lost, too. The kernel accepts it for the server, and the client
+sends a request at once; if the server then closes its listening socket, the kernel aborts the
+connections that the server has not taken over yet. So the kernel accepts no more of them, and the
+server has a moment to take over the last ones before it closes the socket.
 """
 
 import socket
@@ -72,18 +72,20 @@ def refuse_connections(port: int) -> None:
     program = array("B", b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN))
     address, _ = program.buffer_info()
     option = struct.pack("HP", len(_DROP_SYN), address)
-    for listener in _listeners(port):
-        try:
+    try:
+        for listener in _listeners(port):
             listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
-        except OSError as error:  # a sandbox may lack it
-            structlog.get_logger().warning("the last connections may be lost", error=str(error))
+    except OSError as error:  # a sandbox may lack it
+        structlog.get_logger().warning("the last connections may be lost", error=str(error))
 
 
 def _listeners(port: int) -> Iterator[socket.socket]:
     """Duplicates of the sockets: the library that listens keeps its own to itself."""
     for descriptor in Path("/proc/self/fd").iterdir():
+        if not descriptor.is_socket():
+            continue
         with (
-            suppress(OSError),  # no socket, or closed meanwhile
+            suppress(OSError),  # closed meanwhile
             socket.fromfd(int(descriptor.name), socket.AF_INET, socket.SOCK_STREAM) as found,
         ):
             protocol = found.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
