@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-#: For each client, how long it waits before it sends its request.
+#: For each client, how long it waits between its connection and its request.
 _CLIENTS_WAIT_S = (0, 0.02) * 8
-#: Requests that are answered before the server is told to stop.
+#: Answered requests after which the server has to stop.
 _REQUESTS_BEFORE = 200
 
 
 def count_unanswered(port: int, path: str, stop: Callable[[], None]) -> int:
     """How many connections a stopping server accepts and closes without an answer.
 
-    Clients connect without a pause, each time for one request, until no connection is accepted.
+    Clients connect again and again, each time for one request, until no connection is accepted.
     """
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     answered = threading.Semaphore(0)

@@ -13,6 +13,7 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -374,6 +375,16 @@ def rows(query: str, **params: Any) -> list[dict[str, Any]]:
 def execute(statement: str, **params: Any) -> None:
     """Run a statement that changes the data of this process's database."""
     pool.database().run(statement, **params)
+
+
+@contextmanager
+def holding(url: str, statement: str) -> Iterator[None]:
+    """Keep the locks of this statement, in another transaction, until the block ends."""
+    with postgres_connection(url) as other:
+        other.run("BEGIN")
+        other.run(statement)
+        yield
+        other.run("COMMIT")
 
 
 def is_a_statement_waiting() -> bool:

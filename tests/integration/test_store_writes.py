@@ -1,25 +1,22 @@
 """Writes of users: one statement, one event each, versions without gaps."""
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-import pg8000.native
 import pytest
 
 from leadline.errors import UserNotFound, VersionMismatch
 from leadline.ledger import write
 from leadline.ledger.event import Event, IdempotencyKey
 from leadline.ledger.write_sql import CREATE
-from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.postgres.pool import Database, StatementError, database
 from leadline.users.model import Changes, Move, NewUser, UserId
 from local.sandbox.waiting import eventually
 from tests.integration.conftest import (
     execute,
+    holding,
     in_greenlets,
     in_threads,
     is_a_statement_waiting,
@@ -172,16 +169,6 @@ def test_the_database_rejects_an_impossible_state(statement: str) -> None:
     with pytest.raises(StatementError) as caught:
         database().run(statement)
     assert caught.value.code.startswith("23"), "integrity constraint violation"
-
-
-@contextmanager
-def holding(url: str, lock: str) -> Iterator[None]:
-    """Take a lock in another transaction until the block ends."""
-    with pg8000.native.Connection(**servers(url).options[0]) as other:
-        other.run("BEGIN")
-        other.run(lock)
-        yield
-        other.run("COMMIT")
 
 
 def test_concurrent_writers_share_a_statement_and_get_their_own_user(

@@ -27,6 +27,7 @@ from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.integration.conftest import (
     execute,
     function_client,
+    holding,
     in_greenlets,
     in_processes,
     in_threads,
@@ -588,12 +589,10 @@ def test_a_batch_applies_to_what_it_waited_for(in_postgres: str) -> None:
     """Postgres reads the user again, which has another version than the batch found at first."""
     accept.accept_one(ITEM, key=None)
     batch = {0: replace(ITEM, full_name="Bo"), 1: replace(ITEM, external_id="crm-2")}
-    with postgres_connection(in_postgres) as other, ThreadPoolExecutor(1) as pool:
-        other.run("BEGIN")
-        other.run("UPDATE users SET full_name = 'Cy', updated_at = now()")
-        waiting = pool.submit(accept.accept_many, batch, None)
-        eventually(is_a_statement_waiting, 60, "the batch waits for the other's change")
-        other.run("COMMIT")
+    with ThreadPoolExecutor(1) as pool:
+        with holding(in_postgres, "UPDATE users SET full_name = 'Cy', updated_at = now()"):
+            waiting = pool.submit(accept.accept_many, batch, None)
+            eventually(is_a_statement_waiting, 60, "the batch waits for the other's change")
         outcomes = waiting.result(60)
     assert [outcomes[position].kind for position in batch] == ["changed", "created"]
     assert versions() == {"crm-1": 2, "crm-2": 1}
